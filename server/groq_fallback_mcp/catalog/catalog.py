@@ -1,0 +1,87 @@
+"""Questions the rest of the project asks of the catalogue. Pure look-ups; the date is always an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from groq_fallback_mcp.call import Limit, Usage
+from groq_fallback_mcp.catalog.schema import (
+    Advice,
+    Endpoint,
+    ErrorRow,
+    HeaderRow,
+    Kind,
+    LimitRow,
+    ModelRow,
+    Plan,
+    Practice,
+    Sdk,
+    Shutdown,
+    SourceRow,
+    Stage,
+)
+
+__all__ = ["Catalog"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The catalogue with any overlay already laid over it.
+
+    `limit_rows` keeps every row, older ones too; `limits` answers with the newest for a model and plan.
+    """
+
+    sources: Mapping[str, SourceRow]
+    models: Mapping[str, ModelRow]
+    shutdowns: Mapping[str, Shutdown]
+    limit_rows: Sequence[LimitRow]
+    practices: Mapping[str, Practice]
+    advice: Sequence[Advice]
+    headers: Sequence[HeaderRow]
+    errors: Sequence[ErrorRow]
+    endpoints: Sequence[Endpoint]
+    sdks: Sequence[Sdk]
+
+    def stage(self, model: str, on: date) -> Stage | None:
+        """The stage of `model` on a day; None for a model the catalogue does not know."""
+        shutdown = self.shutdowns.get(model)
+        if shutdown is not None and shutdown.on <= on:
+            return Stage.RETIRED
+        row = self.models.get(model)
+        return None if row is None else row.stage
+
+    def successor(self, model: str, on: date) -> str | None:
+        """The first model down the line of successors that still answers on that day; None when the line ends."""
+        seen = {model}
+        current = model
+        while (shutdown := self.shutdowns.get(current)) is not None and shutdown.on <= on:
+            if shutdown.successor is None or shutdown.successor in seen:
+                return None
+            current = shutdown.successor
+            seen.add(current)
+        return None if current == model else current
+
+    def limits(self, model: str, plan: Plan) -> Mapping[Limit, int]:
+        """The documented limits of a model on a plan; empty when none are known."""
+        rows = [row for row in self.limit_rows if row.model == model and row.plan == plan]
+        return max(rows, key=lambda row: row.checked).figures() if rows else {}
+
+    def by_kind(self, *kinds: Kind) -> Iterator[ModelRow]:
+        """The models of these kinds, in the catalogue's order."""
+        return (row for row in self.models.values() if row.kind in kinds)
+
+    def cost_usd(self, model: str, usage: Usage) -> Decimal | None:
+        """What a call cost at the catalogue's price; None where no price is known."""
+        row = self.models.get(model)
+        if row is None:
+            return None
+        price = row.price
+        if price.audio_usd_per_hour is not None:
+            return Decimal(str(usage.audio_s)) * price.audio_usd_per_hour / 3600
+        if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
+            return None
+        tokens = usage.input_tokens * price.input_usd_per_mtok + usage.output_tokens * price.output_usd_per_mtok
+        return tokens / 1_000_000

@@ -1,0 +1,218 @@
+"""The rows of the catalogue, validated: unknown keys are refused, prices are Decimal, units are in the names.
+
+Every row says where it is from (`source`, the id of a row in `sources`) and when it was checked.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from groq_fallback_mcp.call import Limit, ReasoningEffort
+
+__all__ = [
+    "Advice",
+    "Capabilities",
+    "CatalogFile",
+    "Endpoint",
+    "ErrorRow",
+    "HeaderRow",
+    "Kind",
+    "LimitRow",
+    "ModelRow",
+    "Plan",
+    "Practice",
+    "Price",
+    "Sdk",
+    "Shutdown",
+    "SourceRow",
+    "Stage",
+]
+
+Plan = Literal["free", "developer"]
+Positive = Annotated[int, Field(gt=0)]
+Usd = Annotated[Decimal, Field(ge=0)]
+
+
+class Kind(StrEnum):
+    """What a model does. `system` is a model with server-side tools (groq/compound); it chats."""
+
+    CHAT = "chat"
+    SYSTEM = "system"
+    SPEECH_TO_TEXT = "speech_to_text"
+    TEXT_TO_SPEECH = "text_to_speech"
+    GUARD = "guard"
+
+
+class Stage(StrEnum):
+    """Where a model is in its life. Preview models may end at short notice."""
+
+    PRODUCTION = "production"
+    PREVIEW = "preview"
+    RETIRED = "retired"
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _SourcedRow(_Row):
+    source: str
+    checked: date
+
+
+class SourceRow(_Row):
+    """A document that rows refer to."""
+
+    id: str
+    title: str
+    date: date
+
+
+class Price(_Row):
+    """US dollars, in the unit the name says. What is not sold that way is absent."""
+
+    input_usd_per_mtok: Usd | None = None
+    output_usd_per_mtok: Usd | None = None
+    audio_usd_per_hour: Usd | None = None
+    speech_usd_per_mchar: Usd | None = None
+
+
+class Capabilities(_Row):
+    """What a model accepts. `reasoning` lists the values of reasoning_effort it takes, weakest first."""
+
+    vision: bool = False
+    max_images: Positive | None = None
+    tools: bool = False
+    json_object: bool = False
+    json_schema: bool = False
+    reasoning: tuple[ReasoningEffort, ...] = ()
+    builtin_tools: tuple[str, ...] = ()
+    translation: bool = False
+    voices: tuple[str, ...] = ()
+    max_input_chars: Positive | None = None
+
+
+class ModelRow(_SourcedRow):
+    """A model as its source gives it. `stage` is the source's; `Catalog.stage` lays shutdowns over it.
+
+    `max_file_mb` is the file size its table states, where it states one.
+    """
+
+    id: str
+    kind: Kind
+    stage: Literal[Stage.PRODUCTION, Stage.PREVIEW]
+    speed_tps: Positive | None = None
+    context_window: Positive | None = None
+    max_completion_tokens: Positive | None = None
+    max_file_mb: Positive | None = None
+    price: Price = Price()
+    capabilities: Capabilities = Capabilities()
+    capabilities_source: str | None = None
+
+
+class Shutdown(_SourcedRow):
+    """The end of a model. `on` is the first day it no longer answers; `approximate` when only a month is known."""
+
+    model: str
+    on: date
+    successor: str | None = None
+    approximate: bool = False
+    note: str = ""
+
+
+class LimitRow(_SourcedRow):
+    """The rate limits of a model on a plan. An absent figure is not limited or not known.
+
+    `source_plan_name` is what the source called the plan, where that was wrong.
+    """
+
+    model: str
+    plan: Plan
+    rpm: Positive | None = None
+    rpd: Positive | None = None
+    tpm: Positive | None = None
+    tpd: Positive | None = None
+    ash: Positive | None = None
+    asd: Positive | None = None
+    source_plan_name: str | None = None
+
+    def figures(self) -> dict[Limit, int]:
+        """The stated limits, by name."""
+        named = {limit: getattr(self, limit.value, None) for limit in Limit}
+        return {limit: figure for limit, figure in named.items() if figure is not None}
+
+
+class Practice(_SourcedRow):
+    """A row of the best-practices table: for this use, this model, for this reason; then `chain` in order.
+
+    `title`, `model` and `reason` are the source's words. `chain` is ours: what serves instead, best first.
+    """
+
+    use_case: str
+    title: str
+    model: str
+    reason: str
+    chain: tuple[str, ...] = ()
+    correction: str = ""
+
+
+class Advice(_SourcedRow):
+    """A sentence of the best practices that is not a model choice."""
+
+    topic: Literal["rate_limits", "cost", "context_window", "errors"]
+    title: str
+    text: str
+
+
+class HeaderRow(_SourcedRow):
+    """A response header, with the meaning the source gives it."""
+
+    header: str
+    example: str
+    meaning: str
+    correction: str = ""
+
+
+class ErrorRow(_SourcedRow):
+    """An HTTP status as the source describes it, and what this project does about it."""
+
+    status: int
+    meaning: str
+    action: str
+
+
+class Endpoint(_SourcedRow):
+    """A path below the base URL, and what of this project reaches it (empty: nothing yet)."""
+
+    method: str
+    path: str
+    purpose: str
+    reached_by: str
+
+
+class Sdk(_SourcedRow):
+    """An official client library."""
+
+    language: str
+    package: str
+    install: str
+
+
+class CatalogFile(_Row):
+    """One TOML file of the catalogue, or a user's overlay; every table may be absent."""
+
+    sources: tuple[SourceRow, ...] = ()
+    models: tuple[ModelRow, ...] = ()
+    shutdowns: tuple[Shutdown, ...] = ()
+    limits: tuple[LimitRow, ...] = ()
+    practices: tuple[Practice, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    headers: tuple[HeaderRow, ...] = ()
+    errors: tuple[ErrorRow, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    sdks: tuple[Sdk, ...] = ()

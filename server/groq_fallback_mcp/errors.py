@@ -1,0 +1,32 @@
+"""What this project raises. Expected API failures are values (`call.Failure`), not exceptions.
+
+    GroqFallbackError
+    ├── ConfigurationError   a setting, key, file or row that cannot be used; found at load
+    └── InputRefused         arguments that cannot be served; found before anything is sent
+
+Each message names the cause and the offending value (never a secret), and ends with the next step.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ConfigurationError", "GroqFallbackError", "InputRefused"]
+
+
+class GroqFallbackError(Exception):
+    """Base of everything this project raises on purpose.
+
+    `cause` says what is wrong and with which value, `next_step` what to do about it.
+    """
+
+    def __init__(self, cause: str, *, next_step: str) -> None:
+        self.cause = cause.rstrip(".")
+        self.next_step = next_step.rstrip(".")
+        super().__init__(f"{self.cause}. {self.next_step}.")
+
+
+class ConfigurationError(GroqFallbackError):
+    """A setting, key, file or row that cannot be used."""
+
+
+class InputRefused(GroqFallbackError):  # noqa: N818 - it is a refusal, not a malfunction
+    """Arguments that cannot be served; nothing has been sent anywhere."""
