@@ -1,0 +1,131 @@
+"""Token buckets with continuous refill, as Groq's limits behave: admit, charge, give back, learn.
+
+A bucket holds at most `capacity` units and gains `capacity / window` a second. A request is admitted when every
+bucket that applies holds its cost; it then takes from all of them at once. Source of the model: the waits in real 429
+messages equal (used + requested - limit) / (limit / window).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from groq_fallback_mcp.call import Limit, LimitReading
+
+__all__ = ["Admission", "Admitted", "Bucket", "Deferred", "NeverFits", "admit", "charge", "give_back", "learn", "new_bucket"]
+
+Knowledge = Literal["documented", "observed", "learnt"]
+
+# A hair of tolerance, so that a wait computed from a level really suffices in floating point.
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A limit's state. `level` units were left at `at` (Unix seconds); it may be negative after an overdraft.
+
+    `knowledge`: `documented` (the table's figure, never confirmed), `observed` (the server confirmed this capacity),
+    `learnt` (the server stated another capacity than the table).
+    """
+
+    limit: Limit
+    capacity: float
+    level: float
+    at: float
+    knowledge: Knowledge = "documented"
+
+    @property
+    def refill_per_s(self) -> float:
+        return self.capacity / self.limit.window_s
+
+    def level_at(self, now: float) -> float:
+        """Units left at `now`. A clock that went back counts as no time passed."""
+        return min(self.capacity, self.level + max(now - self.at, 0.0) * self.refill_per_s)
+
+    def wait_s(self, cost: float, now: float) -> float:
+        """Seconds from `now` until `cost` units are there; only meaningful when cost <= capacity."""
+        return max(cost - self.level_at(now), 0.0) / self.refill_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Every bucket holds its cost now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """Not now, but in `wait_s` seconds; `limit` is the one that takes longest."""
+
+    wait_s: float
+    limit: Limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeverFits:
+    """The cost exceeds the whole bucket: waiting cannot help."""
+
+    limit: Limit
+    capacity: float
+    cost: float
+
+
+Admission = Admitted | Deferred | NeverFits
+
+
+def new_bucket(limit: Limit, capacity: float, now: float) -> Bucket:
+    """A full bucket of documented capacity."""
+    return Bucket(limit=limit, capacity=capacity, level=capacity, at=now)
+
+
+def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: float) -> Admission:
+    """Whether a request of this cost would be admitted at `now`. Limits without a bucket are not limited."""
+    longest: Deferred | None = None
+    for limit, units in cost.items():
+        bucket = buckets.get(limit)
+        if bucket is None:
+            continue
+        if units > bucket.capacity + EPSILON:
+            return NeverFits(limit=limit, capacity=bucket.capacity, cost=units)
+        wait_s = bucket.wait_s(units - EPSILON, now)
+        if wait_s > 0 and (longest is None or wait_s > longest.wait_s):
+            longest = Deferred(wait_s=wait_s, limit=limit)
+    return longest or Admitted()
+
+
+def charge(bucket: Bucket, units: float, now: float) -> Bucket:
+    """The bucket after taking `units`; an overdraft (the real usage was higher than the claim) goes below zero."""
+    return replace(bucket, level=bucket.level_at(now) - units, at=max(now, bucket.at))
+
+
+def give_back(bucket: Bucket, units: float, now: float) -> Bucket:
+    """The bucket after returning `units`, never above its capacity."""
+    level = min(bucket.capacity, bucket.level_at(now) + units)
+    return replace(bucket, level=level, at=max(now, bucket.at))
+
+
+def learn(bucket: Bucket | None, reading: LimitReading, now: float, *, in_flight: float = 0.0) -> Bucket | None:
+    """The bucket after the server stated something about it; None when there is nothing to go by.
+
+    A stated capacity replaces ours. Of two levels for the same moment the lower counts: the server sees the
+    organisation's other traffic, we see our own calls under way (`in_flight` units, which matter only where the
+    capacity changed, and our own level says nothing). A stated wait for a refused request sets the level so that our
+    next wait equals the server's.
+    """
+    capacity = reading.capacity or (bucket.capacity if bucket is not None else None)
+    if capacity is None or capacity <= 0:
+        return bucket
+    changed = bucket is None or bucket.capacity != capacity
+    knowledge: Knowledge = "learnt" if changed or bucket.knowledge == "learnt" else "observed"
+    if reading.capacity is None:
+        knowledge = bucket.knowledge if bucket is not None else knowledge
+    own = capacity - in_flight if bucket is None or changed else bucket.level_at(now)
+    known = Bucket(limit=reading.limit, capacity=capacity, level=own, at=now, knowledge=knowledge)
+    stated = _stated_level(reading, known)
+    return known if stated is None else replace(known, level=min(own, stated))
+
+
+def _stated_level(reading: LimitReading, bucket: Bucket) -> float | None:
+    if reading.wait_s is not None and reading.requested is not None and reading.requested <= bucket.capacity:
+        return reading.requested - reading.wait_s * bucket.refill_per_s
+    return reading.remaining

@@ -1,0 +1,72 @@
+"""Durations as Groq writes them, and the retry-after header in all its forms."""
+
+from __future__ import annotations
+
+import math
+import re
+from email.utils import parsedate_to_datetime
+
+__all__ = ["DAY_S", "format_duration", "parse_duration", "parse_retry_after"]
+
+DAY_S = 86_400.0
+
+_UNIT_S = {"d": DAY_S, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000_001, "µs": 0.000_001, "ns": 1e-9}
+_PART = r"(?:\d{1,12}(?:\.\d{1,15})?)(?:ms|us|µs|ns|d|h|m|s)"
+_WHOLE = re.compile(rf"(?:{_PART})+\Z", re.ASCII)
+_ONE = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of `2m59.56s`, `1h53m45.6s`, `825ms`, `6s`; None for anything else."""
+    text = text.strip()
+    if not _WHOLE.match(text):
+        return None
+    return math.fsum(float(number) * _UNIT_S[unit] for number, unit in _ONE.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """`seconds` in the same form, to the millisecond: 0.825 -> `825ms`, 6825.6 -> `1h53m45.6s`."""
+    milliseconds = round(max(seconds, 0.0) * 1000)
+    if milliseconds < 1000:  # noqa: PLR2004 - a thousand milliseconds are a second
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{shown}"
+    return f"{minutes}m{shown}" if minutes else shown
+
+
+def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
+    """Seconds to wait, within [0, one day]; None when absent or unreadable.
+
+    Takes a number (`2`, `4.5`), a duration (`6s`) or an HTTP date relative to `now_wall`. A negative,
+    infinite or nonsensical value is unreadable; an absurdly large one is a day, so that it can delay
+    a model but never bench it for a year.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    seconds = parse_duration(text)
+    if seconds is None:
+        seconds = _number(text)
+    if seconds is None:
+        seconds = _seconds_until(text, now_wall)
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return None
+    return min(seconds, DAY_S)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _seconds_until(text: str, now_wall: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return max(moment - now_wall, 0.0)

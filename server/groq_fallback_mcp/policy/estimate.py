@@ -1,0 +1,72 @@
+"""What a request will cost before it is sent: tokens from text length, no tokenizer on the call path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Limit
+
+__all__ = ["audio_cost", "chat_cost", "estimate_prompt_tokens", "has_images"]
+
+# English prose and code take 3.5 to 4.5 UTF-8 bytes a token; the smaller figure errs on the safe side.
+BYTES_PER_TOKEN = 3.6
+TOKENS_PER_MESSAGE = 5
+TOKENS_PER_REQUEST = 12
+TOKENS_PER_IMAGE = 1_600
+MINIMUM_BILLED_AUDIO_S = 10.0
+UNKNOWN_AUDIO_S = 60.0
+
+
+def estimate_prompt_tokens(request: ChatRequest) -> int:
+    """About how many tokens the prompt, tools and schema of a request take."""
+    total = TOKENS_PER_REQUEST
+    for message in request.messages:
+        total += TOKENS_PER_MESSAGE + _content_tokens(message.get("content"))
+    for extra in (*request.tools, request.schema):
+        if extra is not None:
+            total += _text_tokens(json.dumps(extra, ensure_ascii=False))
+    return total
+
+
+def has_images(request: ChatRequest) -> int:
+    """How many images the messages hold."""
+    return sum(1 for message in request.messages for part in _parts(message.get("content")) if part.get("type") == "image_url")
+
+
+def chat_cost(prompt_tokens: int, max_tokens: int) -> dict[Limit, float]:
+    """What Groq charges up front: one request, and the prompt plus the whole of max_tokens."""
+    charged = float(prompt_tokens + max_tokens)
+    return {
+        Limit.RPM: 1.0,
+        Limit.RPD: 1.0,
+        Limit.TPM: charged,
+        Limit.TPD: charged,
+        Limit.ITPM: float(prompt_tokens),
+        Limit.OTPM: float(max_tokens),
+    }
+
+
+def audio_cost(request: AudioRequest) -> dict[Limit, float]:
+    """One request and the billed seconds: at least 10; a guess of a minute where the length is not known."""
+    known = request.audio.duration_s if isinstance(request.audio, AudioFile) else None
+    seconds = max(UNKNOWN_AUDIO_S if known is None else known, MINIMUM_BILLED_AUDIO_S)
+    return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: seconds, Limit.ASD: seconds}
+
+
+def _content_tokens(content: object) -> int:
+    if isinstance(content, str):
+        return _text_tokens(content)
+    return sum(
+        TOKENS_PER_IMAGE if part.get("type") == "image_url" else _text_tokens(str(part.get("text", "")))
+        for part in _parts(content)
+    )
+
+
+def _parts(content: object) -> Sequence[Mapping[str, Any]]:
+    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, Sequence) and not isinstance(content, str) else []
+
+
+def _text_tokens(text: str) -> int:
+    return int(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN) + 1

@@ -1,0 +1,122 @@
+"""What to do after an attempt: accept, the same model again, the next model, the next provider, or stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from groq_fallback_mcp.call import Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.policy.backoff import backoff_s
+
+__all__ = ["Abort", "Accept", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
+
+MODEL_GONE_S = 3_600.0
+MODEL_BLOCKED_S = 3_600.0
+PROVIDER_REFUSED_S = 300.0
+NETWORK_DENIED_S = 60.0
+UNREACHABLE_S = 5.0
+BREAKER_BASE_S = 2.0
+BREAKER_CAP_S = 60.0
+RETRY_BASE_S = 0.5
+RETRY_CAP_S = 4.0
+RATE_LIMIT_UNSTATED_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept:
+    """The answer stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySame:
+    """The same model again after `after_s` seconds."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallBack:
+    """The next model. This one is out of the running for `bench_s` seconds (0: for this call only).
+
+    `may_return`: it may be asked again within this call once that time is over and nothing else could serve.
+    """
+
+    bench_s: float = 0.0
+    may_return: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextProvider:
+    """Nothing more of this provider in this call, and nothing for `bench_s` seconds in later ones."""
+
+    bench_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abort:
+    """No model and no provider would answer this request otherwise: tell the caller."""
+
+
+Verdict = Accept | RetrySame | FallBack | NextProvider | Abort
+
+
+def judge(outcome: Outcome, *, attempts: int, alternative: bool, jitter: float) -> Verdict:
+    """The verdict on an outcome.
+
+    `attempts`: how often this model has been asked in this call, this time included. `alternative`: another model
+    could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
+    in [0, 1) spreads pauses.
+    """
+    if isinstance(outcome, Success):
+        return Accept()
+    return _judge_failure(outcome, attempts=attempts, alternative=alternative, jitter=jitter)
+
+
+def _judge_failure(failure: Failure, *, attempts: int, alternative: bool, jitter: float) -> Verdict:  # noqa: PLR0911
+    kind = failure.kind
+    match kind:
+        case FailureKind.RATE_LIMITED:
+            wait_s = RATE_LIMIT_UNSTATED_S if failure.retry_after_s is None else failure.retry_after_s
+            return FallBack(bench_s=wait_s, may_return=True)
+        case FailureKind.GENERATION_FAILED | FailureKind.UNPROCESSABLE:
+            return RetrySame(after_s=0.0) if attempts < 2 else FallBack()  # noqa: PLR2004
+        case FailureKind.OVERLOADED | FailureKind.TIER_FULL:
+            return _may_pass(failure, attempts=attempts, most=2, alternative=alternative, jitter=jitter)
+        case FailureKind.SERVER_ERROR:
+            return _may_pass(failure, attempts=attempts, most=3, alternative=alternative, jitter=jitter)
+        case FailureKind.MODEL_GONE:
+            return FallBack(bench_s=MODEL_GONE_S)
+        case FailureKind.MODEL_BLOCKED:
+            return FallBack(bench_s=MODEL_BLOCKED_S)
+        case (
+            FailureKind.LARGER_THAN_LIMIT
+            | FailureKind.CONTEXT_TOO_LONG
+            | FailureKind.MAX_TOKENS_TOO_LARGE
+            | FailureKind.UNSUPPORTED
+            | FailureKind.PAYLOAD_TOO_LARGE
+            | FailureKind.BAD_RESPONSE
+            | FailureKind.CONNECTION_LOST
+        ):
+            return FallBack()
+        case FailureKind.TIMED_OUT:
+            return FallBack(bench_s=backoff_s(attempts, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter))
+        case FailureKind.AUTHENTICATION | FailureKind.ORGANISATION_REFUSED:
+            return NextProvider(bench_s=PROVIDER_REFUSED_S)
+        case FailureKind.NETWORK_DENIED:
+            return NextProvider(bench_s=NETWORK_DENIED_S)
+        case FailureKind.UNREACHABLE:
+            return NextProvider(bench_s=UNREACHABLE_S)
+        case FailureKind.BAD_REQUEST | FailureKind.REMOTE_TOOL_AUTHENTICATION | FailureKind.CANCELLED:
+            return Abort()
+        case _:  # pragma: no cover
+            assert_never(kind)
+
+
+def _may_pass(failure: Failure, *, attempts: int, most: int, alternative: bool, jitter: float) -> Verdict:
+    pause_s = backoff_s(attempts, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S, jitter=jitter)
+    if failure.retry_after_s is not None:
+        pause_s = max(pause_s, failure.retry_after_s)
+    if alternative or attempts >= most:
+        bench_s = backoff_s(attempts, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter)
+        return FallBack(bench_s=max(bench_s, failure.retry_after_s or 0.0))
+    return RetrySame(after_s=pause_s)

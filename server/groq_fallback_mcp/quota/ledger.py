@@ -1,0 +1,139 @@
+"""What every ledger promises, whether it lives in memory, in a file or on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from groq_fallback_mcp.call import Limit, QuotaSnapshot
+from groq_fallback_mcp.policy.admission import Bucket
+
+__all__ = [
+    "ANY_MODEL",
+    "Claim",
+    "Cooldown",
+    "Granted",
+    "Ledger",
+    "ModelQuota",
+    "QuotaKey",
+    "Refused",
+    "Reservation",
+    "Wait",
+]
+
+ANY_MODEL = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaKey:
+    """Whose buckets: a model of a provider for an organisation. `organisation` is a salted hash, never a key.
+
+    `model` may be ANY_MODEL in a cooldown that benches the whole provider.
+    """
+
+    provider: str
+    organisation: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a call would take from a model's buckets. `documented` seeds buckets nothing is known of yet."""
+
+    key: QuotaKey
+    cost: Mapping[Limit, float]
+    documented: Mapping[Limit, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A claim that was granted and not settled yet."""
+
+    id: str
+    key: QuotaKey
+    cost: Mapping[Limit, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Why a claim cannot be granted now. `wait_s` is None when it never can.
+
+    `reason` is for people: the limit's unit, or what benched the model.
+    """
+
+    wait_s: float | None
+    reason: str
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The first claim that could be granted, and why those before it could not."""
+
+    index: int
+    reservation: Reservation
+    passed_over: Sequence[Wait]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """No claim could be granted; nothing was spent. One wait a claim, in their order."""
+
+    waits: Sequence[Wait]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cooldown:
+    """Out of the running until `until` (Unix seconds), because of `reason`."""
+
+    until: float
+    reason: str
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelQuota:
+    """All that is known of a model's quota now. `calls_in_flight` counts unsettled reservations."""
+
+    key: QuotaKey
+    buckets: Mapping[Limit, Bucket]
+    cooldown: Cooldown | None
+    calls_in_flight: int
+
+
+class Ledger(Protocol):
+    """Reserve before sending, settle after. Every method is atomic; none blocks the event loop.
+
+    A reservation takes from all limits of one claim or from none. What is never settled or released expires after an
+    hour and keeps its charge, since its call may have been sent.
+    """
+
+    @property
+    def store(self) -> str:
+        """What holds the state, for people: `memory`, `sqlite`, `redis`."""
+        ...
+
+    async def reserve_any(self, claims: Sequence[Claim]) -> Granted | Refused:
+        """Grant the first claim in order that fits now."""
+        ...
+
+    async def settle(self, reservation: Reservation, actual: Mapping[Limit, float]) -> None:
+        """Replace what was claimed by what was used; limits that `actual` does not name keep the claim."""
+        ...
+
+    async def release(self, reservation: Reservation) -> None:
+        """Give everything back: the call was cancelled or failed before it was sent, or was refused."""
+        ...
+
+    async def observe(self, key: QuotaKey, snapshot: QuotaSnapshot) -> None:
+        """Take in what the server stated."""
+        ...
+
+    async def cool_down(self, key: QuotaKey, cooldown: Cooldown) -> None:
+        """Bench a model, or a provider; of two cooldowns the later end counts."""
+        ...
+
+    async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+        """The state of each claim's model; spends nothing."""
+        ...

@@ -1,0 +1,213 @@
+"""Every setting, its name, default and meaning; the README's table is generated from here.
+
+Order of precedence, later wins: `config.toml` in the user's config folder, environment, flags of the command.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from groq_fallback_mcp.errors import ConfigurationError
+
+__all__ = ["EndpointSettings", "Settings", "check_base_url", "config_path", "load_settings"]
+
+APP = "groq-fallback-mcp"
+
+
+class EndpointSettings(BaseModel):
+    """An OpenAI-compatible endpoint to fall back to: a `[[providers]]` table of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name shown in results; not groq or local.")
+    base_url: str = Field(description="https, or http on loopback; with the path that ends before /chat/completions.")
+    key_env: str | None = Field(default=None, description="The environment variable that holds its key.")
+    prefix: str = Field(default="", description="Put before each model id on the wire, such as groq/ for LiteLLM.")
+    models: tuple[str, ...] = Field(min_length=1, description="Model ids it serves, best first.")
+    speech_models: tuple[str, ...] = Field(default=(), description="Those of `models` that transcribe.")
+    context_window: int = Field(default=8192, gt=0, description="Tokens, for models the catalogue does not know.")
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value in {"groq", "local"}:
+            message = "the names groq and local are taken"
+            raise ValueError(message)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe_url(cls, value: str) -> str:
+        return check_base_url(value)
+
+
+
+class Settings(BaseSettings):
+    """All settings. Field descriptions are the documentation."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="GROQ_FALLBACK_", env_ignore_empty=True)
+
+    api_key: SecretStr | None = Field(
+        default=None, validation_alias="GROQ_API_KEY", description="Groq's key. Without it the server starts all the same."
+    )
+    base_url: str = Field(
+        default="https://api.groq.com",
+        validation_alias="GROQ_BASE_URL",
+        description="Where Groq answers, with or without /openai/v1. https, or http on loopback.",
+    )
+    plan: Literal["free", "developer"] = Field(default="free", description="Whose documented limits hold until learnt.")
+    deadline_s: float = Field(default=50.0, gt=0, le=3600, description="Seconds for a whole tool call, all attempts together.")
+    attempt_timeout_s: float = Field(
+        default=20.0, gt=0, le=3600, description="Seconds one attempt may take while another model is left to ask."
+    )
+    max_wait_s: float = Field(
+        default=2.0, ge=0, le=600, description="Longest wait in seconds for a better provider while a lesser one could serve now."
+    )
+    files: tuple[Path, ...] | None = Field(
+        default=None,
+        description="Folders `transcribe` may read, separated like PATH. Default: the folder the server was started in, "
+        "unless that is the root or the home folder.",
+    )
+    local: Literal["auto", "off", "only"] = Field(
+        default="auto", description="Local models: last resort when installed, never, or nothing else."
+    )
+    local_text_model: Path | None = Field(default=None, description="A GGUF file of your own for local text.")
+    catalog: Path | None = Field(default=None, description="A catalog.toml laid over the shipped one.")
+    providers: tuple[EndpointSettings, ...] = Field(
+        default=(), description="Other OpenAI-compatible endpoints, in order; `[[providers]]` tables of config.toml."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="warning", description="For stderr.")
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _printable_key(cls, value: object) -> object:
+        if isinstance(value, str) and not (value.isascii() and value.isprintable() and " " not in value):
+            message = "the key holds white space or characters that are not printable ASCII; copy it again"
+            raise ValueError(message)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe_url(cls, value: str) -> str:
+        url = check_base_url(value)
+        return url.removesuffix("/openai/v1")
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _split_folders(cls, value: object) -> object:
+        return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("catalog", "local_text_model")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the environment: flags and config.toml are merged by `load_settings`, which can name the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return (init_settings, env_settings)
+
+
+def config_path() -> Path:
+    """Where config.toml is looked for: GROQ_FALLBACK_CONFIG, else the user's config folder."""
+    named = os.environ.get("GROQ_FALLBACK_CONFIG")
+    return Path(named).expanduser() if named else user_config_path(APP, appauthor=False) / "config.toml"
+
+
+def load_settings(**flags: object) -> Settings:
+    """Settings from config.toml, environment and flags (those that are not None).
+
+    Raises ConfigurationError naming the file or variable, the key and the fix; a secret is never in the text.
+    """
+    path = config_path()
+    from_file = _read_config(path)
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        environment = Settings().model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise _explain(error, "the environment") from None
+    # aliases: the file and flags use field names, pydantic wants the environment's
+    merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, str(path) if from_file else "the flags") from None
+    return settings
+
+
+def check_base_url(value: str) -> str:
+    """`value` without a trailing slash. ValueError unless it is https, or http on loopback, without userinfo or query."""
+    parts = urlsplit(value)
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not host:
+        message = f"the base URL {_without_userinfo(value)!r} is not an http(s) address; write https://HOST"
+        raise ValueError(message)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        message = f"the base URL for {host!r} holds user info, a query or a fragment; give only scheme, host, port and path"
+        raise ValueError(message)
+    if parts.scheme == "http" and not _is_loopback(host):
+        message = f"the base URL {value!r} is http and not loopback, the key would travel in clear text; use https"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_userinfo(url: str) -> str:
+    return url.split("@", 1)[-1] if "@" in url else url
+
+
+def _alias(name: str) -> str:
+    field = Settings.model_fields.get(name)
+    alias = field.validation_alias if field is not None else None
+    return alias if isinstance(alias, str) else name
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}", next_step="make it a readable UTF-8 file") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="correct that line of the file") from error
+
+
+def _explain(error: ValidationError, where: str) -> ConfigurationError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    field = Settings.model_fields.get(str(first["loc"][0]))
+    if where == "the environment" and field is not None and field.validation_alias is None:
+        name = f"GROQ_FALLBACK_{name.upper()}"
+    shown = "" if name in {"GROQ_API_KEY", "api_key"} else f" (got {first['input']!r})"
+    if "base_url" in name.lower():
+        shown = ""  # the message names what may be shown; the value might hold a password
+    reason = first["msg"].removeprefix("Value error, ")
+    return ConfigurationError(f"{where}: {name}: {reason}{shown}", next_step=f"correct {name} and start again")
