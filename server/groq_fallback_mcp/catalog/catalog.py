@@ -11,6 +11,7 @@ from groq_fallback_mcp.call import Limit, Usage
 from groq_fallback_mcp.catalog.schema import (
     Advice,
     Endpoint,
+    ErrorCodeRow,
     ErrorRow,
     HeaderRow,
     Kind,
@@ -31,7 +32,8 @@ __all__ = ["Catalog"]
 class Catalog:
     """The catalogue with any overlay already laid over it.
 
-    `limit_rows` keeps every row, older ones too; `limits` answers with the newest for a model and plan.
+    `limit_rows` keeps every row, older ones too; `limits` answers with the newest for a model and plan. Where an
+    overlay states limits of a model on a plan, its row is the only one.
     """
 
     sources: Mapping[str, SourceRow]
@@ -44,6 +46,7 @@ class Catalog:
     errors: Sequence[ErrorRow]
     endpoints: Sequence[Endpoint]
     sdks: Sequence[Sdk]
+    error_codes: Sequence[ErrorCodeRow] = ()
 
     def stage(self, model: str, on: date) -> Stage | None:
         """The stage of `model` on a day; None for a model the catalogue does not know."""
@@ -66,8 +69,13 @@ class Catalog:
 
     def limits(self, model: str, plan: Plan) -> Mapping[Limit, int]:
         """The documented limits of a model on a plan; empty when none are known."""
-        rows = [row for row in self.limit_rows if row.model == model and row.plan == plan]
-        return max(rows, key=lambda row: row.checked).figures() if rows else {}
+        row = self._newest_limits(model, plan)
+        return {} if row is None else row.figures()
+
+    def upload_mb(self, model: str, plan: Plan) -> int | None:
+        """The largest audio file in MB that a model takes on a plan; None when not known."""
+        row = self._newest_limits(model, plan)
+        return None if row is None else row.upload_mb
 
     def by_kind(self, *kinds: Kind) -> Iterator[ModelRow]:
         """The models of these kinds, in the catalogue's order."""
@@ -85,3 +93,7 @@ class Catalog:
             return None
         tokens = usage.input_tokens * price.input_usd_per_mtok + usage.output_tokens * price.output_usd_per_mtok
         return tokens / 1_000_000
+
+    def _newest_limits(self, model: str, plan: Plan) -> LimitRow | None:
+        rows = [row for row in self.limit_rows if row.model == model and row.plan == plan]
+        return max(rows, key=lambda row: row.checked, default=None)

@@ -3,59 +3,74 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from groq_fallback_mcp.catalog.catalog import Catalog
+from groq_fallback_mcp.catalog.overlay import OVERLAY_KEYS, completed, laid_over
+from groq_fallback_mcp.catalog.references import check_references
 from groq_fallback_mcp.catalog.schema import CatalogFile
+from groq_fallback_mcp.catalog.tables import KEYS, Rows, build_catalog, key_of
 from groq_fallback_mcp.errors import ConfigurationError
 
 __all__ = ["load_catalog", "read_catalog_file"]
 
 _FILES = ("sources.toml", "models.toml", "lifecycle.toml", "limits.toml", "practices.toml", "reference.toml")
-_RowT = TypeVar("_RowT", bound=BaseModel)
+_SHOWN_CHARS = 120
 
 
 def load_catalog(overlay: Path | None = None) -> Catalog:
-    """The shipped catalogue, with the overlay's rows added or put in the place of those with the same key.
+    """The shipped catalogue, with the overlay's rows laid over it.
 
     Raises ConfigurationError when the overlay cannot be read, is not TOML, has a row that does not fit, or
-    refers to a model that nothing defines.
+    refers to a model or source that nothing defines.
     """
-    tables = list(_shipped())
-    if overlay is not None:
-        tables.append(read_catalog_file(overlay.name, _read_text(overlay)))
-    catalog = _merge(tables)
-    _check_references(catalog, overlay)
+    if overlay is None:
+        return _shipped_catalog()
+    name = overlay.name
+    shipped = _shipped_rows()
+    read = _validate(name, completed(_parse(name, _read_text(overlay)), shipped))
+    own = {table: getattr(read, table) for table in KEYS}
+    for table, rows in own.items():
+        _refuse_duplicates(name, table, rows, OVERLAY_KEYS[table])
+    catalog = build_catalog(laid_over(shipped, own))
+    check_references(catalog, name)
     return catalog
 
 
 def read_catalog_file(name: str, text: str) -> CatalogFile:
-    """Validate one file's text. `name` is only for messages."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name} is not valid TOML: {error}", next_step=f"correct that line of {name}") from error
-    try:
-        return CatalogFile.model_validate(data)
-    except ValidationError as error:
-        raise ConfigurationError(_describe(name, data, error), next_step=f"correct that row of {name}") from None
+    """Validate one file's text by itself. `name` is only for messages."""
+    return _validate(name, _parse(name, text))
 
 
 @cache
-def _shipped() -> tuple[CatalogFile, ...]:
+def _shipped_rows() -> Rows:
     folder = files("groq_fallback_mcp.catalog") / "data"
-    return tuple(read_catalog_file(name, (folder / name).read_text(encoding="utf-8")) for name in _FILES)
+    rows: dict[str, list[BaseModel]] = {table: [] for table in KEYS}
+    for name in _FILES:
+        read = read_catalog_file(name, (folder / name).read_text(encoding="utf-8"))
+        for table in KEYS:
+            rows[table] += getattr(read, table)
+    return rows
+
+
+@cache
+def _shipped_catalog() -> Catalog:
+    catalog = build_catalog(_shipped_rows())
+    check_references(catalog, "the shipped catalogue")
+    return catalog
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"the catalogue overlay {path} cannot be read: {error}",
@@ -63,62 +78,76 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _describe(name: str, data: dict[str, Any], error: ValidationError) -> str:
-    first = error.errors()[0]
+def _parse(name: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError, and so is an overlong number
+        fix = f"correct that line of {name}"
+        raise ConfigurationError(f"{name} is not valid TOML: {error}", next_step=fix) from error
+
+
+def _validate(name: str, data: Mapping[str, Any]) -> CatalogFile:
+    try:
+        read = CatalogFile.model_validate(data)
+    except ValidationError as error:
+        raise _refusal(name, data, error) from None
+    for table, key in KEYS.items():
+        _refuse_duplicates(name, table, getattr(read, table), key)
+    return read
+
+
+def _refuse_duplicates(name: str, table: str, rows: Sequence[BaseModel], key: tuple[str, ...]) -> None:
+    first: dict[Hashable, int] = {}
+    for number, row in enumerate(rows, start=1):
+        if (earlier := first.setdefault(key_of(row, key), number)) != number:
+            what = ", ".join(f"{field} {getattr(row, field)!s}" for field in key)
+            raise ConfigurationError(
+                f"{name}: [[{table}]] row {number} repeats row {earlier} ({what})",
+                next_step=f"keep one of the two rows of {name}",
+            )
+
+
+def _refusal(name: str, data: Mapping[str, Any], error: ValidationError) -> ConfigurationError:
+    """The first mistake of a file: where it is, what is wrong, and which keys or values would do."""
+    mistakes = error.errors(include_url=False)
+    # A misspelt key is also a missing one: the misspelling is what to mend.
+    first = next((mistake for mistake in mistakes if mistake["type"] != "missing"), mistakes[0])
     table, *rest = first["loc"]
     where = f"[[{table}]]"
     if rest and isinstance(rest[0], int):
-        row = data[str(table)][rest[0]]
-        where += f" row {rest[0] + 1}"
-        label = next((row[key] for key in ("id", "model", "use_case") if key in row), None)
-        where += f" ({label!r})" if label is not None else ""
-        rest = rest[1:]
-    key = ".".join(str(part) for part in rest)
-    return f"{name}, {where}{', key ' + repr(key) if key else ''}: {first['msg']} (got {first['input']!r})"
+        number, *rest = rest
+        row = data[str(table)][number]
+        stated = [str(row[field]) for field in KEYS[str(table)] if field in row] if isinstance(row, dict) else []
+        where += f" row {int(number) + 1}" + (f" ({', '.join(stated)})" if stated else "")
+    path = [str(part) for part in rest]
+    key = f", key {'.'.join(path)!r}" if path else ""
+    got = "" if first["type"] == "missing" else f" (got {_shortened(first['input'])})"
+    match first["type"]:
+        case "extra_forbidden":
+            known = _known_keys(str(table), path)
+            near = get_close_matches(path[-1] if path else str(table), known, n=1)
+            fix = f"write {near[0]!r} or remove it" if near else "remove it"
+            fix += f"; what {name} may have there: {', '.join(known)}"
+        case "missing":
+            absent = [str(mistake["loc"][-1]) for mistake in mistakes if mistake["loc"][:-1] == first["loc"][:-1]]
+            fix = f"add to that row of {name}: {', '.join(absent)}"
+        case "tuple_type" if not path:
+            fix = f"write the table in {name} as [[{table}]], with double brackets"
+        case _:
+            fix = f"correct that value in {name}"
+    return ConfigurationError(f"{name}, {where}{key}: {first['msg']}{got}", next_step=fix)
 
 
-def _merge(tables: Iterable[CatalogFile]) -> Catalog:
-    tables = list(tables)
-
-    def laid_over(rows: Callable[[CatalogFile], tuple[_RowT, ...]], key: Callable[[_RowT], Hashable]) -> dict[Any, _RowT]:
-        return {key(row): row for table in tables for row in rows(table)}
-
-    return Catalog(
-        sources=laid_over(lambda t: t.sources, lambda r: r.id),
-        models=laid_over(lambda t: t.models, lambda r: r.id),
-        shutdowns=laid_over(lambda t: t.shutdowns, lambda r: r.model),
-        limit_rows=tuple(laid_over(lambda t: t.limits, lambda r: (r.model, r.plan, r.checked)).values()),
-        practices=laid_over(lambda t: t.practices, lambda r: r.use_case),
-        advice=tuple(laid_over(lambda t: t.advice, lambda r: (r.topic, r.title)).values()),
-        headers=tuple(laid_over(lambda t: t.headers, lambda r: r.header).values()),
-        errors=tuple(laid_over(lambda t: t.errors, lambda r: r.status).values()),
-        endpoints=tuple(laid_over(lambda t: t.endpoints, lambda r: (r.method, r.path)).values()),
-        sdks=tuple(laid_over(lambda t: t.sdks, lambda r: r.package).values()),
-    )
+def _known_keys(table: str, path: Sequence[str]) -> list[str]:
+    """The keys that may stand where an unknown one was found."""
+    if not path:
+        return list(KEYS)
+    (row, _) = get_args(CatalogFile.model_fields[table].annotation)
+    for part in path[:-1]:
+        row = row.model_fields[part].annotation
+    return list(row.model_fields)
 
 
-def _check_references(catalog: Catalog, overlay: Path | None) -> None:
-    named = overlay.name if overlay is not None else "the shipped catalogue"
-    wanted = [(f"[[limits]] of {row.model!r}", row.model) for row in catalog.limit_rows]
-    wanted += [(f"[[shutdowns]] of {row.model!r}", row.model) for row in catalog.shutdowns.values()]
-    wanted += [
-        (f"[[shutdowns]] of {row.model!r}, successor", row.successor)
-        for row in catalog.shutdowns.values()
-        if row.successor is not None
-    ]
-    wanted += [
-        (f"[[practices]] {row.use_case!r}", model) for row in catalog.practices.values() for model in (row.model, *row.chain)
-    ]
-    for where, model in wanted:
-        if model not in catalog.models:
-            raise ConfigurationError(
-                f"{named}: {where} names the model {model!r}, which no [[models]] row defines",
-                next_step="add a [[models]] row with that id, or correct the name",
-            )
-    rows = (*catalog.models.values(), *catalog.shutdowns.values(), *catalog.limit_rows, *catalog.practices.values())
-    for row in rows:
-        if row.source not in catalog.sources and row.source != "user":
-            raise ConfigurationError(
-                f"{named}: a row gives the source {row.source!r}, which no [[sources]] row defines",
-                next_step='add a [[sources]] row with that id, or write source = "user"',
-            )
+def _shortened(value: object) -> str:
+    shown = str(value) if isinstance(value, Decimal) else repr(value)
+    return shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + "..."

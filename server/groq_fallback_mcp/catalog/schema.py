@@ -19,6 +19,7 @@ __all__ = [
     "Capabilities",
     "CatalogFile",
     "Endpoint",
+    "ErrorCodeRow",
     "ErrorRow",
     "HeaderRow",
     "Kind",
@@ -34,7 +35,9 @@ __all__ = [
 ]
 
 Plan = Literal["free", "developer"]
-Positive = Annotated[int, Field(gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+Name = Annotated[str, Field(min_length=1)]
+Positive = Annotated[int, Field(gt=0, strict=True)]
 Usd = Annotated[Decimal, Field(ge=0)]
 
 
@@ -61,15 +64,15 @@ class _Row(BaseModel):
 
 
 class _SourcedRow(_Row):
-    source: str
+    source: Name
     checked: date
 
 
 class SourceRow(_Row):
     """A document that rows refer to."""
 
-    id: str
-    title: str
+    id: Name
+    title: Name
     date: date
 
 
@@ -83,16 +86,21 @@ class Price(_Row):
 
 
 class Capabilities(_Row):
-    """What a model accepts. `reasoning` lists the values of reasoning_effort it takes, weakest first."""
+    """What a model accepts.
 
-    vision: bool = False
+    `reasoning` lists the values of reasoning_effort it takes, weakest first. `json_schema` is strict mode, where
+    the answer cannot but fit the schema; best effort is not counted. `tools` are the caller's own, `builtin_tools`
+    those that run at the provider. `max_input_chars` bounds one call's text to be spoken.
+    """
+
+    vision: Flag = False
     max_images: Positive | None = None
-    tools: bool = False
-    json_object: bool = False
-    json_schema: bool = False
+    tools: Flag = False
+    json_object: Flag = False
+    json_schema: Flag = False
     reasoning: tuple[ReasoningEffort, ...] = ()
     builtin_tools: tuple[str, ...] = ()
-    translation: bool = False
+    translation: Flag = False
     voices: tuple[str, ...] = ()
     max_input_chars: Positive | None = None
 
@@ -103,7 +111,7 @@ class ModelRow(_SourcedRow):
     `max_file_mb` is the file size its table states, where it states one.
     """
 
-    id: str
+    id: Name
     kind: Kind
     stage: Literal[Stage.PRODUCTION, Stage.PREVIEW]
     speed_tps: Positive | None = None
@@ -118,20 +126,21 @@ class ModelRow(_SourcedRow):
 class Shutdown(_SourcedRow):
     """The end of a model. `on` is the first day it no longer answers; `approximate` when only a month is known."""
 
-    model: str
+    model: Name
     on: date
-    successor: str | None = None
-    approximate: bool = False
+    successor: Name | None = None
+    approximate: Flag = False
     note: str = ""
 
 
 class LimitRow(_SourcedRow):
     """The rate limits of a model on a plan. An absent figure is not limited or not known.
 
-    `source_plan_name` is what the source called the plan, where that was wrong.
+    `upload_mb` is the largest file a speech model takes. `source_plan_name` is what the source called the plan,
+    where that was wrong.
     """
 
-    model: str
+    model: Name
     plan: Plan
     rpm: Positive | None = None
     rpd: Positive | None = None
@@ -139,6 +148,7 @@ class LimitRow(_SourcedRow):
     tpd: Positive | None = None
     ash: Positive | None = None
     asd: Positive | None = None
+    upload_mb: Positive | None = None
     source_plan_name: str | None = None
 
     def figures(self) -> dict[Limit, int]:
@@ -150,14 +160,15 @@ class LimitRow(_SourcedRow):
 class Practice(_SourcedRow):
     """A row of the best-practices table: for this use, this model, for this reason; then `chain` in order.
 
-    `title`, `model` and `reason` are the source's words. `chain` is ours: what serves instead, best first.
+    `title`, `model` and `reason` are the source's words. `chain` is ours: what may serve, best first, the
+    shipped ones beginning with `model`. `correction` says where the source is wrong or has been overtaken.
     """
 
-    use_case: str
+    use_case: Name
     title: str
-    model: str
-    reason: str
-    chain: tuple[str, ...] = ()
+    model: Name
+    reason: str = ""
+    chain: tuple[Name, ...] = ()
     correction: str = ""
 
 
@@ -165,14 +176,15 @@ class Advice(_SourcedRow):
     """A sentence of the best practices that is not a model choice."""
 
     topic: Literal["rate_limits", "cost", "context_window", "errors"]
-    title: str
-    text: str
+    title: Name
+    text: Name
+    correction: str = ""
 
 
 class HeaderRow(_SourcedRow):
     """A response header, with the meaning the source gives it."""
 
-    header: str
+    header: Name
     example: str
     meaning: str
     correction: str = ""
@@ -181,16 +193,32 @@ class HeaderRow(_SourcedRow):
 class ErrorRow(_SourcedRow):
     """An HTTP status as the source describes it, and what this project does about it."""
 
-    status: int
+    status: Positive
     meaning: str
     action: str
+
+
+class ErrorCodeRow(_SourcedRow):
+    """A code inside an error body, with an example, and what this project does about it.
+
+    One code can come with two statuses and mean two things: rate_limit_exceeded does. `title` is the source's
+    heading, `type` the body's; both are empty where the source gives none.
+    """
+
+    status: Positive
+    code: Name
+    type: str = ""
+    title: str = ""
+    message: str
+    action: str
+    correction: str = ""
 
 
 class Endpoint(_SourcedRow):
     """A path below the base URL, and what of this project reaches it (empty: nothing yet)."""
 
-    method: str
-    path: str
+    method: Name
+    path: Name
     purpose: str
     reached_by: str
 
@@ -198,8 +226,8 @@ class Endpoint(_SourcedRow):
 class Sdk(_SourcedRow):
     """An official client library."""
 
-    language: str
-    package: str
+    language: Name
+    package: Name
     install: str
 
 
@@ -214,5 +242,6 @@ class CatalogFile(_Row):
     advice: tuple[Advice, ...] = ()
     headers: tuple[HeaderRow, ...] = ()
     errors: tuple[ErrorRow, ...] = ()
+    error_codes: tuple[ErrorCodeRow, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     sdks: tuple[Sdk, ...] = ()
