@@ -1,0 +1,72 @@
+"""Local models as a provider: the last resort of a plan, or all of it where nothing may leave the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from pathlib import Path
+
+import anyio
+
+from groq_fallback_mcp.call import Failure, FailureKind, Outcome
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.providers.local.speech import SPEECH_MODEL, LocalSpeech
+from groq_fallback_mcp.providers.local.text import LocalText, text_model_name
+from groq_fallback_mcp.providers.local.weights import (
+    SPEECH_ENGINE,
+    TEXT_ENGINE,
+    find_speech_model,
+    find_text_model,
+    is_installed,
+)
+
+__all__ = ["LocalProvider", "available_models"]
+
+
+def available_models(gguf: Path | None = None) -> tuple[str, ...]:
+    """Ids of the local models whose engine and weights are installed: text first. Nothing is loaded or verified."""
+    try:
+        text = find_text_model(gguf) if is_installed(TEXT_ENGINE) else None
+    except ConfigurationError:
+        text = None
+    speech = find_speech_model() if is_installed(SPEECH_ENGINE) else None
+    return (*(() if text is None else (text_model_name(text),)), *(() if speech is None else (SPEECH_MODEL,)))
+
+
+class LocalProvider:
+    """Serves chat and transcription in this process. Each model is loaded at its first request.
+
+    `gguf` is the user's own text model. `speech` and `text` stand in for the models in tests.
+    """
+
+    def __init__(self, *, gguf: Path | None = None, speech: LocalSpeech | None = None, text: LocalText | None = None) -> None:
+        self._gguf = gguf
+        self._speech = speech if speech is not None else LocalSpeech()
+        self._text = text if text is not None else LocalText(gguf=gguf)
+
+    @property
+    def name(self) -> str:
+        return "local"
+
+    def available_models(self) -> tuple[str, ...]:
+        """Ids of the models that can be asked; see the function of this name."""
+        return available_models(self._gguf)
+
+    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
+        return await _within(timeout_s, self._text.chat(call), "text")
+
+    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
+        return await _within(timeout_s, self._speech.transcribe(call.request), "speech")
+
+    async def aclose(self) -> None:
+        """Free both models and the loopback port."""
+        try:
+            await self._text.aclose()
+        finally:
+            await self._speech.aclose()
+
+
+async def _within(timeout_s: float, answer: Awaitable[Outcome], what: str) -> Outcome:
+    with anyio.move_on_after(timeout_s):
+        return await answer
+    return Failure(kind=FailureKind.TIMED_OUT, message=f"the local {what} model took longer than {timeout_s:g} s")

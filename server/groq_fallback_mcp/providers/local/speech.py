@@ -1,0 +1,186 @@
+"""Speech to text in this process: Whisper tiny.en through faster-whisper. English only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from groq_fallback_mcp.call import (
+    AudioFile,
+    AudioRequest,
+    AudioSegment,
+    AudioWord,
+    Failure,
+    FailureKind,
+    Outcome,
+    Success,
+    Transcript,
+    Usage,
+)
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.providers.local.decode import SAMPLE_RATE, NotDecodable, TooLong, decode_speech
+from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
+from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
+
+__all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "load_whisper", "refuse_speech"]
+
+SPEECH_MODEL = "local/whisper-tiny.en"
+LONGEST_S = 1_800.0
+_ENGLISH = {"en", "eng", "english"}
+
+
+class SpeechEngine(Protocol):
+    """What is used of faster_whisper.WhisperModel."""
+
+    def transcribe(self, audio: Any, **options: Any) -> tuple[Iterable[Any], Any]: ...  # noqa: ANN401 - a numpy array
+
+
+Load = Callable[[Path], SpeechEngine]
+Decode = Callable[[AudioFile, Stopped], Any]
+
+
+def load_whisper(folder: Path) -> SpeechEngine:
+    """Load the model from a folder, about 0.9 s with the import. Raises ConfigurationError on wrong weights."""
+    verify_speech_model(folder)
+    # It would ask the Hugging Face hub for a tokenizer where the folder lacks one; nothing here may use the network.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    whisper = import_module("faster_whisper")
+    model = whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
+    return cast("SpeechEngine", model)
+
+
+def refuse_speech(request: AudioRequest) -> Failure | None:
+    """Why the local model cannot serve a request, None when it can."""
+    message = None
+    language = (request.language or "en").lower().replace("_", "-").split("-", 1)[0]
+    if not isinstance(request.audio, AudioFile):
+        message = "the local speech model reads files only and fetches no address; download it and pass the file"
+    elif request.translate:
+        message = "the local speech model does not translate; translation needs Groq's whisper-large-v3"
+    elif language not in _ENGLISH:
+        message = f"the local speech model knows English only, not {request.language!r}"
+    elif request.audio.duration_s is not None and request.audio.duration_s > LONGEST_S:
+        message = _too_long()
+    return None if message is None else _refused(FailureKind.UNSUPPORTED, message)
+
+
+class LocalSpeech:
+    """The speech model, loaded at the first request and kept until closed. One recording at a time."""
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[], Path | None] = find_speech_model,
+        load: Load = load_whisper,
+        decode: Decode | None = None,
+    ) -> None:
+        self._find = find
+        self._load = load
+        self._decode = decode if decode is not None else _decode
+        self._turns = Turns()
+        self._engine: SpeechEngine | None = None
+
+    async def transcribe(self, request: AudioRequest) -> Outcome:
+        """Write down a recording. Cancelling returns at once; the computation ends at its next segment."""
+        refusal = refuse_speech(request)
+        if refusal is not None:
+            return refusal
+        try:
+            return await self._turns.take(lambda stopped: self._transcribed(request, stopped))
+        except Abandoned:
+            return _refused(FailureKind.CANCELLED, "the local speech model has been closed")
+
+    async def aclose(self) -> None:
+        """Free the model's memory. Later requests are refused."""
+
+        def release() -> None:
+            self._engine = None
+
+        await self._turns.close(release)
+
+    def _transcribed(self, request: AudioRequest, stopped: Stopped) -> Outcome:
+        assert isinstance(request.audio, AudioFile)  # noqa: S101 - refuse_speech has seen to it
+        try:
+            engine = self._started()
+        except ConfigurationError as error:
+            return _refused(FailureKind.MODEL_BLOCKED, str(error))
+        except (ImportError, RuntimeError, OSError, ValueError) as error:
+            return _refused(FailureKind.MODEL_BLOCKED, f"the local speech model does not load: {_brief(error)}. Run doctor.")
+        try:
+            samples = self._decode(request.audio, stopped)
+        except NotDecodable as error:
+            return _refused(FailureKind.BAD_REQUEST, f"{request.audio.name!r} cannot be decoded as audio: {_brief(error)}")
+        except TooLong:
+            return _refused(FailureKind.UNSUPPORTED, _too_long())
+        try:
+            found, _ = engine.transcribe(samples, **_options(request))
+            return _success(_until_stopped(found, stopped), duration_s=len(samples) / SAMPLE_RATE, words=request.words)
+        except (RuntimeError, ValueError) as error:
+            return Failure(kind=FailureKind.GENERATION_FAILED, message=f"the local speech model failed: {_brief(error)}")
+
+    def _started(self) -> SpeechEngine:
+        if self._engine is None:
+            folder = self._find()
+            if folder is None:
+                raise ConfigurationError("the local speech model is not installed", next_step=f"Install it: {INSTALL_EXTRA}")
+            self._engine = self._load(folder)
+        return self._engine
+
+
+def _decode(audio: AudioFile, stopped: Stopped) -> Any:  # noqa: ANN401 - a numpy array
+    return decode_speech(audio, longest_s=LONGEST_S, stopped=stopped)
+
+
+def _options(request: AudioRequest) -> dict[str, Any]:
+    options: dict[str, Any] = {"language": "en", "word_timestamps": request.words, "initial_prompt": request.prompt}
+    if request.temperature is not None:
+        options["temperature"] = request.temperature
+    return options
+
+
+def _until_stopped(segments: Iterable[Any], stopped: Stopped) -> list[Any]:
+    """All segments; each is computed when asked for, which is the place to stop at."""
+    done: list[Any] = []
+    for segment in segments:
+        if stopped():
+            raise Abandoned
+        done.append(segment)
+    return done
+
+
+def _success(segments: list[Any], *, duration_s: float, words: bool) -> Success:
+    return Success(
+        model=SPEECH_MODEL,
+        transcript=Transcript(
+            text="".join(segment.text for segment in segments).strip(),
+            language="en",
+            duration_s=duration_s,
+            # The model times in windows of 30 s and may point past the end of the recording.
+            segments=tuple(
+                AudioSegment(start=min(s.start, duration_s), end=min(s.end, duration_s), text=s.text.strip()) for s in segments
+            ),
+            words=tuple(
+                AudioWord(start=min(w.start, duration_s), end=min(w.end, duration_s), word=w.word.strip())
+                for s in segments
+                for w in (s.words or ())
+            )
+            if words
+            else (),
+        ),
+        usage=Usage(audio_s=duration_s),
+    )
+
+
+def _refused(kind: FailureKind, message: str) -> Failure:
+    return Failure(kind=kind, message=message, sent=False)
+
+
+def _too_long() -> str:
+    return f"the recording is longer than the local speech model's {LONGEST_S:.0f} s; split it"
+
+
+def _brief(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
