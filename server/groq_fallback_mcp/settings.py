@@ -9,12 +9,12 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from groq_fallback_mcp.errors import ConfigurationError
 
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(
         default=2.0, ge=0, le=600, description="Longest wait in seconds for a better provider while a lesser one could serve now."
     )
-    files: tuple[Path, ...] | None = Field(
+    files: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
         default=None,
         description="Folders `transcribe` may read, separated like PATH. Default: the folder the server was started in, "
         "unless that is the root or the home folder.",
@@ -104,7 +104,10 @@ class Settings(BaseSettings):
     @field_validator("files", mode="before")
     @classmethod
     def _split_folders(cls, value: object) -> object:
-        return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+        parts = value.split(os.pathsep) if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            return value
+        return tuple(Path(str(part)).expanduser() for part in cast("list[object]", parts) if part)
 
     @field_validator("catalog", "local_text_model")
     @classmethod

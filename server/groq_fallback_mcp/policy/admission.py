@@ -115,11 +115,13 @@ def learn(bucket: Bucket | None, reading: LimitReading, now: float, *, in_flight
     capacity = reading.capacity or (bucket.capacity if bucket is not None else None)
     if capacity is None or capacity <= 0:
         return bucket
-    changed = bucket is None or bucket.capacity != capacity
-    knowledge: Knowledge = "learnt" if changed or bucket.knowledge == "learnt" else "observed"
-    if reading.capacity is None:
-        knowledge = bucket.knowledge if bucket is not None else knowledge
-    own = capacity - in_flight if bucket is None or changed else bucket.level_at(now)
+    if bucket is None or bucket.capacity != capacity:
+        knowledge: Knowledge = "learnt"
+        own = capacity - in_flight
+    else:
+        confirmed = reading.capacity is not None and bucket.knowledge == "documented"
+        knowledge = "observed" if confirmed else bucket.knowledge
+        own = bucket.level_at(now)
     known = Bucket(limit=reading.limit, capacity=capacity, level=own, at=now, knowledge=knowledge)
     stated = _stated_level(reading, known)
     return known if stated is None else replace(known, level=min(own, stated))

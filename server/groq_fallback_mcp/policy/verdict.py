@@ -8,7 +8,7 @@ from typing import assert_never
 from groq_fallback_mcp.call import Failure, FailureKind, Outcome, Success
 from groq_fallback_mcp.policy.backoff import backoff_s
 
-__all__ = ["Abort", "Accept", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
+__all__ = ["Abort", "Accept", "Clamp", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
 
 MODEL_GONE_S = 3_600.0
 MODEL_BLOCKED_S = 3_600.0
@@ -20,6 +20,7 @@ BREAKER_CAP_S = 60.0
 RETRY_BASE_S = 0.5
 RETRY_CAP_S = 4.0
 RATE_LIMIT_UNSTATED_S = 10.0
+LEAST_USEFUL_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,13 @@ class RetrySame:
     """The same model again after `after_s` seconds."""
 
     after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clamp:
+    """The same model at once with at most `max_tokens` tokens to write."""
+
+    max_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,22 +65,24 @@ class Abort:
     """No model and no provider would answer this request otherwise: tell the caller."""
 
 
-Verdict = Accept | RetrySame | FallBack | NextProvider | Abort
+Verdict = Accept | RetrySame | Clamp | FallBack | NextProvider | Abort
 
 
-def judge(outcome: Outcome, *, attempts: int, alternative: bool, jitter: float) -> Verdict:
+def judge(outcome: Outcome, *, attempts: int, alternative: bool, jitter: float, max_tokens: int = 0) -> Verdict:
     """The verdict on an outcome.
 
     `attempts`: how often this model has been asked in this call, this time included. `alternative`: another model
     could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
-    in [0, 1) spreads pauses.
+    in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning.
     """
     if isinstance(outcome, Success):
         return Accept()
-    return _judge_failure(outcome, attempts=attempts, alternative=alternative, jitter=jitter)
+    return _judge_failure(outcome, attempts=attempts, alternative=alternative, jitter=jitter, max_tokens=max_tokens)
 
 
-def _judge_failure(failure: Failure, *, attempts: int, alternative: bool, jitter: float) -> Verdict:  # noqa: PLR0911
+def _judge_failure(  # noqa: PLR0911 - a decision table
+    failure: Failure, *, attempts: int, alternative: bool, jitter: float, max_tokens: int
+) -> Verdict:
     kind = failure.kind
     match kind:
         case FailureKind.RATE_LIMITED:
@@ -84,14 +94,16 @@ def _judge_failure(failure: Failure, *, attempts: int, alternative: bool, jitter
             return _may_pass(failure, attempts=attempts, most=2, alternative=alternative, jitter=jitter)
         case FailureKind.SERVER_ERROR:
             return _may_pass(failure, attempts=attempts, most=3, alternative=alternative, jitter=jitter)
+        case FailureKind.MAX_TOKENS_TOO_LARGE | FailureKind.LARGER_THAN_LIMIT:
+            bound = _affordable(failure, max_tokens)
+            too_large_here = kind is FailureKind.LARGER_THAN_LIMIT and alternative
+            return FallBack() if bound is None or too_large_here or attempts > 1 else Clamp(max_tokens=bound)
         case FailureKind.MODEL_GONE:
             return FallBack(bench_s=MODEL_GONE_S)
         case FailureKind.MODEL_BLOCKED:
             return FallBack(bench_s=MODEL_BLOCKED_S)
         case (
-            FailureKind.LARGER_THAN_LIMIT
-            | FailureKind.CONTEXT_TOO_LONG
-            | FailureKind.MAX_TOKENS_TOO_LARGE
+            FailureKind.CONTEXT_TOO_LONG
             | FailureKind.UNSUPPORTED
             | FailureKind.PAYLOAD_TOO_LARGE
             | FailureKind.BAD_RESPONSE
@@ -120,3 +132,12 @@ def _may_pass(failure: Failure, *, attempts: int, most: int, alternative: bool, 
         bench_s = backoff_s(attempts, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter)
         return FallBack(bench_s=max(bench_s, failure.retry_after_s or 0.0))
     return RetrySame(after_s=pause_s)
+
+
+def _affordable(failure: Failure, max_tokens: int) -> int | None:
+    """The most tokens the refusal leaves room for; None when it does not say, or too few to be of use."""
+    bound = failure.max_tokens_limit
+    for reading in failure.quota.readings:
+        if failure.kind is FailureKind.LARGER_THAN_LIMIT and reading.capacity is not None and reading.requested is not None:
+            bound = int(max_tokens - (reading.requested - reading.capacity))
+    return bound if bound is not None and LEAST_USEFUL_TOKENS <= bound < max_tokens else None

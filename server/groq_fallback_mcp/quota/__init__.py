@@ -1,6 +1,7 @@
 """The ledger: who has spent how much of which limit, and which models are out of the running until when."""
 
 from groq_fallback_mcp.quota.ledger import (
+    ANY_MODEL,
     Claim,
     Cooldown,
     Granted,
@@ -10,10 +11,12 @@ from groq_fallback_mcp.quota.ledger import (
     Refused,
     Reservation,
     Wait,
+    obstacle,
 )
 from groq_fallback_mcp.quota.memory import MemoryLedger
 
 __all__ = [
+    "ANY_MODEL",
     "Claim",
     "Cooldown",
     "Granted",
@@ -24,4 +27,5 @@ __all__ = [
     "Refused",
     "Reservation",
     "Wait",
+    "obstacle",
 ]

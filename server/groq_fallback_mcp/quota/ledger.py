@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from groq_fallback_mcp.call import Limit, QuotaSnapshot
-from groq_fallback_mcp.policy.admission import Bucket
+from groq_fallback_mcp.policy.admission import Admitted, Bucket, Deferred, NeverFits, admit
 
 __all__ = [
     "ANY_MODEL",
@@ -20,6 +20,7 @@ __all__ = [
     "Refused",
     "Reservation",
     "Wait",
+    "obstacle",
 ]
 
 ANY_MODEL = "*"
@@ -137,3 +138,17 @@ class Ledger(Protocol):
     async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
         """The state of each claim's model; spends nothing."""
         ...
+
+
+def obstacle(quota: ModelQuota, cost: Mapping[Limit, float], now: float) -> Wait | None:
+    """Why a call of this cost cannot be sent to the model at `now`; None when it can."""
+    cooldown = quota.cooldown
+    cooling_s = cooldown.until - now if cooldown is not None else 0.0
+    admission = admit(quota.buckets, cost, now)
+    match admission:
+        case NeverFits(limit=limit, capacity=capacity, cost=units):
+            return Wait(wait_s=None, reason=f"{units:g} of at most {capacity:g} {limit.unit}", limit=limit)
+        case Deferred(wait_s=wait_s, limit=limit) if wait_s >= cooling_s:
+            return Wait(wait_s=wait_s, reason=f"{limit.unit} used up", limit=limit)
+        case Admitted() | Deferred():
+            return None if cooldown is None else Wait(wait_s=cooling_s, reason=cooldown.reason, limit=cooldown.limit)

@@ -9,11 +9,7 @@ from itertools import count
 from groq_fallback_mcp.call import Limit, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.admission import (
-    Admitted,
     Bucket,
-    Deferred,
-    NeverFits,
-    admit,
     charge,
     give_back,
     learn,
@@ -29,6 +25,7 @@ from groq_fallback_mcp.quota.ledger import (
     Refused,
     Reservation,
     Wait,
+    obstacle,
 )
 
 __all__ = ["MemoryLedger"]
@@ -60,7 +57,7 @@ class MemoryLedger:
         waits: list[Wait] = []
         for index, claim in enumerate(claims):
             account = self._account(claim, now)
-            wait = self._obstacle(account, claim, now)
+            wait = obstacle(self._quota(claim.key, account, now), claim.cost, now)
             if wait is None:
                 return Granted(index=index, reservation=self._take(account, claim, now), passed_over=tuple(waits))
             waits.append(wait)
@@ -102,15 +99,7 @@ class MemoryLedger:
         now = self._clock.wall()
         found: list[ModelQuota] = []
         for claim in claims:
-            account = self._account(claim, now)
-            found.append(
-                ModelQuota(
-                    key=claim.key,
-                    buckets=dict(account.buckets),
-                    cooldown=self._cooldown(claim.key, now),
-                    calls_in_flight=len(account.open),
-                )
-            )
+            found.append(self._quota(claim.key, self._account(claim, now), now))
         return tuple(found)
 
     def _account(self, claim: Claim, now: float) -> _Account:
@@ -122,6 +111,14 @@ class MemoryLedger:
             del account.open[forgotten]
         return account
 
+    def _quota(self, key: QuotaKey, account: _Account, now: float) -> ModelQuota:
+        return ModelQuota(
+            key=key,
+            buckets=dict(account.buckets),
+            cooldown=self._cooldown(key, now),
+            calls_in_flight=len(account.open),
+        )
+
     def _cooldown(self, key: QuotaKey, now: float) -> Cooldown | None:
         provider_wide = QuotaKey(provider=key.provider, organisation=key.organisation, model=ANY_MODEL)
         found = [
@@ -130,19 +127,6 @@ class MemoryLedger:
             if account is not None and account.cooldown is not None and account.cooldown.until > now
         ]
         return max(found, key=lambda cooldown: cooldown.until, default=None)
-
-    def _obstacle(self, account: _Account, claim: Claim, now: float) -> Wait | None:
-        admission = admit(account.buckets, claim.cost, now)
-        if isinstance(admission, NeverFits):
-            reason = f"{admission.cost:g} of at most {admission.capacity:g} {admission.limit.unit}"
-            return Wait(wait_s=None, reason=reason, limit=admission.limit)
-        cooldown = self._cooldown(claim.key, now)
-        cooling_s = cooldown.until - now if cooldown is not None else 0.0
-        match admission:
-            case Deferred(wait_s=wait_s, limit=limit) if wait_s >= cooling_s:
-                return Wait(wait_s=wait_s, reason=f"{limit.unit} used up", limit=limit)
-            case Admitted() | Deferred():
-                return None if cooldown is None else Wait(wait_s=cooling_s, reason=cooldown.reason, limit=cooldown.limit)
 
     def _take(self, account: _Account, claim: Claim, now: float) -> Reservation:
         for limit, units in claim.cost.items():

@@ -1,0 +1,50 @@
+"""Puts the parts together: settings, catalogue, providers, ledger and gateway become what the tools need."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from groq_fallback_mcp.catalog import Catalog, load_catalog
+from groq_fallback_mcp.clock import Clock, SystemClock
+from groq_fallback_mcp.gateway import Gateway, Pace
+from groq_fallback_mcp.providers.roster import Roster, build_roster
+from groq_fallback_mcp.quota import MemoryLedger
+from groq_fallback_mcp.settings import Settings
+from groq_fallback_mcp.tools.tool import Context
+
+__all__ = ["allowed_folders", "open_context"]
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Context]:
+    """What the tools need, closed at the end. Raises ConfigurationError for a bad catalogue overlay."""
+    clock = clock or SystemClock()
+    catalog: Catalog = load_catalog(settings.catalog)
+    roster: Roster = build_roster(settings, catalog=catalog, clock=clock)
+    gateway = Gateway(
+        catalog=catalog,
+        roster=roster,
+        ledger=MemoryLedger(clock),
+        clock=clock,
+        pace=Pace(
+            deadline_s=settings.deadline_s,
+            attempt_timeout_s=settings.attempt_timeout_s,
+            max_wait_s=settings.max_wait_s,
+        ),
+        jitter=random.random,
+    )
+    try:
+        yield Context(gateway=gateway, folders=allowed_folders(settings))
+    finally:
+        await roster.aclose()
+
+
+def allowed_folders(settings: Settings) -> tuple[Path, ...]:
+    """The folders whose files may be read; none when the server was started in the root or the home folder."""
+    if settings.files is not None:
+        return tuple(folder.resolve() for folder in settings.files)
+    here = Path.cwd().resolve()
+    return () if here in {Path(here.anchor), Path.home().resolve()} else (here,)

@@ -1,0 +1,19 @@
+"""`groq-fallback-mcp`: without arguments it serves MCP over stdio, with one of the commands below it works for a person."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point. Serving skips everything that only the other commands need."""
+    if sys.argv[1:] in ([], ["serve"]):
+        from groq_fallback_mcp.cli.serve import serve  # noqa: PLC0415
+
+        serve()
+        return
+    from groq_fallback_mcp.cli.commands import app  # noqa: PLC0415
+
+    app()

@@ -1,0 +1,80 @@
+"""chat, models, limits, transcribe: the four tools, called in this process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.render import clean, clean_text
+from groq_fallback_mcp.settings import Settings, load_settings
+from groq_fallback_mcp.tools import TOOLS, Context, Reply
+from groq_fallback_mcp.tools.arguments import parse
+
+__all__ = ["call_tool", "read_json", "transcribe"]
+
+
+async def call_tool(name: str, arguments: Mapping[str, Any], *, as_json: bool) -> int:
+    """Call one tool and print its result; 1 when it is an error."""
+    async with open_context(load_settings()) as context:
+        return _print(await _call(name, arguments, context), as_json=as_json)
+
+
+async def transcribe(arguments: Mapping[str, Any], *, as_json: bool) -> int:
+    """The tool transcribe, with a progress bar on a terminal. A person may name any file, so its folder is allowed."""
+    settings = load_settings()
+    async with open_context(_with_folder_of(arguments.get("file"), settings)) as context:
+        if not sys.stderr.isatty():
+            return _print(await _call("transcribe", arguments, context), as_json=as_json)
+        return _print(await _call_with_bar("transcribe", arguments, context), as_json=as_json)
+
+
+def read_json(path: Path) -> object:
+    """The JSON in a file. Raises InputRefused when there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputRefused(f"{path} is not a JSON file: {error}", next_step="correct the file") from error
+
+
+async def _call(name: str, arguments: Mapping[str, Any], context: Context) -> Reply:
+    tool = next(tool for tool in TOOLS if tool.name == name)
+    given = {key: value for key, value in arguments.items() if value is not None}
+    return await tool.handle(parse(tool.arguments, given), context)
+
+
+async def _call_with_bar(name: str, arguments: Mapping[str, Any], context: Context) -> Reply:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("transcribing", total=None)
+
+        async def progress(done: float, total: float, message: str) -> None:
+            bar.update(task, description=message, completed=done, total=total)
+
+        return await _call(name, arguments, replace(context, progress=progress))
+
+
+def _with_folder_of(file: object, settings: Settings) -> Settings:
+    if not isinstance(file, str):
+        return settings
+    folder = Path(file).expanduser().resolve().parent
+    return settings.model_copy(update={"files": (*(settings.files or ()), Path.cwd(), folder)})
+
+
+def _print(reply: Reply, *, as_json: bool) -> int:
+    if as_json:
+        print_json(clean(reply.structured))
+    else:
+        typer.echo(clean_text(reply.text), err=reply.is_error)
+    return 1 if reply.is_error else 0

@@ -1,0 +1,175 @@
+"""The commands, their options and their help. Each is a thin call into the module that does the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from groq_fallback_mcp import __version__
+from groq_fallback_mcp.cli import calls
+from groq_fallback_mcp.cli.console import run, run_blocking
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="groq-fallback-mcp",
+    help="Dependable Groq for coding agents. Without a command it serves MCP over stdio.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the structured result as JSON.")]
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Asked first; others follow if it fails.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"groq-fallback-mcp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def serve() -> None:
+    """Serve MCP over stdio (the same as no command)."""
+    from groq_fallback_mcp.cli.serve import serve as serve_now  # noqa: PLC0415
+
+    serve_now()
+
+
+@app.command()
+def chat(
+    prompt: Annotated[str, typer.Argument(help="The question; - reads standard input.")],
+    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
+    use_case: Annotated[str | None, typer.Option("--use-case", "-u", help="fast, reasoning, agentic, ...")] = None,
+    model: ModelOption = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Bound on the answer, reasoning included.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 to 2.")] = None,
+    reasoning_effort: Annotated[
+        Literal["none", "default", "low", "medium", "high"] | None, typer.Option(help="Mapped to what the model takes.")
+    ] = None,
+    schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask one question."""
+    arguments = {
+        "prompt": typer.get_text_stream("stdin").read() if prompt == "-" else prompt,
+        "system": system,
+        "use_case": use_case,
+        "model": model,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "reasoning_effort": reasoning_effort,
+        "response_schema": calls.read_json(schema) if schema is not None else None,
+    }
+    run(calls.call_tool, "groq_chat", arguments, as_json=as_json)
+
+
+@app.command()
+def models(
+    kind: Annotated[str | None, typer.Option(help="chat, system, speech_to_text, text_to_speech or guard.")] = None,
+    stage: Annotated[str | None, typer.Option(help="production, preview or retired.")] = None,
+    use_case: Annotated[str | None, typer.Option("--use-case", "-u", help="Only models of this use case.")] = None,
+    retired: Annotated[bool, typer.Option("--retired", help="Show models that were shut down too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List models, the live list laid over the catalogue."""
+    arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired}
+    run(calls.call_tool, "list_models", arguments, as_json=as_json)
+
+
+@app.command()
+def limits(
+    model: ModelOption = None,
+    tokens: Annotated[int, typer.Option(help="Size of the call to plan.")] = 1_500,
+    probe: Annotated[bool, typer.Option("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is left of each limit."""
+    run(calls.call_tool, "check_limits", {"model": model, "tokens": tokens, "probe": probe}, as_json=as_json)
+
+
+@app.command()
+def transcribe(
+    source: Annotated[str, typer.Argument(help="An audio file, or an https URL.")],
+    language: Annotated[str | None, typer.Option("--language", "-l", help="ISO 639 code, such as en.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Names and spelling to expect.")] = None,
+    form: Annotated[
+        Literal["text", "json", "verbose_json", "srt", "vtt"], typer.Option("--format", "-f", help="Form of the result.")
+    ] = "text",
+    words: Annotated[bool, typer.Option("--words", help="With a timestamp for each word.")] = False,
+    translate: Annotated[bool, typer.Option("--translate", help="Translate to English.")] = False,
+    model: ModelOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Transcribe speech."""
+    arguments = {
+        "url" if "://" in source else "file": source,
+        "language": language,
+        "prompt": prompt,
+        "format": form,
+        "timestamps": "word" if words else "segment",
+        "translate": translate,
+        "model": model,
+    }
+    run(calls.transcribe, arguments, as_json=as_json)
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8787,
+    plan: Annotated[Literal["free", "developer"], typer.Option(help="Whose limits to enforce.")] = "free",
+    fault: Annotated[list[str] | None, typer.Option(help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Without the latency of real models.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain generated text even where local models are installed.")] = False,
+) -> None:
+    """Run a stand-in for the Groq API on loopback. Its answers say that they are simulated."""
+    from groq_fallback_mcp.cli.simulate import simulate as simulate_now  # noqa: PLC0415
+
+    run(simulate_now, port=port, plan=plan, faults=fault or [], fast=fast, plain=plain)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check the set-up: key, base URL, live list, state, local models, and what a call would choose now."""
+    from groq_fallback_mcp.cli.doctor import doctor as doctor_now  # noqa: PLC0415
+
+    run(doctor_now, as_json=as_json)
+
+
+@app.command()
+def generate(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when something is stale.")] = False,
+    root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write the tables of README and SKILL.md and the manifests anew from the catalogue."""
+    from groq_fallback_mcp.cli.generate import generate as generate_now  # noqa: PLC0415
+
+    run_blocking(generate_now, root, check=check, as_json=as_json)
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Show the whole way against the simulator: tools, a fallback, limits, a transcript, and no provider left."""
+    from groq_fallback_mcp.cli.demo import demo as demo_now  # noqa: PLC0415
+
+    run(demo_now, as_json=as_json)
+
+
+@app.command()
+def selftest(as_json: AsJson = False) -> None:
+    """Start the server over real stdio against the simulator and try every tool, in both protocol eras."""
+    from groq_fallback_mcp.cli.selftest import selftest as selftest_now  # noqa: PLC0415
+
+    run(selftest_now, as_json=as_json)

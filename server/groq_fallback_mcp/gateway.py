@@ -1,0 +1,397 @@
+"""The one imperative loop: walks a plan, reserves quota, calls providers, settles, and falls back.
+
+Decisions are made in policy/ and quota/; here they are carried out, under one total deadline for the whole call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import assert_never
+
+import anyio
+
+from groq_fallback_mcp.call import (
+    Attempt,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Outcome,
+    Success,
+)
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
+from groq_fallback_mcp.policy.plan import Candidate, Plan, plan, with_max_tokens
+from groq_fallback_mcp.policy.settlement import actual_cost
+from groq_fallback_mcp.policy.verdict import Abort, Accept, Clamp, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall, Provider
+from groq_fallback_mcp.providers.roster import Roster
+from groq_fallback_mcp.quota import ANY_MODEL, Claim, Cooldown, Granted, Ledger, QuotaKey, Reservation, Wait, obstacle
+
+__all__ = ["Answer", "Gateway", "Pace", "Progress"]
+
+Progress = Callable[[float, float, str], Awaitable[None]]
+Check = Callable[[Success], Failure | None]
+
+HEARTBEAT_S = 5.0
+LEAST_ATTEMPT_S = 0.25
+MOST_ATTEMPTS_A_MODEL = 3
+LONGEST_NAP_S = 5.0
+SHARE_OF_REMAINING = 0.6
+PROBE_TOKENS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The three times that shape a call, in seconds; see settings.py."""
+
+    deadline_s: float = 50.0
+    attempt_timeout_s: float = 20.0
+    max_wait_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An accepted outcome with the account of how it came about."""
+
+    success: Success
+    provider: str
+    model: str
+    requested_model: str | None
+    use_case: str
+    cost_usd: Decimal | None
+    attempts: Sequence[Attempt]
+    notes: Sequence[str]
+    duration_s: float
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The state of one call."""
+
+    request: ChatRequest | AudioRequest
+    plan: Plan
+    tiers: list[list[Candidate]]
+    started: float
+    deadline: float
+    check: Check | None
+    doing: str = "choosing a model"
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    again: Candidate | None = None
+    last: Failure | None = None
+
+    def open(self) -> list[Candidate]:
+        return [candidate for tier in self.tiers for candidate in tier]
+
+    def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
+        self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]
+
+    def drop_one(self, gone: Candidate) -> None:
+        self.drop(lambda candidate: (candidate.provider, candidate.model) == (gone.provider, gone.model))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    candidate: Candidate
+    reservation: Reservation
+
+
+class Gateway:
+    """Serves requests from whichever model can. `jitter` returns numbers in [0, 1)."""
+
+    def __init__(
+        self, *, catalog: Catalog, roster: Roster, ledger: Ledger, clock: Clock, pace: Pace, jitter: Callable[[], float]
+    ) -> None:
+        self.catalog = catalog
+        self.roster = roster
+        self.ledger = ledger
+        self.clock = clock
+        self.pace = pace
+        self._jitter = jitter
+
+    def plan(self, request: ChatRequest | AudioRequest) -> Plan:
+        """Who would be asked; see policy.plan. Raises InputRefused for unknown names."""
+        return plan(request, catalog=self.catalog, offers=self.roster.offers(), today=today(self.clock))
+
+    async def serve(
+        self,
+        request: ChatRequest | AudioRequest,
+        *,
+        progress: Progress | None = None,
+        check: Check | None = None,
+        deadline_s: float | None = None,
+    ) -> Answer | NoAnswer:
+        """Answer a request within the deadline, or say why not.
+
+        `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation.
+        Raises InputRefused for unknown names, before anything is sent.
+        """
+        planned = self.plan(request)
+        now = self.clock.monotonic()
+        walk = _Walk(
+            request=request,
+            plan=planned,
+            tiers=[list(tier) for tier in planned.tiers],
+            started=now,
+            deadline=now + (deadline_s or self.pace.deadline_s),
+            check=check,
+        )
+        async with self._heartbeat(walk, progress):
+            return await self._walk(walk)
+
+    def claim(self, candidate: Candidate) -> Claim:
+        """What asking this candidate would take from whose buckets."""
+        return Claim(key=self._key(candidate.provider, candidate.model), cost=candidate.cost, documented=candidate.documented)
+
+    async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
+        """For each candidate, what keeps it from being asked now; None when nothing does."""
+        claims = [self.claim(candidate) for candidate in candidates]
+        quotas = await self.ledger.look(claims)
+        now = self.clock.wall()
+        return [obstacle(quota, claim.cost, now) for quota, claim in zip(quotas, claims, strict=True)]
+
+    async def probe(self, model: str) -> Outcome | str:
+        """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.
+
+        Goes through the ledger like any call, but falls back to nothing.
+        """
+        request = ChatRequest(messages=({"role": "user", "content": "ping"},), model=model, max_tokens=PROBE_TOKENS)
+        candidate = next((found for found in self.plan(request).candidates if found.model == model), None)
+        if candidate is None:
+            return f"{model} cannot be probed with a chat request"
+        result = await self.ledger.reserve_any([self.claim(candidate)])
+        if not isinstance(result, Granted):
+            return result.waits[0].reason
+        picked = _Pick(candidate, result.reservation)
+        call = ChatCall(request=request, model=candidate.wire_model, max_tokens=candidate.max_tokens)
+        try:
+            outcome = await self.roster.providers[candidate.provider].chat(call, timeout_s=self.pace.attempt_timeout_s)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.ledger.release(picked.reservation)
+            raise
+        await self._settle(picked, outcome)
+        return outcome
+
+    async def _walk(self, walk: _Walk) -> Answer | NoAnswer:
+        while (left_s := walk.deadline - self.clock.monotonic()) >= LEAST_ATTEMPT_S:
+            picked = await self._pick(walk, left_s)
+            if picked is None:
+                return await self._give_up(walk)
+            answer = await self._ask(walk, picked)
+            if answer is not None:
+                return answer
+        return await self._give_up(walk, out_of_time=True)
+
+    async def _pick(self, walk: _Walk, left_s: float) -> _Pick | None:
+        """Reserve the first candidate that can serve now; nap and let the caller come again when waiting is worth it.
+
+        None: nobody can serve before the deadline.
+        """
+        if walk.again is not None:
+            forced, walk.again = walk.again, None
+            result = await self.ledger.reserve_any([self.claim(forced)])
+            if isinstance(result, Granted):
+                return _Pick(forced, result.reservation)
+        end = self.clock.monotonic() + left_s
+        while True:
+            least_s: float | None = None
+            for index, tier in enumerate(walk.tiers):
+                result = await self.ledger.reserve_any([self.claim(candidate) for candidate in tier])
+                waits = result.passed_over if isinstance(result, Granted) else result.waits
+                self._note_passed_over(walk, tier, waits)
+                if isinstance(result, Granted):
+                    return _Pick(tier[result.index], result.reservation)
+                soonest_s = min((wait.wait_s for wait in waits if wait.wait_s is not None), default=None)
+                if soonest_s is None:
+                    continue
+                least_s = soonest_s if least_s is None else min(least_s, soonest_s)
+                lesser = any(walk.tiers[index + 1 :])
+                if lesser and least_s <= self.pace.max_wait_s:
+                    break
+            if least_s is None or self.clock.monotonic() + least_s + LEAST_ATTEMPT_S > end:
+                return None
+            walk.doing = f"waiting {least_s:.1f} s for a rate limit"
+            await self.clock.sleep(min(least_s, LONGEST_NAP_S) + 0.005)
+
+    def _note_passed_over(self, walk: _Walk, tier: Sequence[Candidate], waits: Sequence[Wait]) -> None:
+        for candidate, wait in zip(tier, waits, strict=False):
+            seen = any((a.provider, a.model) == (candidate.provider, candidate.model) for a in walk.attempts)
+            if not seen:
+                walk.attempts.append(
+                    Attempt(
+                        provider=candidate.provider,
+                        model=candidate.model,
+                        sent=False,
+                        outcome="passed_over",
+                        detail=wait.reason,
+                        retry_after_s=wait.wait_s,
+                    )
+                )
+            if wait.wait_s is None:
+                walk.drop_one(candidate)
+
+    async def _ask(self, walk: _Walk, picked: _Pick) -> Answer | None:
+        candidate = picked.candidate
+        identity = (candidate.provider, candidate.model)
+        walk.asked[identity] = asked = walk.asked.get(identity, 0) + 1
+        walk.doing = f"asking {candidate.model}"
+        started = self.clock.monotonic()
+        try:
+            outcome = await self._send(walk, candidate, started)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.ledger.release(picked.reservation)
+            raise
+        await self._settle(picked, outcome)
+        if isinstance(outcome, Success) and walk.check is not None:
+            outcome = walk.check(outcome) or outcome
+        took_s = self.clock.monotonic() - started
+        walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != identity]
+        walk.attempts.append(self._attempt(candidate, outcome, took_s))
+        if isinstance(outcome, Failure):
+            walk.last = outcome
+        verdict = judge(
+            outcome,
+            attempts=asked,
+            alternative=await self._alternative(walk, candidate),
+            jitter=self._jitter(),
+            max_tokens=candidate.max_tokens,
+        )
+        match verdict:
+            case Accept():
+                assert isinstance(outcome, Success)  # noqa: S101 - judge accepts nothing else
+                return self._answer(walk, candidate, outcome)
+            case RetrySame(after_s=after_s):
+                walk.doing = f"pausing {after_s:.1f} s before asking {candidate.model} again"
+                await self.clock.sleep(min(after_s, max(walk.deadline - self.clock.monotonic(), 0.0)))
+                walk.again = candidate
+            case Clamp(max_tokens=max_tokens):
+                walk.again = with_max_tokens(candidate, max_tokens)
+            case FallBack(bench_s=bench_s, may_return=may_return):
+                await self._bench(candidate.provider, candidate.model, bench_s, outcome)
+                if not may_return or asked >= MOST_ATTEMPTS_A_MODEL:
+                    walk.drop_one(candidate)
+            case NextProvider(bench_s=bench_s):
+                await self._bench(candidate.provider, ANY_MODEL, bench_s, outcome)
+                walk.drop(lambda other: other.provider == candidate.provider)
+            case Abort():
+                walk.tiers = []
+            case _:  # pragma: no cover
+                assert_never(verdict)
+        return None
+
+    async def _send(self, walk: _Walk, candidate: Candidate, started: float) -> Outcome:
+        left_s = walk.deadline - started
+        others = any(other is not candidate for other in walk.open())
+        timeout_s = left_s
+        if others:
+            least_s = self.pace.attempt_timeout_s if isinstance(walk.request, ChatRequest) else left_s
+            timeout_s = min(least_s, left_s * SHARE_OF_REMAINING) if left_s > LEAST_ATTEMPT_S else left_s
+        provider: Provider = self.roster.providers[candidate.provider]
+        request = walk.request
+        if isinstance(request, AudioRequest):
+            return await provider.transcribe(AudioCall(request=request, model=candidate.wire_model), timeout_s=timeout_s)
+        call = ChatCall(
+            request=request,
+            model=candidate.wire_model,
+            max_tokens=candidate.max_tokens,
+            reasoning_effort=candidate.reasoning_effort,
+            json_mode=candidate.json_mode,
+        )
+        return await provider.chat(call, timeout_s=timeout_s)
+
+    async def _settle(self, picked: _Pick, outcome: Outcome) -> None:
+        await self.ledger.settle(picked.reservation, actual_cost(outcome, picked.reservation.cost))
+        await self.ledger.observe(picked.reservation.key, outcome.quota)
+
+    async def _bench(self, provider: str, model: str, bench_s: float, outcome: Outcome) -> None:
+        if bench_s <= 0 or isinstance(outcome, Success):
+            return
+        limit = next((reading.limit for reading in outcome.quota.readings), None)
+        limited = outcome.kind is FailureKind.RATE_LIMITED
+        reason = f"{outcome.kind.value.replace('_', ' ')}" + (f" ({limit.unit})" if limited and limit is not None else "")
+        cooldown = Cooldown(until=self.clock.wall() + bench_s, reason=reason, limit=limit if limited else None)
+        await self.ledger.cool_down(self._key(provider, model), cooldown)
+
+    async def _alternative(self, walk: _Walk, candidate: Candidate) -> bool:
+        others = [other for other in walk.open() if (other.provider, other.model) != (candidate.provider, candidate.model)]
+        return any(wait is None for wait in await self.waits(others))
+
+    async def _give_up(self, walk: _Walk, *, out_of_time: bool = False) -> NoAnswer:
+        waits = await self.waits(walk.open() or list(walk.plan.candidates))
+        finite = [0.0 if wait is None else wait.wait_s for wait in waits if wait is None or wait.wait_s is not None]
+        return no_answer(
+            attempts=walk.attempts,
+            exclusions=walk.plan.exclusions,
+            last=walk.last,
+            least_wait_s=min((seconds for seconds in finite if seconds is not None), default=None),
+            out_of_time=out_of_time,
+            deadline_s=walk.deadline - walk.started,
+        )
+
+    def _answer(self, walk: _Walk, candidate: Candidate, success: Success) -> Answer:
+        return Answer(
+            success=success,
+            provider=candidate.provider,
+            model=candidate.model,
+            requested_model=walk.plan.requested_model,
+            use_case=walk.plan.use_case,
+            cost_usd=self._cost(candidate, success),
+            attempts=tuple(walk.attempts),
+            notes=(*walk.plan.notes, *candidate.notes),
+            duration_s=self.clock.monotonic() - walk.started,
+        )
+
+    def _attempt(self, candidate: Candidate, outcome: Outcome, took_s: float) -> Attempt:
+        if isinstance(outcome, Success):
+            return Attempt(
+                provider=candidate.provider,
+                model=candidate.model,
+                sent=True,
+                outcome="answered",
+                duration_s=took_s,
+                cost_usd=self._cost(candidate, outcome),
+            )
+        return Attempt(
+            provider=candidate.provider,
+            model=candidate.model,
+            sent=outcome.sent,
+            outcome=outcome.kind.value,
+            detail=outcome.message,
+            status=outcome.status,
+            duration_s=took_s,
+            retry_after_s=outcome.retry_after_s,
+        )
+
+    def _cost(self, candidate: Candidate, success: Success) -> Decimal | None:
+        if candidate.provider == "local":
+            return Decimal(0)
+        return self.catalog.cost_usd(candidate.model, success.usage) if success.usage_reported else None
+
+    def _key(self, provider: str, model: str) -> QuotaKey:
+        return QuotaKey(provider=provider, organisation=self.roster.organisation(provider), model=model)
+
+    @asynccontextmanager
+    async def _heartbeat(self, walk: _Walk, progress: Progress | None) -> AsyncIterator[None]:
+        """Report every few seconds while the call runs: clients restart their time-outs on progress."""
+        if progress is None:
+            yield
+            return
+
+        async def beat() -> None:
+            # real time on purpose: this keeps a waiting client informed and decides nothing
+            while True:
+                await anyio.sleep(HEARTBEAT_S)
+                elapsed_s = self.clock.monotonic() - walk.started
+                await progress(elapsed_s, walk.deadline - walk.started, walk.doing)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(beat)
+            yield
+            group.cancel_scope.cancel()

@@ -1,0 +1,133 @@
+"""Which models a request asks for, best first: use case, chain, successors of retired models, unknown names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion
+from groq_fallback_mcp.catalog import Catalog, Kind, Stage
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
+from groq_fallback_mcp.policy.offer import Offer
+
+__all__ = ["ChatKinds", "Choice", "Wanted", "choose", "default_use_case", "is_retired", "resolve_model"]
+
+ChatKinds = (Kind.CHAT, Kind.SYSTEM)
+SHORT_PROMPT_TOKENS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A model to ask, in place of which (`replaces`) when a retired one was named."""
+
+    model: str
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The models to consider in order, and those that ended without a successor."""
+
+    wanted: Sequence[Wanted]
+    ended: Sequence[Exclusion]
+    use_case: str
+    requested_model: str | None
+    notes: Sequence[str]
+
+
+def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Sequence[Offer], today: date) -> Choice:
+    """The models a request asks for, best first, each once.
+
+    Raises InputRefused for a model or use case that does not exist, naming the nearest ones.
+    """
+    kinds = (Kind.SPEECH_TO_TEXT,) if isinstance(request, AudioRequest) else ChatKinds
+    requested = None if request.model is None else resolve_model(request.model, catalog=catalog, offers=offers, kinds=kinds)
+    use_case = _use_case(request, catalog)
+    practice = catalog.practices[use_case]
+    names = [
+        *([requested] if requested is not None else []),
+        practice.model,
+        *practice.chain,
+        *(name for offer in offers for name, offered in offer.models.items() if offered.row.kind in kinds),
+    ]
+    wanted: dict[str, Wanted] = {}
+    ended: dict[str, Exclusion] = {}
+    notes: list[str] = []
+    for name in names:
+        if not is_retired(name, catalog=catalog, offers=offers, today=today):
+            wanted.setdefault(name, Wanted(model=name))
+            continue
+        successor = catalog.successor(name, today)
+        reason = f"shut down on {catalog.shutdowns[name].on}"
+        if successor is None:
+            ended.setdefault(name, Exclusion(provider="groq", model=name, reason=f"{reason}, no successor"))
+        else:
+            wanted.setdefault(successor, Wanted(model=successor, replaces=name))
+        if name == requested or (requested is None and name == practice.model):
+            notes.append(f"{name} was {reason}; " + (f"{successor} is its successor" if successor else "it has no successor"))
+    return Choice(
+        wanted=tuple(wanted.values()),
+        ended=tuple(ended.values()),
+        use_case=use_case,
+        requested_model=requested,
+        notes=tuple(notes),
+    )
+
+
+def resolve_model(name: str, *, catalog: Catalog, offers: Sequence[Offer], kinds: Sequence[Kind]) -> str:
+    """The id a caller's name stands for; LiteLLM's `groq/` prefix is understood.
+
+    Raises InputRefused for a name nobody knows or a model of another kind.
+    """
+    known = {row.id: row.kind for row in catalog.models.values()}
+    known |= {model: offered.row.kind for offer in offers for model, offered in offer.models.items()}
+    found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
+    fitting = sorted(model for model, kind in known.items() if kind in kinds)
+    if found is None:
+        raise InputRefused(f"unknown model {name!r}", next_step=_nearest(name, fitting, "a model") + ", see list_models")
+    if known[found] not in kinds:
+        tool = "transcribe" if known[found] is Kind.SPEECH_TO_TEXT else "another tool"
+        raise InputRefused(
+            f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
+            next_step=f"use {tool}, or give one of {', '.join(fitting[:4])}",
+        )
+    return found
+
+
+def is_retired(model: str, *, catalog: Catalog, offers: Sequence[Offer], today: date) -> bool:
+    """Whether a model has ended: by the catalogue's date, unless a live list still has it (enterprise accounts)."""
+    if any(offer.live is not None and model in offer.live for offer in offers):
+        return False
+    return catalog.stage(model, today) is Stage.RETIRED
+
+
+def default_use_case(request: ChatRequest) -> str:
+    """The use case a chat request without one belongs to: `fast` for short plain prompts, else by what it needs."""
+    if has_images(request):
+        return "vision"
+    if request.tools:
+        return "agentic"
+    long = estimate_prompt_tokens(request) > SHORT_PROMPT_TOKENS
+    return "reasoning" if long or request.schema is not None or request.reasoning_effort in {"medium", "high"} else "fast"
+
+
+def _use_case(request: ChatRequest | AudioRequest, catalog: Catalog) -> str:
+    if isinstance(request, AudioRequest):
+        return "translation" if request.translate else "audio"
+    if request.use_case is None:
+        return default_use_case(request)
+    speech = {"audio", "translation"}
+    if request.use_case in speech:
+        raise InputRefused(f"the use case {request.use_case!r} is for speech", next_step="use the tool transcribe")
+    if request.use_case not in catalog.practices:
+        fitting = [use_case for use_case in catalog.practices if use_case not in speech]
+        raise InputRefused(f"unknown use_case {request.use_case!r}", next_step=_nearest(request.use_case, fitting, "one"))
+    return request.use_case
+
+
+def _nearest(name: str, known: Sequence[str], what: str) -> str:
+    close = get_close_matches(name, known, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(close)}? Otherwise give {what} of {', '.join(known[:12])}" if close else f"give {what} of {', '.join(known[:12])}"

@@ -1,0 +1,146 @@
+"""Whether a model can take a request, and with which values: tokens clamped, reasoning remapped, JSON mode chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, ReasoningEffort
+from groq_fallback_mcp.catalog import Capabilities, Kind
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
+from groq_fallback_mcp.policy.offer import OfferedModel
+
+__all__ = ["ChatNeeds", "Fitted", "chat_needs", "fit_audio", "fit_chat", "remap_reasoning"]
+
+JsonMode = Literal["none", "prompted", "json_object", "json_schema"]
+
+DEFAULT_MAX_TOKENS = 1_024
+# Reasoning counts as completion: a smaller default comes back as finish_reason length with empty content.
+DEFAULT_MAX_TOKENS_REASONING = 2_048
+LEAST_USEFUL_TOKENS = 64
+LEAST_DEFAULT_TOKENS = 256
+# A paid account was measured to accept 26,214,400 bytes where the documentation says 25 MB.
+MEGABYTE = 1_048_576
+_STRENGTH: dict[ReasoningEffort, float] = {"none": 0.0, "low": 1.0, "medium": 2.0, "default": 2.0, "high": 3.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatNeeds:
+    """What a chat request asks of a model."""
+
+    prompt_tokens: int
+    images: int
+    tools: bool
+    schema: bool
+    max_tokens: int | None
+    reasoning_effort: ReasoningEffort | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """The values this model gets. `reduced`: fewer tokens than the caller asked for, so others go first."""
+
+    max_tokens: int = 0
+    reasoning_effort: ReasoningEffort | None = None
+    json_mode: JsonMode = "none"
+    notes: Sequence[str] = ()
+    reduced: bool = False
+
+
+def chat_needs(request: ChatRequest, use_case: str) -> ChatNeeds:
+    """What `request` asks of a model. `fast` asks for little reasoning unless the caller says otherwise."""
+    effort = request.reasoning_effort
+    return ChatNeeds(
+        prompt_tokens=estimate_prompt_tokens(request),
+        images=has_images(request),
+        tools=bool(request.tools),
+        schema=request.schema is not None,
+        max_tokens=request.max_tokens,
+        reasoning_effort="low" if effort is None and use_case == "fast" else effort,
+    )
+
+
+def fit_chat(needs: ChatNeeds, offered: OfferedModel, *, tpm: float | None) -> Fitted | str:
+    """The fitted values, or why this model cannot take the request. `tpm` is its tokens-per-minute bucket."""
+    row, capabilities = offered.row, offered.row.capabilities
+    if row.kind not in {Kind.CHAT, Kind.SYSTEM}:
+        return f"it is for {row.kind.value.replace('_', ' ')}, not for chat"
+    missing = _missing(needs, capabilities)
+    if missing is not None:
+        return missing
+    space = None if row.context_window is None else row.context_window - needs.prompt_tokens
+    if space is not None and space < LEAST_USEFUL_TOKENS:
+        return f"about {needs.prompt_tokens} prompt tokens do not fit its context window of {row.context_window}"
+    bounds = [bound for bound in (row.max_completion_tokens, space) if bound is not None]
+    tokens = _tokens(needs, bounds, tpm=tpm, reasons=bool(capabilities.reasoning))
+    if isinstance(tokens, str):
+        return tokens
+    max_tokens, reduced, notes = tokens
+    effort = remap_reasoning(needs.reasoning_effort, capabilities.reasoning)
+    if needs.reasoning_effort not in {None, effort, "low"}:
+        notes = (*notes, f"reasoning_effort {needs.reasoning_effort} became {effort or 'the default'}: all it takes")
+    return Fitted(
+        max_tokens=max_tokens,
+        reasoning_effort=effort,
+        json_mode=_json_mode(capabilities) if needs.schema else "none",
+        notes=notes,
+        reduced=reduced,
+    )
+
+
+def fit_audio(request: AudioRequest, offered: OfferedModel) -> Fitted | str:
+    """The fitted values, or why this model cannot take the recording."""
+    row = offered.row
+    if row.kind is not Kind.SPEECH_TO_TEXT:
+        return "it does not transcribe"
+    if request.translate and not row.capabilities.translation:
+        return "it does not translate to English"
+    limit_mb = offered.upload_mb
+    if isinstance(request.audio, AudioFile) and limit_mb is not None and len(request.audio.content) > limit_mb * MEGABYTE:
+        size = len(request.audio.content) / MEGABYTE
+        return f"the file has {size:.1f} MB, this plan takes {limit_mb} MB"
+    return Fitted()
+
+
+def remap_reasoning(wanted: ReasoningEffort | None, takes: Sequence[ReasoningEffort]) -> ReasoningEffort | None:
+    """The value nearest to `wanted` that the model takes, the stronger of two; None leaves the field out."""
+    if wanted is None or not takes:
+        return None
+    if wanted in takes:
+        return wanted
+    return min(takes, key=lambda value: (abs(_STRENGTH[value] - _STRENGTH[wanted]), -_STRENGTH[value]))
+
+
+def _missing(needs: ChatNeeds, capabilities: Capabilities) -> str | None:
+    if needs.images and not capabilities.vision:
+        return "it does not read images"
+    if capabilities.max_images is not None and needs.images > capabilities.max_images:
+        return f"it reads at most {capabilities.max_images} images"
+    if needs.tools and not capabilities.tools:
+        return "it does not call tools"
+    if needs.schema and not (capabilities.json_schema or capabilities.json_object):
+        return "it does not answer in JSON"
+    return None
+
+
+def _tokens(
+    needs: ChatNeeds, bounds: Sequence[int], *, tpm: float | None, reasons: bool
+) -> tuple[int, bool, tuple[str, ...]] | str:
+    default = DEFAULT_MAX_TOKENS_REASONING if reasons else DEFAULT_MAX_TOKENS
+    asked = default if needs.max_tokens is None else needs.max_tokens
+    granted = min([asked, *bounds])
+    notes = (f"max_tokens {asked} became {granted}: all it can give",) if needs.max_tokens is not None and granted < asked else ()
+    if tpm is None or needs.prompt_tokens + granted <= tpm:
+        return granted, False, notes
+    left = int(tpm) - needs.prompt_tokens
+    least = LEAST_USEFUL_TOKENS if needs.max_tokens is not None else LEAST_DEFAULT_TOKENS
+    if left < least:
+        return f"about {needs.prompt_tokens} prompt tokens leave no room in its {tpm:g} tokens per minute"
+    if needs.max_tokens is None:
+        return left, False, notes
+    return left, True, (f"max_tokens {asked} became {left}: more never fits {tpm:g} tokens per minute",)
+
+
+def _json_mode(capabilities: Capabilities) -> JsonMode:
+    return "json_schema" if capabilities.json_schema else "json_object"

@@ -1,0 +1,35 @@
+"""What a provider can be asked for, as the plan sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.catalog import ModelRow
+
+__all__ = ["Offer", "OfferedModel"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedModel:
+    """A model at a provider. `wire_model` is its id there; `documented` its limits, empty where there are none;
+    `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
+    """
+
+    row: ModelRow
+    wire_model: str
+    documented: Mapping[Limit, int] = field(default_factory=dict[Limit, int])
+    upload_mb: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A provider's models by the id used in plans, in its order of preference.
+
+    `live` holds the ids of the provider's live list, None while it has not been read.
+    """
+
+    provider: str
+    models: Mapping[str, OfferedModel]
+    live: frozenset[str] | None = None

@@ -1,0 +1,157 @@
+"""The plan of a call: which models to ask, in which order, with what each of them takes; and who is left out, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Literal
+
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, Limit, ReasoningEffort
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.policy.choice import Choice, Wanted, choose
+from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost
+from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat
+from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+
+__all__ = ["Candidate", "Plan", "plan", "with_max_tokens"]
+
+JsonMode = Literal["none", "prompted", "json_object", "json_schema"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model to ask, fitted: what goes on the wire, what it will be charged, which limits hold."""
+
+    provider: str
+    model: str
+    wire_model: str
+    cost: Mapping[Limit, float]
+    documented: Mapping[Limit, int]
+    max_tokens: int = 0
+    reasoning_effort: ReasoningEffort | None = None
+    json_mode: JsonMode = "none"
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Candidates in tiers: within a tier whoever can serve first in order does; a later tier is a lesser choice.
+
+    `requested_model` is what the caller named, after resolving aliases, None where it named none.
+    """
+
+    tiers: Sequence[Sequence[Candidate]]
+    exclusions: Sequence[Exclusion]
+    notes: Sequence[str]
+    use_case: str
+    requested_model: str | None
+
+    @property
+    def candidates(self) -> Sequence[Candidate]:
+        """The fallback chain: all candidates in order."""
+        return tuple(candidate for tier in self.tiers for candidate in tier)
+
+
+@dataclass(slots=True)
+class _Draft:
+    full: list[Candidate] = field(default_factory=list[Candidate])
+    reduced: list[Candidate] = field(default_factory=list[Candidate])
+
+
+def plan(
+    request: ChatRequest | AudioRequest,
+    *,
+    catalog: Catalog,
+    offers: Sequence[Offer],
+    today: date,
+    learnt_tpm: Mapping[tuple[str, str], float] | None = None,
+) -> Plan:
+    """Who is to be asked. A tier a provider, in the order of `offers`.
+
+    `learnt_tpm` gives tokens-per-minute capacities by (provider, model) that the server stated, in place of the
+    documented ones. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
+    """
+    choice = choose(request, catalog=catalog, offers=offers, today=today)
+    needs = None if isinstance(request, AudioRequest) else chat_needs(request, choice.use_case)
+    exclusions: list[Exclusion] = list(choice.ended)
+    tiers: list[tuple[Candidate, ...]] = []
+    for offer in offers:
+        draft = _Draft()
+        for wanted in choice.wanted:
+            offered = offer.models.get(wanted.model)
+            if offered is None:
+                continue
+            tpm = (learnt_tpm or {}).get((offer.provider, wanted.model), offered.documented.get(Limit.TPM))
+            fitted = fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(needs), offered, tpm=tpm)
+            if isinstance(fitted, str):
+                exclusions.append(Exclusion(provider=offer.provider, model=wanted.model, reason=fitted))
+                continue
+            candidate = _candidate(request, needs, offer.provider, wanted, offered, fitted)
+            (draft.reduced if fitted.reduced else draft.full).append(candidate)
+        tiers.append((*draft.full, *draft.reduced))
+    return Plan(
+        tiers=_requested_first([tier for tier in tiers if tier], choice),
+        exclusions=tuple(exclusions),
+        notes=_notes(choice, exclusions),
+        use_case=choice.use_case,
+        requested_model=choice.requested_model,
+    )
+
+
+def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
+    """The same candidate with another bound on the completion, and the charge that follows from it."""
+    less = candidate.max_tokens - max_tokens
+    charged = {Limit.TPM, Limit.TPD, Limit.OTPM}
+    cost = {limit: units - less if limit in charged else units for limit, units in candidate.cost.items()}
+    note = f"max_tokens {candidate.max_tokens} became {max_tokens}: the provider takes no more"
+    return replace(candidate, max_tokens=max_tokens, cost=cost, notes=(*candidate.notes, note))
+
+
+def _given(needs: ChatNeeds | None) -> ChatNeeds:
+    assert needs is not None  # noqa: S101 - a chat request always has needs
+    return needs
+
+
+def _candidate(  # noqa: PLR0913, PLR0917 - one call site, all of it goes into the row
+    request: ChatRequest | AudioRequest,
+    needs: ChatNeeds | None,
+    provider: str,
+    wanted: Wanted,
+    offered: OfferedModel,
+    fitted: Fitted,
+) -> Candidate:
+    cost = audio_cost(request) if isinstance(request, AudioRequest) else chat_cost(_given(needs).prompt_tokens, fitted.max_tokens)
+    replaced = (f"in place of {wanted.replaces}, which was shut down",) if wanted.replaces else ()
+    return Candidate(
+        provider=provider,
+        model=wanted.model,
+        wire_model=offered.wire_model,
+        cost=cost,
+        documented=offered.documented,
+        max_tokens=fitted.max_tokens,
+        reasoning_effort=fitted.reasoning_effort,
+        json_mode=fitted.json_mode,
+        notes=(*replaced, *fitted.notes),
+    )
+
+
+def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tuple[tuple[Candidate, ...], ...]:
+    """A model the caller named is asked first even where only a later provider has it, and alone in its tier then."""
+    first = choice.wanted[0].model if choice.requested_model is not None and choice.wanted else None
+    if first is None or not tiers or any(candidate.model == first for candidate in tiers[0]):
+        return tuple(tiers)
+    named = [candidate for tier in tiers for candidate in tier if candidate.model == first]
+    if not named:
+        return tuple(tiers)
+    rest = [tuple(candidate for candidate in tier if candidate is not named[0]) for tier in tiers]
+    return ((named[0],), *(tier for tier in rest if tier))
+
+
+def _notes(choice: Choice, exclusions: Sequence[Exclusion]) -> tuple[str, ...]:
+    left_out = tuple(
+        f"{exclusion.model} ({exclusion.provider}) was left out: {exclusion.reason}"
+        for exclusion in exclusions
+        if exclusion.model == choice.requested_model and exclusion not in choice.ended
+    )
+    return (*choice.notes, *left_out)

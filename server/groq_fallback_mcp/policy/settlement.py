@@ -1,0 +1,41 @@
+"""What a finished call is charged, by outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from groq_fallback_mcp.call import Failure, FailureKind, Limit, Outcome, Usage
+
+__all__ = ["actual_cost"]
+
+# After these the provider may have done the work, so the claim stands.
+_KEPT = {FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST, FailureKind.BAD_RESPONSE, FailureKind.CANCELLED}
+# These count as requests, but no tokens were spent.
+_REQUEST_ONLY = {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.GENERATION_FAILED, FailureKind.UNPROCESSABLE}
+_REQUESTS = (Limit.RPM, Limit.RPD)
+
+
+def actual_cost(outcome: Outcome, claimed: Mapping[Limit, float]) -> Mapping[Limit, float]:
+    """What to settle a claim at. Cached tokens do not count; a refusal spends nothing; a lost answer spends it all."""
+    if isinstance(outcome, Failure):
+        if outcome.sent and outcome.kind in _KEPT:
+            return claimed
+        requests = 1.0 if outcome.sent and outcome.kind in _REQUEST_ONLY else 0.0
+        return {limit: requests if limit in _REQUESTS else 0.0 for limit in claimed}
+    if not outcome.usage_reported:
+        return claimed
+    used = _used(outcome.usage)
+    return {limit: used.get(limit, units) for limit, units in claimed.items()}
+
+
+def _used(usage: Usage) -> dict[Limit, float]:
+    fresh = float(max(usage.input_tokens - usage.cached_tokens, 0))
+    tokens = fresh + usage.output_tokens
+    return {
+        Limit.TPM: tokens,
+        Limit.TPD: tokens,
+        Limit.ITPM: fresh,
+        Limit.OTPM: float(usage.output_tokens),
+        Limit.ASH: usage.audio_s,
+        Limit.ASD: usage.audio_s,
+    }

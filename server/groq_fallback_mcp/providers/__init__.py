@@ -1,0 +1,1 @@
+"""Where answers come from: Groq, any OpenAI-compatible endpoint, local models. Only this folder speaks HTTP."""

@@ -1,0 +1,207 @@
+"""The providers of this process, in order of preference, and what each of them can be asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from groq_fallback_mcp.call import Failure
+from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.providers.base import LiveModel, Provider
+from groq_fallback_mcp.providers.local.provider import LocalProvider
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.settings import EndpointSettings, Settings
+
+__all__ = ["KEY_HINT", "LiveList", "Roster", "build_roster"]
+
+KEY_HINT = "no key is set: GROQ_API_KEY is empty"
+LIVE_LIST_LIFE_S = 600.0
+_SALT = b"groq-fallback-mcp organisation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveList:
+    """Groq's own model list as last read. `failure` says why the newest reading failed, None when it did not."""
+
+    models: tuple[LiveModel, ...] | None
+    read_at: float | None
+    failure: Failure | None
+
+    @property
+    def ids(self) -> frozenset[str] | None:
+        """The ids that can be asked, None when the list was never read."""
+        return None if self.models is None else frozenset(model.id for model in self.models if model.active)
+
+
+class Roster:
+    """Holds the providers; `providers` is in order of preference, the local one last."""
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Provider],
+        offers: Sequence[Offer],
+        organisations: Mapping[str, str],
+        clock: Clock,
+        groq: OpenAICompatible | None,
+    ) -> None:
+        self.providers = providers
+        self._offers = tuple(offers)
+        self._organisations = organisations
+        self._clock = clock
+        self._groq = groq
+        self._live = LiveList(models=None, read_at=None, failure=None)
+
+    def offers(self) -> tuple[Offer, ...]:
+        """What each provider can be asked for; Groq's with models that only its live list knows."""
+        return tuple(self._with_live(offer) if offer.provider == "groq" else offer for offer in self._offers)
+
+    def organisation(self, provider: str) -> str:
+        """Whose quota is spent there: a salted hash of the key, never the key."""
+        return self._organisations.get(provider, "-")
+
+    async def live_list(self, *, timeout_s: float = 10.0) -> LiveList:
+        """Groq's own list, read at most every ten minutes; an older reading stays when a new one fails."""
+        now = self._clock.monotonic()
+        fresh = self._live.read_at is not None and now - self._live.read_at < LIVE_LIST_LIFE_S
+        if self._groq is None or (fresh and self._live.failure is None):
+            return self._live
+        found = await self._groq.live_models(timeout_s=timeout_s)
+        if isinstance(found, Failure):
+            self._live = LiveList(models=self._live.models, read_at=self._live.read_at, failure=found)
+        else:
+            self._live = LiveList(models=found, read_at=now, failure=None)
+        return self._live
+
+    async def aclose(self) -> None:
+        """Close every provider."""
+        for provider in self.providers.values():
+            await provider.aclose()
+
+    def _with_live(self, offer: Offer) -> Offer:
+        ids = self._live.ids
+        if ids is None:
+            return offer
+        unknown = {
+            model.id: OfferedModel(row=_unlisted_row(model), wire_model=model.id)
+            for model in self._live.models or ()
+            if model.id in ids and model.id not in offer.models
+        }
+        return Offer(provider=offer.provider, models={**offer.models, **unknown}, live=ids)
+
+
+def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roster:
+    """Groq, the endpoints of config.toml in their order, then local models, as the settings allow."""
+    providers: dict[str, Provider] = {}
+    offers: list[Offer] = []
+    organisations: dict[str, str] = {}
+    groq: OpenAICompatible | None = None
+    if settings.local != "only":
+        key = None if settings.api_key is None else settings.api_key.get_secret_value()
+        groq = OpenAICompatible("groq", base_url=f"{settings.base_url}/openai/v1", key=key, clock=clock, key_hint=KEY_HINT)
+        providers["groq"] = groq
+        offers.append(_groq_offer(settings, catalog))
+        organisations["groq"] = _organisation(key)
+        for endpoint in settings.providers:
+            endpoint_key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
+            hint = f"no key is set: {endpoint.key_env} is empty" if endpoint.key_env else None
+            providers[endpoint.name] = OpenAICompatible(
+                endpoint.name,
+                base_url=endpoint.base_url,
+                key=endpoint_key or None,
+                clock=clock,
+                key_hint=hint,
+                tokens_field="max_tokens",
+            )
+            offers.append(_endpoint_offer(endpoint, catalog))
+            organisations[endpoint.name] = _organisation(endpoint_key or endpoint.base_url)
+    if settings.local != "off":
+        local = LocalProvider(clock=clock, text_model=settings.local_text_model)
+        models = {name: OfferedModel(row=_local_row(name), wire_model=name) for name in local.available_models()}
+        if models:
+            providers["local"] = local
+            offers.append(Offer(provider="local", models=models))
+    return Roster(providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq)
+
+
+def _groq_offer(settings: Settings, catalog: Catalog) -> Offer:
+    served = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT)
+    models = {
+        row.id: OfferedModel(
+            row=row,
+            wire_model=row.id,
+            documented=catalog.limits(row.id, settings.plan),
+            upload_mb=catalog.upload_mb(row.id, settings.plan),
+        )
+        for row in catalog.by_kind(*served)
+    }
+    return Offer(provider="groq", models=models)
+
+
+def _endpoint_offer(endpoint: EndpointSettings, catalog: Catalog) -> Offer:
+    models = {
+        model: OfferedModel(
+            row=catalog.models.get(model) or _endpoint_row(endpoint, model),
+            wire_model=endpoint.prefix + model,
+        )
+        for model in endpoint.models
+    }
+    return Offer(provider=endpoint.name, models=models)
+
+
+def _endpoint_row(endpoint: EndpointSettings, model: str) -> ModelRow:
+    speech = model in endpoint.speech_models
+    return ModelRow(
+        id=model,
+        kind=Kind.SPEECH_TO_TEXT if speech else Kind.CHAT,
+        stage=Stage.PRODUCTION,
+        context_window=None if speech else endpoint.context_window,
+        capabilities=Capabilities(tools=True, json_object=True, translation=speech),
+        source="user",
+        checked=date.min,
+    )
+
+
+def _unlisted_row(model: LiveModel) -> ModelRow:
+    """A model the catalogue does not know yet: it is asked only by name, and its kind is told by its id."""
+    return ModelRow(
+        id=model.id,
+        kind=_kind_by_id(model.id),
+        stage=Stage.PREVIEW,
+        context_window=model.context_window or None,
+        max_completion_tokens=model.max_completion_tokens or None,
+        capabilities=Capabilities(tools=True, json_object=True),
+        source="live list",
+        checked=date.min,
+    )
+
+
+def _kind_by_id(model: str) -> Kind:
+    name = model.lower()
+    if "whisper" in name:
+        return Kind.SPEECH_TO_TEXT
+    if "orpheus" in name or "tts" in name:
+        return Kind.TEXT_TO_SPEECH
+    return Kind.GUARD if "guard" in name else Kind.CHAT
+
+
+def _local_row(name: str) -> ModelRow:
+    speech = "whisper" in name
+    return ModelRow(
+        id=name,
+        kind=Kind.SPEECH_TO_TEXT if speech else Kind.CHAT,
+        stage=Stage.PRODUCTION,
+        context_window=None if speech else 4_096,
+        max_completion_tokens=None if speech else 512,
+        source="user",
+        checked=date.min,
+    )
+
+
+def _organisation(key: str | None) -> str:
+    return hashlib.blake2s((key or "").encode(), key=_SALT).hexdigest()[:16]

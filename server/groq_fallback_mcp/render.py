@@ -1,0 +1,30 @@
+"""The last step before the wire: text and numbers that any JSON reader takes.
+
+A model's answer can hold a lone surrogate or NaN; the SDK dies on the first, clients on the second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["clean", "clean_text"]
+
+
+def clean_text(text: str) -> str:
+    """`text` with lone surrogates and NUL replaced by U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\x00", "\ufffd")
+
+
+def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
+    """`value` with every text cleaned, and numbers that JSON does not know replaced by null."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value

@@ -1,0 +1,82 @@
+"""The account of a call in the form tools return: attempts, notes, and the one error when nobody answered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from groq_fallback_mcp.call import Attempt
+from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.tools.tool import Reply, Result
+
+__all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "seconds"]
+
+
+class AttemptLine(Result):
+    """One attempt. `sent` false: passed over before anything was sent."""
+
+    provider: str
+    model: str
+    sent: bool
+    outcome: str
+    detail: str | None = None
+    status: int | None = None
+    duration_s: float | None = None
+    retry_after_s: float | None = None
+
+
+def attempt_rows(attempts: Sequence[Attempt]) -> tuple[AttemptLine, ...]:
+    """Attempts for structured content."""
+    return tuple(
+        AttemptLine(
+            provider=attempt.provider,
+            model=attempt.model,
+            sent=attempt.sent,
+            outcome=attempt.outcome,
+            detail=attempt.detail or None,
+            status=attempt.status,
+            duration_s=round(attempt.duration_s, 3) if attempt.sent else None,
+            retry_after_s=seconds(attempt.retry_after_s),
+        )
+        for attempt in attempts
+    )
+
+
+def attempt_lines(attempts: Sequence[Attempt]) -> list[str]:
+    """Attempts for text, a line each."""
+    return [_line(attempt) for attempt in attempts]
+
+
+def error_reply(failure: NoAnswer) -> Reply:
+    """The one error at the end of a call nobody could answer; all that matters stands in the text."""
+    retry_after_s = seconds(failure.retry_after_s)
+    lines = [f"{failure.code}: {failure.cause}."]
+    lines += [f"- {line}" for line in attempt_lines(failure.attempts)]
+    lines += [f"- {e.provider}/{e.model}: left out, {e.reason}" for e in failure.exclusions]
+    lines.append(f"Next step: {failure.next_step}.")
+    if retry_after_s is not None:
+        lines.append(f"retry_after_s: {retry_after_s:g}")
+    structured = {
+        "error": {
+            "code": failure.code,
+            "cause": failure.cause,
+            "next_step": failure.next_step,
+            **({"retry_after_s": retry_after_s} if retry_after_s is not None else {}),
+        },
+        "attempts": [row.model_dump(mode="json", exclude_none=True) for row in attempt_rows(failure.attempts)],
+    }
+    return Reply(text="\n".join(lines), structured=structured, is_error=True)
+
+
+def seconds(value: float | None) -> float | None:
+    """Seconds rounded up to a tenth, so that coming back then is never too early."""
+    return None if value is None else math.ceil(value * 10) / 10
+
+
+def _line(attempt: Attempt) -> str:
+    status = f" (HTTP {attempt.status})" if attempt.status is not None else ""
+    after = seconds(attempt.retry_after_s)
+    again = f"; again in {after:g} s" if after else ""
+    detail = f": {attempt.detail}" if attempt.detail else ""
+    took = f" after {attempt.duration_s:.2f} s" if attempt.sent else " without asking"
+    return f"{attempt.provider}/{attempt.model}: {attempt.outcome.replace('_', ' ')}{status}{took}{detail}{again}"

@@ -1,0 +1,193 @@
+"""check_limits: what is left of every limit, and when a call of a given size would be admitted. Spends nothing by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from groq_fallback_mcp.call import Failure, Limit
+from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.admission import Bucket
+from groq_fallback_mcp.policy.choice import is_retired, resolve_model
+from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
+from groq_fallback_mcp.policy.offer import OfferedModel
+from groq_fallback_mcp.quota import Claim, ModelQuota, QuotaKey, obstacle
+from groq_fallback_mcp.tools.account import seconds
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+
+__all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
+
+KINDS = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT)
+
+
+class CheckLimitsArguments(Arguments):
+    """Arguments of check_limits."""
+
+    model: str | None = None
+    tokens: Annotated[int, Field(ge=1, le=10_000_000)] = Field(default=1_500, description="Size of the call to plan")
+    probe: bool = Field(default=False, description="Send one tiny request to read real limits")
+
+
+class LimitEntry(Result):
+    """A bucket now. `knowledge`: documented (table only), observed (server confirmed), learnt (server said otherwise)."""
+
+    limit: Limit
+    capacity: float
+    level: float
+    refill_per_s: float
+    full_in_s: float
+    knowledge: str
+
+
+class ModelLimits(Result):
+    """A model's limits. `next_call_in_s` is 0 for now, absent when a call of that size never fits."""
+
+    model: str
+    provider: str
+    next_call_in_s: float | None = None
+    blocked_by: str | None = None
+    calls_now: int | None = None
+    cooldown_s: float | None = None
+    cooldown_reason: str | None = None
+    in_flight: int
+    limits: tuple[LimitEntry, ...]
+
+
+class CheckLimitsResult(Result):
+    """Structured result of check_limits."""
+
+    tokens: int
+    store: str
+    probe: str | None = None
+    calls_now_all_models: int | None = None
+    models: tuple[ModelLimits, ...]
+
+
+async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
+    gateway = context.gateway
+    offers = gateway.roster.offers()
+    day = today(gateway.clock)
+    named = None if arguments.model is None else resolve_model(arguments.model, catalog=gateway.catalog, offers=offers, kinds=KINDS)
+    note = await _probe(named, context) if arguments.probe else None
+    chosen = [
+        (offer.provider, offered)
+        for offer in offers
+        if offer.provider != "local"
+        for offered in offer.models.values()
+        if (offered.row.id == named if named else not is_retired(offered.row.id, catalog=gateway.catalog, offers=offers, today=day))
+    ]
+    quotas = await gateway.ledger.look([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
+    now = gateway.clock.wall()
+    models = tuple(
+        _limits(quota, _cost(offered, arguments.tokens), now) for quota, (_, offered) in zip(quotas, chosen, strict=True)
+    )
+    chat_calls = [
+        limits.calls_now
+        for limits, (_, offered) in zip(models, chosen, strict=True)
+        if offered.row.kind is not Kind.SPEECH_TO_TEXT and limits.calls_now is not None
+    ]
+    result = CheckLimitsResult(
+        tokens=arguments.tokens,
+        store=gateway.ledger.store,
+        probe=note,
+        calls_now_all_models=sum(chat_calls) if chat_calls else None,
+        models=models,
+    )
+    return Reply(text=_text(result), structured=result.model_dump(mode="json", exclude_none=True))
+
+
+async def _probe(model: str | None, context: Context) -> str:
+    if model is None:
+        raise InputRefused("probe needs a model", next_step="give model together with probe; without probe nothing is spent")
+    outcome = await context.gateway.probe(model)
+    if isinstance(outcome, str):
+        return f"not sent: {outcome}"
+    seen = len(outcome.quota.readings)
+    told = f"{seen} limits read" if seen else "the answer named no limits"
+    return f"{told} ({outcome.kind.value}: {outcome.message})" if isinstance(outcome, Failure) else told
+
+
+def _cost(offered: OfferedModel, tokens: int) -> Mapping[Limit, float]:
+    if offered.row.kind is Kind.SPEECH_TO_TEXT:
+        return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: MINIMUM_BILLED_AUDIO_S, Limit.ASD: MINIMUM_BILLED_AUDIO_S}
+    return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(tokens), Limit.TPD: float(tokens)}
+
+
+def _claim(context: Context, provider: str, offered: OfferedModel, tokens: int) -> Claim:
+    key = QuotaKey(provider=provider, organisation=context.gateway.roster.organisation(provider), model=offered.row.id)
+    return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
+
+
+def _limits(quota: ModelQuota, cost: Mapping[Limit, float], now: float) -> ModelLimits:
+    wait = obstacle(quota, cost, now)
+    cooldown = quota.cooldown
+    return ModelLimits(
+        model=quota.key.model,
+        provider=quota.key.provider,
+        next_call_in_s=0.0 if wait is None else seconds(wait.wait_s),
+        blocked_by=None if wait is None else wait.reason,
+        calls_now=0 if wait is not None else _calls_now(quota.buckets, cost, now),
+        cooldown_s=None if cooldown is None else seconds(cooldown.until - now),
+        cooldown_reason=None if cooldown is None else cooldown.reason,
+        in_flight=quota.calls_in_flight,
+        limits=tuple(_entry(bucket, now) for bucket in quota.buckets.values()),
+    )
+
+
+def _calls_now(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: float) -> int | None:
+    """How many such calls in a row would be admitted at once; None where nothing is limited."""
+    counts = [int(buckets[limit].level_at(now) // units) for limit, units in cost.items() if limit in buckets]
+    return max(min(counts), 0) if counts else None
+
+
+def _entry(bucket: Bucket, now: float) -> LimitEntry:
+    level = bucket.level_at(now)
+    return LimitEntry(
+        limit=bucket.limit,
+        capacity=bucket.capacity,
+        level=round(level, 1),
+        refill_per_s=round(bucket.refill_per_s, 4),
+        full_in_s=round((bucket.capacity - level) / bucket.refill_per_s, 1),
+        knowledge=bucket.knowledge,
+    )
+
+
+def _text(result: CheckLimitsResult) -> str:
+    lines = [f"Limits now, kept in {result.store}; a call of {result.tokens} tokens (or the least billed audio):"]
+    if result.calls_now_all_models is not None:
+        lines.append(f"{result.calls_now_all_models} such calls now across all chat models.")
+    if result.probe is not None:
+        lines.append(f"Probe: {result.probe}.")
+    lines += [line for model in result.models for line in _model_lines(model)]
+    if not result.models:
+        lines.append("No model with limits is configured.")
+    return "\n".join(lines)
+
+
+def _model_lines(model: ModelLimits) -> Sequence[str]:
+    if model.next_call_in_s is None:
+        when = f"never ({model.blocked_by})"
+    elif model.next_call_in_s > 0:
+        when = f"next call in {model.next_call_in_s:g} s ({model.blocked_by})"
+    else:
+        when = "unlimited as far as known" if model.calls_now is None else f"{model.calls_now} calls now"
+    buckets = "; ".join(
+        f"{entry.limit} {entry.level:g}/{entry.capacity:g} +{entry.refill_per_s:g}/s"
+        + (f" full in {entry.full_in_s:g} s" if entry.full_in_s > 0 else "")
+        + f" [{entry.knowledge}]"
+        for entry in model.limits
+    )
+    return (f"- {model.provider}/{model.model}: {when}; {buckets or 'no limits known'}",)
+
+
+CHECK_LIMITS = Tool(
+    name="check_limits",
+    title="Check limits",
+    description="What is left of each rate limit and when the next call fits.",
+    arguments=CheckLimitsArguments,
+    handle=_handle,
+)

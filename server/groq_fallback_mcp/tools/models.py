@@ -1,0 +1,184 @@
+"""list_models: the catalogue under the provider's live list, with what each model can do and whether it can serve now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Literal
+
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
+from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.choice import is_retired
+from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.providers.roster import LiveList
+from groq_fallback_mcp.quota import Claim, QuotaKey, obstacle
+from groq_fallback_mcp.tools.account import seconds
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+
+__all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
+
+
+class ListModelsArguments(Arguments):
+    """Arguments of list_models."""
+
+    kind: Literal["chat", "system", "speech_to_text", "text_to_speech", "guard"] | None = None
+    stage: Literal["production", "preview", "retired"] | None = None
+    use_case: str | None = None
+    include_retired: bool = False
+
+
+class ModelEntry(Result):
+    """A model. `listed` is whether the provider's live list has it, absent when that could not be read."""
+
+    id: str
+    provider: str
+    kind: Kind
+    stage: Stage
+    available: str
+    listed: bool | None = None
+    shut_down_on: date | None = None
+    successor: str | None = None
+    speed_tps: int | None = None
+    context_window: int | None = None
+    max_completion_tokens: int | None = None
+    price_usd: Mapping[str, str] | None = None
+    limits: Mapping[Limit, int] | None = None
+    capabilities: tuple[str, ...] = ()
+    use_cases: tuple[str, ...] = ()
+
+
+class ListModelsResult(Result):
+    """Structured result of list_models. `live_list` says whether the provider's own list was read."""
+
+    live_list: str
+    models: tuple[ModelEntry, ...]
+
+
+async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
+    gateway = context.gateway
+    catalog = gateway.catalog
+    if arguments.use_case is not None and arguments.use_case not in catalog.practices:
+        raise InputRefused(f"unknown use_case {arguments.use_case!r}", next_step=f"give one of {', '.join(catalog.practices)}")
+    live = await gateway.roster.live_list()
+    offers = gateway.roster.offers()
+    day = today(gateway.clock)
+    rows = [(offer, offered) for offer in offers for offered in offer.models.values()]
+    unoffered = [row for row in catalog.models.values() if all(row.id not in offer.models for offer in offers if offer.provider == "groq")]
+    groq = next((offer for offer in offers if offer.provider == "groq"), None)
+    if groq is not None:
+        rows += [(groq, OfferedModel(row=row, wire_model=row.id)) for row in unoffered]
+    available = await _availability(context, rows)
+    entries = [
+        _entry(offer, offered, catalog=catalog, day=day, live=live, available=available[offer.provider, offered.row.id], offers=offers)
+        for offer, offered in rows
+    ]
+    wanted = tuple(entry for entry in entries if _matches(entry, arguments))
+    result = ListModelsResult(live_list=_live_words(live, context), models=wanted)
+    return Reply(text=_text(result), structured=result.model_dump(mode="json", exclude_none=True))
+
+
+async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedModel]]) -> Mapping[tuple[str, str], str]:
+    gateway = context.gateway
+    claims = [
+        Claim(
+            key=QuotaKey(provider=offer.provider, organisation=gateway.roster.organisation(offer.provider), model=offered.row.id),
+            cost={Limit.RPM: 1.0, Limit.RPD: 1.0},
+            documented=offered.documented,
+        )
+        for offer, offered in rows
+    ]
+    now = gateway.clock.wall()
+    words: dict[tuple[str, str], str] = {}
+    for quota in await gateway.ledger.look(claims):
+        wait = obstacle(quota, {Limit.RPM: 1.0, Limit.RPD: 1.0}, now)
+        state = "now" if wait is None else f"in {seconds(wait.wait_s):g} s ({wait.reason})" if wait.wait_s is not None else "never"
+        words[quota.key.provider, quota.key.model] = state
+    return words
+
+
+def _entry(  # noqa: PLR0913
+    offer: Offer, offered: OfferedModel, *, catalog: Catalog, day: date, live: LiveList, available: str, offers: tuple[Offer, ...]
+) -> ModelEntry:
+    row = offered.row
+    retired = is_retired(row.id, catalog=catalog, offers=offers, today=day)
+    shutdown = catalog.shutdowns.get(row.id)
+    listed = row.id in live.ids if offer.provider == "groq" and live.ids is not None else None
+    if retired:
+        available = "no, shut down"
+    elif listed is False:
+        available = "no, not in the live list"
+    return ModelEntry(
+        id=row.id,
+        provider=offer.provider,
+        kind=row.kind,
+        stage=Stage.RETIRED if retired else row.stage,
+        available=available,
+        listed=listed,
+        shut_down_on=shutdown.on if shutdown is not None else None,
+        successor=catalog.successor(row.id, day) if retired else None,
+        speed_tps=row.speed_tps,
+        context_window=row.context_window,
+        max_completion_tokens=row.max_completion_tokens,
+        price_usd={name: str(value) for name, value in row.price if value is not None} or None,
+        limits=dict(offered.documented) or None,
+        capabilities=_capabilities(row),
+        use_cases=tuple(
+            practice.use_case for practice in catalog.practices.values() if row.id in {practice.model, *practice.chain}
+        ),
+    )
+
+
+def _capabilities(row: ModelRow) -> tuple[str, ...]:
+    capabilities = row.capabilities
+    flags = ("vision", "tools", "json_object", "json_schema", "translation")
+    named = [flag for flag in flags if getattr(capabilities, flag)]
+    if capabilities.reasoning:
+        named.append(f"reasoning({'|'.join(capabilities.reasoning)})")
+    return (*named, *capabilities.builtin_tools)
+
+
+def _matches(entry: ModelEntry, arguments: ListModelsArguments) -> bool:
+    if entry.stage is Stage.RETIRED and not (arguments.include_retired or arguments.stage == "retired"):
+        return False
+    return (
+        arguments.kind in {None, entry.kind.value}
+        and arguments.stage in {None, entry.stage.value}
+        and (arguments.use_case is None or arguments.use_case in entry.use_cases)
+    )
+
+
+def _live_words(live: LiveList, context: Context) -> str:
+    if live.read_at is None:
+        reason = live.failure.message if live.failure is not None else "Groq is switched off"
+        return f"could not be read ({reason}); this is the catalogue alone"
+    age_s = max(context.gateway.clock.monotonic() - live.read_at, 0.0)
+    failed = f"; a newer reading failed: {live.failure.message}" if live.failure is not None else ""
+    return f"read {age_s:.0f} s ago{failed}"
+
+
+def _text(result: ListModelsResult) -> str:
+    lines = [f"{len(result.models)} models. Groq's live list: {result.live_list}."]
+    for entry in result.models:
+        facts = [entry.kind.value, entry.stage.value, f"available: {entry.available}"]
+        if entry.shut_down_on is not None:
+            facts.append(f"shut down {entry.shut_down_on}" + (f", successor {entry.successor}" if entry.successor else ""))
+        facts += [f"{entry.speed_tps} tokens/s"] if entry.speed_tps else []
+        facts += [f"context {entry.context_window}"] if entry.context_window else []
+        facts += [f"max out {entry.max_completion_tokens}"] if entry.max_completion_tokens else []
+        facts += [f"{name} {value}" for name, value in (entry.price_usd or {}).items()]
+        facts += [" ".join(f"{limit} {figure}" for limit, figure in entry.limits.items())] if entry.limits else []
+        facts += [", ".join(entry.capabilities)] if entry.capabilities else []
+        facts += [f"for {', '.join(entry.use_cases)}"] if entry.use_cases else []
+        lines.append(f"- {entry.provider}/{entry.id}: " + "; ".join(facts))
+    return "\n".join(lines)
+
+
+LIST_MODELS = Tool(
+    name="list_models",
+    title="List models",
+    description="Models with kind, stage, price, speed, context, limits, and whether each can serve now.",
+    arguments=ListModelsArguments,
+    handle=_handle,
+)

@@ -1,0 +1,61 @@
+"""What a tool is: its name, words for the agent, arguments, and a handler that returns text and structured content.
+
+Clients disagree about what they show their model (some only the text, some only the structured content), so each must
+be complete by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from groq_fallback_mcp.gateway import Gateway, Progress
+
+__all__ = ["Arguments", "Context", "Reply", "Result", "Tool"]
+
+
+class Arguments(BaseModel):
+    """Base of every tool's arguments: unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Result(BaseModel):
+    """Base of every tool's structured result. Fields without a value are left out on the wire."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What handlers need besides their arguments. `folders` are those whose files may be read, the first the base."""
+
+    gateway: Gateway
+    folders: tuple[Path, ...]
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A tool's result: text that is complete by itself, structured content that is too."""
+
+    text: str
+    structured: Mapping[str, Any]
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A tool. `read_only`: it changes nothing anywhere. `open_world`: it talks to the outside."""
+
+    name: str
+    title: str
+    description: str
+    arguments: type[Arguments]
+    handle: Callable[[Any, Context], Awaitable[Reply]]
+    read_only: bool = True
+    open_world: bool = True
