@@ -16,7 +16,7 @@ import pytest
 from groq_fallback_mcp.audio.file import read_audio
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Success
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall, JsonMode
 from groq_fallback_mcp.providers.local import text as local_text
 from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.provider import LocalProvider
@@ -46,7 +46,7 @@ def sample() -> AudioFile:
 def question(text: str, *, schema: dict[str, Any] | None = None, max_tokens: int = 64) -> ChatCall:
     """A question to the small model, which is held to `schema` when there is one."""
     request = ChatRequest(messages=[{"role": "user", "content": text}], schema=schema, temperature=0.0)
-    json_mode = "none" if schema is None else "json_schema"
+    json_mode: JsonMode = "none" if schema is None else "json_schema"
     return ChatCall(request=request, model="smollm2-135m", max_tokens=max_tokens, json_mode=json_mode)
 
 
@@ -195,7 +195,7 @@ import anyio, pathlib, sys
 from groq_fallback_mcp.audio.file import read_audio
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.call import AudioRequest, ChatRequest
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall, JsonMode
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 
 def ask(text):
