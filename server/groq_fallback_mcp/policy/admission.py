@@ -87,8 +87,10 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
             continue
         if units > bucket.capacity + EPSILON:
             return NeverFits(limit=limit, capacity=bucket.capacity, cost=units)
-        wait_s = bucket.wait_s(units - EPSILON, now)
-        if wait_s > 0 and (longest is None or wait_s > longest.wait_s):
+        if bucket.level_at(now) >= units - EPSILON:
+            continue
+        wait_s = bucket.wait_s(units, now)
+        if longest is None or wait_s > longest.wait_s:
             longest = Deferred(wait_s=wait_s, limit=limit)
     return longest or Admitted()
 

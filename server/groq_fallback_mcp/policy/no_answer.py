@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ def no_answer(
         code = "deadline"
         cause = f"no model answered within the deadline of {deadline_s:g} s; {cause}"
     if least_wait_s is not None and code not in {"bad_request", "authentication"}:
-        next_step = f"Call again in {format_duration(least_wait_s)}" if least_wait_s >= 0.5 else next_step  # noqa: PLR2004
+        next_step = f"Call again in {format_duration(math.ceil(least_wait_s * 10) / 10)}" if least_wait_s >= 0.5 else next_step  # noqa: PLR2004
         if code in {"rate_limited", "deadline"}:
             next_step += ", ask for fewer max_tokens, or see check_limits"
     return NoAnswer(

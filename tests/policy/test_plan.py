@@ -1,0 +1,357 @@
+"""Who is asked, in which order, with which values; on the shipped catalogue and on dates before and after shutdowns."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, ChatRequest, Limit
+from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage, load_catalog
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.choice import default_use_case, resolve_model
+from groq_fallback_mcp.policy.fit import remap_reasoning
+from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.plan import Plan, plan, with_max_tokens
+
+NOW = date(2026, 11, 23)
+SEED_DAY = date(2026, 2, 13)
+CATALOG = load_catalog()
+
+
+def groq(catalog: Catalog = CATALOG, *, live: frozenset[str] | None = None, tier: str = "free") -> Offer:
+    """Groq's offer on a plan."""
+    kinds = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT)
+    models = {
+        row.id: OfferedModel(
+            row=row,
+            wire_model=row.id,
+            documented=catalog.limits(row.id, tier),  # type: ignore[arg-type]
+            upload_mb=catalog.upload_mb(row.id, tier),  # type: ignore[arg-type]
+        )
+        for row in catalog.by_kind(*kinds)
+    }
+    return Offer(provider="groq", models=models, live=live)
+
+
+def other(name: str, *ids: str, prefix: str = "", **fields: object) -> Offer:
+    """Another provider's offer of models, known to the catalogue or not."""
+    models = {
+        id_: OfferedModel(
+            row=CATALOG.models.get(id_)
+            or ModelRow(id=id_, kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked=NOW, **fields),  # type: ignore[arg-type]
+            wire_model=prefix + id_,
+        )
+        for id_ in ids
+    }
+    return Offer(provider=name, models=models)
+
+
+def ask(prompt: str = "hi", **fields: object) -> ChatRequest:
+    """A chat request."""
+    return ChatRequest(messages=({"role": "user", "content": prompt},), **fields)  # type: ignore[arg-type]
+
+
+def made(request: ChatRequest | AudioRequest, offers: Sequence[Offer] | None = None, day: date = NOW) -> Plan:
+    """The plan on a day."""
+    return plan(request, catalog=CATALOG, offers=[groq()] if offers is None else offers, today=day)
+
+
+def models(request: ChatRequest | AudioRequest, offers: Sequence[Offer] | None = None, day: date = NOW) -> list[str]:
+    """The candidates' ids in order."""
+    return [candidate.model for candidate in made(request, offers, day).candidates]
+
+
+def test_on_the_seed_s_day_every_practice_begins_with_its_model() -> None:
+    """The table as the user gave it."""
+    for practice in CATALOG.practices.values():
+        if CATALOG.models[practice.model].kind is not Kind.SPEECH_TO_TEXT and practice.use_case != "vision":
+            assert models(ask(use_case=practice.use_case), day=SEED_DAY)[0] == practice.model
+
+
+@pytest.mark.parametrize(
+    ("use_case", "first"),
+    [("fast", "openai/gpt-oss-20b"), ("reasoning", "openai/gpt-oss-120b"), ("openai_compatible", "openai/gpt-oss-20b")],
+)
+def test_a_retired_model_of_the_table_is_replaced_by_its_successor(use_case: str, first: str) -> None:
+    """And the plan says so."""
+    made_plan = made(ask(use_case=use_case))
+    assert made_plan.candidates[0].model == first
+    if CATALOG.practices[use_case].model != first:
+        assert any("shut down" in note and first in note for note in made_plan.notes)
+
+
+def test_a_retired_model_without_successor_is_excluded_with_a_note() -> None:
+    """groq/compound named by the agentic practice."""
+    made_plan = made(ask(use_case="agentic"))
+    assert "groq/compound" in {exclusion.model for exclusion in made_plan.exclusions}
+    assert any("no successor" in note for note in made_plan.notes)
+    assert made_plan.candidates
+
+
+def test_no_candidate_is_retired_today_unless_the_live_list_has_it() -> None:
+    """Enterprise accounts keep models longer."""
+    assert not {m for m in models(ask()) if CATALOG.stage(m, NOW) is Stage.RETIRED}
+    kept = groq(live=frozenset({"llama-3.1-8b-instant", "openai/gpt-oss-20b"}))
+    assert models(ask(), [kept])[0] == "llama-3.1-8b-instant"
+
+
+def test_a_named_model_goes_first_and_the_chain_follows() -> None:
+    """Model given: first candidate."""
+    assert models(ask(model="qwen/qwen3.8-27b"))[0] == "qwen/qwen3.8-27b"
+    assert len(models(ask(model="qwen/qwen3.8-27b"))) >= 3
+
+
+def test_litellm_s_prefix_is_understood_and_compound_keeps_its_own() -> None:
+    """groq/openai/gpt-oss-20b is openai/gpt-oss-20b; groq/compound is itself."""
+    chat = (Kind.CHAT, Kind.SYSTEM)
+    assert resolve_model("groq/openai/gpt-oss-20b", catalog=CATALOG, offers=[], kinds=chat) == "openai/gpt-oss-20b"
+    assert resolve_model("groq/compound", catalog=CATALOG, offers=[], kinds=chat) == "groq/compound"
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (ask(model="openai/gpt-oss-12b"), ["unknown model 'openai/gpt-oss-12b'", "openai/gpt-oss-120b"]),
+        (ask(model="zzz"), ["unknown model 'zzz'", "give a model of"]),
+        (ask(model="whisper-large-v3"), ["speech to text", "use transcribe"]),
+        (ask(model="canopylabs/orpheus-v1-english"), ["text to speech", "another tool"]),
+        (ask(use_case="fats"), ["unknown use_case 'fats'", "fast"]),
+        (ask(use_case="audio"), ["is for speech", "transcribe"]),
+    ],
+)
+def test_names_that_do_not_exist_are_refused_with_the_nearest(request_: ChatRequest, words: list[str]) -> None:
+    """Before anything is sent."""
+    with pytest.raises(InputRefused) as refusal:
+        made(request_)
+    assert all(word in str(refusal.value) for word in words)
+
+
+def image(count: int = 1) -> ChatRequest:
+    """A request with images."""
+    url = "data:image/png;base64," + base64.b64encode(b"x").decode()
+    parts = [{"type": "text", "text": "what is it?"}, *({"type": "image_url", "image_url": {"url": url}} for _ in range(count))]
+    return ChatRequest(messages=({"role": "user", "content": parts},))
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "use_case"),
+    [
+        (ask(), "fast"),
+        (ask("word " * 3000), "reasoning"),
+        (ask(schema={"type": "object"}), "reasoning"),
+        (ask(reasoning_effort="high"), "reasoning"),
+        (ask(reasoning_effort="low"), "fast"),
+        (ask(tools=(TOOL,)), "agentic"),
+        (image(), "vision"),
+    ],
+)
+def test_without_a_use_case_the_request_s_needs_decide(request_: ChatRequest, use_case: str) -> None:
+    """Short and plain is fast."""
+    assert default_use_case(request_) == use_case
+
+
+def test_only_models_that_read_images_are_asked_about_images() -> None:
+    """And only with as many as they take."""
+    assert models(image(), day=NOW) == ["qwen/qwen3.8-27b"]
+    too_many = made(image(4))
+    assert not too_many.candidates
+    assert any("at most 3 images" in exclusion.reason for exclusion in too_many.exclusions)
+
+
+def test_only_models_that_call_tools_are_given_tools() -> None:
+    """A missing capability is a reason, not a failure."""
+    offers = [groq(), other("plain", "plain-model")]
+    made_plan = made(ask(tools=(TOOL,)), offers)
+    assert all(candidate.provider == "groq" for candidate in made_plan.candidates)
+    assert ("plain", "it does not call tools") in {(e.provider, e.reason) for e in made_plan.exclusions}
+
+
+def test_a_schema_is_asked_for_in_the_way_a_model_takes() -> None:
+    """Strict where it can, JSON mode with the schema in the prompt elsewhere, not at all where neither works."""
+    offers = [groq(), other("plain", "plain-model")]
+    made_plan = made(ask(schema={"type": "object"}), offers)
+    modes = {candidate.model: candidate.json_mode for candidate in made_plan.candidates}
+    assert modes["openai/gpt-oss-120b"] == "json_schema"
+    assert modes["qwen/qwen3.8-27b"] == "json_object"
+    assert "plain-model" not in modes
+
+
+def test_a_prompt_larger_than_the_context_window_leaves_a_model_out() -> None:
+    """131,072 tokens are about 470 kB of English."""
+    made_plan = made(ask("word " * 120_000), [groq(tier="developer"), other("big", "big-model", context_window=1_000_000)])
+    assert [candidate.model for candidate in made_plan.candidates] == ["big-model"]
+    assert any("context window" in exclusion.reason for exclusion in made_plan.exclusions)
+
+
+def test_a_prompt_larger_than_the_whole_minute_leaves_a_model_out() -> None:
+    """10,000 tokens never fit 8,000 a minute."""
+    made_plan = made(ask("word " * 7_500))
+    assert not made_plan.candidates
+    assert any("tokens per minute" in exclusion.reason for exclusion in made_plan.exclusions)
+    assert made(ask("word " * 7_500), [groq(tier="developer")]).candidates
+
+
+def test_learnt_capacities_count_in_place_of_documented_ones() -> None:
+    """A developer key on the default plan."""
+    request = ask("word " * 7_500)
+    learnt = {("groq", "openai/gpt-oss-120b"): 250_000.0}
+    made_plan = plan(request, catalog=CATALOG, offers=[groq()], today=NOW, learnt_tpm=learnt)
+    assert [candidate.model for candidate in made_plan.candidates] == ["openai/gpt-oss-120b"]
+
+
+def test_a_default_max_tokens_shrinks_to_the_bucket_and_an_explicit_one_moves_to_the_end() -> None:
+    """The caller's own figure is kept where a model can keep it."""
+    long = "word " * 5_000
+    assert all(candidate.max_tokens < 2048 for candidate in made(ask(long)).candidates if candidate.documented.get(Limit.TPM) == 8000)
+    offers = [Offer(provider="groq", models={**groq().models}), other("big", "big-model", context_window=100_000)]
+    request = ask(long, max_tokens=4000, model="big-model")
+    assert models(request, offers)[0] == "big-model"
+    small = {**groq().models}
+    roomy = small["openai/gpt-oss-120b"]
+    small["openai/gpt-oss-120b"] = OfferedModel(row=roomy.row, wire_model=roomy.wire_model, documented={Limit.TPM: 100_000})
+    tier = made(ask(long, max_tokens=4000), [Offer(provider="groq", models=small)]).candidates
+    assert tier[0].model == "openai/gpt-oss-120b"
+    assert tier[0].max_tokens == 4000
+    assert all("more never fits" in candidate.notes[-1] for candidate in tier[1:])
+
+
+def test_max_tokens_is_clamped_to_what_the_model_can_give() -> None:
+    """With a note."""
+    candidate = made(ask(max_tokens=1_000_000, model="openai/gpt-oss-20b"), [groq(tier="developer")]).candidates[0]
+    assert candidate.max_tokens == 65_536
+    assert "became 65536" in candidate.notes[-1]
+
+
+def test_reasoning_values_are_remapped_per_model() -> None:
+    """A wrong value is a 400."""
+    made_plan = made(ask(reasoning_effort="high"))
+    by_model = {candidate.model: candidate for candidate in made_plan.candidates}
+    assert by_model["openai/gpt-oss-120b"].reasoning_effort == "high"
+    assert by_model["qwen/qwen3.8-27b"].reasoning_effort == "default"
+    assert "reasoning_effort high became default" in by_model["qwen/qwen3.8-27b"].notes[-1]
+
+
+@given(
+    st.sampled_from([None, "none", "default", "low", "medium", "high"]),
+    st.sampled_from([(), ("low", "medium", "high"), ("none", "default")]),
+)
+def test_a_remapped_value_is_always_one_the_model_takes(wanted: object, takes: tuple[object, ...]) -> None:
+    """Or none at all."""
+    value = remap_reasoning(wanted, takes)  # type: ignore[arg-type]
+    assert value in takes if wanted is not None and takes else value is None
+    if wanted in takes:
+        assert value == wanted
+
+
+def test_fast_asks_for_little_reasoning_unless_told_otherwise() -> None:
+    """Reasoning is charged and waited for."""
+    assert made(ask()).candidates[0].reasoning_effort == "low"
+    assert made(ask(use_case="fast", reasoning_effort="high")).candidates[0].reasoning_effort == "high"
+
+
+def test_tiers_follow_the_providers_and_a_named_model_of_a_later_one_goes_first() -> None:
+    """Model given: first, wherever it lives."""
+    offers = [groq(), other("mine", "my-model", "openai/gpt-oss-20b", prefix="groq/")]
+    made_plan = made(ask(), offers)
+    assert [tier[0].provider for tier in made_plan.tiers] == ["groq", "mine"]
+    assert made_plan.tiers[1][0].wire_model == "groq/openai/gpt-oss-20b"
+    named = made(ask(model="my-model"), offers)
+    assert [(tier[0].provider, tier[0].model) for tier in named.tiers][:2] == [("mine", "my-model"), ("groq", "openai/gpt-oss-20b")]
+    assert sum(candidate.model == "my-model" for candidate in named.candidates) == 1
+    only_named = made(ask(model="my-model"), [Offer(provider="groq", models={}), other("mine", "my-model")])
+    assert [candidate.model for candidate in only_named.candidates] == ["my-model"]
+
+
+def test_a_named_model_that_cannot_serve_is_left_out_with_a_note() -> None:
+    """And the others stand in."""
+    made_plan = made(ask("word " * 7_000, model="plain-model"), [groq(tier="developer"), other("mine", "plain-model", context_window=4096)])
+    assert made_plan.candidates
+    assert any("plain-model (mine) was left out" in note for note in made_plan.notes)
+
+
+def test_a_named_model_nobody_offers_gives_way_to_the_chain() -> None:
+    """It is in the catalogue, but Groq is switched off."""
+    assert models(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]) == ["my-model"]
+    assert models(ask(model="qwen/qwen3.8-27b"), []) == []
+
+
+def test_models_that_do_not_chat_are_left_out_even_when_offered() -> None:
+    """The audio chain holds whispers only, the chat chain none."""
+    assert models(AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))) == ["whisper-large-v3-turbo", "whisper-large-v3"]
+    assert not {m for m in models(ask()) if "whisper" in m}
+
+
+def sound(size: int = 100, duration_s: float | None = 3.0) -> AudioFile:
+    """A file that has been read."""
+    return AudioFile(name="a.wav", content=b"x" * size, media_type="audio/wav", duration_s=duration_s)
+
+
+def test_translation_goes_only_to_models_that_translate() -> None:
+    """whisper-large-v3 alone."""
+    made_plan = made(AudioRequest(audio=sound(), translate=True))
+    assert [candidate.model for candidate in made_plan.candidates] == ["whisper-large-v3"]
+    assert any("does not translate" in exclusion.reason for exclusion in made_plan.exclusions)
+
+
+def test_a_file_beyond_the_plan_s_limit_is_left_out_with_its_size() -> None:
+    """Free: 25 MB, of 1,048,576 bytes as measured."""
+    exact = made(AudioRequest(audio=sound(25 * 1_048_576)))
+    beyond = made(AudioRequest(audio=sound(25 * 1_048_576 + 1)))
+    assert exact.candidates
+    assert not beyond.candidates
+    assert "this plan takes 25 MB" in beyond.exclusions[-1].reason
+
+
+@pytest.mark.parametrize(("duration_s", "charged"), [(3.0, 10.0), (11.5, 11.5), (None, 60.0)])
+def test_audio_is_charged_by_its_length_with_the_billed_minimum(duration_s: float | None, charged: float) -> None:
+    """10 seconds at least; a guess where the length is unknown."""
+    cost = made(AudioRequest(audio=sound(duration_s=duration_s))).candidates[0].cost
+    assert cost == {Limit.RPM: 1, Limit.RPD: 1, Limit.ASH: charged, Limit.ASD: charged}
+
+
+def test_a_model_named_by_the_wrong_kind_of_offer_is_left_out() -> None:
+    """An endpoint that lists a chat model cannot transcribe with it."""
+    row = ModelRow(id="odd", kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked=NOW, capabilities=Capabilities())
+    offers = [Offer(provider="mine", models={"whisper-large-v3": OfferedModel(row=row, wire_model="odd")})]
+    assert "does not transcribe" in made(AudioRequest(audio=sound()), offers).exclusions[-1].reason
+    speech = CATALOG.models["whisper-large-v3"]
+    offers = [Offer(provider="mine", models={"openai/gpt-oss-20b": OfferedModel(row=speech, wire_model="odd")})]
+    assert "not for chat" in made(ask(), offers).exclusions[-1].reason
+
+
+def test_fewer_max_tokens_cost_less() -> None:
+    """The charge follows the clamp."""
+    candidate = made(ask(max_tokens=1000)).candidates[0]
+    less = with_max_tokens(candidate, 400)
+    assert (less.max_tokens, less.cost[Limit.TPM], less.cost[Limit.RPM]) == (400, candidate.cost[Limit.TPM] - 600, 1)
+
+
+@given(
+    st.integers(0, 40_000).map(lambda n: "w " * n or "x"),
+    st.none() | st.integers(1, 200_000),
+    st.sampled_from([None, *CATALOG.practices]),
+    st.sampled_from([None, "openai/gpt-oss-20b", "llama-3.3-70b-versatile"]),
+    st.sampled_from(["free", "developer"]),
+)
+def test_every_candidate_fits_its_limits_and_stands_in_the_plan_once(
+    prompt: str, max_tokens: int | None, use_case: str | None, model: str | None, tier: str
+) -> None:
+    """For all prompts, bounds, use cases, models and plans."""
+    if use_case in {"audio", "translation"}:
+        return
+    made_plan = made(ask(prompt, max_tokens=max_tokens, use_case=use_case, model=model), [groq(tier=tier)])
+    seen = [candidate.model for candidate in made_plan.candidates]
+    assert len(seen) == len(set(seen))
+    for candidate in made_plan.candidates:
+        row = CATALOG.models[candidate.model]
+        assert 1 <= candidate.max_tokens <= (row.max_completion_tokens or 10**9)
+        assert max_tokens is None or candidate.max_tokens <= max_tokens
+        assert candidate.cost[Limit.TPM] <= candidate.documented.get(Limit.TPM, 10**9)

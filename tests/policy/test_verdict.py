@@ -1,0 +1,179 @@
+"""Laws of verdicts, charges and summaries that hold beyond the table of cases."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import (
+    Attempt,
+    Exclusion,
+    Failure,
+    FailureKind,
+    Limit,
+    LimitReading,
+    QuotaSnapshot,
+    Success,
+    Usage,
+)
+from groq_fallback_mcp.policy.backoff import backoff_s
+from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
+from groq_fallback_mcp.policy.settlement import actual_cost
+from groq_fallback_mcp.policy.verdict import Accept, Clamp, FallBack, NextProvider, RetrySame, judge
+
+K = FailureKind
+kinds = st.sampled_from(list(FailureKind))
+jitters = st.floats(0, 1, exclude_max=True)
+waits = st.none() | st.floats(0, 86_400)
+CLAIM = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: 3000.0, Limit.TPD: 3000.0}
+
+
+@given(kinds, st.booleans(), jitters, waits)
+def test_no_failure_is_retried_for_ever(kind: FailureKind, alternative: bool, jitter: float, wait_s: float | None) -> None:
+    """The third attempt at the latest ends with another verdict than the same again."""
+    failure = Failure(kind=kind, message="x", retry_after_s=wait_s)
+    assert not isinstance(judge(failure, attempts=3, alternative=alternative, jitter=jitter, max_tokens=500), RetrySame | Clamp)
+
+
+@given(st.sampled_from([K.AUTHENTICATION, K.BAD_REQUEST, K.MODEL_GONE, K.PAYLOAD_TOO_LARGE]), jitters, st.booleans())
+def test_a_refusal_of_the_request_itself_is_never_repeated_on_the_same_model(kind: FailureKind, jitter: float, alternative: bool) -> None:
+    """401, 403, 400, 404, 413."""
+    verdict = judge(Failure(kind=kind, message="x"), attempts=1, alternative=alternative, jitter=jitter)
+    assert not isinstance(verdict, RetrySame | Accept)
+
+
+@given(jitters, waits)
+def test_a_stated_wait_is_kept(jitter: float, wait_s: float | None) -> None:
+    """A model is benched at least as long as its provider asked."""
+    for kind in (K.RATE_LIMITED, K.OVERLOADED, K.SERVER_ERROR):
+        verdict = judge(Failure(kind=kind, message="x", retry_after_s=wait_s), attempts=1, alternative=True, jitter=jitter)
+        assert isinstance(verdict, FallBack)
+        assert verdict.bench_s >= (wait_s or 0)
+        assert verdict.bench_s > 0 or wait_s == 0
+    alone = judge(Failure(kind=K.OVERLOADED, message="x", retry_after_s=wait_s), attempts=1, alternative=False, jitter=jitter)
+    assert isinstance(alone, RetrySame)
+    assert alone.after_s >= (wait_s or 0)
+
+
+@pytest.mark.parametrize("kind", [K.UNREACHABLE, K.NETWORK_DENIED, K.ORGANISATION_REFUSED])
+def test_when_groq_as_a_whole_refuses_the_next_provider_is_asked(kind: FailureKind) -> None:
+    """And this one is left alone for a while."""
+    verdict = judge(Failure(kind=kind, message="x"), attempts=1, alternative=True, jitter=0)
+    assert isinstance(verdict, NextProvider)
+    assert verdict.bench_s > 0
+
+
+@pytest.mark.parametrize("kind", [K.TIMED_OUT, K.CONNECTION_LOST, K.BAD_RESPONSE])
+def test_a_lost_or_broken_answer_goes_to_the_next_model(kind: FailureKind) -> None:
+    """Never the same upload twice without need."""
+    assert isinstance(judge(Failure(kind=kind, message="x"), attempts=1, alternative=False, jitter=0), FallBack)
+
+
+def test_an_answer_is_accepted() -> None:
+    """Whatever came before."""
+    assert judge(Success(model="m", text="x"), attempts=3, alternative=True, jitter=0) == Accept()
+
+
+@pytest.mark.parametrize(("capacity", "expected"), [(9_000, Clamp(max_tokens=1_000)), (8_050, FallBack()), (None, FallBack())])
+def test_what_is_left_below_a_limit_must_be_of_use(capacity: float | None, expected: object) -> None:
+    """2,000 tokens asked, 10,000 requested in all."""
+    reading = LimitReading(limit=Limit.TPM, capacity=capacity, requested=10_000)
+    failure = Failure(kind=K.LARGER_THAN_LIMIT, message="x", quota=QuotaSnapshot(readings=(reading,)))
+    assert judge(failure, attempts=1, alternative=False, jitter=0, max_tokens=2_000) == expected
+
+
+def test_a_bound_on_max_tokens_is_clamped_once() -> None:
+    """A second refusal goes to the next model."""
+    failure = Failure(kind=K.MAX_TOKENS_TOO_LARGE, message="x", max_tokens_limit=16_384)
+    assert judge(failure, attempts=1, alternative=True, jitter=0, max_tokens=32_768) == Clamp(max_tokens=16_384)
+    assert judge(failure, attempts=2, alternative=True, jitter=0, max_tokens=32_768) == FallBack()
+
+
+@given(st.integers(-3, 5_000), jitters)
+def test_backoff_doubles_up_to_its_cap_and_spreads_over_its_upper_half(failures: int, jitter: float) -> None:
+    """Bounded for any count."""
+    pause_s = backoff_s(failures, base_s=2, cap_s=60, jitter=jitter)
+    ceiling = min(2 * 2 ** min(max(failures, 1) - 1, 10), 60)
+    assert ceiling / 2 <= pause_s <= ceiling
+
+
+def test_an_answer_is_charged_its_real_usage_without_cached_tokens() -> None:
+    """Cached tokens do not count towards limits."""
+    usage = Usage(input_tokens=1000, cached_tokens=900, output_tokens=50)
+    settled = actual_cost(Success(model="m", text="x", usage=usage), CLAIM)
+    assert settled == {Limit.RPM: 1, Limit.RPD: 1, Limit.TPM: 150, Limit.TPD: 150}
+
+
+def test_an_answer_without_usage_keeps_its_claim() -> None:
+    """What is not known is not given back."""
+    assert actual_cost(Success(model="m", text="x", usage_reported=False), CLAIM) == CLAIM
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "requests", "tokens"),
+    [
+        (K.TIMED_OUT, True, 1, 3000),
+        (K.CONNECTION_LOST, True, 1, 3000),
+        (K.BAD_RESPONSE, True, 1, 3000),
+        (K.SERVER_ERROR, True, 1, 0),
+        (K.RATE_LIMITED, True, 0, 0),
+        (K.MODEL_GONE, True, 0, 0),
+        (K.UNREACHABLE, False, 0, 0),
+        (K.TIMED_OUT, False, 0, 0),
+    ],
+)
+def test_a_failure_is_charged_what_the_provider_may_have_spent(kind: FailureKind, sent: bool, requests: float, tokens: float) -> None:
+    """A refusal spends nothing, a lost answer all of it, a 5xx the request."""
+    settled = actual_cost(Failure(kind=kind, message="x", sent=sent), CLAIM)
+    assert (settled[Limit.RPM], settled[Limit.TPM]) == (requests, tokens)
+
+
+def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_time: bool = False) -> NoAnswer:
+    """The error after these attempts."""
+    attempts = [Attempt(provider="groq", model=f"m{i}", sent=True, outcome=kind.value, detail="why") for i, kind in enumerate(outcomes)]
+    last = Failure(kind=outcomes[-1], message="why") if outcomes else None
+    return no_answer(attempts=attempts, exclusions=(), last=last, least_wait_s=wait_s, out_of_time=out_of_time, deadline_s=50)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "wait_s", "code", "words"),
+    [
+        ([K.RATE_LIMITED, K.RATE_LIMITED], 12.5, "rate_limited", "Call again in 12.5s"),
+        ([], 12.5, "no_provider", "Call again in 12.5s"),
+        ([K.AUTHENTICATION], 300.0, "authentication", "GROQ_API_KEY"),
+        ([K.BAD_REQUEST], 0.0, "bad_request", "Correct the arguments"),
+        ([K.UNREACHABLE], None, "unreachable", "Check the network"),
+        ([K.SERVER_ERROR, K.RATE_LIMITED], None, "all_failed", "list_models"),
+        ([K.SERVER_ERROR], 0.1, "all_failed", "Call again"),
+    ],
+)
+def test_the_final_error_names_its_cause_and_the_next_step(outcomes: list[FailureKind], wait_s: float | None, code: str, words: str) -> None:
+    """One code, one cause, one next step."""
+    failure = summed(outcomes, wait_s=wait_s)
+    assert failure.code == code
+    assert words in failure.next_step
+    assert (failure.retry_after_s is None) == (wait_s is None or code in {"authentication", "bad_request"})
+
+
+def test_running_out_of_time_is_said_with_the_deadline() -> None:
+    """And what was tried."""
+    failure = summed([K.TIMED_OUT], out_of_time=True)
+    assert failure.code == "deadline"
+    assert "deadline of 50 s" in failure.cause
+
+
+def test_with_every_model_left_out_the_reasons_are_the_error() -> None:
+    """Nothing was sent."""
+    exclusion = Exclusion(provider="groq", model="m", reason="it does not read images")
+    failure = no_answer(attempts=(), exclusions=[exclusion] * 9, last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
+    assert failure.code == "no_model"
+    assert "m: it does not read images" in failure.cause
+    assert len(failure.exclusions) == 6
+
+
+def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
+    """Nothing had to be sent to know it."""
+    attempt = Attempt(provider="groq", model="m", sent=False, outcome="passed_over", detail="tokens per minute used up")
+    failure = no_answer(attempts=[attempt], exclusions=(), last=None, least_wait_s=9.0, out_of_time=False, deadline_s=50)
+    assert (failure.code, failure.retry_after_s) == ("rate_limited", 9.0)

@@ -1,0 +1,346 @@
+"""The loop: who is asked, what it costs, how long it takes, and what is told at the end."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer, rate_limited
+from groq_fallback_mcp.call import (
+    AudioLink,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    LimitReading,
+    QuotaSnapshot,
+    Success,
+)
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.gateway import Answer, Pace
+from groq_fallback_mcp.policy.no_answer import NoAnswer
+
+pytestmark = pytest.mark.anyio
+K = FailureKind
+FIRST, SECOND, THIRD = GROQ_CHAT_MODELS
+
+
+def ask(prompt: str = "hi", **fields: object) -> ChatRequest:
+    """A chat request."""
+    return ChatRequest(messages=({"role": "user", "content": prompt},), **fields)  # type: ignore[arg-type]
+
+
+async def served(world: World, request: ChatRequest | None = None) -> Answer:
+    """The answer, which must be one."""
+    outcome = await world.gateway.serve(request or ask())
+    assert isinstance(outcome, Answer), outcome
+    return outcome
+
+
+async def refused(world: World, request: ChatRequest | None = None) -> NoAnswer:
+    """The error, which must be one."""
+    outcome = await world.gateway.serve(request or ask())
+    assert isinstance(outcome, NoAnswer), outcome
+    return outcome
+
+
+async def test_the_first_model_of_the_chain_answers() -> None:
+    """One request, one attempt."""
+    world = World()
+    result = await served(world)
+    assert (result.model, world.groq.asked, len(result.attempts)) == (FIRST, [FIRST], 1)
+    assert result.cost_usd is not None
+    assert result.cost_usd > 0
+
+
+async def test_a_429_costs_no_wait_and_the_next_call_leaves_that_model_alone() -> None:
+    """The second model answers at once; the first is asked again when its time has come, not before."""
+    world = World()
+    world.groq.script(FIRST, rate_limited(17.0), answer("back"))
+    result = await served(world)
+    assert (result.model, world.clock.slept) == (SECOND, [])
+    assert [(a.model, a.outcome, a.status) for a in result.attempts] == [(FIRST, "rate_limited", 429), (SECOND, "answered", None)]
+    again = await served(world)
+    assert (again.model, world.groq.asked) == (SECOND, [FIRST, SECOND, SECOND])
+    assert [(a.model, a.sent) for a in again.attempts] == [(FIRST, False), (SECOND, True)]
+    assert again.attempts[0].retry_after_s == pytest.approx(17.0, abs=0.5)
+    world.clock.advance(18.0)
+    assert (await served(world)).success.text == "back"
+
+
+async def test_an_unstated_rate_limit_benches_the_model_for_a_while() -> None:
+    """No retry-after, no figures."""
+    world = World()
+    world.groq.script(FIRST, rate_limited(None), answer())
+    await served(world)
+    await served(world)
+    assert world.groq.asked == [FIRST, SECOND, SECOND]
+
+
+async def test_when_every_model_is_limited_for_a_short_time_the_call_waits() -> None:
+    """Nothing else could serve before the deadline."""
+    world = World()
+    for model, wait_s in ((FIRST, 9.0), (SECOND, 4.0), (THIRD, 30.0)):
+        world.groq.script(model, rate_limited(wait_s), answer(model))
+    result = await served(world)
+    assert result.success.text == SECOND
+    assert sum(world.clock.slept) == pytest.approx(4.0, abs=0.5)
+
+
+async def test_when_every_wait_ends_after_the_deadline_the_error_comes_at_once() -> None:
+    """With the time to come back."""
+    world = World()
+    world.groq.default = rate_limited(120.0)
+    result = await refused(world)
+    assert (result.code, world.clock.slept, len(result.attempts)) == ("rate_limited", [], 3)
+    assert result.retry_after_s == pytest.approx(120.0, abs=1.0)
+    assert "Call again in 2m0." in result.next_step
+
+
+async def test_a_call_larger_than_what_is_left_goes_elsewhere_before_it_fails() -> None:
+    """Admission is decided before sending."""
+    world = World([offer("groq", [FIRST, SECOND], documented={Limit.TPM: 3000})])
+    world.groq.default = answer(tokens=2900)
+    assert (await served(world)).model == FIRST
+    result = await served(world)
+    assert (result.model, world.groq.asked) == (SECOND, [FIRST, SECOND])
+    assert result.attempts[0].detail == "tokens per minute used up"
+
+
+async def test_unused_tokens_are_given_back() -> None:
+    """The claim is the prompt and all of max_tokens, the charge is what was used."""
+    world = World([offer("groq", [FIRST], documented={Limit.TPM: 3000})])
+    world.groq.default = answer(tokens=100)
+    await served(world)
+    await served(world)
+    assert world.groq.asked == [FIRST, FIRST]
+    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask()).candidates[0])]))[0]
+    assert quota.buckets[Limit.TPM].level_at(world.clock.wall()) == pytest.approx(2800, abs=20)
+    assert quota.calls_in_flight == 0
+
+
+async def test_a_short_wait_for_groq_comes_before_a_lesser_provider_and_a_long_one_after() -> None:
+    """max_wait_s decides."""
+    for wait_s, provider in ((1.5, "groq"), (2.5, "mine")):
+        world = World([offer("groq", [FIRST]), offer("mine", ["my-model"])])
+        world.groq.script(FIRST, rate_limited(wait_s), answer())
+        assert (await served(world)).provider == provider
+
+
+@pytest.mark.parametrize("kind", [K.AUTHENTICATION, K.ORGANISATION_REFUSED, K.NETWORK_DENIED, K.UNREACHABLE])
+async def test_when_groq_as_a_whole_refuses_the_next_provider_answers(kind: FailureKind) -> None:
+    """One request to Groq, and none in the next call."""
+    world = World([offer("groq", [FIRST, SECOND]), offer("mine", ["my-model"])])
+    world.groq.default = failure(kind)
+    assert (await served(world)).provider == "mine"
+    assert (await served(world)).provider == "mine"
+    assert world.groq.asked == [FIRST]
+
+
+async def test_a_bad_request_is_told_to_the_caller_at_once() -> None:
+    """No other model, no other provider."""
+    world = World([offer("groq", [FIRST, SECOND]), offer("mine", ["my-model"])])
+    world.groq.default = failure(K.BAD_REQUEST)
+    result = await refused(world)
+    assert (result.code, world.groq.asked, world.providers["mine"].asked) == ("bad_request", [FIRST], [])
+    assert result.retry_after_s is None
+
+
+async def test_a_hanging_model_leaves_time_for_the_next() -> None:
+    """One attempt takes at most its share of the deadline."""
+    world = World()
+    world.groq.took_s = 1e9
+    result = await refused(world)
+    assert result.code == "deadline"
+    assert len(set(world.groq.asked)) >= 2
+    assert world.groq.timeouts[0] == 20.0
+
+
+@given(
+    st.lists(st.sampled_from([K.RATE_LIMITED, K.SERVER_ERROR, K.OVERLOADED, K.TIMED_OUT, K.MODEL_GONE, K.GENERATION_FAILED, None]), max_size=30),
+    st.sampled_from([0.01, 1.0, 7.0, 40.0]),
+    st.sampled_from([5.0, 50.0]),
+)
+@settings(deadline=None, max_examples=150)
+def test_no_call_outlives_its_deadline_whatever_happens(kinds: list[FailureKind | None], took_s: float, deadline_s: float) -> None:
+    """Attempts, pauses and waits together; no model more than three times; every reservation settled."""
+
+    async def run() -> None:
+        world = World(pace=Pace(deadline_s=deadline_s, attempt_timeout_s=20, max_wait_s=2))
+        outcomes = iter(kinds)
+        world.groq.took_s = took_s
+
+        def next_outcome() -> None:
+            kind = next(outcomes, None)
+            world.groq.default = answer() if kind is None else rate_limited(3.0) if kind is K.RATE_LIMITED else failure(kind)
+
+        world.groq.before = next_outcome
+        started = world.clock.monotonic()
+        await world.gateway.serve(ask())
+        assert world.clock.monotonic() - started <= deadline_s + 0.01
+        assert all(world.groq.asked.count(model) <= 3 for model in world.groq.asked)
+        quotas = await world.ledger.look([world.gateway.claim(c) for c in world.gateway.plan(ask()).candidates])
+        assert all(quota.calls_in_flight == 0 for quota in quotas)
+
+    anyio.run(run)
+
+
+@given(st.lists(st.sampled_from([K.RATE_LIMITED, K.SERVER_ERROR, K.BAD_RESPONSE, K.MODEL_GONE]), min_size=3, max_size=3))
+@settings(deadline=None, max_examples=60)
+def test_falling_back_never_repeats_a_model_while_another_is_left(kinds: list[FailureKind]) -> None:
+    """The first three attempts go to three models."""
+
+    async def run() -> None:
+        world = World()
+        for model, kind in zip(GROQ_CHAT_MODELS, kinds, strict=True):
+            world.groq.script(model, rate_limited(30.0) if kind is K.RATE_LIMITED else failure(kind))
+        await world.gateway.serve(ask())
+        assert sorted(world.groq.asked[:3]) == sorted(GROQ_CHAT_MODELS)
+
+    anyio.run(run)
+
+
+async def test_a_model_that_is_gone_is_not_asked_in_the_next_call() -> None:
+    """Benched for an hour."""
+    world = World()
+    world.groq.script(FIRST, failure(K.MODEL_GONE, status=404))
+    await served(world)
+    await served(world)
+    assert world.groq.asked == [FIRST, SECOND, SECOND]
+
+
+async def test_a_request_that_is_too_large_goes_where_it_fits_and_the_limit_is_learnt() -> None:
+    """A 413 on tokens per minute is no 429."""
+    world = World()
+    reading = LimitReading(limit=Limit.TPM, capacity=1000, requested=2100)
+    world.groq.script(FIRST, failure(K.LARGER_THAN_LIMIT, status=413, quota=QuotaSnapshot(readings=(reading,))))
+    result = await served(world)
+    assert (result.model, world.groq.asked) == (SECOND, [FIRST, SECOND])
+    await served(world)
+    assert world.groq.asked == [FIRST, SECOND, SECOND]
+
+
+async def test_a_bound_on_max_tokens_is_kept_and_told() -> None:
+    """The same model at once with less."""
+    world = World()
+    world.groq.script(FIRST, failure(K.MAX_TOKENS_TOO_LARGE, status=400, max_tokens_limit=512), answer())
+    result = await served(world)
+    assert [call.max_tokens for call in world.groq.calls] == [2048, 512]  # type: ignore[union-attr]
+    assert "became 512" in result.notes[-1]
+
+
+async def test_an_answer_the_check_refuses_is_tried_once_more_then_elsewhere() -> None:
+    """Such as JSON that breaks its schema."""
+    world = World()
+    world.groq.script(FIRST, answer("bad"))
+    world.groq.script(SECOND, answer("good"))
+
+    def check(success: Success) -> Failure | None:
+        return failure(K.GENERATION_FAILED) if success.text == "bad" else None
+
+    outcome = await world.gateway.serve(ask(), check=check)
+    assert isinstance(outcome, Answer)
+    assert (outcome.model, world.groq.asked) == (SECOND, [FIRST, FIRST, SECOND])
+
+
+async def test_a_cancelled_call_gives_its_reservation_back() -> None:
+    """Nothing was answered, nothing is charged."""
+    world = World([offer("groq", [FIRST], documented={Limit.TPM: 3000})])
+    started = anyio.Event()
+
+    async def hang() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    world.groq.before = hang
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.gateway.serve, ask())
+        await started.wait()
+        group.cancel_scope.cancel()
+    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask()).candidates[0])]))[0]
+    assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
+
+
+async def test_a_bug_in_a_provider_gives_the_reservation_back_too() -> None:
+    """Exceptions are for bugs, and must not leak quota."""
+    world = World([offer("groq", [FIRST], documented={Limit.TPM: 3000})])
+
+    def fail() -> None:
+        message = "bug"
+        raise RuntimeError(message)
+
+    world.groq.before = fail
+    with pytest.raises(RuntimeError):
+        await world.gateway.serve(ask())
+    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask()).candidates[0])]))[0]
+    assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
+
+
+async def test_without_any_model_the_error_says_why() -> None:
+    """Nothing is sent."""
+    world = World([])
+    assert (await refused(world)).code == "no_provider"
+    world = World([offer("mine", ["my-model"])])
+    assert (await refused(world, ask(schema={"type": "object"}))).code == "no_model"
+
+
+async def test_unknown_names_are_refused_before_anything_is_sent() -> None:
+    """As bad input, not as a failed call."""
+    world = World()
+    with pytest.raises(InputRefused):
+        await world.gateway.serve(ask(model="no-such-model"))
+    assert world.groq.asked == []
+
+
+async def test_transcription_falls_between_the_two_whispers() -> None:
+    """Each has its own audio seconds."""
+    world = World()
+    world.groq.script("whisper-large-v3-turbo", rate_limited(60.0))
+    outcome = await world.gateway.serve(AudioRequest(audio=AudioLink(url="https://example.com/a.wav")))
+    assert isinstance(outcome, Answer)
+    assert world.groq.asked == ["whisper-large-v3-turbo", "whisper-large-v3"]
+
+
+async def test_limits_in_an_answer_s_headers_hold_for_the_next_call() -> None:
+    """The organisation's other traffic counts."""
+    world = World()
+    reading = LimitReading(limit=Limit.TPM, capacity=8000, remaining=100)
+    world.groq.script(FIRST, answer(quota=QuotaSnapshot(readings=(reading,))))
+    await served(world)
+    await served(world)
+    assert world.groq.asked == [FIRST, SECOND]
+
+
+async def test_a_probe_asks_one_model_once_and_takes_in_what_it_tells() -> None:
+    """No fallback."""
+    world = World()
+    reading = LimitReading(limit=Limit.TPM, capacity=250_000, remaining=249_000)
+    world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
+    assert isinstance(await world.gateway.probe(SECOND), Success)
+    assert world.groq.asked == [SECOND]
+    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask(model=SECOND)).candidates[0])]))[0]
+    assert quota.buckets[Limit.TPM].capacity == 250_000
+    world.groq.script(SECOND, rate_limited(60.0))
+    await world.gateway.serve(ask(model=SECOND))
+    assert await world.gateway.probe(SECOND) == "rate limited (tokens per minute)"
+
+
+async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients restart their time-outs on progress."""
+    monkeypatch.setattr("groq_fallback_mcp.gateway.HEARTBEAT_S", 0.001)
+    world = World()
+    reported: list[tuple[float, float, str]] = []
+    heard = anyio.Event()
+
+    async def progress(done: float, total: float, message: str) -> None:
+        reported.append((done, total, message))
+        heard.set()
+
+    world.groq.before = heard.wait
+    with anyio.fail_after(5):
+        outcome = await world.gateway.serve(ask(), progress=progress)
+    assert isinstance(outcome, Answer)
+    assert reported[0][1:] == (50.0, f"asking {FIRST}")
