@@ -56,7 +56,9 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
     wanted: dict[str, Wanted] = {}
     ended: dict[str, Exclusion] = {}
     notes: list[str] = []
-    for name in names:
+    # what nobody asked for by name needs no explanation
+    explained = requested or (practice.model if _names_use_case(request) else None)
+    for name in dict.fromkeys(names):
         if not is_retired(name, catalog=catalog, offers=offers, today=today):
             wanted.setdefault(name, Wanted(model=name))
             continue
@@ -66,7 +68,7 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
             ended.setdefault(name, Exclusion(provider="groq", model=name, reason=f"{reason}, no successor"))
         else:
             wanted.setdefault(successor, Wanted(model=successor, replaces=name))
-        if name == requested or (requested is None and name == practice.model):
+        if name == explained:
             notes.append(f"{name} was {reason}; " + (f"{successor} is its successor" if successor else "it has no successor"))
     return Choice(
         wanted=tuple(wanted.values()),
@@ -126,6 +128,10 @@ def _use_case(request: ChatRequest | AudioRequest, catalog: Catalog) -> str:
         fitting = [use_case for use_case in catalog.practices if use_case not in speech]
         raise InputRefused(f"unknown use_case {request.use_case!r}", next_step=_nearest(request.use_case, fitting, "one"))
     return request.use_case
+
+
+def _names_use_case(request: ChatRequest | AudioRequest) -> bool:
+    return isinstance(request, ChatRequest) and request.use_case is not None
 
 
 def _nearest(name: str, known: Sequence[str], what: str) -> str:

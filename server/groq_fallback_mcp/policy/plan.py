@@ -122,7 +122,6 @@ def _candidate(  # noqa: PLR0913, PLR0917 - one call site, all of it goes into t
     fitted: Fitted,
 ) -> Candidate:
     cost = audio_cost(request) if isinstance(request, AudioRequest) else chat_cost(_given(needs).prompt_tokens, fitted.max_tokens)
-    replaced = (f"in place of {wanted.replaces}, which was shut down",) if wanted.replaces else ()
     return Candidate(
         provider=provider,
         model=wanted.model,
@@ -132,7 +131,7 @@ def _candidate(  # noqa: PLR0913, PLR0917 - one call site, all of it goes into t
         max_tokens=fitted.max_tokens,
         reasoning_effort=fitted.reasoning_effort,
         json_mode=fitted.json_mode,
-        notes=(*replaced, *fitted.notes),
+        notes=fitted.notes,
     )
 
 

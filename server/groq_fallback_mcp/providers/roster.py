@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -39,7 +39,10 @@ class LiveList:
 
 
 class Roster:
-    """Holds the providers; `providers` is in order of preference, the local one last."""
+    """Holds the providers; `providers` is in order of preference, the local one last.
+
+    `catalogued` holds the ids the catalogue knows: only other ones are taken from the live list.
+    """
 
     def __init__(
         self,
@@ -49,12 +52,14 @@ class Roster:
         organisations: Mapping[str, str],
         clock: Clock,
         groq: OpenAICompatible | None,
+        catalogued: Container[str] = (),
     ) -> None:
         self.providers = providers
         self._offers = tuple(offers)
         self._organisations = organisations
         self._clock = clock
         self._groq = groq
+        self._catalogued = catalogued
         self._live = LiveList(models=None, read_at=None, failure=None)
 
     def offers(self) -> tuple[Offer, ...]:
@@ -90,7 +95,7 @@ class Roster:
         unknown = {
             model.id: OfferedModel(row=_unlisted_row(model), wire_model=model.id)
             for model in self._live.models or ()
-            if model.id in ids and model.id not in offer.models
+            if model.id in ids and model.id not in offer.models and model.id not in self._catalogued
         }
         return Offer(provider=offer.provider, models={**offer.models, **unknown}, live=ids)
 
@@ -121,12 +126,12 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
             offers.append(_endpoint_offer(endpoint, catalog))
             organisations[endpoint.name] = _organisation(endpoint_key or endpoint.base_url)
     if settings.local != "off":
-        local = LocalProvider(clock=clock, text_model=settings.local_text_model)
+        local = LocalProvider(gguf=settings.local_text_model)
         models = {name: OfferedModel(row=_local_row(name), wire_model=name) for name in local.available_models()}
         if models:
             providers["local"] = local
             offers.append(Offer(provider="local", models=models))
-    return Roster(providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq)
+    return Roster(providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq, catalogued=catalog.models)
 
 
 def _groq_offer(settings: Settings, catalog: Catalog) -> Offer:
@@ -198,6 +203,7 @@ def _local_row(name: str) -> ModelRow:
         stage=Stage.PRODUCTION,
         context_window=None if speech else 4_096,
         max_completion_tokens=None if speech else 512,
+        capabilities=Capabilities(json_object=not speech),
         source="user",
         checked=date.min,
     )

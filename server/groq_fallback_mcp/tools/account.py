@@ -9,7 +9,7 @@ from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.tools.tool import Reply, Result
 
-__all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "seconds"]
+__all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "label", "seconds"]
 
 
 class AttemptLine(Result):
@@ -52,7 +52,7 @@ def error_reply(failure: NoAnswer) -> Reply:
     retry_after_s = seconds(failure.retry_after_s)
     lines = [f"{failure.code}: {failure.cause}."]
     lines += [f"- {line}" for line in attempt_lines(failure.attempts)]
-    lines += [f"- {e.provider}/{e.model}: left out, {e.reason}" for e in failure.exclusions]
+    lines += [f"- {label(e.provider, e.model)}: left out, {e.reason}" for e in failure.exclusions]
     lines.append(f"Next step: {failure.next_step}.")
     if retry_after_s is not None:
         lines.append(f"retry_after_s: {retry_after_s:g}")
@@ -68,6 +68,11 @@ def error_reply(failure: NoAnswer) -> Reply:
     return Reply(text="\n".join(lines), structured=structured, is_error=True)
 
 
+def label(provider: str, model: str) -> str:
+    """A model with its provider, once where its id begins with it."""
+    return model if model.startswith(f"{provider}/") else f"{provider}/{model}"
+
+
 def seconds(value: float | None) -> float | None:
     """Seconds rounded up to a tenth, so that coming back then is never too early."""
     return None if value is None else math.ceil(value * 10) / 10
@@ -79,4 +84,4 @@ def _line(attempt: Attempt) -> str:
     again = f"; again in {after:g} s" if after else ""
     detail = f": {attempt.detail}" if attempt.detail else ""
     took = f" after {attempt.duration_s:.2f} s" if attempt.sent else " without asking"
-    return f"{attempt.provider}/{attempt.model}: {attempt.outcome.replace('_', ' ')}{status}{took}{detail}{again}"
+    return f"{label(attempt.provider, attempt.model)}: {attempt.outcome.replace('_', ' ')}{status}{took}{detail}{again}"

@@ -11,7 +11,7 @@ from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, ReasoningE
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.no_answer import NoAnswer
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, error_reply
+from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, error_reply, label
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["GROQ_CHAT", "ChatArguments", "ChatResult"]
@@ -188,7 +188,7 @@ def _notes(answer: Answer) -> tuple[str, ...]:
 
 
 def _text(result: ChatResult, answer: Answer) -> str:
-    head = f"[{result.provider}/{result.model}"
+    head = f"[{label(result.provider, result.model)}"
     if result.usage is not None:
         head += f", {result.usage.input_tokens}+{result.usage.output_tokens} tokens"
     head += f", {result.duration_s:.1f} s]"

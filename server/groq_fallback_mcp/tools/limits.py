@@ -16,7 +16,7 @@ from groq_fallback_mcp.policy.choice import is_retired, resolve_model
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
 from groq_fallback_mcp.policy.offer import OfferedModel
 from groq_fallback_mcp.quota import Claim, ModelQuota, QuotaKey, obstacle
-from groq_fallback_mcp.tools.account import seconds
+from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
@@ -181,7 +181,7 @@ def _model_lines(model: ModelLimits) -> Sequence[str]:
         + f" [{entry.knowledge}]"
         for entry in model.limits
     )
-    return (f"- {model.provider}/{model.model}: {when}; {buckets or 'no limits known'}",)
+    return (f"- {label(model.provider, model.model)}: {when}; {buckets or 'no limits known'}",)
 
 
 CHECK_LIMITS = Tool(

@@ -14,7 +14,7 @@ from groq_fallback_mcp.policy.choice import is_retired
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.roster import LiveList
 from groq_fallback_mcp.quota import Claim, QuotaKey, obstacle
-from groq_fallback_mcp.tools.account import seconds
+from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
@@ -171,7 +171,7 @@ def _text(result: ListModelsResult) -> str:
         facts += [" ".join(f"{limit} {figure}" for limit, figure in entry.limits.items())] if entry.limits else []
         facts += [", ".join(entry.capabilities)] if entry.capabilities else []
         facts += [f"for {', '.join(entry.use_cases)}"] if entry.use_cases else []
-        lines.append(f"- {entry.provider}/{entry.id}: " + "; ".join(facts))
+        lines.append(f"- {label(entry.provider, entry.id)}: " + "; ".join(facts))
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.policy.no_answer import NoAnswer
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, error_reply
+from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, error_reply, label
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["TRANSCRIBE", "TranscribeArguments", "TranscribeResult"]
@@ -162,7 +162,7 @@ def _text(result: TranscribeResult, answer: Answer) -> str:
     if result.format in {"json", "verbose_json"}:
         return result.model_dump_json(exclude_none=True, indent=2)
     audio = f", {result.audio_s:.1f} s of audio" if result.audio_s is not None else ""
-    lines = [result.output or result.text, "", f"[{result.provider}/{result.model}{audio}, {result.duration_s:.1f} s]"]
+    lines = [result.output or result.text, "", f"[{label(result.provider, result.model)}{audio}, {result.duration_s:.1f} s]"]
     lines += [f"{word.start:.2f}-{word.end:.2f} {word.word}" for word in result.words or ()]
     lines += [f"Note: {note}" for note in result.notes]
     if result.fallback:

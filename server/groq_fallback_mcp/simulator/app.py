@@ -1,0 +1,241 @@
+"""The stand-in as a web application: authentication, routing, faults, and switches for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.catalog import Catalog, ModelRow
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.simulator.audio import speak, transcribe
+from groq_fallback_mcp.simulator.chat import complete
+from groq_fallback_mcp.simulator.engines import PlainSpeech, PlainText, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.limits import Limits
+from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions, parse_fault
+from groq_fallback_mcp.simulator.replies import ApiError, error, json_reply
+from groq_fallback_mcp.simulator.world import World
+
+__all__ = ["create_app"]
+
+BASE = "/openai/v1"
+HANG_S = 3_600.0
+_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>cloudflare</center></body></html>"
+_Serve = Callable[..., Awaitable[Response]]
+
+
+def create_app(
+    options: SimulatorOptions,
+    *,
+    catalog: Catalog,
+    clock: Clock,
+    text_engine: TextEngine | None = None,
+    speech_engine: SpeechEngine | None = None,
+) -> Starlette:
+    """The application; its `state.world` is open to tests."""
+    tables: dict[str, Mapping[Limit, int]] = {row.id: catalog.limits(row.id, options.plan) for row in catalog.models.values()}
+    for model, figures in options.limits.items():
+        tables[model] = {Limit(name): figure for name, figure in figures.items()}
+    world = World(
+        options=options,
+        catalog=catalog,
+        clock=clock,
+        text=text_engine or PlainText(),
+        speech=speech_engine or PlainSpeech(),
+        limits=Limits(clock=clock, tables=tables),
+    )
+    world.reset()
+    routes = [
+        Route(f"{BASE}/models", _guarded(world, _models)),
+        Route(f"{BASE}/models/{{model:path}}", _guarded(world, _one_model)),
+        Route(f"{BASE}/chat/completions", _guarded(world, _chat), methods=["POST"]),
+        Route(f"{BASE}/audio/transcriptions", _guarded(world, _transcriptions), methods=["POST"]),
+        Route(f"{BASE}/audio/translations", _guarded(world, _translations), methods=["POST"]),
+        Route(f"{BASE}/audio/speech", _guarded(world, _speech), methods=["POST"]),
+        Route("/simulator/calls", lambda _: JSONResponse({model: dict(counts) for model, counts in world.calls.items()})),
+        Route("/simulator/faults", _set_faults(world), methods=["POST"]),
+        Route("/simulator/reset", _reset(world), methods=["POST"]),
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: _not_found})
+    app.state.world = world
+    return app
+
+
+def _guarded(world: World, serve: _Serve) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            organisation = world.organisation(request.headers.get("authorization"))
+            return await serve(world, organisation, request)
+        except ApiError as failure:
+            return error(failure)
+
+    return endpoint
+
+
+async def _models(world: World, organisation: str, request: Request) -> Response:
+    del organisation, request
+    return json_reply({"object": "list", "data": [_model_body(world, row) for row in world.live()]})
+
+
+async def _one_model(world: World, organisation: str, request: Request) -> Response:
+    del organisation
+    return json_reply(_model_body(world, world.model(request.path_params["model"])))
+
+
+def _model_body(world: World, row: ModelRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "object": "model",
+        "created": int(world.clock.wall()),
+        "owned_by": row.id.split("/", maxsplit=1)[0] if "/" in row.id else "simulated",
+        "active": True,
+        "context_window": row.context_window or 448,
+        "max_completion_tokens": row.max_completion_tokens or 448,
+        "public_apps": None,
+    }
+
+
+async def _chat(world: World, organisation: str, request: Request) -> Response:
+    payload = await _payload(request)
+
+    async def serve(cut: bool) -> Response:
+        return await complete(world, organisation, payload, cut=cut)
+
+    return await _counted(world, payload.get("model"), serve)
+
+
+async def _speech(world: World, organisation: str, request: Request) -> Response:
+    payload = await _payload(request)
+
+    async def serve(cut: bool) -> Response:
+        return _halved(await speak(world, organisation, payload)) if cut else await speak(world, organisation, payload)
+
+    return await _counted(world, payload.get("model"), serve)
+
+
+async def _transcriptions(world: World, organisation: str, request: Request) -> Response:
+    return await _heard(world, organisation, request, translate=False)
+
+
+async def _translations(world: World, organisation: str, request: Request) -> Response:
+    return await _heard(world, organisation, request, translate=True)
+
+
+async def _heard(world: World, organisation: str, request: Request, *, translate: bool) -> Response:
+    async with request.form(max_part_size=200 * 1_048_576) as form:
+
+        async def serve(cut: bool) -> Response:
+            reply = await transcribe(world, organisation, form, translate=translate)
+            return _halved(reply) if cut else reply
+
+        return await _counted(world, form.get("model"), serve)
+
+
+async def _counted(world: World, model: object, serve: Callable[[bool], Awaitable[Response]]) -> Response:
+    """Meet the fault that is due, else serve; count what came of it."""
+    name = model if isinstance(model, str) else "?"
+    fault = world.next_fault(name)
+    try:
+        reply = await _faulty(world, name, fault) if fault is not None else None
+        reply = reply or await serve(fault is not None and fault.kind == "cut")
+    except ApiError as failure:
+        world.count(name, str(failure.status))
+        raise
+    world.count(name, fault.kind if fault is not None else str(reply.status_code))
+    return reply
+
+
+async def _faulty(world: World, model: str, fault: Fault) -> Response | None:
+    """The response a fault gives; None where the call is served after all (`slow`, `cut`)."""
+    match fault.kind:
+        case "429":
+            raise _limited(model, fault)
+        case "503":
+            text = f"{model} is currently over capacity. Please try again and back off exponentially."
+            raise ApiError(503, text, type="internal_server_error")
+        case "500":
+            raise ApiError(500, "Internal Server Error", type="internal_server_error")
+        case "498":
+            raise ApiError(498, "Flex tier capacity exceeded", code="capacity_exceeded", type="capacity_exceeded")
+        case "401":
+            raise ApiError(401, "Invalid API Key", code="invalid_api_key")
+        case "403":
+            text = f"The model `{model}` is blocked at the organization level. Please have the org admin enable it."
+            raise ApiError(403, text, code="model_permission_blocked_org", type="permissions_error")
+        case "404":
+            text = f"The model `{model}` does not exist or you do not have access to it."
+            raise ApiError(404, text, code="model_not_found")
+        case "502":
+            return HTMLResponse(_PAGE, status_code=502)
+        case "html":
+            return HTMLResponse(_PAGE, status_code=200)
+        case "empty":
+            return Response(b"", media_type="application/json")
+        case "hang":
+            await world.clock.sleep(fault.seconds or HANG_S)
+        case "slow":
+            await world.clock.sleep(fault.seconds or 1.0)
+        case "cut":
+            pass
+    return None
+
+
+def _limited(model: str, fault: Fault) -> ApiError:
+    """A 429 of the organisation's other traffic: the stated figures agree with the stated wait."""
+    wait_s = 2.0 if fault.seconds is None else fault.seconds
+    used = 6_000 - 1_000 + wait_s * 100
+    text = (
+        f"Rate limit reached for model `{model}` in organization `org_simulated` service tier `on_demand` on tokens per minute "
+        f"(TPM): Limit 6000, Used {used:.0f}, Requested 1000. Please try again in {wait_s:g}s."
+    )
+    headers = {"retry-after": f"{wait_s:g}"}
+    return ApiError(429, text, code="rate_limit_exceeded", type="tokens", headers=headers)
+
+
+def _halved(reply: Response) -> Response:
+    body = bytes(reply.body)
+    return Response(body[: len(body) // 2], media_type=reply.media_type)
+
+
+async def _payload(request: Request) -> Mapping[str, Any]:
+    try:
+        value: Any = await request.json()
+    except (ValueError, RecursionError):
+        raise ApiError(400, "could not parse the JSON body of the request") from None
+    if not isinstance(value, dict):
+        raise ApiError(400, "the body of the request must be a JSON object")
+    return cast("dict[str, Any]", value)
+
+
+def _set_faults(world: World) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            given = [parse_fault(str(text)) for text in cast("list[object]", await request.json())]
+        except InputRefused as refusal:
+            return JSONResponse({"error": str(refusal)}, status_code=400)
+        world.faults = {}
+        for model, fault in given:
+            world.faults.setdefault(model, []).append(fault)
+        return JSONResponse({"faults": len(given)})
+
+    return endpoint
+
+
+def _reset(world: World) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        del request
+        world.reset()
+        return JSONResponse({"reset": True})
+
+    return endpoint
+
+
+async def _not_found(request: Request, failure: Exception) -> Response:
+    del failure
+    return error(ApiError(404, f"Unknown request URL: {request.method} {request.url.path}.", code="unknown_url"))

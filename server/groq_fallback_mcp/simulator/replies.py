@@ -1,0 +1,52 @@
+"""Responses in Groq's form, with the marks that say they are simulated."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+__all__ = ["FINGERPRINT", "SIMULATED", "ApiError", "error", "json_reply", "request_id"]
+
+FINGERPRINT = "fp_simulated"
+SIMULATED = {"x-simulated": "true"}
+
+
+class ApiError(Exception):
+    """A refusal to be sent as an error response."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        type: str = "invalid_request_error",  # noqa: A002 - the field's name on the wire
+        headers: Mapping[str, str] | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"message": message, "type": type}
+        if code is not None:
+            self.body["code"] = code
+        if param is not None:
+            self.body["param"] = param
+        self.headers = dict(headers or {})
+
+
+def error(failure: ApiError) -> Response:
+    """The error as a response."""
+    return JSONResponse({"error": failure.body}, status_code=failure.status, headers=failure.headers | SIMULATED)
+
+
+def json_reply(value: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> Response:
+    """A success as a response."""
+    return JSONResponse(dict(value), headers=dict(headers or {}) | SIMULATED)
+
+
+def request_id() -> str:
+    """A fresh `req_...` id."""
+    return f"req_{uuid.uuid4().hex[:26]}"

@@ -1,0 +1,89 @@
+"""The state of a running simulator: limits, faults still to come, and counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.catalog import Catalog, ModelRow, Stage
+from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.simulator.engines import SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.limits import Charge, Limits
+from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions
+from groq_fallback_mcp.simulator.replies import ApiError
+
+__all__ = ["World"]
+
+ORGANISATION = "org_simulated"
+
+
+@dataclass(slots=True)
+class World:
+    """One Groq, with its organisations."""
+
+    options: SimulatorOptions
+    catalog: Catalog
+    clock: Clock
+    text: TextEngine
+    speech: SpeechEngine
+    limits: Limits
+    faults: dict[str, list[Fault]] = field(default_factory=dict[str, list[Fault]])
+    calls: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
+
+    def organisation(self, authorization: str | None) -> str:
+        """Whose key it is. Raises ApiError 401 in Groq's words."""
+        key = (authorization or "").removeprefix("Bearer ").strip()
+        if not key.startswith("gsk_") or key in self.options.refused_keys:
+            raise ApiError(401, "Invalid API Key", code="invalid_api_key")
+        return self.options.organisations.get(key, ORGANISATION)
+
+    def model(self, name: object) -> ModelRow:
+        """A model that answers today. Raises ApiError 404 in Groq's words, for retired and unknown ones alike."""
+        row = self.catalog.models.get(name) if isinstance(name, str) else None
+        if row is None or self.catalog.stage(row.id, today(self.clock)) is Stage.RETIRED:
+            message = f"The model `{name}` does not exist or you do not have access to it."
+            raise ApiError(404, message, code="model_not_found")
+        return row
+
+    def live(self) -> list[ModelRow]:
+        """The models of the live list."""
+        day = today(self.clock)
+        return [row for row in self.catalog.models.values() if self.catalog.stage(row.id, day) is not Stage.RETIRED]
+
+    def admit(self, organisation: str, model: str, cost: Mapping[Limit, float]) -> Charge:
+        """Charge the buckets. Raises ApiError 429 or 413 with Groq's text and headers."""
+        admitted = self.limits.admit(organisation, model, cost)
+        if isinstance(admitted, Charge):
+            return admitted
+        # a 429 on requests per minute was seen without the headers for tokens
+        but = frozenset({Limit.TPM}) if admitted.limit is Limit.RPM else frozenset[Limit]()
+        headers = self.limits.headers(organisation, model, but=but)
+        if admitted.status == 429 and self.options.send_retry_after:  # noqa: PLR2004
+            headers["retry-after"] = str(int(-(-admitted.wait_s // 1)))
+        raise ApiError(admitted.status, admitted.message, code="rate_limit_exceeded", type=admitted.type, headers=headers)
+
+    def next_fault(self, model: str) -> Fault | None:
+        """The fault this call meets, counted down."""
+        for name in (model, "*"):
+            waiting = self.faults.get(name, [])
+            while waiting:
+                fault = waiting[0]
+                if fault.count is None:
+                    return fault
+                if fault.count > 0:
+                    waiting[0] = Fault(kind=fault.kind, seconds=fault.seconds, count=fault.count - 1)
+                    return fault
+                waiting.pop(0)
+        return None
+
+    def count(self, model: str, outcome: str) -> None:
+        """Count a call."""
+        self.calls.setdefault(model, Counter())[outcome] += 1
+
+    def reset(self) -> None:
+        """Full buckets, no counts, the faults of the options."""
+        self.limits.reset()
+        self.calls.clear()
+        self.faults = {model: list(faults) for model, faults in self.options.faults.items()}
