@@ -1,45 +1,64 @@
-"""How the stand-in behaves where Groq's own behaviour varies, is unknown, or is to be spoilt on purpose."""
+"""How a simulator behaves: whose limits, how fast, and what goes wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from groq_fallback_mcp.catalog import Plan
-from groq_fallback_mcp.simulator.faults import Fault
+from groq_fallback_mcp.errors import InputRefused
 
-__all__ = ["SimulatorOptions"]
+__all__ = ["Fault", "FaultKind", "SimulatorOptions", "parse_fault"]
+
+FaultKind = Literal["429", "503", "500", "502", "498", "401", "403", "404", "hang", "cut", "html", "empty", "slow"]
+_SYNTAX = re.compile(r"(?P<model>[^=]+)=(?P<kind>[a-z0-9]+?)(?::(?P<seconds>\d+(?:\.\d+)?))?(?:x(?P<count>\d+))?\Z")
 
 
-def _no_faults() -> Mapping[str, tuple[Fault, ...]]:
-    return {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What a model does instead of answering.
 
+    `seconds`: the retry-after of a 429, how long `hang` and `slow` take. `count`: for how many calls; None for all.
+    """
 
-def _no_organisations() -> Mapping[str, str]:
-    return {}
+    kind: FaultKind
+    seconds: float | None = None
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorOptions:
-    """Settings of one simulated account.
+    """`faults` by model id, or `*` for every model. `latency_scale` 1 is the catalogue's speed, 0 answers at once.
 
-    plan: whose limits hold.
-    faults: by model id, `*` or `models`; see faults.py.
-    latency_scale: 1 takes as long as the catalogue's speeds say, 0 no time.
-    refund_unused: whether tokens that were charged up front and not used are given back; sources disagree.
-    send_retry_after: whether a 429 carries the header; Groq's do not always.
-    flex_full: whether service_tier `flex` is refused with 498.
-    default_max_tokens: the undocumented bound of a chat request that names none.
-    refused_keys: keys answered with 401 although they begin with gsk_.
-    organisations: key -> organisation; every key not named belongs to `org_simulated`.
+    `organisations` maps keys to organisation ids; keys it does not name share one. `refused_keys` get a 401.
+    `refund_unused`: whether tokens claimed by max_tokens and not used are given back, which sources disagree about.
+    `limits` replaces the catalogue's limits of the models it names.
     """
 
     plan: Plan = "free"
-    faults: Mapping[str, tuple[Fault, ...]] = field(default_factory=_no_faults)
+    faults: Mapping[str, Sequence[Fault]] = field(default_factory=dict[str, Sequence[Fault]])
     latency_scale: float = 1.0
+    organisations: Mapping[str, str] = field(default_factory=dict[str, str])
+    refused_keys: frozenset[str] = frozenset()
     refund_unused: bool = True
     send_retry_after: bool = True
-    flex_full: bool = False
-    default_max_tokens: int = 2_048
-    refused_keys: frozenset[str] = frozenset()
-    organisations: Mapping[str, str] = field(default_factory=_no_organisations, repr=False)
+    limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+
+
+def parse_fault(text: str) -> tuple[str, Fault]:
+    """`MODEL=KIND[:SECONDS][xCOUNT]`, such as `openai/gpt-oss-20b=429:5x2` or `*=hang`.
+
+    Raises InputRefused naming the text and the kinds there are.
+    """
+    found = _SYNTAX.match(text.strip())
+    kinds = get_args(FaultKind)
+    if found is None or found["kind"] not in kinds:
+        raise InputRefused(
+            f"{text!r} is no fault", next_step=f"write MODEL=KIND[:SECONDS][xCOUNT] with a kind of {', '.join(kinds)}"
+        )
+    seconds = float(found["seconds"]) if found["seconds"] else None
+    count = int(found["count"]) if found["count"] else None
+    kind: FaultKind = next(kind for kind in kinds if kind == found["kind"])
+    return found["model"], Fault(kind=kind, seconds=seconds, count=count)

@@ -1,0 +1,28 @@
+"""selftest: prints one line for each check."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.harness.selftest import Check, selftest as run_checks
+
+__all__ = ["selftest"]
+
+
+async def selftest(*, as_json: bool) -> int:
+    """Run the checks; 1 when any failed."""
+    done: list[Check] = []
+    async for check in run_checks():
+        done.append(check)
+        if not as_json:
+            mark = "ok  " if check.ok else "FAIL"
+            typer.echo(f"{mark} {check.era}: {check.name} ({check.took_s:.2f} s): {check.detail}")
+    failed = [check for check in done if not check.ok]
+    if as_json:
+        print_json({"ok": not failed, "checks": [asdict(check) for check in done]})
+    else:
+        typer.echo(f"{len(done) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
