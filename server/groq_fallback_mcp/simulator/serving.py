@@ -64,4 +64,4 @@ async def run_simulator(app: Starlette, *, port: int = 0) -> AsyncIterator[Runni
         finally:
             server.should_exit = True
             server.force_exit = True
-            listener.close()
+    listener.close()

@@ -1,0 +1,127 @@
+"""doctor: what is set up, what is missing, and what a call would choose now. Spends no quota."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import typer
+
+from groq_fallback_mcp import __version__
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest
+from groq_fallback_mcp.catalog import Stage
+from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.providers.local.provider import available_models
+from groq_fallback_mcp.providers.local.weights import missing_parts
+from groq_fallback_mcp.settings import Settings, config_path, load_settings
+from groq_fallback_mcp.tools import Context
+from groq_fallback_mcp.tools.account import label
+
+__all__ = ["Finding", "doctor"]
+
+State = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line: what was looked at, how it is, and what to do where it is not well."""
+
+    what: str
+    state: State
+    detail: str
+
+
+async def doctor(*, as_json: bool) -> int:
+    """Print the findings; 1 when something that a call needs is missing."""
+    findings = await _findings()
+    if as_json:
+        print_json({"ok": all(f.state != "fail" for f in findings), "findings": [asdict(f) for f in findings]})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.state:<4} {finding.what}: {finding.detail}")
+    return 1 if any(finding.state == "fail" for finding in findings) else 0
+
+
+async def _findings() -> Sequence[Finding]:
+    python = f"groq-fallback-mcp {__version__}, Python {sys.version.split()[0]} at {sys.executable}"
+    findings = [Finding(what="version", state="ok", detail=python)]
+    path = config_path()
+    try:
+        settings = load_settings()
+        shown = f"{path}" if path.exists() else f"no file at {path}, which is fine"
+        findings.append(Finding(what="configuration", state="ok", detail=shown))
+        async with open_context(settings) as context:
+            findings += [_key(settings), Finding(what="base URL", state="ok", detail=settings.base_url)]
+            findings += [await _live(settings, context), _store(context), *_local(settings), _folders(context)]
+            findings += await _choices(context)
+    except ConfigurationError as error:
+        findings.append(Finding(what="configuration", state="fail", detail=str(error)))
+    return findings
+
+
+def _key(settings: Settings) -> Finding:
+    if settings.api_key is None:
+        usable = settings.local != "off" and bool(available_models(settings.local_text_model))
+        state: State = "warn" if usable or settings.providers else "fail"
+        return Finding(what="key", state=state, detail="GROQ_API_KEY is not set; export it where the MCP client is started")
+    where = "the environment variable GROQ_API_KEY" if os.environ.get("GROQ_API_KEY") else f"{config_path()}"
+    return Finding(what="key", state="ok", detail=f"{len(settings.api_key.get_secret_value())} characters, from {where}")
+
+
+async def _live(settings: Settings, context: Context) -> Finding:
+    if settings.api_key is None or settings.local == "only":
+        return Finding(what="live list", state="warn", detail="not read: there is no key, or Groq is switched off")
+    roster, catalog = context.gateway.roster, context.gateway.catalog
+    live = await roster.live_list()
+    if live.failure is not None or live.ids is None:
+        reason = live.failure.message if live.failure is not None else "no answer"
+        return Finding(what="live list", state="fail", detail=f"could not be read: {reason}; check the key, GROQ_BASE_URL and the network")
+    day = today(context.gateway.clock)
+    expected = {row.id for row in catalog.models.values() if catalog.stage(row.id, day) is not Stage.RETIRED}
+    unknown, gone = sorted(live.ids - set(catalog.models)), sorted(expected - live.ids)
+    kept = sorted(model for model in live.ids if catalog.stage(model, day) is Stage.RETIRED)
+    drift = [f"{words}: {', '.join(ids)}" for words, ids in (
+        ("live but not in the catalogue", unknown), ("in the catalogue but not live", gone), ("shut down but still live", kept),
+    ) if ids]
+    detail = f"{len(live.ids)} models" + (f"; {'; '.join(drift)}" if drift else ", as in the catalogue")
+    return Finding(what="live list", state="warn" if drift else "ok", detail=detail)
+
+
+def _store(context: Context) -> Finding:
+    return Finding(what="quota store", state="ok", detail=f"{context.gateway.ledger.store}, for this process alone")
+
+
+def _local(settings: Settings) -> Sequence[Finding]:
+    if settings.local == "off":
+        return [Finding(what="local models", state="ok", detail="switched off by GROQ_FALLBACK_LOCAL")]
+    found = available_models(settings.local_text_model)
+    missing = missing_parts(settings.local_text_model)
+    findings = [Finding(what="local models", state="ok" if found else "warn", detail=", ".join(found) or "none installed")]
+    return findings + [
+        Finding(what="local models", state="warn", detail=f"{part.what} is missing, needed for {part.serves}: {part.command}") for part in missing
+    ]
+
+
+def _folders(context: Context) -> Finding:
+    if not context.folders:
+        detail = "none: started in the root or home folder; set GROQ_FALLBACK_FILES to let transcribe read files"
+        return Finding(what="folders", state="warn", detail=detail)
+    return Finding(what="folders", state="ok", detail=", ".join(str(folder) for folder in context.folders))
+
+
+async def _choices(context: Context) -> Sequence[Finding]:
+    chat = ChatRequest(messages=({"role": "user", "content": "hello"},))
+    requests = {"a short question": chat, "a transcription": AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))}
+    findings: list[Finding] = []
+    for words, request in requests.items():
+        candidates = context.gateway.plan(request).candidates
+        names = [label(candidate.provider, candidate.model) for candidate in candidates]
+        state: State = "ok" if names else "fail"
+        findings.append(Finding(what=f"{words} would ask", state=state, detail=", then ".join(names) or "nobody"))
+    return findings
