@@ -35,7 +35,7 @@ def groq(catalog: Catalog = CATALOG, *, live: frozenset[str] | None = None, tier
         )
         for row in catalog.by_kind(*kinds)
     }
-    return Offer(provider="groq", models=models, live=live)
+    return Offer(provider="groq", models=models, live=live, chain_only=True)
 
 
 def other(name: str, *ids: str, prefix: str = "", **fields: object) -> Offer:
@@ -296,7 +296,7 @@ def sound(size: int = 100, duration_s: float | None = 3.0) -> AudioFile:
 
 def test_translation_goes_only_to_models_that_translate() -> None:
     """whisper-large-v3 alone."""
-    made_plan = made(AudioRequest(audio=sound(), translate=True))
+    made_plan = made(AudioRequest(audio=sound(), translate=True, model="whisper-large-v3-turbo"))
     assert [candidate.model for candidate in made_plan.candidates] == ["whisper-large-v3"]
     assert any("does not translate" in exclusion.reason for exclusion in made_plan.exclusions)
 

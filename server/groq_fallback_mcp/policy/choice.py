@@ -51,7 +51,13 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
         *([requested] if requested is not None else []),
         practice.model,
         *practice.chain,
-        *(name for offer in offers for name, offered in offer.models.items() if offered.row.kind in kinds),
+        *(
+            name
+            for offer in offers
+            if not offer.chain_only
+            for name, offered in offer.models.items()
+            if offered.row.kind in kinds
+        ),
     ]
     wanted: dict[str, Wanted] = {}
     ended: dict[str, Exclusion] = {}

@@ -56,6 +56,9 @@ _UNSUPPORTED = re.compile(
     r"|`?reasoning_effort`? must be one of",
     re.IGNORECASE,
 )
+_BOILERPLATE = re.compile(
+    r"(?:Rate limit reached|Request too large) for model `[^`]*` in organization `[^`]*` service tier `[^`]*` on |Need more tokens\?.*"
+)
 _OVER_CAPACITY = re.compile(r"over capacity", re.IGNORECASE)
 _MODEL_MISSING = re.compile(r"model .{1,200} (?:does not exist|has been decommissioned|not found)", re.IGNORECASE)
 _CONTEXT = re.compile(r"reduce the length of the messages|context.length|maximum context", re.IGNORECASE)
@@ -181,7 +184,8 @@ def _visible(text: str) -> str:
 
 
 def _shown(status: int, body: _Body) -> str:
-    message = redact(body.message)
+    # what is left says which limit, with its figures: the rest stands beside it in every attempt
+    message = _BOILERPLATE.sub("", redact(body.message)).strip()
     if not message:
         return f"HTTP {status} without an error text"
     return message if len(message) <= MESSAGE_CHARS else message[: MESSAGE_CHARS - 1] + "…"

@@ -27,9 +27,11 @@ class OfferedModel:
 class Offer:
     """A provider's models by the id used in plans, in its order of preference.
 
-    `live` holds the ids of the provider's live list, None while it has not been read.
+    `live` holds the ids of the provider's live list, None while it has not been read. `chain_only`: models that stand
+    in no chain are asked by name only, such as Groq's moderation models.
     """
 
     provider: str
     models: Mapping[str, OfferedModel]
     live: frozenset[str] | None = None
+    chain_only: bool = False

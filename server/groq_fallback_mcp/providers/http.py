@@ -91,7 +91,7 @@ class Wire:
         if encoding not in {"identity", ""}:
             return Failure(kind=FailureKind.BAD_RESPONSE, message=f"an answer in {encoding[:20]} encoding, which was not asked for")
         body = bytearray()
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > BODY_BYTES:
                 return Failure(kind=FailureKind.BAD_RESPONSE, message=f"an answer of more than {BODY_BYTES} bytes")

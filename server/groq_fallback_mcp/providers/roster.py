@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from groq_fallback_mcp.call import Failure
@@ -97,7 +97,7 @@ class Roster:
             for model in self._live.models or ()
             if model.id in ids and model.id not in offer.models and model.id not in self._catalogued
         }
-        return Offer(provider=offer.provider, models={**offer.models, **unknown}, live=ids)
+        return replace(offer, models={**offer.models, **unknown}, live=ids)
 
 
 def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roster:
@@ -145,7 +145,7 @@ def _groq_offer(settings: Settings, catalog: Catalog) -> Offer:
         )
         for row in catalog.by_kind(*served)
     }
-    return Offer(provider="groq", models=models)
+    return Offer(provider="groq", models=models, chain_only=True)
 
 
 def _endpoint_offer(endpoint: EndpointSettings, catalog: Catalog) -> Offer:

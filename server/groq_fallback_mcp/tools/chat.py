@@ -152,7 +152,7 @@ def _reply(answer: Answer, *, structured_answer: bool) -> Reply:
     result = ChatResult(
         text=success.text,
         answer=json.loads(success.text) if structured_answer else None,
-        model=success.model if answer.provider != "groq" else answer.model,
+        model=answer.model,
         provider=answer.provider,
         requested_model=answer.requested_model,
         use_case=answer.use_case,

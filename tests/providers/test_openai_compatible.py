@@ -1,0 +1,362 @@
+"""HTTP to values: every reply and every way a connection fails becomes an outcome."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from fake_clock import FakeClock
+from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, ChatRequest, Failure, FailureKind, Limit, Outcome, Success, Usage
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.providers.http import BODY_BYTES
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+
+pytestmark = pytest.mark.anyio
+Handler = Callable[[httpx.Request], httpx.Response]
+KEY = "gsk_canary0123456789"
+GOOD = {
+    "id": "chatcmpl-1",
+    "model": "openai/gpt-oss-20b",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello", "reasoning": "hm"}}],
+    "usage": {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    },
+    "x_groq": {"id": "req_1"},
+}
+
+
+def provider(handler: Handler, *, key: str | None = KEY, hint: str | None = "no key") -> OpenAICompatible:
+    """A provider whose transport is a function."""
+    return OpenAICompatible(
+        "groq",
+        base_url="https://groq.test/openai/v1",
+        key=key,
+        clock=FakeClock(),
+        key_hint=hint,
+        transport=httpx.MockTransport(handler),
+    )
+
+
+def call(**fields: object) -> ChatCall:
+    """A chat call."""
+    request = ChatRequest(messages=({"role": "user", "content": "hi"},), **fields)  # type: ignore[arg-type]
+    return ChatCall(request=request, model="openai/gpt-oss-20b", max_tokens=64)
+
+
+async def chatted(handler: Handler, *, timeout_s: float = 5.0) -> Outcome:
+    """The outcome of one chat call."""
+    groq = provider(handler)
+    try:
+        return await groq.chat(call(), timeout_s=timeout_s)
+    finally:
+        await groq.aclose()
+
+
+def replying(status: int = 200, **content: object) -> Handler:
+    """Always the same response."""
+    return lambda request: httpx.Response(status, **content)  # type: ignore[arg-type]
+
+
+async def test_a_chat_reply_becomes_a_success_with_usage_and_quota() -> None:
+    """All that the ledger and the agent need."""
+    headers = {"x-ratelimit-limit-tokens": "8000", "x-ratelimit-remaining-tokens": "7900"}
+    outcome = await chatted(replying(json=GOOD, headers=headers))
+    assert isinstance(outcome, Success)
+    assert (outcome.text, outcome.reasoning, outcome.request_id, outcome.finish_reason) == ("hello", "hm", "req_1", "stop")
+    assert outcome.usage == Usage(input_tokens=10, output_tokens=5, cached_tokens=4, reasoning_tokens=2)
+    assert outcome.quota.readings[0].limit is Limit.TPM
+    assert not outcome.simulated
+
+
+async def test_the_request_has_our_user_agent_the_key_and_no_encoding() -> None:
+    """And goes to the path below the base URL."""
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=GOOD)
+
+    await chatted(handler)
+    request = seen[0]
+    assert str(request.url) == "https://groq.test/openai/v1/chat/completions"
+    assert request.headers["user-agent"].startswith("groq-fallback-mcp/")
+    assert request.headers["accept-encoding"] == "identity"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert json.loads(request.content) == {
+        "model": "openai/gpt-oss-20b",
+        "messages": [{"role": "user", "content": "hi"}],
+        "max_completion_tokens": 64,
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("json_schema", {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}),
+        ("json_object", {"type": "json_object"}),
+        ("prompted", None),
+    ],
+)
+async def test_a_schema_goes_on_the_wire_in_the_mode_the_model_takes(mode: str, expected: object) -> None:
+    """Where the model has no strict mode the prompt says it."""
+    bodies: list[dict[str, object]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(200, json=GOOD)
+
+    groq = provider(handler)
+    request = ChatRequest(messages=({"role": "user", "content": "hi"},), schema={"type": "object"}, temperature=0.2, tools=({"type": "function"},))
+    await groq.chat(ChatCall(request=request, model="m", max_tokens=9, json_mode=mode, reasoning_effort="low"), timeout_s=5)  # type: ignore[arg-type]
+    await groq.aclose()
+    body = bodies[0]
+    assert body.get("response_format") == expected
+    assert (body["temperature"], body["reasoning_effort"], body["tools"]) == (0.2, "low", [{"type": "function"}])
+    roles = [message["role"] for message in body["messages"]]  # type: ignore[attr-defined]
+    assert roles == (["user"] if mode == "json_schema" else ["system", "user"])
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"<html>502</html>",
+        b'{"choices": []}',
+        b'{"choices": null}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}',
+        b'{"choices": [{"message": {"content": ""}, "finish_reason": "length"}], "usage": {"completion_tokens": 64}}',
+        b'{"choices": [{"message": {"content": "\xff"}}]}',
+        DEEP,
+        b'{"n": ' + b"9" * 10_000 + b"}",
+    ],
+    ids=lambda content: repr(content[:40]),
+)
+async def test_a_broken_200_is_a_bad_upstream_response(content: bytes) -> None:
+    """Never a crash, never an empty success."""
+    outcome = await chatted(replying(content=content))
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.BAD_RESPONSE
+    assert "bad upstream response" in outcome.message
+
+
+async def test_reasoning_that_ate_all_tokens_says_what_to_raise() -> None:
+    """finish_reason length with empty content."""
+    body = {"choices": [{"message": {"content": ""}, "finish_reason": "length"}], "usage": {"completion_tokens": 64}}
+    outcome = await chatted(replying(json=body))
+    assert isinstance(outcome, Failure)
+    assert "all 64 tokens went before any text came: raise max_tokens" in outcome.message
+
+
+async def test_an_error_inside_a_200_is_that_error() -> None:
+    """Some proxies do that."""
+    outcome = await chatted(replying(json={"error": {"message": "M is currently over capacity"}}))
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.OVERLOADED
+
+
+async def test_a_reply_without_usage_is_not_charged_as_zero() -> None:
+    """The claim stands."""
+    outcome = await chatted(replying(json={"choices": [{"message": {"content": "x"}}]}))
+    assert isinstance(outcome, Success)
+    assert not outcome.usage_reported
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sent"),
+    [
+        (httpx.ConnectError("refused"), FailureKind.UNREACHABLE, False),
+        (httpx.ConnectTimeout("slow"), FailureKind.UNREACHABLE, False),
+        (httpx.ReadError("reset"), FailureKind.CONNECTION_LOST, True),
+        (httpx.RemoteProtocolError("junk"), FailureKind.CONNECTION_LOST, True),
+        (httpx.ReadTimeout("slow"), FailureKind.CONNECTION_LOST, True),
+        (ValueError("odd"), FailureKind.BAD_RESPONSE, True),
+    ],
+)
+async def test_a_connection_that_fails_is_a_failure_that_says_whether_it_was_sent(error: Exception, kind: FailureKind, sent: bool) -> None:
+    """What was not sent is not charged."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    outcome = await chatted(handler)
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.sent) == (kind, sent)
+
+
+async def test_the_key_never_reaches_a_message() -> None:
+    """Not even when an exception quotes it."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        message = f"Illegal header value b'Bearer {KEY}'"
+        raise httpx.LocalProtocolError(message)
+
+    outcome = await chatted(handler)
+    assert isinstance(outcome, Failure)
+    assert KEY not in repr(outcome)
+
+
+async def test_a_call_that_never_ends_is_ended_by_its_total_time() -> None:
+    """httpx's own time-outs would not."""
+    import anyio
+
+    async def endless(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    outcome = await chatted(endless, timeout_s=0.02)  # type: ignore[arg-type]
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.sent) == (FailureKind.TIMED_OUT, True)
+
+
+async def test_redirects_are_not_followed() -> None:
+    """The target sees nothing."""
+    seen: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(307, headers={"location": "https://elsewhere.test/"})
+
+    outcome = await chatted(handler)
+    assert isinstance(outcome, Failure)
+    assert (outcome.status, len(seen)) == (307, 1)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "made-up"])
+async def test_encoded_bodies_are_refused(encoding: str) -> None:
+    """None was asked for, and a bomb would be one."""
+    outcome = await chatted(replying(headers={"content-encoding": encoding}, stream=httpx.ByteStream(b"x")))
+    assert isinstance(outcome, Failure)
+    assert f"{encoding} encoding" in outcome.message
+
+
+async def test_a_body_beyond_the_cap_is_refused() -> None:
+    """While it streams."""
+    outcome = await chatted(replying(content=b"x" * (BODY_BYTES + 1)))
+    assert isinstance(outcome, Failure)
+    assert str(BODY_BYTES) in outcome.message
+
+
+async def test_without_a_key_nothing_is_sent() -> None:
+    """And the hint is the message."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise AssertionError
+
+    groq = provider(handler, key=None, hint="no key is set")
+    outcome = await groq.chat(call(), timeout_s=5)
+    await groq.aclose()
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.message, outcome.sent) == (FailureKind.AUTHENTICATION, "no key is set", False)
+
+
+async def test_an_endpoint_that_needs_no_key_is_asked_without_one() -> None:
+    """Such as a local server."""
+    seen: list[httpx.Headers] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200, json=GOOD)
+
+    endpoint = provider(handler, key=None, hint=None)
+    assert isinstance(await endpoint.chat(call(), timeout_s=5), Success)
+    await endpoint.aclose()
+    assert "authorization" not in seen[0]
+
+
+HEARD = {
+    "text": " Hello there. ",
+    "language": "english",
+    "duration": 3.5,
+    "segments": [{"start": 0.0, "end": 3.5, "text": " Hello there."}, {"start": "odd"}, 7],
+    "words": [{"word": "Hello", "start": 0.0, "end": 1.0}, {"word": 5, "start": 0, "end": 1}],
+}
+
+
+async def heard(request: AudioRequest, body: object) -> tuple[Outcome, httpx.Request]:
+    """The outcome of one transcription, and the request it made."""
+    seen: list[httpx.Request] = []
+
+    def handler(sent: httpx.Request) -> httpx.Response:
+        sent.read()
+        seen.append(sent)
+        return httpx.Response(200, json=body, headers={"x-simulated": "true"})
+
+    groq = provider(handler)
+    outcome = await groq.transcribe(AudioCall(request=request, model="whisper-large-v3"), timeout_s=5)
+    await groq.aclose()
+    return outcome, seen[0]
+
+
+FILE = AudioFile(name="a.wav", content=b"RIFF....", media_type="audio/wav", duration_s=2.0)
+
+
+async def test_a_file_goes_as_multipart_with_its_fields() -> None:
+    """verbose_json always, so that subtitles can be rendered here."""
+    request = AudioRequest(audio=FILE, language="en", prompt="Groq", temperature=0.0, words=True)
+    outcome, sent = await heard(request, HEARD)
+    body = sent.content.decode()
+    assert sent.url.path.endswith("/audio/transcriptions")
+    for words in ('name="model"', "verbose_json", 'name="language"', "Groq", 'filename="a.wav"', "segment", "word", 'name="temperature"'):
+        assert words in body
+    assert isinstance(outcome, Success)
+    assert outcome.simulated
+    assert outcome.transcript is not None
+    assert (outcome.transcript.text, len(outcome.transcript.segments), len(outcome.transcript.words)) == ("Hello there.", 1, 1)
+    assert outcome.usage.audio_s == 10.0
+
+
+async def test_a_link_goes_as_a_field_and_translation_to_its_own_path() -> None:
+    """Nothing is fetched here."""
+    request = AudioRequest(audio=AudioLink(url="https://example.com/a.wav"), translate=True)
+    outcome, sent = await heard(request, {"text": "Hello", "duration": 42.0})
+    assert sent.url.path.endswith("/audio/translations")
+    assert 'name="url"' in sent.content.decode()
+    assert "filename" not in sent.content.decode()
+    assert isinstance(outcome, Success)
+    assert outcome.usage.audio_s == 42.0
+
+
+async def test_without_a_stated_duration_the_probed_one_counts() -> None:
+    """Or none, and then the claim stands."""
+    outcome, _ = await heard(AudioRequest(audio=FILE), {"text": "Hello", "duration": True})
+    assert isinstance(outcome, Success)
+    assert outcome.transcript is not None
+    assert outcome.transcript.duration_s == 2.0
+    outcome, _ = await heard(AudioRequest(audio=AudioLink(url="https://example.com/a.wav")), {"text": "Hello"})
+    assert isinstance(outcome, Success)
+    assert not outcome.usage_reported
+
+
+@pytest.mark.parametrize("body", [{"no": "text"}, [], None])
+async def test_a_transcription_without_text_is_a_bad_response(body: object) -> None:
+    """Never an empty success."""
+    outcome, _ = await heard(AudioRequest(audio=FILE), body)
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.BAD_RESPONSE
+
+
+async def test_the_live_list_is_read_and_odd_rows_are_passed_over() -> None:
+    """Ids and windows."""
+    rows = [{"id": "a", "active": False, "context_window": 5}, {"id": "b", "context_window": "x"}, {"no": 1}, 3]
+    groq = provider(replying(json={"data": rows}))
+    models = await groq.live_models(timeout_s=5)
+    assert not isinstance(models, Failure)
+    assert [(model.id, model.active, model.context_window) for model in models] == [("a", False, 5), ("b", True, None)]
+    await groq.aclose()
+    for bad in (replying(json={"data": None}), replying(content=b"x"), replying(503)):
+        groq = provider(bad)
+        assert isinstance(await groq.live_models(timeout_s=5), Failure)
+        await groq.aclose()

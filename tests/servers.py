@@ -1,0 +1,31 @@
+"""The real MCP server around fake providers, connected in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from mcp import Client
+from mcp_types import CallToolResult, TextContent
+
+from fakes import World
+from groq_fallback_mcp.server import build_server
+from groq_fallback_mcp.tools import Context
+
+
+@asynccontextmanager
+async def connected(world: World, *, folders: tuple[Path, ...] = (), mode: str = "auto") -> AsyncIterator[Client]:
+    """A client of the server, without a process in between."""
+
+    @asynccontextmanager
+    async def open_context() -> AsyncIterator[Context]:
+        yield Context(gateway=world.gateway, folders=folders)
+
+    async with Client(build_server(open_context), mode=mode, raise_exceptions=True) as client:  # type: ignore[arg-type]
+        yield client
+
+
+def text_of(result: CallToolResult) -> str:
+    """All text of a result."""
+    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))

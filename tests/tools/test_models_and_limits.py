@@ -1,0 +1,226 @@
+"""list_models and check_limits: the catalogue under the live list, and the ledger in figures."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, offer, rate_limited
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.catalog import Stage
+from groq_fallback_mcp.providers.base import LiveModel
+from groq_fallback_mcp.providers.roster import Roster
+from servers import connected, text_of
+
+pytestmark = pytest.mark.anyio
+FIRST, SECOND, THIRD = GROQ_CHAT_MODELS
+
+
+class FakeGroq:
+    """Only its live list."""
+
+    def __init__(self, *outcomes: tuple[LiveModel, ...] | Failure) -> None:
+        self.outcomes = list(outcomes)
+        self.calls = 0
+
+    async def live_models(self, *, timeout_s: float) -> tuple[LiveModel, ...] | Failure:
+        """In turn, the last for ever."""
+        self.calls += 1
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+
+def live(*ids: str, active: bool = True) -> tuple[LiveModel, ...]:
+    """Rows of a live list."""
+    return tuple(LiveModel(id=id_, active=active, context_window=8192, max_completion_tokens=4096) for id_ in ids)
+
+
+def with_live_list(groq: FakeGroq) -> World:
+    """A world whose Groq has a live list."""
+    world = World()
+    world.gateway.roster = Roster(
+        providers=world.providers,
+        offers=world.offers,
+        organisations={},
+        clock=world.clock,
+        groq=groq,  # type: ignore[arg-type]
+        catalogued=CATALOG.models,
+    )
+    return world
+
+
+async def listed(world: World, **arguments: object) -> dict[str, dict[str, object]]:
+    """The entries by id."""
+    async with connected(world) as client:
+        result = await client.call_tool("list_models", arguments)
+    assert result.structured_content is not None, text_of(result)
+    return {entry["id"]: entry for entry in result.structured_content["models"]}
+
+
+async def test_without_a_live_list_the_catalogue_is_shown_and_the_lack_is_said() -> None:
+    """The reason too."""
+    world = with_live_list(FakeGroq(Failure(kind=FailureKind.UNREACHABLE, message="connection refused", sent=False)))
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("list_models", {}))
+    assert "could not be read (connection refused); this is the catalogue alone" in text
+    assert FIRST in text
+
+
+async def test_the_live_list_is_laid_over_the_catalogue() -> None:
+    """Listed or not, unknown ones, and retired ones that still answer."""
+    groq = FakeGroq(live(FIRST, "brand/new-model", "llama-3.3-70b-versatile"))
+    world = with_live_list(groq)
+    entries = await listed(world)
+    assert entries[FIRST]["available"] == "now"
+    assert entries[SECOND]["available"] == "no, not in the live list"
+    assert entries["brand/new-model"]["context_window"] == 8192
+    await listed(world)
+    assert groq.calls == 1
+    assert "llama-3.3-70b-versatile" not in (await listed(world, stage="retired"))
+
+
+async def test_a_model_only_the_live_list_knows_can_be_asked_by_name() -> None:
+    """New models come faster than catalogues."""
+    world = with_live_list(FakeGroq(live(FIRST, "brand/new-model")))
+    await listed(world)
+    async with connected(world) as client:
+        result = await client.call_tool("groq_chat", {"prompt": "hi", "model": "brand/new-model"})
+    assert not result.is_error
+    assert world.groq.asked == ["brand/new-model"]
+
+
+async def test_an_older_list_stays_when_a_newer_reading_fails() -> None:
+    """And says so."""
+    world = with_live_list(FakeGroq(live(FIRST), Failure(kind=FailureKind.TIMED_OUT, message="too slow")))
+    await listed(world)
+    world.clock.advance(601)
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("list_models", {}))
+    assert "read 601 s ago; a newer reading failed: too slow" in text
+
+
+async def test_retired_models_are_shown_with_their_successors_when_asked_for() -> None:
+    """And hidden otherwise."""
+    entries = await listed(World(), include_retired=True)
+    retired = entries["llama-3.1-8b-instant"]
+    assert retired["stage"] == Stage.RETIRED
+    assert (retired["shut_down_on"], retired["successor"]) == ("2026-08-16", FIRST)
+    assert retired["available"] == "no, shut down"
+    assert "llama-3.1-8b-instant" not in await listed(World())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"kind": "guard"}, {"meta-llama/llama-prompt-guard-2-22m", "meta-llama/llama-prompt-guard-2-86m"}),
+        ({"kind": "speech_to_text"}, {"whisper-large-v3", "whisper-large-v3-turbo"}),
+        ({"use_case": "translation"}, {"whisper-large-v3"}),
+        ({"kind": "chat", "stage": "production"}, {FIRST, SECOND}),
+    ],
+)
+async def test_models_are_filtered_by_kind_stage_and_use_case(arguments: dict[str, object], expected: set[str]) -> None:
+    """Together."""
+    assert set(await listed(World(), **arguments)) == expected
+
+
+async def test_an_entry_has_price_speed_context_limits_and_capabilities() -> None:
+    """All that a choice needs."""
+    entry = (await listed(World()))[SECOND]
+    assert entry["price_usd"] == {"input_usd_per_mtok": "0.15", "output_usd_per_mtok": "0.60"}
+    assert (entry["speed_tps"], entry["context_window"], entry["max_completion_tokens"]) == (500, 131072, 65536)
+    assert entry["limits"] == {"rpm": 30, "rpd": 1000, "tpm": 8000, "tpd": 200000}
+    assert {"tools", "json_schema", "reasoning(low|medium|high)", "browser_search"} <= set(entry["capabilities"])  # type: ignore[call-overload]
+    assert "reasoning" in entry["use_cases"]  # type: ignore[operator]
+
+
+async def test_a_cooling_model_says_when_it_can_serve() -> None:
+    """Availability is that of this moment."""
+    world = World()
+    world.groq.script(FIRST, rate_limited(17.0))
+    await world.gateway.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    available = (await listed(world))[FIRST]["available"]
+    assert str(available).startswith("in 1")
+    assert "rate limited (tokens per minute)" in str(available)
+
+
+async def limits(world: World, **arguments: object) -> dict[str, object]:
+    """The structured result of check_limits."""
+    async with connected(world) as client:
+        result = await client.call_tool("check_limits", arguments)
+    assert result.structured_content is not None, text_of(result)
+    return result.structured_content
+
+
+async def test_limits_say_what_is_left_and_how_many_calls_fit() -> None:
+    """8,000 tokens a minute hold five calls of 1,500; three models hold fifteen."""
+    world = World()
+    result = await limits(world)
+    first = next(model for model in result["models"] if model["model"] == FIRST)  # type: ignore[attr-defined]
+    assert (first["calls_now"], first["next_call_in_s"], result["calls_now_all_models"]) == (5, 0, 15)
+    assert {entry["limit"]: entry["knowledge"] for entry in first["limits"]} == dict.fromkeys(("rpm", "rpd", "tpm", "tpd"), "documented")
+    assert world.groq.calls == []
+
+
+async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -> None:
+    """From headers and refusals."""
+    world = World()
+    reading = LimitReading(limit=Limit.RPD, capacity=1000, remaining=500)
+    world.groq.script(FIRST, rate_limited(17.0))
+    world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
+    await world.gateway.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    result = await limits(world)
+    by_model = {model["model"]: model for model in result["models"]}  # type: ignore[attr-defined]
+    assert by_model[FIRST]["cooldown_s"] == pytest.approx(17.0, abs=0.3)
+    assert by_model[FIRST]["calls_now"] == 0
+    knowledge = {entry["limit"]: (entry["level"], entry["knowledge"]) for entry in by_model[SECOND]["limits"]}
+    assert knowledge["rpd"] == (500, "observed")
+
+
+async def test_a_call_that_never_fits_is_told() -> None:
+    """Larger than the whole bucket."""
+    world = World()
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("check_limits", {"model": FIRST, "tokens": 9000}))
+    assert "never (9000 of at most 8000 tokens per minute)" in text
+
+
+async def test_a_probe_is_the_only_thing_that_sends() -> None:
+    """One tiny request to the model named."""
+    world = World()
+    reading = LimitReading(limit=Limit.TPM, capacity=250_000, remaining=249_000)
+    world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
+    result = await limits(world, model=SECOND, probe=True)
+    assert world.groq.asked == [SECOND]
+    assert result["probe"] == "1 limits read"
+    entry = next(entry for entry in result["models"][0]["limits"] if entry["limit"] == "tpm")  # type: ignore[index]
+    assert (entry["capacity"], entry["knowledge"]) == (250_000, "learnt")
+    world.groq.script(SECOND, Failure(kind=FailureKind.MODEL_GONE, message="it does not exist", status=404))
+    assert "model_gone: it does not exist" in str((await limits(world, model=SECOND, probe=True))["probe"])
+
+
+async def test_a_speech_model_cannot_be_probed_with_a_chat() -> None:
+    """Told, not sent."""
+    world = World()
+    async with connected(world) as client:
+        result = await client.call_tool("check_limits", {"model": "whisper-large-v3", "probe": True})
+    assert world.groq.asked == []
+    assert "whisper-large-v3" in text_of(result)
+
+
+async def test_a_provider_without_known_limits_is_unlimited_as_far_as_known() -> None:
+    """Nothing is made up."""
+    world = World([offer("mine", ["my-model"])])
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("check_limits", {}))
+    assert "mine/my-model: unlimited as far as known; no limits known" in text
+    assert "No model with limits" in text_of_nothing(await limits(World([])))
+
+
+def text_of_nothing(result: dict[str, object]) -> str:
+    """An empty list is no error."""
+    return "No model with limits" if result["models"] == [] else ""
+
+
+def test_the_test_date_is_after_the_shutdowns() -> None:
+    """The tests above rely on it."""
+    assert CATALOG.stage("llama-3.1-8b-instant", date(2026, 11, 18)) is Stage.RETIRED
