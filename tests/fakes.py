@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from fake_clock import FakeClock
+
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, Outcome, QuotaSnapshot, Success, Usage
 from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.gateway import Gateway, Pace
@@ -20,7 +21,9 @@ Script = Callable[[ChatCall | AudioCall], Outcome]
 
 def answer(text: str = "hello", *, tokens: int = 100, quota: QuotaSnapshot | None = None) -> Success:
     """A plain success."""
-    return Success(model="m", text=text, usage=Usage(input_tokens=tokens // 2, output_tokens=tokens // 2), quota=quota or QuotaSnapshot())
+    return Success(
+        model="m", text=text, usage=Usage(input_tokens=tokens // 2, output_tokens=tokens // 2), quota=quota or QuotaSnapshot()
+    )
 
 
 def rate_limited(wait_s: float | None = 17.0) -> Failure:
@@ -29,7 +32,11 @@ def rate_limited(wait_s: float | None = 17.0) -> Failure:
     if wait_s is not None:
         readings = (LimitReading(limit=Limit.TPM, capacity=8000, remaining=0, requested=2000, wait_s=wait_s),)
     return Failure(
-        kind=FailureKind.RATE_LIMITED, message="slow down", status=429, retry_after_s=wait_s, quota=QuotaSnapshot(readings=readings)
+        kind=FailureKind.RATE_LIMITED,
+        message="slow down",
+        status=429,
+        retry_after_s=wait_s,
+        quota=QuotaSnapshot(readings=readings),
     )
 
 
@@ -115,7 +122,9 @@ GROQ_SPEECH_MODELS = ("whisper-large-v3-turbo", "whisper-large-v3")
 class World:
     """A gateway over fake providers, with everything a test looks at."""
 
-    def __init__(self, offers: Iterable[Offer] | None = None, *, pace: Pace | None = None, clock: FakeClock | None = None) -> None:
+    def __init__(
+        self, offers: Iterable[Offer] | None = None, *, pace: Pace | None = None, clock: FakeClock | None = None
+    ) -> None:
         self.clock = clock or FakeClock()
         self.offers = list(offers) if offers is not None else [offer("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS))]
         self.providers = {offer.provider: FakeProvider(offer.provider, self.clock) for offer in self.offers}

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fakes import World
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
-from fakes import World
 from groq_fallback_mcp.server import build_server
 from groq_fallback_mcp.tools import Context
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer, rate_limited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer, rate_limited
 from groq_fallback_mcp.call import (
     AudioLink,
     AudioRequest,
@@ -62,7 +62,10 @@ async def test_a_429_costs_no_wait_and_the_next_call_leaves_that_model_alone() -
     world.groq.script(FIRST, rate_limited(17.0), answer("back"))
     result = await served(world)
     assert (result.model, world.clock.slept) == (SECOND, [])
-    assert [(a.model, a.outcome, a.status) for a in result.attempts] == [(FIRST, "rate_limited", 429), (SECOND, "answered", None)]
+    assert [(a.model, a.outcome, a.status) for a in result.attempts] == [
+        (FIRST, "rate_limited", 429),
+        (SECOND, "answered", None),
+    ]
     again = await served(world)
     assert (again.model, world.groq.asked) == (SECOND, [FIRST, SECOND, SECOND])
     assert [(a.model, a.sent) for a in again.attempts] == [(FIRST, False), (SECOND, True)]
@@ -160,12 +163,17 @@ async def test_a_hanging_model_leaves_time_for_the_next() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([K.RATE_LIMITED, K.SERVER_ERROR, K.OVERLOADED, K.TIMED_OUT, K.MODEL_GONE, K.GENERATION_FAILED, None]), max_size=30),
+    st.lists(
+        st.sampled_from([K.RATE_LIMITED, K.SERVER_ERROR, K.OVERLOADED, K.TIMED_OUT, K.MODEL_GONE, K.GENERATION_FAILED, None]),
+        max_size=30,
+    ),
     st.sampled_from([0.01, 1.0, 7.0, 40.0]),
     st.sampled_from([5.0, 50.0]),
 )
 @settings(deadline=None, max_examples=150)
-def test_no_call_outlives_its_deadline_whatever_happens(kinds: list[FailureKind | None], took_s: float, deadline_s: float) -> None:
+def test_no_call_outlives_its_deadline_whatever_happens(
+    kinds: list[FailureKind | None], took_s: float, deadline_s: float
+) -> None:
     """Attempts, pauses and waits together; no model more than three times; every reservation settled."""
 
     async def run() -> None:
@@ -330,7 +338,7 @@ async def test_a_probe_asks_one_model_once_and_takes_in_what_it_tells() -> None:
 
 async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients restart their time-outs on progress."""
-    monkeypatch.setattr("groq_fallback_mcp.gateway.HEARTBEAT_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.HEARTBEAT_S", 0.001)
     world = World()
     reported: list[tuple[float, float, str]] = []
     heard = anyio.Event()

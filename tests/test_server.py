@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-
 from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer, rate_limited
+from servers import connected, text_of
+
 from groq_fallback_mcp.call import FailureKind, Success
 from groq_fallback_mcp.server import build_server, tool_definitions
 from groq_fallback_mcp.tools import TOOLS
-from servers import connected, text_of
 
 pytestmark = pytest.mark.anyio
 FIRST, SECOND, _ = GROQ_CHAT_MODELS
@@ -116,7 +116,9 @@ async def test_an_error_says_cause_next_step_and_when_in_its_text() -> None:
         ("no_such_tool", {}, ["unknown tool 'no_such_tool'", "groq_chat"]),
     ],
 )
-async def test_bad_input_is_refused_before_anything_is_sent(tool: str, arguments: dict[str, object], words: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_bad_input_is_refused_before_anything_is_sent(
+    tool: str, arguments: dict[str, object], words: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Each with its cause, the value, and the next step."""
     world = World()
     async with connected(world, folders=(tmp_path_factory.mktemp("allowed"),)) as client:
@@ -212,7 +214,7 @@ async def test_progress_reaches_the_client(monkeypatch: pytest.MonkeyPatch) -> N
     """Long calls keep a client from giving up."""
     import anyio
 
-    monkeypatch.setattr("groq_fallback_mcp.gateway.HEARTBEAT_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.HEARTBEAT_S", 0.001)
     world = World()
     heard = anyio.Event()
     world.groq.before = heard.wait

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ __all__ = ["allowed_folders", "open_context"]
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Context]:
+async def open_context(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Context]:
     """What the tools need, closed at the end. Raises ConfigurationError for a bad catalogue overlay."""
     clock = clock or SystemClock()
     catalog: Catalog = load_catalog(settings.catalog)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["clean", "clean_text"]
 
@@ -24,7 +24,7 @@ def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {clean_text(str(key)): clean(item) for key, item in value.items()}
+        return {clean_text(str(key)): clean(item) for key, item in cast("Mapping[object, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [clean(item) for item in value]
+        return [clean(item) for item in cast("list[Any]", value)]
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ def build_server(
     definitions = tool_definitions(tools)
 
     @asynccontextmanager
-    async def lifespan(server: Server[Context]) -> AsyncIterator[Context]:
+    async def lifespan(server: Server[Context]) -> AsyncGenerator[Context]:
         del server
         async with open_context() as context:
             yield context
@@ -102,7 +102,7 @@ async def _call(tool: Tool, raw: dict[str, Any], request: ServerRequestContext[C
         return await tool.handle(parse(tool.arguments, raw), context)
     except GroqFallbackError as error:
         return _refusal(error.cause, error.next_step, "invalid_arguments")
-    except Exception as error:  # a bug here must cost one call, not the server
+    except Exception as error:  # noqa: BLE001 - a bug here must cost one call, not the server
         _log.exception("%s failed", tool.name)
         cause = f"{tool.name} failed inside the server: {type(error).__name__}"
         return _refusal(cause, "Call again; if it stays, report it with the server's log", "internal")

@@ -50,7 +50,6 @@ class EndpointSettings(BaseModel):
         return check_base_url(value)
 
 
-
 class Settings(BaseSettings):
     """All settings. Field descriptions are the documentation."""
 
@@ -70,7 +69,10 @@ class Settings(BaseSettings):
         default=20.0, gt=0, le=3600, description="Seconds one attempt may take while another model is left to ask."
     )
     max_wait_s: float = Field(
-        default=2.0, ge=0, le=600, description="Longest wait in seconds for a better provider while a lesser one could serve now."
+        default=2.0,
+        ge=0,
+        le=600,
+        description="Longest wait in seconds for a better provider while a lesser one could serve now.",
     )
     files: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
         default=None,

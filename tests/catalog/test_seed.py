@@ -182,9 +182,7 @@ def test_error_codes_are_those_of_the_seeds_examples() -> None:
     """Heading, code, type and message of each JSON example, with the status that stands for that heading."""
     examples = re.findall(r"\*\*(.+?):\*\*\n\n```json\n(.+?)```", section("Common Error Responses"), re.DOTALL)
     assert len(examples) == 3
-    expected = {
-        (title, *(json.loads(body)["error"][key] for key in ("code", "type", "message"))) for title, body in examples
-    }
+    expected = {(title, *(json.loads(body)["error"][key] for key in ("code", "type", "message"))) for title, body in examples}
     rows = [row for row in CATALOG.error_codes if row.source == SEED]
     assert unique((row.title, row.code, row.type, row.message) for row in rows) == expected
     assert {row.code: row.status for row in rows} == {

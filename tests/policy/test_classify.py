@@ -66,7 +66,11 @@ CASES = [
     Case(
         name="failed JSON is tried once more",
         status=400,
-        body=body("Failed to generate JSON. Please adjust your prompt.", code="json_validate_failed", failed_generation="model_not_found"),
+        body=body(
+            "Failed to generate JSON. Please adjust your prompt.",
+            code="json_validate_failed",
+            failed_generation="model_not_found",
+        ),
         kind=K.GENERATION_FAILED,
         verdict=RetrySame,
         alone=RetrySame,
@@ -130,7 +134,9 @@ CASES = [
     Case(
         name="terms that were not accepted bench the model",
         status=400,
-        body=body("The model `X` requires terms acceptance. Please have the org admin accept the terms", code="model_terms_required"),
+        body=body(
+            "The model `X` requires terms acceptance. Please have the org admin accept the terms", code="model_terms_required"
+        ),
         kind=K.MODEL_BLOCKED,
         verdict=FallBack,
         alone=FallBack,
@@ -304,8 +310,14 @@ CASES = [
     ),
     Case(name="499", status=499, body="", kind=K.CANCELLED, verdict=Abort, alone=Abort),
     *(
-        Case(name=f"{status} is retried only when nothing else can serve", status=status, body="<html>Bad</html>", kind=K.SERVER_ERROR,
-             verdict=FallBack, alone=RetrySame)
+        Case(
+            name=f"{status} is retried only when nothing else can serve",
+            status=status,
+            body="<html>Bad</html>",
+            kind=K.SERVER_ERROR,
+            verdict=FallBack,
+            alone=RetrySame,
+        )
         for status in (500, 502, 504)
     ),
     Case(name="500 three times", status=500, body="", kind=K.SERVER_ERROR, verdict=FallBack, alone=FallBack, attempts=3),
@@ -347,9 +359,21 @@ def test_the_429_text_gives_the_exact_wait_and_the_figures() -> None:
     ("text", "type_", "limit"),
     [
         ("on requests per minute (RPM): Limit 30, Used 30, Requested 1. Please try again in 2s", "requests", Limit.RPM),
-        ("on tokens per day (TPD): Limit 100000, Used 99800, Requested 869. Please try again in 9m38.016s", "tokens", Limit.TPD),
-        ("on seconds of audio per hour (ASPH): Limit 7200, Used 7182, Requested 23. Please try again in 2.5s", "asph", Limit.ASH),
-        ("on seconds of audio per day (ASPD): Limit 28800, Used 28800, Requested 600. Please try again in 30m0s", "aspd", Limit.ASD),
+        (
+            "on tokens per day (TPD): Limit 100000, Used 99800, Requested 869. Please try again in 9m38.016s",
+            "tokens",
+            Limit.TPD,
+        ),
+        (
+            "on seconds of audio per hour (ASPH): Limit 7200, Used 7182, Requested 23. Please try again in 2.5s",
+            "asph",
+            Limit.ASH,
+        ),
+        (
+            "on seconds of audio per day (ASPD): Limit 28800, Used 28800, Requested 600. Please try again in 30m0s",
+            "aspd",
+            Limit.ASD,
+        ),
         ("on : Limit 6000, Used 5914, Requested 1822. Please try again in 17.36s", "tokens", Limit.TPM),
         ("on : Limit 100000, Used 99800, Requested 869. Please try again in 9m38.016s", "tokens", Limit.TPD),
         ("on : Limit 30, Used 30, Requested 1. Please try again in 2s", "requests", Limit.RPM),
@@ -390,7 +414,10 @@ def test_figures_in_the_message_win_over_headers_for_the_same_limit() -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        ('{"error":{"message":"Failed to generate JSON","code":"json_validate_failed","status_code":400}}', K.GENERATION_FAILED),
+        (
+            '{"error":{"message":"Failed to generate JSON","code":"json_validate_failed","status_code":400}}',
+            K.GENERATION_FAILED,
+        ),
         ('{"error":{"message":"M is currently over capacity."}}', K.OVERLOADED),
         ('{"error":"over capacity"}', K.OVERLOADED),
         ('"something broke"', K.SERVER_ERROR),
@@ -413,12 +440,18 @@ def test_a_long_upstream_text_is_cut_and_an_empty_one_is_named() -> None:
 
 def test_keys_and_organisation_ids_never_reach_the_message() -> None:
     """A proxy may echo the Authorization header."""
-    message = classify(400, {}, body("Bearer gsk_abcdefghij12345 of org_01abcdef is bad: gsk_abcdefghij12345"), now_wall=NOW).message
+    message = classify(
+        400, {}, body("Bearer gsk_abcdefghij12345 of org_01abcdef is bad: gsk_abcdefghij12345"), now_wall=NOW
+    ).message
     assert "abcdefghij" not in message
     assert "01abcdef" not in message
 
 
-@given(st.integers(400, 599), st.text(max_size=300), st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-limit-tokens"]), st.text(max_size=20)))
+@given(
+    st.integers(400, 599),
+    st.text(max_size=300),
+    st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-limit-tokens"]), st.text(max_size=20)),
+)
 def test_no_response_makes_the_classifier_raise(status: int, text: str, headers: dict[str, str]) -> None:
     """Whatever comes is a failure of some kind, with a finite wait."""
     failure = classify(status, headers, text, now_wall=NOW)

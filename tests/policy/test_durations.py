@@ -36,7 +36,7 @@ def test_durations_are_read_as_groq_writes_them(text: str, expected: float | Non
 
 @given(st.integers(min_value=0, max_value=10_000_000))
 def test_a_duration_survives_a_round_trip_to_the_millisecond(milliseconds: int) -> None:
-    """format and parse are inverse."""
+    """Format and parse are inverse."""
     assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000, abs=1e-6)
 
 

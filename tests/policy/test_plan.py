@@ -210,7 +210,9 @@ def test_learnt_capacities_count_in_place_of_documented_ones() -> None:
 def test_a_default_max_tokens_shrinks_to_the_bucket_and_an_explicit_one_moves_to_the_end() -> None:
     """The caller's own figure is kept where a model can keep it."""
     long = "word " * 5_000
-    assert all(candidate.max_tokens < 2048 for candidate in made(ask(long)).candidates if candidate.documented.get(Limit.TPM) == 8000)
+    assert all(
+        candidate.max_tokens < 2048 for candidate in made(ask(long)).candidates if candidate.documented.get(Limit.TPM) == 8000
+    )
     offers = [Offer(provider="groq", models={**groq().models}), other("big", "big-model", context_window=100_000)]
     request = ask(long, max_tokens=4000, model="big-model")
     assert models(request, offers)[0] == "big-model"
@@ -264,7 +266,10 @@ def test_tiers_follow_the_providers_and_a_named_model_of_a_later_one_goes_first(
     assert [tier[0].provider for tier in made_plan.tiers] == ["groq", "mine"]
     assert made_plan.tiers[1][0].wire_model == "groq/openai/gpt-oss-20b"
     named = made(ask(model="my-model"), offers)
-    assert [(tier[0].provider, tier[0].model) for tier in named.tiers][:2] == [("mine", "my-model"), ("groq", "openai/gpt-oss-20b")]
+    assert [(tier[0].provider, tier[0].model) for tier in named.tiers][:2] == [
+        ("mine", "my-model"),
+        ("groq", "openai/gpt-oss-20b"),
+    ]
     assert sum(candidate.model == "my-model" for candidate in named.candidates) == 1
     only_named = made(ask(model="my-model"), [Offer(provider="groq", models={}), other("mine", "my-model")])
     assert [candidate.model for candidate in only_named.candidates] == ["my-model"]
@@ -272,7 +277,9 @@ def test_tiers_follow_the_providers_and_a_named_model_of_a_later_one_goes_first(
 
 def test_a_named_model_that_cannot_serve_is_left_out_with_a_note() -> None:
     """And the others stand in."""
-    made_plan = made(ask("word " * 7_000, model="plain-model"), [groq(tier="developer"), other("mine", "plain-model", context_window=4096)])
+    made_plan = made(
+        ask("word " * 7_000, model="plain-model"), [groq(tier="developer"), other("mine", "plain-model", context_window=4096)]
+    )
     assert made_plan.candidates
     assert any("plain-model (mine) was left out" in note for note in made_plan.notes)
 
@@ -285,7 +292,10 @@ def test_a_named_model_nobody_offers_gives_way_to_the_chain() -> None:
 
 def test_models_that_do_not_chat_are_left_out_even_when_offered() -> None:
     """The audio chain holds whispers only, the chat chain none."""
-    assert models(AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))) == ["whisper-large-v3-turbo", "whisper-large-v3"]
+    assert models(AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))) == [
+        "whisper-large-v3-turbo",
+        "whisper-large-v3",
+    ]
     assert not {m for m in models(ask()) if "whisper" in m}
 
 

@@ -20,7 +20,7 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.policy.backoff import backoff_s
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.settlement import actual_cost
-from groq_fallback_mcp.policy.verdict import Accept, Clamp, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.policy.verdict import Clamp, FallBack, NextProvider, RetrySame, judge
 
 K = FailureKind
 kinds = st.sampled_from(list(FailureKind))
@@ -37,10 +37,12 @@ def test_no_failure_is_retried_for_ever(kind: FailureKind, alternative: bool, ji
 
 
 @given(st.sampled_from([K.AUTHENTICATION, K.BAD_REQUEST, K.MODEL_GONE, K.PAYLOAD_TOO_LARGE]), jitters, st.booleans())
-def test_a_refusal_of_the_request_itself_is_never_repeated_on_the_same_model(kind: FailureKind, jitter: float, alternative: bool) -> None:
+def test_a_refusal_of_the_request_itself_is_never_repeated_on_the_same_model(
+    kind: FailureKind, jitter: float, alternative: bool
+) -> None:
     """401, 403, 400, 404, 413."""
     verdict = judge(Failure(kind=kind, message="x"), attempts=1, alternative=alternative, jitter=jitter)
-    assert not isinstance(verdict, RetrySame | Accept)
+    assert not isinstance(verdict, RetrySame)
 
 
 @given(jitters, waits)
@@ -68,11 +70,6 @@ def test_when_groq_as_a_whole_refuses_the_next_provider_is_asked(kind: FailureKi
 def test_a_lost_or_broken_answer_goes_to_the_next_model(kind: FailureKind) -> None:
     """Never the same upload twice without need."""
     assert isinstance(judge(Failure(kind=kind, message="x"), attempts=1, alternative=False, jitter=0), FallBack)
-
-
-def test_an_answer_is_accepted() -> None:
-    """Whatever came before."""
-    assert judge(Success(model="m", text="x"), attempts=3, alternative=True, jitter=0) == Accept()
 
 
 @pytest.mark.parametrize(("capacity", "expected"), [(9_000, Clamp(max_tokens=1_000)), (8_050, FallBack()), (None, FallBack())])
@@ -123,7 +120,9 @@ def test_an_answer_without_usage_keeps_its_claim() -> None:
         (K.TIMED_OUT, False, 0, 0),
     ],
 )
-def test_a_failure_is_charged_what_the_provider_may_have_spent(kind: FailureKind, sent: bool, requests: float, tokens: float) -> None:
+def test_a_failure_is_charged_what_the_provider_may_have_spent(
+    kind: FailureKind, sent: bool, requests: float, tokens: float
+) -> None:
     """A refusal spends nothing, a lost answer all of it, a 5xx the request."""
     settled = actual_cost(Failure(kind=kind, message="x", sent=sent), CLAIM)
     assert (settled[Limit.RPM], settled[Limit.TPM]) == (requests, tokens)
@@ -131,7 +130,9 @@ def test_a_failure_is_charged_what_the_provider_may_have_spent(kind: FailureKind
 
 def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_time: bool = False) -> NoAnswer:
     """The error after these attempts."""
-    attempts = [Attempt(provider="groq", model=f"m{i}", sent=True, outcome=kind.value, detail="why") for i, kind in enumerate(outcomes)]
+    attempts = [
+        Attempt(provider="groq", model=f"m{i}", sent=True, outcome=kind.value, detail="why") for i, kind in enumerate(outcomes)
+    ]
     last = Failure(kind=outcomes[-1], message="why") if outcomes else None
     return no_answer(attempts=attempts, exclusions=(), last=last, least_wait_s=wait_s, out_of_time=out_of_time, deadline_s=50)
 
@@ -148,7 +149,9 @@ def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_t
         ([K.SERVER_ERROR], 0.1, "all_failed", "Call again"),
     ],
 )
-def test_the_final_error_names_its_cause_and_the_next_step(outcomes: list[FailureKind], wait_s: float | None, code: str, words: str) -> None:
+def test_the_final_error_names_its_cause_and_the_next_step(
+    outcomes: list[FailureKind], wait_s: float | None, code: str, words: str
+) -> None:
     """One code, one cause, one next step."""
     failure = summed(outcomes, wait_s=wait_s)
     assert failure.code == code

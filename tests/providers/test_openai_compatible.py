@@ -7,9 +7,20 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-
 from fake_clock import FakeClock
-from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, ChatRequest, Failure, FailureKind, Limit, Outcome, Success, Usage
+
+from groq_fallback_mcp.call import (
+    AudioFile,
+    AudioLink,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    Outcome,
+    Success,
+    Usage,
+)
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall
 from groq_fallback_mcp.providers.http import BODY_BYTES
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -112,7 +123,9 @@ async def test_a_schema_goes_on_the_wire_in_the_mode_the_model_takes(mode: str, 
         return httpx.Response(200, json=GOOD)
 
     groq = provider(handler)
-    request = ChatRequest(messages=({"role": "user", "content": "hi"},), schema={"type": "object"}, temperature=0.2, tools=({"type": "function"},))
+    request = ChatRequest(
+        messages=({"role": "user", "content": "hi"},), schema={"type": "object"}, temperature=0.2, tools=({"type": "function"},)
+    )
     await groq.chat(ChatCall(request=request, model="m", max_tokens=9, json_mode=mode, reasoning_effort="low"), timeout_s=5)  # type: ignore[arg-type]
     await groq.aclose()
     body = bodies[0]
@@ -185,7 +198,9 @@ async def test_a_reply_without_usage_is_not_charged_as_zero() -> None:
         (ValueError("odd"), FailureKind.BAD_RESPONSE, True),
     ],
 )
-async def test_a_connection_that_fails_is_a_failure_that_says_whether_it_was_sent(error: Exception, kind: FailureKind, sent: bool) -> None:
+async def test_a_connection_that_fails_is_a_failure_that_says_whether_it_was_sent(
+    error: Exception, kind: FailureKind, sent: bool
+) -> None:
     """What was not sent is not charged."""
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -209,7 +224,7 @@ async def test_the_key_never_reaches_a_message() -> None:
 
 
 async def test_a_call_that_never_ends_is_ended_by_its_total_time() -> None:
-    """httpx's own time-outs would not."""
+    """Httpx's own time-outs would not."""
     import anyio
 
     async def endless(request: httpx.Request) -> httpx.Response:
@@ -309,7 +324,16 @@ async def test_a_file_goes_as_multipart_with_its_fields() -> None:
     outcome, sent = await heard(request, HEARD)
     body = sent.content.decode()
     assert sent.url.path.endswith("/audio/transcriptions")
-    for words in ('name="model"', "verbose_json", 'name="language"', "Groq", 'filename="a.wav"', "segment", "word", 'name="temperature"'):
+    for words in (
+        'name="model"',
+        "verbose_json",
+        'name="language"',
+        "Groq",
+        'filename="a.wav"',
+        "segment",
+        "word",
+        'name="temperature"',
+    ):
         assert words in body
     assert isinstance(outcome, Success)
     assert outcome.simulated

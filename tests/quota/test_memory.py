@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from fake_clock import FakeClock
+
 from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Cooldown, Granted, MemoryLedger, QuotaKey, Refused, Reservation
 
@@ -132,7 +132,10 @@ async def test_what_the_server_stated_overrides_and_counts_calls_under_way() -> 
     clock = FakeClock()
     ledger = MemoryLedger(clock)
     await taken(ledger, claim(tokens=300))
-    await ledger.observe(key(), QuotaSnapshot(readings=(LimitReading(limit=Limit.TPM, capacity=5000), LimitReading(limit=Limit.ASH, remaining=1))))
+    await ledger.observe(
+        key(),
+        QuotaSnapshot(readings=(LimitReading(limit=Limit.TPM, capacity=5000), LimitReading(limit=Limit.ASH, remaining=1))),
+    )
     assert await level(ledger, clock, Limit.TPM) == 4700
     assert Limit.ASH not in (await ledger.look([claim()]))[0].buckets
 

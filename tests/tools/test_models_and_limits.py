@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-
 from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, offer, rate_limited
+from servers import connected, text_of
+
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.catalog import Stage
 from groq_fallback_mcp.providers.base import LiveModel
 from groq_fallback_mcp.providers.roster import Roster
-from servers import connected, text_of
 
 pytestmark = pytest.mark.anyio
 FIRST, SECOND, THIRD = GROQ_CHAT_MODELS
@@ -157,7 +157,9 @@ async def test_limits_say_what_is_left_and_how_many_calls_fit() -> None:
     result = await limits(world)
     first = next(model for model in result["models"] if model["model"] == FIRST)  # type: ignore[attr-defined]
     assert (first["calls_now"], first["next_call_in_s"], result["calls_now_all_models"]) == (5, 0, 15)
-    assert {entry["limit"]: entry["knowledge"] for entry in first["limits"]} == dict.fromkeys(("rpm", "rpd", "tpm", "tpd"), "documented")
+    assert {entry["limit"]: entry["knowledge"] for entry in first["limits"]} == dict.fromkeys(
+        ("rpm", "rpd", "tpm", "tpd"), "documented"
+    )
     assert world.groq.calls == []
 
 

@@ -116,8 +116,8 @@ def _refusal(name: str, data: Mapping[str, Any], error: ValidationError) -> Conf
     where = f"[[{table}]]"
     if rest and isinstance(rest[0], int):
         number, *rest = rest
-        row = data[str(table)][number]
-        stated = [str(row[field]) for field in KEYS[str(table)] if field in row] if isinstance(row, dict) else []
+        row: object = data[str(table)][number]
+        stated = _stated(cast("dict[str, object]", row), str(table)) if isinstance(row, dict) else []
         where += f" row {int(number) + 1}" + (f" ({', '.join(stated)})" if stated else "")
     path = [str(part) for part in rest]
     key = f", key {'.'.join(path)!r}" if path else ""
@@ -151,3 +151,7 @@ def _known_keys(table: str, path: Sequence[str]) -> list[str]:
 def _shortened(value: object) -> str:
     shown = str(value) if isinstance(value, Decimal) else repr(value)
     return shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + "..."
+
+
+def _stated(row: Mapping[str, object], table: str) -> list[str]:
+    return [str(row[field]) for field in KEYS[table] if field in row]

@@ -7,7 +7,7 @@ source of a row that names none is "user", and `checked` is always its own.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -56,7 +56,10 @@ def _completed_table(table: str, rows: object, shipped: Sequence[BaseModel]) -> 
     # The newest row comes last and is the one that stays.
     oldest_first = sorted(shipped, key=lambda row: str(getattr(row, "checked", "")))
     below = {key_of(row, fields): row for row in oldest_first}
-    return [_completed_row(table, row, below) if isinstance(row, dict) else row for row in rows]
+    return [
+        _completed_row(table, cast("dict[str, Any]", row), below) if isinstance(row, dict) else row
+        for row in cast("list[object]", rows)
+    ]
 
 
 def _completed_row(table: str, row: dict[str, Any], below: Mapping[tuple[Hashable, ...], BaseModel]) -> dict[str, Any]:
@@ -65,9 +68,7 @@ def _completed_row(table: str, row: dict[str, Any], below: Mapping[tuple[Hashabl
     unsaid = set(_PROVENANCE).union(*(_SAID_OF.get((table, key), ()) for key in row))
     base = {} if shipped is None else shipped.model_dump(exclude_unset=True, exclude=unsaid)
     source = {} if table == "sources" else {"source": USER}
-    nested = {
-        key: {**value, **row[key]}
-        for key, value in base.items()
-        if isinstance(value, dict) and isinstance(row.get(key), dict)
+    nested: dict[str, Any] = {
+        key: {**value, **row[key]} for key, value in base.items() if isinstance(value, dict) and isinstance(row.get(key), dict)
     }
     return {**source, **base, **row, **nested}

@@ -129,7 +129,9 @@ def transcribe(
 def simulate(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8787,
     plan: Annotated[Literal["free", "developer"], typer.Option(help="Whose limits to enforce.")] = "free",
-    fault: Annotated[list[str] | None, typer.Option(help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2.")
+    ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Without the latency of real models.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain generated text even where local models are installed.")] = False,
 ) -> None:

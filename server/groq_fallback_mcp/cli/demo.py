@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from groq_fallback_mcp.cli.console import print_json
 from groq_fallback_mcp.cli.engines import local_engines
-from groq_fallback_mcp.harness.demo import Step, demo as steps
+from groq_fallback_mcp.harness.demo import Step
+from groq_fallback_mcp.harness.demo import demo as steps
 
 __all__ = ["demo"]
 
@@ -22,7 +23,11 @@ async def demo(*, as_json: bool) -> int:
         console.print(f"A simulated Groq on loopback, its text from {words}; the real server over stdio as a child.\n")
         async for step in steps(text=text, speech=speech):
             done.append(step)
-            console.print(Panel(Text(step.text), title=Text(step.title), subtitle=Text(step.call), title_align="left", subtitle_align="left"))
+            console.print(
+                Panel(
+                    Text(step.text), title=Text(step.title), subtitle=Text(step.call), title_align="left", subtitle_align="left"
+                )
+            )
     fell_back = any(step.structured.get("fallback") is True for step in done)
     heard = any("audio_s" in step.structured for step in done)
     if as_json:

@@ -81,14 +81,22 @@ async def _live(settings: Settings, context: Context) -> Finding:
     live = await roster.live_list()
     if live.failure is not None or live.ids is None:
         reason = live.failure.message if live.failure is not None else "no answer"
-        return Finding(what="live list", state="fail", detail=f"could not be read: {reason}; check the key, GROQ_BASE_URL and the network")
+        return Finding(
+            what="live list", state="fail", detail=f"could not be read: {reason}; check the key, GROQ_BASE_URL and the network"
+        )
     day = today(context.gateway.clock)
     expected = {row.id for row in catalog.models.values() if catalog.stage(row.id, day) is not Stage.RETIRED}
     unknown, gone = sorted(live.ids - set(catalog.models)), sorted(expected - live.ids)
     kept = sorted(model for model in live.ids if catalog.stage(model, day) is Stage.RETIRED)
-    drift = [f"{words}: {', '.join(ids)}" for words, ids in (
-        ("live but not in the catalogue", unknown), ("in the catalogue but not live", gone), ("shut down but still live", kept),
-    ) if ids]
+    drift = [
+        f"{words}: {', '.join(ids)}"
+        for words, ids in (
+            ("live but not in the catalogue", unknown),
+            ("in the catalogue but not live", gone),
+            ("shut down but still live", kept),
+        )
+        if ids
+    ]
     detail = f"{len(live.ids)} models" + (f"; {'; '.join(drift)}" if drift else ", as in the catalogue")
     return Finding(what="live list", state="warn" if drift else "ok", detail=detail)
 
@@ -104,7 +112,8 @@ def _local(settings: Settings) -> Sequence[Finding]:
     missing = missing_parts(settings.local_text_model)
     findings = [Finding(what="local models", state="ok" if found else "warn", detail=", ".join(found) or "none installed")]
     return findings + [
-        Finding(what="local models", state="warn", detail=f"{part.what} is missing, needed for {part.serves}: {part.command}") for part in missing
+        Finding(what="local models", state="warn", detail=f"{part.what} is missing, needed for {part.serves}: {part.command}")
+        for part in missing
     ]
 
 
@@ -117,7 +126,10 @@ def _folders(context: Context) -> Finding:
 
 async def _choices(context: Context) -> Sequence[Finding]:
     chat = ChatRequest(messages=({"role": "user", "content": "hello"},))
-    requests = {"a short question": chat, "a transcription": AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))}
+    requests: dict[str, ChatRequest | AudioRequest] = {
+        "a short question": chat,
+        "a transcription": AudioRequest(audio=AudioLink(url="https://example.com/a.wav")),
+    }
     findings: list[Finding] = []
     for words, request in requests.items():
         candidates = context.gateway.plan(request).candidates

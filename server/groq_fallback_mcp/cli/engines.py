@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +24,7 @@ MOST_TOKENS = 96
 
 
 @asynccontextmanager
-async def local_engines(*, wanted: bool = True) -> AsyncIterator[tuple[TextEngine | None, SpeechEngine | None]]:
+async def local_engines(*, wanted: bool = True) -> AsyncGenerator[tuple[TextEngine | None, SpeechEngine | None]]:
     """A text and a speech engine, None for what is not wanted or not installed."""
     if not wanted:
         yield None, None
@@ -50,7 +50,7 @@ class _Text:
         call = ChatCall(request=request, model=self._model, max_tokens=min(max_tokens, MOST_TOKENS))
         outcome = await self._provider.chat(call, timeout_s=ANSWER_S)
         if isinstance(outcome, Failure):
-            raise ValueError(outcome.message)
+            raise ValueError(outcome.message)  # noqa: TRY004 - what the protocol promises
         usage = outcome.usage
         return Generated(
             text=outcome.text,

@@ -7,7 +7,8 @@ from dataclasses import asdict
 import typer
 
 from groq_fallback_mcp.cli.console import print_json
-from groq_fallback_mcp.harness.selftest import Check, selftest as run_checks
+from groq_fallback_mcp.harness.selftest import Check
+from groq_fallback_mcp.harness.selftest import selftest as run_checks
 
 __all__ = ["selftest"]
 

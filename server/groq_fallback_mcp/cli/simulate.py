@@ -23,7 +23,9 @@ async def simulate(*, port: int, plan: Plan, faults: Sequence[str], fast: bool, 
         app = create_app(options, catalog=load_catalog(), clock=clock, text_engine=text, speech_engine=speech)
         async with run_simulator(app, port=port) as running:
             typer.echo(f"Simulated Groq API on {running.base_url} (plan {plan}); answers are labelled as simulated.")
-            typer.echo(f"Text: {'local model' if text else 'plain sentences'}. Speech: {'local model' if speech else 'plain sentences'}.")
+            typer.echo(
+                f"Text: {'local model' if text else 'plain sentences'}. Speech: {'local model' if speech else 'plain sentences'}."
+            )
             typer.echo(f"Use it with: GROQ_BASE_URL={running.base_url} GROQ_API_KEY=gsk_simulated groq-fallback-mcp chat hello")
             await anyio.sleep_forever()
     return 0
@@ -36,5 +38,3 @@ def collect_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Fault]]:
         model, fault = parse_fault(text)
         found.setdefault(model, []).append(fault)
     return found
-
-

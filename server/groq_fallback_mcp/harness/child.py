@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ async def open_rig(
     text: TextEngine | None = None,
     speech: SpeechEngine | None = None,
     environment: Mapping[str, str] | None = None,
-) -> AsyncIterator[Rig]:
+) -> AsyncGenerator[Rig]:
     """Start a simulator with these faults. The server may read the folder of the speech sample."""
     options = SimulatorOptions(latency_scale=0.0, faults={model: tuple(these) for model, these in faults.items()})
     app = create_app(options, catalog=load_catalog(), clock=SystemClock(), text_engine=text, speech_engine=speech)
@@ -62,7 +62,9 @@ async def open_rig(
 
 
 @asynccontextmanager
-async def server_child(environment: Mapping[str, str], *, era: Era = "auto", errlog: TextIO = sys.stderr) -> AsyncIterator[Client]:
+async def server_child(
+    environment: Mapping[str, str], *, era: Era = "auto", errlog: TextIO = sys.stderr
+) -> AsyncGenerator[Client]:
     """The server over stdio, connected. `legacy` opens with initialize, `auto` with the newest revision."""
     parameters = StdioServerParameters(command=sys.executable, args=["-m", "groq_fallback_mcp"], env=dict(environment))
     async with Client(stdio_client(parameters, errlog=errlog), mode=era) as client:

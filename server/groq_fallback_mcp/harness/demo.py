@@ -31,16 +31,18 @@ class Step:
 
 async def demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> AsyncIterator[Step]:
     """Show tools, a fallback, limits before and after, a transcript, and what happens with no provider left."""
-    async with open_rig(faults={LIMITED: (Fault(kind="429", seconds=30.0),)}, text=text, speech=speech) as rig:
-        async with server_child(rig.environment) as client:
-            yield await _tools(client)
-            yield await _call(client, "The limits before", "check_limits", {"tokens": 1500})
-            yield await _call(client, f"A question whose first model, {LIMITED}, is at its limit", "groq_chat", {"prompt": QUESTION})
-            yield await _call(client, "The next question does not ask that model again", "groq_chat", {"prompt": QUESTION})
-            yield await _call(client, "The limits after", "check_limits", {"tokens": 1500})
-            spoken = f"A speech file, in which is said: {SAMPLE_TEXT}"
-            yield await _call(client, spoken, "transcribe", {"file": sample_path().name, "format": "srt"})
-            yield await _call(client, "A mistake in the arguments", "groq_chat", {"promt": QUESTION})
+    limited = {LIMITED: (Fault(kind="429", seconds=30.0),)}
+    async with open_rig(faults=limited, text=text, speech=speech) as rig, server_child(rig.environment) as client:
+        yield await _tools(client)
+        yield await _call(client, "The limits before", "check_limits", {"tokens": 1500})
+        yield await _call(
+            client, f"A question whose first model, {LIMITED}, is at its limit", "groq_chat", {"prompt": QUESTION}
+        )
+        yield await _call(client, "The next question does not ask that model again", "groq_chat", {"prompt": QUESTION})
+        yield await _call(client, "The limits after", "check_limits", {"tokens": 1500})
+        spoken = f"A speech file, in which is said: {SAMPLE_TEXT}"
+        yield await _call(client, spoken, "transcribe", {"file": sample_path().name, "format": "srt"})
+        yield await _call(client, "A mistake in the arguments", "groq_chat", {"promt": QUESTION})
     everywhere = {"*": (Fault(kind="429", seconds=120.0),)}
     async with open_rig(faults=everywhere, text=text, speech=speech) as rig:
         async with server_child(rig.environment) as client:
@@ -55,7 +57,9 @@ async def demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> Async
 async def _tools(client: Client) -> Step:
     tools = (await client.list_tools()).tools
     lines = [f"{tool.name}: {tool.description}" for tool in tools]
-    return Step(title="The tools", call="tools/list", text="\n".join(lines), structured={"tools": [tool.name for tool in tools]})
+    return Step(
+        title="The tools", call="tools/list", text="\n".join(lines), structured={"tools": [tool.name for tool in tools]}
+    )
 
 
 async def _call(client: Client, title: str, name: str, arguments: Mapping[str, Any]) -> Step:

@@ -79,7 +79,7 @@ async def _check(era: Era, name: str, step: _Step, client: Client) -> Check:
             ok = True
     except _Failed as failure:
         detail = str(failure)
-    except Exception as failure:  # whatever goes wrong is the check's result
+    except Exception as failure:  # noqa: BLE001 - whatever goes wrong is the check's result
         detail = f"{type(failure).__name__}: {failure}"
     words = "2025 handshake" if era == "legacy" else "2026 stateless"
     return Check(era=words, name=name, ok=ok, detail=detail, took_s=time.monotonic() - started)
@@ -125,7 +125,7 @@ async def _limits(client: Client) -> str:
 async def _transcribe(client: Client) -> str:
     heard = await _called(client, "transcribe", {"file": str(sample_path())})
     _require(bool(heard["text"]), "an empty transcript")
-    return heard["text"]
+    return str(heard["text"])
 
 
 async def _bad_argument(client: Client) -> str:

@@ -142,4 +142,8 @@ def _names_use_case(request: ChatRequest | AudioRequest) -> bool:
 
 def _nearest(name: str, known: Sequence[str], what: str) -> str:
     close = get_close_matches(name, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(close)}? Otherwise give {what} of {', '.join(known[:12])}" if close else f"give {what} of {', '.join(known[:12])}"
+    return (
+        f"did you mean {' or '.join(close)}? Otherwise give {what} of {', '.join(known[:12])}"
+        if close
+        else f"give {what} of {', '.join(known[:12])}"
+    )

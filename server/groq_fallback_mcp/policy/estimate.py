@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Limit
 
@@ -65,7 +65,9 @@ def _content_tokens(content: object) -> int:
 
 
 def _parts(content: object) -> Sequence[Mapping[str, Any]]:
-    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, Sequence) and not isinstance(content, str) else []
+    if isinstance(content, str) or not isinstance(content, Sequence):
+        return []
+    return [cast("Mapping[str, Any]", part) for part in cast("Sequence[object]", content) if isinstance(part, Mapping)]
 
 
 def _text_tokens(text: str) -> int:

@@ -130,7 +130,9 @@ def _tokens(
     default = DEFAULT_MAX_TOKENS_REASONING if reasons else DEFAULT_MAX_TOKENS
     asked = default if needs.max_tokens is None else needs.max_tokens
     granted = min([asked, *bounds])
-    notes = (f"max_tokens {asked} became {granted}: all it can give",) if needs.max_tokens is not None and granted < asked else ()
+    notes = (
+        (f"max_tokens {asked} became {granted}: all it can give",) if needs.max_tokens is not None and granted < asked else ()
+    )
     if tpm is None or needs.prompt_tokens + granted <= tpm:
         return granted, False, notes
     left = int(tpm) - needs.prompt_tokens

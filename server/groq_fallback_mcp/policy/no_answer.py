@@ -12,6 +12,10 @@ from groq_fallback_mcp.policy.durations import format_duration
 __all__ = ["NoAnswer", "no_answer"]
 
 SHOWN_EXCLUSIONS = 6
+NO_KEY = (
+    "Put a valid key into the environment variable GROQ_API_KEY where the MCP client starts this server, "
+    "or install the extra `local` for a small local model; groq-fallback-mcp doctor shows what is set"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,28 +59,43 @@ def no_answer(
     )
 
 
-def _summary(
+def _summary(  # noqa: PLR0911 - a decision table
     kinds: set[str],
     attempts: Sequence[Attempt],
     exclusions: Sequence[Exclusion],
     last: Failure | None,
     least_wait_s: float | None,
 ) -> tuple[str, str, str]:
-    if last is not None and last.kind in {FailureKind.BAD_REQUEST, FailureKind.REMOTE_TOOL_AUTHENTICATION, FailureKind.CANCELLED}:
-        return "bad_request", f"the provider refused the request itself: {last.message}", "Correct the arguments; the same call would be refused again"
+    if last is not None and last.kind in {
+        FailureKind.BAD_REQUEST,
+        FailureKind.REMOTE_TOOL_AUTHENTICATION,
+        FailureKind.CANCELLED,
+    }:
+        return (
+            "bad_request",
+            f"the provider refused the request itself: {last.message}",
+            "Correct the arguments; the same call would be refused again",
+        )
     if FailureKind.AUTHENTICATION in kinds or (last is not None and last.kind is FailureKind.AUTHENTICATION):
         refused = next((a.detail for a in reversed(attempts) if a.outcome == FailureKind.AUTHENTICATION), "no valid key")
         return (
             "authentication",
             f"Groq cannot be asked: {refused}",
-            "Put a valid key into the environment variable GROQ_API_KEY where the MCP client starts this server, "
-            "or install the extra `local` for a small local model; groq-fallback-mcp doctor shows what is set",
+            NO_KEY,
         )
     if not attempts:
         if exclusions:
             reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
-            return "no_model", f"no model can take this request ({reasons})", "Change what the reasons name, or give another model; see list_models"
-        return "no_provider", "no provider is configured that could serve this", "Set GROQ_API_KEY, or add a provider to config.toml; groq-fallback-mcp doctor helps"
+            return (
+                "no_model",
+                f"no model can take this request ({reasons})",
+                "Change what the reasons name, or give another model; see list_models",
+            )
+        return (
+            "no_provider",
+            "no provider is configured that could serve this",
+            "Set GROQ_API_KEY, or add a provider to config.toml; groq-fallback-mcp doctor helps",
+        )
     if least_wait_s is not None and (FailureKind.RATE_LIMITED in kinds or not kinds):
         return "rate_limited", "every model that could answer is at a rate limit", "Call again later"
     if kinds <= {FailureKind.UNREACHABLE, FailureKind.NETWORK_DENIED, FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST}:

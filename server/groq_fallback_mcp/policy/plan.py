@@ -83,7 +83,9 @@ def plan(
             if offered is None:
                 continue
             tpm = (learnt_tpm or {}).get((offer.provider, wanted.model), offered.documented.get(Limit.TPM))
-            fitted = fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(needs), offered, tpm=tpm)
+            fitted = (
+                fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(needs), offered, tpm=tpm)
+            )
             if isinstance(fitted, str):
                 exclusions.append(Exclusion(provider=offer.provider, model=wanted.model, reason=fitted))
                 continue
@@ -113,7 +115,7 @@ def _given(needs: ChatNeeds | None) -> ChatNeeds:
     return needs
 
 
-def _candidate(  # noqa: PLR0913, PLR0917 - one call site, all of it goes into the row
+def _candidate(  # noqa: PLR0917 - one call site, all of it goes into the row
     request: ChatRequest | AudioRequest,
     needs: ChatNeeds | None,
     provider: str,
@@ -121,7 +123,9 @@ def _candidate(  # noqa: PLR0913, PLR0917 - one call site, all of it goes into t
     offered: OfferedModel,
     fitted: Fitted,
 ) -> Candidate:
-    cost = audio_cost(request) if isinstance(request, AudioRequest) else chat_cost(_given(needs).prompt_tokens, fitted.max_tokens)
+    cost = (
+        audio_cost(request) if isinstance(request, AudioRequest) else chat_cost(_given(needs).prompt_tokens, fitted.max_tokens)
+    )
     return Candidate(
         provider=provider,
         model=wanted.model,

@@ -1,14 +1,14 @@
-"""What to do after an attempt: accept, the same model again, the next model, the next provider, or stop."""
+"""What to do after a failed attempt: the same model again, the next model, the next provider, or stop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import assert_never
 
-from groq_fallback_mcp.call import Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.policy.backoff import backoff_s
 
-__all__ = ["Abort", "Accept", "Clamp", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
+__all__ = ["Abort", "Clamp", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
 
 MODEL_GONE_S = 3_600.0
 MODEL_BLOCKED_S = 3_600.0
@@ -21,11 +21,6 @@ RETRY_BASE_S = 0.5
 RETRY_CAP_S = 4.0
 RATE_LIMIT_UNSTATED_S = 10.0
 LEAST_USEFUL_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accept:
-    """The answer stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +60,18 @@ class Abort:
     """No model and no provider would answer this request otherwise: tell the caller."""
 
 
-Verdict = Accept | RetrySame | Clamp | FallBack | NextProvider | Abort
+Verdict = RetrySame | Clamp | FallBack | NextProvider | Abort
 
 
-def judge(outcome: Outcome, *, attempts: int, alternative: bool, jitter: float, max_tokens: int = 0) -> Verdict:
-    """The verdict on an outcome.
+def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
+    failure: Failure, *, attempts: int, alternative: bool, jitter: float, max_tokens: int = 0
+) -> Verdict:
+    """The verdict on a failed attempt; a success needs none.
 
     `attempts`: how often this model has been asked in this call, this time included. `alternative`: another model
     could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
     in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning.
     """
-    if isinstance(outcome, Success):
-        return Accept()
-    return _judge_failure(outcome, attempts=attempts, alternative=alternative, jitter=jitter, max_tokens=max_tokens)
-
-
-def _judge_failure(  # noqa: PLR0911 - a decision table
-    failure: Failure, *, attempts: int, alternative: bool, jitter: float, max_tokens: int
-) -> Verdict:
     kind = failure.kind
     match kind:
         case FailureKind.RATE_LIMITED:

@@ -89,7 +89,9 @@ class Wire:
     async def _read(self, response: httpx.Response) -> Reply | Failure:
         encoding = response.headers.get("content-encoding", "identity").lower()
         if encoding not in {"identity", ""}:
-            return Failure(kind=FailureKind.BAD_RESPONSE, message=f"an answer in {encoding[:20]} encoding, which was not asked for")
+            return Failure(
+                kind=FailureKind.BAD_RESPONSE, message=f"an answer in {encoding[:20]} encoding, which was not asked for"
+            )
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk

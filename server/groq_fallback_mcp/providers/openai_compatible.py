@@ -24,7 +24,7 @@ class OpenAICompatible:
     call fails before anything is sent.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         name: str,
         *,
@@ -46,7 +46,9 @@ class OpenAICompatible:
         return self._name
 
     async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        reply = await self._send("POST", "/chat/completions", timeout_s=timeout_s, json=chat_payload(call, tokens_field=self._tokens_field))
+        reply = await self._send(
+            "POST", "/chat/completions", timeout_s=timeout_s, json=chat_payload(call, tokens_field=self._tokens_field)
+        )
         if isinstance(reply, Failure):
             return reply
         return read_chat(
@@ -81,7 +83,7 @@ class OpenAICompatible:
     async def aclose(self) -> None:
         await self._wire.aclose()
 
-    async def _send(  # noqa: PLR0913
+    async def _send(
         self,
         method: str,
         path: str,

@@ -131,7 +131,9 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
         if models:
             providers["local"] = local
             offers.append(Offer(provider="local", models=models))
-    return Roster(providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq, catalogued=catalog.models)
+    return Roster(
+        providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq, catalogued=catalog.models
+    )
 
 
 def _groq_offer(settings: Settings, catalog: Catalog) -> Offer:

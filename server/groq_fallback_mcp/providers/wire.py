@@ -72,7 +72,8 @@ def read_chat(body: bytes, *, model: str, quota: QuotaSnapshot, simulated: bool,
     if "error" in value and "choices" not in value:
         return classify_stream_error(json.dumps(value), now_wall=now_wall)
     choices = value.get("choices")
-    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else None
+    rows = _rows(choices)
+    choice = rows[0] if rows else None
     message = _mapping(choice.get("message")) if choice is not None else None
     if choice is None or message is None:
         return _bad("an answer without choices")
@@ -96,7 +97,9 @@ def read_chat(body: bytes, *, model: str, quota: QuotaSnapshot, simulated: bool,
     )
 
 
-def read_transcript(body: bytes, *, request: AudioRequest, model: str, quota: QuotaSnapshot, simulated: bool) -> Success | Failure:
+def read_transcript(
+    body: bytes, *, request: AudioRequest, model: str, quota: QuotaSnapshot, simulated: bool
+) -> Success | Failure:
     """The outcome of a transcription reply with status 200, verbose_json or json."""
     value = _object(body)
     if isinstance(value, Failure):
@@ -158,7 +161,9 @@ def _object(body: bytes) -> dict[str, Any] | Failure:
 
 
 def _bad(what: str, quota: QuotaSnapshot | None = None) -> Failure:
-    return Failure(kind=FailureKind.BAD_RESPONSE, message=f"bad upstream response: {what}", status=200, quota=quota or QuotaSnapshot())
+    return Failure(
+        kind=FailureKind.BAD_RESPONSE, message=f"bad upstream response: {what}", status=200, quota=quota or QuotaSnapshot()
+    )
 
 
 def _chat_usage(usage: Mapping[str, Any] | None) -> Usage:

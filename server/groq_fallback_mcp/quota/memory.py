@@ -97,10 +97,7 @@ class MemoryLedger:
 
     async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
         now = self._clock.wall()
-        found: list[ModelQuota] = []
-        for claim in claims:
-            found.append(self._quota(claim.key, self._account(claim, now), now))
-        return tuple(found)
+        return tuple(self._quota(claim.key, self._account(claim, now), now) for claim in claims)
 
     def _account(self, claim: Claim, now: float) -> _Account:
         account = self._accounts.setdefault(claim.key, _Account())

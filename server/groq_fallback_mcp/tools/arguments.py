@@ -47,7 +47,7 @@ def _fault(arguments: type[Arguments], detail: Mapping[str, Any]) -> str:
 
 def _slim(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, list):
-        return [_slim(item) for item in value]
+        return [_slim(item) for item in cast("list[Any]", value)]
     if not isinstance(value, dict):
         return value
     node = cast("dict[str, Any]", value)
@@ -58,7 +58,9 @@ def _slim(value: Any) -> Any:  # noqa: ANN401 - JSON
             node = {key: item for key, item in node.items() if key != "anyOf"} | kept[0]
     dropped = {"title", "default"} if "properties" not in node else {"title", "default", "description"}
     return {
-        key: ({name: _slim(item) for name, item in cast("dict[str, Any]", child).items()} if key == "properties" else _slim(child))
+        key: (
+            {name: _slim(item) for name, item in cast("dict[str, Any]", child).items()} if key == "properties" else _slim(child)
+        )
         for key, child in node.items()
         if key not in dropped or not isinstance(child, str | int | float | bool | None)
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -13,6 +14,9 @@ from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, error_reply, label
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 __all__ = ["GROQ_CHAT", "ChatArguments", "ChatResult"]
 
@@ -107,7 +111,7 @@ def _check_message(number: int, entry: dict[str, Any]) -> None:
     if entry.get("role") not in roles:
         fault = f"role must be one of {', '.join(roles)} (got {entry.get('role')!r})"
     elif unknown:
-        fault = f"unknown key {sorted(unknown)[0]!r}; give role and content"
+        fault = f"unknown key {min(unknown)!r}; give role and content"
     elif not isinstance(content, str | list) and not entry.get("tool_calls"):
         fault = f"content must be text or a list of parts (got {type(content).__name__})"
     elif (isinstance(content, str) and not content.strip() and not entry.get("tool_calls")) or content == []:
@@ -128,15 +132,20 @@ class _SchemaCheck:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             raise InputRefused(f"response_schema is not a JSON schema: {error.message}", next_step="correct it") from None
-        self._validator = Draft202012Validator(schema)
+        # the library's own annotations leave JSON partly unknown
+        self._faults = cast("Callable[[object], Iterator[ValidationError]]", Draft202012Validator(schema).iter_errors)  # pyright: ignore[reportUnknownMemberType]
 
     def __call__(self, success: Success) -> Failure | None:
         try:
             value = json.loads(success.text)
         except (ValueError, RecursionError):
             return self._refuse("the answer is not JSON", success)
-        fault = next(iter(self._validator.iter_errors(value)), None)
-        return None if fault is None else self._refuse(f"the answer breaks the schema at {fault.json_path}: {fault.message}", success)
+        fault = next(self._faults(value), None)
+        return (
+            None
+            if fault is None
+            else self._refuse(f"the answer breaks the schema at {fault.json_path}: {fault.message}", success)
+        )
 
     @staticmethod
     def _refuse(message: str, success: Success) -> Failure:

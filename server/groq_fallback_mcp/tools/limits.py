@@ -71,14 +71,20 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     gateway = context.gateway
     offers = gateway.roster.offers()
     day = today(gateway.clock)
-    named = None if arguments.model is None else resolve_model(arguments.model, catalog=gateway.catalog, offers=offers, kinds=KINDS)
+    named = (
+        None if arguments.model is None else resolve_model(arguments.model, catalog=gateway.catalog, offers=offers, kinds=KINDS)
+    )
     note = await _probe(named, context) if arguments.probe else None
     chosen = [
         (offer.provider, offered)
         for offer in offers
         if offer.provider != "local"
         for offered in offer.models.values()
-        if (offered.row.id == named if named else not is_retired(offered.row.id, catalog=gateway.catalog, offers=offers, today=day))
+        if (
+            offered.row.id == named
+            if named
+            else not is_retired(offered.row.id, catalog=gateway.catalog, offers=offers, today=day)
+        )
     ]
     quotas = await gateway.ledger.look([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
     now = gateway.clock.wall()

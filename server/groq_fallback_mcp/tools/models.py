@@ -65,13 +65,25 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     offers = gateway.roster.offers()
     day = today(gateway.clock)
     rows = [(offer, offered) for offer in offers for offered in offer.models.values()]
-    unoffered = [row for row in catalog.models.values() if all(row.id not in offer.models for offer in offers if offer.provider == "groq")]
+    unoffered = [
+        row
+        for row in catalog.models.values()
+        if all(row.id not in offer.models for offer in offers if offer.provider == "groq")
+    ]
     groq = next((offer for offer in offers if offer.provider == "groq"), None)
     if groq is not None:
         rows += [(groq, OfferedModel(row=row, wire_model=row.id)) for row in unoffered]
     available = await _availability(context, rows)
     entries = [
-        _entry(offer, offered, catalog=catalog, day=day, live=live, available=available[offer.provider, offered.row.id], offers=offers)
+        _entry(
+            offer,
+            offered,
+            catalog=catalog,
+            day=day,
+            live=live,
+            available=available[offer.provider, offered.row.id],
+            offers=offers,
+        )
         for offer, offered in rows
     ]
     wanted = tuple(entry for entry in entries if _matches(entry, arguments))
@@ -83,7 +95,9 @@ async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedMod
     gateway = context.gateway
     claims = [
         Claim(
-            key=QuotaKey(provider=offer.provider, organisation=gateway.roster.organisation(offer.provider), model=offered.row.id),
+            key=QuotaKey(
+                provider=offer.provider, organisation=gateway.roster.organisation(offer.provider), model=offered.row.id
+            ),
             cost={Limit.RPM: 1.0, Limit.RPD: 1.0},
             documented=offered.documented,
         )
@@ -93,13 +107,22 @@ async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedMod
     words: dict[tuple[str, str], str] = {}
     for quota in await gateway.ledger.look(claims):
         wait = obstacle(quota, {Limit.RPM: 1.0, Limit.RPD: 1.0}, now)
-        state = "now" if wait is None else f"in {seconds(wait.wait_s):g} s ({wait.reason})" if wait.wait_s is not None else "never"
+        state = (
+            "now" if wait is None else f"in {seconds(wait.wait_s):g} s ({wait.reason})" if wait.wait_s is not None else "never"
+        )
         words[quota.key.provider, quota.key.model] = state
     return words
 
 
-def _entry(  # noqa: PLR0913
-    offer: Offer, offered: OfferedModel, *, catalog: Catalog, day: date, live: LiveList, available: str, offers: tuple[Offer, ...]
+def _entry(
+    offer: Offer,
+    offered: OfferedModel,
+    *,
+    catalog: Catalog,
+    day: date,
+    live: LiveList,
+    available: str,
+    offers: tuple[Offer, ...],
 ) -> ModelEntry:
     row = offered.row
     retired = is_retired(row.id, catalog=catalog, offers=offers, today=day)

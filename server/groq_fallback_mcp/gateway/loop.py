@@ -5,9 +5,8 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import assert_never
 
@@ -24,75 +23,22 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, heartbeat
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.plan import Candidate, Plan, plan, with_max_tokens
 from groq_fallback_mcp.policy.settlement import actual_cost
-from groq_fallback_mcp.policy.verdict import Abort, Accept, Clamp, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, judge
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, Provider
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Cooldown, Granted, Ledger, QuotaKey, Reservation, Wait, obstacle
 
-__all__ = ["Answer", "Gateway", "Pace", "Progress"]
+__all__ = ["Gateway"]
 
-Progress = Callable[[float, float, str], Awaitable[None]]
-Check = Callable[[Success], Failure | None]
-
-HEARTBEAT_S = 5.0
 LEAST_ATTEMPT_S = 0.25
 MOST_ATTEMPTS_A_MODEL = 3
 LONGEST_NAP_S = 5.0
 SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """The three times that shape a call, in seconds; see settings.py."""
-
-    deadline_s: float = 50.0
-    attempt_timeout_s: float = 20.0
-    max_wait_s: float = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An accepted outcome with the account of how it came about."""
-
-    success: Success
-    provider: str
-    model: str
-    requested_model: str | None
-    use_case: str
-    cost_usd: Decimal | None
-    attempts: Sequence[Attempt]
-    notes: Sequence[str]
-    duration_s: float
-
-
-@dataclass(slots=True)
-class _Walk:
-    """The state of one call."""
-
-    request: ChatRequest | AudioRequest
-    plan: Plan
-    tiers: list[list[Candidate]]
-    started: float
-    deadline: float
-    check: Check | None
-    doing: str = "choosing a model"
-    attempts: list[Attempt] = field(default_factory=list[Attempt])
-    asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    again: Candidate | None = None
-    last: Failure | None = None
-
-    def open(self) -> list[Candidate]:
-        return [candidate for tier in self.tiers for candidate in tier]
-
-    def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
-        self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]
-
-    def drop_one(self, gone: Candidate) -> None:
-        self.drop(lambda candidate: (candidate.provider, candidate.model) == (gone.provider, gone.model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +79,7 @@ class Gateway:
         """
         planned = self.plan(request)
         now = self.clock.monotonic()
-        walk = _Walk(
+        walk = Walk(
             request=request,
             plan=planned,
             tiers=[list(tier) for tier in planned.tiers],
@@ -141,7 +87,7 @@ class Gateway:
             deadline=now + (deadline_s or self.pace.deadline_s),
             check=check,
         )
-        async with self._heartbeat(walk, progress):
+        async with heartbeat(walk, progress, self.clock):
             return await self._walk(walk)
 
     def claim(self, candidate: Candidate) -> Claim:
@@ -178,7 +124,7 @@ class Gateway:
         await self._settle(picked, outcome)
         return outcome
 
-    async def _walk(self, walk: _Walk) -> Answer | NoAnswer:
+    async def _walk(self, walk: Walk) -> Answer | NoAnswer:
         while (left_s := walk.deadline - self.clock.monotonic()) >= LEAST_ATTEMPT_S:
             picked = await self._pick(walk, left_s)
             if picked is None:
@@ -188,7 +134,7 @@ class Gateway:
                 return answer
         return await self._give_up(walk, out_of_time=True)
 
-    async def _pick(self, walk: _Walk, left_s: float) -> _Pick | None:
+    async def _pick(self, walk: Walk, left_s: float) -> _Pick | None:
         """Reserve the first candidate that can serve now; nap and let the caller come again when waiting is worth it.
 
         None: nobody can serve before the deadline.
@@ -219,7 +165,7 @@ class Gateway:
             walk.doing = f"waiting {least_s:.1f} s for a rate limit"
             await self.clock.sleep(min(least_s, LONGEST_NAP_S) + 0.005)
 
-    def _note_passed_over(self, walk: _Walk, tier: Sequence[Candidate], waits: Sequence[Wait]) -> None:
+    def _note_passed_over(self, walk: Walk, tier: Sequence[Candidate], waits: Sequence[Wait]) -> None:
         for candidate, wait in zip(tier, waits, strict=False):
             seen = any((a.provider, a.model) == (candidate.provider, candidate.model) for a in walk.attempts)
             if not seen:
@@ -236,7 +182,7 @@ class Gateway:
             if wait.wait_s is None:
                 walk.drop_one(candidate)
 
-    async def _ask(self, walk: _Walk, picked: _Pick) -> Answer | None:
+    async def _ask(self, walk: Walk, picked: _Pick) -> Answer | None:
         candidate = picked.candidate
         identity = (candidate.provider, candidate.model)
         walk.asked[identity] = asked = walk.asked.get(identity, 0) + 1
@@ -254,19 +200,22 @@ class Gateway:
         took_s = self.clock.monotonic() - started
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != identity]
         walk.attempts.append(self._attempt(candidate, outcome, took_s))
-        if isinstance(outcome, Failure):
-            walk.last = outcome
+        if isinstance(outcome, Success):
+            return self._answer(walk, candidate, outcome)
+        await self._act(walk, candidate, outcome, asked)
+        return None
+
+    async def _act(self, walk: Walk, candidate: Candidate, failure: Failure, asked: int) -> None:
+        """Carry out what policy makes of a failure."""
+        walk.last = failure
         verdict = judge(
-            outcome,
+            failure,
             attempts=asked,
             alternative=await self._alternative(walk, candidate),
             jitter=self._jitter(),
             max_tokens=candidate.max_tokens,
         )
         match verdict:
-            case Accept():
-                assert isinstance(outcome, Success)  # noqa: S101 - judge accepts nothing else
-                return self._answer(walk, candidate, outcome)
             case RetrySame(after_s=after_s):
                 walk.doing = f"pausing {after_s:.1f} s before asking {candidate.model} again"
                 await self.clock.sleep(min(after_s, max(walk.deadline - self.clock.monotonic(), 0.0)))
@@ -274,19 +223,18 @@ class Gateway:
             case Clamp(max_tokens=max_tokens):
                 walk.again = with_max_tokens(candidate, max_tokens)
             case FallBack(bench_s=bench_s, may_return=may_return):
-                await self._bench(candidate.provider, candidate.model, bench_s, outcome)
+                await self._bench(candidate.provider, candidate.model, bench_s, failure)
                 if not may_return or asked >= MOST_ATTEMPTS_A_MODEL:
                     walk.drop_one(candidate)
             case NextProvider(bench_s=bench_s):
-                await self._bench(candidate.provider, ANY_MODEL, bench_s, outcome)
+                await self._bench(candidate.provider, ANY_MODEL, bench_s, failure)
                 walk.drop(lambda other: other.provider == candidate.provider)
             case Abort():
                 walk.tiers = []
             case _:  # pragma: no cover
                 assert_never(verdict)
-        return None
 
-    async def _send(self, walk: _Walk, candidate: Candidate, started: float) -> Outcome:
+    async def _send(self, walk: Walk, candidate: Candidate, started: float) -> Outcome:
         left_s = walk.deadline - started
         others = any(other is not candidate for other in walk.open())
         timeout_s = left_s
@@ -310,20 +258,20 @@ class Gateway:
         await self.ledger.settle(picked.reservation, actual_cost(outcome, picked.reservation.cost))
         await self.ledger.observe(picked.reservation.key, outcome.quota)
 
-    async def _bench(self, provider: str, model: str, bench_s: float, outcome: Outcome) -> None:
-        if bench_s <= 0 or isinstance(outcome, Success):
+    async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
+        if bench_s <= 0:
             return
-        limit = next((reading.limit for reading in outcome.quota.readings), None)
-        limited = outcome.kind is FailureKind.RATE_LIMITED
-        reason = f"{outcome.kind.value.replace('_', ' ')}" + (f" ({limit.unit})" if limited and limit is not None else "")
+        limit = next((reading.limit for reading in failure.quota.readings), None)
+        limited = failure.kind is FailureKind.RATE_LIMITED
+        reason = f"{failure.kind.value.replace('_', ' ')}" + (f" ({limit.unit})" if limited and limit is not None else "")
         cooldown = Cooldown(until=self.clock.wall() + bench_s, reason=reason, limit=limit if limited else None)
         await self.ledger.cool_down(self._key(provider, model), cooldown)
 
-    async def _alternative(self, walk: _Walk, candidate: Candidate) -> bool:
+    async def _alternative(self, walk: Walk, candidate: Candidate) -> bool:
         others = [other for other in walk.open() if (other.provider, other.model) != (candidate.provider, candidate.model)]
         return any(wait is None for wait in await self.waits(others))
 
-    async def _give_up(self, walk: _Walk, *, out_of_time: bool = False) -> NoAnswer:
+    async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
         waits = await self.waits(walk.open() or list(walk.plan.candidates))
         finite = [0.0 if wait is None else wait.wait_s for wait in waits if wait is None or wait.wait_s is not None]
         return no_answer(
@@ -335,7 +283,7 @@ class Gateway:
             deadline_s=walk.deadline - walk.started,
         )
 
-    def _answer(self, walk: _Walk, candidate: Candidate, success: Success) -> Answer:
+    def _answer(self, walk: Walk, candidate: Candidate, success: Success) -> Answer:
         return Answer(
             success=success,
             provider=candidate.provider,
@@ -376,22 +324,3 @@ class Gateway:
 
     def _key(self, provider: str, model: str) -> QuotaKey:
         return QuotaKey(provider=provider, organisation=self.roster.organisation(provider), model=model)
-
-    @asynccontextmanager
-    async def _heartbeat(self, walk: _Walk, progress: Progress | None) -> AsyncIterator[None]:
-        """Report every few seconds while the call runs: clients restart their time-outs on progress."""
-        if progress is None:
-            yield
-            return
-
-        async def beat() -> None:
-            # real time on purpose: this keeps a waiting client informed and decides nothing
-            while True:
-                await anyio.sleep(HEARTBEAT_S)
-                elapsed_s = self.clock.monotonic() - walk.started
-                await progress(elapsed_s, walk.deadline - walk.started, walk.doing)
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(beat)
-            yield
-            group.cancel_scope.cancel()

@@ -1,0 +1,6 @@
+"""The one imperative loop: walks a plan under one deadline, reserves, calls, settles, falls back. Only here is awaited."""
+
+from groq_fallback_mcp.gateway.loop import Gateway
+from groq_fallback_mcp.gateway.walk import Answer, Pace, Progress
+
+__all__ = ["Answer", "Gateway", "Pace", "Progress"]

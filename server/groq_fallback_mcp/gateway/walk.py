@@ -1,0 +1,90 @@
+"""A call under way: what is asked, who is left to ask, what was tried; and the heartbeat that reports it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import anyio
+
+from groq_fallback_mcp.call import Attempt, AudioRequest, ChatRequest, Failure, Success
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.policy.plan import Candidate, Plan
+
+__all__ = ["Answer", "Check", "Pace", "Progress", "Walk", "heartbeat"]
+
+Progress = Callable[[float, float, str], Awaitable[None]]
+Check = Callable[[Success], Failure | None]
+
+HEARTBEAT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The three times that shape a call, in seconds; see settings.py."""
+
+    deadline_s: float = 50.0
+    attempt_timeout_s: float = 20.0
+    max_wait_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An accepted outcome with the account of how it came about."""
+
+    success: Success
+    provider: str
+    model: str
+    requested_model: str | None
+    use_case: str
+    cost_usd: Decimal | None
+    attempts: Sequence[Attempt]
+    notes: Sequence[str]
+    duration_s: float
+
+
+@dataclass(slots=True)
+class Walk:
+    """The state of one call."""
+
+    request: ChatRequest | AudioRequest
+    plan: Plan
+    tiers: list[list[Candidate]]
+    started: float
+    deadline: float
+    check: Check | None
+    doing: str = "choosing a model"
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    again: Candidate | None = None
+    last: Failure | None = None
+
+    def open(self) -> list[Candidate]:
+        return [candidate for tier in self.tiers for candidate in tier]
+
+    def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
+        self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]
+
+    def drop_one(self, gone: Candidate) -> None:
+        self.drop(lambda candidate: (candidate.provider, candidate.model) == (gone.provider, gone.model))
+
+
+@asynccontextmanager
+async def heartbeat(walk: Walk, progress: Progress | None, clock: Clock) -> AsyncGenerator[None]:
+    """Report every few seconds while the call runs: clients restart their time-outs on progress."""
+    if progress is None:
+        yield
+        return
+
+    async def beat() -> None:
+        # real time on purpose: this keeps a waiting client informed and decides nothing
+        while True:
+            await anyio.sleep(HEARTBEAT_S)
+            await progress(clock.monotonic() - walk.started, walk.deadline - walk.started, walk.doing)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(beat)
+        yield
+        group.cancel_scope.cancel()

@@ -1,0 +1,39 @@
+"""What the tool list costs an agent in every request, counted with the tokenizer of OpenAI's present models."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import tiktoken
+
+from groq_fallback_mcp.tools import TOOLS
+from groq_fallback_mcp.tools.arguments import input_schema
+
+BUDGET = 600
+# tiktoken downloads its vocabularies; litellm ships them under the names tiktoken looks for, and tiktoken checks their hash
+SHIPPED = "litellm_core_utils/tokenizers"
+
+
+@pytest.fixture
+def tokenizer(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
+    """o200k_base, without a download."""
+    spec = find_spec("litellm")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(Path(spec.submodule_search_locations[0]) / SHIPPED))
+    return tiktoken.get_encoding("o200k_base")
+
+
+def test_the_four_tools_cost_at_most_600_tokens(tokenizer: tiktoken.Encoding) -> None:
+    """Names, descriptions and input schemas, as compact JSON."""
+    definitions = [
+        {"name": tool.name, "description": tool.description, "inputSchema": input_schema(tool.arguments)} for tool in TOOLS
+    ]
+    each = {entry["name"]: len(tokenizer.encode(json.dumps(entry, separators=(",", ":")))) for entry in definitions}
+    total = len(tokenizer.encode(json.dumps(definitions, separators=(",", ":"))))
+
+    assert len(definitions) == 4
+    assert total <= BUDGET, f"{total} tokens: {each}"
