@@ -1,0 +1,102 @@
+"""A stand-in for the model of a coding agent: it asks for the tool calls it was given, then says one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+
+from groq_fallback_mcp.simulator import run_simulator
+
+__all__ = ["LAST_WORDS", "ScriptedModel", "ToolCall"]
+
+LAST_WORDS = "The script ends here."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call the agent is to make; `name` as the agent lists it."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class ScriptedModel:
+    """Asks for `calls` one after the other and records every request. `on_request` runs while the agent waits."""
+
+    calls: Sequence[ToolCall] = ()
+    on_request: Callable[[], None] | None = None
+    requests: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        """The base URL of the model while the block lasts."""
+        app = Starlette(routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])])
+        async with run_simulator(app) as running:
+            yield f"{running.base_url}/v1"
+
+    @property
+    def conversation(self) -> Sequence[Mapping[str, Any]]:
+        """The messages of the last request that offered tools: all that the agent showed its model."""
+        return next(request["messages"] for request in reversed(self.requests) if request.get("tools"))
+
+    @property
+    def system_prompt(self) -> str:
+        return "\n".join(_text(message) for message in self.conversation if message["role"] == "system")
+
+    @property
+    def tool_results(self) -> list[str]:
+        """What the agent showed its model as the results of its calls, in order."""
+        return [_text(message) for message in self.conversation if message["role"] == "tool"]
+
+    @property
+    def tools(self) -> Mapping[str, Mapping[str, Any]]:
+        """The tools the agent offered, by name."""
+        return {tool["function"]["name"]: tool["function"] for request in self.requests for tool in request.get("tools") or ()}
+
+    async def _complete(self, request: Request) -> StreamingResponse:
+        body: dict[str, Any] = await request.json()
+        self.requests.append(body)
+        if self.on_request is not None:
+            self.on_request()
+        done = sum(message["role"] == "tool" for message in body["messages"])
+        # an agent also asks for titles and the like, without tools
+        call = self.calls[done] if body.get("tools") and done < len(self.calls) else None
+        return StreamingResponse(_stream(call, number=done), media_type="text/event-stream")
+
+
+def _stream(call: ToolCall | None, *, number: int) -> Iterator[str]:
+    if call is None:
+        yield _chunk({"role": "assistant", "content": LAST_WORDS})
+        yield _chunk({}, finish_reason="stop")
+    else:
+        function = {"name": call.name, "arguments": json.dumps(call.arguments)}
+        entry = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
+        yield _chunk({"role": "assistant", "content": None, "tool_calls": [entry]})
+        yield _chunk({}, finish_reason="tool_calls")
+    yield "data: [DONE]\n\n"
+
+
+def _chunk(delta: Mapping[str, Any], *, finish_reason: str | None = None) -> str:
+    chunk = {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "fake-model",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2} if finish_reason else None,
+    }
+    return f"data: {json.dumps(chunk)}\n\n"
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in content)
