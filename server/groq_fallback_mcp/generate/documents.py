@@ -1,0 +1,44 @@
+"""All generated files at once: the documents with their blocks filled anew, and every manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.generate.agents import clients_block, tools_block
+from groq_fallback_mcp.generate.blocks import fill_blocks
+from groq_fallback_mcp.generate.failures import errors_block, statuses_block
+from groq_fallback_mcp.generate.launch import Launch
+from groq_fallback_mcp.generate.limits import limits_block
+from groq_fallback_mcp.generate.manifests import manifests
+from groq_fallback_mcp.generate.models import models_block
+from groq_fallback_mcp.generate.practices import practices_block
+from groq_fallback_mcp.generate.settings import settings_block
+
+__all__ = ["DOCUMENTS", "all_blocks", "generated_files"]
+
+DOCUMENTS = ("README.md", "SKILL.md")
+
+
+def generated_files(documents: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
+    """What every generated file should hold, by its path below the root with forward slashes.
+
+    `documents` are the present texts of DOCUMENTS. Raises InputRefused for a marker that is not understood.
+    """
+    blocks = all_blocks(catalog)
+    filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
+    return filled | {f"manifests/{manifest.path}": manifest.text for manifest in manifests(Launch(), catalog)}
+
+
+def all_blocks(catalog: Catalog) -> dict[str, str]:
+    """The text of each block, by the name its markers carry."""
+    return {
+        "models": models_block(catalog),
+        "practices": practices_block(catalog),
+        "limits": limits_block(catalog),
+        "settings": settings_block(),
+        "tools": tools_block(),
+        "errors": errors_block(),
+        "statuses": statuses_block(catalog),
+        "clients": clients_block(Launch()),
+    }

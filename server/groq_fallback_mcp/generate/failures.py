@@ -1,0 +1,134 @@
+"""The blocks `errors` and `statuses`: what can go wrong, what the server does about it, and what the agent should do.
+
+What the server does is asked of the policy itself, so that the table cannot say anything else than the code does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.generate.markdown import code, table
+from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, Verdict, judge
+
+__all__ = ["ADVICE", "CODES", "errors_block", "statuses_block"]
+
+_MOST_ATTEMPTS = 4
+_ASKED = 4_096
+_MINUTE_S = 60
+
+# The codes an agent can meet at the head of an error: (what it means, what to do).
+CODES: Mapping[str, tuple[str, str]] = {
+    "rate_limited": (
+        "every model that could answer is at a rate limit",
+        "Wait `retry_after_s`, then call once more; meanwhile do something else. Fewer `max_tokens` fit sooner.",
+    ),
+    "deadline": ("no model answered before the server's deadline", "Wait `retry_after_s` if given; ask for less in one call."),
+    "bad_request": ("the provider refused the request itself", "Correct the arguments. The same call fails again."),
+    "authentication": ("no key, or Groq refused it", "Do not call again. Tell the user to set GROQ_API_KEY and run `groq-fallback-mcp doctor`."),
+    "no_model": ("no model can take this request", "Change what the reasons name: shorten it, drop the image, other `model`."),
+    "no_provider": ("nothing is configured that could serve this", "Do not call again. Tell the user to run `groq-fallback-mcp doctor`."),
+    "unreachable": ("no provider could be reached", "Call again once; then tell the user to check the network."),
+    "all_failed": ("every model that could be asked failed", "Call again once, later; then go on without."),
+    "invalid_arguments": ("an argument is unknown, missing or out of range; nothing was sent", "Correct what the text names."),
+    "unknown_tool": ("no tool of this name", "Call one of the names in the text."),
+    "internal": ("a fault inside the server", "Call again once; then tell the user, with the text."),
+}  # fmt: skip
+
+_WAIT = "Wait `retry_after_s`, then call once."
+_SHORTEN = "Send less: waiting does not help. Shorten or split the prompt, lower `max_tokens`."
+_OTHER_MODEL = "Leave `model` out, or take one from list_models."
+_SIMPLIFY = "Simplify the prompt or `response_schema`; raise `max_tokens` if the answer was cut."
+_STOP = "Do not call again; tell the user."
+_ONCE = "Call again once; then tell the user."
+_LATER = "Call again once, later."
+
+# What the agent should do about the outcome of an attempt that stands in an error.
+ADVICE: Mapping[FailureKind, str] = {
+    FailureKind.RATE_LIMITED: _WAIT,
+    FailureKind.LARGER_THAN_LIMIT: _SHORTEN,
+    FailureKind.CONTEXT_TOO_LONG: _SHORTEN,
+    FailureKind.MAX_TOKENS_TOO_LARGE: "Lower `max_tokens`.",
+    FailureKind.MODEL_GONE: _OTHER_MODEL,
+    FailureKind.MODEL_BLOCKED: _OTHER_MODEL,
+    FailureKind.UNSUPPORTED: _OTHER_MODEL,
+    FailureKind.GENERATION_FAILED: _SIMPLIFY,
+    FailureKind.UNPROCESSABLE: _SIMPLIFY,
+    FailureKind.PAYLOAD_TOO_LARGE: "Send a smaller file, or give a `url`.",
+    FailureKind.BAD_REQUEST: "Correct the arguments. The same call fails again.",
+    FailureKind.AUTHENTICATION: _STOP,
+    FailureKind.ORGANISATION_REFUSED: _STOP,
+    FailureKind.NETWORK_DENIED: _ONCE,
+    FailureKind.REMOTE_TOOL_AUTHENTICATION: _STOP,
+    FailureKind.TIER_FULL: _WAIT,
+    FailureKind.OVERLOADED: _WAIT,
+    FailureKind.SERVER_ERROR: _LATER,
+    FailureKind.UNREACHABLE: _ONCE,
+    FailureKind.TIMED_OUT: _LATER,
+    FailureKind.CONNECTION_LOST: _ONCE,
+    FailureKind.BAD_RESPONSE: _LATER,
+    FailureKind.CANCELLED: "Nothing: you cancelled it.",
+}
+
+
+def errors_block() -> str:
+    """The codes of an error, then the outcomes of single attempts."""
+    codes = table(("Code", "Means", "Do"), ((code(name), *words) for name, words in CODES.items()))
+    groups: dict[tuple[str, str], list[FailureKind]] = {}
+    for kind in FailureKind:
+        groups.setdefault((_server_does(kind), ADVICE[kind]), []).append(kind)
+    rows = ((", ".join(code(kind.value) for kind in kinds), *words) for words, kinds in groups.items())
+    outcomes = table(("Outcome of an attempt", "The server", "You, when it stands in an error"), rows)
+    return f"{codes}\n\n{outcomes}"
+
+
+def statuses_block(catalog: Catalog) -> str:
+    """The statuses and codes of Groq's API as the catalogue has them."""
+    statuses = table(("Status", "Means", "The server"), ((str(row.status), row.meaning, row.action) for row in catalog.errors))
+    rows = ((str(row.status), code(row.code), row.message, row.action, row.correction) for row in catalog.error_codes)
+    return f"{statuses}\n\n{table(('Status', 'Code', 'Text', 'The server', 'Correction'), rows)}"
+
+
+def _server_does(kind: FailureKind) -> str:
+    with_others, alone = (_steps(kind, alternative=alternative) for alternative in (True, False))
+    return with_others if with_others == alone else f"{with_others}. With no other model free: {alone}"
+
+
+def _steps(kind: FailureKind, *, alternative: bool) -> str:
+    """The verdicts on the same failure again and again, until the model is no longer asked."""
+    # a refusal that says how much would have been admitted, so that asking for less can be shown
+    room = QuotaSnapshot(readings=(LimitReading(limit=Limit.TPM, capacity=_ASKED, requested=_ASKED * 3 / 2),))
+    failure = Failure(kind=kind, message="", quota=room, max_tokens_limit=_ASKED // 2)
+    steps: list[str] = []
+    for attempts in range(1, _MOST_ATTEMPTS + 1):
+        verdict = judge(failure, attempts=attempts, alternative=alternative, jitter=0.0, max_tokens=_ASKED)
+        words = _words(verdict, kind)
+        if words not in steps:
+            steps.append(words)
+        if not isinstance(verdict, RetrySame | Clamp):
+            break
+    return ", then ".join(steps)
+
+
+def _words(verdict: Verdict, kind: FailureKind) -> str:
+    match verdict:
+        case RetrySame(after_s=after_s):
+            return "asks the same model again" + (" after a pause" if after_s > 0 else "")
+        case Clamp():
+            return "asks the same model for fewer tokens, where Groq says how many"
+        case FallBack(bench_s=bench_s):
+            if kind is FailureKind.RATE_LIMITED:
+                return "next model; this one rests as long as Groq says"
+            return "next model" + (f"; this one rests {_rest(bench_s)}" if bench_s > 0 else "")
+        case NextProvider(bench_s=bench_s):
+            return f"next provider; this one rests {_rest(bench_s)}"
+        case Abort():
+            return "stops"
+        case _:  # pragma: no cover
+            assert_never(verdict)
+
+
+def _rest(bench_s: float) -> str:
+    return "some seconds" if bench_s < _MINUTE_S else f"{bench_s / _MINUTE_S:g} min"

@@ -1,0 +1,170 @@
+"""Blocks of generated Markdown: filled between their markers, complete, and the same on every day."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from groq_fallback_mcp.call import FailureKind
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.generate.blocks import fill_blocks
+from groq_fallback_mcp.generate.documents import all_blocks
+from groq_fallback_mcp.generate.failures import ADVICE, CODES
+from groq_fallback_mcp.generate.markdown import table
+from groq_fallback_mcp.policy import no_answer
+from groq_fallback_mcp.settings import Settings
+from groq_fallback_mcp.tools import TOOLS
+
+CATALOG = load_catalog()
+BLOCKS = all_blocks(CATALOG)
+
+
+def rows(block: str) -> list[list[str]]:
+    """The cells of every body row of a block's tables."""
+    lines = [line for line in block.split("\n") if line.startswith("| ")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_every_model_of_the_catalogue_has_one_row() -> None:
+    """None is missing, none stands twice."""
+    first = [cells[0] for cells in rows(BLOCKS["models"])[1:]]
+
+    assert sorted(first) == sorted(f"`{model}`" for model in CATALOG.models)
+
+
+def test_every_shutdown_is_shown_with_its_date_and_successor() -> None:
+    """So that a reader needs no other source to see who answers instead."""
+    by_model = {cells[0]: cells for cells in rows(BLOCKS["models"])}
+
+    for shutdown in CATALOG.shutdowns.values():
+        cells = by_model[f"`{shutdown.model}`"]
+        assert str(shutdown.on) in cells[3]
+        assert cells[4] == (f"`{shutdown.successor}`" if shutdown.successor else "none")
+
+
+def test_every_practice_is_shown_with_its_model_reason_and_correction() -> None:
+    """The table's own words stay beside what serves now."""
+    by_use_case = {cells[0]: cells for cells in rows(BLOCKS["practices"])}
+
+    for practice in CATALOG.practices.values():
+        cells = by_use_case[f"`{practice.use_case}`"]
+        assert f"`{practice.model}`" in cells[2]
+        assert practice.reason.rstrip(".") in cells[5]
+        assert practice.correction in cells[5]
+
+
+def test_no_practice_is_served_by_a_model_with_a_shutdown() -> None:
+    """Successors stand in the place of models that end."""
+    for cells in rows(BLOCKS["practices"])[1:]:
+        for model in re.findall(r"`([^`]+)`", cells[3] + cells[4]):
+            assert model in CATALOG.models
+            assert model not in CATALOG.shutdowns
+
+
+def test_an_image_is_only_offered_to_models_that_see() -> None:
+    """A successor that sees no images does not serve the use case vision."""
+    (cells,) = [cells for cells in rows(BLOCKS["practices"]) if cells[0] == "`vision`"]
+
+    served = re.findall(r"`([^`]+)`", cells[3] + cells[4])
+    assert served
+    assert all(CATALOG.models[model].capabilities.vision for model in served)
+
+
+def test_every_limit_row_in_force_is_shown_on_its_plan() -> None:
+    """Each figure of the newest row of a model and plan stands in that model's row."""
+    for plan, part in zip(("free", "developer"), BLOCKS["limits"].split("Developer plan:"), strict=True):
+        headings, *body = rows(part)
+        by_model = {cells[0]: dict(zip(headings, cells, strict=True)) for cells in body}
+        named = {row.model for row in CATALOG.limit_rows if row.plan == plan}
+        assert by_model.keys() == {f"`{model}`" for model in named}
+        for model in named:
+            shown = by_model[f"`{model}`"]
+            for limit, figure in CATALOG.limits(model, plan).items():
+                assert shown[limit.value.upper()] == f"{figure:,}"
+
+
+def test_every_setting_is_shown_with_its_variable_and_meaning() -> None:
+    """The README's table cannot miss a setting."""
+    by_key = {cells[1]: cells for cells in rows(BLOCKS["settings"])}
+
+    for name, field in Settings.model_fields.items():
+        cells = by_key[f"`{name}`"]
+        assert cells[0].startswith("`GROQ_")
+        assert field.description is not None
+        assert field.description in cells[3]
+
+
+def test_every_tool_is_shown_with_all_its_arguments() -> None:
+    """In the order in which agents see them."""
+    for tool in TOOLS:
+        part = BLOCKS["tools"].split(f"`{tool.name}`: ", 1)[1]
+        shown = [cells[0] for cells in rows(part)[1 : 1 + len(tool.arguments.model_fields)]]
+        assert part.startswith(tool.description)
+        assert shown == [f"`{name}`" for name in tool.arguments.model_fields]
+
+
+def test_every_failure_kind_has_advice_and_stands_in_one_row() -> None:
+    """A new kind without words for the agent is noticed here."""
+    shown = re.findall(r"`(\w+)`", " ".join(cells[0] for cells in rows(BLOCKS["errors"])[len(CODES) + 2 :]))
+
+    assert ADVICE.keys() == set(FailureKind)
+    assert sorted(shown) == sorted(kind.value for kind in FailureKind)
+
+
+def test_every_code_of_the_final_error_is_explained() -> None:
+    """The codes are read from the source of the two places that give them."""
+    from pathlib import Path
+
+    from groq_fallback_mcp import server
+
+    summaries = Path(no_answer.__file__).read_text(encoding="utf-8")
+    refusals = Path(server.__file__).read_text(encoding="utf-8")
+    given = set(re.findall(r'(?:return |code = |^\s+)"([a-z_]+)",?(?: f?"|\n)', summaries, re.MULTILINE))
+    given |= set(re.findall(r', "([a-z_]+)"\)', refusals))
+
+    assert {"rate_limited", "deadline", "authentication", "invalid_arguments", "internal"} <= given
+    assert given == set(CODES)
+
+
+def test_every_status_and_code_of_the_api_is_shown() -> None:
+    """The catalogue's error rows, one each."""
+    shown = [(cells[0], cells[1]) for cells in rows(BLOCKS["statuses"])]
+
+    assert {str(row.status) for row in CATALOG.errors} <= {status for status, _ in shown}
+    assert {(str(row.status), f"`{row.code}`") for row in CATALOG.error_codes} <= set(shown)
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    """Text around a block stays byte for byte, and filling again changes nothing."""
+    text = "before\n<!-- generated: a -->\nold\n<!-- /generated: a -->\nafter \n"
+
+    filled = fill_blocks(text, file="X.md", blocks={"a": "new"})
+
+    assert filled == "before\n<!-- generated: a -->\n\nnew\n\n<!-- /generated: a -->\nafter \n"
+    assert fill_blocks(filled, file="X.md", blocks={"a": "new"}) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("\n<!-- generated: modles -->\n<!-- /generated: modles -->", 2, "write 'models'"),
+        ("<!-- generated: models -->\ntable", 1, "no end marker"),
+        ("\n\n<!-- /generated: models -->", 3, "no start marker"),
+        ("<!-- generated: models -->\n<!-- generated: limits -->\n<!-- /generated: limits -->", 1, "no end marker"),
+        ("<!-- generated: models -->\n<!-- /generated: limits -->", 1, "no end marker"),
+    ],
+)
+def test_a_marker_that_is_not_understood_is_refused_with_file_and_line(text: str, line: int, words: str) -> None:
+    """Unknown names, missing partners, blocks in blocks."""
+    with pytest.raises(InputRefused) as refused:
+        fill_blocks(text, file="X.md", blocks={"models": "m", "limits": "l"})
+
+    assert f"X.md, line {line}" in str(refused.value)
+    assert words in str(refused.value)
+
+
+def test_nothing_in_a_cell_can_end_it() -> None:
+    """Pipes are escaped and line breaks become spaces."""
+    assert table(("A",), [("x | y\nz",)]).split("\n")[-1] == "| x \\| y z |"

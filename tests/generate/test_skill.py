@@ -1,0 +1,80 @@
+"""SKILL.md: valid for every client that reads skills, and true to the tools."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from groq_fallback_mcp.tools import TOOLS
+from groq_fallback_mcp.tools.arguments import parse
+
+CHECKOUT = Path(__file__).parents[2]
+TEXT = (CHECKOUT / "SKILL.md").read_text(encoding="utf-8")
+ALLOWED = {"name", "description", "license", "compatibility", "metadata", "allowed-tools"}
+CALLS = [found for found in re.findall(r"```json\n(.*?)\n```", TEXT, re.DOTALL) if '"tool"' in found]
+
+
+def frontmatter() -> dict[str, Any]:
+    """The YAML between the first two rules."""
+    _, block, _ = TEXT.split("---\n", 2)
+    read = yaml.safe_load(block)
+    assert isinstance(read, dict)
+    return read
+
+
+def test_the_frontmatter_has_only_fields_that_validators_accept() -> None:
+    """Any other field makes a client refuse the skill, and a missing description makes Kilo pass it over."""
+    fields = frontmatter()
+
+    assert set(fields) <= ALLOWED
+    assert fields["name"] == "groq-fallback-mcp"
+    assert fields["license"] == "MIT"
+    assert 0 < len(fields["description"]) <= 1024
+    assert len(fields["compatibility"]) <= 500
+    assert len(TEXT.splitlines()) < 500
+
+
+def test_the_skill_states_the_packages_version() -> None:
+    """Else an installed skill cannot be told from an older one."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert frontmatter()["metadata"]["version"] == project["version"]
+
+
+def test_the_reference_validator_accepts_the_skill(tmp_path: Path) -> None:
+    """On a copy in a folder of the skill's name, as an installation has it."""
+    command = shutil.which("agentskills", path=str(Path(sys.executable).parent)) or shutil.which("agentskills")
+    if command is None:
+        pytest.skip("the command agentskills (PyPI package skills-ref) is not installed")
+    folder = tmp_path / "groq-fallback-mcp"
+    folder.mkdir()
+    shutil.copy(CHECKOUT / "SKILL.md", folder)
+
+    done = subprocess.run([command, "validate", str(folder)], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_tool_has_an_example() -> None:
+    """An agent copies examples rather than schemas."""
+    assert {json.loads(call)["tool"] for call in CALLS} == {tool.name for tool in TOOLS}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_example_is_a_call_the_tools_accept(call: str) -> None:
+    """Its arguments pass the tool's own validation."""
+    example = json.loads(call)
+    (tool,) = [tool for tool in TOOLS if tool.name == example["tool"]]
+
+    arguments = parse(tool.arguments, example["arguments"])
+
+    assert arguments.model_fields_set == set(example["arguments"])
