@@ -19,13 +19,19 @@ from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import TOOLS, Context, Reply
 from groq_fallback_mcp.tools.arguments import parse
 
-__all__ = ["call_tool", "read_json", "transcribe"]
+__all__ = ["call_tool", "chat", "transcribe"]
 
 
 async def call_tool(name: str, arguments: Mapping[str, Any], *, as_json: bool) -> int:
     """Call one tool and print its result; 1 when it is an error."""
     async with open_context(load_settings()) as context:
         return _print(await _call(name, arguments, context), as_json=as_json)
+
+
+async def chat(arguments: Mapping[str, Any], *, schema: Path | None, as_json: bool) -> int:
+    """The tool groq_chat. Raises InputRefused for a schema file without JSON."""
+    given = arguments if schema is None else {**arguments, "response_schema": _read_json(schema)}
+    return await call_tool("groq_chat", given, as_json=as_json)
 
 
 async def transcribe(arguments: Mapping[str, Any], *, as_json: bool) -> int:
@@ -37,8 +43,7 @@ async def transcribe(arguments: Mapping[str, Any], *, as_json: bool) -> int:
         return _print(await _call_with_bar("transcribe", arguments, context), as_json=as_json)
 
 
-def read_json(path: Path) -> object:
-    """The JSON in a file. Raises InputRefused when there is none."""
+def _read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

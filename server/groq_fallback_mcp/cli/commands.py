@@ -70,9 +70,8 @@ def chat(
         "max_tokens": max_tokens,
         "temperature": temperature,
         "reasoning_effort": reasoning_effort,
-        "response_schema": calls.read_json(schema) if schema is not None else None,
     }
-    run(calls.call_tool, "groq_chat", arguments, as_json=as_json)
+    run(calls.chat, arguments, schema=schema, as_json=as_json)
 
 
 @app.command()

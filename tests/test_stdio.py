@@ -1,0 +1,172 @@
+"""The server over raw JSON lines, as a stdio harness without any SDK drives it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from groq_fallback_mcp.audio.samples import sample_path
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run_simulator
+
+pytestmark = pytest.mark.anyio
+FIRST = "openai/gpt-oss-20b"
+SECOND = "openai/gpt-oss-120b"
+
+
+class Lines:
+    """A server process, spoken to line by line."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.last = 0
+
+    def send(self, method: str, params: dict[str, Any] | None = None, *, notify: bool = False) -> None:
+        """One line out."""
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
+        if params is not None:
+            message["params"] = params
+        if not notify:
+            self.last += 1
+            message["id"] = self.last
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def ask(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One line out, its answer in; every line on stdout must be JSON-RPC."""
+        self.send(method, params)
+        assert self.process.stdout is not None
+        while True:
+            line = self.process.stdout.readline()
+            assert line, "the server closed its stdout"
+            message = json.loads(line)
+            assert message["jsonrpc"] == "2.0"
+            if message.get("id") == self.last:
+                assert "error" not in message, message
+                return dict(message["result"])
+
+    def call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """One tool call."""
+        return self.ask("tools/call", {"name": tool, "arguments": arguments})
+
+    def handshake(self) -> dict[str, Any]:
+        """initialize and initialized."""
+        client = {"name": "raw", "version": "0"}
+        result = self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client})
+        self.send("notifications/initialized", notify=True)
+        return result
+
+
+@contextmanager
+def server(tmp_path: Path, **environment: str) -> Iterator[Lines]:
+    """The real server as a child, with an environment of its own."""
+    clean = {
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "GROQ_FALLBACK_CONFIG": str(tmp_path / "none.toml"),
+        "GROQ_FALLBACK_LOCAL": "off",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groq_fallback_mcp"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean | environment,
+        cwd=sample_path().parent,
+    )
+    try:
+        yield Lines(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def test_the_whole_way_over_raw_json_lines(tmp_path: Path) -> None:
+    """All four tools; the first model answers 429, the second answers, and the first is not asked again before its time."""
+    app = create_app(
+        SimulatorOptions(latency_scale=0.0, faults={FIRST: (Fault(kind="429", seconds=60.0),)}),
+        catalog=load_catalog(),
+        clock=SystemClock(),
+    )
+
+    def drive(base_url: str) -> None:
+        with server(tmp_path, GROQ_API_KEY="gsk_simulated", GROQ_BASE_URL=base_url) as lines:
+            assert lines.handshake()["serverInfo"]["name"] == "groq-fallback-mcp"
+            names = [tool["name"] for tool in lines.ask("tools/list")["tools"]]
+            assert names == ["groq_chat", "list_models", "check_limits", "transcribe"]
+            first = lines.call("groq_chat", {"prompt": "Say hello."})["structuredContent"]
+            assert [(a["model"], a.get("status")) for a in first["attempts"]] == [(FIRST, 429), (SECOND, None)]
+            assert (first["model"], first["simulated"]) == (SECOND, True)
+            assert first["duration_s"] < 10
+            again = lines.call("groq_chat", {"prompt": "Again."})["structuredContent"]
+            assert [(a["model"], a["sent"]) for a in again["attempts"]] == [(FIRST, False), (SECOND, True)]
+            assert len(lines.call("list_models", {})["structuredContent"]["models"]) >= 8
+            limits = lines.call("check_limits", {"model": FIRST})["structuredContent"]["models"][0]
+            assert 50 < limits["next_call_in_s"] <= 90
+            heard = lines.call("transcribe", {"file": sample_path().name, "format": "vtt"})
+            assert heard["structuredContent"]["output"].startswith("WEBVTT")
+            assert "simulated" in heard["content"][0]["text"]
+
+    async with run_simulator(app) as running:
+        await anyio.to_thread.run_sync(drive, running.base_url)
+        assert dict(app.state.world.calls[FIRST]) == {"429": 1}
+        assert dict(app.state.world.calls[SECOND]) == {"200": 2}
+
+
+def test_without_a_key_the_server_lists_its_tools_and_a_call_says_where_to_put_one(tmp_path: Path) -> None:
+    """And nothing is sent."""
+    with server(tmp_path) as lines:
+        lines.handshake()
+        assert len(lines.ask("tools/list")["tools"]) == 4
+        result = lines.call("groq_chat", {"prompt": "hi"})
+        assert result["isError"] is True
+        assert "GROQ_API_KEY" in result["content"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("GROQ_API_KEY", "gsk_canary with space", "white space"),
+        ("GROQ_BASE_URL", "http://api.groq.com", "use https"),
+        ("GROQ_FALLBACK_CATALOG", "/nowhere/catalog.toml", "/nowhere/catalog.toml"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_ends_the_server_with_one_clear_line(
+    tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    """Exit status 2, nothing on stdout, no traceback, no key."""
+    with server(tmp_path, **{variable: value}) as lines:
+        out, err = lines.process.communicate(timeout=20)
+    assert lines.process.returncode == 2
+    assert out == b""
+    assert words in err.decode()
+    assert len(err.decode().splitlines()) == 1
+    assert "canary" not in err.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_although_its_stdin_stays_open(tmp_path: Path, number: signal.Signals) -> None:
+    """Within two seconds and a little, also right after a call."""
+    with server(tmp_path) as lines:
+        lines.handshake()
+        lines.process.send_signal(number)
+        lines.process.wait(timeout=10)
+
+
+def test_the_end_of_stdin_ends_the_server(tmp_path: Path) -> None:
+    """As when the client goes away; stderr stays quiet."""
+    with server(tmp_path) as lines:
+        lines.handshake()
+        out, err = lines.process.communicate(timeout=10)
+    assert (lines.process.returncode, out, err) == (0, b"", b"")
