@@ -56,6 +56,7 @@ class FakeProvider:
         self.timeouts: list[float] = []
         self._scripts: dict[str, deque[Outcome]] = {}
         self.default: Outcome = answer()
+        self.why_unready: str | None = None
         self.before: Callable[[], object] | None = None
 
     @property
@@ -71,6 +72,11 @@ class FakeProvider:
     def script(self, model: str, *outcomes: Outcome) -> None:
         """What a model answers, in turn; the last one for ever."""
         self._scripts[model] = deque(outcomes)
+
+    @property
+    def unready(self) -> str | None:
+        """Always ready, unless a test says otherwise."""
+        return self.why_unready
 
     async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
         """One scripted outcome."""

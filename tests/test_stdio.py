@@ -61,7 +61,7 @@ class Lines:
         return self.ask("tools/call", {"name": tool, "arguments": arguments})
 
     def handshake(self) -> dict[str, Any]:
-        """initialize and initialized."""
+        """Initialize and initialized."""
         client = {"name": "raw", "version": "0"}
         result = self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client})
         self.send("notifications/initialized", notify=True)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-__all__ = ["clean", "clean_text"]
+__all__ = ["clean", "clean_text", "sentence"]
 
 
 def clean_text(text: str) -> str:
@@ -28,3 +28,8 @@ def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
     if isinstance(value, list | tuple):
         return [clean(item) for item in cast("list[Any]", value)]
     return value
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop, unless it ends with a mark of its own."""
+    return text if text.endswith((".", "?", "!", "…")) else f"{text}."

@@ -22,7 +22,7 @@ from mcp_types import Tool as ToolDefinition
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.redaction import redact
-from groq_fallback_mcp.render import clean, clean_text
+from groq_fallback_mcp.render import clean, clean_text, sentence
 from groq_fallback_mcp.tools import TOOLS
 from groq_fallback_mcp.tools.arguments import input_schema, parse
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
@@ -111,7 +111,7 @@ async def _call(tool: Tool, raw: dict[str, Any], request: ServerRequestContext[C
 def _refusal(cause: str, next_step: str, code: str) -> Reply:
     cause, next_step = redact(cause), redact(next_step)
     return Reply(
-        text=f"{code}: {cause}.\nNext step: {next_step}.",
+        text=f"{code}: {sentence(cause)}\nNext step: {sentence(next_step)}",
         structured={"error": {"code": code, "cause": cause, "next_step": next_step}},
         is_error=True,
     )

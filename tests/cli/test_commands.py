@@ -92,7 +92,7 @@ async def test_a_schema_file_shapes_the_answer(tmp_path: Path) -> None:
 
 
 async def test_a_call_that_failed_exits_with_1_and_says_so_on_stderr(tmp_path: Path) -> None:
-    """stdout stays empty."""
+    """Stdout stays empty."""
     limited = {"*": (Fault(kind="429", seconds=300.0),)}
     async with run_simulator(simulated(**limited)) as running:  # type: ignore[arg-type]
         result = await command("chat", "hello", base_url=running.base_url, cwd=tmp_path)

@@ -150,6 +150,14 @@ CASES = [
         alone=FallBack,
     ),
     Case(
+        name="an image sent to a model that reads none goes to another model",
+        status=400,
+        body=body("messages[1].content must be a string"),
+        kind=K.UNSUPPORTED,
+        verdict=FallBack,
+        alone=FallBack,
+    ),
+    Case(
         name="a model that does not chat goes to another model",
         status=400,
         body=body("The model `whisper-large-v3` does not support chat completions"),

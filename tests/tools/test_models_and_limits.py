@@ -89,6 +89,13 @@ async def test_a_model_only_the_live_list_knows_can_be_asked_by_name() -> None:
     assert world.groq.asked == ["brand/new-model"]
 
 
+async def test_without_a_key_no_model_is_available() -> None:
+    """An agent believes the rows."""
+    world = World()
+    world.groq.why_unready = "no key is set"
+    assert (await listed(world))[FIRST]["available"] == "no, no key is set"
+
+
 async def test_an_older_list_stays_when_a_newer_reading_fails() -> None:
     """And says so."""
     world = with_live_list(FakeGroq(live(FIRST), Failure(kind=FailureKind.TIMED_OUT, message="too slow")))

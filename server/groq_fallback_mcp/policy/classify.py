@@ -52,12 +52,12 @@ _BY_STATUS = {
 }
 _MAX_TOKENS = re.compile(r"max(?:_completion)?_tokens`? must be less than or equal to `?(\d{1,9})")
 _UNSUPPORTED = re.compile(
-    r"does not support|not supported (?:with|by|for) th(?:is|e) model|is not supported with|must be one of .*reasoning_effort"
+    r"does not support|content must be a string|not supported (?:with|by|for) th(?:is|e) model|is not supported with|must be one of .*reasoning_effort"
     r"|`?reasoning_effort`? must be one of",
     re.IGNORECASE,
 )
 _BOILERPLATE = re.compile(
-    r"(?:Rate limit reached|Request too large) for model `[^`]*` in organization `[^`]*` service tier `[^`]*` on |Need more tokens\?.*"
+    r"(?:Rate limit reached|Request too large) for model `[^`]*` in organization `[^`]*` service tier `[^`]*` on | ?Please try again in [\d.a-zµ]+\.?| ?Need more tokens\?.*"
 )
 _OVER_CAPACITY = re.compile(r"over capacity", re.IGNORECASE)
 _MODEL_MISSING = re.compile(r"model .{1,200} (?:does not exist|has been decommissioned|not found)", re.IGNORECASE)

@@ -45,6 +45,10 @@ class OpenAICompatible:
     def name(self) -> str:
         return self._name
 
+    @property
+    def unready(self) -> str | None:
+        return self._missing_key
+
     async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
         reply = await self._send(
             "POST", "/chat/completions", timeout_s=timeout_s, json=chat_payload(call, tokens_field=self._tokens_field)

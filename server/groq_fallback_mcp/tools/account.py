@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.tools.tool import Reply, Result
 
 __all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "label", "seconds"]
@@ -50,10 +51,10 @@ def attempt_lines(attempts: Sequence[Attempt]) -> list[str]:
 def error_reply(failure: NoAnswer) -> Reply:
     """The one error at the end of a call nobody could answer; all that matters stands in the text."""
     retry_after_s = seconds(failure.retry_after_s)
-    lines = [f"{failure.code}: {failure.cause}."]
+    lines = [f"{failure.code}: {sentence(failure.cause)}"]
     lines += [f"- {line}" for line in attempt_lines(failure.attempts)]
     lines += [f"- {label(e.provider, e.model)}: left out, {e.reason}" for e in failure.exclusions]
-    lines.append(f"Next step: {failure.next_step}.")
+    lines.append(f"Next step: {sentence(failure.next_step)}")
     if retry_after_s is not None:
         lines.append(f"retry_after_s: {retry_after_s:g}")
     structured = {

@@ -106,6 +106,10 @@ async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedMod
     now = gateway.clock.wall()
     words: dict[tuple[str, str], str] = {}
     for quota in await gateway.ledger.look(claims):
+        unready = gateway.roster.providers[quota.key.provider].unready
+        if unready is not None:
+            words[quota.key.provider, quota.key.model] = f"no, {unready}"
+            continue
         wait = obstacle(quota, {Limit.RPM: 1.0, Limit.RPD: 1.0}, now)
         state = (
             "now" if wait is None else f"in {seconds(wait.wait_s):g} s ({wait.reason})" if wait.wait_s is not None else "never"

@@ -48,6 +48,10 @@ class LocalProvider:
     def name(self) -> str:
         return "local"
 
+    @property
+    def unready(self) -> str | None:
+        return None
+
     def available_models(self) -> tuple[str, ...]:
         """Ids of the models that can be asked; see the function of this name."""
         return available_models(self._gguf)
