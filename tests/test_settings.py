@@ -136,7 +136,7 @@ def test_a_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_bad_variable_is_named_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by our internal name."""
     monkeypatch.setenv("GROQ_FALLBACK_PLAN", "gold")
-    with pytest.raises(ConfigurationError, match="GROQ_FALLBACK_PLAN.*'gold'"):
+    with pytest.raises(ConfigurationError, match=r"GROQ_FALLBACK_PLAN.*'gold'"):
         load_settings()
 
 
