@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from groq_fallback_mcp.call import Limit
@@ -17,16 +18,15 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.simulator.audio import speak, transcribe
 from groq_fallback_mcp.simulator.chat import complete
 from groq_fallback_mcp.simulator.engines import PlainSpeech, PlainText, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.faults import halved, meet
 from groq_fallback_mcp.simulator.limits import Limits
-from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions, parse_fault
+from groq_fallback_mcp.simulator.options import SimulatorOptions, parse_fault
 from groq_fallback_mcp.simulator.replies import ApiError, error, json_reply
 from groq_fallback_mcp.simulator.world import World
 
 __all__ = ["create_app"]
 
 BASE = "/openai/v1"
-HANG_S = 3_600.0
-_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>cloudflare</center></body></html>"
 _Serve = Callable[..., Awaitable[Response]]
 
 
@@ -58,11 +58,11 @@ def create_app(
         Route(f"{BASE}/audio/transcriptions", _guarded(world, _transcriptions), methods=["POST"]),
         Route(f"{BASE}/audio/translations", _guarded(world, _translations), methods=["POST"]),
         Route(f"{BASE}/audio/speech", _guarded(world, _speech), methods=["POST"]),
-        Route("/simulator/calls", lambda _: JSONResponse({model: dict(counts) for model, counts in world.calls.items()})),
+        Route("/simulator/calls", _calls(world)),
         Route("/simulator/faults", _set_faults(world), methods=["POST"]),
         Route("/simulator/reset", _reset(world), methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={404: _not_found})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_request})
     app.state.world = world
     return app
 
@@ -114,7 +114,7 @@ async def _speech(world: World, organisation: str, request: Request) -> Response
     payload = await _payload(request)
 
     async def serve(cut: bool) -> Response:
-        return _halved(await speak(world, organisation, payload)) if cut else await speak(world, organisation, payload)
+        return halved(await speak(world, organisation, payload)) if cut else await speak(world, organisation, payload)
 
     return await _counted(world, payload.get("model"), serve)
 
@@ -132,7 +132,7 @@ async def _heard(world: World, organisation: str, request: Request, *, translate
 
         async def serve(cut: bool) -> Response:
             reply = await transcribe(world, organisation, form, translate=translate)
-            return _halved(reply) if cut else reply
+            return halved(reply) if cut else reply
 
         return await _counted(world, form.get("model"), serve)
 
@@ -142,65 +142,13 @@ async def _counted(world: World, model: object, serve: Callable[[bool], Awaitabl
     name = model if isinstance(model, str) else "?"
     fault = world.next_fault(name)
     try:
-        reply = await _faulty(world, name, fault) if fault is not None else None
+        reply = await meet(world, name, fault) if fault is not None else None
         reply = reply or await serve(fault is not None and fault.kind == "cut")
     except ApiError as failure:
         world.count(name, str(failure.status))
         raise
     world.count(name, fault.kind if fault is not None else str(reply.status_code))
     return reply
-
-
-async def _faulty(world: World, model: str, fault: Fault) -> Response | None:
-    """The response a fault gives; None where the call is served after all (`slow`, `cut`)."""
-    match fault.kind:
-        case "429":
-            raise _limited(model, fault)
-        case "503":
-            text = f"{model} is currently over capacity. Please try again and back off exponentially."
-            raise ApiError(503, text, type="internal_server_error")
-        case "500":
-            raise ApiError(500, "Internal Server Error", type="internal_server_error")
-        case "498":
-            raise ApiError(498, "Flex tier capacity exceeded", code="capacity_exceeded", type="capacity_exceeded")
-        case "401":
-            raise ApiError(401, "Invalid API Key", code="invalid_api_key")
-        case "403":
-            text = f"The model `{model}` is blocked at the organization level. Please have the org admin enable it."
-            raise ApiError(403, text, code="model_permission_blocked_org", type="permissions_error")
-        case "404":
-            text = f"The model `{model}` does not exist or you do not have access to it."
-            raise ApiError(404, text, code="model_not_found")
-        case "502":
-            return HTMLResponse(_PAGE, status_code=502)
-        case "html":
-            return HTMLResponse(_PAGE, status_code=200)
-        case "empty":
-            return Response(b"", media_type="application/json")
-        case "hang":
-            await world.clock.sleep(fault.seconds or HANG_S)
-        case "slow":
-            await world.clock.sleep(fault.seconds or 1.0)
-        case "cut":
-            pass
-    return None
-
-
-def _limited(model: str, fault: Fault) -> ApiError:
-    """A 429 of the organisation's other traffic: the stated figures agree with the stated wait."""
-    wait_s = 2.0 if fault.seconds is None else fault.seconds
-    used = 6_000 - 1_000 + wait_s * 100
-    text = (
-        f"Rate limit reached for model `{model}` in organization `org_simulated` service tier `on_demand` on tokens per minute "
-        f"(TPM): Limit 6000, Used {used:.0f}, Requested 1000. Please try again in {wait_s:g}s."
-    )
-    headers = {"retry-after": f"{wait_s:g}"}
-    return ApiError(429, text, code="rate_limit_exceeded", type="tokens", headers=headers)
-
-
-def _halved(reply: Response) -> Response:
-    body = bytes(reply.body)
-    return Response(body[: len(body) // 2], media_type=reply.media_type)
 
 
 async def _payload(request: Request) -> Mapping[str, Any]:
@@ -213,16 +161,31 @@ async def _payload(request: Request) -> Mapping[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def _calls(world: World) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        del request
+        return json_reply({model: dict(counts) for model, counts in world.calls.items()})
+
+    return endpoint
+
+
 def _set_faults(world: World) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            given = [parse_fault(str(text)) for text in cast("list[object]", await request.json())]
+            texts: Any = await request.json()
+            if not isinstance(texts, list):
+                raise ApiError(400, 'the body must be a list of texts such as ["*=429:5x2"]')  # noqa: TRY301 - it ends here
+            given = [parse_fault(str(text)) for text in cast("list[object]", texts)]
+        except ApiError as failure:
+            return error(failure)
         except InputRefused as refusal:
-            return JSONResponse({"error": str(refusal)}, status_code=400)
+            return error(ApiError(400, str(refusal)))
+        except ValueError:
+            return error(ApiError(400, "could not parse the JSON body of the request"))
         world.faults = {}
         for model, fault in given:
             world.faults.setdefault(model, []).append(fault)
-        return JSONResponse({"faults": len(given)})
+        return json_reply({"faults": len(given)})
 
     return endpoint
 
@@ -231,11 +194,14 @@ def _reset(world: World) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         del request
         world.reset()
-        return JSONResponse({"reset": True})
+        return json_reply({"reset": True})
 
     return endpoint
 
 
-async def _not_found(request: Request, failure: Exception) -> Response:
-    del failure
-    return error(ApiError(404, f"Unknown request URL: {request.method} {request.url.path}.", code="unknown_url"))
+async def _no_such_request(request: Request, failure: Exception) -> Response:
+    """What the framework refuses, in Groq's form: unknown paths and methods, bodies that are no form."""
+    status = failure.status_code if isinstance(failure, HTTPException) else 500
+    if status in {404, 405}:
+        return error(ApiError(404, f"Unknown request URL: {request.method} {request.url.path}.", code="unknown_url"))
+    return error(ApiError(status, str(getattr(failure, "detail", failure))))

@@ -23,9 +23,10 @@ __all__ = ["speak", "transcribe"]
 MEGABYTE = 1_048_576
 MINIMUM_BILLED_S = 10.0
 PROMPT_CHARS = 896
-# For audio other than WAV the length is guessed from its size: about 32 kbit a second, common for speech.
+# For audio other than WAV and FLAC the length is guessed from its size: about 32 kbit a second, common for speech.
 BYTES_PER_SECOND = 4_000
 SAMPLE_RATE = 24_000
+_STREAMINFO_END = 26
 _MAGIC = (b"fLaC", b"ID3", b"OggS", b"\x1aE\xdf\xa3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1")
 
 
@@ -39,6 +40,11 @@ async def transcribe(world: World, organisation: str, form: FormData, *, transla
     shape = str(form.get("response_format") or "json")
     if shape not in {"json", "text", "verbose_json"}:
         raise ApiError(400, "response_format must be one of [json text verbose_json]")
+    granularities = form.getlist("timestamp_granularities[]")
+    if granularities and shape != "verbose_json":
+        raise ApiError(400, "timestamp_granularities requires response_format to be verbose_json")
+    if not {str(value) for value in granularities} <= {"word", "segment"}:
+        raise ApiError(400, "timestamp_granularities must be one of [word segment]")
     if len(str(form.get("prompt") or "")) > PROMPT_CHARS:
         raise ApiError(400, f"prompt must be at most {PROMPT_CHARS} characters")
     content = await _content(world, form, model.id)
@@ -54,7 +60,9 @@ async def transcribe(world: World, organisation: str, form: FormData, *, transla
     headers = world.limits.headers(organisation, model.id)
     if shape == "text":
         return PlainTextResponse(heard.text, headers=headers | SIMULATED)
-    return json_reply(_body(heard, form, detailed=shape == "verbose_json", seconds=seconds, translate=translate), headers=headers)
+    return json_reply(
+        _body(heard, form, detailed=shape == "verbose_json", seconds=seconds, translate=translate), headers=headers
+    )
 
 
 async def speak(world: World, organisation: str, payload: Mapping[str, Any]) -> Response:
@@ -99,9 +107,15 @@ def _duration_s(content: bytes) -> float:
     if content.startswith(b"RIFF"):
         try:
             with wave.open(io.BytesIO(content)) as audio:
-                return audio.getnframes() / audio.getframerate()
+                return float(audio.getnframes() / audio.getframerate())
         except (wave.Error, EOFError, ZeroDivisionError):
             pass
+    if content.startswith(b"fLaC") and len(content) > _STREAMINFO_END:
+        # sample rate in 20 bits, 8 bits of other things, then the count of samples in 36 bits
+        packed = int.from_bytes(content[18:_STREAMINFO_END], "big")
+        rate, samples = packed >> 44, packed & 0xF_FFFF_FFFF
+        if rate and samples:
+            return samples / rate
     return len(content) / BYTES_PER_SECOND
 
 
@@ -122,7 +136,14 @@ def _body(heard: Heard, form: FormData, *, detailed: bool, seconds: float, trans
 
 
 def _segment(index: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {"seek": 0, "tokens": [], "temperature": 0.0, "avg_logprob": -0.2, "compression_ratio": 1.0, "no_speech_prob": 0.0}
+    defaults: dict[str, Any] = {
+        "seek": 0,
+        "tokens": [],
+        "temperature": 0.0,
+        "avg_logprob": -0.2,
+        "compression_ratio": 1.0,
+        "no_speech_prob": 0.0,
+    }
     return defaults | dict(row) | {"id": index}
 
 

@@ -46,7 +46,9 @@ class SpeechEngine(Protocol):
 
 def estimate_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """About four bytes a token, and three a message."""
-    return sum(3 + len(str(message.get("content", "")).encode("utf-8", "replace")) // BYTES_PER_TOKEN for message in messages) + 1
+    return (
+        sum(3 + len(str(message.get("content", "")).encode("utf-8", "replace")) // BYTES_PER_TOKEN for message in messages) + 1
+    )
 
 
 class PlainText:

@@ -22,6 +22,8 @@ _NAMES = {
     Limit.ASH: ("seconds of audio per hour", "ASPH", "asph"),
     Limit.ASD: ("seconds of audio per day", "ASPD", "aspd"),
 }
+# Refusals are exact to a microsecond's refill, so that whoever waits as long as was stated is admitted.
+ROUNDING_S = 1e-6
 _HEADERS = {Limit.RPD: "requests", Limit.TPM: "tokens", Limit.ASH: "audio-seconds"}
 
 
@@ -43,9 +45,14 @@ class _Bucket:
     used: float
     at: float
 
+    @property
+    def rate(self) -> float:
+        """Refill a second."""
+        return self.capacity / self.limit.window_s
+
     def drain(self, now: float) -> None:
         """What was used flows off continuously."""
-        self.used = max(self.used - max(now - self.at, 0.0) * self.capacity / self.limit.window_s, 0.0)
+        self.used = max(self.used - max(now - self.at, 0.0) * self.rate, 0.0)
         self.at = max(now, self.at)
 
 
@@ -60,7 +67,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a call is not admitted: a status of 429 or 413, Groq's text and type, and the exact wait in seconds."""
+    """Why a call is not admitted: a status of 429 or 413, Groq's text and type, and the wait to the millisecond."""
 
     status: int
     message: str
@@ -79,7 +86,7 @@ class Limits:
 
     def admit(self, organisation: str, model: str, cost: Mapping[Limit, float]) -> Charge | Refusal:
         """Take the cost from every bucket that applies, or refuse and take nothing."""
-        now = self.clock.wall()
+        now = self.clock.monotonic()
         buckets = {limit: bucket for limit in cost if (bucket := self._bucket(organisation, model, limit, now)) is not None}
         for limit in (Limit.TPM, Limit.ASH):
             bucket = buckets.get(limit)
@@ -87,7 +94,7 @@ class Limits:
                 return _too_large(organisation, model, bucket, cost[limit])
         for limit, bucket in buckets.items():
             excess = bucket.used + cost[limit] - bucket.capacity
-            if excess > 1e-9:  # noqa: PLR2004 - rounding
+            if excess > bucket.rate * ROUNDING_S:
                 return _reached(organisation, model, bucket, cost[limit], excess)
         for limit, bucket in buckets.items():
             bucket.used += cost[limit]
@@ -95,7 +102,7 @@ class Limits:
 
     def settle(self, charge: Charge, actual: Mapping[Limit, float]) -> None:
         """Replace the claim by what was used, for the limits that `actual` names."""
-        now = self.clock.wall()
+        now = self.clock.monotonic()
         for limit, used in actual.items():
             bucket = self._bucket(charge.organisation, charge.model, limit, now)
             if bucket is not None and limit in charge.cost:
@@ -103,7 +110,7 @@ class Limits:
 
     def headers(self, organisation: str, model: str, *, but: frozenset[Limit] = frozenset()) -> dict[str, str]:
         """`x-ratelimit-*`: requests per day, tokens per minute, audio seconds per hour; reset is the time until full."""
-        now = self.clock.wall()
+        now = self.clock.monotonic()
         found: dict[str, str] = {}
         for limit, suffix in _HEADERS.items():
             bucket = self._bucket(organisation, model, limit, now)
@@ -111,7 +118,7 @@ class Limits:
                 continue
             found[f"x-ratelimit-limit-{suffix}"] = f"{bucket.capacity:.0f}"
             found[f"x-ratelimit-remaining-{suffix}"] = f"{max(math.floor(bucket.capacity - bucket.used), 0)}"
-            found[f"x-ratelimit-reset-{suffix}"] = duration_text(bucket.used * limit.window_s / bucket.capacity)
+            found[f"x-ratelimit-reset-{suffix}"] = duration_text(bucket.used / bucket.rate)
         return found
 
     def reset(self) -> None:
@@ -138,7 +145,8 @@ def _too_large(organisation: str, model: str, bucket: _Bucket, requested: float)
 
 def _reached(organisation: str, model: str, bucket: _Bucket, requested: float, excess: float) -> Refusal:
     words, short, kind = _NAMES[bucket.limit]
-    wait_s = excess / (bucket.capacity / bucket.limit.window_s)
+    # never rounded down: after the stated wait the call is admitted
+    wait_s = math.ceil(excess / bucket.rate * 1000 - ROUNDING_S) / 1000
     message = (
         f"Rate limit reached for model `{model}` in organization `{organisation}` service tier `on_demand` on {words} ({short}): "
         f"Limit {bucket.capacity:.0f}, Used {math.ceil(bucket.used):.0f}, Requested {math.ceil(requested):.0f}. "

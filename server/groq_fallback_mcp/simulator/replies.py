@@ -17,7 +17,7 @@ SIMULATED = {"x-simulated": "true"}
 class ApiError(Exception):
     """A refusal to be sent as an error response."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         status: int,
         message: str,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -16,6 +17,7 @@ from groq_fallback_mcp.errors import InputRefused
 __all__ = ["RunningSimulator", "run_simulator"]
 
 LOOPBACK = "127.0.0.1"
+POLL_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,36 +34,57 @@ class RunningSimulator:
 class _Server(uvicorn.Server):
     """Leaves signals to the program around it."""
 
-    def install_signal_handlers(self) -> None:
-        """Nothing to install."""
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Captures nothing."""
+        yield
 
-    @staticmethod
-    def capture_signals() -> object:  # type: ignore[override]
-        """Nothing to capture."""
-        from contextlib import nullcontext  # noqa: PLC0415
-
-        return nullcontext()
+    async def drop_what_is_left(self) -> None:
+        """Wait for the calls that `serve` cancelled, then close connections whose client does not read."""
+        while tasks := set(self.server_state.tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)
+        for connection in list(self.server_state.connections):
+            transport: asyncio.Transport | None = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        while self.server_state.connections:  # noqa: ASYNC110 - a few turns of the loop, nothing signals it
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
-async def run_simulator(app: Starlette, *, port: int = 0) -> AsyncIterator[RunningSimulator]:
-    """Serve on loopback until the block ends; port 0 takes a free one. Raises InputRefused for a port in use."""
+async def run_simulator(app: Starlette, *, port: int = 0) -> AsyncGenerator[RunningSimulator]:
+    """Serve on loopback until the block ends, which also ends calls under way; port 0 takes a free one.
+
+    Raises InputRefused for a port in use. What the block raises comes out as it is, in no exception group.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))
-    except OSError as failure:
+        # Two may bind one port with SO_REUSEADDR as long as neither listens.
+        listener.listen()
+    except (OSError, OverflowError) as failure:
         listener.close()
-        raise InputRefused(f"port {port} cannot be used: {failure.strerror}", next_step="give another --port, or 0") from failure
-    config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        cause = failure.strerror if isinstance(failure, OSError) else failure
+        raise InputRefused(f"port {port} cannot be used: {cause}", next_step="give another --port, or 0") from failure
+    taken: int = listener.getsockname()[1]
+    # log_config None: the loggers of the program around are its own
+    config = uvicorn.Config(
+        app, log_config=None, log_level="critical", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=0
+    )
     server = _Server(config)
-    async with anyio.create_task_group() as group:
-        group.start_soon(server.serve, [listener])
-        while not server.started:
-            await anyio.sleep(0.005)
-        try:
-            yield RunningSimulator(port=listener.getsockname()[1])
-        finally:
-            server.should_exit = True
-            server.force_exit = True
-    listener.close()
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn signals it no other way
+            await anyio.sleep(POLL_S)
+        yield RunningSimulator(port=taken)
+    finally:
+        server.should_exit = True
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({serving})
+            await server.drop_what_is_left()
+        listener.close()
+        serving.result()

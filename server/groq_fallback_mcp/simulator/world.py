@@ -14,7 +14,7 @@ from groq_fallback_mcp.simulator.limits import Charge, Limits
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions
 from groq_fallback_mcp.simulator.replies import ApiError
 
-__all__ = ["World"]
+__all__ = ["ORGANISATION", "World"]
 
 ORGANISATION = "org_simulated"
 
@@ -34,8 +34,9 @@ class World:
 
     def organisation(self, authorization: str | None) -> str:
         """Whose key it is. Raises ApiError 401 in Groq's words."""
-        key = (authorization or "").removeprefix("Bearer ").strip()
-        if not key.startswith("gsk_") or key in self.options.refused_keys:
+        scheme, _, key = (authorization or "").partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key.startswith("gsk_") or key in self.options.refused_keys:
             raise ApiError(401, "Invalid API Key", code="invalid_api_key")
         return self.options.organisations.get(key, ORGANISATION)
 
