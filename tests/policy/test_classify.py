@@ -396,6 +396,15 @@ def test_the_limit_is_named_by_the_text_or_told_by_its_arithmetic(text: str, typ
     assert [reading.limit for reading in failure.quota.readings] == [limit]
 
 
+def test_the_seed_document_s_429_text_is_read_too() -> None:
+    """`2 seconds`, where the real texts have `2s`; what is shown says neither the wait nor the organisation twice."""
+    text = "Rate limit exceeded. Please try again in 2 seconds."
+    failure = classify(429, {}, body(text, code="rate_limit_exceeded", type_="rate_limit_error"), now_wall=NOW)
+    assert (failure.kind, failure.retry_after_s, failure.message) == (K.RATE_LIMITED, 2.0, "Rate limit exceeded.")
+    shown = classify(429, {}, body(TPM_429, type_="tokens"), now_wall=NOW).message
+    assert shown == "tokens per minute (TPM): Limit 6000, Used 5914, Requested 1822."
+
+
 @pytest.mark.parametrize(
     "text",
     ["on : Limit 30, Used 30, Requested 1.", "on : Limit 0, Used 0, Requested 1. Please try again in 2s", "slow down"],

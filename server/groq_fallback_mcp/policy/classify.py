@@ -57,7 +57,7 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 _BOILERPLATE = re.compile(
-    r"(?:Rate limit reached|Request too large) for model `[^`]*` in organization `[^`]*` service tier `[^`]*` on | ?Please try again in [\d.a-zµ]+\.?| ?Need more tokens\?.*"
+    r"(?:Rate limit reached|Request too large) for model `[^`]*` in organization `[^`]*` service tier `[^`]*` on | ?Please try again in \d[\d.a-zµ]*(?: seconds?| minutes?)?\.?| ?Need more tokens\?.*"
 )
 _OVER_CAPACITY = re.compile(r"over capacity", re.IGNORECASE)
 _MODEL_MISSING = re.compile(r"model .{1,200} (?:does not exist|has been decommissioned|not found)", re.IGNORECASE)

@@ -31,7 +31,9 @@ _METRICS = {
 _FIGURES = re.compile(
     r"(?:\((?P<metric>[A-Z]{3,5})\))?\s*:\s*Limit (?P<limit>\d[\d.]*), (?:Used (?P<used>\d[\d.]*), )?Requested (?P<requested>\d[\d.]*)"
 )
-_TRY_AGAIN = re.compile(r"try again in (?P<wait>[\d.hmsuµnd]*\d(?:\.\d+)?(?:ms|us|µs|ns|h|m|s|d))")
+_TRY_AGAIN = re.compile(
+    r"try again in (?P<wait>[\d.hmsuµnd]*\d(?:\.\d+)?(?:ms|us|µs|ns|h|m|s|d)|\d{1,9}(?:\.\d+)? (?:second|minute))"
+)
 _LARGEST = 1e12
 
 
@@ -73,7 +75,8 @@ def read_message(message: str, *, error_type: str | None = None) -> LimitReading
 def stated_wait(message: str) -> float | None:
     """Seconds after `try again in`, within [0, one day]; None when the text says none."""
     found = _TRY_AGAIN.search(message)
-    seconds = parse_duration(found["wait"]) if found else None
+    # the seed document's text has `2 seconds` where the real one has `2s`
+    seconds = parse_duration(found["wait"].replace(" second", "s").replace(" minute", "m")) if found else None
     return None if seconds is None else min(seconds, DAY_S)
 
 
