@@ -170,3 +170,30 @@ def test_the_end_of_stdin_ends_the_server(tmp_path: Path) -> None:
         lines.handshake()
         out, err = lines.process.communicate(timeout=10)
     assert (lines.process.returncode, out, err) == (0, b"", b"")
+
+
+async def test_the_key_is_in_no_output_whatever_happens(tmp_path: Path) -> None:
+    """Replies, stderr at debug level, and everything written below the home folder."""
+    canary = "gsk_canary9f8e7d6c5b4a"
+    app = create_app(
+        SimulatorOptions(latency_scale=0.0, refused_keys=frozenset({canary})), catalog=load_catalog(), clock=SystemClock()
+    )
+
+    def drive(base_url: str) -> str:
+        with server(tmp_path, GROQ_API_KEY=canary, GROQ_BASE_URL=base_url, GROQ_FALLBACK_LOG_LEVEL="debug") as lines:
+            replies = [
+                lines.handshake(),
+                lines.call("groq_chat", {"prompt": "hi"}),
+                lines.call("groq_chat", {"prompt": "hi", "model": canary}),
+                lines.call("list_models", {}),
+                lines.call("check_limits", {"model": FIRST, "probe": True}),
+                lines.call("transcribe", {"file": sample_path().name}),
+            ]
+            out, err = lines.process.communicate(timeout=20)
+        written = [path.read_bytes().decode("utf-8", "replace") for path in tmp_path.rglob("*") if path.is_file()]
+        return json.dumps(replies) + out.decode() + err.decode() + "".join(written)
+
+    async with run_simulator(app) as running:
+        everything = await anyio.to_thread.run_sync(drive, running.base_url)
+    assert "Invalid API Key" in everything
+    assert "canary" not in everything
