@@ -120,7 +120,7 @@ async def test_unused_tokens_are_given_back() -> None:
     await served(world)
     await served(world)
     assert world.groq.asked == [FIRST, FIRST]
-    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask()).candidates[0])]))[0]
+    quota = (await world.ledger.look([world.gateway.claim((await world.gateway.plan(ask())).candidates[0])]))[0]
     assert quota.buckets[Limit.TPM].level_at(world.clock.wall()) == pytest.approx(2800, abs=20)
     assert quota.calls_in_flight == 0
 
@@ -190,7 +190,7 @@ def test_no_call_outlives_its_deadline_whatever_happens(
         await world.gateway.serve(ask())
         assert world.clock.monotonic() - started <= deadline_s + 0.01
         assert all(world.groq.asked.count(model) <= 3 for model in world.groq.asked)
-        quotas = await world.ledger.look([world.gateway.claim(c) for c in world.gateway.plan(ask()).candidates])
+        quotas = await world.ledger.look([world.gateway.claim(c) for c in (await world.gateway.plan(ask())).candidates])
         assert all(quota.calls_in_flight == 0 for quota in quotas)
 
     anyio.run(run)
@@ -224,11 +224,23 @@ async def test_a_request_that_is_too_large_goes_where_it_fits_and_the_limit_is_l
     """A 413 on tokens per minute is no 429."""
     world = World()
     reading = LimitReading(limit=Limit.TPM, capacity=1000, requested=2100)
-    world.groq.script(FIRST, failure(K.LARGER_THAN_LIMIT, status=413, quota=QuotaSnapshot(readings=(reading,))))
+    world.groq.script(FIRST, failure(K.LARGER_THAN_LIMIT, status=413, quota=QuotaSnapshot(readings=(reading,))), answer())
     result = await served(world)
     assert (result.model, world.groq.asked) == (SECOND, [FIRST, SECOND])
+    assert (await served(world)).model == FIRST
+    assert world.groq.calls[-1].max_tokens < 1000  # type: ignore[union-attr]
+    assert (await served(world, ask(max_tokens=2000))).model == SECOND
+
+
+async def test_a_larger_limit_that_was_learnt_lets_larger_requests_through() -> None:
+    """A developer's key under the free plan's table."""
+    world = World()
+    large = ask("word " * 7_500, model=FIRST)
+    assert (await refused(world, large)).code == "no_model"
+    reading = LimitReading(limit=Limit.TPM, capacity=250_000, remaining=249_000)
+    world.groq.script(FIRST, answer(quota=QuotaSnapshot(readings=(reading,))))
     await served(world)
-    assert world.groq.asked == [FIRST, SECOND, SECOND]
+    assert (await served(world, large)).model == FIRST
 
 
 async def test_a_bound_on_max_tokens_is_kept_and_told() -> None:
@@ -268,7 +280,7 @@ async def test_a_cancelled_call_gives_its_reservation_back() -> None:
         group.start_soon(world.gateway.serve, ask())
         await started.wait()
         group.cancel_scope.cancel()
-    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask()).candidates[0])]))[0]
+    quota = (await world.ledger.look([world.gateway.claim((await world.gateway.plan(ask())).candidates[0])]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
 
 
@@ -283,7 +295,7 @@ async def test_a_bug_in_a_provider_gives_the_reservation_back_too() -> None:
     world.groq.before = fail
     with pytest.raises(RuntimeError):
         await world.gateway.serve(ask())
-    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask()).candidates[0])]))[0]
+    quota = (await world.ledger.look([world.gateway.claim((await world.gateway.plan(ask())).candidates[0])]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
 
 
@@ -329,7 +341,7 @@ async def test_a_probe_asks_one_model_once_and_takes_in_what_it_tells() -> None:
     world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
     assert isinstance(await world.gateway.probe(SECOND), Success)
     assert world.groq.asked == [SECOND]
-    quota = (await world.ledger.look([world.gateway.claim(world.gateway.plan(ask(model=SECOND)).candidates[0])]))[0]
+    quota = (await world.ledger.look([world.gateway.claim((await world.gateway.plan(ask(model=SECOND))).candidates[0])]))[0]
     assert quota.buckets[Limit.TPM].capacity == 250_000
     world.groq.script(SECOND, rate_limited(60.0))
     await world.gateway.serve(ask(model=SECOND))

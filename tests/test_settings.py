@@ -140,6 +140,13 @@ def test_a_bad_variable_is_named_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -
         load_settings()
 
 
+def test_a_table_in_a_variable_must_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROVIDERS", "[not json")
+    with pytest.raises(ConfigurationError, match=r"providers.*write it as JSON"):
+        load_settings()
+
+
 def test_the_config_file_is_looked_for_in_the_user_s_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless a variable names another."""
     monkeypatch.delenv("GROQ_FALLBACK_CONFIG")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from groq_fallback_mcp.errors import ConfigurationError
 
@@ -148,6 +148,9 @@ def load_settings(**flags: object) -> Settings:
         environment = Settings().model_dump(exclude_unset=True)
     except ValidationError as error:
         raise _explain(error, "the environment") from None
+    except SettingsError as error:
+        # a table in a variable that is not JSON
+        raise ConfigurationError(f"the environment: {error}", next_step="write it as JSON, or use config.toml") from None
     # aliases: the file and flags use field names, pydantic wants the environment's
     merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
     try:

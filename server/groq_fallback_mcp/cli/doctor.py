@@ -132,7 +132,7 @@ async def _choices(context: Context) -> Sequence[Finding]:
     }
     findings: list[Finding] = []
     for words, request in requests.items():
-        candidates = context.gateway.plan(request).candidates
+        candidates = (await context.gateway.plan(request)).candidates
         names = [label(candidate.provider, candidate.model) for candidate in candidates]
         state: State = "ok" if names else "fail"
         findings.append(Finding(what=f"{words} would ask", state=state, detail=", then ".join(names) or "nobody"))

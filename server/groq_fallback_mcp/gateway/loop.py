@@ -5,9 +5,8 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import assert_never
 
 import anyio
@@ -18,13 +17,16 @@ from groq_fallback_mcp.call import (
     ChatRequest,
     Failure,
     FailureKind,
+    Limit,
     Outcome,
     Success,
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.gateway.record import answer_of, attempt_of
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, heartbeat
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
+from groq_fallback_mcp.policy.offer import Offer
 from groq_fallback_mcp.policy.plan import Candidate, Plan, plan, with_max_tokens
 from groq_fallback_mcp.policy.settlement import actual_cost
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, judge
@@ -60,9 +62,16 @@ class Gateway:
         self.pace = pace
         self._jitter = jitter
 
-    def plan(self, request: ChatRequest | AudioRequest) -> Plan:
-        """Who would be asked; see policy.plan. Raises InputRefused for unknown names."""
-        return plan(request, catalog=self.catalog, offers=self.roster.offers(), today=today(self.clock))
+    async def plan(self, request: ChatRequest | AudioRequest) -> Plan:
+        """Who would be asked, given what the ledger has learnt. Raises InputRefused for unknown names."""
+        offers = self.roster.offers()
+        return plan(
+            request,
+            catalog=self.catalog,
+            offers=offers,
+            today=today(self.clock),
+            learnt_tpm={} if isinstance(request, AudioRequest) else await self._learnt_tpm(offers),
+        )
 
     async def serve(
         self,
@@ -77,7 +86,7 @@ class Gateway:
         `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation.
         Raises InputRefused for unknown names, before anything is sent.
         """
-        planned = self.plan(request)
+        planned = await self.plan(request)
         now = self.clock.monotonic()
         walk = Walk(
             request=request,
@@ -107,7 +116,7 @@ class Gateway:
         Goes through the ledger like any call, but falls back to nothing.
         """
         request = ChatRequest(messages=({"role": "user", "content": "ping"},), model=model, max_tokens=PROBE_TOKENS)
-        candidate = next((found for found in self.plan(request).candidates if found.model == model), None)
+        candidate = next((found for found in (await self.plan(request)).candidates if found.model == model), None)
         if candidate is None:
             return f"{model} cannot be probed with a chat request"
         result = await self.ledger.reserve_any([self.claim(candidate)])
@@ -123,6 +132,20 @@ class Gateway:
             raise
         await self._settle(picked, outcome)
         return outcome
+
+    async def _learnt_tpm(self, offers: Sequence[Offer]) -> Mapping[tuple[str, str], float]:
+        """Tokens a minute that a provider stated, where the table says otherwise: they decide what fits at all."""
+        claims = [
+            Claim(key=self._key(offer.provider, model), cost={}, documented=offered.documented)
+            for offer in offers
+            for model, offered in offer.models.items()
+            if offered.documented
+        ]
+        return {
+            (quota.key.provider, quota.key.model): bucket.capacity
+            for quota in await self.ledger.look(claims)
+            if (bucket := quota.buckets.get(Limit.TPM)) is not None and bucket.knowledge == "learnt"
+        }
 
     async def _walk(self, walk: Walk) -> Answer | NoAnswer:
         while (left_s := walk.deadline - self.clock.monotonic()) >= LEAST_ATTEMPT_S:
@@ -199,9 +222,9 @@ class Gateway:
             outcome = walk.check(outcome) or outcome
         took_s = self.clock.monotonic() - started
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != identity]
-        walk.attempts.append(self._attempt(candidate, outcome, took_s))
+        walk.attempts.append(attempt_of(candidate, outcome, took_s, catalog=self.catalog))
         if isinstance(outcome, Success):
-            return self._answer(walk, candidate, outcome)
+            return answer_of(walk, candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
         await self._act(walk, candidate, outcome, asked)
         return None
 
@@ -282,45 +305,6 @@ class Gateway:
             out_of_time=out_of_time,
             deadline_s=walk.deadline - walk.started,
         )
-
-    def _answer(self, walk: Walk, candidate: Candidate, success: Success) -> Answer:
-        return Answer(
-            success=success,
-            provider=candidate.provider,
-            model=candidate.model,
-            requested_model=walk.plan.requested_model,
-            use_case=walk.plan.use_case,
-            cost_usd=self._cost(candidate, success),
-            attempts=tuple(walk.attempts),
-            notes=(*walk.plan.notes, *candidate.notes),
-            duration_s=self.clock.monotonic() - walk.started,
-        )
-
-    def _attempt(self, candidate: Candidate, outcome: Outcome, took_s: float) -> Attempt:
-        if isinstance(outcome, Success):
-            return Attempt(
-                provider=candidate.provider,
-                model=candidate.model,
-                sent=True,
-                outcome="answered",
-                duration_s=took_s,
-                cost_usd=self._cost(candidate, outcome),
-            )
-        return Attempt(
-            provider=candidate.provider,
-            model=candidate.model,
-            sent=outcome.sent,
-            outcome=outcome.kind.value,
-            detail=outcome.message,
-            status=outcome.status,
-            duration_s=took_s,
-            retry_after_s=outcome.retry_after_s,
-        )
-
-    def _cost(self, candidate: Candidate, success: Success) -> Decimal | None:
-        if candidate.provider == "local":
-            return Decimal(0)
-        return self.catalog.cost_usd(candidate.model, success.usage) if success.usage_reported else None
 
     def _key(self, provider: str, model: str) -> QuotaKey:
         return QuotaKey(provider=provider, organisation=self.roster.organisation(provider), model=model)
