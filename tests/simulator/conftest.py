@@ -44,7 +44,7 @@ def rig(open_rig: OpenRig) -> Rig:
 
 @pytest.fixture
 async def running() -> AsyncGenerator[RunningSimulator]:
-    """A simulator on a port of its own, whose larger models have small limits: 413 for one, 429 from the second call for two."""
+    """A simulator on a port of its own. Small limits: 413 from gpt-oss-120b, 429 at the second call of two others."""
     limits: Mapping[str, Mapping[str, int]] = {
         "openai/gpt-oss-safeguard-20b": {"rpm": 30, "tpm": 8_000, "rpd": 1},
         "openai/gpt-oss-120b": {"tpm": 100},
