@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import socket
@@ -16,7 +17,7 @@ from simulator.rig import CATALOG, MODEL
 
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run_simulator
+from groq_fallback_mcp.simulator import Fault, Generated, SimulatorOptions, create_app, run_simulator
 
 pytestmark = pytest.mark.anyio
 SOON_S = 2.0
@@ -75,7 +76,7 @@ class _TellingClock(SystemClock):
 
 async def test_it_ends_soon_with_calls_under_way_idle_connections_and_silent_ones() -> None:
     """A hanging call, a kept connection, one that sends half a request; no task and no descriptor is left."""
-    tasks, files = len(asyncio.all_tasks()), _open_files()
+    known, files = asyncio.all_tasks(), _open_files()
     clock = _TellingClock()
     app = create_app(SimulatorOptions(faults={MODEL: (Fault(kind="hang"),)}), catalog=CATALOG, clock=clock)
     async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
@@ -89,29 +90,55 @@ async def test_it_ends_soon_with_calls_under_way_idle_connections_and_silent_one
             await client.get(f"{base}/models")
             before = time.monotonic()
         assert time.monotonic() - before < SOON_S
+        assert asyncio.all_tasks() - known == {hanging}
         (outcome,) = await asyncio.gather(hanging, return_exceptions=True)
         assert isinstance(outcome, httpx.TransportError) or outcome.status_code == 500  # type: ignore[union-attr]
         silent.close()
-    assert (len(asyncio.all_tasks()), _open_files()) == (tasks, files)
+    assert (asyncio.all_tasks(), _open_files()) == (known, files)
+
+
+class _Endless:
+    """An engine whose answers are larger than all buffers on the way."""
+
+    async def answer(self, messages: object, *, max_tokens: int, temperature: float) -> Generated:
+        return Generated(text="x" * 20_000_000, input_tokens=1, output_tokens=1)
 
 
 async def test_it_ends_soon_while_a_client_does_not_read_a_long_answer() -> None:
-    """More than the buffers between them hold."""
-    app = _app(latency_scale=0.0)
+    """Its connection is closed at once, not when the last byte is gone."""
+    app = create_app(SimulatorOptions(latency_scale=0.0), catalog=CATALOG, clock=SystemClock(), text_engine=_Endless())
+    files = _open_files()
     async with run_simulator(app) as running:
-        reader = socket.socket()
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        reader.connect(("127.0.0.1", running.port))
-        request = f"GET /openai/v1/models HTTP/1.1\r\nhost: x\r\nauthorization: {HEADERS['authorization']}\r\n\r\n".encode()
-        reader.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(100_000):
-                reader.send(request * 100)
-        async with httpx.AsyncClient(headers=HEADERS) as client:
-            await client.get(f"{running.base_url}/openai/v1/models")
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1024)
+        body = json.dumps(QUESTION)
+        head = f"host: x\r\nauthorization: {HEADERS['authorization']}\r\ncontent-length: {len(body)}"
+        writer.write(f"POST /openai/v1/chat/completions HTTP/1.1\r\n{head}\r\n\r\n{body}".encode())
+        await reader.read(1)
         before = time.monotonic()
     assert time.monotonic() - before < SOON_S
-    reader.close()
+    assert _open_files() == files + 1
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_of_two_that_start_at_once_on_one_port_one_is_refused() -> None:
+    """Before either listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with run_simulator(_app(), port=port):
+            await stop.wait()
+
+    tasks = [asyncio.create_task(serve()) for _ in range(2)]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await asyncio.wait(tasks)
+    assert [type(task.exception()) for task in done] == [InputRefused]
+    assert sum(task.exception() is None for task in tasks) == 1
 
 
 async def test_what_the_block_raises_comes_out_as_it_is() -> None:

@@ -81,6 +81,8 @@ async def run_simulator(app: Starlette, *, port: int = 0) -> AsyncGenerator[Runn
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn signals it no other way
             await anyio.sleep(POLL_S)
+        if serving.done():
+            await serving
         yield RunningSimulator(port=taken)
     finally:
         server.should_exit = True
