@@ -118,7 +118,7 @@ def offer(provider: str, models: Iterable[str], *, documented: Mapping[Limit, in
             row = ModelRow(id=model, kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked="2026-11-01")  # type: ignore[arg-type]
         return OfferedModel(row=row, wire_model=model, documented=limits)
 
-    return Offer(provider=provider, models={model: offered(model) for model in models}, chain_only=provider == "groq")
+    return Offer(provider=provider, models={model: offered(model) for model in models}, catalogued=provider == "groq")
 
 
 GROQ_CHAT_MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3.8-27b")

@@ -152,6 +152,88 @@ async def test_a_bad_request_is_told_to_the_caller_at_once() -> None:
     assert result.retry_after_s is None
 
 
+async def test_an_unreachable_groq_is_no_rate_limit_now_or_in_the_next_call() -> None:
+    """Nor is a missing key; each error names its own cause as long as the pause lasts."""
+    for kind, code in ((K.UNREACHABLE, "unreachable"), (K.AUTHENTICATION, "authentication"), (K.MODEL_GONE, "all_failed")):
+        world = World([offer("groq", [FIRST])])
+        world.groq.default = failure(kind, sent=False)
+        assert [(await refused(world)).code for _ in range(2)] == [code, code]
+
+
+async def test_a_long_pause_asked_for_by_an_overloaded_model_is_not_slept_through() -> None:
+    """The error comes at once, with the time to come back; a model that is free sooner serves."""
+    world = World([offer("groq", [FIRST])])
+    world.groq.default = failure(K.OVERLOADED, status=503, retry_after_s=600.0)
+    result = await refused(world)
+    assert (world.clock.slept, result.retry_after_s) == ([], pytest.approx(600, abs=1))
+    world = World([offer("groq", [FIRST, SECOND])])
+    world.groq.script(SECOND, rate_limited(3.0), answer("soon"))
+    await served(world, ask(model=FIRST))
+    world.groq.script(FIRST, failure(K.OVERLOADED, status=503, retry_after_s=40.0))
+    world.groq.script(SECOND, rate_limited(3.0), answer("soon"))
+    assert (await served(world)).success.text == "soon"
+    assert sum(world.clock.slept) < 10
+
+
+async def test_one_pause_comes_before_a_lesser_provider() -> None:
+    """A 503 of Groq's only model is tried once more before a small local model stands in."""
+    world = World([offer("groq", [FIRST]), offer("local", ["local/smollm2-135m"])])
+    world.groq.script(FIRST, failure(K.OVERLOADED, status=503), answer("from groq"))
+    assert (await served(world)).provider == "groq"
+
+
+async def test_short_waits_for_a_better_provider_do_not_add_up_beyond_their_bound() -> None:
+    """Other calls may take the slot again and again."""
+    world = World([offer("groq", [FIRST]), offer("local", ["local/smollm2-135m"])])
+    world.groq.default = rate_limited(1.5)
+    result = await served(world)
+    assert result.provider == "local"
+    assert sum(world.clock.slept) <= 2.0
+
+
+async def test_what_another_provider_refuses_says_nothing_about_the_request() -> None:
+    """A wrong path of config.toml looks like a bad request."""
+    world = World([offer("groq", [FIRST]), offer("mine", ["my-model"]), offer("local", ["local/smollm2-135m"])])
+    world.groq.default = rate_limited(120.0)
+    world.providers["mine"].default = failure(K.BAD_REQUEST, status=404)
+    assert (await served(world)).provider == "local"
+
+
+async def test_models_that_cannot_serve_leave_the_whole_time_to_the_one_that_can() -> None:
+    """An attempt is cut short only for somebody else."""
+    world = World()
+    for model in (SECOND, THIRD):
+        world.groq.script(model, failure(K.MODEL_GONE))
+        await served(world, ask(model=model))
+    world.groq.took_s = 25.0
+    assert (await served(world)).model == FIRST
+
+
+async def test_a_clamp_stays_when_its_model_is_asked_again() -> None:
+    """A limit in between does not bring the old bound back."""
+    world = World([offer("groq", [FIRST])])
+    world.groq.script(
+        FIRST, failure(K.MAX_TOKENS_TOO_LARGE, status=400, max_tokens_limit=500), rate_limited(3.0), answer("kept")
+    )
+    await served(world, ask(max_tokens=1500))
+    assert [call.max_tokens for call in world.groq.calls] == [1500, 500, 500]  # type: ignore[union-attr]
+
+
+async def test_a_failing_progress_report_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client may be past caring for it."""
+    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.HEARTBEAT_S", 0.001)
+    world = World()
+    tried = anyio.Event()
+
+    async def progress(done: float, total: float, message: str) -> None:
+        tried.set()
+        raise RuntimeError(message)
+
+    world.groq.before = tried.wait
+    with anyio.fail_after(5):
+        assert isinstance(await world.gateway.serve(ask(), progress=progress), Answer)
+
+
 async def test_a_hanging_model_leaves_time_for_the_next() -> None:
     """One attempt takes at most its share of the deadline."""
     world = World()

@@ -101,6 +101,12 @@ async def test_an_error_says_cause_next_step_and_when_in_its_text() -> None:
         ("groq_chat", {"prompt": "x", "model": "gpt-oss"}, ["unknown model 'gpt-oss'", "did you mean"]),
         ("groq_chat", {"prompt": "x", "use_case": "quick"}, ["unknown use_case 'quick'", "fast"]),
         ("groq_chat", {"prompt": "x", "response_schema": {"type": "objekt"}}, ["not a JSON schema", "objekt"]),
+        (
+            "groq_chat",
+            {"prompt": "x", "response_schema": {"$ref": "file:///etc/hostname"}},
+            ["'file:///etc/hostname'", "$defs"],
+        ),
+        ("groq_chat", {"prompt": "x", "response_schema": {"$ref": "#/$defs/Nope"}}, ["'#/$defs/Nope'", "$defs"]),
         ("list_models", {"kind": "music"}, ["kind", "'music'"]),
         ("list_models", {"use_case": "quick"}, ["unknown use_case 'quick'", "agentic"]),
         ("check_limits", {"tokens": "many"}, ["tokens", "'many'"]),
@@ -185,6 +191,28 @@ async def test_an_answer_that_is_not_json_says_so_and_a_cut_one_says_what_to_rai
         result = await client.call_tool("groq_chat", {"prompt": "a colour", "response_schema": {"type": "object"}})
     assert result.is_error
     assert "not JSON (it was cut: raise max_tokens)" in text_of(result)
+
+
+async def test_a_schema_without_end_is_a_failed_answer_and_null_is_an_answer() -> None:
+    """Neither breaks the server."""
+    world = World([offer("groq", [FIRST])])
+    world.groq.default = answer("null")
+    async with connected(world) as client:
+        endless = await client.call_tool("groq_chat", {"prompt": "x", "response_schema": {"$ref": "#"}})
+        null = await client.call_tool("groq_chat", {"prompt": "x", "response_schema": {"type": "null"}})
+    assert endless.is_error
+    assert "nested without end" in text_of(endless)
+    assert null.structured_content is not None
+    assert null.structured_content["answer"] is None
+
+
+async def test_text_that_cannot_be_encoded_is_mended_before_it_is_sent() -> None:
+    """Half an emoji in a prompt costs no attempt."""
+    world = World()
+    async with connected(world) as client:
+        assert not (await client.call_tool("groq_chat", {"prompt": "half \ud83d"})).is_error
+    sent = world.groq.calls[0].request.messages[0]["content"]  # type: ignore[union-attr]
+    sent.encode()
 
 
 async def test_a_cut_answer_says_what_to_raise_and_a_simulated_one_that_it_is() -> None:

@@ -71,6 +71,7 @@ def test_http_is_taken_on_loopback_only(monkeypatch: pytest.MonkeyPatch, url: st
         ("api.groq.com", "not an http(s) address"),
         ("https://user:s3cret@api.groq.com", "user info"),
         ("https://api.groq.com?x=1", "user info, a query"),
+        ("https://api.groq.com:abc", "cannot be read"),
     ],
 )
 def test_a_base_url_that_would_leak_the_key_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, words: str) -> None:
@@ -111,6 +112,12 @@ def test_a_key_never_shows_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
         ("deadline_s = -1", ["deadline_s", "(got -1"]),
         ("[[providers]]\nname = 'groq'\nbase_url = 'https://x.test/v1'\nmodels = ['m']", ["groq and local are taken"]),
         ("[[providers]]\nname = 'mine'\nbase_url = 'http://x.test/v1'\nmodels = ['m']", ["providers.0.base_url", "use https"]),
+        ("groq_key = 'gsk_s3cret'", ["groq_key", "Extra inputs"]),
+        ("files = ['~nobody-here/x']", ["files", "cannot be expanded"]),
+        (
+            "[[providers]]\nname = 'a'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\n" * 2,
+            ["two providers are named 'a'"],
+        ),
         ("[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = []", ["providers.0.models"]),
         ("[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\nkey = 'x'", ["providers.0.key"]),
     ],
@@ -124,6 +131,7 @@ def test_a_mistake_in_the_file_names_file_key_and_fix(
         load_settings()
     for word in words:
         assert word in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
 
 
 def test_a_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -281,7 +281,8 @@ class Exclusion:
 class Attempt:
     """One line of the account of a call: a request that was sent, or a model passed over before sending.
 
-    `sent` tells the two apart. `outcome` is "answered", a failure kind, or why it was passed over.
+    `sent` tells the two apart. `outcome` is "answered", a failure kind, or "passed_over". `kind` is what failed, now or
+    earlier, where the model is still paying for it.
     """
 
     provider: str
@@ -293,3 +294,4 @@ class Attempt:
     duration_s: float = 0.0
     retry_after_s: float | None = None
     cost_usd: Decimal | None = None
+    kind: FailureKind | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -18,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["EndpointSettings", "Settings", "check_base_url", "config_path", "load_settings"]
+__all__ = ["EndpointSettings", "Settings", "check_base_url", "config_path", "is_clean_key", "load_settings"]
 
 APP = "groq-fallback-mcp"
 
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
         description="Where Groq answers, with or without /openai/v1. https, or http on loopback.",
     )
     plan: Literal["free", "developer"] = Field(default="free", description="Whose documented limits hold until learnt.")
-    deadline_s: float = Field(default=50.0, gt=0, le=3600, description="Seconds for a whole tool call, all attempts together.")
+    deadline_s: float = Field(default=50.0, ge=1, le=3600, description="Seconds for a whole tool call, all attempts together.")
     attempt_timeout_s: float = Field(
         default=20.0, gt=0, le=3600, description="Seconds one attempt may take while another model is left to ask."
     )
@@ -92,7 +93,7 @@ class Settings(BaseSettings):
     @field_validator("api_key", mode="before")
     @classmethod
     def _printable_key(cls, value: object) -> object:
-        if isinstance(value, str) and not (value.isascii() and value.isprintable() and " " not in value):
+        if isinstance(value, str) and not is_clean_key(value):
             message = "the key holds white space or characters that are not printable ASCII; copy it again"
             raise ValueError(message)
         return value
@@ -109,12 +110,22 @@ class Settings(BaseSettings):
         parts = value.split(os.pathsep) if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
             return value
-        return tuple(Path(str(part)).expanduser() for part in cast("list[object]", parts) if part)
+        return tuple(_expanded(Path(str(part))) for part in cast("list[object]", parts) if part)
 
     @field_validator("catalog", "local_text_model")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser()
+        return None if value is None else _expanded(value)
+
+    @field_validator("providers")
+    @classmethod
+    def _one_name_each(cls, value: tuple[EndpointSettings, ...]) -> tuple[EndpointSettings, ...]:
+        names = [endpoint.name for endpoint in value]
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled is not None:
+            message = f"two providers are named {doubled!r}"
+            raise ValueError(message)
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -160,10 +171,20 @@ def load_settings(**flags: object) -> Settings:
     return settings
 
 
+def is_clean_key(value: str) -> bool:
+    """Whether a key can stand in a header: printable ASCII without white space."""
+    return value.isascii() and value.isprintable() and " " not in value
+
+
 def check_base_url(value: str) -> str:
     """`value` without a trailing slash. ValueError unless it is https, or http on loopback, without userinfo or query."""
-    parts = urlsplit(value)
-    host = parts.hostname or ""
+    value = value.strip()
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        message = f"the base URL cannot be read: {error}"
+        raise ValueError(message) from None
     if parts.scheme not in {"http", "https"} or not host:
         message = f"the base URL {_without_userinfo(value)!r} is not an http(s) address; write https://HOST"
         raise ValueError(message)
@@ -174,6 +195,14 @@ def check_base_url(value: str) -> str:
         message = f"the base URL {value!r} is http and not loopback, the key would travel in clear text; use https"
         raise ValueError(message)
     return value.rstrip("/")
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        message = f"{path} cannot be expanded: {error}"
+        raise ValueError(message) from None
 
 
 def _is_loopback(host: str) -> bool:
@@ -214,8 +243,8 @@ def _explain(error: ValidationError, where: str) -> ConfigurationError:
     field = Settings.model_fields.get(str(first["loc"][0]))
     if where == "the environment" and field is not None and field.validation_alias is None:
         name = f"GROQ_FALLBACK_{name.upper()}"
-    shown = "" if name in {"GROQ_API_KEY", "api_key"} else f" (got {first['input']!r})"
-    if "base_url" in name.lower():
-        shown = ""  # the message names what may be shown; the value might hold a password
+    # a URL may hold a password, and whoever writes a key into the wrong place does not want it printed
+    secretive = first["type"] == "extra_forbidden" or re.search("key|token|secret|password|base_url", name, re.IGNORECASE)
+    shown = "" if secretive else f" (got {first['input']!r})"
     reason = first["msg"].removeprefix("Value error, ")
     return ConfigurationError(f"{where}: {name}: {reason}{shown}", next_step=f"correct {name} and start again")

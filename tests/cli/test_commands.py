@@ -65,8 +65,8 @@ async def test_the_four_tools_work_as_commands(tmp_path: Path) -> None:
     """For people, and with --json for programs."""
     async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
         answer = await command("chat", "hello", base_url=running.base_url, cwd=tmp_path)
-        assert (answer.returncode, answer.stderr) == (0, "")
-        assert "simulated answer to: hello" in answer.stdout
+        assert (answer.returncode, answer.stdout) == (0, "This is a simulated answer to: hello\n")
+        assert "[groq/openai/gpt-oss-20b" in answer.stderr
         piped = await command("chat", "-", "--json", base_url=running.base_url, cwd=tmp_path, stdin="from a pipe")
         assert "from a pipe" in json.loads(piped.stdout)["text"]
         models = await command("models", "--json", "--kind", "chat", base_url=running.base_url, cwd=tmp_path)
@@ -76,7 +76,9 @@ async def test_the_four_tools_work_as_commands(tmp_path: Path) -> None:
         )
         assert json.loads(limits.stdout)["probe"].startswith("2 limits read")
         heard = await command("transcribe", str(sample_path()), "-f", "srt", base_url=running.base_url, cwd=tmp_path)
+        assert heard.stdout.strip().endswith("This is a simulated transcript.")
         assert heard.stdout.startswith("1\n00:00:00,000 --> ")
+        assert "SIMULATED" in heard.stderr
 
 
 async def test_a_schema_file_shapes_the_answer(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def groq(catalog: Catalog = CATALOG, *, live: frozenset[str] | None = None, tier
         )
         for row in catalog.by_kind(*kinds)
     }
-    return Offer(provider="groq", models=models, live=live, chain_only=True)
+    return Offer(provider="groq", models=models, live=live, catalogued=True)
 
 
 def other(name: str, *ids: str, prefix: str = "", **fields: object) -> Offer:
@@ -98,6 +98,33 @@ def test_no_candidate_is_retired_today_unless_the_live_list_has_it() -> None:
     assert not {m for m in models(ask()) if CATALOG.stage(m, NOW) is Stage.RETIRED}
     kept = groq(live=frozenset({"llama-3.1-8b-instant", "openai/gpt-oss-20b"}))
     assert models(ask(), [kept])[0] == "llama-3.1-8b-instant"
+
+
+def test_another_provider_s_models_do_not_end_by_groq_s_calendar() -> None:
+    """An endpoint may serve what Groq shut down; there it is asked by its own name."""
+    offers = [groq(), other("mine", "llama-3.3-70b-versatile")]
+    made_plan = made(ask(model="llama-3.3-70b-versatile"), offers)
+    assert [(c.provider, c.model) for c in made_plan.candidates][:2] == [
+        ("mine", "llama-3.3-70b-versatile"),
+        ("groq", "openai/gpt-oss-120b"),
+    ]
+    assert models(ask(), [other("mine", "llama-3.3-70b-versatile")]) == ["llama-3.3-70b-versatile"]
+
+
+def test_a_model_missing_from_the_live_list_is_passed_over() -> None:
+    """Before its 404 is."""
+    offers = [groq(live=frozenset({"openai/gpt-oss-120b"}))]
+    assert models(ask(), offers) == ["openai/gpt-oss-120b"]
+    assert any("missing from the live list" in e.reason for e in made(ask(), offers).exclusions)
+
+
+def test_a_local_model_is_not_asked_for_what_it_cannot_hear() -> None:
+    """Other languages and addresses."""
+    row = CATALOG.models["whisper-large-v3"]
+    local = Offer(provider="local", models={"tiny": OfferedModel(row=row, wire_model="tiny", languages=("en",), links=False)})
+    assert "understands en only" in made(AudioRequest(audio=sound(), language="de"), [local]).exclusions[-1].reason
+    assert "files only" in made(AudioRequest(audio=AudioLink(url="https://example.com/a")), [local]).exclusions[-1].reason
+    assert made(AudioRequest(audio=sound(), language="en"), [local]).candidates
 
 
 def test_a_named_model_goes_first_and_the_chain_follows() -> None:
@@ -213,13 +240,13 @@ def test_a_default_max_tokens_shrinks_to_the_bucket_and_an_explicit_one_moves_to
     assert all(
         candidate.max_tokens < 2048 for candidate in made(ask(long)).candidates if candidate.documented.get(Limit.TPM) == 8000
     )
-    offers = [Offer(provider="groq", models={**groq().models}), other("big", "big-model", context_window=100_000)]
+    offers = [groq(), other("big", "big-model", context_window=100_000)]
     request = ask(long, max_tokens=4000, model="big-model")
     assert models(request, offers)[0] == "big-model"
     small = {**groq().models}
     roomy = small["openai/gpt-oss-120b"]
     small["openai/gpt-oss-120b"] = OfferedModel(row=roomy.row, wire_model=roomy.wire_model, documented={Limit.TPM: 100_000})
-    tier = made(ask(long, max_tokens=4000), [Offer(provider="groq", models=small)]).candidates
+    tier = made(ask(long, max_tokens=4000), [Offer(provider="groq", models=small, catalogued=True)]).candidates
     assert tier[0].model == "openai/gpt-oss-120b"
     assert tier[0].max_tokens == 4000
     assert all("more never fits" in candidate.notes[-1] for candidate in tier[1:])
@@ -288,6 +315,7 @@ def test_a_named_model_nobody_offers_gives_way_to_the_chain() -> None:
     """It is in the catalogue, but Groq is switched off."""
     assert models(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]) == ["my-model"]
     assert models(ask(model="qwen/qwen3.8-27b"), []) == []
+    assert "offered by no provider" in made(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]).notes[-1]
 
 
 def test_models_that_do_not_chat_are_left_out_even_when_offered() -> None:

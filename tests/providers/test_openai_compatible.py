@@ -223,6 +223,17 @@ async def test_the_key_never_reaches_a_message() -> None:
     assert KEY not in repr(outcome)
 
 
+@pytest.mark.parametrize("status", [200, 401])
+async def test_a_key_of_any_form_that_an_upstream_echoes_is_taken_out(status: int) -> None:
+    """Also in a body that is no JSON."""
+    key = "AIzaOddlyShapedKey"
+    groq = provider(replying(status, content=f"Authorization: {key} no".encode()), key=key)
+    outcome = await groq.chat(call(), timeout_s=5)
+    await groq.aclose()
+    assert isinstance(outcome, Failure)
+    assert key not in outcome.message
+
+
 async def test_a_call_that_never_ends_is_ended_by_its_total_time() -> None:
     """Httpx's own time-outs would not."""
     import anyio

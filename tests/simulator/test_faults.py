@@ -49,14 +49,14 @@ def test_what_is_no_fault_is_refused_with_the_kinds_there_are(text: str) -> None
 @pytest.mark.parametrize(
     ("kind", "status", "code", "type_", "words"),
     [
-        ("429", 429, "rate_limit_exceeded", "tokens", "Limit 6000, Used 5200, Requested 1000. Please try again in 2s."),
-        ("429:30", 429, "rate_limit_exceeded", "tokens", "Limit 6000, Used 6000, Requested 3000. Please try again in 30s."),
+        ("429", 429, "rate_limit_exceeded", "tokens", "Limit 8000, Used 4267, Requested 4000. Please try again in 2s."),
+        ("429:30", 429, "rate_limit_exceeded", "tokens", "Limit 8000, Used 8000, Requested 4000. Please try again in 30s."),
         (
             "429:864",
             429,
             "rate_limit_exceeded",
             "tokens",
-            "tokens per day (TPD): Limit 200000, Used 200000, Requested 2000. Please try again in 14m24s.",
+            "tokens per day (TPD): Limit 200000, Used 198000, Requested 4000. Please try again in 14m24s.",
         ),
         (
             "503",

@@ -185,6 +185,18 @@ async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -
     assert knowledge["rpd"] == (500, "observed")
 
 
+async def test_what_cannot_be_asked_has_no_calls_left() -> None:
+    """Without a key, and after a shutdown."""
+    world = World()
+    world.groq.why_unready = "no key is set"
+    keyless = await limits(world)
+    assert {model["blocked_by"] for model in keyless["models"]} == {"no key is set"}  # type: ignore[attr-defined]
+    assert keyless["calls_now_all_models"] == 0
+    ready = World([offer("groq", ["llama-3.1-8b-instant"])])
+    retired = (await limits(ready, model="llama-3.1-8b-instant"))["models"][0]  # type: ignore[index]
+    assert (retired["blocked_by"], retired["calls_now"]) == ("shut down", 0)
+
+
 async def test_a_call_that_never_fits_is_told() -> None:
     """Larger than the whole bucket."""
     world = World()

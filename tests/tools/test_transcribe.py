@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import World, rate_limited
+from fakes import World, offer, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.audio.samples import sample_path
@@ -157,6 +157,20 @@ def hearing_with_limit() -> World:
     limited = {name: replace(offered, upload_mb=25) for name, offered in groq.models.items()}
     world.gateway.roster._offers = (replace(groq, models=limited),)
     return world
+
+
+async def test_a_file_too_large_for_groq_goes_to_a_provider_without_that_limit(folder: Path) -> None:
+    """Such as a whisper of one's own."""
+    (folder / "long.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVEfmt " + b"\x00" * (26 * 1_048_576))
+    world = hearing(offer("groq", [TURBO]), offer("mine", [LARGE]))
+    groq = world.offers[0]
+    limited = {name: replace(offered, upload_mb=25) for name, offered in groq.models.items()}
+    world.gateway.roster._offers = (replace(groq, models=limited), world.offers[1])
+    world.providers["mine"].default = HEARD
+    async with connected(world, folders=(folder,)) as client:
+        result = await client.call_tool("transcribe", {"file": "long.wav"})
+    assert not result.is_error, text_of(result)
+    assert (world.groq.calls, world.providers["mine"].asked) == ([], [LARGE])
 
 
 async def test_files_outside_the_allowed_folders_are_refused_like_missing_ones(

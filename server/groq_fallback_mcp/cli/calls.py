@@ -73,13 +73,21 @@ async def _call_with_bar(name: str, arguments: Mapping[str, Any], context: Conte
 def _with_folder_of(file: object, settings: Settings) -> Settings:
     if not isinstance(file, str):
         return settings
-    folder = Path(file).expanduser().resolve().parent
-    return settings.model_copy(update={"files": (*(settings.files or ()), Path.cwd(), folder)})
+    try:
+        folder = Path(file).expanduser().resolve().parent
+    except RuntimeError as error:
+        raise InputRefused(f"{file} cannot be expanded: {error}", next_step="give the path itself") from None
+    folders = dict.fromkeys((*(settings.files or ()), Path.cwd(), folder))
+    return settings.model_copy(update={"files": tuple(folders)})
 
 
 def _print(reply: Reply, *, as_json: bool) -> int:
     if as_json:
         print_json(clean(reply.structured))
+    elif reply.body is not None:
+        # what a person keeps goes to stdout alone, the account of the call beside it
+        typer.echo(clean_text(reply.body))
+        typer.echo(clean_text(reply.text.removeprefix(reply.body).strip()), err=True)
     else:
         typer.echo(clean_text(reply.text), err=reply.is_error)
     return 1 if reply.is_error else 0

@@ -51,7 +51,9 @@ def serve() -> None:
 def chat(
     prompt: Annotated[str, typer.Argument(help="The question; - reads standard input.")],
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
-    use_case: Annotated[str | None, typer.Option("--use-case", "-u", help="fast, reasoning, agentic, ...")] = None,
+    use_case: Annotated[
+        str | None, typer.Option("--use-case", "-u", help="fast, reasoning, openai_compatible, agentic or vision.")
+    ] = None,
     model: ModelOption = None,
     max_tokens: Annotated[int | None, typer.Option(help="Bound on the answer, reasoning included.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 to 2.")] = None,
@@ -89,7 +91,7 @@ def models(
 
 @app.command()
 def limits(
-    model: ModelOption = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
     tokens: Annotated[int, typer.Option(help="Size of the call to plan.")] = 1_500,
     probe: Annotated[bool, typer.Option("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
     as_json: AsJson = False,
@@ -129,7 +131,10 @@ def simulate(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8787,
     plan: Annotated[Literal["free", "developer"], typer.Option(help="Whose limits to enforce.")] = "free",
     fault: Annotated[
-        list[str] | None, typer.Option(help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2.")
+        list[str] | None,
+        typer.Option(
+            help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2; kinds: 429 503 500 502 498 401 403 404 hang cut html empty slow."
+        ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Without the latency of real models.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain generated text even where local models are installed.")] = False,

@@ -19,6 +19,7 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
+from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.settings import Settings, config_path, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.account import label
@@ -44,7 +45,7 @@ async def doctor(*, as_json: bool) -> int:
         print_json({"ok": all(f.state != "fail" for f in findings), "findings": [asdict(f) for f in findings]})
     else:
         for finding in findings:
-            typer.echo(f"{finding.state:<4} {finding.what}: {finding.detail}")
+            typer.echo(redact(f"{finding.state:<4} {finding.what}: {finding.detail}"))
     return 1 if any(finding.state == "fail" for finding in findings) else 0
 
 
@@ -54,14 +55,16 @@ async def _findings() -> Sequence[Finding]:
     path = config_path()
     try:
         settings = load_settings()
-        shown = f"{path}" if path.exists() else f"no file at {path}, which is fine"
-        findings.append(Finding(what="configuration", state="ok", detail=shown))
+        named = "GROQ_FALLBACK_CONFIG" in os.environ
+        shown = f"{path}" if path.exists() else f"no file at {path}" + ("" if named else ", which is fine")
+        state: State = "warn" if named and not path.exists() else "ok"
+        findings.append(Finding(what="configuration", state=state, detail=shown))
         async with open_context(settings) as context:
             findings += [_key(settings), Finding(what="base URL", state="ok", detail=settings.base_url)]
             findings += [await _live(settings, context), _store(context), *_local(settings), _folders(context)]
             findings += await _choices(context)
     except ConfigurationError as error:
-        findings.append(Finding(what="configuration", state="fail", detail=str(error)))
+        findings.append(Finding(what="configuration", state="fail", detail=redact(str(error))))
     return findings
 
 
@@ -121,6 +124,9 @@ def _folders(context: Context) -> Finding:
     if not context.folders:
         detail = "none: started in the root or home folder; set GROQ_FALLBACK_FILES to let transcribe read files"
         return Finding(what="folders", state="warn", detail=detail)
+    missing = [str(folder) for folder in context.folders if not folder.is_dir()]
+    if missing:
+        return Finding(what="folders", state="warn", detail=f"not there: {', '.join(missing)}")
     return Finding(what="folders", state="ok", detail=", ".join(str(folder) for folder in context.folders))
 
 
@@ -133,7 +139,11 @@ async def _choices(context: Context) -> Sequence[Finding]:
     findings: list[Finding] = []
     for words, request in requests.items():
         candidates = (await context.gateway.plan(request)).candidates
-        names = [label(candidate.provider, candidate.model) for candidate in candidates]
-        state: State = "ok" if names else "fail"
-        findings.append(Finding(what=f"{words} would ask", state=state, detail=", then ".join(names) or "nobody"))
+        providers = context.gateway.roster.providers
+        names = [label(c.provider, c.model) for c in candidates if providers[c.provider].unready is None]
+        unready = {c.provider: providers[c.provider].unready for c in candidates if providers[c.provider].unready is not None}
+        state: State = "fail" if not names else "warn" if unready else "ok"
+        detail = ", then ".join(names) or "nobody"
+        detail += "".join(f"; {provider} cannot be asked, {reason}" for provider, reason in unready.items())
+        findings.append(Finding(what=f"{words} would ask", state=state, detail=detail))
     return findings

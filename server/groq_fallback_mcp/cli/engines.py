@@ -9,11 +9,11 @@ from typing import Any
 
 from groq_fallback_mcp.audio.duration import probe_duration_s
 from groq_fallback_mcp.audio.kind import HEAD_BYTES, sniff
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.speech import SPEECH_MODEL
-from groq_fallback_mcp.simulator import Generated, Heard, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator import Generated, Heard, PlainSpeech, PlainText, SpeechEngine, TextEngine
 
 __all__ = ["local_engines"]
 
@@ -49,6 +49,9 @@ class _Text:
         request = ChatRequest(messages=tuple(messages))
         call = ChatCall(request=request, model=self._model, max_tokens=min(max_tokens, MOST_TOKENS))
         outcome = await self._provider.chat(call, timeout_s=ANSWER_S)
+        if isinstance(outcome, Failure) and outcome.kind is FailureKind.UNSUPPORTED:
+            # what the small model cannot do, the simulated Groq can: in plain words
+            return await PlainText().answer(messages, max_tokens=max_tokens, temperature=1.0)
         if isinstance(outcome, Failure):
             raise ValueError(outcome.message)  # noqa: TRY004 - what the protocol promises
         usage = outcome.usage
@@ -73,6 +76,8 @@ class _Speech:
         audio = AudioFile(name=f"audio.{kind.extension}", content=content, media_type=kind.media_type, duration_s=duration_s)
         request = AudioRequest(audio=audio, language=language, words=True, translate=translate)
         outcome = await self._provider.transcribe(AudioCall(request=request, model=SPEECH_MODEL), timeout_s=TRANSCRIPT_S)
+        if isinstance(outcome, Failure) and outcome.kind is FailureKind.UNSUPPORTED:
+            return await PlainSpeech().transcribe(content, language=language, translate=translate)
         if isinstance(outcome, Failure) or outcome.transcript is None:
             raise ValueError(outcome.message if isinstance(outcome, Failure) else "no transcript")
         transcript = outcome.transcript

@@ -181,12 +181,14 @@ class Gateway:
                     continue
                 least_s = soonest_s if least_s is None else min(least_s, soonest_s)
                 lesser = any(walk.tiers[index + 1 :])
-                if lesser and least_s <= self.pace.max_wait_s:
+                if lesser and walk.waited_s + least_s <= self.pace.max_wait_s:
                     break
             if least_s is None or self.clock.monotonic() + least_s + LEAST_ATTEMPT_S > end:
                 return None
             walk.doing = f"waiting {least_s:.1f} s for a rate limit"
-            await self.clock.sleep(min(least_s, LONGEST_NAP_S) + 0.005)
+            nap_s = min(least_s, LONGEST_NAP_S) + 0.005
+            walk.waited_s += nap_s
+            await self.clock.sleep(nap_s)
 
     def _note_passed_over(self, walk: Walk, tier: Sequence[Candidate], waits: Sequence[Wait]) -> None:
         for candidate, wait in zip(tier, waits, strict=False):
@@ -200,6 +202,7 @@ class Gateway:
                         outcome="passed_over",
                         detail=wait.reason,
                         retry_after_s=wait.wait_s,
+                        kind=wait.kind,
                     )
                 )
             if wait.wait_s is None:
@@ -238,6 +241,9 @@ class Gateway:
             jitter=self._jitter(),
             max_tokens=candidate.max_tokens,
         )
+        if isinstance(verdict, Abort) and candidate.provider != "groq":
+            # what another endpoint refuses says little about the request: a wrong path of config.toml looks the same
+            verdict = NextProvider(bench_s=0.0)
         match verdict:
             case RetrySame(after_s=after_s):
                 walk.doing = f"pausing {after_s:.1f} s before asking {candidate.model} again"
@@ -245,9 +251,12 @@ class Gateway:
                 walk.again = candidate
             case Clamp(max_tokens=max_tokens):
                 walk.again = with_max_tokens(candidate, max_tokens)
-            case FallBack(bench_s=bench_s, may_return=may_return):
+                walk.replace(candidate, walk.again)
+            case FallBack(bench_s=bench_s, may_return=may_return, reduced_to=reduced_to):
                 await self._bench(candidate.provider, candidate.model, bench_s, failure)
-                if not may_return or asked >= MOST_ATTEMPTS_A_MODEL:
+                if reduced_to is not None:
+                    walk.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
+                elif not may_return or asked >= MOST_ATTEMPTS_A_MODEL:
                     walk.drop_one(candidate)
             case NextProvider(bench_s=bench_s):
                 await self._bench(candidate.provider, ANY_MODEL, bench_s, failure)
@@ -259,9 +268,8 @@ class Gateway:
 
     async def _send(self, walk: Walk, candidate: Candidate, started: float) -> Outcome:
         left_s = walk.deadline - started
-        others = any(other is not candidate for other in walk.open())
         timeout_s = left_s
-        if others:
+        if await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             least_s = self.pace.attempt_timeout_s if isinstance(walk.request, ChatRequest) else left_s
             timeout_s = min(least_s, left_s * SHARE_OF_REMAINING) if left_s > LEAST_ATTEMPT_S else left_s
         provider: Provider = self.roster.providers[candidate.provider]
@@ -278,21 +286,36 @@ class Gateway:
         return await provider.chat(call, timeout_s=timeout_s)
 
     async def _settle(self, picked: _Pick, outcome: Outcome) -> None:
-        await self.ledger.settle(picked.reservation, actual_cost(outcome, picked.reservation.cost))
-        await self.ledger.observe(picked.reservation.key, outcome.quota)
+        # a cancellation between the two must not leave the reservation open
+        with anyio.CancelScope(shield=True):
+            await self.ledger.settle(picked.reservation, actual_cost(outcome, picked.reservation.cost))
+            await self.ledger.observe(picked.reservation.key, outcome.quota)
 
     async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
         if bench_s <= 0:
             return
         limit = next((reading.limit for reading in failure.quota.readings), None)
         limited = failure.kind is FailureKind.RATE_LIMITED
-        reason = f"{failure.kind.value.replace('_', ' ')}" + (f" ({limit.unit})" if limited and limit is not None else "")
-        cooldown = Cooldown(until=self.clock.wall() + bench_s, reason=reason, limit=limit if limited else None)
+        detail = limit.unit if limited and limit is not None else "" if limited else failure.message[:80]
+        reason = failure.kind.value.replace("_", " ") + (f" ({detail})" if detail else "")
+        until = self.clock.wall() + bench_s
+        cooldown = Cooldown(until=until, reason=reason, limit=limit if limited else None, kind=failure.kind)
         await self.ledger.cool_down(self._key(provider, model), cooldown)
 
     async def _alternative(self, walk: Walk, candidate: Candidate) -> bool:
-        others = [other for other in walk.open() if (other.provider, other.model) != (candidate.provider, candidate.model)]
+        """Whether another candidate as good as this one, so of its tier, could be asked now."""
+        others = [
+            other
+            for tier in walk.tiers
+            if any(_same(one, candidate) for one in tier)
+            for other in tier
+            if not _same(other, candidate)
+        ]
         return any(wait is None for wait in await self.waits(others))
+
+    async def _someone_else_within(self, walk: Walk, candidate: Candidate, seconds: float) -> bool:
+        waits = await self.waits([other for other in walk.open() if not _same(other, candidate)])
+        return any(wait is None or (wait.wait_s is not None and wait.wait_s < seconds) for wait in waits)
 
     async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
         waits = await self.waits(walk.open() or list(walk.plan.candidates))
@@ -308,3 +331,7 @@ class Gateway:
 
     def _key(self, provider: str, model: str) -> QuotaKey:
         return QuotaKey(provider=provider, organisation=self.roster.organisation(provider), model=model)
+
+
+def _same(one: Candidate, other: Candidate) -> bool:
+    return (one.provider, one.model) == (other.provider, other.model)

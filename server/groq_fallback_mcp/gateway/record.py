@@ -32,6 +32,7 @@ def attempt_of(candidate: Candidate, outcome: Outcome, took_s: float, *, catalog
         status=outcome.status,
         duration_s=took_s,
         retry_after_s=outcome.retry_after_s,
+        kind=outcome.kind,
     )
 
 
@@ -44,13 +45,19 @@ def answer_of(walk: Walk, candidate: Candidate, success: Success, *, catalog: Ca
         requested_model=walk.plan.requested_model,
         use_case=walk.plan.use_case,
         cost_usd=_cost_usd(candidate, success, catalog),
+        fallback=_identity(candidate) != _identity(walk.plan.candidates[0]),
         attempts=tuple(walk.attempts),
         notes=(*walk.plan.notes, *candidate.notes),
         duration_s=now - walk.started,
     )
 
 
+def _identity(candidate: Candidate) -> tuple[str, str]:
+    return candidate.provider, candidate.model
+
+
 def _cost_usd(candidate: Candidate, success: Success, catalog: Catalog) -> Decimal | None:
-    if candidate.provider == "local":
-        return Decimal(0)
+    if candidate.provider != "groq":
+        # the catalogue's prices are Groq's
+        return Decimal(0) if candidate.provider == "local" else None
     return catalog.cost_usd(candidate.model, success.usage) if success.usage_reported else None

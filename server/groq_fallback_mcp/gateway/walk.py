@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import anyio
 from groq_fallback_mcp.call import Attempt, AudioRequest, ChatRequest, Failure, Success
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.plan import Candidate, Plan
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Answer", "Check", "Pace", "Progress", "Walk", "heartbeat"]
 
@@ -32,7 +35,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An accepted outcome with the account of how it came about."""
+    """An accepted outcome with the account of how it came about. `fallback`: not the plan's first choice answered."""
 
     success: Success
     provider: str
@@ -40,6 +43,7 @@ class Answer:
     requested_model: str | None
     use_case: str
     cost_usd: Decimal | None
+    fallback: bool
     attempts: Sequence[Attempt]
     notes: Sequence[str]
     duration_s: float
@@ -60,6 +64,7 @@ class Walk:
     asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     again: Candidate | None = None
     last: Failure | None = None
+    waited_s: float = 0.0
 
     def open(self) -> list[Candidate]:
         return [candidate for tier in self.tiers for candidate in tier]
@@ -67,8 +72,21 @@ class Walk:
     def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
         self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]
 
+    def replace(self, old: Candidate, new: Candidate, *, last: bool = False) -> None:
+        """Put `new` in the place of `old`, or at the end of its tier."""
+        self.tiers = [_replaced(tier, old, new, last=last) for tier in self.tiers]
+
     def drop_one(self, gone: Candidate) -> None:
         self.drop(lambda candidate: (candidate.provider, candidate.model) == (gone.provider, gone.model))
+
+
+def _replaced(tier: list[Candidate], old: Candidate, new: Candidate, *, last: bool) -> list[Candidate]:
+    same = [(candidate.provider, candidate.model) == (old.provider, old.model) for candidate in tier]
+    if not any(same):
+        return tier
+    if last:
+        return [*(candidate for candidate, is_old in zip(tier, same, strict=True) if not is_old), new]
+    return [new if is_old else candidate for candidate, is_old in zip(tier, same, strict=True)]
 
 
 @asynccontextmanager
@@ -82,9 +100,19 @@ async def heartbeat(walk: Walk, progress: Progress | None, clock: Clock) -> Asyn
         # real time on purpose: this keeps a waiting client informed and decides nothing
         while True:
             await anyio.sleep(HEARTBEAT_S)
-            await progress(clock.monotonic() - walk.started, walk.deadline - walk.started, walk.doing)
+            try:
+                await progress(clock.monotonic() - walk.started, walk.deadline - walk.started, walk.doing)
+            except Exception:  # noqa: BLE001 - a client that takes no progress must still get its answer
+                _log.debug("progress could not be reported", exc_info=True)
+                return
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(beat)
-        yield
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(beat)
+            yield
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as several:
+        # beat raises nothing, so what is in the group came out of the call, and its type matters above
+        if len(several.exceptions) == 1:
+            raise several.exceptions[0] from None
+        raise

@@ -30,6 +30,8 @@ CODES: Mapping[str, tuple[str, str]] = {
     "authentication": ("no key, or Groq refused it", "Do not call again. Tell the user to set GROQ_API_KEY and run `groq-fallback-mcp doctor`."),
     "no_model": ("no model can take this request", "Change what the reasons name: shorten it, drop the image, other `model`."),
     "no_provider": ("nothing is configured that could serve this", "Do not call again. Tell the user to run `groq-fallback-mcp doctor`."),
+    "too_large": ("the request is larger than any model takes", "Shorten the messages or split the file; waiting does not help."),
+    "unsupported": ("no model can do what was asked", "Change what the text names, or give another `model`."),
     "unreachable": ("no provider could be reached", "Call again once; then tell the user to check the network."),
     "all_failed": ("every model that could be asked failed", "Call again once, later; then go on without."),
     "invalid_arguments": ("an argument is unknown, missing or out of range; nothing was sent", "Correct what the text names."),

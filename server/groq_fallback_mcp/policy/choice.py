@@ -54,7 +54,7 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
         *(
             name
             for offer in offers
-            if not offer.chain_only
+            if not offer.catalogued
             for name, offered in offer.models.items()
             if offered.row.kind in kinds
         ),
@@ -64,12 +64,18 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
     notes: list[str] = []
     # what nobody asked for by name needs no explanation
     explained = requested or (practice.model if _names_use_case(request) else None)
+    listed = next((offer for offer in offers if offer.catalogued), None)
     for name in dict.fromkeys(names):
-        if not is_retired(name, catalog=catalog, offers=offers, today=today):
+        elsewhere = any(name in offer.models for offer in offers if not offer.catalogued)
+        gone = listed is not None and is_retired(name, catalog=catalog, offer=listed, today=today)
+        if elsewhere or not gone:
             wanted.setdefault(name, Wanted(model=name))
+        if not gone:
             continue
         successor = catalog.successor(name, today)
-        reason = f"shut down on {catalog.shutdowns[name].on}"
+        shutdown = catalog.shutdowns.get(name)
+        ended_on = shutdown.on if shutdown is not None and shutdown.on <= today else None
+        reason = f"shut down on {ended_on}" if ended_on is not None else "missing from the live list"
         if successor is None:
             ended.setdefault(name, Exclusion(provider="groq", model=name, reason=f"{reason}, no successor"))
         else:
@@ -105,10 +111,15 @@ def resolve_model(name: str, *, catalog: Catalog, offers: Sequence[Offer], kinds
     return found
 
 
-def is_retired(model: str, *, catalog: Catalog, offers: Sequence[Offer], today: date) -> bool:
-    """Whether a model has ended: by the catalogue's date, unless a live list still has it (enterprise accounts)."""
-    if any(offer.live is not None and model in offer.live for offer in offers):
+def is_retired(model: str, *, catalog: Catalog, offer: Offer, today: date) -> bool:
+    """Whether a model has ended at a provider: by its live list where that was read, else by the catalogue's date.
+
+    Enterprise accounts keep models longer; other providers have calendars of their own.
+    """
+    if not offer.catalogued:
         return False
+    if offer.live is not None:
+        return model not in offer.live
     return catalog.stage(model, today) is Stage.RETIRED
 
 

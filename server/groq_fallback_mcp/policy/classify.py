@@ -41,7 +41,9 @@ _BY_CODE = {
 }
 _BY_STATUS = {
     401: FailureKind.AUTHENTICATION,
+    402: FailureKind.ORGANISATION_REFUSED,
     404: FailureKind.BAD_REQUEST,
+    408: FailureKind.SERVER_ERROR,
     413: FailureKind.PAYLOAD_TOO_LARGE,
     422: FailureKind.UNPROCESSABLE,
     424: FailureKind.REMOTE_TOOL_AUTHENTICATION,

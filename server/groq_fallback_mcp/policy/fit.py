@@ -20,6 +20,8 @@ DEFAULT_MAX_TOKENS = 1_024
 DEFAULT_MAX_TOKENS_REASONING = 2_048
 LEAST_USEFUL_TOKENS = 64
 LEAST_DEFAULT_TOKENS = 256
+ESTIMATE_MARGIN = 1.1
+RESERVE_TOKENS = 32
 # A paid account was measured to accept 26,214,400 bytes where the documentation says 25 MB.
 MEGABYTE = 1_048_576
 _STRENGTH: dict[ReasoningEffort, float] = {"none": 0.0, "low": 1.0, "medium": 2.0, "default": 2.0, "high": 3.0}
@@ -96,6 +98,10 @@ def fit_audio(request: AudioRequest, offered: OfferedModel) -> Fitted | str:
         return "it does not transcribe"
     if request.translate and not row.capabilities.translation:
         return "it does not translate to English"
+    if request.language is not None and offered.languages and request.language not in offered.languages:
+        return f"it understands {', '.join(offered.languages)} only"
+    if not isinstance(request.audio, AudioFile) and not offered.links:
+        return "it takes files only, no addresses"
     limit_mb = offered.upload_mb
     if isinstance(request.audio, AudioFile) and limit_mb is not None and len(request.audio.content) > limit_mb * MEGABYTE:
         size = len(request.audio.content) / MEGABYTE
@@ -135,7 +141,8 @@ def _tokens(
     )
     if tpm is None or needs.prompt_tokens + granted <= tpm:
         return granted, False, notes
-    left = int(tpm) - needs.prompt_tokens
+    # the prompt is only estimated: a call filled up to the last token would come back as 413
+    left = int(tpm - needs.prompt_tokens * ESTIMATE_MARGIN) - RESERVE_TOKENS
     least = LEAST_USEFUL_TOKENS if needs.max_tokens is not None else LEAST_DEFAULT_TOKENS
     if left < least:
         return f"about {needs.prompt_tokens} prompt tokens leave no room in its {tpm:g} tokens per minute"

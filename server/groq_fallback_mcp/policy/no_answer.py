@@ -5,24 +5,50 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.policy.durations import format_duration
 
-__all__ = ["NoAnswer", "no_answer"]
+__all__ = ["Code", "NoAnswer", "no_answer"]
+
+Code = Literal[
+    "rate_limited",
+    "deadline",
+    "authentication",
+    "bad_request",
+    "too_large",
+    "unsupported",
+    "no_model",
+    "no_provider",
+    "unreachable",
+    "all_failed",
+]
 
 SHOWN_EXCLUSIONS = 6
+SHORTEST_TOLD_S = 0.5
 NO_KEY = (
     "Put a valid key into the environment variable GROQ_API_KEY where the MCP client starts this server, "
     "or install the extra `local` for a small local model; groq-fallback-mcp doctor shows what is set"
 )
+
+_REFUSED_REQUEST = {FailureKind.BAD_REQUEST, FailureKind.REMOTE_TOOL_AUTHENTICATION, FailureKind.CANCELLED}
+_TOO_LARGE = {FailureKind.CONTEXT_TOO_LONG, FailureKind.PAYLOAD_TOO_LARGE, FailureKind.LARGER_THAN_LIMIT}
+_UNREACHABLE = {
+    FailureKind.UNREACHABLE,
+    FailureKind.NETWORK_DENIED,
+    FailureKind.TIMED_OUT,
+    FailureKind.CONNECTION_LOST,
+}
+# Codes of errors that time does not mend.
+_HOPELESS = {"bad_request", "authentication", "too_large", "unsupported", "no_model"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
     """Why there is no answer. `retry_after_s` is when some model could be asked again, None when time will not help."""
 
-    code: str
+    code: Code
     cause: str
     next_step: str
     retry_after_s: float | None
@@ -40,64 +66,66 @@ def no_answer(
     deadline_s: float,
 ) -> NoAnswer:
     """Sum up a call that failed. `least_wait_s`: until the first candidate could be asked again, None if never."""
-    kinds = {attempt.outcome for attempt in attempts if attempt.sent}
-    code, cause, next_step = _summary(kinds, attempts, exclusions, last, least_wait_s)
+    code, cause, next_step = _summary(attempts, exclusions, last, least_wait_s)
+    hopeless = code in _HOPELESS
     if out_of_time:
-        code = "deadline"
-        cause = f"no model answered within the deadline of {deadline_s:g} s; {cause}"
-    if least_wait_s is not None and code not in {"bad_request", "authentication"}:
-        next_step = f"Call again in {format_duration(math.ceil(least_wait_s * 10) / 10)}" if least_wait_s >= 0.5 else next_step  # noqa: PLR2004
-        if code in {"rate_limited", "deadline"}:
-            next_step += ", ask for fewer max_tokens, or see check_limits"
+        code, cause = "deadline", f"no model answered within the deadline of {deadline_s:g} s; {cause}"
+    if least_wait_s is not None and not hopeless and least_wait_s >= SHORTEST_TOLD_S:
+        again = f"Call again in {format_duration(math.ceil(least_wait_s * 10) / 10)}"
+        next_step = f"{again}, ask for fewer max_tokens, or see check_limits" if code == "rate_limited" else again
     return NoAnswer(
         code=code,
         cause=cause,
         next_step=next_step,
-        retry_after_s=None if code in {"bad_request", "authentication"} else least_wait_s,
+        retry_after_s=None if hopeless else least_wait_s,
         attempts=tuple(attempts),
         exclusions=tuple(exclusions)[:SHOWN_EXCLUSIONS],
     )
 
 
 def _summary(  # noqa: PLR0911 - a decision table
-    kinds: set[str],
-    attempts: Sequence[Attempt],
-    exclusions: Sequence[Exclusion],
-    last: Failure | None,
-    least_wait_s: float | None,
-) -> tuple[str, str, str]:
-    if last is not None and last.kind in {
-        FailureKind.BAD_REQUEST,
-        FailureKind.REMOTE_TOOL_AUTHENTICATION,
-        FailureKind.CANCELLED,
-    }:
+    attempts: Sequence[Attempt], exclusions: Sequence[Exclusion], last: Failure | None, least_wait_s: float | None
+) -> tuple[Code, str, str]:
+    if last is not None and last.kind in _REFUSED_REQUEST:
+        cause = f"the provider refused the request itself: {last.message}"
+        return "bad_request", cause, "Correct the arguments; the same call would be refused again"
+    kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
+    if not kinds:
+        return _nobody(exclusions)
+    if FailureKind.RATE_LIMITED in kinds and least_wait_s is not None:
+        others = "" if kinds == {FailureKind.RATE_LIMITED} else ", or failed otherwise"
+        return "rate_limited", f"every model that could answer is at a rate limit{others}", "Call again later"
+    if FailureKind.AUTHENTICATION in kinds:
+        return _unauthenticated(next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION))
+    if kinds == {FailureKind.UNSUPPORTED}:
         return (
-            "bad_request",
-            f"the provider refused the request itself: {last.message}",
-            "Correct the arguments; the same call would be refused again",
+            "unsupported",
+            f"no model can do this: {attempts[-1].detail}",
+            "Change what it names, or give another model; see list_models",
         )
-    if FailureKind.AUTHENTICATION in kinds or (last is not None and last.kind is FailureKind.AUTHENTICATION):
-        refused = next((a.detail for a in reversed(attempts) if a.outcome == FailureKind.AUTHENTICATION), "no valid key")
+    if kinds <= _TOO_LARGE:
         return (
-            "authentication",
-            f"Groq cannot be asked: {refused}",
-            NO_KEY,
+            "too_large",
+            "the request is larger than any model takes",
+            "Shorten the messages, split the file, or lower max_tokens",
         )
-    if not attempts:
-        if exclusions:
-            reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
-            return (
-                "no_model",
-                f"no model can take this request ({reasons})",
-                "Change what the reasons name, or give another model; see list_models",
-            )
-        return (
-            "no_provider",
-            "no provider is configured that could serve this",
-            "Set GROQ_API_KEY, or add a provider to config.toml; groq-fallback-mcp doctor helps",
-        )
-    if least_wait_s is not None and (FailureKind.RATE_LIMITED in kinds or not kinds):
-        return "rate_limited", "every model that could answer is at a rate limit", "Call again later"
-    if kinds <= {FailureKind.UNREACHABLE, FailureKind.NETWORK_DENIED, FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST}:
+    if kinds <= _UNREACHABLE:
         return "unreachable", "no provider could be reached", "Check the network and GROQ_BASE_URL, then call again"
     return "all_failed", "every model that could be asked failed", "Call again, or give another model; see list_models"
+
+
+def _nobody(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
+    if not exclusions:
+        cause = "no provider is configured that could serve this"
+        return "no_provider", cause, "Set GROQ_API_KEY, or add a provider to config.toml; groq-fallback-mcp doctor helps"
+    reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
+    cause = f"no model can take this request ({reasons})"
+    return "no_model", cause, "Change what the reasons name, or give another model; see list_models"
+
+
+def _unauthenticated(attempt: Attempt) -> tuple[Code, str, str]:
+    provider = "Groq" if attempt.provider == "groq" else f"the provider {attempt.provider}"
+    cause = f"{provider} cannot be asked: {attempt.detail}"
+    if attempt.provider == "groq":
+        return "authentication", cause, NO_KEY
+    return "authentication", cause, f"Put a valid key into the variable that key_env of {attempt.provider} names in config.toml"

@@ -14,24 +14,27 @@ __all__ = ["Offer", "OfferedModel"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedModel:
     """A model at a provider. `wire_model` is its id there; `documented` its limits, empty where there are none;
-    `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
+    `languages` those it understands, empty for all; `links` whether it
+    takes an address in place of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
     """
 
     row: ModelRow
     wire_model: str
     documented: Mapping[Limit, int] = field(default_factory=dict[Limit, int])
     upload_mb: int | None = None
+    languages: tuple[str, ...] = ()
+    links: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A provider's models by the id used in plans, in its order of preference.
 
-    `live` holds the ids of the provider's live list, None while it has not been read. `chain_only`: models that stand
-    in no chain are asked by name only, such as Groq's moderation models.
+    `live` holds the ids of the provider's live list, None while it has not been read. `catalogued`: the
+    catalogue's shutdowns hold here, and models that stand in no chain, such as moderation models, are asked by name only.
     """
 
     provider: str
     models: Mapping[str, OfferedModel]
     live: frozenset[str] | None = None
-    chain_only: bool = False
+    catalogued: bool = False

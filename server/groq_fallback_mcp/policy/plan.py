@@ -9,7 +9,7 @@ from typing import Literal
 
 from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, Limit, ReasoningEffort
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.policy.choice import Choice, Wanted, choose
+from groq_fallback_mcp.policy.choice import Choice, Wanted, choose, is_retired
 from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost
 from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
@@ -80,7 +80,7 @@ def plan(
         draft = _Draft()
         for wanted in choice.wanted:
             offered = offer.models.get(wanted.model)
-            if offered is None:
+            if offered is None or is_retired(wanted.model, catalog=catalog, offer=offer, today=today):
                 continue
             tpm = (learnt_tpm or {}).get((offer.provider, wanted.model), offered.documented.get(Limit.TPM))
             fitted = (
@@ -95,7 +95,7 @@ def plan(
     return Plan(
         tiers=_requested_first([tier for tier in tiers if tier], choice),
         exclusions=tuple(exclusions),
-        notes=_notes(choice, exclusions),
+        notes=_notes(choice, exclusions, tiers),
         use_case=choice.use_case,
         requested_model=choice.requested_model,
     )
@@ -151,10 +151,16 @@ def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tupl
     return ((named[0],), *(tier for tier in rest if tier))
 
 
-def _notes(choice: Choice, exclusions: Sequence[Exclusion]) -> tuple[str, ...]:
+def _notes(choice: Choice, exclusions: Sequence[Exclusion], tiers: Sequence[Sequence[Candidate]]) -> tuple[str, ...]:
     left_out = tuple(
         f"{exclusion.model} ({exclusion.provider}) was left out: {exclusion.reason}"
         for exclusion in exclusions
         if exclusion.model == choice.requested_model and exclusion not in choice.ended
     )
-    return (*choice.notes, *left_out)
+    offered = {candidate.model for tier in tiers for candidate in tier}
+    unoffered = (
+        (f"{choice.requested_model} is offered by no provider that is switched on",)
+        if choice.requested_model is not None and not choice.notes and not left_out and choice.requested_model not in offered
+        else ()
+    )
+    return (*choice.notes, *left_out, *unoffered)

@@ -42,10 +42,12 @@ class FallBack:
     """The next model. This one is out of the running for `bench_s` seconds (0: for this call only).
 
     `may_return`: it may be asked again within this call once that time is over and nothing else could serve.
+    `reduced_to`: it may be asked again after the others, for at most so many tokens.
     """
 
     bench_s: float = 0.0
     may_return: bool = False
+    reduced_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,20 +87,19 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             return _may_pass(failure, attempts=attempts, most=3, alternative=alternative, jitter=jitter)
         case FailureKind.MAX_TOKENS_TOO_LARGE | FailureKind.LARGER_THAN_LIMIT:
             bound = _affordable(failure, max_tokens)
+            if bound is None or attempts > 1:
+                return FallBack()
             too_large_here = kind is FailureKind.LARGER_THAN_LIMIT and alternative
-            return FallBack() if bound is None or too_large_here or attempts > 1 else Clamp(max_tokens=bound)
+            return FallBack(reduced_to=bound) if too_large_here else Clamp(max_tokens=bound)
         case FailureKind.MODEL_GONE:
             return FallBack(bench_s=MODEL_GONE_S)
         case FailureKind.MODEL_BLOCKED:
             return FallBack(bench_s=MODEL_BLOCKED_S)
-        case (
-            FailureKind.CONTEXT_TOO_LONG
-            | FailureKind.UNSUPPORTED
-            | FailureKind.PAYLOAD_TOO_LARGE
-            | FailureKind.BAD_RESPONSE
-            | FailureKind.CONNECTION_LOST
-        ):
+        case FailureKind.CONTEXT_TOO_LONG | FailureKind.UNSUPPORTED | FailureKind.BAD_RESPONSE | FailureKind.CONNECTION_LOST:
             return FallBack()
+        case FailureKind.PAYLOAD_TOO_LARGE:
+            # one upload limit holds for a provider's models: the same file is not sent there again
+            return NextProvider(bench_s=0.0)
         case FailureKind.TIMED_OUT:
             return FallBack(bench_s=backoff_s(attempts, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter))
         case FailureKind.AUTHENTICATION | FailureKind.ORGANISATION_REFUSED:
@@ -120,6 +121,9 @@ def _may_pass(failure: Failure, *, attempts: int, most: int, alternative: bool, 
     if alternative or attempts >= most:
         bench_s = backoff_s(attempts, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter)
         return FallBack(bench_s=max(bench_s, failure.retry_after_s or 0.0))
+    if pause_s > RETRY_CAP_S:
+        # not worth sitting out here: whoever is free first serves, this model included
+        return FallBack(bench_s=pause_s, may_return=True)
     return RetrySame(after_s=pause_s)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx
 
@@ -13,6 +14,7 @@ from groq_fallback_mcp.policy.readings import snapshot
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel
 from groq_fallback_mcp.providers.http import Reply, Wire
 from groq_fallback_mcp.providers.wire import chat_payload, read_chat, read_models, read_transcript, transcription_fields
+from groq_fallback_mcp.redaction import redact
 
 __all__ = ["OpenAICompatible"]
 
@@ -38,6 +40,7 @@ class OpenAICompatible:
         self._name = name
         self._clock = clock
         self._missing_key = None if key or key_hint is None else key_hint
+        self._key = key
         self._tokens_field = tokens_field
         self._wire = Wire(base_url, key=key, transport=transport)
 
@@ -50,6 +53,12 @@ class OpenAICompatible:
         return self._missing_key
 
     async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
+        return self._discreet(await self._chat(call, timeout_s=timeout_s))
+
+    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
+        return self._discreet(await self._transcribe(call, timeout_s=timeout_s))
+
+    async def _chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
         reply = await self._send(
             "POST", "/chat/completions", timeout_s=timeout_s, json=chat_payload(call, tokens_field=self._tokens_field)
         )
@@ -63,7 +72,7 @@ class OpenAICompatible:
             now_wall=self._clock.wall(),
         )
 
-    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
+    async def _transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
         path = "/audio/translations" if call.request.translate else "/audio/transcriptions"
         fields = transcription_fields(call)
         files: dict[str, tuple[str | None, bytes, str]]
@@ -82,10 +91,17 @@ class OpenAICompatible:
     async def live_models(self, *, timeout_s: float) -> tuple[LiveModel, ...] | Failure:
         """The provider's own list of models, now."""
         reply = await self._send("GET", "/models", timeout_s=timeout_s)
-        return reply if isinstance(reply, Failure) else read_models(reply.body)
+        found = reply if isinstance(reply, Failure) else read_models(reply.body)
+        return replace(found, message=redact(found.message, self._key or "")) if isinstance(found, Failure) else found
 
     async def aclose(self) -> None:
         await self._wire.aclose()
+
+    def _discreet(self, outcome: Outcome) -> Outcome:
+        """The outcome without the key in its message, in whatever form an upstream may quote it."""
+        if isinstance(outcome, Failure):
+            return replace(outcome, message=redact(outcome.message, self._key or ""))
+        return outcome
 
     async def _send(
         self,

@@ -11,11 +11,12 @@ from datetime import date
 from groq_fallback_mcp.call import Failure
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.settings import EndpointSettings, Settings
+from groq_fallback_mcp.settings import EndpointSettings, Settings, is_clean_key
 
 __all__ = ["KEY_HINT", "LiveList", "Roster", "build_roster"]
 
@@ -114,6 +115,11 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
         organisations["groq"] = _organisation(key)
         for endpoint in settings.providers:
             endpoint_key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
+            if not is_clean_key(endpoint_key):
+                raise ConfigurationError(
+                    f"{endpoint.key_env} holds white space or characters that are not printable ASCII",
+                    next_step=f"copy the key of {endpoint.name} again",
+                )
             hint = f"no key is set: {endpoint.key_env} is empty" if endpoint.key_env else None
             providers[endpoint.name] = OpenAICompatible(
                 endpoint.name,
@@ -127,7 +133,10 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
             organisations[endpoint.name] = _organisation(endpoint_key or endpoint.base_url)
     if settings.local != "off":
         local = LocalProvider(gguf=settings.local_text_model)
-        models = {name: OfferedModel(row=_local_row(name), wire_model=name) for name in local.available_models()}
+        models = {
+            name: OfferedModel(row=_local_row(name), wire_model=name, languages=("en",), links=False)
+            for name in local.available_models()
+        }
         if models:
             providers["local"] = local
             offers.append(Offer(provider="local", models=models))
@@ -147,7 +156,7 @@ def _groq_offer(settings: Settings, catalog: Catalog) -> Offer:
         )
         for row in catalog.by_kind(*served)
     }
-    return Offer(provider="groq", models=models, chain_only=True)
+    return Offer(provider="groq", models=models, catalogued=True)
 
 
 def _endpoint_offer(endpoint: EndpointSettings, catalog: Catalog) -> Offer:

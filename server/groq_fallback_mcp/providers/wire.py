@@ -80,7 +80,7 @@ def read_chat(body: bytes, *, model: str, quota: QuotaSnapshot, simulated: bool,
     finish_reason = _text(choice.get("finish_reason")) or "stop"
     text = _text(message.get("content"))
     usage = _chat_usage(_mapping(value.get("usage")))
-    if not text:
+    if not text or not text.strip():
         if finish_reason == "length":
             return _bad(f"all {usage.output_tokens or 'its'} tokens went before any text came: raise max_tokens", quota)
         return _bad("an answer without text", quota)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from groq_fallback_mcp.call import Limit, QuotaSnapshot
+from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.policy.admission import Admitted, Bucket, Deferred, NeverFits, admit
 
 __all__ = [
@@ -60,12 +60,13 @@ class Reservation:
 class Wait:
     """Why a claim cannot be granted now. `wait_s` is None when it never can.
 
-    `reason` is for people: the limit's unit, or what benched the model.
+    `reason` is for people: the limit's unit, or what benched the model; `kind` is the class of that.
     """
 
     wait_s: float | None
     reason: str
     limit: Limit | None = None
+    kind: FailureKind = FailureKind.RATE_LIMITED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ class Cooldown:
     until: float
     reason: str
     limit: Limit | None = None
+    kind: FailureKind = FailureKind.RATE_LIMITED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +149,11 @@ def obstacle(quota: ModelQuota, cost: Mapping[Limit, float], now: float) -> Wait
     admission = admit(quota.buckets, cost, now)
     match admission:
         case NeverFits(limit=limit, capacity=capacity, cost=units):
-            return Wait(wait_s=None, reason=f"{units:g} of at most {capacity:g} {limit.unit}", limit=limit)
+            reason = f"{units:g} of at most {capacity:g} {limit.unit}"
+            return Wait(wait_s=None, reason=reason, limit=limit, kind=FailureKind.LARGER_THAN_LIMIT)
         case Deferred(wait_s=wait_s, limit=limit) if wait_s >= cooling_s:
             return Wait(wait_s=wait_s, reason=f"{limit.unit} used up", limit=limit)
         case Admitted() | Deferred():
-            return None if cooldown is None else Wait(wait_s=cooling_s, reason=cooldown.reason, limit=cooldown.limit)
+            if cooldown is None:
+                return None
+            return Wait(wait_s=cooling_s, reason=cooldown.reason, limit=cooldown.limit, kind=cooldown.kind)

@@ -4,7 +4,7 @@ It imports nothing of the rest but the catalogue and the vocabulary, so that it 
 """
 
 from groq_fallback_mcp.simulator.app import create_app
-from groq_fallback_mcp.simulator.engines import Generated, Heard, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.engines import Generated, Heard, PlainSpeech, PlainText, SpeechEngine, TextEngine
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions, parse_fault
 from groq_fallback_mcp.simulator.serving import RunningSimulator, run_simulator
 
@@ -12,6 +12,8 @@ __all__ = [
     "Fault",
     "Generated",
     "Heard",
+    "PlainSpeech",
+    "PlainText",
     "RunningSimulator",
     "SimulatorOptions",
     "SpeechEngine",

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Kind
-from groq_fallback_mcp.simulator.engines import Heard
+from groq_fallback_mcp.simulator.engines import Heard, PlainSpeech
 from groq_fallback_mcp.simulator.replies import SIMULATED, ApiError, json_reply, request_id
 from groq_fallback_mcp.simulator.world import World
 
@@ -52,8 +52,10 @@ async def transcribe(world: World, organisation: str, form: FormData, *, transla
     billed_s = max(seconds, MINIMUM_BILLED_S)
     world.admit(organisation, model.id, {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: billed_s, Limit.ASD: billed_s})
     language = form.get("language")
+    # nothing is fetched, so there is nothing to hear behind an address
+    engine = PlainSpeech() if form.get("url") else world.speech
     try:
-        heard = await world.speech.transcribe(content, language=str(language) if language else None, translate=translate)
+        heard = await engine.transcribe(content, language=str(language) if language else None, translate=translate)
     except ValueError as error:
         raise ApiError(400, f"could not process file - is it a valid media file? {error}") from error
     await world.clock.sleep(seconds / 200 * world.options.latency_scale)

@@ -12,6 +12,8 @@ from groq_fallback_mcp.simulator.world import ORGANISATION, World
 __all__ = ["halved", "meet"]
 
 HANG_S = 3_600.0
+# More than an ordinary call asks for, so that such a call fits when the stated wait is over.
+REQUESTED = 4_000.0
 MINUTE_S = 60.0
 PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>cloudflare</center></body></html>"
 
@@ -67,9 +69,9 @@ def _limited(model: str, fault: Fault, *, stated: bool) -> ApiError:
     wait_s = 2.0 if fault.seconds is None else fault.seconds
     words, capacity, window_s = ("tokens per day (TPD)", 200_000, 86_400.0)
     if wait_s <= MINUTE_S:
-        words, capacity, window_s = ("tokens per minute (TPM)", 6_000, MINUTE_S)
+        words, capacity, window_s = ("tokens per minute (TPM)", 8_000, MINUTE_S)
     refill = wait_s * capacity / window_s
-    requested = max(1_000.0, refill)
+    requested = max(REQUESTED, refill)
     text = (
         f"Rate limit reached for model `{model}` in organization `{ORGANISATION}` service tier `on_demand` on {words}: "
         f"Limit {capacity}, Used {capacity - requested + refill:.0f}, Requested {requested:.0f}. "

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.tool import Arguments
 
 __all__ = ["input_schema", "parse"]
@@ -24,7 +25,7 @@ def input_schema(arguments: type[Arguments]) -> dict[str, Any]:
 def parse(arguments: type[Arguments], raw: Mapping[str, Any]) -> Arguments:
     """Validated arguments. Raises InputRefused that names each fault, the value and what is valid."""
     try:
-        return arguments.model_validate(dict(raw))
+        return arguments.model_validate(clean(dict(raw)))
     except ValidationError as error:
         faults = [_fault(arguments, dict(detail)) for detail in error.errors()[:4]]
         raise InputRefused("; ".join(faults), next_step=f"valid arguments: {', '.join(arguments.model_fields)}") from None

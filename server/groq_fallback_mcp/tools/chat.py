@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, ReasoningEffort, Success
-from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.call import ChatRequest, ReasoningEffort
 from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, error_reply, label
+from groq_fallback_mcp.tools.schema import SchemaCheck
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
-
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
 
 __all__ = ["GROQ_CHAT", "ChatArguments", "ChatResult"]
 
@@ -80,7 +76,7 @@ class ChatResult(Result):
 
 async def _handle(arguments: ChatArguments, context: Context) -> Reply:
     request = chat_request(arguments)
-    check = None if request.schema is None else _SchemaCheck(dict(request.schema))
+    check = None if request.schema is None else SchemaCheck(dict(request.schema))
     outcome = await context.gateway.serve(request, progress=context.progress, check=check)
     if isinstance(outcome, NoAnswer):
         return error_reply(outcome)
@@ -121,40 +117,6 @@ def _check_message(number: int, entry: dict[str, Any]) -> None:
         raise ValueError(message)
 
 
-class _SchemaCheck:
-    """Refuses answers that are not JSON or break the schema. Raises InputRefused for a schema that is none."""
-
-    def __init__(self, schema: dict[str, Any]) -> None:
-        # imported when first needed: most calls have no schema
-        from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
-
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            raise InputRefused(f"response_schema is not a JSON schema: {error.message}", next_step="correct it") from None
-        # the library's own annotations leave JSON partly unknown
-        self._faults = cast("Callable[[object], Iterator[ValidationError]]", Draft202012Validator(schema).iter_errors)  # pyright: ignore[reportUnknownMemberType]
-
-    def __call__(self, success: Success) -> Failure | None:
-        try:
-            value = json.loads(success.text)
-        except (ValueError, RecursionError):
-            return self._refuse("the answer is not JSON", success)
-        fault = next(self._faults(value), None)
-        return (
-            None
-            if fault is None
-            else self._refuse(f"the answer breaks the schema at {fault.json_path}: {fault.message}", success)
-        )
-
-    @staticmethod
-    def _refuse(message: str, success: Success) -> Failure:
-        kind = FailureKind.GENERATION_FAILED
-        if success.finish_reason == "length":
-            message += " (it was cut: raise max_tokens)"
-        return Failure(kind=kind, message=message[:300], status=200, quota=success.quota)
-
-
 def _reply(answer: Answer, *, structured_answer: bool) -> Reply:
     success = answer.success
     usage = success.usage
@@ -165,7 +127,7 @@ def _reply(answer: Answer, *, structured_answer: bool) -> Reply:
         provider=answer.provider,
         requested_model=answer.requested_model,
         use_case=answer.use_case,
-        fallback=len(answer.attempts) > 1,
+        fallback=answer.fallback,
         simulated=success.simulated,
         finish_reason=success.finish_reason,
         reasoning=success.reasoning,
@@ -182,7 +144,10 @@ def _reply(answer: Answer, *, structured_answer: bool) -> Reply:
         attempts=attempt_rows(answer.attempts),
         notes=_notes(answer),
     )
-    return Reply(text=_text(result, answer), structured=result.model_dump(mode="json", exclude_none=True))
+    structured = result.model_dump(mode="json", exclude_none=True)
+    if structured_answer:
+        structured["answer"] = result.answer  # null is an answer too
+    return Reply(text=_text(result, answer), structured=structured, body=success.text)
 
 
 def _notes(answer: Answer) -> tuple[str, ...]:
@@ -203,7 +168,7 @@ def _text(result: ChatResult, answer: Answer) -> str:
     head += f", {result.duration_s:.1f} s]"
     lines = [result.text, "", head]
     lines += [f"Note: {note}" for note in result.notes]
-    if result.fallback:
+    if len(answer.attempts) > 1:
         lines += ["Attempts:", *(f"- {line}" for line in attempt_lines(answer.attempts))]
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from groq_fallback_mcp.policy.admission import Bucket
 from groq_fallback_mcp.policy.choice import is_retired, resolve_model
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
 from groq_fallback_mcp.policy.offer import OfferedModel
-from groq_fallback_mcp.quota import Claim, ModelQuota, QuotaKey, obstacle
+from groq_fallback_mcp.quota import Claim, ModelQuota, QuotaKey, Wait, obstacle
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
@@ -83,13 +83,14 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         if (
             offered.row.id == named
             if named
-            else not is_retired(offered.row.id, catalog=gateway.catalog, offers=offers, today=day)
+            else not is_retired(offered.row.id, catalog=gateway.catalog, offer=offer, today=day)
         )
     ]
     quotas = await gateway.ledger.look([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
     now = gateway.clock.wall()
     models = tuple(
-        _limits(quota, _cost(offered, arguments.tokens), now) for quota, (_, offered) in zip(quotas, chosen, strict=True)
+        _limits(quota, _cost(offered, arguments.tokens), now, unusable=_unusable(context, provider, offered.row.id))
+        for quota, (provider, offered) in zip(quotas, chosen, strict=True)
     )
     chat_calls = [
         limits.calls_now
@@ -128,8 +129,19 @@ def _claim(context: Context, provider: str, offered: OfferedModel, tokens: int) 
     return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
 
 
-def _limits(quota: ModelQuota, cost: Mapping[Limit, float], now: float) -> ModelLimits:
+def _unusable(context: Context, provider: str, model: str) -> str | None:
+    """Why a model cannot be asked whatever its limits say; None when it can."""
+    gateway = context.gateway
+    offer = next(offer for offer in gateway.roster.offers() if offer.provider == provider)
+    if is_retired(model, catalog=gateway.catalog, offer=offer, today=today(gateway.clock)):
+        return "shut down"
+    return gateway.roster.providers[provider].unready
+
+
+def _limits(quota: ModelQuota, cost: Mapping[Limit, float], now: float, *, unusable: str | None) -> ModelLimits:
     wait = obstacle(quota, cost, now)
+    if unusable is not None:
+        wait = Wait(wait_s=None, reason=unusable)
     cooldown = quota.cooldown
     return ModelLimits(
         model=quota.key.model,
@@ -163,7 +175,8 @@ def _entry(bucket: Bucket, now: float) -> LimitEntry:
 
 
 def _text(result: CheckLimitsResult) -> str:
-    lines = [f"Limits now, kept in {result.store}; a call of {result.tokens} tokens (or the least billed audio):"]
+    shared = " of this process: what others spent shows only in answers" if result.store == "memory" else ""
+    lines = [f"Limits now, kept in the {result.store}{shared}; for a call of {result.tokens} tokens or the least billed audio:"]
     if result.calls_now_all_models is not None:
         lines.append(f"{result.calls_now_all_models} such calls now across all chat models.")
     if result.probe is not None:

@@ -82,7 +82,6 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
             day=day,
             live=live,
             available=available[offer.provider, offered.row.id],
-            offers=offers,
         )
         for offer, offered in rows
     ]
@@ -126,12 +125,12 @@ def _entry(
     day: date,
     live: LiveList,
     available: str,
-    offers: tuple[Offer, ...],
 ) -> ModelEntry:
     row = offered.row
-    retired = is_retired(row.id, catalog=catalog, offers=offers, today=day)
-    shutdown = catalog.shutdowns.get(row.id)
     listed = row.id in live.ids if offer.provider == "groq" and live.ids is not None else None
+    ended = is_retired(row.id, catalog=catalog, offer=offer, today=day)
+    retired = ended and catalog.stage(row.id, day) is Stage.RETIRED
+    shutdown = catalog.shutdowns.get(row.id)
     if retired:
         available = "no, shut down"
     elif listed is False:

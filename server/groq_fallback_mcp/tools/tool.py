@@ -41,11 +41,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A tool's result: text that is complete by itself, structured content that is too."""
+    """A tool's result: text that is complete by itself, structured content that is too.
+
+    `body` is the part of `text` that a person would keep in a file, where the rest is an account of the call.
+    """
 
     text: str
     structured: Mapping[str, Any]
     is_error: bool = False
+    body: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal, Self
 
 import anyio
@@ -15,6 +16,7 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, error_reply, label
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
@@ -101,14 +103,13 @@ async def _audio(arguments: TranscribeArguments, context: Context) -> AudioFile 
     if arguments.url is not None:
         return check_link(arguments.url)
     path = arguments.file or ""
-    most = max(
-        (offered.upload_mb or 0 for offer in context.gateway.roster.offers() for offered in offer.models.values()), default=0
-    )
-    local = any(
-        offer.provider == "local" and any(offered.row.kind is Kind.SPEECH_TO_TEXT for offered in offer.models.values())
+    bounds = [
+        LARGEST_UPLOAD_MB if offered.upload_mb is None else offered.upload_mb
         for offer in context.gateway.roster.offers()
-    )
-    max_bytes = (LARGEST_UPLOAD_MB if local or not most else most) * MEGABYTE
+        for offered in offer.models.values()
+        if offered.row.kind is Kind.SPEECH_TO_TEXT
+    ]
+    max_bytes = max(bounds, default=LARGEST_UPLOAD_MB) * MEGABYTE
     return await anyio.to_thread.run_sync(lambda: read_audio(path, allowed=context.folders, max_bytes=max_bytes))
 
 
@@ -129,14 +130,16 @@ def _reply(answer: Answer, arguments: TranscribeArguments) -> Reply:
         model=answer.model,
         provider=answer.provider,
         requested_model=answer.requested_model,
-        fallback=len(answer.attempts) > 1,
+        fallback=answer.fallback,
         simulated=success.simulated,
         cost_usd=None if answer.cost_usd is None else f"{answer.cost_usd:.6f}",
         duration_s=round(answer.duration_s, 3),
         attempts=attempt_rows(answer.attempts),
         notes=_notes(answer),
     )
-    return Reply(text=_text(result, answer), structured=result.model_dump(mode="json", exclude_none=True))
+    body = None if arguments.format in {"json", "verbose_json"} else result.output or result.text
+    structured = result.model_dump(mode="json", exclude_none=True)
+    return Reply(text=_text(result, answer), structured=structured, body=body)
 
 
 def _subtitles(transcript: Transcript, form: Format) -> str | None:
@@ -160,12 +163,12 @@ def _notes(answer: Answer) -> tuple[str, ...]:
 
 def _text(result: TranscribeResult, answer: Answer) -> str:
     if result.format in {"json", "verbose_json"}:
-        return result.model_dump_json(exclude_none=True, indent=2)
+        return json.dumps(clean(result.model_dump(mode="python", exclude_none=True)), indent=2, ensure_ascii=False)
     audio = f", {result.audio_s:.1f} s of audio" if result.audio_s is not None else ""
     lines = [result.output or result.text, "", f"[{label(result.provider, result.model)}{audio}, {result.duration_s:.1f} s]"]
     lines += [f"{word.start:.2f}-{word.end:.2f} {word.word}" for word in result.words or ()]
     lines += [f"Note: {note}" for note in result.notes]
-    if result.fallback:
+    if len(answer.attempts) > 1:
         lines += ["Attempts:", *(f"- {line}" for line in attempt_lines(answer.attempts))]
     return "\n".join(lines)
 

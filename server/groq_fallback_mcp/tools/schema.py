@@ -1,0 +1,85 @@
+"""Whether an answer satisfies the caller's JSON schema. Nothing is fetched or read for it: references stay inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from groq_fallback_mcp.call import Failure, FailureKind, Success
+from groq_fallback_mcp.errors import InputRefused
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+__all__ = ["SchemaCheck"]
+
+MESSAGE_CHARS = 300
+
+
+class SchemaCheck:
+    """Refuses answers that are not JSON or break the schema.
+
+    Raises InputRefused for a schema that is none, or whose references lead out of it or nowhere.
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        # imported when first needed: most calls have no schema
+        from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
+        from referencing import Registry  # noqa: PLC0415
+        from referencing.exceptions import Unresolvable  # noqa: PLC0415
+        from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
+
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise InputRefused(f"response_schema is not a JSON schema: {error.message}", next_step="correct it") from None
+        registry: Registry[Any] = Registry()
+        resolver = registry.with_resource("", DRAFT202012.create_resource(schema)).resolver()
+        for reference in _references(schema):
+            outside = InputRefused(
+                f"response_schema refers to {reference[:80]!r}, which is not inside it",
+                next_step="put what it refers to under $defs",
+            )
+            if not reference.startswith("#"):
+                raise outside
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                raise outside from None
+        # without a registry of its own the library would fetch what a schema refers to
+        validator = Draft202012Validator(schema, registry=registry)
+        # the library's own annotations leave JSON partly unknown
+        self._faults = cast("Callable[[object], Iterator[ValidationError]]", validator.iter_errors)  # pyright: ignore[reportUnknownMemberType]
+
+    def __call__(self, success: Success) -> Failure | None:
+        """The failure an unfit answer stands for; None for a fit one."""
+        try:
+            value = json.loads(success.text)
+            fault = next(self._faults(value), None)
+        except ValueError:
+            return _refused("the answer is not JSON", success)
+        except RecursionError:
+            return _refused("the answer or its schema is nested without end", success)
+        return (
+            None if fault is None else _refused(f"the answer breaks the schema at {fault.json_path}: {fault.message}", success)
+        )
+
+
+def _refused(message: str, success: Success) -> Failure:
+    if success.finish_reason == "length":
+        message += " (it was cut: raise max_tokens)"
+    kind = FailureKind.GENERATION_FAILED
+    return Failure(kind=kind, message=message[:MESSAGE_CHARS], status=200, quota=success.quota)
+
+
+def _references(node: object) -> Iterator[str]:
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, dict):
+            fields = cast("dict[str, object]", current)
+            yield from (str(fields[name]) for name in ("$ref", "$dynamicRef") if isinstance(fields.get(name), str))
+            pending.extend(fields.values())
+        elif isinstance(current, list):
+            pending.extend(cast("list[object]", current))
