@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -293,5 +292,4 @@ class Attempt:
     status: int | None = None
     duration_s: float = 0.0
     retry_after_s: float | None = None
-    cost_usd: Decimal | None = None
     kind: FailureKind | None = None

@@ -170,6 +170,12 @@ async def test_limits_say_what_is_left_and_how_many_calls_fit() -> None:
     assert world.groq.calls == []
 
 
+async def test_a_model_that_is_asked_by_name_only_does_not_count_among_the_calls_left() -> None:
+    """Such as a moderation model: no fallback ends there."""
+    with_guard = World([offer("groq", [FIRST, "openai/gpt-oss-safeguard-20b"])])
+    assert (await limits(with_guard))["calls_now_all_models"] == 5
+
+
 async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -> None:
     """From headers and refusals."""
     world = World()

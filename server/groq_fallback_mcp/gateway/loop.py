@@ -225,7 +225,7 @@ class Gateway:
             outcome = walk.check(outcome) or outcome
         took_s = self.clock.monotonic() - started
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != identity]
-        walk.attempts.append(attempt_of(candidate, outcome, took_s, catalog=self.catalog))
+        walk.attempts.append(attempt_of(candidate, outcome, took_s))
         if isinstance(outcome, Success):
             return answer_of(walk, candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
         await self._act(walk, candidate, outcome, asked)

@@ -12,7 +12,7 @@ from groq_fallback_mcp.policy.plan import Candidate
 __all__ = ["answer_of", "attempt_of"]
 
 
-def attempt_of(candidate: Candidate, outcome: Outcome, took_s: float, *, catalog: Catalog) -> Attempt:
+def attempt_of(candidate: Candidate, outcome: Outcome, took_s: float) -> Attempt:
     """The line of an attempt that took `took_s` seconds."""
     if isinstance(outcome, Success):
         return Attempt(
@@ -21,7 +21,6 @@ def attempt_of(candidate: Candidate, outcome: Outcome, took_s: float, *, catalog
             sent=True,
             outcome="answered",
             duration_s=took_s,
-            cost_usd=_cost_usd(candidate, outcome, catalog),
         )
     return Attempt(
         provider=candidate.provider,

@@ -92,10 +92,12 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         _limits(quota, _cost(offered, arguments.tokens), now, unusable=_unusable(context, provider, offered.row.id))
         for quota, (provider, offered) in zip(quotas, chosen, strict=True)
     )
+    chained = {name for row in gateway.catalog.practices.values() for name in (row.model, *row.chain)}
+    by_name_only = {name for offer in offers if offer.catalogued for name in offer.models} - chained
     chat_calls = [
         limits.calls_now
         for limits, (_, offered) in zip(models, chosen, strict=True)
-        if offered.row.kind is not Kind.SPEECH_TO_TEXT and limits.calls_now is not None
+        if offered.row.kind is not Kind.SPEECH_TO_TEXT and limits.calls_now is not None and offered.row.id not in by_name_only
     ]
     result = CheckLimitsResult(
         tokens=arguments.tokens,
