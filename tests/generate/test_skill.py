@@ -43,6 +43,11 @@ def test_the_frontmatter_has_only_fields_that_validators_accept() -> None:
     assert len(TEXT.splitlines()) < 500
 
 
+def test_kilo_loads_the_skill_from_a_project() -> None:
+    """Kilo 7.7.9 passes over a project's skill whose text holds a reference to the environment, without a word."""
+    assert "{env:" not in TEXT
+
+
 def test_the_skill_states_the_packages_version() -> None:
     """Else an installed skill cannot be told from an older one."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
