@@ -23,6 +23,7 @@ __all__ = [
     "Exclusion",
     "Failure",
     "FailureKind",
+    "JsonMode",
     "Limit",
     "LimitReading",
     "Outcome",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 ReasoningEffort = Literal["none", "default", "low", "medium", "high"]
+# How a JSON answer is asked for: strictly, by a mode, in the prompt alone, or not at all.
+JsonMode = Literal["none", "prompted", "json_object", "json_schema"]
 
 
 class Limit(StrEnum):

@@ -5,7 +5,7 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -79,7 +79,6 @@ class Gateway:
         *,
         progress: Progress | None = None,
         check: Check | None = None,
-        deadline_s: float | None = None,
     ) -> Answer | NoAnswer:
         """Answer a request within the deadline, or say why not.
 
@@ -93,7 +92,7 @@ class Gateway:
             plan=planned,
             tiers=[list(tier) for tier in planned.tiers],
             started=now,
-            deadline=now + (deadline_s or self.pace.deadline_s),
+            deadline=now + self.pace.deadline_s,
             check=check,
         )
         async with heartbeat(walk, progress, self.clock):
@@ -101,7 +100,7 @@ class Gateway:
 
     def claim(self, candidate: Candidate) -> Claim:
         """What asking this candidate would take from whose buckets."""
-        return Claim(key=self._key(candidate.provider, candidate.model), cost=candidate.cost, documented=candidate.documented)
+        return Claim(key=self.key(candidate.provider, candidate.model), cost=candidate.cost, documented=candidate.documented)
 
     async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
         """For each candidate, what keeps it from being asked now; None when nothing does."""
@@ -122,21 +121,14 @@ class Gateway:
         result = await self.ledger.reserve_any([self.claim(candidate)])
         if not isinstance(result, Granted):
             return result.waits[0].reason
-        picked = _Pick(candidate, result.reservation)
         call = ChatCall(request=request, model=candidate.wire_model, max_tokens=candidate.max_tokens)
-        try:
-            outcome = await self.roster.providers[candidate.provider].chat(call, timeout_s=self.pace.attempt_timeout_s)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.ledger.release(picked.reservation)
-            raise
-        await self._settle(picked, outcome)
-        return outcome
+        answering = self.roster.providers[candidate.provider].chat(call, timeout_s=self.pace.attempt_timeout_s)
+        return await self._spend(result.reservation, answering)
 
     async def _learnt_tpm(self, offers: Sequence[Offer]) -> Mapping[tuple[str, str], float]:
         """Tokens a minute that a provider stated, where the table says otherwise: they decide what fits at all."""
         claims = [
-            Claim(key=self._key(offer.provider, model), cost={}, documented=offered.documented)
+            Claim(key=self.key(offer.provider, model), cost={}, documented=offered.documented)
             for offer in offers
             for model, offered in offer.models.items()
             if offered.documented
@@ -192,7 +184,7 @@ class Gateway:
 
     def _note_passed_over(self, walk: Walk, tier: Sequence[Candidate], waits: Sequence[Wait]) -> None:
         for candidate, wait in zip(tier, waits, strict=False):
-            seen = any((a.provider, a.model) == (candidate.provider, candidate.model) for a in walk.attempts)
+            seen = any((a.provider, a.model) == candidate.identity for a in walk.attempts)
             if not seen:
                 walk.attempts.append(
                     Attempt(
@@ -210,21 +202,14 @@ class Gateway:
 
     async def _ask(self, walk: Walk, picked: _Pick) -> Answer | None:
         candidate = picked.candidate
-        identity = (candidate.provider, candidate.model)
-        walk.asked[identity] = asked = walk.asked.get(identity, 0) + 1
+        walk.asked[candidate.identity] = asked = walk.asked.get(candidate.identity, 0) + 1
         walk.doing = f"asking {candidate.model}"
         started = self.clock.monotonic()
-        try:
-            outcome = await self._send(walk, candidate, started)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.ledger.release(picked.reservation)
-            raise
-        await self._settle(picked, outcome)
+        outcome = await self._spend(picked.reservation, self._send(walk, candidate, started))
         if isinstance(outcome, Success) and walk.check is not None:
             outcome = walk.check(outcome) or outcome
         took_s = self.clock.monotonic() - started
-        walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != identity]
+        walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != candidate.identity]
         walk.attempts.append(attempt_of(candidate, outcome, took_s))
         if isinstance(outcome, Success):
             return answer_of(walk, candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
@@ -285,11 +270,19 @@ class Gateway:
         )
         return await provider.chat(call, timeout_s=timeout_s)
 
-    async def _settle(self, picked: _Pick, outcome: Outcome) -> None:
+    async def _spend(self, reservation: Reservation, answering: Awaitable[Outcome]) -> Outcome:
+        """The outcome, with the reservation settled by it; given back when there is none."""
+        try:
+            outcome = await answering
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.ledger.release(reservation)
+            raise
         # a cancellation between the two must not leave the reservation open
         with anyio.CancelScope(shield=True):
-            await self.ledger.settle(picked.reservation, actual_cost(outcome, picked.reservation.cost))
-            await self.ledger.observe(picked.reservation.key, outcome.quota)
+            await self.ledger.settle(reservation, actual_cost(outcome, reservation.cost))
+            await self.ledger.observe(reservation.key, outcome.quota)
+        return outcome
 
     async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
         if bench_s <= 0:
@@ -300,21 +293,21 @@ class Gateway:
         reason = failure.kind.value.replace("_", " ") + (f" ({detail})" if detail else "")
         until = self.clock.wall() + bench_s
         cooldown = Cooldown(until=until, reason=reason, limit=limit if limited else None, kind=failure.kind)
-        await self.ledger.cool_down(self._key(provider, model), cooldown)
+        await self.ledger.cool_down(self.key(provider, model), cooldown)
 
     async def _alternative(self, walk: Walk, candidate: Candidate) -> bool:
         """Whether another candidate as good as this one, so of its tier, could be asked now."""
         others = [
             other
             for tier in walk.tiers
-            if any(_same(one, candidate) for one in tier)
+            if any(one.identity == candidate.identity for one in tier)
             for other in tier
-            if not _same(other, candidate)
+            if other.identity != candidate.identity
         ]
         return any(wait is None for wait in await self.waits(others))
 
     async def _someone_else_within(self, walk: Walk, candidate: Candidate, seconds: float) -> bool:
-        waits = await self.waits([other for other in walk.open() if not _same(other, candidate)])
+        waits = await self.waits([other for other in walk.open() if other.identity != candidate.identity])
         return any(wait is None or (wait.wait_s is not None and wait.wait_s < seconds) for wait in waits)
 
     async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
@@ -329,9 +322,6 @@ class Gateway:
             deadline_s=walk.deadline - walk.started,
         )
 
-    def _key(self, provider: str, model: str) -> QuotaKey:
+    def key(self, provider: str, model: str) -> QuotaKey:
+        """Whose buckets a model's are: the organisation's behind the provider's key."""
         return QuotaKey(provider=provider, organisation=self.roster.organisation(provider), model=model)
-
-
-def _same(one: Candidate, other: Candidate) -> bool:
-    return (one.provider, one.model) == (other.provider, other.model)

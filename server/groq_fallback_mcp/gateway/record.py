@@ -44,15 +44,11 @@ def answer_of(walk: Walk, candidate: Candidate, success: Success, *, catalog: Ca
         requested_model=walk.plan.requested_model,
         use_case=walk.plan.use_case,
         cost_usd=_cost_usd(candidate, success, catalog),
-        fallback=_identity(candidate) != _identity(walk.plan.candidates[0]),
+        fallback=candidate.identity != walk.plan.candidates[0].identity,
         attempts=tuple(walk.attempts),
         notes=(*walk.plan.notes, *candidate.notes),
         duration_s=now - walk.started,
     )
-
-
-def _identity(candidate: Candidate) -> tuple[str, str]:
-    return candidate.provider, candidate.model
 
 
 def _cost_usd(candidate: Candidate, success: Success, catalog: Catalog) -> Decimal | None:

@@ -77,11 +77,11 @@ class Walk:
         self.tiers = [_replaced(tier, old, new, last=last) for tier in self.tiers]
 
     def drop_one(self, gone: Candidate) -> None:
-        self.drop(lambda candidate: (candidate.provider, candidate.model) == (gone.provider, gone.model))
+        self.drop(lambda candidate: candidate.identity == gone.identity)
 
 
 def _replaced(tier: list[Candidate], old: Candidate, new: Candidate, *, last: bool) -> list[Candidate]:
-    same = [(candidate.provider, candidate.model) == (old.provider, old.model) for candidate in tier]
+    same = [candidate.identity == old.identity for candidate in tier]
     if not any(same):
         return tier
     if last:

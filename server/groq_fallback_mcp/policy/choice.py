@@ -13,25 +13,17 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.offer import Offer
 
-__all__ = ["ChatKinds", "Choice", "Wanted", "choose", "default_use_case", "is_retired", "resolve_model"]
+__all__ = ["ChatKinds", "Choice", "choose", "default_use_case", "is_retired", "resolve_model"]
 
 ChatKinds = (Kind.CHAT, Kind.SYSTEM)
 SHORT_PROMPT_TOKENS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A model to ask, in place of which (`replaces`) when a retired one was named."""
-
-    model: str
-    replaces: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """The models to consider in order, and those that ended without a successor."""
 
-    wanted: Sequence[Wanted]
+    wanted: Sequence[str]
     ended: Sequence[Exclusion]
     use_case: str
     requested_model: str | None
@@ -59,7 +51,7 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
             if offered.row.kind in kinds
         ),
     ]
-    wanted: dict[str, Wanted] = {}
+    wanted: list[str] = []
     ended: dict[str, Exclusion] = {}
     notes: list[str] = []
     # what nobody asked for by name needs no explanation
@@ -69,7 +61,7 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
         elsewhere = any(name in offer.models for offer in offers if not offer.catalogued)
         gone = listed is not None and is_retired(name, catalog=catalog, offer=listed, today=today)
         if elsewhere or not gone:
-            wanted.setdefault(name, Wanted(model=name))
+            wanted.append(name)
         if not gone:
             continue
         successor = catalog.successor(name, today)
@@ -79,11 +71,11 @@ def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Seq
         if successor is None:
             ended.setdefault(name, Exclusion(provider="groq", model=name, reason=f"{reason}, no successor"))
         else:
-            wanted.setdefault(successor, Wanted(model=successor, replaces=name))
+            wanted.append(successor)
         if name == explained:
             notes.append(f"{name} was {reason}; " + (f"{successor} is its successor" if successor else "it has no successor"))
     return Choice(
-        wanted=tuple(wanted.values()),
+        wanted=tuple(dict.fromkeys(wanted)),
         ended=tuple(ended.values()),
         use_case=use_case,
         requested_model=requested,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, ReasoningEffort
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, JsonMode, ReasoningEffort
 from groq_fallback_mcp.catalog import Capabilities, Kind
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.offer import OfferedModel
 
 __all__ = ["ChatNeeds", "Fitted", "chat_needs", "fit_audio", "fit_chat", "remap_reasoning"]
-
-JsonMode = Literal["none", "prompted", "json_object", "json_schema"]
 
 DEFAULT_MAX_TOKENS = 1_024
 # Reasoning counts as completion: a smaller default comes back as finish_reason length with empty content.

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Literal
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, Limit, ReasoningEffort
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, JsonMode, Limit, ReasoningEffort
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.policy.choice import Choice, Wanted, choose, is_retired
+from groq_fallback_mcp.policy.choice import Choice, choose, is_retired
 from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost
 from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 
 __all__ = ["Candidate", "Plan", "plan", "with_max_tokens"]
-
-JsonMode = Literal["none", "prompted", "json_object", "json_schema"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +29,11 @@ class Candidate:
     reasoning_effort: ReasoningEffort | None = None
     json_mode: JsonMode = "none"
     notes: Sequence[str] = ()
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What stays the same however the candidate is fitted: provider and model."""
+        return self.provider, self.model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +80,18 @@ def plan(
     tiers: list[tuple[Candidate, ...]] = []
     for offer in offers:
         draft = _Draft()
-        for wanted in choice.wanted:
-            offered = offer.models.get(wanted.model)
-            if offered is None or is_retired(wanted.model, catalog=catalog, offer=offer, today=today):
+        for model in choice.wanted:
+            offered = offer.models.get(model)
+            if offered is None or is_retired(model, catalog=catalog, offer=offer, today=today):
                 continue
-            tpm = (learnt_tpm or {}).get((offer.provider, wanted.model), offered.documented.get(Limit.TPM))
+            tpm = (learnt_tpm or {}).get((offer.provider, model), offered.documented.get(Limit.TPM))
             fitted = (
                 fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(needs), offered, tpm=tpm)
             )
             if isinstance(fitted, str):
-                exclusions.append(Exclusion(provider=offer.provider, model=wanted.model, reason=fitted))
+                exclusions.append(Exclusion(provider=offer.provider, model=model, reason=fitted))
                 continue
-            candidate = _candidate(request, needs, offer.provider, wanted, offered, fitted)
+            candidate = _candidate(request, needs, offer.provider, model, offered, fitted)
             (draft.reduced if fitted.reduced else draft.full).append(candidate)
         tiers.append((*draft.full, *draft.reduced))
     return Plan(
@@ -119,7 +121,7 @@ def _candidate(  # noqa: PLR0917 - one call site, all of it goes into the row
     request: ChatRequest | AudioRequest,
     needs: ChatNeeds | None,
     provider: str,
-    wanted: Wanted,
+    model: str,
     offered: OfferedModel,
     fitted: Fitted,
 ) -> Candidate:
@@ -128,7 +130,7 @@ def _candidate(  # noqa: PLR0917 - one call site, all of it goes into the row
     )
     return Candidate(
         provider=provider,
-        model=wanted.model,
+        model=model,
         wire_model=offered.wire_model,
         cost=cost,
         documented=offered.documented,
@@ -141,7 +143,7 @@ def _candidate(  # noqa: PLR0917 - one call site, all of it goes into the row
 
 def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tuple[tuple[Candidate, ...], ...]:
     """A model the caller named is asked first even where only a later provider has it, and alone in its tier then."""
-    first = choice.wanted[0].model if choice.requested_model is not None and choice.wanted else None
+    first = choice.wanted[0] if choice.requested_model is not None and choice.wanted else None
     if first is None or not tiers or any(candidate.model == first for candidate in tiers[0]):
         return tuple(tiers)
     named = [candidate for tier in tiers for candidate in tier if candidate.model == first]

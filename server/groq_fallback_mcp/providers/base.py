@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, Outcome, ReasoningEffort
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, JsonMode, Outcome, ReasoningEffort
 
 __all__ = ["AudioCall", "ChatCall", "LiveModel", "Provider"]
-
-JsonMode = Literal["none", "prompted", "json_object", "json_schema"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import httpx
 
@@ -17,6 +18,8 @@ from groq_fallback_mcp.providers.wire import chat_payload, read_chat, read_model
 from groq_fallback_mcp.redaction import redact
 
 __all__ = ["OpenAICompatible"]
+
+_Found = TypeVar("_Found")
 
 
 class OpenAICompatible:
@@ -91,13 +94,12 @@ class OpenAICompatible:
     async def live_models(self, *, timeout_s: float) -> tuple[LiveModel, ...] | Failure:
         """The provider's own list of models, now."""
         reply = await self._send("GET", "/models", timeout_s=timeout_s)
-        found = reply if isinstance(reply, Failure) else read_models(reply.body)
-        return replace(found, message=redact(found.message, self._key or "")) if isinstance(found, Failure) else found
+        return self._discreet(reply if isinstance(reply, Failure) else read_models(reply.body))
 
     async def aclose(self) -> None:
         await self._wire.aclose()
 
-    def _discreet(self, outcome: Outcome) -> Outcome:
+    def _discreet(self, outcome: _Found | Failure) -> _Found | Failure:
         """The outcome without the key in its message, in whatever form an upstream may quote it."""
         if isinstance(outcome, Failure):
             return replace(outcome, message=redact(outcome.message, self._key or ""))

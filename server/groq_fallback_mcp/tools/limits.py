@@ -14,8 +14,8 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.admission import Bucket
 from groq_fallback_mcp.policy.choice import is_retired, resolve_model
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
-from groq_fallback_mcp.policy.offer import OfferedModel
-from groq_fallback_mcp.quota import Claim, ModelQuota, QuotaKey, Wait, obstacle
+from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
@@ -76,7 +76,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     )
     note = await _probe(named, context) if arguments.probe else None
     chosen = [
-        (offer.provider, offered)
+        (offer, offered)
         for offer in offers
         if offer.provider != "local"
         for offered in offer.models.values()
@@ -86,11 +86,11 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
             else not is_retired(offered.row.id, catalog=gateway.catalog, offer=offer, today=day)
         )
     ]
-    quotas = await gateway.ledger.look([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
+    quotas = await gateway.ledger.look([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
     now = gateway.clock.wall()
     models = tuple(
-        _limits(quota, _cost(offered, arguments.tokens), now, unusable=_unusable(context, provider, offered.row.id))
-        for quota, (provider, offered) in zip(quotas, chosen, strict=True)
+        _limits(quota, _cost(offered, arguments.tokens), now, unusable=_unusable(context, offer, offered.row.id))
+        for quota, (offer, offered) in zip(quotas, chosen, strict=True)
     )
     chained = {name for row in gateway.catalog.practices.values() for name in (row.model, *row.chain)}
     by_name_only = {name for offer in offers if offer.catalogued for name in offer.models} - chained
@@ -126,18 +126,17 @@ def _cost(offered: OfferedModel, tokens: int) -> Mapping[Limit, float]:
     return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(tokens), Limit.TPD: float(tokens)}
 
 
-def _claim(context: Context, provider: str, offered: OfferedModel, tokens: int) -> Claim:
-    key = QuotaKey(provider=provider, organisation=context.gateway.roster.organisation(provider), model=offered.row.id)
+def _claim(context: Context, offer: Offer, offered: OfferedModel, tokens: int) -> Claim:
+    key = context.gateway.key(offer.provider, offered.row.id)
     return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
 
 
-def _unusable(context: Context, provider: str, model: str) -> str | None:
+def _unusable(context: Context, offer: Offer, model: str) -> str | None:
     """Why a model cannot be asked whatever its limits say; None when it can."""
     gateway = context.gateway
-    offer = next(offer for offer in gateway.roster.offers() if offer.provider == provider)
     if is_retired(model, catalog=gateway.catalog, offer=offer, today=today(gateway.clock)):
         return "shut down"
-    return gateway.roster.providers[provider].unready
+    return gateway.roster.providers[offer.provider].unready
 
 
 def _limits(quota: ModelQuota, cost: Mapping[Limit, float], now: float, *, unusable: str | None) -> ModelLimits:

@@ -13,11 +13,14 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.choice import is_retired
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.roster import LiveList
-from groq_fallback_mcp.quota import Claim, QuotaKey, obstacle
+from groq_fallback_mcp.quota import Claim, obstacle
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
+
+
+ONE_REQUEST = {Limit.RPM: 1.0, Limit.RPD: 1.0}
 
 
 class ListModelsArguments(Arguments):
@@ -94,10 +97,8 @@ async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedMod
     gateway = context.gateway
     claims = [
         Claim(
-            key=QuotaKey(
-                provider=offer.provider, organisation=gateway.roster.organisation(offer.provider), model=offered.row.id
-            ),
-            cost={Limit.RPM: 1.0, Limit.RPD: 1.0},
+            key=gateway.key(offer.provider, offered.row.id),
+            cost=ONE_REQUEST,
             documented=offered.documented,
         )
         for offer, offered in rows
@@ -109,7 +110,7 @@ async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedMod
         if unready is not None:
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
             continue
-        wait = obstacle(quota, {Limit.RPM: 1.0, Limit.RPD: 1.0}, now)
+        wait = obstacle(quota, ONE_REQUEST, now)
         state = (
             "now" if wait is None else f"in {seconds(wait.wait_s):g} s ({wait.reason})" if wait.wait_s is not None else "never"
         )
