@@ -370,6 +370,7 @@ def test_fewer_max_tokens_cost_less() -> None:
     candidate = made(ask(max_tokens=1000)).candidates[0]
     less = with_max_tokens(candidate, 400)
     assert (less.max_tokens, less.cost[Limit.TPM], less.cost[Limit.RPM]) == (400, candidate.cost[Limit.TPM] - 600, 1)
+    assert less.identity == candidate.identity == ("groq", "openai/gpt-oss-20b")
 
 
 @given(
