@@ -35,3 +35,4 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
         if name.startswith("GROQ_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(tmp_path_factory.getbasetemp() / "no-such-config.toml"))
+    monkeypatch.setenv("GROQ_FALLBACK_STATE", "memory")

@@ -31,3 +31,7 @@ class FakeClock:
         """Let time pass."""
         self._monotonic += seconds
         self._wall += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as a user or NTP does."""
+        self._wall += seconds

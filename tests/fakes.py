@@ -11,9 +11,10 @@ from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, Ou
 from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.gateway import Gateway, Pace
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall
 from groq_fallback_mcp.providers.roster import Roster
-from groq_fallback_mcp.quota import MemoryLedger
+from groq_fallback_mcp.quota import Ledger, memory_ledger
 
 CATALOG = load_catalog()
 Script = Callable[[ChatCall | AudioCall], Outcome]
@@ -129,12 +130,18 @@ class World:
     """A gateway over fake providers, with everything a test looks at."""
 
     def __init__(
-        self, offers: Iterable[Offer] | None = None, *, pace: Pace | None = None, clock: FakeClock | None = None
+        self,
+        offers: Iterable[Offer] | None = None,
+        *,
+        pace: Pace | None = None,
+        clock: FakeClock | None = None,
+        ledger: Ledger | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
         self.offers = list(offers) if offers is not None else [offer("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS))]
         self.providers = {offer.provider: FakeProvider(offer.provider, self.clock) for offer in self.offers}
-        self.ledger = MemoryLedger(self.clock)
+        self.ledger = ledger or memory_ledger(self.clock, budget=budget)
         self.gateway = Gateway(
             catalog=CATALOG,
             roster=Roster(providers=self.providers, offers=self.offers, organisations={}, clock=self.clock, groq=None),
@@ -142,6 +149,7 @@ class World:
             clock=self.clock,
             pace=pace or Pace(),
             jitter=lambda: 0.0,
+            budget=budget,
         )
 
     @property

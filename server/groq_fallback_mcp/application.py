@@ -10,12 +10,13 @@ from pathlib import Path
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock, SystemClock
 from groq_fallback_mcp.gateway import Gateway, Pace
+from groq_fallback_mcp.policy.spending import Budget, picodollars
 from groq_fallback_mcp.providers.roster import Roster, build_roster
-from groq_fallback_mcp.quota import MemoryLedger
+from groq_fallback_mcp.quota import open_ledger
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["allowed_folders", "open_context"]
+__all__ = ["allowed_folders", "budget_of", "open_context"]
 
 
 @asynccontextmanager
@@ -24,10 +25,12 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
     clock = clock or SystemClock()
     catalog: Catalog = load_catalog(settings.catalog)
     roster: Roster = build_roster(settings, catalog=catalog, clock=clock)
+    budget = budget_of(settings)
+    ledger = open_ledger(settings.state.get_secret_value(), clock, budget=budget)
     gateway = Gateway(
         catalog=catalog,
         roster=roster,
-        ledger=MemoryLedger(clock),
+        ledger=ledger,
         clock=clock,
         pace=Pace(
             deadline_s=settings.deadline_s,
@@ -35,11 +38,19 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
             max_wait_s=settings.max_wait_s,
         ),
         jitter=random.random,
+        budget=budget,
     )
     try:
         yield Context(gateway=gateway, folders=allowed_folders(settings))
     finally:
         await roster.aclose()
+        await ledger.aclose()
+
+
+def budget_of(settings: Settings) -> Budget:
+    """The most that may be spent in a day."""
+    usd = settings.budget_usd_per_day
+    return Budget(tokens=settings.budget_tokens_per_day, picousd=None if usd is None else picodollars(usd))
 
 
 def allowed_folders(settings: Settings) -> tuple[Path, ...]:

@@ -110,6 +110,7 @@ class FailureKind(StrEnum):
     CONNECTION_LOST = "connection_lost"
     BAD_RESPONSE = "bad_response"
     CANCELLED = "cancelled"
+    OVER_BUDGET = "over_budget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

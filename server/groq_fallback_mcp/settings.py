@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
@@ -88,6 +89,22 @@ class Settings(BaseSettings):
     providers: tuple[EndpointSettings, ...] = Field(
         default=(), description="Other OpenAI-compatible endpoints, in order; `[[providers]]` tables of config.toml."
     )
+    state: SecretStr = Field(
+        default=SecretStr("sqlite"),
+        description="Where limits and spending are kept: `sqlite` (a file in the user's state folder, shared by all processes), "
+        "`sqlite:///PATH`, `redis://HOST:PORT/DB` (several machines; needs the extra `redis`), or `memory`.",
+    )
+    organisation: str | None = Field(
+        default=None,
+        description="A name for the Groq organisation, the same wherever keys of one organisation are used: they share its limits. "
+        "Default: each key counts as one.",
+    )
+    budget_usd_per_day: Decimal | None = Field(
+        default=None, ge=0, description="Refuse calls to Groq that could cost more than this many US dollars in a UTC day."
+    )
+    budget_tokens_per_day: int | None = Field(
+        default=None, ge=0, description="Refuse calls that could take more than this many tokens in a UTC day."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="warning", description="For stderr.")
 
     @field_validator("api_key", mode="before")
@@ -111,6 +128,22 @@ class Settings(BaseSettings):
         if not isinstance(parts, list | tuple):
             return value
         return tuple(_expanded(Path(str(part))) for part in cast("list[object]", parts) if part)
+
+    @field_validator("state")
+    @classmethod
+    def _known_store(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text in {"sqlite", "memory"} or re.match(r"sqlite:///.", text):
+            return value
+        try:
+            parts = urlsplit(text)
+            known = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and (parts.port or 6379) > 0
+        except ValueError:
+            known = False
+        if not known:
+            message = "it must be sqlite, sqlite:///PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or memory"
+            raise ValueError(message)
+        return value
 
     @field_validator("catalog", "local_text_model")
     @classmethod
@@ -244,7 +277,9 @@ def _explain(error: ValidationError, where: str) -> ConfigurationError:
     if where == "the environment" and field is not None and field.validation_alias is None:
         name = f"GROQ_FALLBACK_{name.upper()}"
     # a URL may hold a password, and whoever writes a key into the wrong place does not want it printed
-    secretive = first["type"] == "extra_forbidden" or re.search("key|token|secret|password|base_url", name, re.IGNORECASE)
+    secretive = first["type"] == "extra_forbidden" or re.search(
+        "key|token_|secret|password|base_url|state", name, re.IGNORECASE
+    )
     shown = "" if secretive else f" (got {first['input']!r})"
     reason = first["msg"].removeprefix("Value error, ")
     return ConfigurationError(f"{where}: {name}: {reason}{shown}", next_step=f"correct {name} and start again")

@@ -87,8 +87,8 @@ def test_a_stated_wait_for_what_never_fits_is_passed_over() -> None:
 
 def test_another_capacity_replaces_ours_and_is_marked_learnt() -> None:
     """A developer plan shows itself in the first header."""
-    learnt = learn(bucket(level=10), LimitReading(limit=Limit.TPM, capacity=250_000, remaining=249_000), T0, in_flight=500)
-    assert learnt == Bucket(limit=Limit.TPM, capacity=250_000, level=249_000, at=T0, knowledge="learnt")
+    learnt = learn(bucket(level=10), LimitReading(limit=Limit.TPM, capacity=250_000, remaining=249_000), T0, held=500)
+    assert learnt == Bucket(limit=Limit.TPM, capacity=250_000, level=249_000, at=T0, knowledge="learnt", stated_at=T0)
     again = learn(learnt, LimitReading(limit=Limit.TPM, capacity=250_000, remaining=248_000), T0)
     assert again is not None
     assert again.knowledge == "learnt"
@@ -96,7 +96,7 @@ def test_another_capacity_replaces_ours_and_is_marked_learnt() -> None:
 
 def test_what_is_under_way_counts_when_a_capacity_is_new() -> None:
     """The server may not have seen our other calls yet."""
-    learnt = learn(None, LimitReading(limit=Limit.TPM, capacity=1000), T0, in_flight=400)
+    learnt = learn(None, LimitReading(limit=Limit.TPM, capacity=1000), T0, held=400)
     assert learnt is not None
     assert learnt.level == 600
 

@@ -16,7 +16,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.choice import default_use_case, resolve_model
 from groq_fallback_mcp.policy.fit import remap_reasoning
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
-from groq_fallback_mcp.policy.plan import Plan, plan, with_max_tokens
+from groq_fallback_mcp.policy.plan import Learnt, Plan, plan, with_max_tokens
 
 NOW = date(2026, 11, 23)
 SEED_DAY = date(2026, 2, 13)
@@ -229,8 +229,8 @@ def test_a_prompt_larger_than_the_whole_minute_leaves_a_model_out() -> None:
 def test_learnt_capacities_count_in_place_of_documented_ones() -> None:
     """A developer key on the default plan."""
     request = ask("word " * 7_500)
-    learnt = {("groq", "openai/gpt-oss-120b"): 250_000.0}
-    made_plan = plan(request, catalog=CATALOG, offers=[groq()], today=NOW, learnt_tpm=learnt)
+    learnt = {("groq", "openai/gpt-oss-120b"): Learnt(tpm=250_000.0)}
+    made_plan = plan(request, catalog=CATALOG, offers=[groq()], today=NOW, learnt=learnt)
     assert [candidate.model for candidate in made_plan.candidates] == ["openai/gpt-oss-120b"]
 
 

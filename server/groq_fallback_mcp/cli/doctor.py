@@ -61,7 +61,7 @@ async def _findings() -> Sequence[Finding]:
         findings.append(Finding(what="configuration", state=state, detail=shown))
         async with open_context(settings) as context:
             findings += [_key(settings), Finding(what="base URL", state="ok", detail=settings.base_url)]
-            findings += [await _live(settings, context), _store(context), *_local(settings), _folders(context)]
+            findings += [await _live(settings, context), await _store(context), *_local(settings), _folders(context)]
             findings += await _choices(context)
     except ConfigurationError as error:
         findings.append(Finding(what="configuration", state="fail", detail=redact(str(error))))
@@ -104,8 +104,14 @@ async def _live(settings: Settings, context: Context) -> Finding:
     return Finding(what="live list", state="warn" if drift else "ok", detail=detail)
 
 
-def _store(context: Context) -> Finding:
-    return Finding(what="quota store", state="ok", detail=f"{context.gateway.ledger.store}, for this process alone")
+async def _store(context: Context) -> Finding:
+    ledger = context.gateway.ledger
+    await ledger.spending([today(context.gateway.clock).isoformat()])
+    status = ledger.status
+    if status.degraded is not None:
+        detail = f"{status.store} cannot be used, limits are kept in each process at a cautious share: {status.degraded}"
+        return Finding(what="quota store", state="warn", detail=detail)
+    return Finding(what="quota store", state="ok", detail=f"{status.store}, {status.place}")
 
 
 def _local(settings: Settings) -> Sequence[Finding]:

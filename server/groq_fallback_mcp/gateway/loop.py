@@ -23,16 +23,29 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
-from groq_fallback_mcp.gateway.record import answer_of, attempt_of
+from groq_fallback_mcp.gateway.record import answer_of, attempt_of, spent_on
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, heartbeat
+from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
-from groq_fallback_mcp.policy.plan import Candidate, Plan, plan, with_max_tokens
-from groq_fallback_mcp.policy.settlement import actual_cost
+from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_max_tokens
+from groq_fallback_mcp.policy.settlement import actual_cost, health_of
+from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, judge
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, Provider
 from groq_fallback_mcp.providers.roster import Roster
-from groq_fallback_mcp.quota import ANY_MODEL, Claim, Cooldown, Granted, Ledger, QuotaKey, Reservation, Wait, obstacle
+from groq_fallback_mcp.quota import (
+    ANY_MODEL,
+    Claim,
+    Granted,
+    Ledger,
+    QuotaKey,
+    Reservation,
+    Settlement,
+    Standing,
+    Wait,
+    obstacle,
+)
 
 __all__ = ["Gateway"]
 
@@ -41,6 +54,10 @@ MOST_ATTEMPTS_A_MODEL = 3
 LONGEST_NAP_S = 5.0
 SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
+# A reservation of a process that died is given up on this long after its call must have ended.
+RESERVATION_REST_S = 60.0
+# Calls that wait for the same bucket do not come back in the same moment.
+SPREAD_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +70,32 @@ class Gateway:
     """Serves requests from whichever model can. `jitter` returns numbers in [0, 1)."""
 
     def __init__(
-        self, *, catalog: Catalog, roster: Roster, ledger: Ledger, clock: Clock, pace: Pace, jitter: Callable[[], float]
+        self,
+        *,
+        catalog: Catalog,
+        roster: Roster,
+        ledger: Ledger,
+        clock: Clock,
+        pace: Pace,
+        jitter: Callable[[], float],
+        budget: Budget | None = None,
     ) -> None:
         self.catalog = catalog
         self.roster = roster
         self.ledger = ledger
         self.clock = clock
         self.pace = pace
+        self.budget = budget or Budget()
         self._jitter = jitter
 
     async def plan(self, request: ChatRequest | AudioRequest) -> Plan:
         """Who would be asked, given what the ledger has learnt. Raises InputRefused for unknown names."""
-        offers = self.roster.offers()
-        return plan(
-            request,
-            catalog=self.catalog,
-            offers=offers,
-            today=today(self.clock),
-            learnt_tpm={} if isinstance(request, AudioRequest) else await self._learnt_tpm(offers),
-        )
+        offers, day = self.roster.offers(), today(self.clock)
+        learnt: Mapping[tuple[str, str], Learnt] = {}
+        if isinstance(request, ChatRequest):
+            wanted = choose(request, catalog=self.catalog, offers=offers, today=day).wanted
+            learnt = await self._learnt(offers, wanted)
+        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt)
 
     async def serve(
         self,
@@ -100,14 +124,14 @@ class Gateway:
 
     def claim(self, candidate: Candidate) -> Claim:
         """What asking this candidate would take from whose buckets."""
-        return Claim(key=self.key(candidate.provider, candidate.model), cost=candidate.cost, documented=candidate.documented)
+        key = self.key(candidate.provider, candidate.model)
+        return Claim(key=key, cost=candidate.cost, documented=candidate.documented, spend=candidate.spend)
 
     async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
         """For each candidate, what keeps it from being asked now; None when nothing does."""
         claims = [self.claim(candidate) for candidate in candidates]
         quotas = await self.ledger.look(claims)
-        now = self.clock.wall()
-        return [obstacle(quota, claim.cost, now) for quota, claim in zip(quotas, claims, strict=True)]
+        return [obstacle(quota, claim.cost) for quota, claim in zip(quotas, claims, strict=True)]
 
     async def probe(self, model: str) -> Outcome | str:
         """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.
@@ -118,26 +142,28 @@ class Gateway:
         candidate = next((found for found in (await self.plan(request)).candidates if found.model == model), None)
         if candidate is None:
             return f"{model} cannot be probed with a chat request"
-        result = await self.ledger.reserve_any([self.claim(candidate)])
+        result = await self.ledger.reserve_any([self.claim(candidate)], life_s=self.pace.attempt_timeout_s + RESERVATION_REST_S)
         if not isinstance(result, Granted):
             return result.waits[0].reason
         call = ChatCall(request=request, model=candidate.wire_model, max_tokens=candidate.max_tokens)
         answering = self.roster.providers[candidate.provider].chat(call, timeout_s=self.pace.attempt_timeout_s)
-        return await self._spend(result.reservation, answering)
+        outcome, _ = await self._spend(_Pick(candidate, result.reservation), answering)
+        return outcome
 
-    async def _learnt_tpm(self, offers: Sequence[Offer]) -> Mapping[tuple[str, str], float]:
-        """Tokens a minute that a provider stated, where the table says otherwise: they decide what fits at all."""
+    async def _learnt(self, offers: Sequence[Offer], wanted: Sequence[str]) -> Mapping[tuple[str, str], Learnt]:
+        """What calls have taught about the models that may be asked: it decides what fits at all, and what it costs."""
         claims = [
             Claim(key=self.key(offer.provider, model), cost={}, documented=offered.documented)
             for offer in offers
-            for model, offered in offer.models.items()
-            if offered.documented
+            for model in wanted
+            if (offered := offer.models.get(model)) is not None
         ]
-        return {
-            (quota.key.provider, quota.key.model): bucket.capacity
-            for quota in await self.ledger.look(claims)
-            if (bucket := quota.buckets.get(Limit.TPM)) is not None and bucket.knowledge == "learnt"
-        }
+        learnt: dict[tuple[str, str], Learnt] = {}
+        for quota in await self.ledger.look(claims):
+            bucket = quota.buckets.get(Limit.TPM)
+            tpm = bucket.capacity if bucket is not None and bucket.knowledge == "learnt" else None
+            learnt[quota.key.provider, quota.key.model] = Learnt(tpm=tpm, prompt_factor=quota.prompt_factor)
+        return learnt
 
     async def _walk(self, walk: Walk) -> Answer | NoAnswer:
         while (left_s := walk.deadline - self.clock.monotonic()) >= LEAST_ATTEMPT_S:
@@ -156,14 +182,15 @@ class Gateway:
         """
         if walk.again is not None:
             forced, walk.again = walk.again, None
-            result = await self.ledger.reserve_any([self.claim(forced)])
+            result = await self.ledger.reserve_any([self.claim(forced)], life_s=left_s + RESERVATION_REST_S)
             if isinstance(result, Granted):
                 return _Pick(forced, result.reservation)
         end = self.clock.monotonic() + left_s
         while True:
             least_s: float | None = None
             for index, tier in enumerate(walk.tiers):
-                result = await self.ledger.reserve_any([self.claim(candidate) for candidate in tier])
+                claims = [self.claim(candidate) for candidate in tier]
+                result = await self.ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
                 waits = result.passed_over if isinstance(result, Granted) else result.waits
                 self._note_passed_over(walk, tier, waits)
                 if isinstance(result, Granted):
@@ -178,7 +205,7 @@ class Gateway:
             if least_s is None or self.clock.monotonic() + least_s + LEAST_ATTEMPT_S > end:
                 return None
             walk.doing = f"waiting {least_s:.1f} s for a rate limit"
-            nap_s = min(least_s, LONGEST_NAP_S) + 0.005
+            nap_s = min(least_s, LONGEST_NAP_S) + SPREAD_S * (0.1 + self._jitter())
             walk.waited_s += nap_s
             await self.clock.sleep(nap_s)
 
@@ -202,10 +229,10 @@ class Gateway:
 
     async def _ask(self, walk: Walk, picked: _Pick) -> Answer | None:
         candidate = picked.candidate
-        walk.asked[candidate.identity] = asked = walk.asked.get(candidate.identity, 0) + 1
+        walk.asked[candidate.identity] = walk.asked.get(candidate.identity, 0) + 1
         walk.doing = f"asking {candidate.model}"
         started = self.clock.monotonic()
-        outcome = await self._spend(picked.reservation, self._send(walk, candidate, started))
+        outcome, standing = await self._spend(picked, self._send(walk, candidate, started))
         if isinstance(outcome, Success) and walk.check is not None:
             outcome = walk.check(outcome) or outcome
         took_s = self.clock.monotonic() - started
@@ -213,11 +240,12 @@ class Gateway:
         walk.attempts.append(attempt_of(candidate, outcome, took_s))
         if isinstance(outcome, Success):
             return answer_of(walk, candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
-        await self._act(walk, candidate, outcome, asked)
+        await self._act(walk, candidate, outcome, standing)
         return None
 
-    async def _act(self, walk: Walk, candidate: Candidate, failure: Failure, asked: int) -> None:
+    async def _act(self, walk: Walk, candidate: Candidate, failure: Failure, standing: Standing) -> None:
         """Carry out what policy makes of a failure."""
+        asked = walk.asked[candidate.identity]
         walk.last = failure
         verdict = judge(
             failure,
@@ -225,6 +253,8 @@ class Gateway:
             alternative=await self._alternative(walk, candidate),
             jitter=self._jitter(),
             max_tokens=candidate.max_tokens,
+            failures=standing.failures,
+            retry_allowed=standing.retry_allowed,
         )
         if isinstance(verdict, Abort) and candidate.provider != "groq":
             # what another endpoint refuses says little about the request: a wrong path of config.toml looks the same
@@ -237,6 +267,9 @@ class Gateway:
             case Clamp(max_tokens=max_tokens):
                 walk.again = with_max_tokens(candidate, max_tokens)
                 walk.replace(candidate, walk.again)
+            case FallBack(bench_s=bench_s, leave_provider=True):
+                await self._bench(candidate.provider, candidate.model, bench_s, failure)
+                walk.drop(lambda other: other.provider == candidate.provider)
             case FallBack(bench_s=bench_s, may_return=may_return, reduced_to=reduced_to):
                 await self._bench(candidate.provider, candidate.model, bench_s, failure)
                 if reduced_to is not None:
@@ -270,8 +303,10 @@ class Gateway:
         )
         return await provider.chat(call, timeout_s=timeout_s)
 
-    async def _spend(self, reservation: Reservation, answering: Awaitable[Outcome]) -> Outcome:
+    async def _spend(self, picked: _Pick, answering: Awaitable[Outcome]) -> tuple[Outcome, Standing]:
         """The outcome, with the reservation settled by it; given back when there is none."""
+        candidate, reservation = picked.candidate, picked.reservation
+        standing = Standing()
         try:
             outcome = await answering
         except BaseException:
@@ -280,9 +315,15 @@ class Gateway:
             raise
         # a cancellation between the two must not leave the reservation open
         with anyio.CancelScope(shield=True):
-            await self.ledger.settle(reservation, actual_cost(outcome, reservation.cost))
-            await self.ledger.observe(reservation.key, outcome.quota)
-        return outcome
+            settlement = Settlement(
+                actual=actual_cost(outcome, reservation.cost),
+                snapshot=outcome.quota,
+                health=health_of(outcome),
+                prompt=(candidate.estimated_tokens, outcome.usage.input_tokens) if isinstance(outcome, Success) else None,
+                spent=spent_on(candidate, outcome, self.catalog),
+            )
+            standing = await self.ledger.settle(reservation, settlement)
+        return outcome, standing
 
     async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
         if bench_s <= 0:
@@ -291,9 +332,9 @@ class Gateway:
         limited = failure.kind is FailureKind.RATE_LIMITED
         detail = limit.unit if limited and limit is not None else "" if limited else failure.message[:80]
         reason = failure.kind.value.replace("_", " ") + (f" ({detail})" if detail else "")
-        until = self.clock.wall() + bench_s
-        cooldown = Cooldown(until=until, reason=reason, limit=limit if limited else None, kind=failure.kind)
-        await self.ledger.cool_down(self.key(provider, model), cooldown)
+        await self.ledger.cool_down(
+            self.key(provider, model), bench_s, reason, limit=limit if limited else None, kind=failure.kind
+        )
 
     async def _alternative(self, walk: Walk, candidate: Candidate) -> bool:
         """Whether another candidate as good as this one, so of its tier, could be asked now."""

@@ -8,8 +8,9 @@ from groq_fallback_mcp.call import Attempt, Outcome, Success
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.walk import Answer, Walk
 from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.policy.spending import Spend, picodollars
 
-__all__ = ["answer_of", "attempt_of"]
+__all__ = ["answer_of", "attempt_of", "spent_on"]
 
 
 def attempt_of(candidate: Candidate, outcome: Outcome, took_s: float) -> Attempt:
@@ -48,6 +49,21 @@ def answer_of(walk: Walk, candidate: Candidate, success: Success, *, catalog: Ca
         attempts=tuple(walk.attempts),
         notes=(*walk.plan.notes, *candidate.notes),
         duration_s=now - walk.started,
+    )
+
+
+def spent_on(candidate: Candidate, outcome: Outcome, catalog: Catalog) -> Spend | None:
+    """What a call took of a budget: nothing where it failed, the most it could where the usage is not reported."""
+    if not isinstance(outcome, Success):
+        return None
+    if not outcome.usage_reported:
+        return candidate.spend
+    usage, amount = outcome.usage, _cost_usd(candidate, outcome, catalog)
+    return Spend(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        audio_s=usage.audio_s,
+        picousd=None if amount is None else picodollars(amount),
     )
 
 

@@ -30,6 +30,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "authentication": ("no key, or Groq refused it", "Do not call again. Tell the user to set GROQ_API_KEY and run `groq-fallback-mcp doctor`."),
     "no_model": ("no model can take this request", "Change what the reasons name: shorten it, drop the image, other `model`."),
     "no_provider": ("nothing is configured that could serve this", "Do not call again. Tell the user to run `groq-fallback-mcp doctor`."),
+    "over_budget": ("the user's daily budget does not allow the call; nothing was sent", "Ask for fewer `max_tokens`; otherwise tell the user."),
     "too_large": ("the request is larger than any model takes", "Shorten the messages or split the file; waiting does not help."),
     "unsupported": ("no model can do what was asked", "Change what the text names, or give another `model`."),
     "unreachable": ("no provider could be reached", "Call again once; then tell the user to check the network."),
@@ -50,6 +51,7 @@ _LATER = "Call again once, later."
 # What the agent should do about the outcome of an attempt that stands in an error.
 ADVICE: Mapping[FailureKind, str] = {
     FailureKind.RATE_LIMITED: _WAIT,
+    FailureKind.OVER_BUDGET: _STOP,
     FailureKind.LARGER_THAN_LIMIT: _SHORTEN,
     FailureKind.CONTEXT_TOO_LONG: _SHORTEN,
     FailureKind.MAX_TOKENS_TOO_LARGE: "Lower `max_tokens`.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from groq_fallback_mcp.generate.markdown import code, table
@@ -36,6 +37,8 @@ def _cells(name: str, field: FieldInfo) -> tuple[str, ...]:
 def _default(value: object) -> str:
     if value is None or value == ():
         return ""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
     return code(f"{value:g}" if isinstance(value, float) else str(value))
 
 

@@ -26,7 +26,8 @@ class Bucket:
     """A limit's state. `level` units were left at `at` (Unix seconds); it may be negative after an overdraft.
 
     `knowledge`: `documented` (the table's figure, never confirmed), `observed` (the server confirmed this capacity),
-    `learnt` (the server stated another capacity than the table).
+    `learnt` (the server stated another capacity than the table); `stated_at` is when it last did. `withheld`,
+    `credited` and `confirmed` belong to what is known of refunds, see refund.py.
     """
 
     limit: Limit
@@ -34,6 +35,10 @@ class Bucket:
     level: float
     at: float
     knowledge: Knowledge = "documented"
+    stated_at: float = 0.0
+    withheld: float = 0.0
+    credited: float = 0.0
+    confirmed: float = 0.0
 
     @property
     def refill_per_s(self) -> float:
@@ -97,39 +102,42 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
 
 def charge(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after taking `units`; an overdraft (the real usage was higher than the claim) goes below zero."""
-    return replace(bucket, level=bucket.level_at(now) - units, at=max(now, bucket.at))
+    return replace(bucket, level=bucket.level_at(now) - units, at=now)
 
 
 def give_back(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after returning `units`, never above its capacity."""
-    level = min(bucket.capacity, bucket.level_at(now) + units)
-    return replace(bucket, level=level, at=max(now, bucket.at))
+    return replace(bucket, level=min(bucket.capacity, bucket.level_at(now) + units), at=now)
 
 
-def learn(bucket: Bucket | None, reading: LimitReading, now: float, *, in_flight: float = 0.0) -> Bucket | None:
+def learn(bucket: Bucket | None, reading: LimitReading, now: float, *, held: float = 0.0, slack: float = 0.0) -> Bucket | None:
     """The bucket after the server stated something about it; None when there is nothing to go by.
 
-    A stated capacity replaces ours. Of two levels for the same moment the lower counts: the server sees the
-    organisation's other traffic, we see our own calls under way (`in_flight` units, which matter only where the
-    capacity changed, and our own level says nothing). A stated wait for a refused request sets the level so that our
-    next wait equals the server's.
+    A stated capacity replaces ours; then our level says nothing, and the bucket is full but for the `held` units of our
+    calls under way. Of two levels for the same moment the lower counts, since the server sees the organisation's other
+    traffic: `slack` is what may have come back between its moment and `now`. A refusal is exact: its stated wait sets
+    the level so that our next wait equals the server's, unless calls under way may be missing from its figures.
     """
     capacity = reading.capacity or (bucket.capacity if bucket is not None else None)
     if capacity is None or capacity <= 0:
         return bucket
+    stated_at = now if reading.capacity is not None else 0.0
     if bucket is None or bucket.capacity != capacity:
-        knowledge: Knowledge = "learnt"
-        own = capacity - in_flight
+        level = capacity - held
+        known = Bucket(limit=reading.limit, capacity=capacity, level=level, at=now, knowledge="learnt", stated_at=stated_at)
     else:
         confirmed = reading.capacity is not None and bucket.knowledge == "documented"
-        knowledge = "observed" if confirmed else bucket.knowledge
-        own = bucket.level_at(now)
-    known = Bucket(limit=reading.limit, capacity=capacity, level=own, at=now, knowledge=knowledge)
-    stated = _stated_level(reading, known)
-    return known if stated is None else replace(known, level=min(own, stated))
-
-
-def _stated_level(reading: LimitReading, bucket: Bucket) -> float | None:
-    if reading.wait_s is not None and reading.requested is not None and reading.requested <= bucket.capacity:
-        return reading.requested - reading.wait_s * bucket.refill_per_s
-    return reading.remaining
+        level = bucket.level_at(now)
+        known = replace(
+            bucket,
+            level=level,
+            at=now,
+            knowledge="observed" if confirmed else bucket.knowledge,
+            stated_at=stated_at or bucket.stated_at,
+        )
+    if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
+        stated = reading.requested - reading.wait_s * known.refill_per_s
+        return replace(known, level=stated if held <= 0 else min(level, stated))
+    if reading.remaining is None:
+        return known
+    return replace(known, level=min(level, reading.remaining + slack))

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Limit
 
-__all__ = ["audio_cost", "chat_cost", "estimate_prompt_tokens", "has_images"]
+__all__ = ["audio_cost", "chat_cost", "estimate_prompt_tokens", "has_images", "learnt_factor"]
 
 # English prose and code take 3.5 to 4.5 UTF-8 bytes a token; the smaller figure errs on the safe side.
 BYTES_PER_TOKEN = 3.6
@@ -17,6 +17,8 @@ TOKENS_PER_REQUEST = 12
 TOKENS_PER_IMAGE = 1_600
 MINIMUM_BILLED_AUDIO_S = 10.0
 UNKNOWN_AUDIO_S = 60.0
+FACTOR_FALL = 0.02
+LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
 
 def estimate_prompt_tokens(request: ChatRequest) -> int:
@@ -28,6 +30,18 @@ def estimate_prompt_tokens(request: ChatRequest) -> int:
         if extra is not None:
             total += _text_tokens(json.dumps(extra, ensure_ascii=False))
     return total
+
+
+def learnt_factor(factor: float, estimated: int, actual: int) -> float:
+    """How far a model's prompts are from their estimates, after one more: at once when they are longer, else slowly.
+
+    A moving average that rises faster than it falls stays near the upper end of what occurs: a prompt that is longer
+    than its claim costs a refused call, one that is shorter costs nothing once it is settled.
+    """
+    if estimated <= 0 or actual <= 0:
+        return factor
+    seen = min(max(actual / estimated, LEAST_FACTOR), LARGEST_FACTOR)
+    return seen if seen > factor else factor + FACTOR_FALL * (seen - factor)
 
 
 def has_images(request: ChatRequest) -> int:

@@ -21,6 +21,7 @@ Code = Literal[
     "unsupported",
     "no_model",
     "no_provider",
+    "over_budget",
     "unreachable",
     "all_failed",
 ]
@@ -32,6 +33,10 @@ NO_KEY = (
     "or install the extra `local` for a small local model; groq-fallback-mcp doctor shows what is set"
 )
 
+_OVER_BUDGET = (
+    "Ask for fewer max_tokens, wait for the next UTC day, or raise GROQ_FALLBACK_BUDGET_USD_PER_DAY or "
+    "GROQ_FALLBACK_BUDGET_TOKENS_PER_DAY"
+)
 _REFUSED_REQUEST = {FailureKind.BAD_REQUEST, FailureKind.REMOTE_TOOL_AUTHENTICATION, FailureKind.CANCELLED}
 _TOO_LARGE = {FailureKind.CONTEXT_TOO_LONG, FailureKind.PAYLOAD_TOO_LARGE, FailureKind.LARGER_THAN_LIMIT}
 _UNREACHABLE = {
@@ -41,7 +46,7 @@ _UNREACHABLE = {
     FailureKind.CONNECTION_LOST,
 }
 # Codes of errors that time does not mend.
-_HOPELESS = {"bad_request", "authentication", "too_large", "unsupported", "no_model"}
+_HOPELESS = {"over_budget", "bad_request", "authentication", "too_large", "unsupported", "no_model"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,9 @@ def _summary(  # noqa: PLR0911 - a decision table
     kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
     if not kinds:
         return _nobody(exclusions)
+    if kinds == {FailureKind.OVER_BUDGET}:
+        detail = next(a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET)
+        return "over_budget", f"not sent: {detail}", _OVER_BUDGET
     if FailureKind.RATE_LIMITED in kinds and least_wait_s is not None:
         others = "" if kinds == {FailureKind.RATE_LIMITED} else ", or failed otherwise"
         return "rate_limited", f"every model that could answer is at a rate limit{others}", "Call again later"

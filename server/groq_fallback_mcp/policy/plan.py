@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, JsonMode, Limit, ReasoningEffort
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, JsonMode, Limit, ReasoningEffort, Usage
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.policy.choice import Choice, choose, is_retired
 from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost
 from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
 
-__all__ = ["Candidate", "Plan", "plan", "with_max_tokens"]
+__all__ = ["UNLEARNT", "Candidate", "Learnt", "Plan", "plan", "with_max_tokens"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What calls have taught about a model: tokens a minute as the server stated them, and how prompts differ from estimates."""
+
+    tpm: float | None = None
+    prompt_factor: float = 1.0
+
+
+UNLEARNT = Learnt()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A model to ask, fitted: what goes on the wire, what it will be charged, which limits hold."""
+    """A model to ask, fitted: what goes on the wire, what it will be charged, which limits hold.
+
+    `estimated_tokens` is the estimate of the prompt before it was corrected by what is learnt. `spend` is the most the
+    call can cost.
+    """
 
     provider: str
     model: str
@@ -29,6 +46,8 @@ class Candidate:
     reasoning_effort: ReasoningEffort | None = None
     json_mode: JsonMode = "none"
     notes: Sequence[str] = ()
+    estimated_tokens: int = 0
+    spend: Spend = NOTHING
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -67,12 +86,11 @@ def plan(
     catalog: Catalog,
     offers: Sequence[Offer],
     today: date,
-    learnt_tpm: Mapping[tuple[str, str], float] | None = None,
+    learnt: Mapping[tuple[str, str], Learnt] | None = None,
 ) -> Plan:
     """Who is to be asked. A tier a provider, in the order of `offers`.
 
-    `learnt_tpm` gives tokens-per-minute capacities by (provider, model) that the server stated, in place of the
-    documented ones. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
+    `learnt` gives what calls have taught by (provider, model), in place of what is documented. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
     """
     choice = choose(request, catalog=catalog, offers=offers, today=today)
     needs = None if isinstance(request, AudioRequest) else chat_needs(request, choice.use_case)
@@ -84,14 +102,21 @@ def plan(
             offered = offer.models.get(model)
             if offered is None or is_retired(model, catalog=catalog, offer=offer, today=today):
                 continue
-            tpm = (learnt_tpm or {}).get((offer.provider, model), offered.documented.get(Limit.TPM))
+            known = (learnt or {}).get((offer.provider, model), UNLEARNT)
+            own = None if needs is None else _corrected(needs, known.prompt_factor)
+            tpm = offered.documented.get(Limit.TPM) if known.tpm is None else known.tpm
             fitted = (
-                fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(needs), offered, tpm=tpm)
+                fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(own), offered, tpm=tpm)
             )
             if isinstance(fitted, str):
                 exclusions.append(Exclusion(provider=offer.provider, model=model, reason=fitted))
                 continue
-            candidate = _candidate(request, needs, offer.provider, model, offered, fitted)
+            candidate = _candidate(request, own, offer, offered, fitted)
+            candidate = replace(
+                candidate,
+                estimated_tokens=0 if needs is None else needs.prompt_tokens,
+                spend=_most(candidate, catalog=catalog, priced=offer.catalogued, free=offer.provider == "local"),
+            )
             (draft.reduced if fitted.reduced else draft.full).append(candidate)
         tiers.append((*draft.full, *draft.reduced))
     return Plan(
@@ -109,7 +134,8 @@ def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
     charged = {Limit.TPM, Limit.TPD, Limit.OTPM}
     cost = {limit: units - less if limit in charged else units for limit, units in candidate.cost.items()}
     note = f"max_tokens {candidate.max_tokens} became {max_tokens}: the provider takes no more"
-    return replace(candidate, max_tokens=max_tokens, cost=cost, notes=(*candidate.notes, note))
+    spend = replace(candidate.spend, output_tokens=min(candidate.spend.output_tokens, max_tokens))
+    return replace(candidate, max_tokens=max_tokens, cost=cost, notes=(*candidate.notes, note), spend=spend)
 
 
 def _given(needs: ChatNeeds | None) -> ChatNeeds:
@@ -117,20 +143,30 @@ def _given(needs: ChatNeeds | None) -> ChatNeeds:
     return needs
 
 
-def _candidate(  # noqa: PLR0917 - one call site, all of it goes into the row
-    request: ChatRequest | AudioRequest,
-    needs: ChatNeeds | None,
-    provider: str,
-    model: str,
-    offered: OfferedModel,
-    fitted: Fitted,
+def _corrected(needs: ChatNeeds, prompt_factor: float) -> ChatNeeds:
+    return needs if prompt_factor == 1.0 else replace(needs, prompt_tokens=math.ceil(needs.prompt_tokens * prompt_factor))
+
+
+def _most(candidate: Candidate, *, catalog: Catalog, priced: bool, free: bool) -> Spend:
+    """The most a call can cost. Endpoints of the user's own have no price here and count as free of charge in USD."""
+    if free:
+        return NOTHING
+    prompt = int(candidate.cost.get(Limit.ITPM, 0.0))
+    usage = Usage(input_tokens=prompt, output_tokens=candidate.max_tokens, audio_s=candidate.cost.get(Limit.ASH, 0.0))
+    amount = catalog.cost_usd(candidate.model, usage)
+    picousd = (None if amount is None else picodollars(amount)) if priced else 0
+    return Spend(input_tokens=prompt, output_tokens=usage.output_tokens, audio_s=usage.audio_s, picousd=picousd)
+
+
+def _candidate(
+    request: ChatRequest | AudioRequest, needs: ChatNeeds | None, offer: Offer, offered: OfferedModel, fitted: Fitted
 ) -> Candidate:
     cost = (
         audio_cost(request) if isinstance(request, AudioRequest) else chat_cost(_given(needs).prompt_tokens, fitted.max_tokens)
     )
     return Candidate(
-        provider=provider,
-        model=model,
+        provider=offer.provider,
+        model=offered.row.id,
         wire_model=offered.wire_model,
         cost=cost,
         documented=offered.documented,

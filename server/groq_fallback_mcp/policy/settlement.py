@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, Outcome, Usage
+from groq_fallback_mcp.policy.verdict import OUTAGE
 
-__all__ = ["actual_cost"]
+__all__ = ["actual_cost", "health_of"]
 
 # After these the provider may have done the work, so the claim stands.
 _KEPT = {FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST, FailureKind.BAD_RESPONSE, FailureKind.CANCELLED}
 # These count as requests, but no tokens were spent.
 _REQUEST_ONLY = {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.GENERATION_FAILED, FailureKind.UNPROCESSABLE}
+_KNOWINGLY = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_TOO_LONG, FailureKind.MAX_TOKENS_TOO_LARGE, FailureKind.UNSUPPORTED}
 _REQUESTS = (Limit.RPM, Limit.RPD)
 
 
@@ -26,6 +29,13 @@ def actual_cost(outcome: Outcome, claimed: Mapping[Limit, float]) -> Mapping[Lim
         return claimed
     used = _used(outcome.usage)
     return {limit: used.get(limit, units) for limit, units in claimed.items()}
+
+
+def health_of(outcome: Outcome) -> Literal["up", "down"] | None:
+    """What an outcome says of the model: it works, it or the way to it failed, or neither."""
+    if isinstance(outcome, Failure):
+        return "down" if outcome.sent and outcome.kind in OUTAGE else "up" if outcome.kind in _KNOWINGLY else None
+    return "up"
 
 
 def _used(usage: Usage) -> dict[Limit, float]:

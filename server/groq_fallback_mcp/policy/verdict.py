@@ -8,7 +8,7 @@ from typing import assert_never
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.policy.backoff import backoff_s
 
-__all__ = ["Abort", "Clamp", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
+__all__ = ["OUTAGE", "Abort", "Clamp", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
 
 MODEL_GONE_S = 3_600.0
 MODEL_BLOCKED_S = 3_600.0
@@ -21,6 +21,14 @@ RETRY_BASE_S = 0.5
 RETRY_CAP_S = 4.0
 RATE_LIMIT_UNSTATED_S = 10.0
 LEAST_USEFUL_TOKENS = 64
+# What a model or the way to it fails with, whatever was asked.
+OUTAGE = {
+    FailureKind.OVERLOADED,
+    FailureKind.TIER_FULL,
+    FailureKind.SERVER_ERROR,
+    FailureKind.TIMED_OUT,
+    FailureKind.CONNECTION_LOST,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +51,13 @@ class FallBack:
 
     `may_return`: it may be asked again within this call once that time is over and nothing else could serve.
     `reduced_to`: it may be asked again after the others, for at most so many tokens.
+    `leave_provider`: so much of its provider's traffic fails that no more of this call is sent there.
     """
 
     bench_s: float = 0.0
     may_return: bool = False
     reduced_to: int | None = None
+    leave_provider: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +76,24 @@ Verdict = RetrySame | Clamp | FallBack | NextProvider | Abort
 
 
 def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
-    failure: Failure, *, attempts: int, alternative: bool, jitter: float, max_tokens: int = 0
+    failure: Failure,
+    *,
+    attempts: int,
+    alternative: bool,
+    jitter: float,
+    max_tokens: int = 0,
+    failures: int = 1,
+    retry_allowed: bool = True,
 ) -> Verdict:
     """The verdict on a failed attempt; a success needs none.
 
     `attempts`: how often this model has been asked in this call, this time included. `alternative`: another model
     could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
-    in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning.
+    in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning. `failures`: how often the
+    model has failed in a row, for whomever. `retry_allowed` false: the organisation's retries at this provider are used up.
     """
+    if failure.kind in OUTAGE and not retry_allowed:
+        return FallBack(bench_s=_breaker_s(failure, failures, jitter), leave_provider=True)
     kind = failure.kind
     match kind:
         case FailureKind.RATE_LIMITED:
@@ -82,9 +102,9 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
         case FailureKind.GENERATION_FAILED | FailureKind.UNPROCESSABLE:
             return RetrySame(after_s=0.0) if attempts < 2 else FallBack()  # noqa: PLR2004
         case FailureKind.OVERLOADED | FailureKind.TIER_FULL:
-            return _may_pass(failure, attempts=attempts, most=2, alternative=alternative, jitter=jitter)
+            return _may_pass(failure, attempts=attempts, most=2, alternative=alternative, jitter=jitter, failures=failures)
         case FailureKind.SERVER_ERROR:
-            return _may_pass(failure, attempts=attempts, most=3, alternative=alternative, jitter=jitter)
+            return _may_pass(failure, attempts=attempts, most=3, alternative=alternative, jitter=jitter, failures=failures)
         case FailureKind.MAX_TOKENS_TOO_LARGE | FailureKind.LARGER_THAN_LIMIT:
             bound = _affordable(failure, max_tokens)
             if bound is None or attempts > 1:
@@ -101,26 +121,30 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             # one upload limit holds for a provider's models: the same file is not sent there again
             return NextProvider(bench_s=0.0)
         case FailureKind.TIMED_OUT:
-            return FallBack(bench_s=backoff_s(attempts, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter))
+            return FallBack(bench_s=_breaker_s(failure, failures, jitter))
         case FailureKind.AUTHENTICATION | FailureKind.ORGANISATION_REFUSED:
             return NextProvider(bench_s=PROVIDER_REFUSED_S)
         case FailureKind.NETWORK_DENIED:
             return NextProvider(bench_s=NETWORK_DENIED_S)
         case FailureKind.UNREACHABLE:
             return NextProvider(bench_s=UNREACHABLE_S)
-        case FailureKind.BAD_REQUEST | FailureKind.REMOTE_TOOL_AUTHENTICATION | FailureKind.CANCELLED:
+        case FailureKind.BAD_REQUEST | FailureKind.REMOTE_TOOL_AUTHENTICATION | FailureKind.CANCELLED | FailureKind.OVER_BUDGET:
             return Abort()
         case _:  # pragma: no cover
             assert_never(kind)
 
 
-def _may_pass(failure: Failure, *, attempts: int, most: int, alternative: bool, jitter: float) -> Verdict:
+def _breaker_s(failure: Failure, failures: int, jitter: float) -> float:
+    pause_s = backoff_s(failures, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter)
+    return max(pause_s, failure.retry_after_s or 0.0)
+
+
+def _may_pass(failure: Failure, *, attempts: int, most: int, alternative: bool, jitter: float, failures: int) -> Verdict:
     pause_s = backoff_s(attempts, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S, jitter=jitter)
     if failure.retry_after_s is not None:
         pause_s = max(pause_s, failure.retry_after_s)
     if alternative or attempts >= most:
-        bench_s = backoff_s(attempts, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter)
-        return FallBack(bench_s=max(bench_s, failure.retry_after_s or 0.0))
+        return FallBack(bench_s=_breaker_s(failure, failures, jitter))
     if pause_s > RETRY_CAP_S:
         # not worth sitting out here: whoever is free first serves, this model included
         return FallBack(bench_s=pause_s, may_return=True)

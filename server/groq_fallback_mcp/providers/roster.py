@@ -112,7 +112,7 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
         groq = OpenAICompatible("groq", base_url=f"{settings.base_url}/openai/v1", key=key, clock=clock, key_hint=KEY_HINT)
         providers["groq"] = groq
         offers.append(_groq_offer(settings, catalog))
-        organisations["groq"] = _organisation(key)
+        organisations["groq"] = _organisation(settings.organisation or key, settings.base_url)
         for endpoint in settings.providers:
             endpoint_key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
             if not is_clean_key(endpoint_key):
@@ -130,7 +130,7 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
                 tokens_field="max_tokens",
             )
             offers.append(_endpoint_offer(endpoint, catalog))
-            organisations[endpoint.name] = _organisation(endpoint_key or endpoint.base_url)
+            organisations[endpoint.name] = _organisation(endpoint_key, endpoint.base_url)
     if settings.local != "off":
         local = LocalProvider(gguf=settings.local_text_model)
         models = {
@@ -220,5 +220,6 @@ def _local_row(name: str) -> ModelRow:
     )
 
 
-def _organisation(key: str | None) -> str:
-    return hashlib.blake2s((key or "").encode(), key=_SALT).hexdigest()[:16]
+def _organisation(key: str | None, base_url: str) -> str:
+    """Where the requests go counts too: a stand-in for Groq has limits of its own."""
+    return hashlib.blake2s(f"{key or ''}\n{base_url}".encode(), key=_SALT).hexdigest()[:16]

@@ -1,31 +1,41 @@
-"""The ledger: who has spent how much of which limit, and which models are out of the running until when."""
+"""The ledger: who has spent how much of which limit, and which models are out of the running until when.
+
+`transactions.py` decides, purely; a store keeps records (memory, a SQLite file, a Redis server); `stored.py` brings the
+two together off the event loop, and `degrading.py` carries on when a store fails.
+"""
 
 from groq_fallback_mcp.quota.ledger import (
     ANY_MODEL,
     Claim,
-    Cooldown,
     Granted,
     Ledger,
     ModelQuota,
     QuotaKey,
     Refused,
     Reservation,
+    Settlement,
+    Standing,
+    StoreStatus,
     Wait,
     obstacle,
 )
-from groq_fallback_mcp.quota.memory import MemoryLedger
+from groq_fallback_mcp.quota.opening import default_path, memory_ledger, open_ledger
 
 __all__ = [
     "ANY_MODEL",
     "Claim",
-    "Cooldown",
     "Granted",
     "Ledger",
-    "MemoryLedger",
     "ModelQuota",
     "QuotaKey",
     "Refused",
     "Reservation",
+    "Settlement",
+    "Standing",
+    "StoreStatus",
     "Wait",
+    "default_path",
+    "memory_ledger",
     "obstacle",
+    "open_ledger",
 ]

@@ -1,24 +1,29 @@
-"""What every ledger promises, whether it lives in memory, in a file or on a server."""
+"""What every ledger promises, wherever its state is kept."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.policy.admission import Admitted, Bucket, Deferred, NeverFits, admit
+from groq_fallback_mcp.policy.breaker import Cooldown, Health, hold_s
+from groq_fallback_mcp.policy.refund import Refunds
+from groq_fallback_mcp.policy.spending import NOTHING, DayTotals, Spend
 
 __all__ = [
     "ANY_MODEL",
     "Claim",
-    "Cooldown",
     "Granted",
     "Ledger",
     "ModelQuota",
     "QuotaKey",
     "Refused",
     "Reservation",
+    "Settlement",
+    "Standing",
+    "StoreStatus",
     "Wait",
     "obstacle",
 ]
@@ -40,20 +45,56 @@ class QuotaKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a call would take from a model's buckets. `documented` seeds buckets nothing is known of yet."""
+    """What a call would take from a model's buckets. `documented` seeds buckets nothing is known of yet.
+
+    `spend` is the most it can cost, for the budget.
+    """
 
     key: QuotaKey
     cost: Mapping[Limit, float]
     documented: Mapping[Limit, int]
+    spend: Spend = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """A claim that was granted and not settled yet."""
+    """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
+
+    `credited`: how much had been given back to each bucket until then. `stand_in`: granted in place of a store that
+    could not be used.
+    """
 
     id: str
     key: QuotaKey
     cost: Mapping[Limit, float]
+    taken_at: float = 0.0
+    credited: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
+    spend: Spend = NOTHING
+    day: str = ""
+    stand_in: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How a call ended. `actual` is what it used; limits it does not name keep the claim.
+
+    `health`: "up" when the model answered or refused knowingly, "down" when it or the way to it failed, None when that
+    cannot be told. `prompt`: estimated and real prompt tokens. `spent` is what it cost.
+    """
+
+    actual: Mapping[Limit, float]
+    snapshot: QuotaSnapshot = QuotaSnapshot()
+    health: Literal["up", "down"] | None = None
+    prompt: tuple[int, int] | None = None
+    spent: Spend | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a model stands after a call: its failures in a row, and whether a failed call may be retried at its provider."""
+
+    failures: int = 0
+    retry_allowed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,74 +127,95 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cooldown:
-    """Out of the running until `until` (Unix seconds), because of `reason`."""
+class ModelQuota:
+    """All that is known of a model's quota at `now` (Unix seconds by the store's clock).
 
-    until: float
-    reason: str
-    limit: Limit | None = None
-    kind: FailureKind = FailureKind.RATE_LIMITED
+    `calls_in_flight` counts unsettled reservations of all processes. `prompt_factor` corrects estimates of prompts.
+    `provider` is the health of the provider as a whole, `refunds` whether it gives unused tokens back.
+    """
+
+    key: QuotaKey
+    now: float
+    buckets: Mapping[Limit, Bucket]
+    health: Health = Health()
+    provider: Health = Health()
+    refunds: Refunds = Refunds()
+    calls_in_flight: int = 0
+    prompt_factor: float = 1.0
+
+    @property
+    def cooldown(self) -> Cooldown | None:
+        """What keeps the model out of the running now, its own cooldown or its provider's: the later to end."""
+        found = [health.cooldown for health in (self.health, self.provider) if health.cooldown is not None]
+        return max((one for one in found if one.until > self.now), key=lambda one: one.until, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelQuota:
-    """All that is known of a model's quota now. `calls_in_flight` counts unsettled reservations."""
+class StoreStatus:
+    """Where the state is kept: the kind of store, its place for people, and what is wrong with it, if anything is."""
 
-    key: QuotaKey
-    buckets: Mapping[Limit, Bucket]
-    cooldown: Cooldown | None
-    calls_in_flight: int
+    store: str
+    place: str = ""
+    degraded: str | None = None
 
 
 class Ledger(Protocol):
     """Reserve before sending, settle after. Every method is atomic; none blocks the event loop.
 
-    A reservation takes from all limits of one claim or from none. What is never settled or released expires after an
-    hour and keeps its charge, since its call may have been sent.
+    A reservation takes from all limits of one claim or from none. What is never settled or released expires and keeps
+    its charge, since its call may have been sent.
     """
 
     @property
-    def store(self) -> str:
-        """What holds the state, for people: `memory`, `sqlite`, `redis`."""
+    def status(self) -> StoreStatus:
+        """What holds the state, and how it is."""
         ...
 
-    async def reserve_any(self, claims: Sequence[Claim]) -> Granted | Refused:
-        """Grant the first claim in order that fits now."""
+    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
+        """Grant the first claim in order that fits now; it expires after `life_s` seconds."""
         ...
 
-    async def settle(self, reservation: Reservation, actual: Mapping[Limit, float]) -> None:
-        """Replace what was claimed by what was used; limits that `actual` does not name keep the claim."""
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
+        """Replace what was claimed by what was used, and take in all that the answer told."""
         ...
 
     async def release(self, reservation: Reservation) -> None:
         """Give everything back: the call was cancelled or failed before it was sent, or was refused."""
         ...
 
-    async def observe(self, key: QuotaKey, snapshot: QuotaSnapshot) -> None:
-        """Take in what the server stated."""
-        ...
-
-    async def cool_down(self, key: QuotaKey, cooldown: Cooldown) -> None:
-        """Bench a model, or a provider; of two cooldowns the later end counts."""
+    async def cool_down(self, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> None:
+        """Bench a model, or a provider, for `wait_s` seconds; of two cooldowns the later end counts."""
         ...
 
     async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
         """The state of each claim's model; spends nothing."""
         ...
 
+    async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
+        """What was spent on each of `days` (UTC, YYYY-MM-DD)."""
+        ...
 
-def obstacle(quota: ModelQuota, cost: Mapping[Limit, float], now: float) -> Wait | None:
-    """Why a call of this cost cannot be sent to the model at `now`; None when it can."""
-    cooldown = quota.cooldown
-    cooling_s = cooldown.until - now if cooldown is not None else 0.0
-    admission = admit(quota.buckets, cost, now)
+    async def aclose(self) -> None:
+        """Let go of the store; what was acknowledged stays."""
+        ...
+
+
+def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
+    """Why a call of this cost cannot be sent to the model at `quota.now`; None when it can."""
+    admission = admit(quota.buckets, cost, quota.now)
+    health = max(quota.health, quota.provider, key=lambda one: hold_s(one, quota.now))
+    held_s = hold_s(health, quota.now)
     match admission:
         case NeverFits(limit=limit, capacity=capacity, cost=units):
             reason = f"{units:g} of at most {capacity:g} {limit.unit}"
             return Wait(wait_s=None, reason=reason, limit=limit, kind=FailureKind.LARGER_THAN_LIMIT)
-        case Deferred(wait_s=wait_s, limit=limit) if wait_s >= cooling_s:
+        case Deferred(wait_s=wait_s, limit=limit) if wait_s >= held_s:
             return Wait(wait_s=wait_s, reason=f"{limit.unit} used up", limit=limit)
         case Admitted() | Deferred():
-            if cooldown is None:
+            if held_s <= 0:
                 return None
-            return Wait(wait_s=cooling_s, reason=cooldown.reason, limit=cooldown.limit, kind=cooldown.kind)
+            cooldown = health.cooldown
+            if cooldown is None:
+                return Wait(wait_s=held_s, reason="one call tests it after a failure", kind=FailureKind.SERVER_ERROR)
+            testing = "" if cooldown.until > quota.now else "one call tests it after: "
+            return Wait(wait_s=held_s, reason=testing + cooldown.reason, limit=cooldown.limit, kind=cooldown.kind)

@@ -15,6 +15,7 @@ from groq_fallback_mcp.policy.admission import Bucket
 from groq_fallback_mcp.policy.choice import is_retired, resolve_model
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.spending import usd
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
@@ -44,24 +45,46 @@ class LimitEntry(Result):
 
 
 class ModelLimits(Result):
-    """A model's limits. `next_call_in_s` is 0 for now, absent when a call of that size never fits."""
+    """A model's limits. `next_call_in_s` is 0 for now, absent when a call of that size never fits.
+
+    `then_next_in_s`: after `calls_now` calls at once, when one more would fit. `unknown_limits` are those nothing is known
+    of. `in_flight` counts calls under way in all processes that share the store.
+    """
 
     model: str
     provider: str
     next_call_in_s: float | None = None
     blocked_by: str | None = None
     calls_now: int | None = None
+    then_next_in_s: float | None = None
     cooldown_s: float | None = None
     cooldown_reason: str | None = None
     in_flight: int
     limits: tuple[LimitEntry, ...]
+    unknown_limits: tuple[Limit, ...] = ()
+    unused_tokens_come_back: str | None = None
+
+
+class Spending(Result):
+    """What was spent in a UTC day. `usd` counts calls whose price is known, `unpriced_calls` are the others."""
+
+    day: str
+    calls: int
+    tokens: int
+    usd: str
+    unpriced_calls: int
+    budget_usd: str | None = None
+    budget_tokens: int | None = None
 
 
 class CheckLimitsResult(Result):
-    """Structured result of check_limits."""
+    """Structured result of check_limits. `degraded` says why the store cannot be used, and is absent when it can."""
 
     tokens: int
     store: str
+    place: str
+    degraded: str | None = None
+    spent: Spending
     probe: str | None = None
     calls_now_all_models: int | None = None
     models: tuple[ModelLimits, ...]
@@ -87,9 +110,8 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         )
     ]
     quotas = await gateway.ledger.look([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
-    now = gateway.clock.wall()
     models = tuple(
-        _limits(quota, _cost(offered, arguments.tokens), now, unusable=_unusable(context, offer, offered.row.id))
+        _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id))
         for quota, (offer, offered) in zip(quotas, chosen, strict=True)
     )
     chained = {name for row in gateway.catalog.practices.values() for name in (row.model, *row.chain)}
@@ -99,14 +121,33 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         for limits, (_, offered) in zip(models, chosen, strict=True)
         if offered.row.kind is not Kind.SPEECH_TO_TEXT and limits.calls_now is not None and offered.row.id not in by_name_only
     ]
+    spent = await _spent(context, day.isoformat())
+    status = gateway.ledger.status
     result = CheckLimitsResult(
         tokens=arguments.tokens,
-        store=gateway.ledger.store,
+        store=status.store,
+        place=status.place,
+        degraded=status.degraded,
+        spent=spent,
         probe=note,
         calls_now_all_models=sum(chat_calls) if chat_calls else None,
         models=models,
     )
     return Reply(text=_text(result), structured=result.model_dump(mode="json", exclude_none=True))
+
+
+async def _spent(context: Context, day: str) -> Spending:
+    totals = (await context.gateway.ledger.spending([day]))[day]
+    budget = context.gateway.budget
+    return Spending(
+        day=day,
+        calls=sum(total.calls for total in totals.models.values()),
+        tokens=totals.tokens,
+        usd=str(usd(totals.picousd)),
+        unpriced_calls=sum(total.unpriced_calls for total in totals.models.values()),
+        budget_usd=None if budget.picousd is None else str(usd(budget.picousd)),
+        budget_tokens=budget.tokens,
+    )
 
 
 async def _probe(model: str | None, context: Context) -> str:
@@ -139,21 +180,27 @@ def _unusable(context: Context, offer: Offer, model: str) -> str | None:
     return gateway.roster.providers[offer.provider].unready
 
 
-def _limits(quota: ModelQuota, cost: Mapping[Limit, float], now: float, *, unusable: str | None) -> ModelLimits:
-    wait = obstacle(quota, cost, now)
+def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None) -> ModelLimits:
+    now, wait = quota.now, obstacle(quota, cost)
     if unusable is not None:
         wait = Wait(wait_s=None, reason=unusable)
     cooldown = quota.cooldown
+    calls_now = 0 if wait is not None else _calls_now(quota.buckets, cost, now)
     return ModelLimits(
         model=quota.key.model,
         provider=quota.key.provider,
         next_call_in_s=0.0 if wait is None else seconds(wait.wait_s),
         blocked_by=None if wait is None else wait.reason,
-        calls_now=0 if wait is not None else _calls_now(quota.buckets, cost, now),
+        calls_now=calls_now,
+        then_next_in_s=None
+        if wait is not None or calls_now is None
+        else seconds(_wait_s(quota.buckets, cost, calls_now + 1, now)),
         cooldown_s=None if cooldown is None else seconds(cooldown.until - now),
         cooldown_reason=None if cooldown is None else cooldown.reason,
         in_flight=quota.calls_in_flight,
         limits=tuple(_entry(bucket, now) for bucket in quota.buckets.values()),
+        unknown_limits=tuple(limit for limit in cost if limit not in quota.buckets),
+        unused_tokens_come_back=quota.refunds.verdict,
     )
 
 
@@ -161,6 +208,11 @@ def _calls_now(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now
     """How many such calls in a row would be admitted at once; None where nothing is limited."""
     counts = [int(buckets[limit].level_at(now) // units) for limit, units in cost.items() if limit in buckets]
     return max(min(counts), 0) if counts else None
+
+
+def _wait_s(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], calls: int, now: float) -> float:
+    """Seconds until the last of so many calls, sent as soon as each fits, would be admitted."""
+    return max(buckets[limit].wait_s(units * calls, now) for limit, units in cost.items() if limit in buckets)
 
 
 def _entry(bucket: Bucket, now: float) -> LimitEntry:
@@ -176,16 +228,31 @@ def _entry(bucket: Bucket, now: float) -> LimitEntry:
 
 
 def _text(result: CheckLimitsResult) -> str:
-    shared = " of this process: what others spent shows only in answers" if result.store == "memory" else ""
-    lines = [f"Limits now, kept in the {result.store}{shared}; for a call of {result.tokens} tokens or the least billed audio:"]
+    shared = "what other processes spend shows only in answers" if result.store == "memory" else "shared by all processes there"
+    lines = [
+        f"Limits now, from the {result.store} ledger ({result.place}; {shared}); a call is {result.tokens} tokens or 10 s of audio:"
+    ]
+    if result.degraded is not None:
+        lines.append(
+            f"DEGRADED: the ledger cannot be used ({result.degraded}). "
+            "Until it can, this process counts for itself, at a quarter of each limit."
+        )
     if result.calls_now_all_models is not None:
         lines.append(f"{result.calls_now_all_models} such calls now across all chat models.")
+    lines.append(_spent_line(result.spent))
     if result.probe is not None:
         lines.append(f"Probe: {result.probe}.")
     lines += [line for model in result.models for line in _model_lines(model)]
     if not result.models:
         lines.append("No model with limits is configured.")
     return "\n".join(lines)
+
+
+def _spent_line(spent: Spending) -> str:
+    unpriced = f" and {spent.unpriced_calls} calls without a known price" if spent.unpriced_calls else ""
+    of_usd = f" of {spent.budget_usd}" if spent.budget_usd is not None else ""
+    of_tokens = f" of {spent.budget_tokens}" if spent.budget_tokens is not None else ""
+    return f"Spent on {spent.day} (UTC): {spent.usd}{of_usd} USD{unpriced}, {spent.tokens}{of_tokens} tokens in {spent.calls} calls."
 
 
 def _model_lines(model: ModelLimits) -> Sequence[str]:
@@ -195,13 +262,15 @@ def _model_lines(model: ModelLimits) -> Sequence[str]:
         when = f"next call in {model.next_call_in_s:g} s ({model.blocked_by})"
     else:
         when = "unlimited as far as known" if model.calls_now is None else f"{model.calls_now} calls now"
+        when += f", the next in {model.then_next_in_s:g} s" if model.then_next_in_s is not None else ""
     buckets = "; ".join(
         f"{entry.limit} {entry.level:g}/{entry.capacity:g} +{entry.refill_per_s:g}/s"
         + (f" full in {entry.full_in_s:g} s" if entry.full_in_s > 0 else "")
         + f" [{entry.knowledge}]"
         for entry in model.limits
     )
-    return (f"- {label(model.provider, model.model)}: {when}; {buckets or 'no limits known'}",)
+    unknown = f"; {', '.join(model.unknown_limits)} [unknown]" if buckets and model.unknown_limits else ""
+    return (f"- {label(model.provider, model.model)}: {when}; {buckets or 'no limits known'}{unknown}",)
 
 
 CHECK_LIMITS = Tool(

@@ -103,14 +103,13 @@ async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedMod
         )
         for offer, offered in rows
     ]
-    now = gateway.clock.wall()
     words: dict[tuple[str, str], str] = {}
     for quota in await gateway.ledger.look(claims):
         unready = gateway.roster.providers[quota.key.provider].unready
         if unready is not None:
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
             continue
-        wait = obstacle(quota, ONE_REQUEST, now)
+        wait = obstacle(quota, ONE_REQUEST)
         state = (
             "now" if wait is None else f"in {seconds(wait.wait_s):g} s ({wait.reason})" if wait.wait_s is not None else "never"
         )

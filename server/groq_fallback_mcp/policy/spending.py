@@ -1,0 +1,127 @@
+"""What calls cost: money in whole picodollars, so that sums are exact in every store, and totals per day and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, Decimal
+
+__all__ = ["NOTHING", "Budget", "DayTotals", "Spend", "Total", "picodollars", "usd"]
+
+PICO = Decimal(10) ** 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """The cost of a call, or the most it can cost. `picousd` is None where no price is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    audio_s: float = 0.0
+    picousd: int | None = 0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, as a budget counts them."""
+        return self.input_tokens + self.output_tokens
+
+
+NOTHING = Spend()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What one model took in a day. `unpriced_calls` are those whose cost is not known."""
+
+    calls: int = 0
+    unpriced_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    audio_s: float = 0.0
+    picousd: int = 0
+
+    def plus(self, spent: Spend) -> Total:
+        """The total with one more call."""
+        return Total(
+            calls=self.calls + 1,
+            unpriced_calls=self.unpriced_calls + (spent.picousd is None),
+            input_tokens=self.input_tokens + spent.input_tokens,
+            output_tokens=self.output_tokens + spent.output_tokens,
+            audio_s=self.audio_s + spent.audio_s,
+            picousd=self.picousd + (spent.picousd or 0),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayTotals:
+    """A day's totals by `provider/model`, and what calls under way may still cost."""
+
+    models: Mapping[str, Total] = field(default_factory=dict[str, Total])
+    held_tokens: int = 0
+    held_picousd: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens spent."""
+        return sum(total.input_tokens + total.output_tokens for total in self.models.values())
+
+    @property
+    def picousd(self) -> int:
+        """All money spent."""
+        return sum(total.picousd for total in self.models.values())
+
+    def holding(self, spend: Spend, sign: int = 1) -> DayTotals:
+        """The totals with a call under way more, or less."""
+        return replace(
+            self,
+            held_tokens=max(self.held_tokens + sign * spend.tokens, 0),
+            held_picousd=max(self.held_picousd + sign * (spend.picousd or 0), 0),
+        )
+
+    def plus(self, model: str, spent: Spend) -> DayTotals:
+        """The totals with a finished call."""
+        return replace(self, models={**self.models, model: self.models.get(model, Total()).plus(spent)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The most that may be spent in a UTC day; None where there is no bound."""
+
+    tokens: int | None = None
+    picousd: int | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is anything to hold to."""
+        return self.tokens is not None or self.picousd is not None
+
+    def objection(self, totals: DayTotals, spend: Spend) -> str | None:
+        """Why a call that may cost `spend` is not sent, in words for people; None when it may be.
+
+        Calls under way count with the most they can cost, so that no number of processes spends more than the budget.
+        """
+        if spend == NOTHING:
+            return None
+        if self.tokens is not None and totals.tokens + totals.held_tokens + spend.tokens > self.tokens:
+            return (
+                f"the budget of {self.tokens} tokens a day leaves {max(self.tokens - totals.tokens - totals.held_tokens, 0)}, "
+                f"this call may take {spend.tokens}"
+            )
+        if self.picousd is None:
+            return None
+        if spend.picousd is None:
+            return "its price is not known, and a budget in USD is set"
+        left = self.picousd - totals.picousd - totals.held_picousd
+        if spend.picousd > left:
+            return f"the budget of {usd(self.picousd)} USD a day leaves {usd(max(left, 0))}, this call may cost {usd(spend.picousd)}"
+        return None
+
+
+def picodollars(amount: Decimal) -> int:
+    """US dollars in whole picodollars, rounded up."""
+    return int((amount * PICO).to_integral_value(rounding=ROUND_CEILING))
+
+
+def usd(picousd: int) -> Decimal:
+    """Picodollars as US dollars, with six decimals."""
+    return (Decimal(picousd) / PICO).quantize(Decimal("0.000001"))

@@ -1,0 +1,171 @@
+"""A ledger that carries on when its store cannot be used: with limits kept in this process, at a cautious share.
+
+The state is a cache of what the provider knows better, so a broken store costs accuracy, not answers. Only a budget of
+the user fails closed. What was used meanwhile is told to the store when it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.policy.spending import NOTHING, DayTotals
+from groq_fallback_mcp.quota.ledger import (
+    Claim,
+    Granted,
+    Ledger,
+    ModelQuota,
+    QuotaKey,
+    Refused,
+    Reservation,
+    Settlement,
+    Standing,
+    StoreStatus,
+    Wait,
+)
+from groq_fallback_mcp.quota.store import StoreUnusable
+
+__all__ = ["DegradingLedger"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+# Other processes spend the same limits meanwhile, and nobody can count them.
+SHARE = 0.25
+PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+MOST_PENDING = 1_000
+
+
+class DegradingLedger:
+    """See Ledger. `shared` is used while it works, `own` while it does not; `shared` is tried again after a pause.
+
+    `has_budget`: calls that cost anything are refused while spending cannot be counted.
+    """
+
+    def __init__(self, shared: Ledger, own: Ledger, clock: Clock, *, has_budget: bool = False) -> None:
+        self._shared = shared
+        self._own = own
+        self._clock = clock
+        self._has_budget = has_budget
+        self._fault: str | None = None
+        self._pause_s = PAUSE_S
+        self._retry_at = float("-inf")
+        self._stand_ins: dict[str, Reservation] = {}
+        self._pending: deque[tuple[Reservation, Settlement]] = deque(maxlen=MOST_PENDING)
+
+    @property
+    def status(self) -> StoreStatus:
+        """The shared store, and why it cannot be used."""
+        return replace(self._shared.status, degraded=self._fault)
+
+    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
+        done = await self._try(lambda: self._shared.reserve_any(claims, life_s=life_s))
+        if done is not None:
+            return done
+        allowed = [index for index, claim in enumerate(claims) if not self._has_budget or claim.spend == NOTHING]
+        refused = Wait(wait_s=None, reason=f"the budget cannot be checked: {self._fault}", kind=FailureKind.OVER_BUDGET)
+        result = await self._own.reserve_any([_cautious(claims[index]) for index in allowed], life_s=life_s)
+        if isinstance(result, Refused):
+            waits = dict(zip(allowed, result.waits, strict=True))
+            return Refused(waits=tuple(waits.get(index, refused) for index in range(len(claims))))
+        index = allowed[result.index]
+        waits = dict(zip(allowed, result.passed_over, strict=False))
+        own = result.reservation
+        self._stand_ins[own.id] = own
+        return Granted(
+            index=index,
+            reservation=replace(own, cost=claims[index].cost, stand_in=True),
+            passed_over=tuple(waits.get(before, refused) for before in range(index)),
+        )
+
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
+        own = self._stand_ins.pop(reservation.id, None)
+        if own is not None:
+            scaled = {limit: _scaled(units, own.cost.get(limit, units)) for limit, units in settlement.actual.items()}
+            standing = await self._own.settle(own, replace(settlement, actual=scaled))
+            self._pending.append((reservation, settlement))
+            return standing
+        done = await self._try(lambda: self._shared.settle(reservation, settlement))
+        if done is not None:
+            return done
+        self._pending.append((reservation, settlement))
+        return Standing()
+
+    async def release(self, reservation: Reservation) -> None:
+        await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))
+
+    async def cool_down(self, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> None:
+        async def at(ledger: Ledger) -> bool:
+            await ledger.cool_down(key, wait_s, reason, limit=limit, kind=kind)
+            return True
+
+        if await self._try(lambda: at(self._shared)) is None:
+            await at(self._own)
+
+    async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+        done = await self._try(lambda: self._shared.look(claims))
+        return await self._own.look(claims) if done is None else done
+
+    async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
+        done = await self._try(lambda: self._shared.spending(days))
+        return await self._own.spending(days) if done is None else done
+
+    async def aclose(self) -> None:
+        if self._pending:
+            await self._try(self._tell_pending)
+        for ledger in (self._shared, self._own):
+            try:
+                await ledger.aclose()
+            except StoreUnusable as error:
+                _log.warning("the quota store could not be closed: %s", error)
+
+    async def _try(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """The result of the shared ledger; None while it cannot be used."""
+        now = self._clock.monotonic()
+        if self._fault is not None:
+            if now < self._retry_at:
+                return None
+            # one call finds out for all
+            self._retry_at = now + self._pause_s
+        try:
+            result = await work()
+            if self._pending:
+                await self._tell_pending()
+        except StoreUnusable as fault:
+            self._degrade(str(fault), now)
+            return None
+        if self._fault is not None:
+            _log.warning("the quota store can be used again: %s", self._shared.status.place)
+            self._fault, self._pause_s = None, PAUSE_S
+        return result
+
+    async def _tell_pending(self) -> bool:
+        while self._pending:
+            reservation, settlement = self._pending[0]
+            await self._shared.settle(reservation, settlement)
+            self._pending.popleft()
+        return True
+
+    def _degrade(self, fault: str, now: float) -> None:
+        if self._fault is None:
+            _log.warning("the quota store cannot be used, limits are kept in this process at a cautious share: %s", fault)
+        else:
+            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        self._fault = fault
+        self._retry_at = now + self._pause_s
+
+
+def _cautious(claim: Claim) -> Claim:
+    """The claim as if the limits were a share of what they are; what fits the whole bucket still fits."""
+    cost = {limit: _scaled(units, float(claim.documented.get(limit, units))) for limit, units in claim.cost.items()}
+    return replace(claim, cost=cost)
+
+
+def _scaled(units: float, most: float) -> float:
+    return units if units > most else min(units / SHARE, most)

@@ -1,0 +1,156 @@
+"""The ledger's records as text and back. What cannot be right is taken as absent: a state file is no trusted input."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.policy.admission import Bucket
+from groq_fallback_mcp.policy.breaker import Cooldown, Health, RetryBudget
+from groq_fallback_mcp.policy.refund import Refunds
+from groq_fallback_mcp.policy.spending import DayTotals, Spend
+from groq_fallback_mcp.quota.ledger import QuotaKey
+from groq_fallback_mcp.quota.store import Record
+
+__all__ = [
+    "Account",
+    "OpenReservation",
+    "ProviderAccount",
+    "day_key",
+    "decode",
+    "encode",
+    "model_key",
+    "open_key",
+    "provider_key",
+]
+
+_log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+LARGEST = 1e15
+LONGEST_PAUSE_S = 2 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A model's buckets, what calls under way hold of each, how it fares, and how far prompts are from their estimates."""
+
+    buckets: Mapping[Limit, Bucket] = field(default_factory=dict[Limit, Bucket])
+    held: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
+    in_flight: int = 0
+    health: Health = Health()
+    prompt_factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderAccount:
+    """What holds for all models of a provider and organisation."""
+
+    health: Health = Health()
+    retries: RetryBudget = RetryBudget()
+    refunds: Refunds = Refunds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenReservation:
+    """A reservation that is not settled: enough to give up on it when its process is gone."""
+
+    key: QuotaKey
+    cost: Mapping[Limit, float]
+    spend: Spend
+    day: str
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def model_key(key: QuotaKey) -> str:
+    """Where a model's account is kept."""
+    return f"model/{key.provider}/{key.organisation}/{key.model}"
+
+
+def provider_key(key: QuotaKey) -> str:
+    """Where the account of a model's provider is kept."""
+    return f"provider/{key.provider}/{key.organisation}"
+
+
+def open_key(reservation: str) -> str:
+    """Where an unsettled reservation is kept."""
+    return f"open/{reservation}"
+
+
+def day_key(day: str) -> str:
+    """Where a day's spending is kept."""
+    return f"day/{day}"
+
+
+def encode(record: Account | ProviderAccount | OpenReservation | DayTotals, *, expires_at: float | None = None) -> Record:
+    """A record as text; fields at their defaults are left out."""
+    body = _adapter(type(record)).dump_json(record, exclude_defaults=True).decode()
+    return Record(body=body, expires_at=expires_at)
+
+
+def decode(kind: type[R], body: str | None, key: str) -> R | None:
+    """A record from its text; None when there is none, or it cannot be right."""
+    if body is None:
+        return None
+    try:
+        record = _adapter(kind).validate_json(body)
+    except ValidationError as error:
+        _log.warning("the record %s cannot be read and is begun anew: %s", key, error.errors()[0]["msg"])
+        return None
+    if not _sane(record):
+        _log.warning("the record %s holds impossible figures and is begun anew", key)
+        return None
+    return record  # type: ignore[no-any-return]
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    found = _ADAPTERS.get(kind)
+    if found is None:
+        found = _ADAPTERS[kind] = TypeAdapter(kind)
+    return found
+
+
+def _sane(record: object) -> bool:
+    match record:
+        case Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor):
+            return (
+                all(limit is bucket.limit and _sane_bucket(bucket) for limit, bucket in buckets.items())
+                and _within(held.values(), 0.0, LARGEST)
+                and 0 <= in_flight <= LARGEST
+                and _within((factor,), 0.01, 100.0)
+                and _sane_health(health)
+            )
+        case ProviderAccount(health=health):
+            return _sane_health(health)
+        case OpenReservation(cost=cost):
+            return _within(cost.values(), 0.0, LARGEST)
+        case _:
+            return True
+
+
+def _sane_bucket(bucket: Bucket) -> bool:
+    figures = (bucket.withheld, bucket.credited, bucket.confirmed, bucket.at, bucket.stated_at)
+    return (
+        _within(figures, 0.0, LARGEST)
+        and _within((bucket.capacity,), 1e-9, LARGEST)
+        # an overdraft of more than ten windows was never spent
+        and -10 * max(bucket.capacity, 1_000.0) <= bucket.level <= bucket.capacity
+    )
+
+
+def _sane_health(health: Health) -> bool:
+    cooldown: Cooldown | None = health.cooldown
+    times = (health.failed_at, health.test_until, *((cooldown.since, cooldown.until) if cooldown is not None else ()))
+    lasts_s = cooldown.until - cooldown.since if cooldown is not None else 0.0
+    return _within(times, 0.0, LARGEST) and health.failures >= 0 and 0 <= lasts_s <= LONGEST_PAUSE_S
+
+
+def _within(values: Iterable[float], least: float, most: float) -> bool:
+    return all(least <= value <= most for value in values)  # nan and inf compare false

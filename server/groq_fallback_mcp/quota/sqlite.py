@@ -1,0 +1,247 @@
+"""A store for all processes of one machine: a SQLite file, by default in the user's state folder.
+
+WAL and BEGIN IMMEDIATE: readers never wait, writers wait for each other at most BUSY_S. The file is a cache of what the
+provider knows better, so nothing is forced to disk at each commit: a killed process loses nothing, a power cut at most
+the last moments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from groq_fallback_mcp.quota.store import Change, StoreUnusable, View
+
+__all__ = ["SqliteStore"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+BUSY_S = 0.25
+APPLICATION_ID = 0x67_66_6D_31
+SCHEMA_VERSION = 1
+_ELSEWHERE = "set GROQ_FALLBACK_STATE to another path"
+_SCHEMA = (
+    "CREATE TABLE records (key TEXT PRIMARY KEY, body TEXT NOT NULL, expires_at REAL) WITHOUT ROWID",
+    "CREATE INDEX records_due ON records (expires_at) WHERE expires_at IS NOT NULL",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_WRITE = (
+    "INSERT INTO records (key, body, expires_at) VALUES (?, ?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET body = excluded.body, expires_at = excluded.expires_at"
+)
+_DELETE = "DELETE FROM records WHERE key = ?"
+_DUE = "SELECT key FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+
+
+class SqliteStore:
+    """Keeps records in the file at `path`. `wall` gives Unix seconds. To be used from one thread, but opened by none else.
+
+    A damaged file is set aside once, by one of the processes that find it, and begun anew. One that is deleted while it
+    is open is noticed and made again. A file of a newer version, or of something else, is refused and left alone.
+    """
+
+    def __init__(self, path: Path, wall: Callable[[], float]) -> None:
+        self._path = path
+        self._wall = wall
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        return "sqlite"
+
+    @property
+    def place(self) -> str:
+        return str(self._path)
+
+    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        return self._guarded(lambda connection: self._transact(connection, keys, change, writing=writing))
+
+    def due(self, limit: int) -> Sequence[str]:
+        return self._guarded(lambda connection: [row[0] for row in connection.execute(_DUE, (self._wall(), limit))])
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `work`, after setting a damaged file aside if need be, once."""
+        try:
+            return work(self._connected())
+        except sqlite3.Error as error:
+            if not _is_damage(error):
+                raise self._unusable(error) from error
+            self.close()
+            self._set_aside(error)
+        except OSError as error:
+            self.close()
+            raise StoreUnusable(f"{self._path}: {error.strerror or error}") from error
+        try:
+            return work(self._connected())
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+
+    def _transact(
+        self, connection: sqlite3.Connection, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool
+    ) -> T:
+        connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        try:
+            marks = ",".join("?" * len(keys))
+            found = connection.execute(f"SELECT key, body FROM records WHERE key IN ({marks})", tuple(keys)).fetchall()  # noqa: S608 - only question marks
+            # the time is read inside the transaction, so that it never runs back from one to the next
+            done = change(View(now=self._wall(), bodies=dict(found)))
+            if done.writes:
+                connection.executemany(
+                    _WRITE, [(key, record.body, record.expires_at) for key, record in done.writes.items() if record is not None]
+                )
+                connection.executemany(_DELETE, [(key,) for key, record in done.writes.items() if record is None])
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        return done.result
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            if self._same_file():
+                return self._connection
+            # deleted or replaced under us: two processes would keep two books
+            self.close()
+        self._prepare_file()
+        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._inode = _inode(self._path)
+        self._connection = connection
+        return connection
+
+    def _same_file(self) -> bool:
+        try:
+            return _inode(self._path) == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _prepare_file(self) -> None:
+        """The folder for nobody else, and the file; SQLite gives its companions the same mode."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._path.exists():
+            try:
+                with self._lock():
+                    if not self._path.exists():
+                        # what a deleted file left behind would be read into the new one
+                        self._unlink_companions()
+                        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            except Timeout as error:
+                raise StoreUnusable(f"{self._path}: another process holds {error.lock_file}") from error
+        descriptor = os.open(self._path, os.O_RDWR)
+        try:
+            if os.name == "posix" and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        version, application = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
+        )
+        if version == 0 and application == 0:
+            self._create(connection)
+        elif application != APPLICATION_ID:
+            raise self._foreign()
+        elif version > SCHEMA_VERSION:
+            raise StoreUnusable(
+                f"{self._path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); {_ELSEWHERE}"
+            )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # no such table, or a wrong one: not ours to repair
+        connection.execute("SELECT key, body, expires_at FROM records LIMIT 1").fetchone()
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        _to_wal(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    raise self._foreign()  # noqa: TRY301 - the transaction is rolled back below
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    def _set_aside(self, damage: Exception) -> None:
+        """Rename the damaged file, unless another process has done so meanwhile."""
+        try:
+            damaged = _inode(self._path)
+            with self._lock():
+                if _inode(self._path) != damaged or not self._is_damaged():
+                    return
+                aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._wall())}-{os.getpid()}")
+                self._path.rename(aside)
+                self._unlink_companions()
+        except (OSError, Timeout) as error:
+            raise StoreUnusable(f"{self._path} is damaged ({damage}) and cannot be set aside: {error}") from error
+        _log.warning("%s is damaged (%s): set aside as %s, limits and spending begin anew", self._path, damage, aside.name)
+
+    def _lock(self) -> FileLock:
+        return FileLock(f"{self._path}.lock", timeout=BUSY_S, mode=0o600)
+
+    def _unlink_companions(self) -> None:
+        for companion in ("-wal", "-shm"):
+            Path(f"{self._path}{companion}").unlink(missing_ok=True)
+
+    def _is_damaged(self) -> bool:
+        try:
+            with contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
+                return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+        except sqlite3.Error as error:
+            return _is_damage(error)
+
+    def _foreign(self) -> StoreUnusable:
+        return StoreUnusable(f"{self._path} is a database of something else; {_ELSEWHERE}")
+
+    def _unusable(self, error: Exception) -> StoreUnusable:
+        return StoreUnusable(f"{self._path}: {error}")
+
+
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. SQLite does not wait for its own lock here, so simultaneous first opens collide: try again."""
+    import time  # noqa: PLC0415 - at the first start only
+
+    for attempt in range(50):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if attempt == 49 or _is_damage(error):  # noqa: PLR2004 - the last one
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

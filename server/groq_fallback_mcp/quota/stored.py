@@ -1,0 +1,149 @@
+"""The ledger over a store: names the records of each transaction and runs it off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+import anyio
+
+from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.policy.spending import Budget, DayTotals
+from groq_fallback_mcp.quota import transactions
+from groq_fallback_mcp.quota.book import Book
+from groq_fallback_mcp.quota.ledger import (
+    Claim,
+    Granted,
+    ModelQuota,
+    QuotaKey,
+    Refused,
+    Reservation,
+    Settlement,
+    Standing,
+    StoreStatus,
+)
+from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, provider_key
+from groq_fallback_mcp.quota.store import Change, Store, StoreUnusable, View
+
+__all__ = ["StoredLedger"]
+
+T = TypeVar("T")
+TIME_LIMIT_S = 0.25
+SWEEP_EVERY_S = 60.0
+SWEPT_AT_ONCE = 100
+
+
+class StoredLedger:
+    """See Ledger. With `threaded` each transaction runs on one thread of the ledger's own, for at most `time_limit_s`.
+
+    Raises StoreUnusable when the store cannot do its work in time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        budget: Budget | None = None,
+        threaded: bool = True,
+        time_limit_s: float = TIME_LIMIT_S,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._budget = budget or Budget()
+        self._time_limit_s = time_limit_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") if threaded else None
+        self._swept_at = float("-inf")
+
+    @property
+    def status(self) -> StoreStatus:
+        """What holds the state."""
+        return StoreStatus(store=self._store.name, place=self._store.place)
+
+    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
+        if not claims:
+            return Refused(waits=())
+        await self._sweep()
+        reservation = secrets.token_hex(8)
+        day = self._day()
+        keys = [*_account_keys(claims), open_key(reservation), *([day_key(day)] if self._budget.bounded else [])]
+        change = partial(
+            transactions.reserve_any, claims=claims, reservation=reservation, life_s=life_s, budget=self._budget, day=day
+        )
+        return await self._transact(keys, change)
+
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
+        key = reservation.key
+        keys = [model_key(key), provider_key(key), open_key(reservation.id), day_key(reservation.day)]
+        return await self._transact(keys, partial(transactions.settle, reservation=reservation, settlement=settlement))
+
+    async def release(self, reservation: Reservation) -> None:
+        await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))
+
+    async def cool_down(self, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> None:
+        change = partial(transactions.cool_down, key=key, wait_s=wait_s, reason=reason, limit=limit, kind=kind)
+        await self._transact([model_key(key), provider_key(key)], change)
+
+    async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+        if not claims:
+            return ()
+        return await self._transact(_account_keys(claims), partial(transactions.look, claims=claims), writing=False)
+
+    async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
+        def read(view: View) -> Change[Mapping[str, DayTotals]]:
+            return Change(result={day: Book(view).day(day) for day in days})
+
+        return await self._transact([day_key(day) for day in days], read, writing=False)
+
+    async def aclose(self) -> None:
+        await self._run(self._store.close)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    async def _transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        return await self._run(partial(self._store.transact, keys, change, writing=writing))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            return work()
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        # shielded: what a cancelled call reserved must be known, to be given back. Real time on purpose: a store that
+        # hangs must not hold a call back, whatever clock decides about quota.
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({running}, timeout=self._time_limit_s)
+        if running.done():
+            return running.result()
+        running.cancel()
+        raise StoreUnusable(f"{self._store.place} did not answer within {self._time_limit_s:g} s")
+
+    async def _sweep(self) -> None:
+        """Now and then, give up on reservations whose processes are gone."""
+        now = self._clock.monotonic()
+        if now - self._swept_at < SWEEP_EVERY_S:
+            return
+        self._swept_at = now
+        due = [key for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)) if key.startswith(open_key(""))]
+        for key in due:
+            reservation = key.removeprefix(open_key(""))
+            found = await self._transact([key], partial(_read_open, reservation=reservation), writing=False)
+            others = (
+                [model_key(found.key), provider_key(found.key), *([day_key(found.day)] if found.day else [])] if found else []
+            )
+            await self._transact([key, *others], partial(transactions.expire, reservations=[reservation]))
+
+    def _day(self) -> str:
+        return datetime.fromtimestamp(self._clock.wall(), tz=UTC).date().isoformat()
+
+
+def _read_open(view: View, reservation: str) -> Change[OpenReservation | None]:
+    return Change(result=Book(view).open(reservation))
+
+
+def _account_keys(claims: Sequence[Claim]) -> list[str]:
+    return list(dict.fromkeys(name for claim in claims for name in (model_key(claim.key), provider_key(claim.key))))

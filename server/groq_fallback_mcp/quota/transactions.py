@@ -1,0 +1,220 @@
+"""What the ledger does, as pure functions over a view of its records: reserve, settle, cool down, look, expire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from groq_fallback_mcp.call import FailureKind, Limit, LimitReading
+from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn
+from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, tested, untested
+from groq_fallback_mcp.policy.estimate import learnt_factor
+from groq_fallback_mcp.policy.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
+from groq_fallback_mcp.policy.spending import Budget, Spend
+from groq_fallback_mcp.quota.book import Book
+from groq_fallback_mcp.quota.ledger import (
+    ANY_MODEL,
+    Claim,
+    Granted,
+    ModelQuota,
+    QuotaKey,
+    Refused,
+    Reservation,
+    Settlement,
+    Standing,
+    Wait,
+    obstacle,
+)
+from groq_fallback_mcp.quota.records import Account, OpenReservation
+from groq_fallback_mcp.quota.store import Change, View
+
+__all__ = ["cool_down", "expire", "look", "reserve_any", "settle"]
+
+DAY_S = 86_400
+
+
+def reserve_any(
+    view: View, claims: Sequence[Claim], *, reservation: str, life_s: float, budget: Budget, day: str
+) -> Change[Granted | Refused]:
+    """Grant the first claim that fits, from all of its limits at once; a refusal changes nothing."""
+    book = Book(view)
+    waits: list[Wait] = []
+    for index, claim in enumerate(claims):
+        wait = _over_budget(book, claim, budget, day) or obstacle(book.quota(claim), claim.cost)
+        if wait is None:
+            taken = _take(book, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)
+            return book.change(Granted(index=index, reservation=taken, passed_over=tuple(waits)))
+        waits.append(wait)
+    return book.change(Refused(waits=tuple(waits)))
+
+
+def settle(view: View, reservation: Reservation, settlement: Settlement) -> Change[Standing]:
+    """Replace the claim by what was used, and take in what the answer told.
+
+    A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
+    granted was never claimed here, so all that was used is charged.
+    """
+    book = Book(view)
+    key = reservation.key
+    found = book.open(reservation.id)
+    account = book.account(key)
+    if found is not None:
+        book.close(reservation.id)
+        account = _unheld(account, reservation.cost)
+    elif not reservation.stand_in:
+        return book.change(Standing(failures=account.health.failures))
+    provider = book.provider(key)
+    account, refunds = _settled(account, provider.refunds, reservation, settlement, book.now)
+    health, whole = (untested(one.health, reservation.id, book.now) for one in (account, provider))
+    retries = provider.retries
+    if settlement.health == "up":
+        health, whole = passed(health, reservation.taken_at), passed(whole, reservation.taken_at)
+        retries = retries.after(success=True)
+    elif settlement.health == "down":
+        health = failed(health, reservation.taken_at, book.now)
+        retries = retries.after(success=False)
+    factor = account.prompt_factor
+    if settlement.prompt is not None:
+        factor = learnt_factor(factor, *settlement.prompt)
+    book.keep(key, replace(account, health=health, prompt_factor=factor))
+    book.keep_provider(key, replace(provider, health=whole, retries=retries, refunds=refunds))
+    _spend(book, reservation, settlement.spent, held_day=found is not None and bool(found.day))
+    return book.change(Standing(failures=health.failures, retry_allowed=retries.allows))
+
+
+def cool_down(view: View, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> Change[None]:
+    """Bench a model, or with ANY_MODEL its provider."""
+    book = Book(view)
+    cooldown = Cooldown(since=book.now, until=book.now + min(wait_s, DAY_S), reason=reason, limit=limit, kind=kind)
+    if key.model == ANY_MODEL:
+        provider = book.provider(key)
+        book.keep_provider(key, replace(provider, health=cooled(provider.health, cooldown)))
+    else:
+        account = book.account(key)
+        book.keep(key, replace(account, health=cooled(account.health, cooldown)))
+    return book.change(None)
+
+
+def look(view: View, claims: Sequence[Claim]) -> Change[Sequence[ModelQuota]]:
+    """What is known of each claim's model."""
+    book = Book(view)
+    return Change(result=tuple(book.quota(claim) for claim in claims))
+
+
+def expire(view: View, reservations: Iterable[str]) -> Change[None]:
+    """Give up on reservations whose processes are gone. Their charge stays: the calls may have been sent."""
+    book = Book(view)
+    for reservation in reservations:
+        found = book.open(reservation)
+        book.close(reservation)
+        if found is not None:
+            account = _unheld(book.account(found.key), found.cost)
+            book.keep(found.key, replace(account, health=untested(account.health, reservation, book.now)))
+            if found.day:
+                book.keep_day(found.day, book.day(found.day).holding(found.spend, -1))
+    return book.change(None)
+
+
+def _over_budget(book: Book, claim: Claim, budget: Budget, day: str) -> Wait | None:
+    if not budget.bounded:
+        return None
+    objection = budget.objection(book.day(day), claim.spend)
+    return None if objection is None else Wait(wait_s=None, reason=objection, kind=FailureKind.OVER_BUDGET)
+
+
+def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str, budget: Budget) -> Reservation:
+    key, now = claim.key, book.now
+    account, provider = book.seeded(claim), book.provider(claim.key)
+    buckets = dict(account.buckets)
+    for limit, units in claim.cost.items():
+        if limit in buckets:
+            buckets[limit] = charge(buckets[limit], units, now)
+    held = {limit: account.held.get(limit, 0.0) + units for limit, units in claim.cost.items()}
+    health = tested(account.health, reservation, now, life_s)
+    account = replace(account, buckets=buckets, held={**account.held, **held}, in_flight=account.in_flight + 1, health=health)
+    book.keep(key, account)
+    book.keep_provider(key, replace(provider, health=tested(provider.health, reservation, now, life_s)))
+    holds_budget = budget.bounded
+    if holds_budget:
+        book.keep_day(day, book.day(day).holding(claim.spend))
+    record = OpenReservation(key=key, cost=claim.cost, spend=claim.spend, day=day if holds_budget else "")
+    book.keep_open(reservation, record, now + life_s)
+    return Reservation(
+        id=reservation,
+        key=key,
+        cost=claim.cost,
+        taken_at=now,
+        credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
+        spend=claim.spend,
+        day=day,
+    )
+
+
+def _unheld(account: Account, cost: Mapping[Limit, float]) -> Account:
+    held = {limit: max(units - cost.get(limit, 0.0), 0.0) for limit, units in account.held.items()}
+    in_flight = max(account.in_flight - 1, 0)
+    return replace(account, held=held if in_flight else {}, in_flight=in_flight)
+
+
+def _settled(
+    account: Account, refunds: Refunds, reservation: Reservation, settlement: Settlement, now: float
+) -> tuple[Account, Refunds]:
+    """The account with each bucket settled and taught, and what is now known of refunds."""
+    readings = {reading.limit: reading for reading in settlement.snapshot.readings}
+    buckets = dict(account.buckets)
+    answered = settlement.spent is not None
+    for limit in {**reservation.cost, **readings}:
+        bucket, reading = buckets.get(limit), readings.get(limit)
+        held = account.held.get(limit, 0.0)
+        claimed = 0.0 if reservation.stand_in else reservation.cost.get(limit, 0.0)
+        unused = claimed - settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
+        slack = 0.0
+        if bucket is not None:
+            slack = _slack(bucket, reservation, now)
+            if answered and reading is not None and reading.remaining is not None:
+                bucket, refunds = _weigh(bucket, refunds, reading, now, unused=unused, held=held, slack=slack)
+            if unused < 0:
+                bucket = charge(bucket, -unused, now)
+            elif unused > 0:
+                bucket = (
+                    credit(bucket, unused, now, refunds, stated=reading is not None)
+                    if answered
+                    else give_back(bucket, unused, now)
+                )
+            if answered:
+                slack += max(unused, 0.0) if refunds.verdict == "yes" or limit not in REFUNDABLE else 0.0
+        if reading is not None:
+            bucket = learn(bucket, reading, now, held=held, slack=slack)
+        if bucket is not None:
+            buckets[limit] = bucket
+    return replace(account, buckets=buckets), refunds
+
+
+def _slack(bucket: Bucket, reservation: Reservation, now: float) -> float:
+    """What may have come back to the bucket since the server looked at it: refill, and what other calls gave back."""
+    refill = max(now - reservation.taken_at, 0.0) * bucket.refill_per_s
+    return refill + max(bucket.credited - reservation.credited.get(bucket.limit, bucket.credited), 0.0)
+
+
+def _weigh(
+    bucket: Bucket, refunds: Refunds, reading: LimitReading, now: float, *, unused: float, held: float, slack: float
+) -> tuple[Bucket, Refunds]:
+    if reading.remaining is None or (reading.capacity is not None and reading.capacity != bucket.capacity):
+        return bucket, refunds
+    found = evidence(bucket, unused=unused, remaining=reading.remaining, held=held, gained=slack, now=now)
+    if found is None:
+        return bucket, refunds
+    weighed_ = weighed(refunds, found)
+    if found == "yes":
+        return believed(bucket, now), weighed_
+    return replace(bucket, confirmed=bucket.credited), weighed_
+
+
+def _spend(book: Book, reservation: Reservation, spent: Spend | None, *, held_day: bool) -> None:
+    totals = before = book.day(reservation.day)
+    if held_day:
+        totals = totals.holding(reservation.spend, -1)
+    if spent is not None:
+        totals = totals.plus(f"{reservation.key.provider}/{reservation.key.model}", spent)
+    if totals != before:
+        book.keep_day(reservation.day, totals)
