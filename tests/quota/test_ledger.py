@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -10,7 +11,8 @@ from fake_clock import FakeClock
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.policy.spending import Budget, Spend, picodollars, usd
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement
-from groq_fallback_mcp.quota.store import Store
+from groq_fallback_mcp.quota.records import model_key
+from groq_fallback_mcp.quota.store import Change, Record, Store
 from groq_fallback_mcp.quota.stored import StoredLedger
 
 pytestmark = pytest.mark.anyio
@@ -364,3 +366,48 @@ async def test_when_the_clock_jumps_no_wait_is_longer_than_a_window(
     if isinstance(result, Refused):
         await taken(ledger, claim(tokens=1000))
     await taken(ledger, claim("other"))
+
+
+def _bucket(**fields: object) -> str:
+    bucket = {"limit": "tpm", "capacity": 1000, "level": 500, "at": 1_795_000_000.0} | fields
+    return json.dumps({"buckets": {"tpm": bucket}})
+
+
+GARBAGE = [
+    "",
+    "garbage",
+    "null",
+    "[]",
+    "[" * 100_000,
+    "\udcff",
+    '{"in_flight": -1}',
+    '{"prompt_factor": 1e9}',
+    '{"held": {"tpm": -5}}',
+    '{"health": {"cooldown": {"since": 0, "until": 1e12, "reason": "r"}}}',
+    '{"health": {"failures": -1}}',
+    _bucket(capacity=-1),
+    _bucket(capacity=0),
+    _bucket(capacity=1e308),
+    _bucket(level=float("nan")),
+    _bucket(level=float("-inf")),
+    _bucket(level=-1e9),
+    _bucket(level=2000),
+    _bucket(at=-5),
+    _bucket(limit="rpm"),
+    _bucket(knowledge="guessed"),
+]
+
+
+@pytest.mark.parametrize("body", GARBAGE, ids=lambda body: body[:60])
+async def test_a_record_that_cannot_be_right_is_begun_anew(
+    ledger: StoredLedger, store: Store, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As if nothing were known; it never steers, and it is said."""
+    name = model_key(key())
+    if body == "\udcff" and store.name != "memory":
+        pytest.skip("each store has a test of its own with such bytes")
+    store.transact([name], lambda view: Change(result=None, writes={name: Record(body=body)}))
+    granted = await taken(ledger, claim(tokens=1000))
+    assert await level(ledger, Limit.TPM) == 0
+    await ledger.release(granted.reservation)
+    assert "begun anew" in caplog.text

@@ -26,6 +26,7 @@ __all__ = [
     "encode",
     "model_key",
     "open_key",
+    "prepare",
     "provider_key",
 ]
 
@@ -69,6 +70,12 @@ class OpenReservation:
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
+def prepare() -> None:
+    """Build what reads and writes records, some tens of milliseconds, before the first of them is wanted in a hurry."""
+    for kind in (Account, ProviderAccount, OpenReservation, DayTotals):
+        _adapter(kind)
+
+
 def model_key(key: QuotaKey) -> str:
     """Where a model's account is kept."""
     return f"model/{key.provider}/{key.organisation}/{key.model}"
@@ -103,6 +110,9 @@ def decode(kind: type[R], body: str | None, key: str) -> R | None:
         record = _adapter(kind).validate_json(body)
     except ValidationError as error:
         _log.warning("the record %s cannot be read and is begun anew: %s", key, error.errors()[0]["msg"])
+        return None
+    except ValueError:
+        _log.warning("the record %s is no text and is begun anew", key)
         return None
     if not _sane(record):
         _log.warning("the record %s holds impossible figures and is begun anew", key)

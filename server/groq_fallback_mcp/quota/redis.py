@@ -41,6 +41,8 @@ class RedisStore:
             socket_connect_timeout=TIME_LIMIT_S,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
+            # garbage must be seen as it is, to be replaced
+            encoding_errors="surrogateescape",
         )
         source = resources.files("groq_fallback_mcp.quota").joinpath("swap.lua").read_text(encoding="utf-8")
         self._swap: Any = self._client.register_script(source)
@@ -87,7 +89,7 @@ class RedisStore:
         try:
             now = self._now()
             found: list[str] = self._client.zrangebyscore(DUE, "-inf", now, start=0, num=limit)
-        except (redis.RedisError, OSError, UnicodeDecodeError) as error:
+        except (redis.RedisError, OSError) as error:
             raise self._unusable(error) from error
         return [key.removeprefix(PREFIX) for key in found]
 
@@ -104,7 +106,7 @@ class RedisStore:
         now = "" if self._wall is None else repr(self._wall())
         try:
             reply: list[Any] = self._swap(keys=names, args=[now, *arguments])
-        except (redis.RedisError, OSError, UnicodeDecodeError) as error:
+        except (redis.RedisError, OSError) as error:
             raise self._unusable(error) from error
         return reply
 

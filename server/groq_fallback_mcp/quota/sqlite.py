@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 BUSY_S = 0.25
+# SQLite waits longer from try to try and so loses to newcomers; many short waits are fair to all.
+TRY_MS = 4
 APPLICATION_ID = 0x67_66_6D_31
 SCHEMA_VERSION = 1
 _ELSEWHERE = "set GROQ_FALLBACK_STATE to another path"
@@ -96,17 +99,26 @@ class SqliteStore:
     def _transact(
         self, connection: sqlite3.Connection, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool
     ) -> T:
-        connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        """Compute without a lock, then write under one if nothing has changed meanwhile, else compute again under it.
+
+        So what writes nothing, a refusal above all, keeps nobody waiting, and a lock is held for a moment only.
+        """
+        read = f"SELECT key, body FROM records WHERE key IN ({','.join('?' * len(keys))})"  # noqa: S608 - only question marks
+        seen = dict(connection.execute(read, keys).fetchall())
+        done = change(View(now=self._wall(), bodies=seen))
+        if not done.writes or not writing:
+            return done.result
+        _begin(connection)
         try:
-            marks = ",".join("?" * len(keys))
-            found = connection.execute(f"SELECT key, body FROM records WHERE key IN ({marks})", tuple(keys)).fetchall()  # noqa: S608 - only question marks
-            # the time is read inside the transaction, so that it never runs back from one to the next
-            done = change(View(now=self._wall(), bodies=dict(found)))
-            if done.writes:
-                connection.executemany(
-                    _WRITE, [(key, record.body, record.expires_at) for key, record in done.writes.items() if record is not None]
-                )
-                connection.executemany(_DELETE, [(key,) for key, record in done.writes.items() if record is None])
+            current = dict(connection.execute(read, keys).fetchall())
+            if current != seen:
+                # the time is read under the lock, so that it never runs back from one writer to the next
+                done = change(View(now=self._wall(), bodies=current))
+            for key, record in done.writes.items():
+                if record is None:
+                    connection.execute(_DELETE, (key,))
+                else:
+                    connection.execute(_WRITE, (key, record.body, record.expires_at))
             connection.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
@@ -171,10 +183,13 @@ class SqliteStore:
         connection.execute("PRAGMA synchronous = NORMAL")
         # no such table, or a wrong one: not ours to repair
         connection.execute("SELECT key, body, expires_at FROM records LIMIT 1").fetchone()
+        connection.execute(f"PRAGMA busy_timeout = {TRY_MS}")
+        # garbage must be seen as it is, to be replaced
+        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
 
     def _create(self, connection: sqlite3.Connection) -> None:
         _to_wal(connection)
-        connection.execute("BEGIN IMMEDIATE")
+        _begin(connection)
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -222,10 +237,21 @@ class SqliteStore:
         return StoreUnusable(f"{self._path}: {error}")
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write, after other writers have ended, at most BUSY_S from now."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+        else:
+            return
+
+
 def _to_wal(connection: sqlite3.Connection) -> None:
     """Switch to WAL. SQLite does not wait for its own lock here, so simultaneous first opens collide: try again."""
-    import time  # noqa: PLC0415 - at the first start only
-
     for attempt in range(50):
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -28,7 +28,7 @@ from groq_fallback_mcp.quota.ledger import (
     Standing,
     StoreStatus,
 )
-from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, provider_key
+from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, prepare, provider_key
 from groq_fallback_mcp.quota.store import Change, Store, StoreUnusable, View
 
 __all__ = ["StoredLedger"]
@@ -60,6 +60,7 @@ class StoredLedger:
         self._time_limit_s = time_limit_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") if threaded else None
         self._swept_at = float("-inf")
+        self._prepared = not threaded
 
     @property
     def status(self) -> StoreStatus:
@@ -112,7 +113,11 @@ class StoredLedger:
     async def _run(self, work: Callable[[], T]) -> T:
         if self._thread is None:
             return work()
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        loop = asyncio.get_running_loop()
+        if not self._prepared:
+            self._prepared = True
+            await loop.run_in_executor(self._thread, prepare)
+        running = loop.run_in_executor(self._thread, work)
         # shielded: what a cancelled call reserved must be known, to be given back. Real time on purpose: a store that
         # hangs must not hold a call back, whatever clock decides about quota.
         with anyio.CancelScope(shield=True):

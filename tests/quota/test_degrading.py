@@ -1,0 +1,240 @@
+"""When the shared store fails: calls go on at a cautious share, budgets do not, and what was used is told afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from fake_clock import FakeClock
+from stores import RedisServer
+
+from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.policy.spending import Budget, Spend
+from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Refused, Reservation, Settlement, memory_ledger, open_ledger
+from groq_fallback_mcp.quota.degrading import DegradingLedger
+from groq_fallback_mcp.quota.memory import MemoryStore
+from groq_fallback_mcp.quota.opening import default_path
+from groq_fallback_mcp.quota.store import Change, StoreUnusable, View
+from groq_fallback_mcp.quota.stored import StoredLedger
+
+pytestmark = pytest.mark.anyio
+T = TypeVar("T")
+KEY = QuotaKey(provider="groq", organisation="o", model="m")
+
+
+class FragileStore(MemoryStore):
+    """Fails while told to; counts how often it was tried."""
+
+    fault: str | None = None
+    tries = 0
+
+    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        """Fail, or do it."""
+        self.tries += 1
+        if self.fault is not None:
+            raise StoreUnusable(self.fault)
+        return super().transact(keys, change, writing=writing)
+
+
+class Rig:
+    """A degrading ledger over a fragile store."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.clock = FakeClock()
+        self.store = FragileStore(self.clock.wall)
+        shared = StoredLedger(self.store, self.clock, threaded=False, budget=budget)
+        own = memory_ledger(self.clock)
+        self.ledger = DegradingLedger(shared, own, self.clock, has_budget=budget is not None)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Without a budget."""
+    return Rig()
+
+
+def claim(tokens: float = 100, *, spend: Spend | None = None, model: str = "m") -> Claim:
+    """A call."""
+    key = QuotaKey(provider="groq", organisation="o", model=model)
+    documented = {Limit.RPM: 30, Limit.TPM: 1000}
+    return Claim(key=key, cost={Limit.RPM: 1.0, Limit.TPM: float(tokens)}, documented=documented, spend=spend or Spend())
+
+
+async def granted(rig: Rig, *claims: Claim) -> Reservation:
+    """A reservation that must be granted."""
+    result = await rig.ledger.reserve_any(claims or [claim()], life_s=60)
+    assert isinstance(result, Granted), result
+    return result.reservation
+
+
+async def test_a_failing_store_costs_a_note_and_no_answer(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """The status names it, the log says it once."""
+    rig.store.fault = "disk full"
+    for _ in range(3):
+        await rig.ledger.release(await granted(rig))
+    assert rig.ledger.status.degraded == "disk full"
+    assert rig.ledger.status.store == "memory"
+    assert caplog.text.count("cannot be used") == 1
+    assert len(await rig.ledger.look([claim()])) == 1
+    assert (await rig.ledger.spending(["2026-11-23"]))["2026-11-23"].tokens == 0
+
+
+async def test_while_degraded_a_quarter_of_each_limit_is_used(rig: Rig) -> None:
+    """Others spend the rest, uncounted; what needs a whole bucket is not shut out."""
+    rig.store.fault = "gone"
+    for _ in range(2):
+        await granted(rig, claim(100))
+    assert isinstance(await rig.ledger.reserve_any([claim(100)], life_s=60), Refused)
+    assert (await granted(rig, claim(100), claim(900, model="n"))).key.model == "n"
+    never = await rig.ledger.reserve_any([claim(2000)], life_s=60)
+    assert isinstance(never, Refused)
+    assert never.waits[0].wait_s is None
+
+
+async def test_a_failing_store_is_left_alone_for_longer_and_longer(rig: Rig) -> None:
+    """One call finds out for all: 1, 2, 4 ... 30 s."""
+    rig.store.fault = "gone"
+    await rig.ledger.look([claim()])
+    before = rig.store.tries
+    for pause in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        for _ in range(3):
+            await rig.ledger.look([claim()])
+        assert rig.store.tries == before
+        rig.clock.advance(pause + 0.001)
+        await rig.ledger.look([claim()])
+        before += 1
+        assert rig.store.tries == before
+
+
+async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None:
+    """And learns what answers said meanwhile; the stand-in's reservations are not taken for its own."""
+    rig.store.fault = "gone"
+    reservation = await granted(rig, claim(100))
+    assert reservation.stand_in
+    reading = LimitReading(limit=Limit.RPM, capacity=60, remaining=50)
+    spent = Spend(input_tokens=40, output_tokens=20, picousd=7)
+    settlement = Settlement(actual={Limit.TPM: 60}, snapshot=QuotaSnapshot(readings=(reading,)), health="up", spent=spent)
+    await rig.ledger.settle(reservation, settlement)
+    rig.store.fault = None
+    rig.clock.advance(1.5)
+    assert isinstance(await rig.ledger.reserve_any([claim(0)], life_s=60), Granted)
+    assert rig.ledger.status.degraded is None
+    quota = (await rig.ledger.look([claim()]))[0]
+    assert quota.buckets[Limit.RPM].capacity == 60
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(940, abs=1)
+    assert quota.calls_in_flight == 1
+    day = reservation.day
+    assert (await rig.ledger.spending([day]))[day].picousd == 7
+
+
+async def test_a_reservation_of_the_store_that_cannot_be_settled_is_settled_later(rig: Rig) -> None:
+    """The store failed while the call was under way."""
+    reservation = await granted(rig, claim(100))
+    rig.store.fault = "gone"
+    await rig.ledger.settle(reservation, Settlement(actual={Limit.TPM: 10}, spent=Spend()))
+    rig.store.fault = None
+    rig.clock.advance(1.5)
+    await rig.ledger.look([claim()])
+    quota = (await rig.ledger.look([claim()]))[0]
+    assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level_at(quota.now)) == (0, pytest.approx(990, abs=26))
+
+
+async def test_what_is_pending_at_the_end_is_told_before_closing(rig: Rig) -> None:
+    """If the store is back by then."""
+    reservation = await granted(rig, claim(100))
+    rig.store.fault = "gone"
+    await rig.ledger.release(reservation)
+    rig.store.fault = None
+    rig.clock.advance(1.5)
+    await rig.ledger.aclose()
+    quota = (await rig.ledger.look([claim()]))[0]
+    assert quota.calls_in_flight == 0
+
+
+async def test_cooldowns_hold_while_degraded(rig: Rig) -> None:
+    """In this process."""
+    rig.store.fault = "gone"
+    await rig.ledger.cool_down(KEY, 30, "rate limited", limit=None, kind=FailureKind.RATE_LIMITED)
+    assert isinstance(await rig.ledger.reserve_any([claim()], life_s=60), Refused)
+
+
+async def test_a_budget_fails_closed_and_what_is_free_goes_on() -> None:
+    """Spending that cannot be counted is not begun."""
+    rig = Rig(Budget(tokens=10_000))
+    rig.store.fault = "gone"
+    dear, free = claim(spend=Spend(input_tokens=1)), claim(model="local")
+    result = await rig.ledger.reserve_any([dear], life_s=60)
+    assert isinstance(result, Refused)
+    assert (result.waits[0].kind, result.waits[0].reason) == (FailureKind.OVER_BUDGET, "the budget cannot be checked: gone")
+    mixed = await rig.ledger.reserve_any([dear, free], life_s=60)
+    assert isinstance(mixed, Granted)
+    assert (mixed.index, mixed.reservation.key.model, mixed.passed_over[0].kind) == (1, "local", FailureKind.OVER_BUDGET)
+
+
+async def test_a_hung_server_does_not_hold_calls_back(own_redis: RedisServer) -> None:
+    """A quarter of a second for the first, nothing for those after it, and back without help."""
+    ledger = open_ledger(own_redis.url, SystemClock())
+    await ledger.look([claim()])
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    took = []
+    for _ in range(5):
+        started = time.monotonic()
+        assert isinstance(await ledger.reserve_any([claim(1)], life_s=60), Granted)
+        took.append(time.monotonic() - started)
+    assert ledger.status.degraded is not None
+    os.kill(own_redis.pid, signal.SIGCONT)
+    assert took[0] < 1.0
+    assert max(took[1:]) < 0.2
+    await ledger.aclose()
+
+
+@pytest.fixture
+async def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+    """The user's folder of state."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    yield tmp_path
+
+
+@pytest.mark.parametrize(
+    ("state", "file"),
+    [
+        ("sqlite", "{home}/groq-fallback-mcp/ledger.sqlite3"),
+        ("sqlite://{home}/mine.db", "{home}/mine.db"),
+        ("sqlite:///{home}/mine.db", "{home}/mine.db"),
+    ],
+)
+async def test_the_state_setting_says_where_the_file_is(state_home: Path, state: str, file: str) -> None:
+    """By default in the user's state folder; nothing is made before the first call."""
+    expected = Path(file.format(home=state_home))
+    ledger = open_ledger(state.format(home=state_home), SystemClock())
+    assert not expected.exists()
+    assert isinstance(await ledger.reserve_any([claim()], life_s=60), Granted)
+    assert expected.exists()
+    assert (ledger.status.store, ledger.status.place) == ("sqlite", str(expected))
+    await ledger.aclose()
+
+
+def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """sqlite:///~/x.db."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert open_ledger("sqlite:///~/x.db", SystemClock()).status.place == str(tmp_path / "x.db")
+    assert default_path().is_relative_to(tmp_path)
+
+
+def test_redis_without_its_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+    import sys
+
+    monkeypatch.delitem(sys.modules, "groq_fallback_mcp.quota.redis", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError) as refused:
+        open_ledger("redis://localhost", SystemClock())
+    assert "pip install 'groq-fallback-mcp[redis]'" in refused.value.next_step
