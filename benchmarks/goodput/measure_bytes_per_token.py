@@ -62,7 +62,7 @@ def _code() -> Iterator[str]:
 def _prose() -> Iterator[str]:
     yield from (str(topics[name]) for name in sorted(topics))
     for distribution in sorted(distributions(), key=lambda found: found.name):
-        yield str(distribution.metadata.get_payload())
+        yield distribution.read_text("METADATA") or ""
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Upstream:
         spent = 1.0 - self.scenario.daily_quota_left
         if spent > 0:
             for model, limits in LIMITS.items():
-                daily = {limit: figure * spent for limit, figure in limits.items() if limit in {Limit.RPD, Limit.TPD}}
+                daily = {limit: limits[limit] * spent for limit in limits.keys() & {Limit.RPD, Limit.TPD}}
                 self.limits.admit(ORGANISATION, model, daily)
 
     async def chat(self, job: ChatJob, model: str, max_tokens: int) -> Reply:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 
 __all__ = ["DeadlockError", "VirtualClock", "VirtualLoop", "run"]
 
 T = TypeVar("T")
+_Ts = TypeVarTuple("_Ts")
 
 # A Thursday of November 2026, at the start of a minute: some routers count by calendar minutes.
 EPOCH = 1_795_003_200.0
@@ -42,10 +44,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self.watch is not None:
             self.watch(EPOCH + self.seconds)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # noqa: ANN401 - asyncio's own signature
+    def run_in_executor(self, executor: Executor | None, func: Callable[[Unpack[_Ts]], T], *args: Unpack[_Ts]) -> asyncio.Future[T]:
         """Call `func` here and now: a thread would run in real time."""
         del executor
-        done = self.create_future()
+        done: asyncio.Future[T] = self.create_future()
         try:
             done.set_result(func(*args))
         except Exception as error:  # noqa: BLE001 - whoever awaits gets it
@@ -76,7 +78,7 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], *, watch: Callabl
         return runner.run(main(loop))
 
 
-class _Jump(selectors.DefaultSelector):  # type: ignore[misc, valid-type] # which class it is depends on the system
+class _Jump(selectors.DefaultSelector):
     """Where asyncio would wait for `timeout` seconds, the loop's clock moves by as much."""
 
     def __init__(self, loop: VirtualLoop) -> None:
