@@ -1,0 +1,1 @@
+"""How many calls are answered within their deadlines when a key's limits are nearly, or more than, used up."""

@@ -1,0 +1,117 @@
+"""The real gateway over the virtual Groq: only the provider's network is replaced, by what it would have read there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks.goodput.contender import CURRENT, Contender, Served
+from benchmarks.goodput.models import DEADLINES_S, LIMITS, ORDERS
+from benchmarks.goodput.prompts import text_of
+from benchmarks.goodput.upstream import Upstream
+from benchmarks.goodput.virtual_time import EPOCH, VirtualClock
+from benchmarks.goodput.workload import ChatJob
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success, Usage
+from groq_fallback_mcp.catalog import Catalog, load_catalog
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.gateway import Gateway, Pace
+from groq_fallback_mcp.gateway.walk import Answer
+from groq_fallback_mcp.policy.classify import classify
+from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.readings import snapshot
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.providers.roster import Roster
+from groq_fallback_mcp.quota import Ledger, MemoryLedger
+
+__all__ = ["gateways", "new_ledger"]
+
+
+def new_ledger(clock: Clock) -> Ledger:
+    """The ledger that all processes of a run share. Whatever store it has, it must not wait in real time."""
+    return MemoryLedger(clock)
+
+
+def gateways(processes: int, upstream: Upstream, *, seed: int) -> Sequence[Contender]:
+    """As many processes as asked, with one ledger."""
+    clock = VirtualClock(upstream.loop)
+    ledger = new_ledger(clock)
+    return [_Process(upstream, ledger, clock, seed=seed * 100 + number) for number in range(processes)]
+
+
+class _Process:
+    """One server process. The deadline belongs to a gateway's pace, so there is a gateway for each."""
+
+    def __init__(self, upstream: Upstream, ledger: Ledger, clock: Clock, *, seed: int) -> None:
+        chance = random.Random(seed)
+        provider = _VirtualGroq(upstream)
+        roster = Roster(providers={"groq": provider}, offers=[_offer()], organisations={}, clock=clock, groq=None)
+        self._gateways = {
+            deadline_s: Gateway(
+                catalog=_catalog(),
+                roster=roster,
+                ledger=ledger,
+                clock=clock,
+                pace=Pace(deadline_s=deadline_s),
+                jitter=chance.random,
+            )
+            for deadline_s in set(DEADLINES_S)
+        }
+
+    async def serve(self, job: ChatJob) -> Served | None:
+        messages = ({"role": "user", "content": text_of(job.input_tokens, job.rank)},)
+        request = ChatRequest(messages=messages, use_case=job.use_case, max_tokens=job.max_tokens)
+        answer = await self._gateways[job.deadline_s].serve(request)
+        if not isinstance(answer, Answer):
+            return None
+        return Served(model=answer.model, output_tokens=answer.success.usage.output_tokens)
+
+
+class _VirtualGroq:
+    """A provider whose replies are read by the same code as real ones."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    @property
+    def name(self) -> str:
+        return "groq"
+
+    @property
+    def unready(self) -> str | None:
+        return None
+
+    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await self._upstream.chat(CURRENT.get(), call.model, call.max_tokens)
+        except TimeoutError:
+            return Failure(kind=FailureKind.TIMED_OUT, message="no answer in time")
+        if reply.status != 200:  # noqa: PLR2004
+            return classify(reply.status, reply.headers, reply.body, now_wall=EPOCH + self._upstream.loop.time())
+        usage = Usage(input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
+        return Success(model=call.model, text="virtual", usage=usage, quota=snapshot(reply.headers))
+
+    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def _offer() -> Offer:
+    """All eight models, taken as alive although the catalogue knows when some of them ended."""
+    rows = load_catalog().models
+    models = {model: OfferedModel(row=rows[model], wire_model=model, documented=limits) for model, limits in LIMITS.items()}
+    return Offer(provider="groq", models=models, live=frozenset(models), catalogued=True)
+
+
+def _catalog() -> Catalog:
+    """The shipped catalogue with this benchmark's order for each use case."""
+    shipped = load_catalog()
+    ordered = {
+        use_case: shipped.practices[use_case].model_copy(update={"model": order[0], "chain": order})
+        for use_case, order in ORDERS.items()
+    }
+    return replace(shipped, practices={**shipped.practices, **ordered})

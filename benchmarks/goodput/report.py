@@ -1,0 +1,101 @@
+"""What a run prints and keeps."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.goodput.contest import Result
+
+__all__ = ["HEADINGS", "cells_of", "print_table", "write_json"]
+
+HEADINGS = (
+    "scenario",
+    "load",
+    "contender",
+    "processes",
+    "served %",
+    "429s",
+    "429s % of calls",
+    "requests a call",
+    "wasted",
+    "goodput %",
+    "first choice %",
+    "p50 s",
+    "p95 s",
+)
+TEXT_COLUMNS = 3
+PEERS = ("groq-fallback-mcp", "litellm")
+
+
+def cells_of(result: Result) -> tuple[str, ...]:
+    """A row of the table."""
+    cell, found = result.cell, result.mean
+    return (
+        cell.scenario.name,
+        f"{cell.load:.2f}",
+        cell.contender,
+        str(cell.processes),
+        f"{found.served * 100:.1f}",
+        f"{found.refused:.1f}",
+        f"{found.refused / found.calls * 100:.1f}",
+        f"{found.requests_a_call:.2f}",
+        f"{found.wasted:.1f}",
+        f"{found.goodput * 100:.1f}",
+        f"{found.first_choice * 100:.1f}",
+        f"{found.p50_s:.2f}",
+        f"{found.p95_s:.1f}",
+    )
+
+
+def print_table(results: Sequence[Result]) -> None:
+    """The results on standard output."""
+    table = Table()
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", no_wrap=True)
+    for result in results:
+        table.add_row(*cells_of(result))
+    console = Console()
+    console.width = max(console.width, 160)
+    console.print(table)
+
+
+def write_json(path: Path, results: Sequence[Result], *, seeds: Sequence[int], took_s: float) -> None:
+    """Every figure with what is needed to get it again."""
+    document = {
+        "date": datetime.now(tz=UTC).date().isoformat(),
+        "command": " ".join(["python -m benchmarks.goodput", *sys.argv[1:]]),
+        "seeds": list(seeds),
+        "took_s": round(took_s, 1),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": {name: _version(name) for name in PEERS},
+        "results": [
+            {
+                "scenario": result.cell.scenario.name,
+                "load": result.cell.load,
+                "contender": result.cell.contender,
+                "processes": result.cell.processes,
+                "mean": asdict(result.mean),
+                "by_seed": [asdict(one) for one in result.by_seed],
+            }
+            for result in results
+        ],
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,125 @@
+"""Groq in virtual time: its limits, its refusals, its latency; and a record of every request that reached it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchmarks.goodput.models import LIMITS, TOKENS_PER_S
+from benchmarks.goodput.scenarios import Scenario
+from benchmarks.goodput.virtual_time import VirtualClock, VirtualLoop
+from benchmarks.goodput.window_log import WindowLimits
+from benchmarks.goodput.workload import ChatJob
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.simulator.limits import Charge, Limits, Refusal
+
+__all__ = ["Reply", "Sent", "Upstream"]
+
+ORGANISATION = "org_simulated"
+REFUSAL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What comes back over the wire. `body` is the error's JSON, empty with an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request that reached Groq, when, and the status it was answered with."""
+
+    job: int
+    model: str
+    at_s: float
+    status: int
+
+
+@dataclass(slots=True)
+class Upstream:
+    """One organisation's Groq. Charges stand whether or not the caller waits for the answer."""
+
+    loop: VirtualLoop
+    scenario: Scenario
+    sent: list[Sent] = field(default_factory=list[Sent])
+    limits: Limits | WindowLimits = field(init=False)
+
+    def __post_init__(self) -> None:
+        kind = WindowLimits if self.scenario.sliding_window else Limits
+        self.limits = kind(VirtualClock(self.loop), LIMITS)
+        spent = 1.0 - self.scenario.daily_quota_left
+        if spent > 0:
+            for model, limits in LIMITS.items():
+                daily = {limit: limits[limit] * spent for limit in limits.keys() & {Limit.RPD, Limit.TPD}}
+                self.limits.admit(ORGANISATION, model, daily)
+
+    async def chat(self, job: ChatJob, model: str, max_tokens: int) -> Reply:
+        """Answer or refuse a chat request; `max_tokens` is what the caller bounds this answer to."""
+        refusal = self._unavailable(job.number, model)
+        if refusal is not None:
+            await asyncio.sleep(REFUSAL_S)
+            return refusal
+        claimed = float(job.input_tokens + max_tokens)
+        cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: claimed, Limit.TPD: claimed}
+        charge = self.limits.admit(ORGANISATION, model, cost)
+        self._note(job.number, model, charge.status if isinstance(charge, Refusal) else 200)
+        headers = self.limits.headers(ORGANISATION, model)
+        if isinstance(charge, Refusal):
+            await asyncio.sleep(REFUSAL_S)
+            return _refused(charge, headers)
+        output_tokens = min(job.output_tokens, max_tokens)
+        used = float(job.input_tokens + output_tokens)
+        served = self._settle_after(job.overhead_s + output_tokens / TOKENS_PER_S[model], charge, used)
+        await asyncio.shield(served)
+        if self.scenario.headers_at_completion:
+            headers = self.limits.headers(ORGANISATION, model)
+        return Reply(status=200, headers=headers, input_tokens=job.input_tokens, output_tokens=output_tokens)
+
+    def occupy(self, model: str, *, claimed: float, used: float, for_s: float) -> None:
+        """Take quota as somebody else of the organisation would; nothing happens when it does not fit."""
+        cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: claimed, Limit.TPD: claimed}
+        charge = self.limits.admit(ORGANISATION, model, cost)
+        if isinstance(charge, Charge):
+            self._settle_after(for_s, charge, used)
+
+    def _settle_after(self, seconds: float, charge: Charge, used: float) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = self.loop.create_future()
+
+        def settle() -> None:
+            if self.scenario.refunds:
+                self.limits.settle(charge, {Limit.TPM: used, Limit.TPD: used})
+            done.set_result(None)
+
+        self.loop.call_later(seconds, settle)
+        return done
+
+    def _unavailable(self, job: int, model: str) -> Reply | None:
+        outage = self.scenario.outage
+        if outage is None or model not in outage.models or not outage.from_s <= self.loop.time() < outage.to_s:
+            return None
+        self._note(job, model, 503)
+        error = {
+            "message": f"{model} is currently over capacity. Please try again and back off.",
+            "type": "internal_server_error",
+        }
+        return Reply(status=503, headers={}, body=json.dumps({"error": error}))
+
+    def _note(self, job: int, model: str, status: int) -> None:
+        self.sent.append(Sent(job=job, model=model, at_s=self.loop.time(), status=status))
+
+
+def _refused(refusal: Refusal, headers: Mapping[str, str]) -> Reply:
+    error = {"message": refusal.message, "type": refusal.type, "code": "rate_limit_exceeded"}
+    stated = dict(headers)
+    if refusal.status == 429:  # noqa: PLR2004
+        # whole seconds, rounded up, as the simulator of the project sends them
+        stated["retry-after"] = str(math.ceil(refusal.wait_s))
+    return Reply(status=refusal.status, headers=stated, body=json.dumps({"error": error}))
