@@ -61,9 +61,7 @@ def _demand(job: ChatJob, scenario: Scenario) -> _Demand:
 
 def _requests(scenario: Scenario, seconds: float) -> float:
     """How many requests the daily limits let through."""
-    return sum(
-        LIMITS[model][Limit.RPD] * (scenario.daily_quota_left + seconds / Limit.RPD.window_s) for model in TOKENS_PER_S
-    )
+    return sum(LIMITS[model][Limit.RPD] * (scenario.daily_quota_left + seconds / Limit.RPD.window_s) for model in TOKENS_PER_S)
 
 
 def _answered(demands: Sequence[_Demand], *, rate: float, most: float) -> float:

@@ -1,36 +1,83 @@
-"""Texts of a wanted number of tokens, with as many bytes a token as real text has.
+"""Real text of a wanted number of tokens, so that contenders that estimate tokens meet the errors they meet in life.
 
-Contenders that estimate tokens from a text's length meet the error they would meet in real life. The figures are
-the output of measure_bytes_per_token.py with Python 3.11.7, tiktoken 0.14.0 and its o200k_base vocabulary, over the
-standard library's sources, Python's language reference, and the descriptions of 178 installed distributions.
+Half of it is code (Python's standard library), half prose (Python's language reference, and the descriptions of the
+installed distributions), cut at random places; tokens are those of tiktoken's o200k_base, which gpt-oss uses.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import os
+import random
+import sysconfig
+from array import array
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import distributions
+from importlib.util import find_spec
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
 
 __all__ = ["TEMPLATE_TOKENS", "text_of"]
 
-PERCENTILES = (0.0, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 99.0, 100.0)
-# Bytes a token, by the length of the text in tokens: the longer, the less it varies.
-BYTES_PER_TOKEN = {
-    100: (1.46, 2.20, 2.60, 2.99, 3.25, 3.58, 3.84, 4.03, 4.21, 4.35, 4.50, 4.70, 4.96, 5.29, 6.38, 10.43),
-    500: (1.27, 2.53, 2.95, 3.14, 3.38, 3.66, 3.84, 4.00, 4.15, 4.28, 4.41, 4.58, 4.78, 5.00, 5.64, 9.16),
-    2_000: (1.34, 2.46, 2.78, 3.16, 3.34, 3.55, 3.69, 3.81, 4.04, 4.21, 4.35, 4.53, 4.72, 4.89, 5.24, 7.78),
-}
 # What a chat template puts around one message; it is counted and is not in the text.
 TEMPLATE_TOKENS = 10
+BYTES_OF_A_KIND = 2_000_000
+BYTES_OF_A_FILE = 60_000
+# Installed packages; the prose, which comes in its own way; and generated tables of characters, a file in fourteen.
+NOT_WRITTEN_BY_HAND = {"site-packages", "pydoc_data", "encodings"}
+# tiktoken downloads its vocabularies; litellm ships them under the names tiktoken looks for, and tiktoken checks their hash.
+SHIPPED_VOCABULARY = "litellm_core_utils/tokenizers"
 
 
 def text_of(tokens: int, rank: float) -> str:
-    """A text that a server counts as `tokens`, its template included; `rank` in [0, 1) picks the bytes a token."""
+    """A text that a server counts as `tokens`, its template included; `rank` in [0, 1) picks the place it is cut from."""
     own = max(tokens - TEMPLATE_TOKENS, 1)
-    nearest = min(BYTES_PER_TOKEN, key=lambda length: abs(length - own))
-    return "x" * max(round(own * _at(BYTES_PER_TOKEN[nearest], rank * 100)), 1)
+    corpus = _corpus()
+    start = int(rank * (len(corpus) - own))
+    text: str = _encoding().decode(corpus[start : start + own].tolist())
+    return text
 
 
-def _at(figures: tuple[float, ...], percentile: float) -> float:
-    upper = min(bisect_right(PERCENTILES, percentile), len(PERCENTILES) - 1)
-    lower = upper - 1
-    share = (percentile - PERCENTILES[lower]) / (PERCENTILES[upper] - PERCENTILES[lower])
-    return figures[lower] + share * (figures[upper] - figures[lower])
+@cache
+def _encoding() -> Any:  # noqa: ANN401 - tiktoken is imported late, it reads where its vocabularies are at import
+    found = find_spec("litellm")
+    if found is not None and found.submodule_search_locations:
+        folder = Path(next(iter(found.submodule_search_locations))) / SHIPPED_VOCABULARY
+        os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(folder))
+    import tiktoken  # noqa: PLC0415
+
+    return tiktoken.get_encoding("o200k_base")
+
+
+@cache
+def _corpus() -> array[int]:
+    """The tokens of all text, in an order of its own that is the same at each run."""
+    texts = [*_first(_code()), *_first(_prose())]
+    random.Random(1).shuffle(texts)
+    tokens = array("l")
+    for text in texts:
+        tokens.extend(_encoding().encode(text, disallowed_special=()))
+    return tokens
+
+
+def _first(texts: Iterator[str]) -> Iterator[str]:
+    """Beginnings of texts, as many as make up the wanted amount."""
+    left = BYTES_OF_A_KIND
+    for text in texts:
+        yield text[:BYTES_OF_A_FILE]
+        left -= min(len(text), BYTES_OF_A_FILE)
+        if left <= 0:
+            return
+
+
+def _code() -> Iterator[str]:
+    paths = [path for path in Path(sysconfig.get_path("stdlib")).rglob("*.py") if not NOT_WRITTEN_BY_HAND & set(path.parts)]
+    for path in random.Random(1).sample(sorted(paths), len(paths)):
+        yield path.read_text(encoding="utf-8", errors="replace")
+
+
+def _prose() -> Iterator[str]:
+    yield from (str(topics[name]) for name in sorted(topics))
+    for distribution in sorted(distributions(), key=lambda found: found.name):
+        yield distribution.read_text("METADATA") or ""

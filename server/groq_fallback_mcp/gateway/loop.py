@@ -29,7 +29,7 @@ from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
 from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_max_tokens
-from groq_fallback_mcp.policy.settlement import actual_cost, health_of
+from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
 from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, judge
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, Provider
@@ -317,6 +317,7 @@ class Gateway:
         with anyio.CancelScope(shield=True):
             settlement = Settlement(
                 actual=actual_cost(outcome, reservation.cost),
+                admitted=admitted_cost(outcome, reservation.cost, candidate.max_tokens),
                 snapshot=outcome.quota,
                 health=health_of(outcome),
                 prompt=(candidate.estimated_tokens, outcome.usage.input_tokens) if isinstance(outcome, Success) else None,

@@ -18,7 +18,7 @@ __all__ = ["Admission", "Admitted", "Bucket", "Deferred", "NeverFits", "admit", 
 Knowledge = Literal["documented", "observed", "learnt"]
 
 # A hair of tolerance, so that a wait computed from a level really suffices in floating point.
-EPSILON = 1e-6
+EPSILON = 1e-7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Bucket:
 
     `knowledge`: `documented` (the table's figure, never confirmed), `observed` (the server confirmed this capacity),
     `learnt` (the server stated another capacity than the table); `stated_at` is when it last did. `withheld`,
-    `credited` and `confirmed` belong to what is known of refunds, see refund.py.
+    `credited`, `charged` and `confirmed` belong to what is known of refunds, see refund.py.
     """
 
     limit: Limit
@@ -38,6 +38,7 @@ class Bucket:
     stated_at: float = 0.0
     withheld: float = 0.0
     credited: float = 0.0
+    charged: float = 0.0
     confirmed: float = 0.0
 
     @property

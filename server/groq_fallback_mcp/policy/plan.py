@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -10,7 +9,7 @@ from datetime import date
 from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, JsonMode, Limit, ReasoningEffort, Usage
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.policy.choice import Choice, choose, is_retired
-from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost
+from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens
 from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
@@ -103,15 +102,15 @@ def plan(
             if offered is None or is_retired(model, catalog=catalog, offer=offer, today=today):
                 continue
             known = (learnt or {}).get((offer.provider, model), UNLEARNT)
-            own = None if needs is None else _corrected(needs, known.prompt_factor)
             tpm = offered.documented.get(Limit.TPM) if known.tpm is None else known.tpm
             fitted = (
-                fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(own), offered, tpm=tpm)
+                fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(needs), offered, tpm=tpm)
             )
             if isinstance(fitted, str):
                 exclusions.append(Exclusion(provider=offer.provider, model=model, reason=fitted))
                 continue
-            candidate = _candidate(request, own, offer, offered, fitted)
+            claimed = 0 if needs is None else claimed_prompt_tokens(needs.prompt_tokens, known.prompt_factor)
+            candidate = _candidate(request, claimed, offer, offered, fitted, tpm=tpm)
             candidate = replace(
                 candidate,
                 estimated_tokens=0 if needs is None else needs.prompt_tokens,
@@ -143,10 +142,6 @@ def _given(needs: ChatNeeds | None) -> ChatNeeds:
     return needs
 
 
-def _corrected(needs: ChatNeeds, prompt_factor: float) -> ChatNeeds:
-    return needs if prompt_factor == 1.0 else replace(needs, prompt_tokens=math.ceil(needs.prompt_tokens * prompt_factor))
-
-
 def _most(candidate: Candidate, *, catalog: Catalog, priced: bool, free: bool) -> Spend:
     """The most a call can cost. Endpoints of the user's own have no price here and count as free of charge in USD."""
     if free:
@@ -159,11 +154,20 @@ def _most(candidate: Candidate, *, catalog: Catalog, priced: bool, free: bool) -
 
 
 def _candidate(
-    request: ChatRequest | AudioRequest, needs: ChatNeeds | None, offer: Offer, offered: OfferedModel, fitted: Fitted
+    request: ChatRequest | AudioRequest,
+    claimed: int,
+    offer: Offer,
+    offered: OfferedModel,
+    fitted: Fitted,
+    *,
+    tpm: float | None,
 ) -> Candidate:
-    cost = (
-        audio_cost(request) if isinstance(request, AudioRequest) else chat_cost(_given(needs).prompt_tokens, fitted.max_tokens)
-    )
+    if isinstance(request, AudioRequest):
+        cost = audio_cost(request)
+    else:
+        # a margin on the estimate must not shut out what fits
+        room = claimed if tpm is None else max(int(tpm) - fitted.max_tokens, 0)
+        cost = chat_cost(min(claimed, room), fitted.max_tokens)
     return Candidate(
         provider=offer.provider,
         model=offered.row.id,

@@ -50,19 +50,19 @@ def believed(bucket: Bucket, now: float) -> Bucket:
 
 
 def evidence(
-    bucket: Bucket, *, unused: float, remaining: float, held: float, gained: float, now: float
+    bucket: Bucket, *, unused: float, remaining: float, later: float, gained: float, now: float
 ) -> Literal["yes", "no"] | None:
     """What a stated `remaining` says, before the call it came with is settled; None: nothing either way.
 
-    `unused`: units of this call's claim that it did not use. `held`: claims of other calls under way, which the server
-    may not have counted yet. `gained`: refill since the call was reserved, which it may not have counted either.
+    `unused`: units of this call's claim that it did not use. `later`: what other calls have claimed that the server may
+    not have counted yet when it looked. `gained`: refill since the call was reserved, which it may not have counted either.
     """
     if bucket.limit not in REFUNDABLE:
         return None
     level = bucket.level_at(now)
     least = max(LEAST_TELLING_UNITS, LEAST_TELLING_SHARE * bucket.capacity)
     owed = withheld_at(bucket, now)
-    if owed + unused >= LEAST_TELLING_UNITS and remaining > level + held + max(TOLERANCE * (owed + unused), TOLERANCE * least):
+    if owed + unused >= LEAST_TELLING_UNITS and remaining > level + later + max(TOLERANCE * (owed + unused), TOLERANCE * least):
         return "yes"
     if owed >= least and remaining < level - gained + 3 * TOLERANCE * owed:
         return "no"

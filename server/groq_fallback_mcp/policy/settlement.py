@@ -8,7 +8,7 @@ from typing import Literal
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, Outcome, Usage
 from groq_fallback_mcp.policy.verdict import OUTAGE
 
-__all__ = ["actual_cost", "health_of"]
+__all__ = ["actual_cost", "admitted_cost", "health_of"]
 
 # After these the provider may have done the work, so the claim stands.
 _KEPT = {FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST, FailureKind.BAD_RESPONSE, FailureKind.CANCELLED}
@@ -29,6 +29,15 @@ def actual_cost(outcome: Outcome, claimed: Mapping[Limit, float]) -> Mapping[Lim
         return claimed
     used = _used(outcome.usage)
     return {limit: used.get(limit, units) for limit, units in claimed.items()}
+
+
+def admitted_cost(outcome: Outcome, claimed: Mapping[Limit, float], max_tokens: int) -> Mapping[Limit, float]:
+    """What the provider charged when it let an answered chat in: the prompt as it counted it, and all of max_tokens."""
+    if isinstance(outcome, Failure) or not outcome.usage_reported or Limit.TPM not in claimed:
+        return {}
+    fresh = float(max(outcome.usage.input_tokens - outcome.usage.cached_tokens, 0))
+    charged = {Limit.TPM: fresh + max_tokens, Limit.TPD: fresh + max_tokens, Limit.ITPM: fresh, Limit.OTPM: float(max_tokens)}
+    return {limit: units for limit, units in charged.items() if limit in claimed}
 
 
 def health_of(outcome: Outcome) -> Literal["up", "down"] | None:

@@ -60,7 +60,8 @@ class Claim:
 class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
-    `credited`: how much had been given back to each bucket until then. `stand_in`: granted in place of a store that
+    `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
+    `stand_in`: granted in place of a store that
     could not be used.
     """
 
@@ -69,6 +70,7 @@ class Reservation:
     cost: Mapping[Limit, float]
     taken_at: float = 0.0
     credited: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
+    charged: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     spend: Spend = NOTHING
     day: str = ""
     stand_in: bool = False
@@ -78,11 +80,15 @@ class Reservation:
 class Settlement:
     """How a call ended. `actual` is what it used; limits it does not name keep the claim.
 
+    `admitted` is what the provider must have charged when it let the call in, where that is known better than when it was
+    claimed: by the real length of the prompt. The rest of the claim was never taken there.
+
     `health`: "up" when the model answered or refused knowingly, "down" when it or the way to it failed, None when that
     cannot be told. `prompt`: estimated and real prompt tokens. `spent` is what it cost.
     """
 
     actual: Mapping[Limit, float]
+    admitted: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     snapshot: QuotaSnapshot = QuotaSnapshot()
     health: Literal["up", "down"] | None = None
     prompt: tuple[int, int] | None = None

@@ -146,7 +146,7 @@ def _sane(record: object) -> bool:
 
 
 def _sane_bucket(bucket: Bucket) -> bool:
-    figures = (bucket.withheld, bucket.credited, bucket.confirmed, bucket.at, bucket.stated_at)
+    figures = (bucket.withheld, bucket.credited, bucket.charged, bucket.confirmed, bucket.at, bucket.stated_at)
     return (
         _within(figures, 0.0, LARGEST)
         and _within((bucket.capacity,), 1e-9, LARGEST)

@@ -128,7 +128,8 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
     buckets = dict(account.buckets)
     for limit, units in claim.cost.items():
         if limit in buckets:
-            buckets[limit] = charge(buckets[limit], units, now)
+            charged = charge(buckets[limit], units, now)
+            buckets[limit] = replace(charged, charged=charged.charged + units)
     held = {limit: account.held.get(limit, 0.0) + units for limit, units in claim.cost.items()}
     health = tested(account.health, reservation, now, life_s)
     account = replace(account, buckets=buckets, held={**account.held, **held}, in_flight=account.in_flight + 1, health=health)
@@ -145,6 +146,7 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
         cost=claim.cost,
         taken_at=now,
         credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
+        charged={limit: buckets[limit].charged for limit in claim.cost if limit in buckets},
         spend=claim.spend,
         day=day,
     )
@@ -167,20 +169,19 @@ def _settled(
         bucket, reading = buckets.get(limit), readings.get(limit)
         held = account.held.get(limit, 0.0)
         claimed = 0.0 if reservation.stand_in else reservation.cost.get(limit, 0.0)
-        unused = claimed - settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
+        admitted = claimed if reservation.stand_in else settlement.admitted.get(limit, claimed)
+        unused = admitted - settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
         slack = 0.0
         if bucket is not None:
+            bucket = _moved(bucket, claimed - admitted, now)
             slack = _slack(bucket, reservation, now)
             if answered and reading is not None and reading.remaining is not None:
-                bucket, refunds = _weigh(bucket, refunds, reading, now, unused=unused, held=held, slack=slack)
-            if unused < 0:
-                bucket = charge(bucket, -unused, now)
+                later = held + max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
+                bucket, refunds = _weigh(bucket, refunds, reading, now, unused=unused, later=later, slack=slack)
+            if unused < 0 or not answered:
+                bucket = _moved(bucket, unused, now)
             elif unused > 0:
-                bucket = (
-                    credit(bucket, unused, now, refunds, stated=reading is not None)
-                    if answered
-                    else give_back(bucket, unused, now)
-                )
+                bucket = credit(bucket, unused, now, refunds, stated=reading is not None)
             if answered:
                 slack += max(unused, 0.0) if refunds.verdict == "yes" or limit not in REFUNDABLE else 0.0
         if reading is not None:
@@ -190,6 +191,10 @@ def _settled(
     return replace(account, buckets=buckets), refunds
 
 
+def _moved(bucket: Bucket, units: float, now: float) -> Bucket:
+    return give_back(bucket, units, now) if units > 0 else charge(bucket, -units, now) if units < 0 else bucket
+
+
 def _slack(bucket: Bucket, reservation: Reservation, now: float) -> float:
     """What may have come back to the bucket since the server looked at it: refill, and what other calls gave back."""
     refill = max(now - reservation.taken_at, 0.0) * bucket.refill_per_s
@@ -197,11 +202,11 @@ def _slack(bucket: Bucket, reservation: Reservation, now: float) -> float:
 
 
 def _weigh(
-    bucket: Bucket, refunds: Refunds, reading: LimitReading, now: float, *, unused: float, held: float, slack: float
+    bucket: Bucket, refunds: Refunds, reading: LimitReading, now: float, *, unused: float, later: float, slack: float
 ) -> tuple[Bucket, Refunds]:
     if reading.remaining is None or (reading.capacity is not None and reading.capacity != bucket.capacity):
         return bucket, refunds
-    found = evidence(bucket, unused=unused, remaining=reading.remaining, held=held, gained=slack, now=now)
+    found = evidence(bucket, unused=unused, remaining=reading.remaining, later=later, gained=slack, now=now)
     if found is None:
         return bucket, refunds
     weighed_ = weighed(refunds, found)
