@@ -19,6 +19,9 @@ Knowledge = Literal["documented", "observed", "learnt"]
 
 # A hair of tolerance, so that a wait computed from a level really suffices in floating point.
 EPSILON = 1e-7
+MARGIN_KEPT = 0.97
+# Remaining figures are whole numbers.
+LEAST_DRIFT = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Bucket:
     credited: float = 0.0
     charged: float = 0.0
     confirmed: float = 0.0
+    margin: float = 0.0
 
     @property
     def refill_per_s(self) -> float:
@@ -49,9 +53,13 @@ class Bucket:
         """Units left at `now`. A clock that went back counts as no time passed."""
         return min(self.capacity, self.level + max(now - self.at, 0.0) * self.refill_per_s)
 
+    def wanted(self, cost: float) -> float:
+        """The level at which a call of this cost is sent: the cost and the margin, or the full bucket."""
+        return min(cost + self.margin, max(self.capacity, cost))
+
     def wait_s(self, cost: float, now: float) -> float:
-        """Seconds from `now` until `cost` units are there; only meaningful when cost <= capacity."""
-        return max(cost - self.level_at(now), 0.0) / self.refill_per_s
+        """Seconds from `now` until a call of this cost may be sent; only meaningful when cost <= capacity."""
+        return max(self.wanted(cost) - self.level_at(now), 0.0) / self.refill_per_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +101,7 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
             continue
         if units > bucket.capacity + EPSILON:
             return NeverFits(limit=limit, capacity=bucket.capacity, cost=units)
-        if bucket.level_at(now) >= units - EPSILON:
+        if bucket.level_at(now) >= bucket.wanted(units) - EPSILON:
             continue
         wait_s = bucket.wait_s(units, now)
         if longest is None or wait_s > longest.wait_s:
@@ -138,7 +146,14 @@ def learn(bucket: Bucket | None, reading: LimitReading, now: float, *, held: flo
         )
     if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
         stated = reading.requested - reading.wait_s * known.refill_per_s
-        return replace(known, level=stated if held <= 0 else min(level, stated))
+        return replace(known, level=stated if held <= 0 else min(level, stated), margin=_margin(known, level - stated))
     if reading.remaining is None:
         return known
-    return replace(known, level=min(level, reading.remaining + slack))
+    stated = reading.remaining + slack
+    return replace(known, level=min(level, stated), margin=_margin(known, level - stated))
+
+
+def _margin(bucket: Bucket, drift: float) -> float:
+    """What to leave in the bucket for others: about the most they were seen to take unnoticed, forgotten slowly."""
+    seen = drift if drift > LEAST_DRIFT else 0.0
+    return max(seen, bucket.margin * MARGIN_KEPT)
