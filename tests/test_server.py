@@ -77,7 +77,7 @@ async def test_an_error_says_cause_next_step_and_when_in_its_text() -> None:
     assert result.is_error
     assert text.startswith("rate_limited: every model")
     assert all(f"groq/{model}: rate limited (HTTP 429)" in text for model in GROQ_CHAT_MODELS)
-    assert "Next step: Call again in 2m0" in text
+    assert "Next step: Call again in 1m59." in text
     assert "retry_after_s: 120" in text
     assert result.structured_content is not None
     assert result.structured_content["error"]["retry_after_s"] == pytest.approx(120.3, abs=0.3)

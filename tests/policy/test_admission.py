@@ -140,3 +140,34 @@ def test_more_quota_never_makes_admission_worse(limit: Limit, capacity: float, c
     poorer = Bucket(limit=limit, capacity=capacity, level=low * capacity, at=T0)
     richer = Bucket(limit=limit, capacity=capacity, level=min(low + more, 1) * capacity, at=T0)
     assert richer.wait_s(cost * capacity, T0) <= poorer.wait_s(cost * capacity, T0)
+
+
+def test_a_statement_moves_the_level_to_between_what_it_can_be_by_now() -> None:
+    """Ours stays where it fits; the server's own figure wins in both directions otherwise."""
+    reading = LimitReading(limit=Limit.TPM, capacity=6000, remaining=3000)
+    for ours, after in ((2000, 2500), (2700, 2700), (5000, 3100)):
+        learnt = learn(bucket(level=ours), reading, T0, slack=100, later=500)
+        assert learnt is not None
+        assert learnt.level == after
+
+
+def test_what_others_take_unnoticed_is_left_for_them_from_then_on() -> None:
+    """And forgotten slowly; what they took before we watched is not counted, nor what day buckets show."""
+    watched = bucket(level=5000)
+    reading = LimitReading(limit=Limit.TPM, capacity=6000, remaining=4000)
+    first = learn(watched, reading, T0)
+    assert first is not None
+    assert first.margin == 0
+    again = learn(Bucket(limit=Limit.TPM, capacity=6000, level=5000, at=T0, stated_at=T0), reading, T0 + 1)
+    assert again is not None
+    assert again.margin == pytest.approx(1.3 * 1100)
+    assert isinstance(admit({Limit.TPM: again}, {Limit.TPM: 3000}, T0 + 1), Deferred)
+    assert isinstance(admit({Limit.TPM: again}, {Limit.TPM: 2500}, T0 + 1), Admitted)
+    assert isinstance(admit({Limit.TPM: again}, {Limit.TPM: 6000}, T0 + 30), Admitted)
+    quiet = learn(again, LimitReading(limit=Limit.TPM, capacity=6000, remaining=5000), T0 + 1)
+    assert quiet is not None
+    assert 0 < quiet.margin < again.margin
+    daily = Bucket(limit=Limit.RPD, capacity=1000, level=900, at=T0, stated_at=T0)
+    told = learn(daily, LimitReading(limit=Limit.RPD, capacity=1000, remaining=30), T0)
+    assert told is not None
+    assert (told.margin, told.level) == (0, 30)

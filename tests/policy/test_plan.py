@@ -10,13 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, ChatRequest, Limit
+from groq_fallback_mcp.call import (
+    AudioFile,
+    AudioLink,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    LimitReading,
+    QuotaSnapshot,
+)
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.choice import default_use_case, resolve_model
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, learnt_factor
 from groq_fallback_mcp.policy.fit import remap_reasoning
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
-from groq_fallback_mcp.policy.plan import Learnt, Plan, plan, with_max_tokens
+from groq_fallback_mcp.policy.plan import Learnt, Plan, plan, with_counted_tokens, with_max_tokens
+from groq_fallback_mcp.policy.spending import Spend
 
 NOW = date(2026, 11, 23)
 SEED_DAY = date(2026, 2, 13)
@@ -212,8 +224,8 @@ def test_a_schema_is_asked_for_in_the_way_a_model_takes() -> None:
 
 
 def test_a_prompt_larger_than_the_context_window_leaves_a_model_out() -> None:
-    """131,072 tokens are about 470 kB of English."""
-    made_plan = made(ask("word " * 120_000), [groq(tier="developer"), other("big", "big-model", context_window=1_000_000)])
+    """131,072 tokens are about 650 kB of short words."""
+    made_plan = made(ask("word " * 150_000), [groq(tier="developer"), other("big", "big-model", context_window=1_000_000)])
     assert [candidate.model for candidate in made_plan.candidates] == ["big-model"]
     assert any("context window" in exclusion.reason for exclusion in made_plan.exclusions)
 
@@ -236,7 +248,7 @@ def test_learnt_capacities_count_in_place_of_documented_ones() -> None:
 
 def test_a_default_max_tokens_shrinks_to_the_bucket_and_an_explicit_one_moves_to_the_end() -> None:
     """The caller's own figure is kept where a model can keep it."""
-    long = "word " * 5_000
+    long = "word " * 7_000
     assert all(
         candidate.max_tokens < 2048 for candidate in made(ask(long)).candidates if candidate.documented.get(Limit.TPM) == 8000
     )
@@ -394,3 +406,66 @@ def test_every_candidate_fits_its_limits_and_stands_in_the_plan_once(
         assert 1 <= candidate.max_tokens <= (row.max_completion_tokens or 10**9)
         assert max_tokens is None or candidate.max_tokens <= max_tokens
         assert candidate.cost[Limit.TPM] <= candidate.documented.get(Limit.TPM, 10**9)
+
+
+def test_a_prompt_is_claimed_on_the_safe_side_and_what_fits_is_not_shut_out_by_it() -> None:
+    """The margin ends where the bucket does; what a model has taught raises it."""
+    request = ask("word " * 1_000, max_tokens=1_000)
+    candidate = made(request).candidates[0]
+    assert candidate.estimated_tokens * 1.5 <= candidate.cost[Limit.ITPM] <= candidate.estimated_tokens * 1.5 + 61
+    taught = plan(
+        request, catalog=CATALOG, offers=[groq()], today=NOW, learnt={("groq", candidate.model): Learnt(prompt_factor=2.0)}
+    ).candidates[0]
+    assert taught.cost[Limit.ITPM] > candidate.cost[Limit.ITPM]
+    large = made(ask("word " * 6_000, max_tokens=1_000)).candidates[0]
+    assert large.cost[Limit.TPM] == 8_000
+
+
+def test_the_most_a_call_can_cost_is_known_before_it_is_sent() -> None:
+    """By the catalogue's price for Groq, nothing for local models, no price for the user's own endpoints."""
+    request = ask("hi", max_tokens=1_000)
+    candidates = {c.provider: c for c in made(request, [groq(), other("mine", "m"), other("local", "l")]).candidates}
+    groq_spend = candidates["groq"].spend
+    price = CATALOG.models[candidates["groq"].model].price
+    assert price.output_usd_per_mtok is not None
+    assert groq_spend.picousd is not None
+    assert groq_spend.picousd >= int(price.output_usd_per_mtok * 1_000 * 10**6)
+    assert (candidates["mine"].spend.output_tokens, candidates["mine"].spend.picousd) == (1_000, 0)
+    assert candidates["local"].spend == Spend()
+
+
+def test_what_prompts_really_take_raises_the_factor_at_once_and_lowers_it_slowly() -> None:
+    """Within sane bounds; nothing is learnt from nothing."""
+    assert learnt_factor(1.0, 100, 150) == 1.5
+    assert 1.49 < learnt_factor(1.5, 100, 100) < 1.5
+    assert learnt_factor(1.0, 1, 1_000) == 4.0
+    assert learnt_factor(1.2, 0, 100) == learnt_factor(1.2, 100, 0) == 1.2
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("The quick brown fox jumps over the lazy dog. " * 20, 201),
+        ("0123456789" * 30, 100),
+        ("def main(argument: int) -> None:\n    return argument + 1\n" * 10, 160),
+        ("\u043f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440 " * 20, 42),
+    ],
+)
+def test_an_estimate_is_near_what_a_tokenizer_counts(text: str, tokens: int) -> None:
+    """Figures by o200k_base; digits are overestimated most, since many tokenizers split them one by one."""
+    estimated = estimate_prompt_tokens(ask(text)) - estimate_prompt_tokens(ask("")) + 1
+    assert 0.85 * tokens <= estimated <= 3.0 * tokens
+
+
+def test_a_refusal_that_says_how_long_a_request_is_replaces_the_estimate() -> None:
+    """Where it counts less than was claimed; a refusal about requests says nothing of it."""
+    candidate = made(ask("hi", max_tokens=1_000)).candidates[0]
+
+    def refused(limit: Limit, requested: float) -> Failure:
+        readings = (LimitReading(limit=limit, capacity=8_000, remaining=0, requested=requested),)
+        return Failure(kind=FailureKind.RATE_LIMITED, message="", quota=QuotaSnapshot(readings=readings))
+
+    counted = with_counted_tokens(candidate, refused(Limit.TPM, 1_011))
+    assert (counted.cost[Limit.TPM], counted.cost[Limit.TPD], counted.cost[Limit.RPM]) == (1_011, 1_011, 1)
+    assert with_counted_tokens(candidate, refused(Limit.TPM, 5_000)) == candidate
+    assert with_counted_tokens(candidate, refused(Limit.RPM, 1)) == candidate

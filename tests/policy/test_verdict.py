@@ -13,14 +13,15 @@ from groq_fallback_mcp.call import (
     FailureKind,
     Limit,
     LimitReading,
+    Outcome,
     QuotaSnapshot,
     Success,
     Usage,
 )
 from groq_fallback_mcp.policy.backoff import backoff_s
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
-from groq_fallback_mcp.policy.settlement import actual_cost
-from groq_fallback_mcp.policy.verdict import Clamp, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
+from groq_fallback_mcp.policy.verdict import OUTAGE, Clamp, FallBack, NextProvider, RetrySame, judge
 
 K = FailureKind
 kinds = st.sampled_from(list(FailureKind))
@@ -199,3 +200,55 @@ def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
     )
     failure = no_answer(attempts=[attempt], exclusions=(), last=None, least_wait_s=9.0, out_of_time=False, deadline_s=50)
     assert (failure.code, failure.retry_after_s) == ("rate_limited", 9.0)
+
+
+@pytest.mark.parametrize("kind", sorted(OUTAGE))
+def test_when_the_organisation_s_retries_are_used_up_an_outage_ends_the_provider_s_part_in_the_call(kind: FailureKind) -> None:
+    """The model is benched for as long as its failures in a row say."""
+    verdict = judge(Failure(kind=kind, message=""), attempts=1, alternative=False, jitter=1.0, failures=4, retry_allowed=False)
+    assert verdict == FallBack(bench_s=16.0, leave_provider=True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "health"),
+    [
+        (Success(model="m", text="x"), "up"),
+        (Failure(kind=FailureKind.SERVER_ERROR, message=""), "down"),
+        (Failure(kind=FailureKind.SERVER_ERROR, message="", sent=False), None),
+        (Failure(kind=FailureKind.BAD_REQUEST, message=""), "up"),
+        (Failure(kind=FailureKind.RATE_LIMITED, message=""), None),
+        (Failure(kind=FailureKind.UNREACHABLE, message="", sent=False), None),
+    ],
+)
+def test_an_outcome_says_whether_the_model_works(outcome: Outcome, health: str | None) -> None:
+    """A refusal of a request is a sign of life, a rate limit is neither."""
+    assert health_of(outcome) == health
+
+
+def test_what_a_provider_charged_at_first_is_the_real_prompt_and_all_of_max_tokens() -> None:
+    """Cached tokens do not count; nothing is known of failures, of audio, and without a usage."""
+    claimed = {Limit.RPM: 1.0, Limit.TPM: 1500.0, Limit.ITPM: 500.0, Limit.OTPM: 1000.0}
+    usage = Usage(input_tokens=400, cached_tokens=100, output_tokens=7)
+    assert admitted_cost(Success(model="m", usage=usage), claimed, 1000) == {
+        Limit.TPM: 1300.0,
+        Limit.ITPM: 300.0,
+        Limit.OTPM: 1000.0,
+    }
+    assert admitted_cost(Failure(kind=FailureKind.TIMED_OUT, message=""), claimed, 1000) == {}
+    assert admitted_cost(Success(model="m", usage_reported=False), claimed, 1000) == {}
+    assert admitted_cost(Success(model="m", usage=usage), {Limit.ASH: 10.0}, 0) == {}
+
+
+def test_a_call_that_the_budget_forbids_says_so_and_what_to_do() -> None:
+    """Waiting does not help before the next day."""
+    attempt = Attempt(
+        provider="groq",
+        model="m",
+        sent=False,
+        outcome="passed_over",
+        detail="the budget is spent",
+        kind=FailureKind.OVER_BUDGET,
+    )
+    summed = no_answer(attempts=[attempt], exclusions=[], last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
+    assert (summed.code, summed.cause, summed.retry_after_s) == ("over_budget", "not sent: the budget is spent", None)
+    assert "GROQ_FALLBACK_BUDGET_USD_PER_DAY" in summed.next_step

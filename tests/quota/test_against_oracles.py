@@ -127,7 +127,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock.advance(seconds)
         self.model.advance(seconds)
         for model, free_at in self.model.free_at.items():
-            if 0 < free_at < self.model.now:
+            if 0 < free_at <= self.model.now:
                 self.model.free_at[model] = 0.0
                 probe = Claim(key=self.claim(model, 1).key, cost={}, documented=LIMITS)
                 granted = self.runner.run(self.ledger.reserve_any([probe], life_s=FOREVER_S))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -196,10 +196,10 @@ async def test_a_hung_server_does_not_hold_calls_back(own_redis: RedisServer) ->
 
 
 @pytest.fixture
-async def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder of state."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_the_time_is_the_server_s(store: RedisStore, client: redis.Redis) -> Non
 def test_all_keys_share_a_hash_tag(store: RedisStore, client: redis.Redis) -> None:
     """A cluster runs a script on keys of one node only."""
     put(store, "open/x", "1", expires_at=5.0)
-    assert {key[: key.index("}") + 1] for key in client.keys()} == {"{groq-fallback-mcp}"}
+    assert {key[: key.index("}") + 1] for key in client.scan_iter()} == {"{groq-fallback-mcp}"}
 
 
 def test_a_change_is_computed_again_when_somebody_else_wrote_meanwhile(store: RedisStore, own_redis: RedisServer) -> None:
@@ -144,7 +144,7 @@ def test_a_wrong_password_is_told_without_the_password(own_redis: RedisServer, c
     """Neither in the error nor in the place."""
     client.config_set("requirepass", "right-one")
     store = RedisStore(own_redis.url.replace("redis://", "redis://:wr0ng-one@"))
-    with pytest.raises(StoreUnusable, match="Authentication|WRONGPASS|invalid") as refused:
+    with pytest.raises(StoreUnusable, match=r"Authentication|WRONGPASS|invalid") as refused:
         get(store, "a")
     assert "wr0ng-one" not in str(refused.value) + store.place
     store.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -113,7 +112,7 @@ def test_a_replaced_file_is_noticed(store: SqliteStore, path: Path, tmp_path: Pa
     other = SqliteStore(tmp_path / "other.sqlite3", FakeClock().wall)
     put(other, "a", "other")
     other.close()
-    os.replace(tmp_path / "other.sqlite3", path)
+    (tmp_path / "other.sqlite3").replace(path)
     for companion in ("-wal", "-shm"):
         Path(f"{path}{companion}").unlink(missing_ok=True)
     assert get(store, "a") == "other"
@@ -209,7 +208,7 @@ def test_a_stopped_lock_holder_costs_a_quarter_of_a_second(store: SqliteStore, p
 
 
 def test_what_was_acknowledged_survives_a_kill_and_the_next_writer_does_not_wait(path: Path) -> None:
-    """kill -9 in the middle of writing, ten times."""
+    """Kill -9 in the middle of writing, ten times."""
     program = (
         "import sys, time; from pathlib import Path; from groq_fallback_mcp.quota.sqlite import SqliteStore;"
         "from groq_fallback_mcp.quota.store import Change, Record\n"

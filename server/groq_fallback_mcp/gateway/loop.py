@@ -28,7 +28,7 @@ from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, 
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
-from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_max_tokens
+from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_max_tokens
 from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
 from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, judge
@@ -276,6 +276,8 @@ class Gateway:
                     walk.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
                 elif not may_return or asked >= MOST_ATTEMPTS_A_MODEL:
                     walk.drop_one(candidate)
+                else:
+                    walk.replace(candidate, with_counted_tokens(candidate, failure))
             case NextProvider(bench_s=bench_s):
                 await self._bench(candidate.provider, ANY_MODEL, bench_s, failure)
                 walk.drop(lambda other: other.provider == candidate.provider)

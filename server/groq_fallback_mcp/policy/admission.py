@@ -7,6 +7,7 @@ messages equal (used + requested - limit) / (limit / window).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,7 +20,9 @@ Knowledge = Literal["documented", "observed", "learnt"]
 
 # A hair of tolerance, so that a wait computed from a level really suffices in floating point.
 EPSILON = 1e-7
-MARGIN_KEPT = 0.97
+MARGIN_FACTOR, MARGIN_KEPT = 1.3, 0.985
+MINUTE_S = 60.0
+LONGEST_WATCH_S = 300.0
 # Remaining figures are whole numbers.
 LEAST_DRIFT = 2.0
 
@@ -30,7 +33,8 @@ class Bucket:
 
     `knowledge`: `documented` (the table's figure, never confirmed), `observed` (the server confirmed this capacity),
     `learnt` (the server stated another capacity than the table); `stated_at` is when it last did. `withheld`,
-    `credited`, `charged` and `confirmed` belong to what is known of refunds, see refund.py.
+    `credited`, `charged` and `confirmed` belong to what is known of refunds, see refund.py. `margin` is left for others of the
+    organisation, whose traffic shows only in what the server says remains.
     """
 
     limit: Limit
@@ -119,18 +123,22 @@ def give_back(bucket: Bucket, units: float, now: float) -> Bucket:
     return replace(bucket, level=min(bucket.capacity, bucket.level_at(now) + units), at=now)
 
 
-def learn(bucket: Bucket | None, reading: LimitReading, now: float, *, held: float = 0.0, slack: float = 0.0) -> Bucket | None:
+def learn(
+    bucket: Bucket | None, reading: LimitReading, now: float, *, held: float = 0.0, slack: float = 0.0, later: float = math.inf
+) -> Bucket | None:
     """The bucket after the server stated something about it; None when there is nothing to go by.
 
     A stated capacity replaces ours; then our level says nothing, and the bucket is full but for the `held` units of our
-    calls under way. Of two levels for the same moment the lower counts, since the server sees the organisation's other
-    traffic: `slack` is what may have come back between its moment and `now`. A refusal is exact: its stated wait sets
-    the level so that our next wait equals the server's, unless calls under way may be missing from its figures.
+    calls under way. Otherwise ours is moved to between the most and the least that the server's can be by now: `slack` is
+    what may have come back since its moment, `later` what our other calls may have claimed since. A refusal is exact: its
+    stated wait sets the level so that our next wait equals the server's, unless calls under way may be missing from its
+    figures.
     """
     capacity = reading.capacity or (bucket.capacity if bucket is not None else None)
     if capacity is None or capacity <= 0:
         return bucket
     stated_at = now if reading.capacity is not None else 0.0
+    watched_since = bucket.stated_at if bucket is not None else 0.0
     if bucket is None or bucket.capacity != capacity:
         level = capacity - held
         known = Bucket(limit=reading.limit, capacity=capacity, level=level, at=now, knowledge="learnt", stated_at=stated_at)
@@ -146,14 +154,21 @@ def learn(bucket: Bucket | None, reading: LimitReading, now: float, *, held: flo
         )
     if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
         stated = reading.requested - reading.wait_s * known.refill_per_s
-        return replace(known, level=stated if held <= 0 else min(level, stated), margin=_margin(known, level - stated))
+        return replace(
+            known, level=stated if held <= 0 else min(level, stated), margin=_margin(known, level - stated, watched_since)
+        )
     if reading.remaining is None:
         return known
-    stated = reading.remaining + slack
-    return replace(known, level=min(level, stated), margin=_margin(known, level - stated))
+    most, least = reading.remaining + slack, reading.remaining - later
+    return replace(known, level=min(max(level, least), most), margin=_margin(known, level - most, watched_since))
 
 
-def _margin(bucket: Bucket, drift: float) -> float:
-    """What to leave in the bucket for others: about the most they were seen to take unnoticed, forgotten slowly."""
-    seen = drift if drift > LEAST_DRIFT else 0.0
+def _margin(bucket: Bucket, drift: float, watched_since: float) -> float:
+    """What to leave in a minute's bucket for others: more than they were last seen to take unnoticed, forgotten slowly.
+
+    What they took before we watched tells nothing of what they will take.
+    """
+    if bucket.limit.window_s > MINUTE_S or bucket.at - watched_since > LONGEST_WATCH_S:
+        return bucket.margin
+    seen = drift * MARGIN_FACTOR if drift > LEAST_DRIFT else 0.0
     return max(seen, bucket.margin * MARGIN_KEPT)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from groq_fallback_mcp.call import FailureKind, Limit
 
-__all__ = ["Cooldown", "Health", "RetryBudget", "cooled", "failed", "hold_s", "passed", "rebased", "tested", "untested"]
+__all__ = ["Cooldown", "Health", "RetryBudget", "cooled", "failed", "hold_s", "passed", "probe_ended", "probing", "rebased"]
 
-TEST_POLL_S = 0.25
-TEST_GRACE_S = 0.05
+PROBE_POLL_S = 0.25
+PROBE_GRACE_S = 0.05
 MOST_FAILURES = 30
 # gRPC A6: ten tokens, a failure takes one, a success brings a tenth, retries stop at half.
 RETRY_TOKENS = 10.0
@@ -35,15 +35,15 @@ class Cooldown:
 class Health:
     """How a model or provider fares. `failures` in a row, the last at `failed_at`.
 
-    `suspect`: it failed and has not succeeded since. `test` is the reservation that tests it, until `test_until`.
+    `suspect`: it failed and has not succeeded since. `probe` is the reservation that tests it, until `probe_until`.
     """
 
     cooldown: Cooldown | None = None
     failures: int = 0
     failed_at: float = 0.0
     suspect: bool = False
-    test: str = ""
-    test_until: float = 0.0
+    probe: str = ""
+    probe_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +67,21 @@ def hold_s(health: Health, now: float) -> float:
     """Seconds until a call may be sent: the cooldown, or a moment while another call tests a suspect; 0 for now."""
     if health.cooldown is not None and health.cooldown.until > now:
         return health.cooldown.until - now
-    if health.suspect and health.test and health.test_until > now:
-        return min(health.test_until - now, TEST_POLL_S)
+    if health.suspect and health.probe and health.probe_until > now:
+        return min(health.probe_until - now, PROBE_POLL_S)
     return 0.0
 
 
-def tested(health: Health, reservation: str, now: float, life_s: float) -> Health:
+def probing(health: Health, reservation: str, now: float, life_s: float) -> Health:
     """The health after a call was let through: of a suspect it is the test."""
-    return replace(health, test=reservation, test_until=now + life_s) if health.suspect else health
+    return replace(health, probe=reservation, probe_until=now + life_s) if health.suspect else health
 
 
-def untested(health: Health, reservation: str, now: float) -> Health:
+def probe_ended(health: Health, reservation: str, now: float) -> Health:
     """The health after a test ended without success: its place is free, after a moment in which a cooldown can be set."""
-    if not health.test or health.test != reservation:
+    if not health.probe or health.probe != reservation:
         return health
-    return replace(health, test_until=min(health.test_until, now + TEST_GRACE_S))
+    return replace(health, probe_until=min(health.probe_until, now + PROBE_GRACE_S))
 
 
 def passed(health: Health, taken_at: float) -> Health:
@@ -109,5 +109,5 @@ def rebased(health: Health, now: float) -> Health:
     if cooldown is not None and cooldown.since > now:
         health = replace(health, cooldown=replace(cooldown, since=now, until=now + cooldown.until - cooldown.since))
     if health.failed_at > now:
-        health = replace(health, failed_at=now, test="", test_until=0.0)
+        health = replace(health, failed_at=now, probe="", probe_until=0.0)
     return health

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, JsonMode, Limit, ReasoningEffort, Usage
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, Failure, JsonMode, Limit, ReasoningEffort, Usage
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.policy.choice import Choice, choose, is_retired
 from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens
@@ -14,7 +14,7 @@ from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audi
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
 
-__all__ = ["UNLEARNT", "Candidate", "Learnt", "Plan", "plan", "with_max_tokens"]
+__all__ = ["UNLEARNT", "Candidate", "Learnt", "Plan", "plan", "with_counted_tokens", "with_max_tokens"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Learnt:
 
 
 UNLEARNT = Learnt()
+_TOKENS = {Limit.TPM, Limit.TPD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,15 @@ def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
     note = f"max_tokens {candidate.max_tokens} became {max_tokens}: the provider takes no more"
     spend = replace(candidate.spend, output_tokens=min(candidate.spend.output_tokens, max_tokens))
     return replace(candidate, max_tokens=max_tokens, cost=cost, notes=(*candidate.notes, note), spend=spend)
+
+
+def with_counted_tokens(candidate: Candidate, failure: Failure) -> Candidate:
+    """The same candidate, claimed as a refusal says that the provider counts it, in place of an estimate."""
+    counted = next((reading.requested for reading in failure.quota.readings if reading.limit in _TOKENS), None)
+    if counted is None or counted >= candidate.cost.get(Limit.TPM, 0.0):
+        return candidate
+    cost = {limit: counted if limit in _TOKENS else units for limit, units in candidate.cost.items()}
+    return replace(candidate, cost=cost)
 
 
 def _given(needs: ChatNeeds | None) -> ChatNeeds:

@@ -157,7 +157,7 @@ def _sane_bucket(bucket: Bucket) -> bool:
 
 def _sane_health(health: Health) -> bool:
     cooldown: Cooldown | None = health.cooldown
-    times = (health.failed_at, health.test_until, *((cooldown.since, cooldown.until) if cooldown is not None else ()))
+    times = (health.failed_at, health.probe_until, *((cooldown.since, cooldown.until) if cooldown is not None else ()))
     lasts_s = cooldown.until - cooldown.since if cooldown is not None else 0.0
     return _within(times, 0.0, LARGEST) and health.failures >= 0 and 0 <= lasts_s <= LONGEST_PAUSE_S
 

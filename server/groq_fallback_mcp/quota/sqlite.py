@@ -185,7 +185,7 @@ class SqliteStore:
         connection.execute("SELECT key, body, expires_at FROM records LIMIT 1").fetchone()
         connection.execute(f"PRAGMA busy_timeout = {TRY_MS}")
         # garbage must be seen as it is, to be replaced
-        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        connection.text_factory = _as_it_is
 
     def _create(self, connection: sqlite3.Connection) -> None:
         _to_wal(connection)
@@ -235,6 +235,10 @@ class SqliteStore:
 
     def _unusable(self, error: Exception) -> StoreUnusable:
         return StoreUnusable(f"{self._path}: {error}")
+
+
+def _as_it_is(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _begin(connection: sqlite3.Connection) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading
 from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn
-from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, tested, untested
+from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, probe_ended, probing
 from groq_fallback_mcp.policy.estimate import learnt_factor
 from groq_fallback_mcp.policy.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
 from groq_fallback_mcp.policy.spending import Budget, Spend
@@ -65,7 +66,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
         return book.change(Standing(failures=account.health.failures))
     provider = book.provider(key)
     account, refunds = _settled(account, provider.refunds, reservation, settlement, book.now)
-    health, whole = (untested(one.health, reservation.id, book.now) for one in (account, provider))
+    health, whole = (probe_ended(one.health, reservation.id, book.now) for one in (account, provider))
     retries = provider.retries
     if settlement.health == "up":
         health, whole = passed(health, reservation.taken_at), passed(whole, reservation.taken_at)
@@ -109,7 +110,7 @@ def expire(view: View, reservations: Iterable[str]) -> Change[None]:
         book.close(reservation)
         if found is not None:
             account = _unheld(book.account(found.key), found.cost)
-            book.keep(found.key, replace(account, health=untested(account.health, reservation, book.now)))
+            book.keep(found.key, replace(account, health=probe_ended(account.health, reservation, book.now)))
             if found.day:
                 book.keep_day(found.day, book.day(found.day).holding(found.spend, -1))
     return book.change(None)
@@ -131,10 +132,10 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
             charged = charge(buckets[limit], units, now)
             buckets[limit] = replace(charged, charged=charged.charged + units)
     held = {limit: account.held.get(limit, 0.0) + units for limit, units in claim.cost.items()}
-    health = tested(account.health, reservation, now, life_s)
+    health = probing(account.health, reservation, now, life_s)
     account = replace(account, buckets=buckets, held={**account.held, **held}, in_flight=account.in_flight + 1, health=health)
     book.keep(key, account)
-    book.keep_provider(key, replace(provider, health=tested(provider.health, reservation, now, life_s)))
+    book.keep_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
     holds_budget = budget.bounded
     if holds_budget:
         book.keep_day(day, book.day(day).holding(claim.spend))
@@ -171,12 +172,12 @@ def _settled(
         claimed = 0.0 if reservation.stand_in else reservation.cost.get(limit, 0.0)
         admitted = claimed if reservation.stand_in else settlement.admitted.get(limit, claimed)
         unused = admitted - settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
-        slack = 0.0
+        slack, later = 0.0, math.inf
         if bucket is not None:
             bucket = _moved(bucket, claimed - admitted, now)
             slack = _slack(bucket, reservation, now)
+            later = held + max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
             if answered and reading is not None and reading.remaining is not None:
-                later = held + max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
                 bucket, refunds = _weigh(bucket, refunds, reading, now, unused=unused, later=later, slack=slack)
             if unused < 0 or not answered:
                 bucket = _moved(bucket, unused, now)
@@ -185,7 +186,7 @@ def _settled(
             if answered:
                 slack += max(unused, 0.0) if refunds.verdict == "yes" or limit not in REFUNDABLE else 0.0
         if reading is not None:
-            bucket = learn(bucket, reading, now, held=held, slack=slack)
+            bucket = learn(bucket, reading, now, held=held, slack=slack, later=later)
         if bucket is not None:
             buckets[limit] = bucket
     return replace(account, buckets=buckets), refunds
