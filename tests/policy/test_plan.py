@@ -454,7 +454,7 @@ def test_what_prompts_really_take_raises_the_factor_at_once_and_lowers_it_slowly
 def test_an_estimate_is_near_what_a_tokenizer_counts(text: str, tokens: int) -> None:
     """Figures by o200k_base; digits are overestimated most, since many tokenizers split them one by one."""
     estimated = estimate_prompt_tokens(ask(text)) - estimate_prompt_tokens(ask("")) + 1
-    assert 0.85 * tokens <= estimated <= 3.0 * tokens
+    assert 0.85 * tokens <= estimated <= 3.5 * tokens
 
 
 def test_a_refusal_that_says_how_long_a_request_is_replaces_the_estimate() -> None:

@@ -30,10 +30,10 @@ async def main(state: str, seconds: float, capacity: int) -> None:
             break
         if isinstance(result, Granted):
             granted.append(result.reservation.taken_at)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.005)
             await ledger.settle(result.reservation, Settlement(actual={Limit.RPM: 1.0}, health="up"))
         else:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
     await ledger.aclose()
     print(json.dumps({"granted": granted, "faults": faults}))
 

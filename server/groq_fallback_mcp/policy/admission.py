@@ -14,13 +14,26 @@ from typing import Literal
 
 from groq_fallback_mcp.call import Limit, LimitReading
 
-__all__ = ["Admission", "Admitted", "Bucket", "Deferred", "NeverFits", "admit", "charge", "give_back", "learn", "new_bucket"]
+__all__ = [
+    "Admission",
+    "Admitted",
+    "Bucket",
+    "Deferred",
+    "NeverFits",
+    "admit",
+    "charge",
+    "claim",
+    "give_back",
+    "learn",
+    "new_bucket",
+]
 
 Knowledge = Literal["documented", "observed", "learnt"]
 
 # A hair of tolerance, so that a wait computed from a level really suffices in floating point.
 EPSILON = 1e-7
 MARGIN_FACTOR, MARGIN_KEPT = 1.3, 0.985
+LARGEST_MARGIN = 0.5
 MINUTE_S = 60.0
 LONGEST_WATCH_S = 300.0
 # Remaining figures are whole numbers.
@@ -113,6 +126,11 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
     return longest or Admitted()
 
 
+def claim(bucket: Bucket, units: float, now: float) -> Bucket:
+    """The bucket after a call claimed `units` of it."""
+    return replace(bucket, level=bucket.level_at(now) - units, at=now, charged=bucket.charged + units)
+
+
 def charge(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after taking `units`; an overdraft (the real usage was higher than the claim) goes below zero."""
     return replace(bucket, level=bucket.level_at(now) - units, at=now)
@@ -145,30 +163,26 @@ def learn(
     else:
         confirmed = reading.capacity is not None and bucket.knowledge == "documented"
         level = bucket.level_at(now)
-        known = replace(
-            bucket,
-            level=level,
-            at=now,
-            knowledge="observed" if confirmed else bucket.knowledge,
-            stated_at=stated_at or bucket.stated_at,
-        )
+        known = bucket
+        if confirmed or stated_at > bucket.stated_at:
+            known = replace(bucket, knowledge="observed" if confirmed else bucket.knowledge, stated_at=stated_at)
     if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
         stated = reading.requested - reading.wait_s * known.refill_per_s
-        return replace(
-            known, level=stated if held <= 0 else min(level, stated), margin=_margin(known, level - stated, watched_since)
-        )
+        margin = _margin(known, level - stated, now - watched_since)
+        return replace(known, level=stated if held <= 0 else min(level, stated), at=now, margin=margin)
     if reading.remaining is None:
         return known
     most, least = reading.remaining + slack, reading.remaining - later
-    return replace(known, level=min(max(level, least), most), margin=_margin(known, level - most, watched_since))
+    margin = _margin(known, level - most, now - watched_since)
+    return replace(known, level=min(max(level, least), most), at=now, margin=margin)
 
 
-def _margin(bucket: Bucket, drift: float, watched_since: float) -> float:
+def _margin(bucket: Bucket, drift: float, watched_s: float) -> float:
     """What to leave in a minute's bucket for others: more than they were last seen to take unnoticed, forgotten slowly.
 
     What they took before we watched tells nothing of what they will take.
     """
-    if bucket.limit.window_s > MINUTE_S or bucket.at - watched_since > LONGEST_WATCH_S:
+    if bucket.limit.window_s > MINUTE_S or watched_s > LONGEST_WATCH_S:
         return bucket.margin
     seen = drift * MARGIN_FACTOR if drift > LEAST_DRIFT else 0.0
-    return max(seen, bucket.margin * MARGIN_KEPT)
+    return min(max(seen, bucket.margin * MARGIN_KEPT), LARGEST_MARGIN * bucket.capacity)

@@ -39,8 +39,8 @@ def withheld_at(bucket: Bucket, now: float) -> float:
 def credit(bucket: Bucket, unused: float, now: float, refunds: Refunds, *, stated: bool) -> Bucket:
     """The bucket after a call left `unused` units of its claim. `stated`: the answer said what remains of it."""
     if bucket.limit not in REFUNDABLE or refunds.verdict == "yes" or (refunds.verdict == "unknown" and not stated):
-        given = give_back(bucket, unused, now)
-        return replace(given, credited=bucket.credited + unused)
+        level = min(bucket.capacity, bucket.level_at(now) + unused)
+        return replace(bucket, level=level, at=now, credited=bucket.credited + unused)
     return replace(bucket, withheld=withheld_at(bucket, now) + unused)
 
 

@@ -146,10 +146,15 @@ def _sane(record: object) -> bool:
 
 
 def _sane_bucket(bucket: Bucket) -> bool:
-    figures = (bucket.withheld, bucket.credited, bucket.charged, bucket.confirmed, bucket.at, bucket.stated_at)
     return (
-        _within(figures, 0.0, LARGEST)
-        and _within((bucket.capacity,), 1e-9, LARGEST)
+        0.0 <= bucket.at <= LARGEST
+        and 0.0 <= bucket.stated_at <= LARGEST
+        and 0.0 <= bucket.withheld <= LARGEST
+        and 0.0 <= bucket.credited <= LARGEST
+        and 0.0 <= bucket.charged <= LARGEST
+        and 0.0 <= bucket.confirmed <= LARGEST
+        and 0.0 <= bucket.margin <= LARGEST
+        and 0.0 < bucket.capacity <= LARGEST
         # an overdraft of more than ten windows was never spent
         and -10 * max(bucket.capacity, 1_000.0) <= bucket.level <= bucket.capacity
     )

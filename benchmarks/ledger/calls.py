@@ -1,0 +1,60 @@
+"""The call that is measured: four candidates, four limits each, an answer with headers, usage and a price."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.policy.spending import Spend
+from groq_fallback_mcp.quota import Claim, QuotaKey, Settlement
+from groq_fallback_mcp.quota.sqlite import SqliteStore
+from groq_fallback_mcp.quota.store import Change, View
+from groq_fallback_mcp.quota.stored import StoredLedger
+
+__all__ = ["CLAIMS", "SETTLEMENT", "TimedStore", "timed_ledger"]
+
+T = TypeVar("T")
+# never reached, so that every reservation is granted
+_LIMITS = {Limit.RPM: 10**6, Limit.RPD: 10**9, Limit.TPM: 10**9, Limit.TPD: 10**11}
+CLAIMS = [
+    Claim(
+        key=QuotaKey(provider="groq", organisation="0123456789abcdef", model=f"openai/model-{number}"),
+        cost={Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: 900.0, Limit.TPD: 900.0},
+        documented=_LIMITS,
+        spend=Spend(input_tokens=200, output_tokens=700, picousd=300_000_000),
+    )
+    for number in range(4)
+]
+SETTLEMENT = Settlement(
+    actual={Limit.TPM: 300.0, Limit.TPD: 300.0},
+    admitted={Limit.TPM: 880.0, Limit.TPD: 880.0},
+    snapshot=QuotaSnapshot(readings=(LimitReading(limit=Limit.TPM, capacity=10.0**9, remaining=10.0**9 - 5_000),)),
+    health="up",
+    prompt=(200, 180),
+    spent=Spend(input_tokens=180, output_tokens=120, picousd=50_000_000),
+)
+
+
+class TimedStore(SqliteStore):
+    """Adds up the time spent inside the store, thread hops left out."""
+
+    took_s = 0.0
+
+    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        """Do it, and time it."""
+        started = time.perf_counter()
+        try:
+            return super().transact(keys, change, writing=writing)
+        finally:
+            self.took_s += time.perf_counter() - started
+
+
+def timed_ledger(path: str) -> tuple[StoredLedger, TimedStore]:
+    """A ledger as the server has it, over a store that is timed."""
+    clock = SystemClock()
+    store = TimedStore(Path(path), clock.wall)
+    return StoredLedger(store, clock), store
