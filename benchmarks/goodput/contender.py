@@ -6,12 +6,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from benchmarks.goodput.workload import ChatJob
+from benchmarks.goodput.workload import Job
 
 __all__ = ["CURRENT", "Contender", "Served"]
 
 # Which call a request that reaches the upstream belongs to: the upstream knows its real tokens from there.
-CURRENT: ContextVar[ChatJob] = ContextVar("current")
+CURRENT: ContextVar[Job] = ContextVar("current")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,6 @@ class Served:
 class Contender(Protocol):
     """One process of a contender."""
 
-    async def serve(self, job: ChatJob) -> Served | None:
+    async def serve(self, job: Job) -> Served | None:
         """The answer, or None when there is none. Is cancelled at the job's deadline."""
         ...

@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.goodput.figures import Figures, figures, mean
+from benchmarks.goodput.figures import Figures, bound, figures, mean
+from benchmarks.goodput.fluid import share_servable
+from benchmarks.goodput.litellm_configurations import CONFIGURATIONS
 from benchmarks.goodput.ours import gateways
 from benchmarks.goodput.scenarios import Scenario
-from benchmarks.goodput.trial import observe
+from benchmarks.goodput.trial import Observed, observe
 from benchmarks.goodput.virtual_time import run
-from benchmarks.goodput.workload import SECONDS, chat_jobs
+from benchmarks.goodput.workload import Job, draw_jobs
 
-__all__ = ["OURS", "Cell", "Result", "cells", "play"]
+__all__ = ["BOUND", "LITELLM", "OURS", "Cell", "Result", "cells", "play"]
 
+BOUND = "upper bound"
 OURS = "ours"
+LITELLM = "LiteLLM: "
+
+# Outside of the base scenario: the chain, and what served most there with and without cooldowns.
+_EVERYWHERE = ("fallbacks", "shuffle", "shuffle, no cooldowns")
+# As four processes they share nothing, which is run for those that did best as one.
+_IN_FOUR = ("fallbacks", "priority groups", "usage-based-v2", "shuffle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A contender in a scenario under a load, as so many processes."""
+    """A contender in a scenario under a load, as so many processes (none: an upper bound)."""
 
     scenario: Scenario
     load: float
@@ -36,24 +45,46 @@ class Result:
     by_seed: Sequence[Figures]
 
 
-def cells(scenarios: Sequence[Scenario], contenders: Sequence[str], processes: Sequence[int]) -> Iterator[Cell]:
-    """Every combination, scenario by scenario."""
+def cells(scenarios: Sequence[Scenario]) -> Iterator[Cell]:
+    """What is compared, scenario by scenario."""
     for scenario in scenarios:
+        base = scenario.name == "base"
         for load in scenario.loads:
-            for contender in contenders:
-                for count in processes:
-                    yield Cell(scenario=scenario, load=load, contender=contender, processes=count)
+            yield Cell(scenario=scenario, load=load, contender=BOUND, processes=0)
+            for processes in (1, 4) if base else (4,):
+                yield Cell(scenario=scenario, load=load, contender=OURS, processes=processes)
+            for setup in CONFIGURATIONS:
+                for processes in (1, 4):
+                    if (setup.name in _IN_FOUR and base) or (processes == 1 and (base or setup.name in _EVERYWHERE)):
+                        yield Cell(scenario=scenario, load=load, contender=LITELLM + setup.name, processes=processes)
 
 
-def play(cell: Cell, seeds: Sequence[int], *, seconds: float = SECONDS) -> Result:
-    """Run a cell once for each seed."""
-    by_seed = [_play_once(cell, seed, seconds) for seed in seeds]
+def play(cell: Cell, seeds: Sequence[int], *, shortened: float = 1.0) -> Result:
+    """Run a cell once for each seed, for `shortened` times its seconds."""
+    by_seed = [_play_once(cell, seed, cell.scenario.track.seconds * shortened) for seed in seeds]
     return Result(cell=cell, mean=mean(by_seed), by_seed=by_seed)
 
 
 def _play_once(cell: Cell, seed: int, seconds: float) -> Figures:
-    jobs = chat_jobs(load=cell.load, seed=seed, seconds=seconds)
-    observed = run(
-        lambda loop: observe(loop, jobs, lambda upstream: gateways(cell.processes, upstream, seed=seed), cell.scenario)
-    )
-    return figures(observed, cell.scenario, seconds=seconds)
+    jobs = draw_jobs(cell.scenario.track, load=cell.load, seed=seed, seconds=seconds)
+    if cell.contender == BOUND:
+        return bound(len(jobs), share_servable(jobs, cell.scenario))
+    played = _play_ours if cell.contender == OURS else _play_litellm
+    return figures(played(cell, jobs, seed), cell.scenario, seconds=seconds)
+
+
+def _play_ours(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:
+    return run(lambda loop: observe(loop, jobs, lambda upstream: gateways(cell.processes, upstream, seed=seed), cell.scenario))
+
+
+def _play_litellm(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:
+    from benchmarks.goodput.litellm_router import in_virtual_time, routers  # noqa: PLC0415 - takes seconds to import
+
+    setup = next(found for found in CONFIGURATIONS if LITELLM + found.name == cell.contender)
+    with in_virtual_time() as watch:
+        return run(
+            lambda loop: observe(
+                loop, jobs, lambda upstream: routers(setup, cell.processes, upstream, seed=seed), cell.scenario
+            ),
+            watch=watch,
+        )

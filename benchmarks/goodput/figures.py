@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import fmean, quantiles
 
-from benchmarks.goodput.models import LIMITS, ORDERS, TOKENS_PER_S
+from benchmarks.goodput.models import ORDERS
 from benchmarks.goodput.scenarios import Scenario
 from benchmarks.goodput.trial import Observed
-from benchmarks.goodput.workload import SECONDS
-from groq_fallback_mcp.call import Limit
 
-__all__ = ["Figures", "capacity_tokens", "figures", "mean"]
+__all__ = ["Figures", "bound", "figures", "mean"]
 
 OK, LIMITED, SERVER_ERROR = 200, 429, 500
 
@@ -22,7 +21,7 @@ class Figures:
     """Shares are of 1. `served`: answered in full before the deadline. `refused`: upstream 429s.
 
     `shortened`: answered, but cut to fewer tokens than asked for because a smaller max_tokens was sent; not served.
-    `goodput`: real tokens of served answers whose request was sent within the arrivals' time, over what the buckets
+    `goodput`: real work of served answers whose request was sent within the arrivals' time, over what the buckets
     could give in that time, their first fill included. `first_choice`: of those served, how many by the first model
     of their order. `wasted`: upstream requests that no served answer came of.
     """
@@ -41,13 +40,13 @@ class Figures:
     p95_s: float
 
 
-def figures(observed: Observed, scenario: Scenario, *, seconds: float = SECONDS) -> Figures:
+def figures(observed: Observed, scenario: Scenario, *, seconds: float) -> Figures:
     """What a run came to."""
     calls = len(observed.fates)
     answered = [fate for fate in observed.fates if fate.served is not None]
     served = [fate for fate in answered if fate.served and fate.served.output_tokens >= fate.job.output_tokens]
     sent_last = {sent.job: sent.at_s for sent in observed.sent if sent.status == OK}
-    good = sum(fate.job.tokens for fate in served if sent_last[fate.job.number] < seconds)
+    good = sum(fate.job.work for fate in served if sent_last[fate.job.number] < seconds)
     first = sum(1 for fate in served if fate.served and fate.served.model == ORDERS[fate.job.use_case][0])
     took = sorted(fate.took_s for fate in served)
     marks = quantiles(took, n=20) if len(took) > 1 else [0.0] * 19
@@ -60,22 +59,17 @@ def figures(observed: Observed, scenario: Scenario, *, seconds: float = SECONDS)
         too_large=sum(1 for sent in observed.sent if OK < sent.status < SERVER_ERROR and sent.status != LIMITED),
         requests_a_call=len(observed.sent) / calls,
         wasted=len(observed.sent) - len(served),
-        goodput=good / capacity_tokens(scenario, seconds),
+        goodput=good / scenario.track.capacity(seconds, daily_left=scenario.daily_quota_left),
         first_choice=first / max(len(served), 1),
         p50_s=marks[9],
         p95_s=marks[18],
     )
 
 
-def capacity_tokens(scenario: Scenario, seconds: float) -> float:
-    """What all buckets could give in that time: their first fill and their refill, by the minute and by the day."""
-    return sum(
-        min(
-            limits[Limit.TPM] * (1 + seconds / Limit.TPM.window_s),
-            limits[Limit.TPD] * (scenario.daily_quota_left + seconds / Limit.TPD.window_s),
-        )
-        for limits in (LIMITS[model] for model in TOKENS_PER_S)
-    )
+def bound(calls: int, servable: float) -> Figures:
+    """The figures of an upper bound, which says only what share could be served."""
+    unknown = dict.fromkeys((field.name for field in fields(Figures)), math.nan)
+    return Figures(**{**unknown, "calls": calls, "served": servable})
 
 
 def mean(several: Sequence[Figures]) -> Figures:

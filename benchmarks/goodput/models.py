@@ -1,14 +1,14 @@
-"""The eight chat models of the seed document with the limits it gives, and the order each use case asks them in."""
+"""The models of the seed document with the limits it gives, and the order each use case asks them in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import load_catalog
 
-__all__ = ["DEADLINES_S", "LIMITS", "ORDERS", "SPEECH_MODELS", "TOKENS_PER_S", "refill_tpm"]
+__all__ = ["AUDIO", "CHAT", "DEADLINES_S", "LIMITS", "ORDERS", "TOKENS_PER_S", "TRANSCRIBED_PER_S", "Track"]
 
 # What the seed calls its table; the figures are those of the free plan.
 SEED_TABLE = "Developer Plan"
@@ -25,6 +25,8 @@ TOKENS_PER_S: Mapping[str, float] = {
     "moonshotai/kimi-k2-instruct-0905": 500.0,
 }
 SPEECH_MODELS = ("whisper-large-v3-turbo", "whisper-large-v3")
+# Audio seconds a second.
+TRANSCRIBED_PER_S = 200.0
 
 DEADLINES_S = (10.0, 30.0, 30.0, 60.0)
 
@@ -49,6 +51,7 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
     "reasoning": (_M.large, _M.oss_120b, _M.kimi, _M.qwen, _M.maverick, _M.oss_20b, _M.scout, _M.small),
     "openai_compatible": (_M.oss_20b, _M.oss_120b, _M.large, _M.kimi, _M.scout, _M.maverick, _M.qwen, _M.small),
     "agentic": (_M.oss_120b, _M.kimi, _M.oss_20b, _M.large, _M.scout, _M.qwen, _M.maverick, _M.small),
+    "audio": SPEECH_MODELS,
 }
 
 
@@ -60,6 +63,37 @@ def _seed_limits() -> dict[str, Mapping[Limit, int]]:
 LIMITS = _seed_limits()
 
 
-def refill_tpm() -> float:
-    """Tokens a minute of all eight models together."""
-    return float(sum(LIMITS[model][Limit.TPM] for model in TOKENS_PER_S))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """Models that share a kind of work, and which limits meter it. A run lasts `seconds`."""
+
+    models: Sequence[str]
+    use_cases: Sequence[str]
+    metered: Limit
+    daily: Limit
+    seconds: float
+
+    @property
+    def refill_per_s(self) -> float:
+        """Units that all models together gain a second."""
+        return sum(LIMITS[model][self.metered] / self.metered.window_s for model in self.models)
+
+    def capacity(self, seconds: float, *, daily_left: float = 1.0) -> float:
+        """What all buckets can give in that time: their first fill and their refill, of the daily limits too."""
+        return sum(
+            min(
+                limits[self.metered] * (1 + seconds / self.metered.window_s),
+                limits[self.daily] * (daily_left + seconds / self.daily.window_s),
+            )
+            for limits in (LIMITS[model] for model in self.models)
+        )
+
+
+CHAT = Track(
+    models=tuple(TOKENS_PER_S),
+    use_cases=tuple(use_case for use_case in ORDERS if use_case != "audio"),
+    metered=Limit.TPM,
+    daily=Limit.TPD,
+    seconds=600.0,
+)
+AUDIO = Track(models=SPEECH_MODELS, use_cases=("audio",), metered=Limit.ASH, daily=Limit.ASD, seconds=3_600.0)

@@ -10,10 +10,20 @@ from dataclasses import replace
 from benchmarks.goodput.contender import CURRENT, Contender, Served
 from benchmarks.goodput.models import DEADLINES_S, LIMITS, ORDERS
 from benchmarks.goodput.prompts import text_of
-from benchmarks.goodput.upstream import Upstream
+from benchmarks.goodput.upstream import OK, Reply, Upstream
 from benchmarks.goodput.virtual_time import EPOCH, VirtualClock
-from benchmarks.goodput.workload import ChatJob
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success, Usage
+from benchmarks.goodput.workload import Job
+from groq_fallback_mcp.call import (
+    AudioFile,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Outcome,
+    Success,
+    Transcript,
+    Usage,
+)
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.gateway import Gateway, Pace
@@ -63,10 +73,8 @@ class _Process:
             for deadline_s in set(DEADLINES_S)
         }
 
-    async def serve(self, job: ChatJob) -> Served | None:
-        messages = ({"role": "user", "content": text_of(job.input_tokens, job.rank)},)
-        request = ChatRequest(messages=messages, use_case=job.use_case, max_tokens=job.max_tokens)
-        answer = await self._gateways[job.deadline_s].serve(request)
+    async def serve(self, job: Job) -> Served | None:
+        answer = await self._gateways[job.deadline_s].serve(_request(job))
         if not isinstance(answer, Answer):
             return None
         return Served(model=answer.model, output_tokens=answer.success.usage.output_tokens)
@@ -87,25 +95,42 @@ class _VirtualGroq:
         return None
 
     async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        try:
-            async with asyncio.timeout(timeout_s):
-                reply = await self._upstream.chat(CURRENT.get(), call.model, call.max_tokens)
-        except TimeoutError:
-            return Failure(kind=FailureKind.TIMED_OUT, message="no answer in time")
-        if reply.status != 200:  # noqa: PLR2004
-            return classify(reply.status, reply.headers, reply.body, now_wall=EPOCH + self._upstream.loop.time())
+        reply = await self._ask(call.model, call.max_tokens, timeout_s)
+        if isinstance(reply, Failure):
+            return reply
         usage = Usage(input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
         return Success(model=call.model, text="virtual", usage=usage, quota=snapshot(reply.headers))
 
     async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
-        raise NotImplementedError
+        reply = await self._ask(call.model, 0, timeout_s)
+        if isinstance(reply, Failure):
+            return reply
+        usage = Usage(audio_s=CURRENT.get().work)
+        return Success(model=call.model, transcript=Transcript(text="virtual"), usage=usage, quota=snapshot(reply.headers))
+
+    async def _ask(self, model: str, max_tokens: int, timeout_s: float) -> Reply | Failure:
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await self._upstream.ask(CURRENT.get(), model, max_tokens)
+        except TimeoutError:
+            return Failure(kind=FailureKind.TIMED_OUT, message="no answer in time")
+        if reply.status != OK:
+            return classify(reply.status, reply.headers, reply.body, now_wall=EPOCH + self._upstream.loop.time())
+        return reply
 
     async def aclose(self) -> None:
         """Nothing to close."""
 
 
+def _request(job: Job) -> ChatRequest | AudioRequest:
+    if job.audio_s:
+        return AudioRequest(audio=AudioFile(name="a.wav", content=b"", media_type="audio/wav", duration_s=job.audio_s))
+    messages = ({"role": "user", "content": text_of(job.input_tokens, job.rank)},)
+    return ChatRequest(messages=messages, use_case=job.use_case, max_tokens=job.max_tokens)
+
+
 def _offer() -> Offer:
-    """All eight models, taken as alive although the catalogue knows when some of them ended."""
+    """All models, taken as alive although the catalogue knows when some of them ended."""
     rows = load_catalog().models
     models = {model: OfferedModel(row=rows[model], wire_model=model, documented=limits) for model, limits in LIMITS.items()}
     return Offer(provider="groq", models=models, live=frozenset(models), catalogued=True)

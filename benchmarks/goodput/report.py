@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.goodput.contest import Result
+from benchmarks.goodput.figures import Figures
 
 __all__ = ["HEADINGS", "cells_of", "print_table", "write_json"]
 
@@ -25,7 +27,7 @@ HEADINGS = (
     "processes",
     "served %",
     "429s",
-    "429s % of calls",
+    "429s %",
     "requests a call",
     "wasted",
     "goodput %",
@@ -38,13 +40,9 @@ PEERS = ("groq-fallback-mcp", "litellm")
 
 
 def cells_of(result: Result) -> tuple[str, ...]:
-    """A row of the table."""
+    """A row of the table; what an upper bound cannot tell is left out."""
     cell, found = result.cell, result.mean
-    return (
-        cell.scenario.name,
-        f"{cell.load:.2f}",
-        cell.contender,
-        str(cell.processes),
+    figures = (
         f"{found.served * 100:.1f}",
         f"{found.refused:.1f}",
         f"{found.refused / found.calls * 100:.1f}",
@@ -55,6 +53,8 @@ def cells_of(result: Result) -> tuple[str, ...]:
         f"{found.p50_s:.2f}",
         f"{found.p95_s:.1f}",
     )
+    told = tuple("" if figure == "nan" else figure for figure in figures)
+    return (cell.scenario.name, f"{cell.load:.2f}", cell.contender, str(cell.processes or ""), *told)
 
 
 def print_table(results: Sequence[Result]) -> None:
@@ -65,7 +65,7 @@ def print_table(results: Sequence[Result]) -> None:
     for result in results:
         table.add_row(*cells_of(result))
     console = Console()
-    console.width = max(console.width, 160)
+    console.width = max(console.width, 180)
     console.print(table)
 
 
@@ -85,13 +85,17 @@ def write_json(path: Path, results: Sequence[Result], *, seeds: Sequence[int], t
                 "load": result.cell.load,
                 "contender": result.cell.contender,
                 "processes": result.cell.processes,
-                "mean": asdict(result.mean),
-                "by_seed": [asdict(one) for one in result.by_seed],
+                "mean": _known(result.mean),
+                "by_seed": [_known(one) for one in result.by_seed],
             }
             for result in results
         ],
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _known(found: Figures) -> dict[str, float]:
+    return {name: round(figure, 4) for name, figure in asdict(found).items() if not math.isnan(figure)}
 
 
 def _version(name: str) -> str | None:

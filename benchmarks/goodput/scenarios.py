@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.goodput.models import AUDIO, CHAT, Track
+
 __all__ = ["LOADS", "SCENARIOS", "Outage", "Scenario", "scenario"]
 
-# Real tokens asked for a second over the tokens a second all buckets together gain.
+# Real tokens asked for a second over the tokens a second all buckets together gain; see workload.py for audio.
 LOADS = (0.57, 0.85, 1.28, 1.85)
 
 
@@ -31,6 +33,7 @@ class Scenario:
 
     name: str
     about: str
+    track: Track = CHAT
     loads: Sequence[float] = (0.85, 1.28)
     refunds: bool = True
     headers_at_completion: bool = False
@@ -52,6 +55,7 @@ SCENARIOS = (
         outage=Outage(models=("llama-3.1-8b-instant", "llama-3.3-70b-versatile"), from_s=200.0, to_s=260.0),
     ),
     Scenario(name="low-daily-quota", about="3 % of requests and tokens a day are left at the start", daily_quota_left=0.03),
+    Scenario(name="audio", about="recordings of 5 to 600 s for two speech models, over an hour", track=AUDIO),
 )
 
 

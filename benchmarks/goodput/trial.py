@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.goodput.contender import CURRENT, Contender, Served
-from benchmarks.goodput.models import LIMITS, TOKENS_PER_S
+from benchmarks.goodput.models import LIMITS
 from benchmarks.goodput.scenarios import Scenario
 from benchmarks.goodput.upstream import Sent, Upstream
 from benchmarks.goodput.virtual_time import VirtualLoop
-from benchmarks.goodput.workload import ChatJob
+from benchmarks.goodput.workload import Job
 from groq_fallback_mcp.call import Limit
 
 __all__ = ["Fate", "Observed", "Open", "observe"]
@@ -27,7 +27,7 @@ HIDDEN_INPUT, HIDDEN_CLAIM, HIDDEN_OUTPUT, HIDDEN_TOOK_S = 700.0, 1_024.0, 200.0
 class Fate:
     """What became of a call; `served` is None when no answer came before its deadline."""
 
-    job: ChatJob
+    job: Job
     served: Served | None
     took_s: float
 
@@ -40,14 +40,14 @@ class Observed:
     sent: Sequence[Sent]
 
 
-async def observe(loop: VirtualLoop, jobs: Sequence[ChatJob], open_contender: Open, scenario: Scenario) -> Observed:
+async def observe(loop: VirtualLoop, jobs: Sequence[Job], open_contender: Open, scenario: Scenario) -> Observed:
     """Put every job to the contender's processes in turn, at its time, and cut it at its deadline."""
     upstream = Upstream(loop, scenario)
     processes = open_contender(upstream)
     end_s = max(job.arrives_s + job.deadline_s for job in jobs)
     others = [
         asyncio.create_task(_hidden_traffic(upstream, model, scenario.hidden_share, end_s))
-        for model in TOKENS_PER_S
+        for model in scenario.track.models
         if scenario.hidden_share > 0
     ]
     running: list[asyncio.Task[Fate]] = []
@@ -60,7 +60,7 @@ async def observe(loop: VirtualLoop, jobs: Sequence[ChatJob], open_contender: Op
     return Observed(fates=fates, sent=upstream.sent)
 
 
-async def _fate(loop: VirtualLoop, job: ChatJob, process: Contender) -> Fate:
+async def _fate(loop: VirtualLoop, job: Job, process: Contender) -> Fate:
     CURRENT.set(job)
     started = loop.time()
     served: Served | None = None

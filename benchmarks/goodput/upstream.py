@@ -8,18 +8,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.goodput.models import LIMITS, TOKENS_PER_S
+from benchmarks.goodput.models import LIMITS, TOKENS_PER_S, TRANSCRIBED_PER_S
 from benchmarks.goodput.scenarios import Scenario
 from benchmarks.goodput.virtual_time import VirtualClock, VirtualLoop
 from benchmarks.goodput.window_log import WindowLimits
-from benchmarks.goodput.workload import ChatJob
+from benchmarks.goodput.workload import Job
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.simulator.limits import Charge, Limits, Refusal
 
-__all__ = ["Reply", "Sent", "Upstream"]
+__all__ = ["OK", "Reply", "Sent", "Upstream"]
 
 ORGANISATION = "org_simulated"
 REFUSAL_S = 0.05
+OK = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,32 +62,28 @@ class Upstream:
                 daily = {limit: limits[limit] * spent for limit in limits.keys() & {Limit.RPD, Limit.TPD}}
                 self.limits.admit(ORGANISATION, model, daily)
 
-    async def chat(self, job: ChatJob, model: str, max_tokens: int) -> Reply:
-        """Answer or refuse a chat request; `max_tokens` is what the caller bounds this answer to."""
+    async def ask(self, job: Job, model: str, max_tokens: int = 0) -> Reply:
+        """Answer or refuse; `max_tokens` is what the caller bounds the answer of a chat to."""
         refusal = self._unavailable(job.number, model)
         if refusal is not None:
             await asyncio.sleep(REFUSAL_S)
             return refusal
-        claimed = float(job.input_tokens + max_tokens)
-        cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: claimed, Limit.TPD: claimed}
-        charge = self.limits.admit(ORGANISATION, model, cost)
-        self._note(job.number, model, charge.status if isinstance(charge, Refusal) else 200)
+        charge = self.limits.admit(ORGANISATION, model, _claim(job, max_tokens))
+        self._note(job.number, model, charge.status if isinstance(charge, Refusal) else OK)
         headers = self.limits.headers(ORGANISATION, model)
         if isinstance(charge, Refusal):
             await asyncio.sleep(REFUSAL_S)
             return _refused(charge, headers)
         output_tokens = min(job.output_tokens, max_tokens)
-        used = float(job.input_tokens + output_tokens)
-        served = self._settle_after(job.overhead_s + output_tokens / TOKENS_PER_S[model], charge, used)
-        await asyncio.shield(served)
+        takes_s = job.audio_s / TRANSCRIBED_PER_S if job.audio_s else output_tokens / TOKENS_PER_S[model]
+        await asyncio.shield(self._settle_after(job.overhead_s + takes_s, charge, float(job.input_tokens + output_tokens)))
         if self.scenario.headers_at_completion:
             headers = self.limits.headers(ORGANISATION, model)
-        return Reply(status=200, headers=headers, input_tokens=job.input_tokens, output_tokens=output_tokens)
+        return Reply(status=OK, headers=headers, input_tokens=job.input_tokens, output_tokens=output_tokens)
 
     def occupy(self, model: str, *, claimed: float, used: float, for_s: float) -> None:
         """Take quota as somebody else of the organisation would; nothing happens when it does not fit."""
-        cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: claimed, Limit.TPD: claimed}
-        charge = self.limits.admit(ORGANISATION, model, cost)
+        charge = self.limits.admit(ORGANISATION, model, _tokens(claimed))
         if isinstance(charge, Charge):
             self._settle_after(for_s, charge, used)
 
@@ -114,6 +111,16 @@ class Upstream:
 
     def _note(self, job: int, model: str, status: int) -> None:
         self.sent.append(Sent(job=job, model=model, at_s=self.loop.time(), status=status))
+
+
+def _claim(job: Job, max_tokens: int) -> Mapping[Limit, float]:
+    if job.audio_s:
+        return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: job.work, Limit.ASD: job.work}
+    return _tokens(float(job.input_tokens + max_tokens))
+
+
+def _tokens(claimed: float) -> Mapping[Limit, float]:
+    return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: claimed, Limit.TPD: claimed}
 
 
 def _refused(refusal: Refusal, headers: Mapping[str, str]) -> Reply:

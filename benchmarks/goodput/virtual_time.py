@@ -44,9 +44,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self.watch is not None:
             self.watch(EPOCH + self.seconds)
 
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], T], *args: Unpack[_Ts]
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[Unpack[_Ts]], T], *args: *_Ts) -> asyncio.Future[T]:
         """Call `func` here and now: a thread would run in real time."""
         del executor
         done: asyncio.Future[T] = self.create_future()
