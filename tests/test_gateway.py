@@ -22,6 +22,7 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.gateway import Answer, Pace
 from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.policy.spending import Budget
 
 pytestmark = pytest.mark.anyio
 K = FailureKind
@@ -446,3 +447,70 @@ async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.Monke
         outcome = await world.gateway.serve(ask(), progress=progress)
     assert isinstance(outcome, Answer)
     assert reported[0][1:] == (50.0, f"asking {FIRST}")
+
+
+async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_answers() -> None:
+    """Nothing is asked of Groq; without a local model the error says what to do."""
+    budget = Budget(tokens=1_000)
+    world = World([offer("groq", [FIRST]), offer("local", ["local/smollm2-135m"])], budget=budget)
+    result = await served(world, ask(max_tokens=2_000))
+    assert (result.provider, world.groq.asked) == ("local", [])
+    assert result.attempts[0].detail.startswith("the budget of 1000 tokens a day leaves 1000, this call may take 2")
+    alone = World([offer("groq", [FIRST])], budget=budget)
+    error = await refused(alone, ask(max_tokens=2_000))
+    assert (error.code, error.retry_after_s, alone.groq.asked) == ("over_budget", None, [])
+    assert (await served(alone, ask(max_tokens=500))).model == FIRST
+
+
+async def test_after_an_outage_one_call_tests_the_model_while_the_others_go_elsewhere() -> None:
+    """And each failure in a row doubles the pause."""
+    world = World([offer("groq", [FIRST, SECOND])])
+    world.groq.script(FIRST, *[failure(K.OVERLOADED, status=503)] * 3, answer("well again"))
+    pauses = []
+    for _ in range(3):
+        await served(world)
+        quota = (await world.ledger.look([world.gateway.claim((await world.gateway.plan(ask())).candidates[0])]))[0]
+        assert quota.cooldown is not None
+        pauses.append(round(quota.cooldown.until - quota.cooldown.since, 3))
+        world.clock.advance(pauses[-1] + 1)
+    assert pauses == [1.0, 2.0, 4.0]
+    first_asked = [0]
+
+    async def meanwhile() -> None:
+        world.groq.before = None
+        first_asked[0] = world.groq.asked.count(FIRST)
+        assert (await served(world)).model == SECOND
+
+    world.groq.before = meanwhile
+    assert (await served(world)).success.text == "well again"
+    assert world.groq.asked.count(FIRST) == first_asked[0] == 4
+
+
+async def test_a_storm_of_errors_is_not_answered_with_a_storm_of_retries() -> None:
+    """Requests per call stay near one once the organisation's retries are used up."""
+    world = World([offer("groq", [FIRST, SECOND, THIRD]), offer("mine", ["my-model"])])
+    world.groq.default = failure(K.SERVER_ERROR, status=500)
+    calls = 40
+    for _ in range(calls):
+        assert (await served(world)).provider == "mine"
+        world.clock.advance(61)
+    assert len(world.groq.asked) <= 1.2 * calls
+
+
+async def test_a_cancelled_call_gives_its_reservation_back() -> None:
+    """Whether it was sent or not."""
+    world = World([offer("groq", [FIRST])])
+    reached = anyio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    world.groq.before = hang
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.gateway.serve, ask())
+        await reached.wait()
+        group.cancel_scope.cancel()
+    quota = (await world.ledger.look([world.gateway.claim((await world.gateway.plan(ask())).candidates[0])]))[0]
+    assert quota.calls_in_flight == 0
+    assert all(bucket.level_at(quota.now) == bucket.capacity for bucket in quota.buckets.values())

@@ -197,3 +197,65 @@ async def test_the_key_is_in_no_output_whatever_happens(tmp_path: Path) -> None:
         everything = await anyio.to_thread.run_sync(drive, running.base_url)
     assert "Invalid API Key" in everything
     assert "canary" not in everything
+
+
+async def test_two_servers_share_one_organisation_s_limits_and_spending(tmp_path: Path) -> None:
+    """What one has learnt and spent the other knows; a killed one loses nothing, and its open calls are counted."""
+    options = SimulatorOptions(latency_scale=0.0, faults={FIRST: (Fault(kind="429", seconds=60.0),)})
+    app = create_app(options, catalog=load_catalog(), clock=SystemClock())
+
+    def drive(base_url: str) -> None:
+        environment = {"GROQ_API_KEY": "gsk_simulated", "GROQ_BASE_URL": base_url, "GROQ_FALLBACK_STATE": "sqlite"}
+        with server(tmp_path, **environment) as one, server(tmp_path, **environment) as two:
+            one.handshake()
+            two.handshake()
+            first = one.call("groq_chat", {"prompt": "Say hello."})["structuredContent"]
+            assert [(a["model"], a["sent"]) for a in first["attempts"]] == [(FIRST, True), (SECOND, True)]
+            second = two.call("groq_chat", {"prompt": "Say hello."})["structuredContent"]
+            assert [(a["model"], a["sent"]) for a in second["attempts"]] == [(FIRST, False), (SECOND, True)]
+        with server(tmp_path, **environment) as three:
+            three.handshake()
+            limits = three.call("check_limits", {})["structuredContent"]
+            assert (limits["store"], "degraded" in limits, limits["spent"]["calls"]) == ("sqlite", False, 2)
+            assert float(limits["spent"]["usd"]) > 0
+            assert next(model for model in limits["models"] if model["model"] == FIRST)["next_call_in_s"] > 30
+            known = next(model for model in limits["models"] if model["model"] == SECOND)["limits"]
+            assert {entry["limit"]: entry["knowledge"] for entry in known} == {
+                "rpm": "documented",
+                "tpd": "documented",
+                "rpd": "observed",
+                "tpm": "observed",
+            }
+
+    async with run_simulator(app) as running:
+        await anyio.to_thread.run_sync(drive, running.base_url)
+    folder = tmp_path / ".local" / "state" / "groq-fallback-mcp"
+    assert {found.stat().st_mode & 0o777 for found in folder.iterdir()} == {0o600}  # noqa: ASYNC240 - a test looks
+    assert not any(b"gsk_simulated" in found.read_bytes() for found in folder.iterdir())
+
+
+async def test_a_store_that_cannot_be_used_costs_a_note_and_no_answer(tmp_path: Path) -> None:
+    """Here its folder is a file; the budget of a user is not overspent even so."""
+    (tmp_path / "state").write_text("in the way")
+    app = create_app(SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock())
+
+    def drive(base_url: str) -> None:
+        environment = {
+            "GROQ_API_KEY": "gsk_simulated",
+            "GROQ_BASE_URL": base_url,
+            "GROQ_FALLBACK_STATE": f"sqlite://{tmp_path}/state/ledger.sqlite3",
+        }
+        with server(tmp_path, **environment) as lines:
+            lines.handshake()
+            assert not lines.call("groq_chat", {"prompt": "hi"})["isError"]
+            limits = lines.call("check_limits", {})
+            assert "DEGRADED" in limits["content"][0]["text"]
+            assert str(tmp_path / "state") in limits["structuredContent"]["degraded"]
+        with server(tmp_path, **environment, GROQ_FALLBACK_BUDGET_USD_PER_DAY="1") as lines:
+            lines.handshake()
+            refused = lines.call("groq_chat", {"prompt": "hi"})
+            assert refused["isError"]
+            assert refused["content"][0]["text"].startswith("over_budget: not sent: the budget cannot be checked")
+
+    async with run_simulator(app) as running:
+        await anyio.to_thread.run_sync(drive, running.base_url)

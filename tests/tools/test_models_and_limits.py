@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, offer, rate_limited
@@ -10,6 +11,7 @@ from servers import connected, text_of
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.catalog import Stage
+from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.providers.base import LiveModel
 from groq_fallback_mcp.providers.roster import Roster
 
@@ -189,6 +191,44 @@ async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -
     assert by_model[FIRST]["calls_now"] == 0
     knowledge = {entry["limit"]: (entry["level"], entry["knowledge"]) for entry in by_model[SECOND]["limits"]}
     assert knowledge["rpd"] == (500, "observed")
+
+
+async def test_limits_plan_how_many_calls_fit_now_and_when_the_next_one_does() -> None:
+    """Five calls of 1,500 leave 500 of 8,000 tokens: the sixth fits 7.5 s later."""
+    world = World()
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("check_limits", {"model": FIRST}))
+    assert f"{FIRST}: 5 calls now, the next in 7.5 s" in text
+    assert "memory ledger (this process alone; what other processes spend shows only in answers)" in text
+
+
+async def test_limits_that_nothing_is_known_of_are_named_unknown() -> None:
+    """Beside those that are known."""
+    world = World([offer("groq", [FIRST], documented={Limit.TPM: 8000})])
+    async with connected(world) as client:
+        result = await client.call_tool("check_limits", {})
+    assert "rpm, rpd, tpd [unknown]" in text_of(result)
+    assert result.structured_content is not None
+    assert result.structured_content["models"][0]["unknown_limits"] == ["rpm", "rpd", "tpd"]
+
+
+async def test_limits_tell_what_was_spent_today_and_of_which_budget() -> None:
+    """In USD by the catalogue's prices, and in tokens."""
+    world = World(budget=Budget(picousd=5 * 10**12, tokens=10_000))
+    world.groq.default = answer(tokens=1_000)
+    await world.gateway.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    spent = (await limits(world))["spent"]
+    assert isinstance(spent, dict)
+    assert (spent["calls"], spent["tokens"], spent["budget_usd"], spent["budget_tokens"]) == (1, 1_000, "5.000000", 10_000)
+    price = CATALOG.models[FIRST].price
+    assert price.input_usd_per_mtok is not None
+    assert price.output_usd_per_mtok is not None
+    assert Decimal(spent["usd"]) == ((price.input_usd_per_mtok + price.output_usd_per_mtok) * 500 / 10**6).quantize(
+        Decimal("0.000001")
+    )
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("check_limits", {}))
+    assert "of 5.000000 USD, 1000 of 10000 tokens in 1 calls." in text
 
 
 async def test_what_cannot_be_asked_has_no_calls_left() -> None:
