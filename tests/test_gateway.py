@@ -495,22 +495,3 @@ async def test_a_storm_of_errors_is_not_answered_with_a_storm_of_retries() -> No
         assert (await served(world)).provider == "mine"
         world.clock.advance(61)
     assert len(world.groq.asked) <= 1.2 * calls
-
-
-async def test_a_cancelled_call_gives_its_reservation_back() -> None:
-    """Whether it was sent or not."""
-    world = World([offer("groq", [FIRST])])
-    reached = anyio.Event()
-
-    async def hang() -> None:
-        reached.set()
-        await anyio.sleep_forever()
-
-    world.groq.before = hang
-    async with anyio.create_task_group() as group:
-        group.start_soon(world.gateway.serve, ask())
-        await reached.wait()
-        group.cancel_scope.cancel()
-    quota = (await world.ledger.look([world.gateway.claim((await world.gateway.plan(ask())).candidates[0])]))[0]
-    assert quota.calls_in_flight == 0
-    assert all(bucket.level_at(quota.now) == bucket.capacity for bucket in quota.buckets.values())

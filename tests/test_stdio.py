@@ -230,7 +230,7 @@ async def test_two_servers_share_one_organisation_s_limits_and_spending(tmp_path
     async with run_simulator(app) as running:
         await anyio.to_thread.run_sync(drive, running.base_url)
     folder = tmp_path / ".local" / "state" / "groq-fallback-mcp"
-    assert {found.stat().st_mode & 0o777 for found in folder.iterdir()} == {0o600}  # noqa: ASYNC240 - a test looks
+    assert {found.stat().st_mode & 0o777 for found in folder.iterdir()} == {0o600}
     assert not any(b"gsk_simulated" in found.read_bytes() for found in folder.iterdir())
 
 

@@ -10,9 +10,7 @@ from groq_fallback_mcp.call import (
     Failure,
     FailureKind,
     Limit,
-    LimitReading,
     Outcome,
-    QuotaSnapshot,
     Success,
     Usage,
 )
