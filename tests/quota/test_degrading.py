@@ -33,6 +33,7 @@ class FragileStore(MemoryStore):
     """Fails while told to; counts how often it was tried."""
 
     fault: str | None = None
+    fails_after: int | None = None
     tries = 0
 
     def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
@@ -40,6 +41,10 @@ class FragileStore(MemoryStore):
         self.tries += 1
         if self.fault is not None:
             raise StoreUnusable(self.fault)
+        if self.fails_after is not None:
+            self.fails_after -= 1
+            if self.fails_after < 0:
+                raise StoreUnusable("failed again")
         return super().transact(keys, change, writing=writing)
 
 
@@ -144,6 +149,24 @@ async def test_a_reservation_of_the_store_that_cannot_be_settled_is_settled_late
     await rig.ledger.look([claim()])
     quota = (await rig.ledger.look([claim()]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level_at(quota.now)) == (0, pytest.approx(990, abs=26))
+
+
+async def test_a_store_that_fails_again_while_it_is_told_loses_nothing(rig: Rig) -> None:
+    """What it granted stands, and what is pending stays pending."""
+    rig.store.fault = "gone"
+    for _ in range(2):
+        await rig.ledger.settle(await granted(rig, claim(50)), Settlement(actual={Limit.TPM: 40}, spent=Spend()))
+    rig.clock.advance(1.5)
+    rig.store.fault = None
+    rig.store.fails_after = 2
+    reservation = await granted(rig, claim(10))
+    assert not reservation.stand_in
+    assert rig.ledger.status.degraded == "failed again"
+    rig.store.fails_after = None
+    rig.clock.advance(2.5)
+    await rig.ledger.look([claim()])
+    quota = (await rig.ledger.look([claim()]))[0]
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 2 * 40 - 10 + 2.5 * 1000 / 60, abs=1)
 
 
 async def test_what_is_pending_at_the_end_is_told_before_closing(rig: Rig) -> None:

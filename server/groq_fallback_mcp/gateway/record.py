@@ -8,7 +8,7 @@ from groq_fallback_mcp.call import Attempt, Outcome, Success
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.walk import Answer, Walk
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.policy.spending import Spend, picodollars
+from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
 
 __all__ = ["answer_of", "attempt_of", "spent_on"]
 
@@ -56,6 +56,8 @@ def spent_on(candidate: Candidate, outcome: Outcome, catalog: Catalog) -> Spend 
     """What a call took of a budget: nothing where it failed, the most it could where the usage is not reported."""
     if not isinstance(outcome, Success):
         return None
+    if candidate.provider == "local":
+        return NOTHING
     if not outcome.usage_reported:
         return candidate.spend
     usage, amount = outcome.usage, _cost_usd(candidate, outcome, catalog)

@@ -117,8 +117,7 @@ class DegradingLedger:
         return await self._own.spending(days) if done is None else done
 
     async def aclose(self) -> None:
-        if self._pending:
-            await self._try(self._tell_pending)
+        await self._tell_pending(self._clock.monotonic())
         for ledger in (self._shared, self._own):
             try:
                 await ledger.aclose()
@@ -135,22 +134,24 @@ class DegradingLedger:
             self._retry_at = now + self._pause_s
         try:
             result = await work()
-            if self._pending:
-                await self._tell_pending()
         except StoreUnusable as fault:
             self._degrade(str(fault), now)
             return None
         if self._fault is not None:
             _log.warning("the quota store can be used again: %s", self._shared.status.place)
             self._fault, self._pause_s = None, PAUSE_S
+        await self._tell_pending(now)
         return result
 
-    async def _tell_pending(self) -> bool:
+    async def _tell_pending(self, now: float) -> None:
         while self._pending:
-            reservation, settlement = self._pending[0]
-            await self._shared.settle(reservation, settlement)
-            self._pending.popleft()
-        return True
+            reservation, settlement = self._pending.popleft()
+            try:
+                await self._shared.settle(reservation, settlement)
+            except StoreUnusable as fault:
+                self._pending.appendleft((reservation, settlement))
+                self._degrade(str(fault), now)
+                return
 
     def _degrade(self, fault: str, now: float) -> None:
         if self._fault is None:
