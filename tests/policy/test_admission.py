@@ -17,6 +17,7 @@ from groq_fallback_mcp.policy.admission import (
     give_back,
     learn,
     new_bucket,
+    take,
 )
 
 T0 = 1_790_000_000.0
@@ -171,3 +172,9 @@ def test_what_others_take_unnoticed_is_left_for_them_from_then_on() -> None:
     told = learn(daily, LimitReading(limit=Limit.RPD, capacity=1000, remaining=30), T0)
     assert told is not None
     assert (told.margin, told.level) == (0, 30)
+
+
+def test_what_calls_claim_is_added_up_beside_the_level() -> None:
+    """So that a statement can be told from what was claimed after it."""
+    taken = take(take(bucket(level=5000), 1000, T0), 500, T0)
+    assert (taken.level, taken.charged) == (3500, 1500)

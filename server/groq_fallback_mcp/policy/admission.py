@@ -22,10 +22,10 @@ __all__ = [
     "NeverFits",
     "admit",
     "charge",
-    "claim",
     "give_back",
     "learn",
     "new_bucket",
+    "take",
 ]
 
 Knowledge = Literal["documented", "observed", "learnt"]
@@ -126,7 +126,7 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
     return longest or Admitted()
 
 
-def claim(bucket: Bucket, units: float, now: float) -> Bucket:
+def take(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after a call claimed `units` of it."""
     return replace(bucket, level=bucket.level_at(now) - units, at=now, charged=bucket.charged + units)
 

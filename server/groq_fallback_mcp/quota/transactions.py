@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading
-from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn
-from groq_fallback_mcp.policy.admission import claim as claim_units
+from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn, take
 from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, probe_ended, probing
 from groq_fallback_mcp.policy.estimate import learnt_factor
 from groq_fallback_mcp.policy.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
@@ -130,7 +129,7 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
     buckets = dict(account.buckets)
     for limit, units in claim.cost.items():
         if limit in buckets:
-            buckets[limit] = claim_units(buckets[limit], units, now)
+            buckets[limit] = take(buckets[limit], units, now)
     held = {limit: account.held.get(limit, 0.0) + units for limit, units in claim.cost.items()}
     health = probing(account.health, reservation, now, life_s)
     account = replace(account, buckets=buckets, held={**account.held, **held}, in_flight=account.in_flight + 1, health=health)
