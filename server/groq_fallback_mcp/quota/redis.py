@@ -66,13 +66,13 @@ class RedisStore:
             reply = self._call(names, [*seen, *writes])
             if reply[1] == 1 and result:
                 return result[0]
+            if result and time.monotonic() > end:
+                raise StoreUnusable(f"{self._place}: too busy to be written within {TIME_LIMIT_S:g} s")
             seen = reply[2:]
             bodies = {key: body[1:] for key, body in zip(keys, seen, strict=True) if body}
             done = change(View(now=float(reply[0]), bodies=bodies))
             if not done.writes:
                 return done.result
-            if time.monotonic() > end:
-                raise StoreUnusable(f"{self._place}: too busy to be written within {TIME_LIMIT_S:g} s")
             result = [done.result]
             place = {key: index for index, key in enumerate(keys, start=1)}
             writes = [
