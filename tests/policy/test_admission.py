@@ -178,3 +178,11 @@ def test_what_calls_claim_is_added_up_beside_the_level() -> None:
     """So that a statement can be told from what was claimed after it."""
     taken = take(take(bucket(level=5000), 1000, T0), 500, T0)
     assert (taken.level, taken.charged) == (3500, 1500)
+
+
+def test_what_a_statement_shows_to_be_there_is_no_longer_withheld() -> None:
+    """Else a proof of refunds would give it back twice."""
+    withheld = Bucket(limit=Limit.TPM, capacity=6000, level=2000, at=T0, withheld=700)
+    learnt = learn(withheld, LimitReading(limit=Limit.TPM, capacity=6000, remaining=2500), T0, slack=0, later=0)
+    assert learnt is not None
+    assert (learnt.level, learnt.withheld) == (2500, 200)

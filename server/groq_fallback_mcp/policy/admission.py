@@ -174,7 +174,9 @@ def learn(
         return known
     most, least = reading.remaining + slack, reading.remaining - later
     margin = _margin(known, level - most, now - watched_since)
-    return replace(known, level=min(max(level, least), most), at=now, margin=margin)
+    # what the server shows to be there was given back already
+    withheld = max(known.withheld - max(least - level, 0.0), 0.0)
+    return replace(known, level=min(max(level, least), most), at=now, margin=margin, withheld=withheld)
 
 
 def _margin(bucket: Bucket, drift: float, watched_s: float) -> float:

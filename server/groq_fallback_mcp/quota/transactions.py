@@ -178,12 +178,15 @@ def _settled(
             later = held + max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
             if answered and reading is not None and reading.remaining is not None:
                 bucket, refunds = _weigh(bucket, refunds, reading, now, unused=unused, later=later, slack=slack)
+            before = bucket.level_at(now)
             if unused < 0 or not answered:
                 bucket = _moved(bucket, unused, now)
             elif unused > 0:
                 bucket = credit(bucket, unused, now, refunds, stated=reading is not None)
-            if answered:
-                slack += max(unused, 0.0) if refunds.verdict == "yes" or limit not in REFUNDABLE else 0.0
+            # a server that looked when it let the call in has not counted what this answer gives back
+            at_admission = reading is None or reading.remaining is None or reading.remaining <= before
+            if answered and at_admission and (refunds.verdict == "yes" or limit not in REFUNDABLE):
+                slack += max(unused, 0.0)
         if reading is not None:
             bucket = learn(bucket, reading, now, held=held, slack=slack, later=later)
         if bucket is not None:
