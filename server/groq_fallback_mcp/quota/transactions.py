@@ -184,7 +184,7 @@ def _settled(
             elif unused > 0:
                 bucket = credit(bucket, unused, now, refunds, stated=reading is not None)
             # a server that looked when it let the call in has not counted what this answer gives back
-            at_admission = reading is None or reading.remaining is None or reading.remaining <= before
+            at_admission = reading is None or reading.remaining is None or reading.remaining <= before + later
             if answered and at_admission and (refunds.verdict == "yes" or limit not in REFUNDABLE):
                 slack += max(unused, 0.0)
         if reading is not None:
