@@ -15,6 +15,8 @@ __all__ = ["PICTURE", "write_readme"]
 BEGIN = "<!-- begin of what `--write-readme` writes -->\n"
 END = "<!-- end of what `--write-readme` writes -->\n"
 PICTURE = "goodput.svg"
+# What serves fewer is no choice for whoever cares which model answers.
+DEPENDABLE = 0.99
 
 
 def write_readme(path: Path, results: Sequence[Result], run: Mapping[str, object]) -> None:
@@ -36,45 +38,55 @@ def _lines(results: Sequence[Result], run: Mapping[str, object]) -> Iterator[str
 
 
 def _summary(base: Sequence[Result]) -> Iterator[str]:
-    """% served in the base scenario by ours and by the best of LiteLLM's configurations, each as one process."""
+    """% served in the base scenario by ours and by the best of LiteLLM's configurations, as one process or four."""
     hammers = {LITELLM + setup.name for setup in CONFIGURATIONS if setup.settings.get("disable_cooldowns")}
     rows: list[tuple[str, ...]] = []
-    for load, group in groupby(base, key=lambda result: result.cell.load):
-        alone = {result.cell.contender: result.mean for result in group if result.cell.processes <= 1}
-        peers = {name: found for name, found in alone.items() if name.startswith(LITELLM)}
-        if BOUND not in alone or OURS not in alone or not peers:
+    for load, loaded in groupby(base, key=lambda result: result.cell.load):
+        group = list(loaded)
+        bound = [result for result in group if result.cell.contender == BOUND]
+        ours = [result for result in group if result.cell.contender == OURS and result.cell.processes > 1]
+        peers = [result for result in group if result.cell.contender.startswith(LITELLM)]
+        if not (bound and ours and peers):
             return
-        ours, bound = alone[OURS], alone[BOUND]
-        benching = max((name for name in peers if name not in hammers), key=lambda name: peers[name].served)
-        hammering = max(hammers, key=lambda name: peers[name].served)
-        dependable = [found.first_choice for found in peers.values() if found.served >= 0.99]  # noqa: PLR2004 - the target
+        dependable = [result for result in peers if result.mean.served >= DEPENDABLE]
         rows.append(
             (
                 f"{load:.2f}",
-                f"{bound.served * 100:.1f}",
-                f"{ours.served * 100:.1f} ({ours.refused:.1f})",
-                f"{peers[benching].served * 100:.1f} ({peers[benching].refused:.0f}), {benching.removeprefix(LITELLM)}",
-                f"{peers[hammering].served * 100:.1f} ({peers[hammering].refused:.0f})",
-                f"{ours.first_choice * 100:.1f}",
-                f"{max(dependable) * 100:.1f}" if dependable else "",
+                _served(bound),
+                _served(ours),
+                _served([result for result in peers if result.cell.contender not in hammers]),
+                _served([result for result in peers if result.cell.contender in hammers]),
+                f"{ours[0].mean.first_choice * 100:.1f}",
+                f"{max(result.mean.first_choice for result in dependable) * 100:.1f}" if dependable else "",
             )
         )
-    yield "% served (upstream 429s a run), base scenario, one process:"
+    yield "% served (upstream 429s a run) in the base scenario:"
     yield ""
     yield from _table(
         (
             "load",
             "upper bound",
             "ours",
-            "best LiteLLM that benches what refuses",
-            "LiteLLM, no cooldowns",
+            "best LiteLLM with cooldowns",
+            "LiteLLM without cooldowns",
             "ours: first choice %",
-            "first choice % of LiteLLM's best that serve 99 %",
+            f"first choice % of LiteLLM where it serves {DEPENDABLE * 100:.0f} %",
         ),
         rows,
         text_columns=0,
     )
     yield ""
+
+
+def _served(results: Sequence[Result]) -> str:
+    """The best of them."""
+    best = max(results, key=lambda result: result.mean.served)
+    share = f"{best.mean.served * 100:.1f}"
+    if best.cell.contender == BOUND:
+        return share
+    name = best.cell.contender.removeprefix(LITELLM).removeprefix(OURS)
+    by_whom = f", {name}, {best.cell.processes} process{'es' if best.cell.processes > 1 else ''}" if name else ""
+    return f"{share} ({best.mean.refused:.1f}){by_whom}"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = TEXT_COLUMNS - 1) -> Iterator[str]:
