@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 
 from benchmarks.goodput.contest import BOUND, LITELLM, OURS, Result, cells, play
-from benchmarks.goodput.report import print_table, write_json
+from benchmarks.goodput.plot import draw
+from benchmarks.goodput.readme import PICTURE, write_readme
+from benchmarks.goodput.report import describe, print_table, write_json
 from benchmarks.goodput.scenarios import SCENARIOS, scenario
 
+HERE = Path(__file__).parent
 QUICK = 0.2
 QUICK_SCENARIOS = ("base",)
 ONLY = {"ours": OURS, "litellm": LITELLM, "bound": BOUND}
@@ -30,9 +33,13 @@ def main() -> None:
             results.append(play(cell, seeds, shortened=QUICK if options.quick else 1.0))
     _tell("")
     print_table(results)
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_json(options.out / "results.json", results, seeds=seeds, took_s=time.perf_counter() - started)
+    described = describe(seeds=seeds, took_s=time.perf_counter() - started)
+    for folder in {options.out, HERE if options.write_readme else None} - {None}:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "results.json", results, described)
+        draw(folder / PICTURE, results)
+    if options.write_readme:
+        write_readme(HERE / "README.md", results, described)
 
 
 def _tell(doing: str) -> None:
@@ -49,7 +56,8 @@ def _options() -> argparse.Namespace:
         "--scenario", action="append", choices=[found.name for found in SCENARIOS], help="only this; repeatable"
     )
     parser.add_argument("--only", action="append", choices=list(ONLY), help="only this contender; repeatable")
-    parser.add_argument("--out", type=Path, help="a folder for results.json")
+    parser.add_argument("--out", type=Path, help="a folder for results.json and the picture")
+    parser.add_argument("--write-readme", action="store_true", help="put results, tables and picture where this command is")
     return parser.parse_args()
 
 

@@ -20,10 +20,10 @@ BOUND = "upper bound"
 OURS = "ours"
 LITELLM = "LiteLLM: "
 
-# Outside of the base scenario: the chain, and what served most there with and without cooldowns.
-_EVERYWHERE = ("fallbacks", "shuffle", "shuffle, no cooldowns")
+# Outside of the base scenario: the chain, and what served most there.
+_EVERYWHERE = ("fallbacks", "shuffle")
 # As four processes they share nothing, which is run for those that did best as one.
-_IN_FOUR = ("fallbacks", "priority groups", "usage-based-v2", "shuffle")
+_IN_FOUR = ("fallbacks", "usage-based-v2", "shuffle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

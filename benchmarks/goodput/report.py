@@ -6,7 +6,7 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.goodput.contest import Result
 from benchmarks.goodput.figures import Figures
 
-__all__ = ["HEADINGS", "cells_of", "print_table", "write_json"]
+__all__ = ["HEADINGS", "TEXT_COLUMNS", "cells_of", "describe", "print_table", "write_json"]
 
 HEADINGS = (
     "scenario",
@@ -69,29 +69,32 @@ def print_table(results: Sequence[Result]) -> None:
     console.print(table)
 
 
-def write_json(path: Path, results: Sequence[Result], *, seeds: Sequence[int], took_s: float) -> None:
-    """Every figure with what is needed to get it again."""
-    document = {
+def describe(*, seeds: Sequence[int], took_s: float) -> Mapping[str, object]:
+    """How a run's figures came about."""
+    return {
         "date": datetime.now(tz=UTC).date().isoformat(),
         "command": " ".join(["python -m benchmarks.goodput", *sys.argv[1:]]),
         "seeds": list(seeds),
-        "took_s": round(took_s, 1),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {name: _version(name) for name in PEERS},
-        "results": [
-            {
-                "scenario": result.cell.scenario.name,
-                "load": result.cell.load,
-                "contender": result.cell.contender,
-                "processes": result.cell.processes,
-                "mean": _known(result.mean),
-                "by_seed": [_known(one) for one in result.by_seed],
-            }
-            for result in results
-        ],
+        "took_minutes": round(took_s / 60, 1),
+        "machine": f"{platform.system()} {platform.machine()}, one core",
+        "versions": {"Python": platform.python_version(), **{name: _version(name) for name in PEERS}},
     }
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def write_json(path: Path, results: Sequence[Result], run: Mapping[str, object]) -> None:
+    """Every figure, with `run`, which says how they came about."""
+    rows = [
+        {
+            "scenario": result.cell.scenario.name,
+            "load": result.cell.load,
+            "contender": result.cell.contender,
+            "processes": result.cell.processes,
+            "mean": _known(result.mean),
+            "by_seed": [_known(one) for one in result.by_seed],
+        }
+        for result in results
+    ]
+    path.write_text(json.dumps({**run, "results": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 def _known(found: Figures) -> dict[str, float]:

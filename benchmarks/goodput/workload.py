@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.goodput.models import AUDIO, DEADLINES_S, Track
 
-__all__ = ["Job", "draw_jobs"]
+__all__ = ["Job", "arrivals", "draw_jobs"]
 
 SHARE_IN_BURSTS = 0.3
 BURST = (5, 12)
@@ -72,11 +72,11 @@ def draw_jobs(track: Track, *, load: float, seed: int, seconds: float) -> Sequen
             rank=chance.random(),
             overhead_s=chance.uniform(*OVERHEAD_S),
         )
-        for number, (job, arrives_s) in enumerate(zip(sized, _arrivals(chance, len(sized), seconds), strict=True))
+        for number, (job, arrives_s) in enumerate(zip(sized, arrivals(chance, len(sized), seconds), strict=True))
     ]
 
 
-def _arrivals(chance: random.Random, count: int, seconds: float) -> Sequence[float]:
+def arrivals(chance: random.Random, count: int, seconds: float) -> Sequence[float]:
     """When so many calls arrive, in order: most of them alone, the rest in bursts."""
     in_bursts = round(count * SHARE_IN_BURSTS)
     found = [chance.uniform(0, seconds) for _ in range(count - in_bursts)]
