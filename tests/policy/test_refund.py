@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.policy.admission import Bucket
+from groq_fallback_mcp.policy.admission import Bucket, take
 from groq_fallback_mcp.policy.refund import Refunds, believed, credit, evidence, weighed, withheld_at
 
 T0 = 1_790_000_000.0
@@ -83,3 +83,10 @@ def test_a_proof_counts_at_once_and_doubts_only_in_a_row() -> None:
     assert weighed(weighed(once, "no"), "no") == NO
     assert weighed(NO, "no") == NO
     assert weighed(NO, "yes") == YES
+
+
+def test_what_comes_back_to_a_full_bucket_is_lost() -> None:
+    """700 withheld of a bucket that lacks 200 when the next call takes from it are 200."""
+    nearly_full = replace(bucket(), level=5800, withheld=700)
+    assert take(nearly_full, 1000, T0).withheld == 200
+    assert believed(take(nearly_full, 1000, T0), T0).level == 5000

@@ -128,7 +128,10 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
 
 def take(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after a call claimed `units` of it."""
-    return replace(bucket, level=bucket.level_at(now) - units, at=now, charged=bucket.charged + units)
+    level = bucket.level_at(now)
+    # a bucket holds no more than its capacity: what came back to a full one is lost
+    withheld = min(bucket.withheld, bucket.capacity - level)
+    return replace(bucket, level=level - units, at=now, charged=bucket.charged + units, withheld=withheld)
 
 
 def charge(bucket: Bucket, units: float, now: float) -> Bucket:

@@ -46,7 +46,7 @@ def credit(bucket: Bucket, unused: float, now: float, refunds: Refunds, *, state
 
 def believed(bucket: Bucket, now: float) -> Bucket:
     """The bucket with all that was withheld given back: a refund was proven."""
-    return replace(give_back(bucket, bucket.withheld, now), withheld=0.0, confirmed=bucket.credited)
+    return replace(give_back(bucket, withheld_at(bucket, now), now), withheld=0.0, confirmed=bucket.credited)
 
 
 def evidence(
