@@ -23,6 +23,7 @@ from groq_fallback_mcp.quota import Granted
 
 PROCESSES = 4
 PER_S = 50.0
+TIGHT_PER_S = 1e6
 ROUNDS = 20
 PAIRS_A_ROUND = 50
 README = Path(__file__).with_name("README.md")
@@ -36,12 +37,19 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into README.md and the figures into results.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        caller, inside = _processes(f"{folder}/shared.sqlite3", options.seconds)
+        apart = _processes(f"{folder}/shared.sqlite3", options.seconds, in_step=False)
+        in_step = _processes(f"{folder}/in-step.sqlite3", options.seconds, in_step=True)
+        tight = _processes(f"{folder}/tight.sqlite3", options.seconds, in_step=False, processes=1, per_s=TIGHT_PER_S)
         few, many = asyncio.run(_live(f"{folder}/live.sqlite3"))
         switch = asyncio.run(refusal_to_next_s(f"{folder}/switch.sqlite3"))
     rows = [
-        ("reserve + settle, inside the store", inside),
-        ("reserve + settle, as the caller sees it (two hops to the ledger's thread and back)", caller),
+        ("two SQLite transactions of one row each: the floor", apart["bare"]),
+        ("reserve + settle, inside the store", apart["inside"]),
+        ("reserve + settle, as the caller sees it (two hops to the ledger's thread and back)", apart["caller"]),
+        ("all four processes at the same instants: the floor", in_step["bare"]),
+        ("all four processes at the same instants: inside the store", in_step["inside"]),
+        ("one process without a pause: the floor", tight["bare"]),
+        ("one process without a pause: inside the store", tight["inside"]),
         ("reserve + settle with 10 reservations open", few),
         ("reserve + settle with 10,000 reservations open", many),
         ("from a 429 to the next model's request", switch),
@@ -57,24 +65,27 @@ def main() -> None:
         README.with_name("results.json").write_text(json.dumps({"machine": _machine(), "ms": figures}) + "\n", encoding="utf-8")
 
 
-def _processes(path: str, seconds: float) -> tuple[list[float], list[float]]:
-    command = [sys.executable, "-m", "benchmarks.ledger.child", path, str(PER_S), str(seconds)]
-    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+def _processes(
+    path: str, seconds: float, *, in_step: bool, processes: int = PROCESSES, per_s: float = PER_S
+) -> dict[str, list[float]]:
+    """What the transactions of all processes took, in seconds: bare, inside, caller."""
+    calls = PER_S * seconds
+    command = [sys.executable, "-m", "benchmarks.ledger.child", path, str(per_s), str(calls / per_s)]
+    commands = [command if in_step else [*command, str(seed)] for seed in range(processes)]
+    children = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in commands]
     for child in children:
         assert child.stdout is not None
         child.stdout.readline()
-    caller: list[float] = []
-    inside: list[float] = []
     for child in children:
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
+    took: dict[str, list[float]] = {}
     for child in children:
         out, _ = child.communicate()
-        figures = json.loads(out)
-        caller += figures["caller"]
-        inside += figures["inside"]
-    return caller, inside
+        for name, values in json.loads(out).items():
+            took.setdefault(name, []).extend(values)
+    return took
 
 
 async def _live(path: str) -> tuple[list[float], list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from groq_fallback_mcp.quota.sqlite import SqliteStore
 from groq_fallback_mcp.quota.store import Change, View
 from groq_fallback_mcp.quota.stored import StoredLedger
 
-__all__ = ["CLAIMS", "SETTLEMENT", "TimedStore", "timed_ledger"]
+__all__ = ["CLAIMS", "SETTLEMENT", "TimedStore", "bare_pair", "timed_ledger"]
 
 T = TypeVar("T")
 # never reached, so that every reservation is granted
@@ -58,3 +59,21 @@ def timed_ledger(path: str) -> tuple[StoredLedger, TimedStore]:
     clock = SystemClock()
     store = TimedStore(Path(path), clock.wall)
     return StoredLedger(store, clock), store
+
+
+def bare_pair(path: Path) -> Callable[[], float]:
+    """A function that writes one row in each of two transactions of a file of its own, and gives the seconds: the floor."""
+    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID")
+
+    def run() -> float:
+        started = time.perf_counter()
+        for body in ("reserved", "settled"):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT OR REPLACE INTO records VALUES ('one', ?)", (body,))
+            connection.execute("COMMIT")
+        return time.perf_counter() - started
+
+    return run

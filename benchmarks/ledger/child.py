@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 import time
+from itertools import accumulate
+from pathlib import Path
 
-from benchmarks.ledger.calls import CLAIMS, SETTLEMENT, timed_ledger
+from benchmarks.ledger.calls import CLAIMS, SETTLEMENT, bare_pair, timed_ledger
 from groq_fallback_mcp.quota import Granted
 
 __all__: list[str] = []
 
 
-async def main(path: str, per_s: float, seconds: float) -> None:
-    """Wait for the word, then run on a fixed schedule: a slow pair does not delay the next."""
+async def main(path: str, per_s: float, seconds: float, seed: int | None) -> None:
+    """Wait for the word, then run on a schedule of its own, or without `seed` in step with the others.
+
+    A slow pair does not delay the next one's start.
+    """
+    count = int(per_s * seconds)
+    gaps = [1 / per_s] * count if seed is None else [random.Random(seed).expovariate(per_s) for _ in range(count)]
     ledger, store = timed_ledger(path)
     await ledger.look(CLAIMS)
     print("ready", flush=True)
     sys.stdin.readline()
     caller: list[float] = []
     inside: list[float] = []
+    bare: list[float] = []
+    bare_transactions = bare_pair(Path(f"{path}-bare"))
     begun = time.perf_counter()
-    for number in range(int(per_s * seconds)):
-        await asyncio.sleep(max(begun + number / per_s - time.perf_counter(), 0.0))
+    for number, at in enumerate(accumulate(gaps)):
+        await asyncio.sleep(max(begun + at - time.perf_counter(), 0.0))
+        # the two take turns at being first: who comes second finds the caches warm
+        if number % 2:
+            bare.append(bare_transactions())
         store.took_s = 0.0
         started = time.perf_counter()
         result = await ledger.reserve_any(CLAIMS, life_s=60.0)
@@ -31,8 +44,10 @@ async def main(path: str, per_s: float, seconds: float) -> None:
             await ledger.settle(result.reservation, SETTLEMENT)
             caller.append(time.perf_counter() - started)
             inside.append(store.took_s)
+        if not number % 2:
+            bare.append(bare_transactions())
     await ledger.aclose()
-    print(json.dumps({"caller": caller, "inside": inside}))
+    print(json.dumps({"caller": caller, "inside": inside, "bare": bare}))
 
 
-asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))
+asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]) if sys.argv[4:] else None))
