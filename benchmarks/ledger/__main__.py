@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.ledger.calls import CLAIMS, SETTLEMENT, timed_ledger
+from benchmarks.ledger.calls import CLAIMS, SETTLEMENT, bare_pair, timed_ledger
 from benchmarks.ledger.refusal import refusal_to_next_s
 from groq_fallback_mcp.quota import Granted
 
@@ -70,6 +70,8 @@ def _processes(
 ) -> dict[str, list[float]]:
     """What the transactions of all processes took, in seconds: bare, inside, caller."""
     calls = PER_S * seconds
+    # made by one, so that the children do not race to turn its journal into a WAL
+    bare_pair(Path(f"{path}-bare"))()
     command = [sys.executable, "-m", "benchmarks.ledger.child", path, str(per_s), str(calls / per_s)]
     commands = [command if in_step else [*command, str(seed)] for seed in range(processes)]
     children = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in commands]

@@ -25,12 +25,12 @@ async def main(path: str, per_s: float, seconds: float, seed: int | None) -> Non
     gaps = [1 / per_s] * count if seed is None else [random.Random(seed).expovariate(per_s) for _ in range(count)]
     ledger, store = timed_ledger(path)
     await ledger.look(CLAIMS)
+    bare_transactions = bare_pair(Path(f"{path}-bare"))
     print("ready", flush=True)
     sys.stdin.readline()
     caller: list[float] = []
     inside: list[float] = []
     bare: list[float] = []
-    bare_transactions = bare_pair(Path(f"{path}-bare"))
     begun = time.perf_counter()
     for number, at in enumerate(accumulate(gaps)):
         await asyncio.sleep(max(begun + at - time.perf_counter(), 0.0))

@@ -29,16 +29,20 @@ UNREAD = "?"
 
 
 class RedisStore:
-    """Keeps records under keys of the server at `url`. `wall` stands in for the server's clock in tests."""
+    """Keeps records under keys of the server at `url`. `wall` stands in for the server's clock in tests.
 
-    def __init__(self, url: str, wall: Callable[[], float] | None = None) -> None:
+    `time_limit_s` bounds a connection, an answer, and a transaction that others keep winning against.
+    """
+
+    def __init__(self, url: str, wall: Callable[[], float] | None = None, *, time_limit_s: float = TIME_LIMIT_S) -> None:
         parts = urlsplit(url)
         self._place = f"{parts.scheme}://{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
         self._wall = wall
+        self._time_limit_s = time_limit_s
         self._client: Any = cast("Any", redis.Redis).from_url(
             url,
-            socket_timeout=TIME_LIMIT_S,
-            socket_connect_timeout=TIME_LIMIT_S,
+            socket_timeout=time_limit_s,
+            socket_connect_timeout=time_limit_s,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
             # garbage must be seen as it is, to be replaced
@@ -58,7 +62,7 @@ class RedisStore:
     def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
         del writing
         names = [*(PREFIX + key for key in keys), DUE]
-        end = time.monotonic() + TIME_LIMIT_S
+        end = time.monotonic() + self._time_limit_s
         seen = [UNREAD] * len(keys)
         writes: list[str] = []
         result: list[T] = []
@@ -67,7 +71,7 @@ class RedisStore:
             if reply[1] == 1 and result:
                 return result[0]
             if result and time.monotonic() > end:
-                raise StoreUnusable(f"{self._place}: too busy to be written within {TIME_LIMIT_S:g} s")
+                raise StoreUnusable(f"{self._place}: too busy to be written within {self._time_limit_s:g} s")
             seen = reply[2:]
             bodies = {key: body[1:] for key, body in zip(keys, seen, strict=True) if body}
             done = change(View(now=float(reply[0]), bodies=bodies))

@@ -1,6 +1,6 @@
 """A store for all processes of one machine: a SQLite file, by default in the user's state folder.
 
-WAL and BEGIN IMMEDIATE: readers never wait, writers wait for each other at most BUSY_S. The file is a cache of what the
+WAL and BEGIN IMMEDIATE: readers never wait, writers wait for each other 250 ms at most. The file is a cache of what the
 provider knows better, so nothing is forced to disk at each commit: a killed process loses nothing, a power cut at most
 the last moments.
 """
@@ -53,9 +53,10 @@ class SqliteStore:
     is open is noticed and made again. A file of a newer version, or of something else, is refused and left alone.
     """
 
-    def __init__(self, path: Path, wall: Callable[[], float]) -> None:
+    def __init__(self, path: Path, wall: Callable[[], float], *, busy_s: float = BUSY_S) -> None:
         self._path = path
         self._wall = wall
+        self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
 
@@ -108,7 +109,7 @@ class SqliteStore:
         done = change(View(now=self._wall(), bodies=seen))
         if not done.writes or not writing:
             return done.result
-        _begin(connection)
+        _begin(connection, self._busy_s)
         try:
             current = dict(connection.execute(read, keys).fetchall())
             if current != seen:
@@ -133,7 +134,7 @@ class SqliteStore:
             # deleted or replaced under us: two processes would keep two books
             self.close()
         self._prepare_file()
-        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(connection)
         except BaseException:
@@ -189,7 +190,7 @@ class SqliteStore:
 
     def _create(self, connection: sqlite3.Connection) -> None:
         _to_wal(connection)
-        _begin(connection)
+        _begin(connection, self._busy_s)
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -217,7 +218,7 @@ class SqliteStore:
         _log.warning("%s is damaged (%s): set aside as %s, limits and spending begin anew", self._path, damage, aside.name)
 
     def _lock(self) -> FileLock:
-        return FileLock(f"{self._path}.lock", timeout=BUSY_S, mode=0o600)
+        return FileLock(f"{self._path}.lock", timeout=self._busy_s, mode=0o600)
 
     def _unlink_companions(self) -> None:
         for companion in ("-wal", "-shm"):
@@ -225,7 +226,9 @@ class SqliteStore:
 
     def _is_damaged(self) -> bool:
         try:
-            with contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
+            with contextlib.closing(
+                sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, timeout=self._busy_s)
+            ) as connection:
                 return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
         except sqlite3.Error as error:
             return _is_damage(error)
@@ -241,9 +244,9 @@ def _as_it_is(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _begin(connection: sqlite3.Connection) -> None:
-    """Begin to write, after other writers have ended, at most BUSY_S from now."""
-    end = time.monotonic() + BUSY_S
+def _begin(connection: sqlite3.Connection, busy_s: float) -> None:
+    """Begin to write, after other writers have ended, at most `busy_s` from now."""
+    end = time.monotonic() + busy_s
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
