@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
+
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock, SystemClock
 from groq_fallback_mcp.gateway import Gateway, Pace
@@ -17,6 +19,8 @@ from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools.tool import Context
 
 __all__ = ["allowed_folders", "budget_of", "open_context"]
+
+CLOSING_S = 0.5
 
 
 @asynccontextmanager
@@ -43,8 +47,11 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
     try:
         yield Context(gateway=gateway, folders=allowed_folders(settings))
     finally:
-        await roster.aclose()
-        await ledger.aclose()
+        # also when cancelled by a signal: connections and state are to be left in order
+        with anyio.move_on_after(CLOSING_S, shield=True):
+            await roster.aclose()
+        with anyio.move_on_after(CLOSING_S, shield=True):
+            await ledger.aclose()
 
 
 def budget_of(settings: Settings) -> Budget:

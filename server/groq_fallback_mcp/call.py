@@ -111,6 +111,7 @@ class FailureKind(StrEnum):
     BAD_RESPONSE = "bad_response"
     CANCELLED = "cancelled"
     OVER_BUDGET = "over_budget"
+    BUSY = "busy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ from groq_fallback_mcp.errors import ConfigurationError
 __all__ = ["EndpointSettings", "Settings", "check_base_url", "config_path", "is_clean_key", "load_settings"]
 
 APP = "groq-fallback-mcp"
+# shorter ones would blot out words of every sentence
+SHORTEST_SECRET = 6
 
 
 class EndpointSettings(BaseModel):
@@ -105,7 +107,19 @@ class Settings(BaseSettings):
     budget_tokens_per_day: int | None = Field(
         default=None, ge=0, description="Refuse calls that could take more than this many tokens in a UTC day."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="warning", description="For stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="How much is logged; never a key, and no prompt or answer either."
+    )
+    log_file: Path | None = Field(default=None, description="Append the log to this file in place of stderr.")
+    log_format: Literal["text", "json"] = Field(default="text", description="Lines for people, or one JSON object a line.")
+    line_mib: int = Field(default=16, ge=1, le=1024, description="Longest line, in MiB, that is taken from the MCP client.")
+
+    def secrets(self) -> tuple[str, ...]:
+        """Whatever must be in no output: keys, and a password in an address."""
+        keys = [os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env]
+        password = urlsplit(self.state.get_secret_value()).password if "://" in self.state.get_secret_value() else None
+        found = [*keys, password or "", self.api_key.get_secret_value() if self.api_key else ""]
+        return tuple(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
     @field_validator("api_key", mode="before")
     @classmethod
@@ -145,7 +159,7 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("catalog", "local_text_model")
+    @field_validator("catalog", "local_text_model", "log_file")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else _expanded(value)

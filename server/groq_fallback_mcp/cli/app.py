@@ -14,6 +14,9 @@ def main() -> None:
 
         serve()
         return
+    if sys.argv[1].startswith("--log-"):
+        # without a command it serves, whatever is to be logged
+        sys.argv.insert(1, "serve")
     from groq_fallback_mcp.cli.commands import app  # noqa: PLC0415
 
     app()

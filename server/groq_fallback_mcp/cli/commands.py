@@ -40,11 +40,17 @@ def _root(
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="How much is logged; default warning.")
+    ] = None,
+    log_file: Annotated[Path | None, typer.Option(help="Append the log to this file in place of stderr.")] = None,
+    log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="Lines for people, or JSON.")] = None,
+) -> None:
     """Serve MCP over stdio (the same as no command)."""
     from groq_fallback_mcp.cli.serve import serve as serve_now  # noqa: PLC0415
 
-    serve_now()
+    serve_now(log_level=log_level, log_file=log_file, log_format=log_format)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 
@@ -9,6 +10,7 @@ import anyio
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.server import build_server
 from groq_fallback_mcp.settings import Settings, load_settings
@@ -17,26 +19,35 @@ from groq_fallback_mcp.transport import serve_stdio
 __all__ = ["serve"]
 
 USAGE_ERROR = 2
+BYTES_IN_MIB = 1024 * 1024
+
+_log = logging.getLogger(__name__)
 
 
-class _Redacting(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
-
-
-def serve(settings: Settings | None = None) -> None:
-    """Serve until stdin closes. Exits with 2 and one line on stderr when the configuration cannot be used."""
+def serve(**flags: object) -> None:
+    """Serve until the client ends. Exits with 2 and one line on stderr when the configuration cannot be used."""
     try:
-        settings = settings or load_settings()
-        # read now, so that a mistake in the overlay is told at the start and not at the first call
-        from groq_fallback_mcp.catalog import load_catalog  # noqa: PLC0415
-
-        load_catalog(settings.catalog)
+        settings = _checked(load_settings(**flags))
+        start_logging(
+            settings.log_level, secrets=settings.secrets(), file=settings.log_file, as_json=settings.log_format == "json"
+        )
     except ConfigurationError as error:
         sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
         raise SystemExit(USAGE_ERROR) from None
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
-    chosen = settings
-    anyio.run(serve_stdio, build_server(lambda: open_context(chosen)))
+    server = build_server(lambda: open_context(settings))
+    try:
+        status = anyio.run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB))
+    except KeyboardInterrupt:
+        status = 130
+    except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
+        _log.critical("the server ended by a fault of its own", exc_info=True)
+        status = 1
+    raise SystemExit(status)
+
+
+def _checked(settings: Settings) -> Settings:
+    """Read now, so that a mistake in the overlay is told at the start and not at the first call."""
+    from groq_fallback_mcp.catalog import load_catalog  # noqa: PLC0415
+
+    load_catalog(settings.catalog)
+    return settings

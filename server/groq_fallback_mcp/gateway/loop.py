@@ -52,6 +52,8 @@ __all__ = ["Gateway"]
 LEAST_ATTEMPT_S = 0.25
 MOST_ATTEMPTS_A_MODEL = 3
 LONGEST_NAP_S = 5.0
+# As many as the pool of connections holds: beyond it a call would wait there, and time out as if Groq were slow.
+SENT_AT_ONCE = 64
 SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
 # A reservation of a process that died is given up on this long after its call must have ended.
@@ -87,6 +89,7 @@ class Gateway:
         self.pace = pace
         self.budget = budget or Budget()
         self._jitter = jitter
+        self._places = anyio.Semaphore(SENT_AT_ONCE)
 
     async def plan(self, request: ChatRequest | AudioRequest) -> Plan:
         """Who would be asked, given what the ledger has learnt. Raises InputRefused for unknown names."""
@@ -232,7 +235,7 @@ class Gateway:
         walk.asked[candidate.identity] = walk.asked.get(candidate.identity, 0) + 1
         walk.doing = f"asking {candidate.model}"
         started = self.clock.monotonic()
-        outcome, standing = await self._spend(picked, self._send(walk, candidate, started))
+        outcome, standing = await self._spend(picked, self._send_in_turn(walk, candidate))
         if isinstance(outcome, Success) and walk.check is not None:
             outcome = walk.check(outcome) or outcome
         took_s = self.clock.monotonic() - started
@@ -286,8 +289,19 @@ class Gateway:
             case _:  # pragma: no cover
                 assert_never(verdict)
 
-    async def _send(self, walk: Walk, candidate: Candidate, started: float) -> Outcome:
-        left_s = walk.deadline - started
+    async def _send_in_turn(self, walk: Walk, candidate: Candidate) -> Outcome:
+        with anyio.move_on_after(walk.deadline - LEAST_ATTEMPT_S - self.clock.monotonic()) as waiting:
+            await self._places.acquire()
+        if waiting.cancelled_caught:
+            message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
+            return Failure(kind=FailureKind.BUSY, message=message, sent=False)
+        try:
+            return await self._send(walk, candidate)
+        finally:
+            self._places.release()
+
+    async def _send(self, walk: Walk, candidate: Candidate) -> Outcome:
+        left_s = walk.deadline - self.clock.monotonic()
         timeout_s = left_s
         if await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             least_s = self.pace.attempt_timeout_s if isinstance(walk.request, ChatRequest) else left_s

@@ -31,6 +31,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "no_model": ("no model can take this request", "Change what the reasons name: shorten it, drop the image, other `model`."),
     "no_provider": ("nothing is configured that could serve this", "Do not call again. Tell the user to run `groq-fallback-mcp doctor`."),
     "over_budget": ("the user's daily budget does not allow the call; nothing was sent", "Ask for fewer `max_tokens`; otherwise tell the user."),
+    "busy": ("more calls at once than this server sends", "Send fewer at once, then call again."),
     "too_large": ("the request is larger than any model takes", "Shorten the messages or split the file; waiting does not help."),
     "unsupported": ("no model can do what was asked", "Change what the text names, or give another `model`."),
     "unreachable": ("no provider could be reached", "Call again once; then tell the user to check the network."),
@@ -52,6 +53,7 @@ _LATER = "Call again once, later."
 ADVICE: Mapping[FailureKind, str] = {
     FailureKind.RATE_LIMITED: _WAIT,
     FailureKind.OVER_BUDGET: _STOP,
+    FailureKind.BUSY: "Send fewer calls at once, then call again.",
     FailureKind.LARGER_THAN_LIMIT: _SHORTEN,
     FailureKind.CONTEXT_TOO_LONG: _SHORTEN,
     FailureKind.MAX_TOKENS_TOO_LARGE: "Lower `max_tokens`.",

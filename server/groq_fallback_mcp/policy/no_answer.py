@@ -22,6 +22,7 @@ Code = Literal[
     "no_model",
     "no_provider",
     "over_budget",
+    "busy",
     "unreachable",
     "all_failed",
 ]
@@ -94,6 +95,8 @@ def _summary(  # noqa: PLR0911 - a decision table
     if last is not None and last.kind in _REFUSED_REQUEST:
         cause = f"the provider refused the request itself: {last.message}"
         return "bad_request", cause, "Correct the arguments; the same call would be refused again"
+    if last is not None and last.kind is FailureKind.BUSY:
+        return "busy", last.message, "Send fewer calls at once, then call again"
     kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
     if not kinds:
         return _nobody(exclusions)

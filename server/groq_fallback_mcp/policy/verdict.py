@@ -128,7 +128,13 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             return NextProvider(bench_s=NETWORK_DENIED_S)
         case FailureKind.UNREACHABLE:
             return NextProvider(bench_s=UNREACHABLE_S)
-        case FailureKind.BAD_REQUEST | FailureKind.REMOTE_TOOL_AUTHENTICATION | FailureKind.CANCELLED | FailureKind.OVER_BUDGET:
+        case (
+            FailureKind.BAD_REQUEST
+            | FailureKind.REMOTE_TOOL_AUTHENTICATION
+            | FailureKind.CANCELLED
+            | FailureKind.OVER_BUDGET
+            | FailureKind.BUSY
+        ):
             return Abort()
         case _:  # pragma: no cover
             assert_never(kind)

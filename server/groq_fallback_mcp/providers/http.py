@@ -45,7 +45,8 @@ class Wire:
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers=headers,
-            timeout=httpx.Timeout(None, connect=10.0, pool=10.0),
+            # the gateway sends no more at once than the pool holds; what is bounded here is only the way there
+            timeout=httpx.Timeout(None, connect=10.0),
             limits=POOL,
             follow_redirects=False,
             trust_env=False,

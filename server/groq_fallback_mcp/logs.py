@@ -1,0 +1,133 @@
+"""Logging to stderr or a file: quiet unless asked, bounded, redacted with tracebacks and all, and never in anybody's way.
+
+A client that does not read our stderr fills its pipe after some 64 KiB, and whoever writes then stands still for ever.
+So records are handed to a thread of their own; what it cannot write in time is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.redaction import redact
+
+__all__ = ["start_logging"]
+
+HELD_LINES = 1_000
+LONGEST_LINE = 16_384
+LAST_WORDS_S = 0.3
+
+_log = logging.getLogger(__name__)
+
+
+def start_logging(level: str, *, secrets: Sequence[str] = (), file: Path | None = None, as_json: bool = False) -> None:
+    """Send all records of `level` and above to stderr, or append them to `file`, which only the user may read.
+
+    Uncaught exceptions and warnings become records too. Raises ConfigurationError when the file cannot be opened.
+    """
+    handler = _HandedOver(sys.stderr if file is None else _opened(file))
+    handler.setFormatter(_Json(secrets) if as_json else _Plain(secrets))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_exception
+    threading.excepthook = lambda what: _log_exception(what.exc_type, what.exc_value, what.exc_traceback)
+
+
+class _Plain(logging.Formatter):
+    def __init__(self, secrets: Sequence[str]) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record), *self._secrets)[:LONGEST_LINE]
+
+
+class _Json(logging.Formatter):
+    def __init__(self, secrets: Sequence[str]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self._clean(record.getMessage()),
+        }
+        if record.exc_info:
+            fields["exception"] = self._clean(self.formatException(record.exc_info))
+        return json.dumps(fields)
+
+    def _clean(self, text: str) -> str:
+        return redact(text, *self._secrets)[:LONGEST_LINE]
+
+
+class _HandedOver(logging.Handler):
+    """Writes in a thread of its own."""
+
+    def __init__(self, target: TextIO) -> None:
+        super().__init__()
+        self._target = target
+        self._lines: queue.Queue[str | None] = queue.Queue(HELD_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a log line must not cost a call
+            line = f"ERROR {record.name}: a record could not be written: {type(error).__name__}"
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Wait a moment for what is still to be written."""
+        try:
+            self._lines.put_nowait(None)
+        except queue.Full:
+            pass
+        else:
+            self._thread.join(LAST_WORDS_S)
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                line = f"WARNING {__name__}: {dropped} records dropped, as nobody read the earlier ones\n{line}"
+            try:
+                self._target.write(line.encode("utf-8", "replace").decode() + "\n")
+                self._target.flush()
+            except (OSError, ValueError):
+                # nobody will ever read it
+                return
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the log file {path} cannot be opened: {error.strerror}",
+            next_step="give GROQ_FALLBACK_LOG_FILE a file in a folder that can be written",
+        ) from error
+    return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def _log_exception(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
+    if not issubclass(kind, Exception):
+        return
+    _log.critical("uncaught", exc_info=(kind, error or kind(), traceback))

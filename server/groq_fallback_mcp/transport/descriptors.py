@@ -1,0 +1,148 @@
+"""The process's standard descriptors, taken for the protocol alone, and waited for without blocking the event loop.
+
+Neither is made non-blocking: that would change them for whoever shares them with us, such as the shell or a wrapper.
+Instead the kernel is asked whether they are ready, and no more is written at once than what is sure to be taken.
+Where it cannot be asked (a regular file, Windows) a thread waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import sys
+from collections.abc import Generator
+
+import anyio
+import anyio.to_thread
+
+__all__ = ["Sink", "Source", "standard_descriptors"]
+
+CHUNK = 65_536
+# POSIX: a pipe that is ready takes this much without blocking
+AT_ONCE = 512 if sys.platform == "win32" else select.PIPE_BUF
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.EIO, errno.ESHUTDOWN, errno.EINVAL}
+
+
+@contextlib.contextmanager
+def standard_descriptors() -> Generator[tuple[int, int]]:
+    """Private duplicates of 0 and 1. Meanwhile 0 is empty and 1 is stderr, for stray prints, C code and children."""
+    taken: list[tuple[int, int]] = []
+    try:
+        for number, instead in ((0, _empty), (1, _stderr)):
+            private = _duplicate(number)
+            taken.append((number, private))
+            other = instead()
+            os.dup2(other, number)
+            os.close(other)
+        yield taken[0][1], taken[1][1]
+    finally:
+        for number, private in taken:
+            with contextlib.suppress(OSError):
+                os.dup2(private, number)
+            with contextlib.suppress(OSError):
+                os.close(private)
+
+
+class Source:
+    """A descriptor to read from."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._polled = sys.platform != "win32"
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def read(self) -> bytes:
+        """What has come, as soon as something has; nothing at the end."""
+        if self._polled:
+            try:
+                await anyio.wait_readable(self._descriptor)
+            except OSError:
+                # the kernel does not poll regular files
+                self._polled = False
+            else:
+                return self._read_now()
+        # a limiter of its own: tools that are busy in threads must not keep the next message waiting
+        self._limiter = self._limiter or anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(self._read_now, abandon_on_cancel=True, limiter=self._limiter)
+
+    def _read_now(self) -> bytes:
+        try:
+            return os.read(self._descriptor, CHUNK)
+        except OSError as error:
+            if error.errno in _GONE:
+                return b""
+            raise
+
+
+class Sink:
+    """A descriptor to write to. Every method raises BrokenPipeError when nobody reads it any more."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._polled = sys.platform != "win32"
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    def write_now(self, data: memoryview) -> int:
+        """Write what is taken without waiting; the number of bytes."""
+        written = 0
+        # of a reader that has gone, only a write tells for certain
+        while written < len(data) and self._polled and self._events(select.POLLOUT):
+            written += self._write(data[written : written + AT_ONCE])
+        return written
+
+    async def write(self, data: memoryview) -> int:
+        """Write some of `data` as soon as some is taken; the number of bytes."""
+        if self._polled:
+            try:
+                await anyio.wait_writable(self._descriptor)
+            except OSError:
+                self._polled = False
+            else:
+                return self.write_now(data)
+        self._limiter = self._limiter or anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(self._write, data[:CHUNK], abandon_on_cancel=True, limiter=self._limiter)
+
+    async def wait_closed(self) -> None:
+        """Return when the reader has gone, though nothing is being written. Where that cannot be seen, never."""
+        if self._polled:
+            with contextlib.suppress(OSError):
+                # a reader's end shows as an event without being asked for
+                await anyio.wait_readable(self._descriptor)
+                if self._events(0):
+                    return
+        await anyio.sleep_forever()
+
+    def _events(self, wanted: int) -> int:
+        poll = select.poll()
+        poll.register(self._descriptor, wanted)
+        return next((events for _, events in poll.poll(0)), 0)
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise BrokenPipeError(error.errno, "nobody reads our output") from error
+            raise
+
+
+def _duplicate(number: int) -> int:
+    """Above the standard ones, so that a missing one is not taken for another; not for children."""
+    if sys.platform == "win32":
+        return os.dup(number)
+    import fcntl  # noqa: PLC0415 - not there on Windows
+
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _empty() -> int:
+    return os.open(os.devnull, os.O_RDONLY)
+
+
+def _stderr() -> int:
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
