@@ -6,15 +6,18 @@ A model's answer can hold a lone surrogate or NaN; the SDK dies on the first, cl
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 __all__ = ["clean", "clean_text", "sentence"]
 
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+
 
 def clean_text(text: str) -> str:
-    """`text` with lone surrogates and NUL replaced by U+FFFD."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\x00", "\ufffd")
+    """`text` with each lone surrogate and NUL replaced by U+FFFD."""
+    return _UNSENDABLE.sub("\ufffd", text)
 
 
 def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out

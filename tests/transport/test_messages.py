@@ -1,0 +1,168 @@
+"""Lines into messages or refusals, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+from groq_fallback_mcp.transport.lines import Overlong
+from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"\xff\xfe",
+        b"\x00",
+        b"nonsense",
+        b"[" * 100_000,
+        b'{"a":' * 5_000,
+        b'{"a":NaN}',
+        b'{"id":' + b"9" * 5_000 + b"}",
+        b'{"jsonrpc":"2.0","id":1,"method":"ping"} trailing',
+        b'{"x":"\\ud83d", "y":NaN}',
+    ],
+)
+def test_what_is_not_json_is_a_parse_error_that_says_what_to_send(line: bytes) -> None:
+    """Without an id, since none can be trusted."""
+    refusal = read_line(line)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.id) == (-32700, None)
+    assert "one JSON-RPC 2.0 message a line" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("line", "number", "words"),
+    [
+        (b"[]", None, "batches"),
+        (b"1", None, "not int"),
+        (b"null", None, "not NoneType"),
+        (b"{}", None, "a method, a result or an error"),
+        (b'{"jsonrpc":"2.0","id":3}', 3, "a method, a result or an error"),
+        (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', None, "id"),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', None, "id"),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', None, "id"),
+        (b'{"jsonrpc":"2.0","id":[1],"method":"ping"}', None, "id"),
+        (b'{"jsonrpc":"1.0","id":"a","method":"ping"}', "a", "jsonrpc"),
+        (b'{"id":4,"method":"ping"}', 4, "jsonrpc"),
+        (b'{"jsonrpc":"2.0","id":4,"method":7}', 4, "method"),
+        (b'{"jsonrpc":"2.0","id":4,"method":"ping","params":[1]}', 4, "params"),
+        (b'{"jsonrpc":"2.0","method":"ping","params":"x"}', None, "params"),
+        (b'{"jsonrpc":"2.0","id":4,"result":1}', 4, "result"),
+        (b'{"jsonrpc":"2.0","id":4,"error":{}}', 4, "error"),
+    ],
+)
+def test_json_that_is_no_request_is_refused_by_its_id_and_with_the_field(
+    line: bytes, number: int | str | None, words: str
+) -> None:
+    """-32600."""
+    refusal = read_line(line)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.id) == (-32600, number)
+    assert words in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping"}', JSONRPCRequest),
+        (b'  {"jsonrpc":"2.0","id":"1","method":"ping","params":{}, "more": 1}\r', JSONRPCRequest),
+        (b'{"jsonrpc":"2.0","method":"notifications/initialized"}', JSONRPCNotification),
+        (b'{"jsonrpc":"2.0","id":1,"result":{}}', JSONRPCResponse),
+        (b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}', JSONRPCError),
+    ],
+)
+def test_each_kind_of_message_is_read(line: bytes, kind: type) -> None:
+    """With or without white space around it, and fields of tomorrow."""
+    assert isinstance(read_line(line), kind)
+
+
+@pytest.mark.parametrize("line", [b"", b"\r", b"  \t"])
+def test_blank_lines_are_passed_over(line: bytes) -> None:
+    """They are no messages."""
+    assert read_line(line) is None
+
+
+def test_half_an_emoji_of_a_javascript_client_is_replaced_and_the_request_taken() -> None:
+    """JSON.stringify writes a lone surrogate as an escape, which strict readers refuse."""
+    message = read_line(b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"prompt":"cut \\ud83d","ok":"\\ud83d\\ude00"}}')
+    assert isinstance(message, JSONRPCRequest)
+    assert message.params == {"prompt": "cut \ufffd", "ok": "\U0001f600"}
+
+
+@given(st.binary(max_size=200))
+def test_no_line_raises(line: bytes) -> None:
+    """Whatever it holds."""
+    found = read_line(line)
+    assert found is None or isinstance(found, Refusal | JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(), max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["jsonrpc", "id", "method", "params", "result", "error", "x"]), JSON))
+def test_no_json_raises_and_every_refusal_can_be_written(value: dict[str, Any]) -> None:
+    """Surrogates and NaN included."""
+    found = read_line(json.dumps(value).encode())
+    if isinstance(found, Refusal):
+        assert json.loads(write_line(found.as_message()))["error"]["code"] in {-32700, -32600}
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "number"),
+    [
+        (b'{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"id":5', b'"}}', 77),
+        (b'{ "id" : "a\\"b" , "jsonrpc":"2.0"', b'"}}', 'a"b'),
+        (b'{"method":"tools/call","params":{"id":5', b'xx"},"jsonrpc":"2.0","id":78}', 78),
+        (b'{"params":{"id":5', b'xx"},"id":79,"jsonrpc":"2.0","method":"x"} ', 79),
+        (b'{"params":{"id":5', b'"id":6}}', None),
+        (b'{"params":{"id":5', b"xxx", None),
+        (b"xxx", b'\\"id\\":7}', None),
+        (b'{"id":null,', b"}", None),
+    ],
+)
+def test_the_id_of_an_overlong_line_is_found_where_clients_put_it(head: bytes, tail: bytes, number: int | str | None) -> None:
+    """First or last in the object; one that stands deeper is not taken for it."""
+    refusal = refuse_overlong(Overlong(size=100_000_000, head=head, tail=tail), 16_777_216)
+    assert (refusal.code, refusal.id) == (-32600, number)
+    assert "100,000,000" in refusal.message
+    assert "GROQ_FALLBACK_LINE_MIB" in refusal.message
+
+
+@given(JSON)
+def test_every_result_is_written_as_one_line_of_json(value: Any) -> None:
+    """With what JSON does not know replaced."""
+    line = write_line(JSONRPCResponse(jsonrpc="2.0", id=1, result={"x": value}))
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    json.loads(line.decode("utf-8"), parse_constant=refuse)
+
+
+def test_a_lone_surrogate_and_nan_are_replaced() -> None:
+    """The SDK's own transport dies of the first."""
+    line = write_line(JSONRPCResponse(jsonrpc="2.0", id=1, result={"text": "a\ud83db", "n": math.nan, "é": 1}))
+    assert json.loads(line)["result"] == {"text": "a\ufffdb", "n": None, "é": 1}
+
+
+def test_a_result_that_cannot_be_written_costs_one_error_and_not_the_server() -> None:
+    """The error carries the request's id."""
+    circle: dict[str, Any] = {}
+    circle["self"] = circle
+    error = json.loads(write_line(JSONRPCResponse(jsonrpc="2.0", id="q", result=circle)))
+    assert (error["id"], error["error"]["code"]) == ("q", -32603)
+    assert json.loads(write_line(JSONRPCResponse(jsonrpc="2.0", id=3, result={"x": object()})))["error"]["code"] == -32603
