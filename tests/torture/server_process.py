@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -111,7 +110,7 @@ class ServerProcess:
 
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from server_process import PATIENCE_S, ServerProcess, running
 
 pytestmark = [pytest.mark.torture]
