@@ -11,7 +11,7 @@ KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test lint types contracts unit e2e package generate lock clean
+.PHONY: help setup demo bench test lint types contracts unit e2e torture package generate lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -46,7 +46,7 @@ $(VENV)/.dev: $(VENV)/.setup requirements-dev.lock
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	touch $@
 
-test: lint types contracts unit generate-check package e2e
+test: lint types contracts unit generate-check package e2e torture
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -63,7 +63,7 @@ contracts: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/coverage run --include='server/groq_fallback_mcp/policy/*' -m pytest tests/policy -q
 	$(BIN)/coverage report --include='server/groq_fallback_mcp/policy/*' --fail-under=100
-	$(BIN)/python -m pytest -m 'not e2e' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'not e2e and not torture' -n 2 --dist loadfile
 
 .PHONY: generate-check
 generate-check: setup
@@ -79,6 +79,10 @@ $(KILO):
 e2e: $(VENV)/.dev $(KILO)
 	$(BIN)/groq-fallback-mcp selftest
 	$(BIN)/python -m pytest -m e2e
+
+# Faults and attacks against the real server over stdio; prints how much memory each one cost.
+torture: $(VENV)/.dev
+	$(BIN)/python -m pytest -m torture -n 2 --dist loadfile -rP
 
 # A wheel in an environment of its own, without the source tree.
 package: $(VENV)/.dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -62,10 +63,8 @@ def rig() -> Iterator[Rig]:
     incoming = Incoming(Source(theirs_in), output, requests, line_bytes=300, on_end=lambda: ended.append(True))
     yield Rig(to_server, from_server, output, incoming, Outgoing(output, requests), sink, ended)
     for descriptor in (theirs_in, to_server, from_server, theirs_out):
-        try:
+        with contextlib.suppress(OSError):
             os.close(descriptor)
-        except OSError:
-            pass
 
 
 async def answer(rig: Rig, number: int | str) -> None:
