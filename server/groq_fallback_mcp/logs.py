@@ -6,6 +6,7 @@ So records are handed to a thread of their own; what it cannot write in time is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -104,16 +105,23 @@ class _HandedOver(logging.Handler):
         super().close()
 
     def _write(self) -> None:
+        try:
+            self._write_all()
+        except (OSError, ValueError):
+            # nobody will ever read it
+            return
+        finally:
+            if self._target is not sys.stderr:
+                with contextlib.suppress(OSError):
+                    self._target.close()
+
+    def _write_all(self) -> None:
         while (line := self._lines.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 line = f"WARNING {__name__}: {dropped} records dropped, as nobody read the earlier ones\n{line}"
-            try:
-                self._target.write(line.encode("utf-8", "replace").decode() + "\n")
-                self._target.flush()
-            except (OSError, ValueError):
-                # nobody will ever read it
-                return
+            self._target.write(line.encode("utf-8", "replace").decode() + "\n")
+            self._target.flush()
 
 
 def _opened(path: Path) -> TextIO:

@@ -1,6 +1,7 @@
 """Every setting, its name, default and meaning; the README's table is generated from here.
 
-Order of precedence, later wins: `config.toml` in the user's config folder, environment, flags of the command.
+Order of precedence, later wins: `config.toml` in the user's config folder, environment, flags of the command. Groq's
+key, where none of them has one, is looked for in the key ring and in a file beside config.toml.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from groq_fallback_mcp.credentials import find_key, require_private
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["EndpointSettings", "Settings", "check_base_url", "config_path", "is_clean_key", "load_settings"]
+__all__ = ["EndpointSettings", "Settings", "check_base_url", "config_path", "is_clean_key", "key_path", "load_settings"]
 
 APP = "groq-fallback-mcp"
 # shorter ones would blot out words of every sentence
@@ -194,6 +196,11 @@ def config_path() -> Path:
     return Path(named).expanduser() if named else user_config_path(APP, appauthor=False) / "config.toml"
 
 
+def key_path() -> Path:
+    """The file that holds Groq's key for people who keep it neither in the environment nor in a key ring."""
+    return config_path().with_name("groq-api-key")
+
+
 def load_settings(**flags: object) -> Settings:
     """Settings from config.toml, environment and flags (those that are not None).
 
@@ -211,6 +218,8 @@ def load_settings(**flags: object) -> Settings:
         raise ConfigurationError(f"the environment: {error}", next_step="write it as JSON, or use config.toml") from None
     # aliases: the file and flags use field names, pydantic wants the environment's
     merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
+    if not merged.get("GROQ_API_KEY") and (found := find_key(key_path())) is not None:
+        merged["GROQ_API_KEY"] = found.key.get_secret_value()
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
@@ -273,13 +282,15 @@ def _alias(name: str) -> str:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+            if "api_key" in found:
+                require_private(file.fileno(), path)
+            return found
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}", next_step="make it a readable UTF-8 file") from error
-    try:
-        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="correct that line of the file") from error
 

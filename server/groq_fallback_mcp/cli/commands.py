@@ -151,6 +151,28 @@ def simulate(
     run(simulate_now, port=port, plan=plan, faults=fault or [], fast=fast, plain=plain)
 
 
+key = typer.Typer(help="Keep Groq's key in the key ring, or in a file that only you can read.", no_args_is_help=True)
+app.add_typer(key, name="key")
+
+
+@key.command("set")
+def key_set(
+    file: Annotated[bool, typer.Option("--file", help="In a file of mode 0600 beside config.toml.")] = False,
+) -> None:
+    """Ask for the key and keep it; the environment's GROQ_API_KEY goes before it."""
+    from groq_fallback_mcp.cli.key import set_key  # noqa: PLC0415
+
+    run_blocking(set_key, file=file)
+
+
+@key.command("remove")
+def key_remove() -> None:
+    """Forget the key."""
+    from groq_fallback_mcp.cli.key import remove_key  # noqa: PLC0415
+
+    run_blocking(remove_key)
+
+
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check the set-up: key, base URL, live list, state, local models, and what a call would choose now."""

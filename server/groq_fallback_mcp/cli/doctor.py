@@ -16,11 +16,12 @@ from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest
 from groq_fallback_mcp.catalog import Stage
 from groq_fallback_mcp.cli.console import print_json
 from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.redaction import redact
-from groq_fallback_mcp.settings import Settings, config_path, load_settings
+from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.account import label
 
@@ -72,9 +73,18 @@ def _key(settings: Settings) -> Finding:
     if settings.api_key is None:
         usable = settings.local != "off" and bool(available_models(settings.local_text_model))
         state: State = "warn" if usable or settings.providers else "fail"
-        return Finding(what="key", state=state, detail="GROQ_API_KEY is not set; export it where the MCP client is started")
-    where = "the environment variable GROQ_API_KEY" if os.environ.get("GROQ_API_KEY") else f"{config_path()}"
-    return Finding(what="key", state="ok", detail=f"{len(settings.api_key.get_secret_value())} characters, from {where}")
+        detail = "there is none: export GROQ_API_KEY where the MCP client is started, or run `groq-fallback-mcp key set`"
+        return Finding(what="key", state=state, detail=detail)
+    return Finding(
+        what="key", state="ok", detail=f"{len(settings.api_key.get_secret_value())} characters, from {_key_source(settings)}"
+    )
+
+
+def _key_source(settings: Settings) -> str:
+    if os.environ.get("GROQ_API_KEY"):
+        return "the environment variable GROQ_API_KEY"
+    kept = find_key(key_path())
+    return kept.source if kept is not None and kept.key == settings.api_key else f"{config_path()}"
 
 
 async def _live(settings: Settings, context: Context) -> Finding:

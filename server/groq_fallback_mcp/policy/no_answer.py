@@ -31,7 +31,8 @@ SHOWN_EXCLUSIONS = 6
 SHORTEST_TOLD_S = 0.5
 NO_KEY = (
     "Put a valid key into the environment variable GROQ_API_KEY where the MCP client starts this server, "
-    "or install the extra `local` for a small local model; groq-fallback-mcp doctor shows what is set"
+    "or keep it with `groq-fallback-mcp key set`, or install the extra `local` for a small local model; "
+    "groq-fallback-mcp doctor shows what is set"
 )
 
 _OVER_BUDGET = (

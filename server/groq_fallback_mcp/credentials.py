@@ -1,0 +1,143 @@
+"""Where Groq's key comes from when the environment has none: the system's key ring, then a file only its owner can read.
+
+A key ring can wait for a person to unlock it, for ever when nobody sits there: it is asked in a thread, for a moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from pydantic import SecretStr
+
+from groq_fallback_mcp.errors import ConfigurationError
+
+__all__ = ["NO_RING", "Credential", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private"]
+
+T = TypeVar("T")
+SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"
+RING_S = 2.0
+LONGEST_KEY = 4_096
+NO_RING = "no key ring answers here (pip install 'groq-fallback-mcp[keyring]', and a desktop session that holds one)"
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A key and, for people, where it was found."""
+
+    key: SecretStr
+    source: str
+
+
+def find_key(file: Path) -> Credential | None:
+    """The key of the key ring, else of `file`. Raises ConfigurationError for a file that others can read."""
+    found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
+    if found:
+        return Credential(key=SecretStr(str(found)), source="the key ring")
+    try:
+        # without waiting, should it be a FIFO
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(file, error.strerror or "it cannot be opened") from error
+    try:
+        require_private(descriptor, file)
+        text = os.read(descriptor, LONGEST_KEY).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, type(error).__name__) from None
+    finally:
+        os.close(descriptor)
+    return Credential(key=SecretStr(text), source=str(file)) if text else None
+
+
+def require_private(descriptor: int, file: Path) -> None:
+    """Raise ConfigurationError unless the open file belongs to this user, who alone can read it."""
+    if os.name != "posix":
+        return
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise _unreadable(file, "it is not a regular file")
+    if status.st_uid not in {os.getuid(), 0}:
+        raise ConfigurationError(
+            f"{file} holds a key and belongs to somebody else", next_step=f"chown it, then chmod 600 {file}"
+        )
+    if status.st_mode & _OTHERS:
+        raise ConfigurationError(
+            f"{file} holds a key and others can read it (mode {stat.S_IMODE(status.st_mode):04o})",
+            next_step=f"chmod 600 {file}, and think about a new key",
+        )
+
+
+def keep_in_ring(key: SecretStr) -> bool:
+    """Put the key into the key ring; False where there is none."""
+    wanted = key.get_secret_value()
+
+    def put(ring: ModuleType) -> bool:
+        ring.set_password(SERVICE, ACCOUNT, wanted)
+        return bool(ring.get_password(SERVICE, ACCOUNT) == wanted)
+
+    return bool(_ask_ring(put))
+
+
+def keep_in_file(key: SecretStr, file: Path) -> None:
+    """Write the key into a file of mode 0600, in place of what was there."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            opened.write(key.get_secret_value() + "\n")
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def forget_key(file: Path) -> list[str]:
+    """Remove the key from wherever it is kept; the names of those places."""
+    forgotten: list[str] = []
+
+    def remove(ring: ModuleType) -> bool:
+        if ring.get_password(SERVICE, ACCOUNT) is None:
+            return False
+        ring.delete_password(SERVICE, ACCOUNT)
+        return True
+
+    if _ask_ring(remove):
+        forgotten.append("the key ring")
+    with contextlib.suppress(FileNotFoundError):
+        file.unlink()
+        forgotten.append(str(file))
+    return forgotten
+
+
+def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
+    """The answer, or None when there is no key ring, it refuses, or it does not answer in time."""
+    answers: list[T] = []
+
+    def ask() -> None:
+        # whatever a backend raises means that it cannot be used here
+        with contextlib.suppress(Exception):
+            import keyring  # noqa: PLC0415 - an extra, and only asked when the environment has no key
+
+            answers.append(question(keyring))
+
+    asking = threading.Thread(target=ask, name="key ring", daemon=True)
+    asking.start()
+    asking.join(RING_S)
+    return answers[0] if answers else None
+
+
+def _unreadable(file: Path, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the key file {file} cannot be read: {why}", next_step="make it a text file of mode 600 with nothing but the key"
+    )
