@@ -1,0 +1,158 @@
+"""What reads bytes that somebody else wrote, each as a function of bytes that fails only by a broken promise.
+
+Run by hypothesis in test_targets.py, and by atheris, guided by coverage, with `make fuzz`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+
+from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+from groq_fallback_mcp.audio.duration import probe_duration_s
+from groq_fallback_mcp.audio.kind import AudioKind, sniff
+from groq_fallback_mcp.audio.link import check_link
+from groq_fallback_mcp.call import AudioLink, AudioRequest, Failure, QuotaSnapshot, Success
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.classify import classify, classify_stream_error
+from groq_fallback_mcp.policy.durations import parse_duration, parse_retry_after
+from groq_fallback_mcp.policy.readings import read_headers, snapshot
+from groq_fallback_mcp.providers.wire import read_chat, read_models, read_transcript
+from groq_fallback_mcp.render import clean_text
+from groq_fallback_mcp.transport.lines import Overlong
+from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
+
+__all__ = ["SAMPLES", "TARGETS"]
+
+NOW = 1_795_000_000.0
+LONGEST_WAIT_S = 86_400.0 * 366
+
+
+def client_line(data: bytes) -> None:
+    """A line of the client is a message or a refusal that can be written."""
+    found = read_line(data)
+    if isinstance(found, Refusal):
+        assert json.loads(write_line(found.as_message()))["error"]["code"] in {-32700, -32600}
+    else:
+        assert found is None or isinstance(found, JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError)
+
+
+def overlong_line(data: bytes) -> None:
+    """A refusal whatever its ends hold."""
+    half = len(data) // 2
+    refusal = refuse_overlong(Overlong(size=10**8, head=data[:half], tail=data[half:]), 10**7)
+    json.loads(write_line(refusal.as_message()))
+
+
+def chat_answer(data: bytes) -> None:
+    """A success has text; everything else is a failure with a message."""
+    found = read_chat(data, model="m", quota=QuotaSnapshot(), simulated=False, now_wall=NOW)
+    if isinstance(found, Success):
+        assert found.text
+        assert found.text.strip()
+        clean_text(found.text).encode()
+    else:
+        assert found.message
+
+
+def transcript(data: bytes) -> None:
+    """Times are finite and not negative."""
+    request = AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))
+    found = read_transcript(data, request=request, model="m", quota=QuotaSnapshot(), simulated=False)
+    if isinstance(found, Success):
+        assert found.transcript is not None
+        for segment in found.transcript.segments:
+            assert 0 <= segment.start < math.inf
+            assert 0 <= segment.end < math.inf
+
+
+def model_list(data: bytes) -> None:
+    """Rows or a failure."""
+    found = read_models(data)
+    assert isinstance(found, Failure) or all(row.id is not None for row in found)
+
+
+def error_body(data: bytes) -> None:
+    """A failure with a wait that ends, at any status."""
+    status = 400 + (data[0] if data else 0) % 200
+    text = data[1:].decode("utf-8", "surrogateescape")
+    headers = {"retry-after": text[:40], "x-ratelimit-remaining-tokens": text[:20], "x-ratelimit-reset-tokens": text[20:40]}
+    for found in (classify(status, headers, text, now_wall=NOW), classify_stream_error(text, now_wall=NOW)):
+        assert found.retry_after_s is None or 0 <= found.retry_after_s <= LONGEST_WAIT_S
+        for reading in found.quota.readings:
+            for figure in (reading.capacity, reading.remaining):
+                assert figure is None or 0 <= figure < math.inf
+
+
+def durations(data: bytes) -> None:
+    """Seconds, or None."""
+    text = data.decode("latin-1")
+    for found in (parse_duration(text), parse_retry_after(text, now_wall=NOW)):
+        assert found is None or 0 <= found < math.inf
+
+
+def limit_headers(data: bytes) -> None:
+    """Readings are finite."""
+    parts = data.decode("latin-1").split("\n")
+    names = ("limit-requests", "limit-tokens", "remaining-requests", "remaining-tokens", "reset-requests", "reset-tokens")
+    headers = {f"x-ratelimit-{name}": value for name, value in zip(names, parts, strict=False)}
+    read_headers(headers)
+    snapshot(headers)
+
+
+def recording(data: bytes) -> None:
+    """A length is positive and finite, or unknown."""
+    kinds = [kind] if (kind := sniff(data[:64])) is not None else list(AudioKind)
+    for each in kinds:
+        length_s = probe_duration_s(data, each)
+        assert length_s is None or 0 <= length_s < math.inf
+
+
+def address(data: bytes) -> None:
+    """Taken or refused; what is taken is https without user info."""
+    try:
+        link = check_link(data.decode("utf-8", "replace"))
+    except InputRefused:
+        return
+    assert link.url.lower().startswith("https://")
+    assert "@" not in link.url.split("/")[2]
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    function.__name__: function
+    for function in (
+        client_line,
+        overlong_line,
+        chat_answer,
+        transcript,
+        model_list,
+        error_body,
+        durations,
+        limit_headers,
+        recording,
+        address,
+    )
+}
+
+# What such bytes look like when they are well.
+SAMPLES = (
+    b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}',
+    (
+        b'{"error":{"message":"Rate limit reached for model `m` on tokens per minute (TPM): Limit 6000, Used 5800, Requested 900. '
+        b'Please try again in 7.66s.","type":"tokens","code":"rate_limit_exceeded"}}'
+    ),
+    b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}',
+    b'{"text":"x","segments":[{"start":0,"end":1e999,"text":"y"}],"duration":1}',
+    b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\xff\xff\xff\xff",
+    b"fLaC\x00\x00\x00\x22",
+    b"OggS\x00\x02",
+    b"\x00\x00\x00\x20ftypM4A ",
+    b"\x1aE\xdf\xa3",
+    b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f",
+    b"https://example.com/a.wav",
+    b"1e309",
+    b"-7m99999999999999s",
+    b"Fri, 31 Dec 2099 23:59:59 GMT",
+)
