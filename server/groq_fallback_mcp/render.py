@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-__all__ = ["clean", "clean_text", "sentence"]
+__all__ = ["clean", "clean_text", "quoted", "sentence"]
 
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -31,6 +31,11 @@ def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
     if isinstance(value, list | tuple):
         return [clean(item) for item in cast("list[Any]", value)]
     return value
+
+
+def quoted(text: str) -> str:
+    """`text` of somebody else on one line between quotation marks, which it cannot end itself."""
+    return '"' + " ".join(text.split()).replace('"', "'") + '"'
 
 
 def sentence(text: str) -> str:

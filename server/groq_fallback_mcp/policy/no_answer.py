@@ -9,6 +9,7 @@ from typing import Literal
 
 from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.policy.durations import format_duration
+from groq_fallback_mcp.render import quoted
 
 __all__ = ["Code", "NoAnswer", "no_answer"]
 
@@ -94,7 +95,7 @@ def _summary(  # noqa: PLR0911 - a decision table
     attempts: Sequence[Attempt], exclusions: Sequence[Exclusion], last: Failure | None, least_wait_s: float | None
 ) -> tuple[Code, str, str]:
     if last is not None and last.kind in _REFUSED_REQUEST:
-        cause = f"the provider refused the request itself: {last.message}"
+        cause = f"the provider refused the request itself: {quoted(last.message)}"
         return "bad_request", cause, "Correct the arguments; the same call would be refused again"
     if last is not None and last.kind is FailureKind.BUSY:
         return "busy", last.message, "Send fewer calls at once, then call again"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.policy.no_answer import NoAnswer
-from groq_fallback_mcp.render import sentence
+from groq_fallback_mcp.render import quoted, sentence
 from groq_fallback_mcp.tools.tool import Reply, Result
 
 __all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "label", "seconds"]
@@ -83,6 +83,7 @@ def _line(attempt: Attempt) -> str:
     status = f" (HTTP {attempt.status})" if attempt.status is not None else ""
     after = seconds(attempt.retry_after_s)
     again = f"; again in {after:g} s" if after else ""
-    detail = f": {attempt.detail}" if attempt.detail else ""
+    # words of somebody else stand in quotation marks, so that nobody takes them for ours
+    detail = f": {quoted(attempt.detail) if attempt.status is not None else attempt.detail}" if attempt.detail else ""
     took = f" after {attempt.duration_s:.2f} s" if attempt.sent else " without asking"
     return f"{label(attempt.provider, attempt.model)}: {attempt.outcome.replace('_', ' ')}{status}{took}{detail}{again}"
