@@ -21,7 +21,7 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.policy.backoff import backoff_s
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
-from groq_fallback_mcp.policy.verdict import OUTAGE, Clamp, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.policy.verdict import OUTAGE, Abort, Clamp, FallBack, NextProvider, RetrySame, judge
 
 K = FailureKind
 kinds = st.sampled_from(list(FailureKind))
@@ -252,3 +252,15 @@ def test_a_call_that_the_budget_forbids_says_so_and_what_to_do() -> None:
     summed = no_answer(attempts=[attempt], exclusions=[], last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
     assert (summed.code, summed.cause, summed.retry_after_s) == ("over_budget", "not sent: the budget is spent", None)
     assert "GROQ_FALLBACK_BUDGET_USD_PER_DAY" in summed.next_step
+
+
+def test_a_call_that_found_no_place_says_so_whatever_else_was_tried() -> None:
+    """Nothing was sent; asking again at once would only lengthen the queue."""
+    busy = Failure(kind=FailureKind.BUSY, message="64 requests of this server were under way until the deadline", sent=False)
+    assert isinstance(judge(busy, attempts=1, alternative=True, jitter=0.5), Abort)
+    summed = no_answer(attempts=[], exclusions=[], last=busy, least_wait_s=0.0, out_of_time=False, deadline_s=50)
+    assert (summed.code, summed.cause, summed.next_step) == (
+        "busy",
+        "64 requests of this server were under way until the deadline",
+        "Send fewer calls at once, then call again",
+    )
