@@ -20,6 +20,8 @@ from groq_fallback_mcp.redaction import redact
 __all__ = ["classify", "classify_stream_error"]
 
 MESSAGE_CHARS = 300
+# No upstream's error says anything later, and patterns take their time over long texts.
+READ_CHARS = 4_096
 
 _BY_CODE = {
     "tool_use_failed": FailureKind.GENERATION_FAILED,
@@ -165,7 +167,8 @@ def _parse(text: str) -> _Body:
         return _Body(message=_visible(text), code=None, type=None, is_json=False)
     error: Any = cast("dict[str, Any]", value).get("error", value) if isinstance(value, dict) else value
     if not isinstance(error, dict):
-        return _Body(message=_visible(str(error)), code=None, type=None, is_json=True)
+        # a list may be nested too deep to be written down again
+        return _Body(message=_visible(error if isinstance(error, str) else text), code=None, type=None, is_json=True)
     fields = cast("dict[str, Any]", error)
     return _Body(
         message=_visible(_text(fields.get("message")) or ""),
@@ -180,6 +183,7 @@ def _text(value: object) -> str | None:
 
 
 def _visible(text: str) -> str:
+    text = text[:READ_CHARS]
     if "<" in text and ">" in text and re.search(r"(?i)<(?:!doctype|html|head|body)", text):
         text = re.sub(r"(?is)<(?:script|style).*?</(?:script|style)>|<[^>]{0,2000}>", " ", text)
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

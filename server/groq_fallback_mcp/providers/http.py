@@ -1,4 +1,4 @@
-"""One guarded HTTP exchange: a total deadline, a cap on the body, no redirects, no proxies, failures as values.
+"""One guarded HTTP exchange: a total deadline, caps on what is read, no redirects, a proxy only by setting, failures as values.
 
 httpx's own time-outs bound single reads, not the call: a server that trickles a byte a second never trips them.
 Only the cancel scope around the whole exchange does.
@@ -6,9 +6,11 @@ Only the cancel scope around the whole exchange does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -17,27 +19,66 @@ from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.redaction import redact
 
-__all__ = ["Reply", "Wire"]
+__all__ = ["BODY_BYTES", "Reply", "Wire"]
 
-BODY_BYTES = 32 * 1024 * 1024
+# An answer of a million tokens fits. JSON is parsed at one go, so this also bounds how long a ping can wait for it.
+BODY_BYTES = 4 * 1024 * 1024
+# What an error says stands at its beginning, and whoever refuses need not be heard to the end.
+REFUSAL_BYTES = 16 * 1024
+REFUSAL_READ_S = 1.0
+# Whoever sends so many pieces of so few bytes wants us to be busy.
+PIECES_WITHOUT_QUESTION = 1024
+LEAST_BYTES_A_PIECE = 16
+# Less fits into the buffers between here and there, so that a server has read it before it answers.
+LARGE_UPLOAD_BYTES = 256 * 1024
 USER_AGENT = f"groq-fallback-mcp/{__version__}"
 # An unlimited keep-alive pool probes every idle connection on each request; eight served five times the calls.
 POOL = httpx.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0)
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A complete response; header names in lower case."""
+    """A response; header names in lower case. The body is complete below status 300, else its beginning."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
+class _Upload(httpx.AsyncByteStream):
+    """A request body that knows how much of it was taken."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        self._stream = cast("httpx.AsyncByteStream", request.stream)
+        self.size = int(request.headers.get("content-length", "0"))
+        self.sent = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            yield chunk
+            self.sent += len(chunk)
+
+    def refused(self, *, reset: bool) -> bool:
+        """Whether a connection that was lost before any answer means that the body was not wanted.
+
+        Who closes while data comes in sends a reset, and that overtakes an early 413.
+        """
+        return self.size >= LARGE_UPLOAD_BYTES and (reset or self.sent < self.size)
+
+
 class Wire:
     """A pooled client to one base URL. Cancelling a call closes its connection."""
 
-    def __init__(self, base_url: str, *, key: str | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key: str | None,
+        proxy: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._key = key or ""
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         if key:
@@ -50,6 +91,7 @@ class Wire:
             limits=POOL,
             follow_redirects=False,
             trust_env=False,
+            proxy=proxy,
             transport=transport,
         )
 
@@ -59,14 +101,15 @@ class Wire:
         path: str,
         *,
         timeout_s: float,
+        most_bytes: int = BODY_BYTES,
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
     ) -> Reply | Failure:
-        """Send one request and read its whole response within `timeout_s` seconds."""
+        """Send one request and read its response, of at most `most_bytes`, within `timeout_s` seconds."""
         reply: Reply | Failure | None = None
         with anyio.move_on_after(timeout_s):
-            reply = await self._attempt(method, path, json=json, data=data, files=files)
+            reply = await self._attempt(method, path, most_bytes, json=json, data=data, files=files)
         if reply is None:
             return Failure(kind=FailureKind.TIMED_OUT, message=f"no complete answer within {timeout_s:.0f} s")
         return reply
@@ -75,32 +118,96 @@ class Wire:
         """Close the pooled connections."""
         await self._client.aclose()
 
-    async def _attempt(self, method: str, path: str, **content: Any) -> Reply | Failure:  # noqa: ANN401 - httpx's own arguments
+    async def _attempt(self, method: str, path: str, most_bytes: int, **content: Any) -> Reply | Failure:  # noqa: ANN401 - httpx's own arguments
         arguments = {name: value for name, value in content.items() if value is not None}
+        upload: _Upload | None = None
+        response: httpx.Response | None = None
         try:
-            async with self._client.stream(method, path, **arguments) as response:
-                return await self._read(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            request = self._client.build_request(method, path, **arguments)
+            request.stream = upload = _Upload(request)
+            response = await self._client.send(request, stream=True)
+            return await _read(response, most_bytes)
+        except (
+            httpx.ConnectError,
+            httpx.ConnectTimeout,
+            httpx.PoolTimeout,
+            httpx.ProxyError,
+            httpx.UnsupportedProtocol,
+        ) as error:
             return self._failure(FailureKind.UNREACHABLE, error, sent=False)
         except (httpx.TransportError, httpx.StreamError, httpx.DecodingError) as error:
-            return self._failure(FailureKind.CONNECTION_LOST, error)
+            reset = not isinstance(error, httpx.RemoteProtocolError)
+            if response is None and upload is not None and upload.refused(reset=reset):
+                return _not_wanted(upload)
+            odd = isinstance(error, httpx.RemoteProtocolError) and not _ended_early(error)
+            return self._failure(FailureKind.BAD_RESPONSE if odd else FailureKind.CONNECTION_LOST, error)
         except (httpx.InvalidURL, httpx.HTTPError, ValueError) as error:
             return self._failure(FailureKind.BAD_RESPONSE, error)
-
-    async def _read(self, response: httpx.Response) -> Reply | Failure:
-        encoding = response.headers.get("content-encoding", "identity").lower()
-        if encoding not in {"identity", ""}:
-            return Failure(
-                kind=FailureKind.BAD_RESPONSE, message=f"an answer in {encoding[:20]} encoding, which was not asked for"
-            )
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > BODY_BYTES:
-                return Failure(kind=FailureKind.BAD_RESPONSE, message=f"an answer of more than {BODY_BYTES} bytes")
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(status=response.status_code, headers=headers, body=bytes(body))
+        except Exception as error:  # noqa: BLE001 - whatever an upstream provokes is an outcome of the call, never a crash
+            _log.exception("an exchange failed in an odd way")
+            return self._failure(FailureKind.BAD_RESPONSE, error)
+        finally:
+            if response is not None:
+                await response.aclose()
 
     def _failure(self, kind: FailureKind, error: Exception, *, sent: bool = True) -> Failure:
         text = redact(str(error), self._key) or type(error).__name__
         return Failure(kind=kind, message=text[:200], sent=sent)
+
+
+async def _read(response: httpx.Response, most_bytes: int) -> Reply | Failure:
+    status = response.status_code
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    encoding = headers.get("content-encoding", "").lower()
+    encoded = encoding not in {"identity", ""}
+    if status >= 300:  # noqa: PLR2004 - a redirect or a refusal: the status says what matters
+        return Reply(status=status, headers=headers, body=b"" if encoded else await _beginning(response))
+    if encoded:
+        return _refused(f"an answer in {encoding[:20]} encoding, which was not asked for")
+    if headers.get("content-type", "").lower().startswith("text/event-stream"):
+        return _refused("a stream of events, which was not asked for")
+    body = await _whole(response, most_bytes)
+    return _refused(body) if isinstance(body, str) else Reply(status=status, headers=headers, body=body)
+
+
+async def _whole(response: httpx.Response, most_bytes: int) -> bytes | str:
+    """The body, or what is wrong with it."""
+    too_large = f"an answer of more than {most_bytes} bytes"
+    stated = response.headers.get("content-length", "")
+    if stated.isdecimal() and (len(stated) > len(str(most_bytes)) or int(stated) > most_bytes):
+        return too_large
+    body = bytearray()
+    pieces = 0
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        pieces += 1
+        if len(body) > most_bytes:
+            return too_large
+        if pieces > PIECES_WITHOUT_QUESTION and len(body) < pieces * LEAST_BYTES_A_PIECE:
+            return f"an answer in {pieces} pieces of hardly a byte"
+    return bytes(body)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    body = bytearray()
+    with anyio.move_on_after(REFUSAL_READ_S), suppress(httpx.HTTPError, httpx.StreamError):
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= REFUSAL_BYTES:
+                break
+    return bytes(body[:REFUSAL_BYTES])
+
+
+def _ended_early(error: httpx.RemoteProtocolError) -> bool:
+    """Whether the connection ended where more was due; every other error of the protocol is junk that was received."""
+    return "disconnected" in str(error) or "closed connection" in str(error)
+
+
+def _refused(what: str) -> Failure:
+    return Failure(kind=FailureKind.BAD_RESPONSE, message=f"bad upstream response: {what}", status=200)
+
+
+def _not_wanted(upload: _Upload) -> Failure:
+    taken = f"{upload.sent} of {upload.size} bytes of the request"
+    message = f"the connection was closed after {taken}, as happens when it is larger than the provider takes"
+    return Failure(kind=FailureKind.PAYLOAD_TOO_LARGE, message=message)

@@ -13,11 +13,14 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify
 from groq_fallback_mcp.policy.readings import snapshot
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel
-from groq_fallback_mcp.providers.http import Reply, Wire
+from groq_fallback_mcp.providers.http import BODY_BYTES, Reply, Wire
 from groq_fallback_mcp.providers.wire import chat_payload, read_chat, read_models, read_transcript, transcription_fields
 from groq_fallback_mcp.redaction import redact
 
 __all__ = ["OpenAICompatible"]
+
+# Ten hours of speech with the time of every word.
+TRANSCRIPT_BYTES = 16 * 1024 * 1024
 
 _Found = TypeVar("_Found")
 
@@ -38,6 +41,7 @@ class OpenAICompatible:
         clock: Clock,
         key_hint: str | None = None,
         tokens_field: str = "max_completion_tokens",
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._name = name
@@ -45,7 +49,7 @@ class OpenAICompatible:
         self._missing_key = None if key or key_hint is None else key_hint
         self._key = key
         self._tokens_field = tokens_field
-        self._wire = Wire(base_url, key=key, transport=transport)
+        self._wire = Wire(base_url, key=key, proxy=proxy, transport=transport)
 
     @property
     def name(self) -> str:
@@ -85,7 +89,7 @@ class OpenAICompatible:
         else:
             # a form without a file must be multipart too; a part without a file name makes httpx build it so
             files = {"url": (None, str(fields.pop("url")).encode(), "text/plain")}
-        reply = await self._send("POST", path, timeout_s=timeout_s, data=fields, files=files)
+        reply = await self._send("POST", path, timeout_s=timeout_s, most_bytes=TRANSCRIPT_BYTES, data=fields, files=files)
         if isinstance(reply, Failure):
             return reply
         quota = snapshot(reply.headers)
@@ -111,17 +115,20 @@ class OpenAICompatible:
         path: str,
         *,
         timeout_s: float,
+        most_bytes: int = BODY_BYTES,
         json: Mapping[str, object] | None = None,
         data: Mapping[str, object] | None = None,
         files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
     ) -> Reply | Failure:
         if self._missing_key is not None:
             return Failure(kind=FailureKind.AUTHENTICATION, message=self._missing_key, sent=False)
-        reply = await self._wire.exchange(method, path, timeout_s=timeout_s, json=json, data=data, files=files)
+        reply = await self._wire.exchange(
+            method, path, timeout_s=timeout_s, most_bytes=most_bytes, json=json, data=data, files=files
+        )
         if isinstance(reply, Failure):
             return reply
         if reply.status >= 400:  # noqa: PLR2004
-            text = reply.body[:65_536].decode("utf-8", "replace")
+            text = reply.body.decode("utf-8", "replace")
             return classify(reply.status, reply.headers, text, now_wall=self._clock.wall())
         if reply.status >= 300:  # noqa: PLR2004
             return Failure(kind=FailureKind.BAD_RESPONSE, message="a redirect, which is not followed", status=reply.status)

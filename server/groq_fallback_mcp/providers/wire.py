@@ -24,6 +24,11 @@ from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel, jso
 
 __all__ = ["chat_payload", "read_chat", "read_models", "read_transcript", "transcription_fields"]
 
+# Beyond these a few megabytes of JSON become a hundred of objects, and a second in which nothing else is served.
+# Ten hours of speech with the time of every word stay below.
+MOST_CONTAINERS = 200_000
+MOST_COMMAS = 1_000_000
+
 
 def chat_payload(call: ChatCall, *, tokens_field: str = "max_completion_tokens") -> dict[str, Any]:
     """The JSON body of POST chat/completions. Fields without a value are left out."""
@@ -70,7 +75,7 @@ def read_chat(body: bytes, *, model: str, quota: QuotaSnapshot, simulated: bool,
     if isinstance(value, Failure):
         return value
     if "error" in value and "choices" not in value:
-        return classify_stream_error(json.dumps(value), now_wall=now_wall)
+        return classify_stream_error(body.decode("utf-8", "replace"), now_wall=now_wall)
     choices = value.get("choices")
     rows = _rows(choices)
     choice = rows[0] if rows else None
@@ -150,6 +155,8 @@ def read_models(body: bytes) -> tuple[LiveModel, ...] | Failure:
 
 
 def _object(body: bytes) -> dict[str, Any] | Failure:
+    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_COMMAS:
+        return _bad("an answer of more values than any answer has")
     try:
         value: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
