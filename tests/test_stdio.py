@@ -199,6 +199,50 @@ async def test_the_key_is_in_no_output_whatever_happens(tmp_path: Path) -> None:
     assert "canary" not in everything
 
 
+async def test_secrets_that_look_like_nothing_known_are_in_no_output_either(tmp_path: Path) -> None:
+    """Groq's key, an endpoint's, the password of a store: replies, a log of JSON lines, the state, and a mistake at the start."""
+    mine, theirs, password = "Zanary1mine23456", "Zanary2theirs789", "Zanary3password"
+    options = SimulatorOptions(latency_scale=0.0, refused_keys=frozenset({mine, theirs}))
+    app = create_app(options, catalog=load_catalog(), clock=SystemClock())
+
+    def drive(base_url: str) -> str:
+        config = tmp_path / "config.toml"
+        endpoint = f'name = "mine"\nbase_url = "{base_url}/openai/v1"\nkey_env = "THEIR_KEY"\nmodels = ["{SECOND}"]\n'
+        config.write_text(f"[[providers]]\n{endpoint}", encoding="utf-8")
+        environment = {
+            "GROQ_API_KEY": mine,
+            "THEIR_KEY": theirs,
+            "GROQ_BASE_URL": base_url,
+            "GROQ_FALLBACK_CONFIG": str(config),
+            "GROQ_FALLBACK_LOG_LEVEL": "debug",
+            "GROQ_FALLBACK_LOG_FORMAT": "json",
+            "GROQ_FALLBACK_LOG_FILE": str(tmp_path / "log"),
+        }
+        outputs: list[str] = []
+        for state in ("sqlite", f"redis://me:{password}@127.0.0.1:9/0"):
+            with server(tmp_path, **environment, GROQ_FALLBACK_STATE=state) as lines:
+                lines.handshake()
+                outputs += [
+                    json.dumps(lines.call("groq_chat", {"prompt": "hi"})),
+                    json.dumps(lines.call("groq_chat", {"prompt": "hi", "model": mine})),
+                    json.dumps(lines.call("groq_chat", {"prompt": "hi", "use_case": theirs})),
+                    json.dumps(lines.call("check_limits", {})),
+                ]
+                out, err = lines.process.communicate(timeout=20)
+                outputs += [out.decode(), err.decode()]
+        with server(tmp_path, **environment, GROQ_FALLBACK_STATE=f"redis://me:{password}@:x") as lines:
+            outputs += [text.decode() for text in lines.process.communicate(timeout=20)]
+        outputs += [path.read_bytes().decode("utf-8", "replace") for path in tmp_path.rglob("*") if path.is_file()]
+        return "\n".join(outputs)
+
+    async with run_simulator(app) as running:
+        everything = await anyio.to_thread.run_sync(drive, running.base_url)
+    assert everything.count("Invalid API Key") >= 2
+    assert '"level": "' in everything
+    assert "GROQ_FALLBACK_STATE" in everything
+    assert "anary" not in everything
+
+
 async def test_two_servers_share_one_organisation_s_limits_and_spending(tmp_path: Path) -> None:
     """What one has learnt and spent the other knows; a killed one loses nothing, and its open calls are counted."""
     options = SimulatorOptions(latency_scale=0.0, faults={FIRST: (Fault(kind="429", seconds=60.0),)})

@@ -21,7 +21,7 @@ from mcp_types import Tool as ToolDefinition
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.errors import GroqFallbackError
-from groq_fallback_mcp.redaction import redact
+from groq_fallback_mcp.redaction import redact, without
 from groq_fallback_mcp.render import clean, clean_text, sentence
 from groq_fallback_mcp.tools import TOOLS
 from groq_fallback_mcp.tools.arguments import input_schema, parse
@@ -38,9 +38,15 @@ _log = logging.getLogger(__name__)
 
 
 def build_server(
-    open_context: Callable[[], AbstractAsyncContextManager[Context]], *, tools: Sequence[Tool] = TOOLS
+    open_context: Callable[[], AbstractAsyncContextManager[Context]],
+    *,
+    tools: Sequence[Tool] = TOOLS,
+    secrets: Sequence[str] = (),
 ) -> Server[Context]:
-    """A server that lists and calls `tools`. `open_context` opens what they need, once, and closes it at the end."""
+    """A server that lists and calls `tools`. `open_context` opens what they need, once, and closes it at the end.
+
+    `secrets` are taken out of every result, whoever put them there.
+    """
     by_name = {tool.name: tool for tool in tools}
     definitions = tool_definitions(tools)
 
@@ -58,8 +64,8 @@ def build_server(
         tool = by_name.get(params.name)
         if tool is None:
             names = ", ".join(by_name)
-            return _result(_refusal(f"unknown tool {params.name!r}", f"call one of {names}", "unknown_tool"))
-        return _result(await _call(tool, params.arguments or {}, context))
+            return _result(_refusal(f"unknown tool {params.name!r}", f"call one of {names}", "unknown_tool"), secrets)
+        return _result(await _call(tool, params.arguments or {}, context), secrets)
 
     return Server(
         "groq-fallback-mcp",
@@ -117,9 +123,9 @@ def _refusal(cause: str, next_step: str, code: str) -> Reply:
     )
 
 
-def _result(reply: Reply) -> CallToolResult:
+def _result(reply: Reply, secrets: Sequence[str]) -> CallToolResult:
     return CallToolResult(
-        content=[TextContent(text=clean_text(reply.text))],
-        structured_content=clean(reply.structured),
+        content=[TextContent(text=clean_text(without(reply.text, secrets)))],
+        structured_content=clean(without(reply.structured, secrets)),
         is_error=reply.is_error,
     )

@@ -34,7 +34,7 @@ def serve(**flags: object) -> None:
     except ConfigurationError as error:
         sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
         raise SystemExit(USAGE_ERROR) from None
-    server = build_server(lambda: open_context(settings))
+    server = build_server(lambda: open_context(settings), secrets=settings.secrets())
     try:
         status = anyio.run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB))
     except KeyboardInterrupt:
