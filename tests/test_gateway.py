@@ -20,7 +20,7 @@ from groq_fallback_mcp.call import (
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.gateway import Answer, Pace
+from groq_fallback_mcp.gateway import Answer, Pace, loop
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.policy.spending import Budget
 
@@ -495,3 +495,28 @@ async def test_a_storm_of_errors_is_not_answered_with_a_storm_of_retries() -> No
         assert (await served(world)).provider == "mine"
         world.clock.advance(61)
     assert len(world.groq.asked) <= 1.2 * calls
+
+
+async def test_more_calls_than_are_sent_at_once_wait_for_their_turn_and_are_told_busy_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that never got its turn is not blamed on the model, and gives its quota back."""
+    monkeypatch.setattr(loop, "SENT_AT_ONCE", 1)
+    world = World(pace=Pace(deadline_s=loop.LEAST_ATTEMPT_S + 0.1))
+    go_on = anyio.Event()
+    world.groq.before = go_on.wait
+    outcomes: list[Answer | NoAnswer] = []
+
+    async def hold() -> None:
+        outcomes.append(await world.gateway.serve(ask()))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(hold)
+        await anyio.wait_all_tasks_blocked()
+        busy = await world.gateway.serve(ask())
+        assert isinstance(busy, NoAnswer)
+        assert (busy.code, [attempt.sent for attempt in busy.attempts]) == ("busy", [False])
+        go_on.set()
+    assert isinstance(outcomes[0], Answer)
+    assert isinstance(await world.gateway.serve(ask()), Answer)
+    assert len(world.groq.calls) == 2

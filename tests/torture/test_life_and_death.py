@@ -212,6 +212,26 @@ def test_row_16_probing_a_large_recording_keeps_no_ping_waiting(tmp_path: Path) 
             server.wait(number)
 
 
+@pytest.mark.parametrize(("redirection", "missing"), [("<&-", "stdin"), (">&-", "stdout"), ("<&- >&-", "stdin and no stdout")])
+def test_a_server_started_without_stdin_or_stdout_says_so_and_ends(tmp_path: Path, redirection: str, missing: str) -> None:
+    """What it opens next would get their numbers."""
+    command = f"exec {sys.executable} -m groq_fallback_mcp {redirection}"
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, env=environment, timeout=10, check=False)
+    assert ended.returncode == 2
+    assert f"there is no {missing};" in ended.stderr.decode()
+
+
+def test_a_server_started_without_stderr_serves(tmp_path: Path) -> None:
+    """Stray output and the log go nowhere."""
+    command = ("/bin/sh", "-c", f"exec {sys.executable} -m groq_fallback_mcp 2>&-")
+    with running(tmp_path, command=command, environment={"GROQ_FALLBACK_LOG_LEVEL": "debug"}) as server:
+        assert server.ask("list_models")["isError"] is False
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        assert server.exit_within(2) == 0
+
+
 def test_a_thousand_replies_leave_no_thread_or_descriptor_behind(tmp_path: Path) -> None:
     """Over a life of several clients' worth of calls."""
     with running(tmp_path) as server:

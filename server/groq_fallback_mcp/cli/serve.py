@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
+from pathlib import Path
 
 import anyio
 
@@ -14,7 +16,7 @@ from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.server import build_server
 from groq_fallback_mcp.settings import Settings, load_settings
-from groq_fallback_mcp.transport import serve_stdio
+from groq_fallback_mcp.transport import missing_descriptors, serve_stdio
 
 __all__ = ["serve"]
 
@@ -26,6 +28,11 @@ _log = logging.getLogger(__name__)
 
 def serve(**flags: object) -> None:
     """Serve until the client ends. Exits with 2 and one line on stderr when the configuration cannot be used."""
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison] - it is when the process has none
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
+    if missing := missing_descriptors():
+        sys.stderr.write(f"groq-fallback-mcp: there is no {' and no '.join(missing)}; an MCP client gives the server both\n")
+        raise SystemExit(USAGE_ERROR)
     try:
         settings = _checked(load_settings(**flags))
         start_logging(

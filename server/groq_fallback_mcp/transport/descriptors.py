@@ -17,12 +17,23 @@ from collections.abc import Generator
 import anyio
 import anyio.to_thread
 
-__all__ = ["Sink", "Source", "standard_descriptors"]
+__all__ = ["Sink", "Source", "missing_descriptors", "standard_descriptors"]
 
 CHUNK = 65_536
 # POSIX: a pipe that is ready takes this much without blocking
 AT_ONCE = 512 if sys.platform == "win32" else select.PIPE_BUF
 _GONE = {errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.EIO, errno.ESHUTDOWN, errno.EINVAL}
+
+
+def missing_descriptors() -> list[str]:
+    """The standard streams this process was started without. What opens a file next would get their numbers."""
+    missing: list[str] = []
+    for number, name in enumerate(("stdin", "stdout")):
+        try:
+            os.fstat(number)
+        except OSError:
+            missing.append(name)
+    return missing
 
 
 @contextlib.contextmanager

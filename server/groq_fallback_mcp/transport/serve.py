@@ -21,7 +21,7 @@ FLUSH_S = 0.5
 async def serve_stdio(server: Server[Any], *, line_bytes: int = LINE_BYTES, ending: Ending | None = None) -> int:
     """Serve until the client closes our stdin or no longer reads our stdout, or a signal comes; the exit status.
 
-    `ending` then ends the process even if something refuses to. Raises OSError when the process has no stdin or stdout.
+    `ending` then ends the process even if something refuses to.
     """
     ending = ending or Ending()
     with standard_descriptors() as (stdin, stdout):
