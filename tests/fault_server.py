@@ -164,6 +164,17 @@ def _split_utf8(line: Line) -> None:
     line.send(_stream(ends=False) + _chunk(text[:cut]) + _chunk(text[cut:]) + b"0\r\n\r\n")
 
 
+def _keep_alive(line: Line) -> None:
+    line.send(_stream(ends=False))
+    while not line.gone():
+        line.send(_chunk(b": ping\n\n"))
+
+
+def _refuses_and_hangs(line: Line) -> None:
+    line.send(_reply(LIMITED, 429, content_length="5000", retry_after="2"))
+    _closed(line)
+
+
 def _redirect(line: Line) -> None:
     line.send(_reply(status=307, location=f"{line.elsewhere}/openai/v1/chat/completions"))
 
@@ -226,10 +237,7 @@ _FAULTS: Mapping[str, Act] = {
     "many_headers": _flood(b"x-a: b\r\n" * 10_000, 1_000, b"HTTP/1.1 200 OK\r\n"),
     # server-sent events that nobody asked for
     "sse_endless": _flood(_chunk(PART.encode()), _ENDLESS, _stream(ends=False)),
-    "sse_keep_alive": lambda line: (
-        line.send(_stream(ends=False)),
-        [line.send(_chunk(b": ping\n\n")) for _ in iter(line.gone, True)],
-    ),
+    "sse_keep_alive": _keep_alive,
     "sse_cut": _sends(_stream(PART, ends=False), then_closes=True),
     "sse_error": _sends(_stream(PART, 'event: error\ndata: {"error":{"message":"over capacity","status_code":503}}\n\n')),
     "sse_junk": _sends(_stream("data: {nonsense\n\n", "\x00\x01junk\n", "data: [DONE]\n\n")),
@@ -246,7 +254,7 @@ _FAULTS: Mapping[str, Act] = {
     "429_retry_after_2099": _limited("Wed, 21 Oct 2099 07:28:00 GMT"),
     "429_gzip": _sends(lambda: _reply(gzip.compress(LIMITED.encode()), 429, content_encoding="gzip", retry_after="2")),
     "429_endless": _flood(b"x" * MIB, 300, _reply(status=429, length=False, content_length=str(300 * MIB), retry_after="2")),
-    "429_hangs": lambda line: (line.send(_reply(LIMITED, 429, content_length="5000", retry_after="2")), _closed(line)),
+    "429_hangs": _refuses_and_hangs,
     "500": _sends(_reply(_error("Internal Server Error", kind="internal_server_error"), 500)),
     "502": _sends(_reply("<html><body>Bad Gateway</body></html>", 502, type_="text/html")),
     "503": _sends(_reply(_error("Service Unavailable", kind="service_unavailable"), 503)),
@@ -285,7 +293,8 @@ class FaultServer:
         # bound but not listening: nobody else can get the port, and connections are refused
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128) if mode != "refused" else _bound()
         self._elsewhere = socket.create_server(("127.0.0.1", 0))
-        self._start(self._listener, self._serve) if mode != "refused" else None
+        if mode != "refused":
+            self._start(self._listener, self._serve)
         self._start(self._elsewhere, self._count)
 
     @property

@@ -254,7 +254,7 @@ class Failure:
     """A call that gave no answer.
 
     `message` is the upstream text, cut and free of keys and organisation ids: data, never an instruction.
-    `retry_after_s` is the wait the server stated, clamped to [0, one day].
+    `retry_after_s` is the wait the server stated, within [0, one day].
     `sent` is false when the request certainly never reached the provider, so that its charge is given back.
     `max_tokens_limit` is the bound a `max_tokens` refusal named.
     """

@@ -40,9 +40,9 @@ def format_duration(seconds: float) -> str:
 def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
     """Seconds to wait, within [0, one day]; None when absent or unreadable.
 
-    Takes a number (`2`, `4.5`), a duration (`6s`) or an HTTP date relative to `now_wall`. A negative,
-    infinite or nonsensical value is unreadable; an absurdly large one is a day, so that it can delay
-    a model but never bench it for a year.
+    Takes a number (`2`, `4.5`), a duration (`6s`) or an HTTP date relative to `now_wall`. No limit takes longer than
+    a day to refill, so a larger value is as unreadable as a negative or infinite one: believed even in part, one such
+    header would bench a model for every process that shares the ledger.
     """
     if value is None:
         return None
@@ -52,9 +52,7 @@ def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
         seconds = _number(text)
     if seconds is None:
         seconds = _seconds_until(text, now_wall)
-    if seconds is None or not math.isfinite(seconds) or seconds < 0:
-        return None
-    return min(seconds, DAY_S)
+    return seconds if seconds is not None and 0 <= seconds <= DAY_S else None
 
 
 def _number(text: str) -> float | None:

@@ -73,11 +73,11 @@ def read_message(message: str, *, error_type: str | None = None) -> LimitReading
 
 
 def stated_wait(message: str) -> float | None:
-    """Seconds after `try again in`, within [0, one day]; None when the text says none."""
+    """Seconds after `try again in`, within [0, one day]; None when the text says none that can be true."""
     found = _TRY_AGAIN.search(message)
     # the seed document's text has `2 seconds` where the real one has `2s`
     seconds = parse_duration(found["wait"].replace(" second", "s").replace(" minute", "m")) if found else None
-    return None if seconds is None else min(seconds, DAY_S)
+    return seconds if seconds is not None and seconds <= DAY_S else None
 
 
 def snapshot(headers: Mapping[str, str], message_reading: LimitReading | None = None) -> QuotaSnapshot:

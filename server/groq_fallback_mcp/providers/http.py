@@ -29,7 +29,7 @@ REFUSAL_READ_S = 1.0
 # Whoever sends so many pieces of so few bytes wants us to be busy.
 PIECES_WITHOUT_QUESTION = 1024
 LEAST_BYTES_A_PIECE = 16
-# Less fits into the buffers between here and there, so that a server has read it before it answers.
+# Sent as one piece, it takes long enough for a server to refuse it on the way.
 LARGE_UPLOAD_BYTES = 256 * 1024
 USER_AGENT = f"groq-fallback-mcp/{__version__}"
 # An unlimited keep-alive pool probes every idle connection on each request; eight served five times the calls.
@@ -60,12 +60,13 @@ class _Upload(httpx.AsyncByteStream):
             yield chunk
             self.sent += len(chunk)
 
-    def refused(self, *, reset: bool) -> bool:
-        """Whether a connection that was lost before any answer means that the body was not wanted.
+    def broken_off(self) -> bool:
+        """Whether the other side closed while this was on its way, as it does after an early 413.
 
-        Who closes while data comes in sends a reset, and that overtakes an early 413.
+        The reset that such a close sends overtakes the answer. A small body that was not begun says nothing: it may be
+        the connection that was too old.
         """
-        return self.size >= LARGE_UPLOAD_BYTES and (reset or self.sent < self.size)
+        return self.sent < self.size and (self.sent > 0 or self.size >= LARGE_UPLOAD_BYTES)
 
 
 class Wire:
@@ -136,8 +137,7 @@ class Wire:
         ) as error:
             return self._failure(FailureKind.UNREACHABLE, error, sent=False)
         except (httpx.TransportError, httpx.StreamError, httpx.DecodingError) as error:
-            reset = not isinstance(error, httpx.RemoteProtocolError)
-            if response is None and upload is not None and upload.refused(reset=reset):
+            if response is None and upload is not None and upload.broken_off():
                 return _not_wanted(upload)
             odd = isinstance(error, httpx.RemoteProtocolError) and not _ended_early(error)
             return self._failure(FailureKind.BAD_RESPONSE if odd else FailureKind.CONNECTION_LOST, error)
