@@ -178,3 +178,42 @@ def test_by_default_the_folder_the_server_started_in_may_be_read(monkeypatch: py
     assert allowed_folders(Settings()) == ()
     monkeypatch.chdir("/")
     assert allowed_folders(Settings()) == ()
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.test:3128", "https://proxy.test", "http://user:s3cret@10.0.0.1:8080/"])
+def test_a_proxy_is_on_the_way_to_the_outside_only(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """A loopback address is reached directly, whatever is set."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROXY", proxy)
+    settings = load_settings()
+    assert settings.proxy_to("https://api.groq.com") == proxy
+    for here in ("http://127.0.0.1:8787", "http://localhost:1/v1", "http://[::1]:5", "https://127.1.2.3"):
+        assert settings.proxy_to(here) is None
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "proxy.test:3128",
+        "socks5://u:s3cret@proxy.test",
+        "http://",
+        "http://u:s3cret@proxy.test:port",
+        "http://u:s3cret@proxy.test:0",
+        "http://u:s3cret@proxy.test/path",
+        "http://u:s3cret@proxy.test\r\nX: y",
+    ],
+)
+def test_an_odd_proxy_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """It may hold a password."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROXY", proxy)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert "GROQ_FALLBACK_PROXY" in str(refusal.value)
+    assert "http://HOST:PORT" in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_the_password_of_a_proxy_is_a_secret_in_both_its_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands in the address, and as it is sent."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROXY", "http://user:p%40ssw0rd@proxy.test:1")
+    assert {"p%40ssw0rd", "p@ssw0rd"} <= set(load_settings().secrets())

@@ -13,7 +13,7 @@ import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -109,6 +109,11 @@ class Settings(BaseSettings):
     budget_tokens_per_day: int | None = Field(
         default=None, ge=0, description="Refuse calls that could take more than this many tokens in a UTC day."
     )
+    proxy: SecretStr | None = Field(
+        default=None,
+        description="An http or https proxy, `http://USER:PASSWORD@HOST:PORT`, for calls that leave this machine. "
+        "HTTP_PROXY and its like are not used.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged; never a key, and no prompt or answer either."
     )
@@ -116,11 +121,16 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(default="text", description="Lines for people, or one JSON object a line.")
     line_mib: int = Field(default=16, ge=1, le=1024, description="Longest line, in MiB, that is taken from the MCP client.")
 
+    def proxy_to(self, base_url: str) -> str | None:
+        """The proxy on the way to an address; never one on the way to this machine, as it would be given the key."""
+        return None if self.proxy is None or _is_loopback(urlsplit(base_url).hostname or "") else self.proxy.get_secret_value()
+
     def secrets(self) -> tuple[str, ...]:
         """Whatever must be in no output: keys, and a password in an address."""
         keys = [os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env]
-        password = urlsplit(self.state.get_secret_value()).password if "://" in self.state.get_secret_value() else None
-        found = [*keys, password or "", self.api_key.get_secret_value() if self.api_key else ""]
+        addresses = [self.state.get_secret_value(), self.proxy.get_secret_value() if self.proxy else ""]
+        passwords = [urlsplit(address).password or "" for address in addresses if "://" in address]
+        found = [*keys, *passwords, *map(unquote, passwords), self.api_key.get_secret_value() if self.api_key else ""]
         return tuple(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
     @field_validator("api_key", mode="before")
@@ -158,6 +168,14 @@ class Settings(BaseSettings):
             known = False
         if not known:
             message = "it must be sqlite, sqlite:///PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or memory"
+            raise ValueError(message)
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _plain_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_proxy(value.get_secret_value()):
+            message = "it must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before the host if need be"
             raise ValueError(message)
         return value
 
@@ -270,6 +288,22 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _is_proxy(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        # reading the port is what checks it
+        return (
+            is_clean_key(value)
+            and parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and parts.path in {"", "/"}
+            and not (parts.query or parts.fragment)
+        )
+    except ValueError:
+        return False
+
+
 def _without_userinfo(url: str) -> str:
     return url.split("@", 1)[-1] if "@" in url else url
 
@@ -303,7 +337,7 @@ def _explain(error: ValidationError, where: str) -> ConfigurationError:
         name = f"GROQ_FALLBACK_{name.upper()}"
     # a URL may hold a password, and whoever writes a key into the wrong place does not want it printed
     secretive = first["type"] == "extra_forbidden" or re.search(
-        "key|token_|secret|password|base_url|state", name, re.IGNORECASE
+        "key|token_|secret|password|base_url|state|proxy", name, re.IGNORECASE
     )
     shown = "" if secretive else f" (got {first['input']!r})"
     reason = first["msg"].removeprefix("Value error, ")

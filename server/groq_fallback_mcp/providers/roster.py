@@ -109,7 +109,14 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
     groq: OpenAICompatible | None = None
     if settings.local != "only":
         key = None if settings.api_key is None else settings.api_key.get_secret_value()
-        groq = OpenAICompatible("groq", base_url=f"{settings.base_url}/openai/v1", key=key, clock=clock, key_hint=KEY_HINT)
+        groq = OpenAICompatible(
+            "groq",
+            base_url=f"{settings.base_url}/openai/v1",
+            key=key,
+            clock=clock,
+            key_hint=KEY_HINT,
+            proxy=settings.proxy_to(settings.base_url),
+        )
         providers["groq"] = groq
         offers.append(_groq_offer(settings, catalog))
         organisations["groq"] = _organisation(settings.organisation or key, settings.base_url)
@@ -128,6 +135,7 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
                 clock=clock,
                 key_hint=hint,
                 tokens_field="max_tokens",
+                proxy=settings.proxy_to(endpoint.base_url),
             )
             offers.append(_endpoint_offer(endpoint, catalog))
             organisations[endpoint.name] = _organisation(endpoint_key, endpoint.base_url)
