@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -276,6 +277,128 @@ async def test_a_body_beyond_the_cap_is_refused() -> None:
     outcome = await chatted(replying(content=b"x" * (BODY_BYTES + 1)))
     assert isinstance(outcome, Failure)
     assert str(BODY_BYTES) in outcome.message
+
+
+async def test_a_body_that_is_said_to_be_beyond_the_cap_is_not_read() -> None:
+    """Its first piece is enough of a reason never to ask for the second."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        raise AssertionError
+        yield b""
+
+    headers = {"content-length": str(BODY_BYTES + 1)}
+    outcome = await chatted(replying(headers=headers, content=pieces()))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, str(BODY_BYTES) in outcome.message) == (FailureKind.BAD_RESPONSE, True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" + b"[]," * 200_001 + b"1]", b"[" + b"1," * 1_000_001 + b"1]"],
+    ids=["containers", "values"],
+)
+async def test_a_body_of_more_values_than_an_answer_has_is_not_parsed(content: bytes) -> None:
+    """A few megabytes of it become a hundred of objects."""
+    outcome = await chatted(replying(content=content))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, "more values" in outcome.message) == (FailureKind.BAD_RESPONSE, True)
+
+
+async def test_a_body_in_very_many_very_small_pieces_is_refused() -> None:
+    """Each costs as much work as a large one."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+
+    outcome = await chatted(replying(content=pieces()))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, "1025 pieces" in outcome.message) == (FailureKind.BAD_RESPONSE, True)
+
+
+async def test_a_stream_of_events_is_refused_before_it_is_read() -> None:
+    """None was asked for, and it may be without end."""
+
+    async def events() -> AsyncIterator[bytes]:
+        raise AssertionError
+        yield b""
+
+    outcome = await chatted(replying(headers={"content-type": "text/event-stream; charset=utf-8"}, content=events()))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, "stream of events" in outcome.message) == (FailureKind.BAD_RESPONSE, True)
+
+
+async def broken_off() -> AsyncIterator[bytes]:
+    """The beginning of an error, then the end of the connection."""
+    yield b'{"error": '
+    raise httpx.ReadError("")
+
+
+async def endless() -> AsyncIterator[bytes]:
+    """More than anybody reads of an error."""
+    while True:
+        yield b"x" * 65_536
+
+
+@pytest.mark.parametrize("body", [broken_off, endless])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_refusal_counts_by_its_status_whatever_its_body(
+    body: Callable[[], AsyncIterator[bytes]], encoding: str
+) -> None:
+    """A 429 stays one, with the wait it states."""
+    headers = {"retry-after": "7", "content-encoding": encoding}
+    outcome = await chatted(replying(429, headers=headers, content=body()))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.retry_after_s) == (FailureKind.RATE_LIMITED, 7.0)
+
+
+async def test_an_error_of_html_that_is_all_beginnings_of_tags_is_read_in_no_time() -> None:
+    """Patterns over long texts are an attack of their own."""
+    started = time.perf_counter()
+    outcome = await chatted(replying(502, content=b"<html>" + b"<script" * 9_000 + b">"))
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.SERVER_ERROR
+    assert time.perf_counter() - started < 0.5
+
+
+class ResetOnTheWay(httpx.AsyncBaseTransport):
+    """Resets the connection after so many pieces of a form."""
+
+    def __init__(self, pieces: int) -> None:
+        self._pieces = pieces
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Never answers."""
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        taken = 0
+        async for _ in request.stream:
+            taken += 1
+            if taken == self._pieces:
+                break
+        raise httpx.ReadError("")
+
+
+async def uploaded(pieces: int, size: int) -> Outcome:
+    """The outcome of a transcription whose connection is reset on the way."""
+    groq = OpenAICompatible(
+        "groq", base_url="https://groq.test/openai/v1", key=KEY, clock=FakeClock(), transport=ResetOnTheWay(pieces)
+    )
+    audio = AudioFile(name="a.wav", content=b"x" * size, media_type="audio/wav", duration_s=2.0)
+    outcome = await groq.transcribe(AudioCall(request=AudioRequest(audio=audio), model="whisper-large-v3"), timeout_s=5)
+    await groq.aclose()
+    return outcome
+
+
+async def test_a_connection_that_closes_on_the_way_of_an_upload_is_an_early_413() -> None:
+    """The reset overtakes it. Where nothing was taken of a small one, the connection may just have been too old."""
+    for pieces, size in ((2, 1_000), (2, 1_000_000), (1, 1_000_000)):
+        outcome = await uploaded(pieces, size)
+        assert isinstance(outcome, Failure)
+        assert (outcome.kind, outcome.status) == (FailureKind.PAYLOAD_TOO_LARGE, None)
+        assert "larger than the provider takes" in outcome.message
+    outcome = await uploaded(1, 1_000)
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.CONNECTION_LOST
 
 
 async def test_without_a_key_nothing_is_sent() -> None:

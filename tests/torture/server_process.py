@@ -101,8 +101,12 @@ class ServerProcess:
         return self.process.wait(timeout=seconds)
 
     def peak_mib(self) -> float:
-        """The most memory it has ever had resident."""
+        """The most memory it has had resident."""
         return _status(self.pid, "VmHWM") / 1024
+
+    def forget_peak(self) -> None:
+        """Count the peak from here on."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
 
     def resident_mib(self) -> float:
         """The memory it has resident now."""
