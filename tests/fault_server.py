@@ -274,12 +274,12 @@ MODES = (*_FAULTS, *_BEFORE_READING)
 class FaultServer:
     """Misbehaves as `mode` says, which may be changed at any time. `requests` are those that were read, in order.
 
-    With `faults` it recovers after so many faulty answers. Models in `good_models` get a good answer whatever the mode,
-    and the live list is always good.
+    With `faults` it recovers after so many faulty answers. Models in `good_models` get a good answer whatever the mode.
+    The live list is good, unless the mode begins with `models:`; then calls get good answers.
     """
 
     def __init__(self, mode: str, *, good_models: Collection[str] = (), faults: int | None = None) -> None:
-        assert mode in MODES, mode
+        assert mode.removeprefix("models:") in MODES, mode
         self.mode = mode
         self.good_models = good_models
         self.requests: list[Seen] = []
@@ -395,10 +395,15 @@ class FaultServer:
 
     def _answer(self, line: Line, asked: Asked) -> None:
         self.requests.append((asked.method, asked.path, asked.json))
-        if asked.path.endswith("/models"):
-            line.send(_models())
-            return
         mode = "ok" if asked.model in self.good_models else self.mode
+        if asked.path.endswith("/models"):
+            if mode.startswith("models:"):
+                _FAULTS[mode.removeprefix("models:")](line)
+            else:
+                line.send(_models())
+            return
+        if mode.startswith("models:"):
+            mode = "ok"
         if mode != "ok" and self._faults_left is not None:
             if self._faults_left == 0:
                 mode = "ok"

@@ -271,6 +271,23 @@ def test_row_17_a_host_that_does_not_exist_is_unreachable_and_keeps_nobody_from_
         assert server.exit_within(2) == 0
 
 
+@pytest.mark.parametrize(
+    "mode", ["hang", "trickle", "html", "null", "deep_json", "gzip_bomb", "body_300_mb", "json_bomb", "500", "401"]
+)
+def test_a_fault_of_the_live_list_costs_the_list_only(shared: tuple[FaultServer, ServerProcess], mode: str) -> None:
+    """The catalogue is listed in time, with a word on why it is alone; calls go on."""
+    upstream, server = shared
+    upstream.mode = f"models:{mode}"
+    met = meet(server, len(server.seen) + 1, tool="list_models")
+    print(f"models, {mode}: {met.took_s:.2f} s, {met.grown_mib:.1f} MiB: {met.content['live_list'][:80]}")
+    assert met.result["isError"] is False
+    assert met.content["live_list"].startswith("could not be read")
+    assert met.took_s < DEADLINE_S + SLACK_S
+    assert met.slowest_ping_s < 1
+    assert met.grown_mib < 50
+    assert meet(server, len(server.seen) + 1).code == "served"
+
+
 def test_row_25_a_storm_of_500_is_not_amplified(tmp_path: Path) -> None:
     """Thirty calls at once, then thirty in turn, send at most 1.2 requests a call."""
     with fault_server("500") as upstream, serving(tmp_path, upstream, GROQ_FALLBACK_PLAN="developer") as server:
@@ -295,7 +312,7 @@ def recording(path: Path, seconds: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("seconds", [1, 30, 600])
+@pytest.mark.parametrize("seconds", [30, 600])
 def test_row_27_an_upload_that_is_cut_off_by_an_early_413_is_sent_once(tmp_path: Path, seconds: int) -> None:
     """Whether the 413 can still be read or the reset came first."""
     path = recording(tmp_path / "long.wav", seconds)

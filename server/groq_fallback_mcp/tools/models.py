@@ -20,6 +20,8 @@ from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 __all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
 
 
+# The catalogue alone is an answer too, so nobody waits long for the list.
+LIVE_LIST_S = 10.0
 ONE_REQUEST = {Limit.RPM: 1.0, Limit.RPD: 1.0}
 
 
@@ -64,7 +66,7 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     catalog = gateway.catalog
     if arguments.use_case is not None and arguments.use_case not in catalog.practices:
         raise InputRefused(f"unknown use_case {arguments.use_case!r}", next_step=f"give one of {', '.join(catalog.practices)}")
-    live = await gateway.roster.live_list()
+    live = await gateway.roster.live_list(timeout_s=min(LIVE_LIST_S, gateway.pace.deadline_s))
     offers = gateway.roster.offers()
     day = today(gateway.clock)
     rows = [(offer, offered) for offer in offers for offered in offer.models.values()]
