@@ -288,6 +288,14 @@ def test_a_fault_of_the_live_list_costs_the_list_only(shared: tuple[FaultServer,
     assert meet(server, len(server.seen) + 1).code == "served"
 
 
+@pytest.mark.parametrize("mode", ["reset", "empty", "429", "500"])
+def test_an_upstream_that_fails_once_costs_one_request_more(tmp_path: Path, mode: str) -> None:
+    """Whichever model is asked next gets the good answer."""
+    with fault_server(mode, faults=1) as upstream, serving(tmp_path, upstream) as server:
+        assert [outcome for _, outcome in meet(server).outcomes][1:] == ["answered"]
+        assert len(upstream.chats) == 2
+
+
 def test_row_25_a_storm_of_500_is_not_amplified(tmp_path: Path) -> None:
     """Thirty calls at once, then thirty in turn, send at most 1.2 requests a call."""
     with fault_server("500") as upstream, serving(tmp_path, upstream, GROQ_FALLBACK_PLAN="developer") as server:
