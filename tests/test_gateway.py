@@ -520,3 +520,29 @@ async def test_more_calls_than_are_sent_at_once_wait_for_their_turn_and_are_told
     assert isinstance(outcomes[0], Answer)
     assert isinstance(await world.gateway.serve(ask()), Answer)
     assert len(world.groq.calls) == 2
+
+
+@pytest.mark.parametrize("kind", [K.AUTHENTICATION, K.ORGANISATION_REFUSED, K.NETWORK_DENIED, K.MODEL_GONE])
+async def test_where_everybody_rests_by_our_own_caution_one_is_asked_all_the_same(kind: FailureKind) -> None:
+    """A key, a permission or a network may be mended at any moment; until then each call costs one request."""
+    world = World([offer("groq", [FIRST, SECOND])])
+    world.groq.default = failure(kind, status=403)
+    await refused(world)
+    asked = len(world.groq.asked)
+    error = await refused(world)
+    assert len(world.groq.asked) == asked + 1
+    assert error.attempts[-1].sent is True
+    world.groq.default = answer("mended")
+    assert (await served(world)).success.text == "mended"
+    assert (await served(world)).success.text == "mended"
+
+
+async def test_a_limit_is_not_passed_over_for_want_of_others() -> None:
+    """Nor is a model that rests tried instead of saying when the limited one is free."""
+    world = World([offer("groq", [FIRST, SECOND])])
+    world.groq.script(FIRST, rate_limited(600.0))
+    world.groq.script(SECOND, failure(K.MODEL_GONE, status=404))
+    await refused(world)
+    asked = len(world.groq.asked)
+    error = await refused(world)
+    assert (error.code, len(world.groq.asked)) == ("rate_limited", asked)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.policy.breaker import (
+    OWN_CAUTION,
     Cooldown,
     Health,
     RetryBudget,
@@ -16,6 +19,7 @@ from groq_fallback_mcp.policy.breaker import (
     probe_ended,
     probing,
     rebased,
+    roused,
 )
 
 T0 = 1_790_000_000.0
@@ -101,3 +105,13 @@ def test_of_many_cooldowns_the_latest_end_counts(spans: list[tuple[float, float]
         health = cooled(health, Cooldown(since=T0 + since, until=T0 + since + lasts, reason="r"))
     assert health.cooldown is not None
     assert health.cooldown.until == max(T0 + since + lasts for since, lasts in spans)
+
+
+@pytest.mark.parametrize("kind", sorted(FailureKind))
+def test_for_want_of_others_only_pauses_of_our_own_caution_are_passed_over(kind: FailureKind) -> None:
+    """What a server asked for, and what an outage taught, stays; so does the probe's place."""
+    cooldown = Cooldown(since=0.0, until=300.0, reason="x", kind=kind)
+    health = Health(cooldown=cooldown, suspect=True, probe="other", probe_until=200.1)
+    assert hold_s(roused(health, 200.0), 200.0) == pytest.approx(0.1 if kind in OWN_CAUTION else 100.0)
+    assert roused(health, 300.0) is health
+    assert roused(Health(), 0.0) == Health()

@@ -202,8 +202,8 @@ def test_rows_17_to_29_a_fault_of_one_model_is_an_outcome_and_another_model_answ
 
 # (row, mode, code of the error, how often a model is asked at most, whether a call at once then succeeds)
 ALONE = (
-    ("17", "refused", "unreachable", 0, False),
-    ("17", "reset_at_once", "unreachable", 0, False),
+    ("17", "refused", "unreachable", 0, True),
+    ("17", "reset_at_once", "unreachable", 0, True),
     ("17", "tls", "unreachable", 0, False),
     ("17", "reset", "unreachable", 1, True),
     ("18", "hang", "unreachable|deadline", 1, True),
@@ -217,10 +217,10 @@ ALONE = (
     ("25", "503", "all_failed|deadline", 3, False),
     ("25", "498", "all_failed|deadline", 3, False),
     ("26", "400", "bad_request", 1, True),
-    ("26", "401", "authentication", 1, False),
-    ("26", "403", "all_failed", 1, False),
-    ("26", "403_html", "unreachable", 1, False),
-    ("26", "404", "all_failed", 1, False),
+    ("26", "401", "authentication", 1, True),
+    ("26", "403", "all_failed", 1, True),
+    ("26", "403_html", "unreachable", 1, True),
+    ("26", "404", "all_failed", 1, True),
     ("26", "413", "too_large", 1, True),
     ("28", "redirect", "all_failed", 1, True),
     ("29", "lost_after_post", "unreachable", 1, True),

@@ -6,7 +6,7 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import anyio
@@ -25,6 +25,7 @@ from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
 from groq_fallback_mcp.gateway.record import answer_of, attempt_of, spent_on
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, heartbeat
+from groq_fallback_mcp.policy.breaker import OWN_CAUTION, PROBE_POLL_S
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
@@ -191,6 +192,7 @@ class Gateway:
         end = self.clock.monotonic() + left_s
         while True:
             least_s: float | None = None
+            cautions: list[bool] = []
             for index, tier in enumerate(walk.tiers):
                 claims = [self.claim(candidate) for candidate in tier]
                 result = await self.ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
@@ -198,6 +200,7 @@ class Gateway:
                 self._note_passed_over(walk, tier, waits)
                 if isinstance(result, Granted):
                     return _Pick(tier[result.index], result.reservation)
+                cautions += [wait.kind in OWN_CAUTION for wait in waits]
                 soonest_s = min((wait.wait_s for wait in waits if wait.wait_s is not None), default=None)
                 if soonest_s is None:
                     continue
@@ -206,11 +209,29 @@ class Gateway:
                 if lesser and walk.waited_s + least_s <= self.pace.max_wait_s:
                     break
             if least_s is None or self.clock.monotonic() + least_s + LEAST_ATTEMPT_S > end:
-                return None
+                return await self._last_resort(walk, left_s) if cautions and all(cautions) else None
             walk.doing = f"waiting {least_s:.1f} s for a rate limit"
             nap_s = min(least_s, LONGEST_NAP_S) + SPREAD_S * (0.1 + self._jitter())
             walk.waited_s += nap_s
             await self.clock.sleep(nap_s)
+
+    async def _last_resort(self, walk: Walk, left_s: float) -> _Pick | None:
+        """Where everybody rests for longer than this call lasts, and only because we thought it wise: ask one all the same."""
+        if walk.nobody_else:
+            return None
+        walk.nobody_else = True
+        left = walk.open()
+        claims = [replace(self.claim(candidate), nobody_else=True) for candidate in left]
+        for _ in range(2):
+            result = await self.ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
+            if isinstance(result, Granted):
+                return _Pick(left[result.index], result.reservation)
+            soonest_s = min((wait.wait_s for wait in result.waits if wait.wait_s is not None), default=left_s)
+            if soonest_s > PROBE_POLL_S:
+                break
+            # another call has just tried, or tries now
+            await self.clock.sleep(soonest_s)
+        return None
 
     def _note_passed_over(self, walk: Walk, tier: Sequence[Candidate], waits: Sequence[Wait]) -> None:
         for candidate, wait in zip(tier, waits, strict=False):

@@ -64,6 +64,7 @@ class Walk:
     asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     again: Candidate | None = None
     last: Failure | None = None
+    nobody_else: bool = False
     waited_s: float = 0.0
 
     def open(self) -> list[Candidate]:

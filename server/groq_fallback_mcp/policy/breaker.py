@@ -10,7 +10,21 @@ from dataclasses import dataclass, replace
 
 from groq_fallback_mcp.call import FailureKind, Limit
 
-__all__ = ["Cooldown", "Health", "RetryBudget", "cooled", "failed", "hold_s", "passed", "probe_ended", "probing", "rebased"]
+__all__ = [
+    "OWN_CAUTION",
+    "PROBE_POLL_S",
+    "Cooldown",
+    "Health",
+    "RetryBudget",
+    "cooled",
+    "failed",
+    "hold_s",
+    "passed",
+    "probe_ended",
+    "probing",
+    "rebased",
+    "roused",
+]
 
 PROBE_POLL_S = 0.25
 PROBE_GRACE_S = 0.05
@@ -18,6 +32,19 @@ MOST_FAILURES = 30
 # gRPC A6: ten tokens, a failure takes one, a success brings a tenth, retries stop at half.
 RETRY_TOKENS = 10.0
 RETRY_TOKEN_RATIO = 0.1
+
+
+# Nobody asked us to wait after these, and a key, a permission or a network may be mended at any moment.
+OWN_CAUTION = frozenset(
+    {
+        FailureKind.AUTHENTICATION,
+        FailureKind.ORGANISATION_REFUSED,
+        FailureKind.NETWORK_DENIED,
+        FailureKind.MODEL_GONE,
+        FailureKind.MODEL_BLOCKED,
+        FailureKind.UNREACHABLE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +97,14 @@ def hold_s(health: Health, now: float) -> float:
     if health.suspect and health.probe and health.probe_until > now:
         return min(health.probe_until - now, PROBE_POLL_S)
     return 0.0
+
+
+def roused(health: Health, now: float) -> Health:
+    """The health without a pause that only our own caution set: for a call that has nobody else to ask."""
+    cooldown = health.cooldown
+    if cooldown is None or cooldown.until <= now or cooldown.kind not in OWN_CAUTION:
+        return health
+    return replace(health, cooldown=None)
 
 
 def probing(health: Health, reservation: str, now: float, life_s: float) -> Health:

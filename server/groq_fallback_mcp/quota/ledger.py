@@ -47,13 +47,14 @@ class QuotaKey:
 class Claim:
     """What a call would take from a model's buckets. `documented` seeds buckets nothing is known of yet.
 
-    `spend` is the most it can cost, for the budget.
+    `spend` is the most it can cost, for the budget. `nobody_else`: a pause that only our own caution set does not count.
     """
 
     key: QuotaKey
     cost: Mapping[Limit, float]
     documented: Mapping[Limit, int]
     spend: Spend = NOTHING
+    nobody_else: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

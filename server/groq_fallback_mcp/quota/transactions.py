@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading
 from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn, take
-from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, probe_ended, probing
+from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, probe_ended, probing, roused
 from groq_fallback_mcp.policy.estimate import learnt_factor
 from groq_fallback_mcp.policy.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
 from groq_fallback_mcp.policy.spending import Budget, Spend
@@ -41,7 +41,10 @@ def reserve_any(
     book = Book(view)
     waits: list[Wait] = []
     for index, claim in enumerate(claims):
-        wait = _over_budget(book, claim, budget, day) or obstacle(book.quota(claim), claim.cost)
+        quota = book.quota(claim)
+        if claim.nobody_else:
+            quota = replace(quota, health=roused(quota.health, book.now), provider=roused(quota.provider, book.now))
+        wait = _over_budget(book, claim, budget, day) or obstacle(quota, claim.cost)
         if wait is None:
             taken = _take(book, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)
             return book.change(Granted(index=index, reservation=taken, passed_over=tuple(waits)))
