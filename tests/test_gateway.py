@@ -20,7 +20,7 @@ from groq_fallback_mcp.call import (
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.gateway import Answer, Pace, loop
+from groq_fallback_mcp.gateway import Answer, Pace, sending
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.policy.spending import Budget
 
@@ -501,8 +501,8 @@ async def test_more_calls_than_are_sent_at_once_wait_for_their_turn_and_are_told
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A call that never got its turn is not blamed on the model, and gives its quota back."""
-    monkeypatch.setattr(loop, "SENT_AT_ONCE", 1)
-    world = World(pace=Pace(deadline_s=loop.LEAST_ATTEMPT_S + 0.1))
+    monkeypatch.setattr(sending, "SENT_AT_ONCE", 1)
+    world = World(pace=Pace(deadline_s=sending.LEAST_TURN_S + 0.1))
     go_on = anyio.Event()
     world.groq.before = go_on.wait
     outcomes: list[Answer | NoAnswer] = []

@@ -6,7 +6,6 @@ key, where none of them has one, is looked for in the key ring and in a file bes
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -19,10 +18,11 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback, is_proxy
 from groq_fallback_mcp.credentials import find_key, require_private
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["EndpointSettings", "Settings", "check_base_url", "config_path", "is_clean_key", "key_path", "load_settings"]
+__all__ = ["EndpointSettings", "Settings", "config_path", "key_path", "load_settings"]
 
 APP = "groq-fallback-mcp"
 # shorter ones would blot out words of every sentence
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
 
     def proxy_to(self, base_url: str) -> str | None:
         """The proxy on the way to an address; never one on the way to this machine, as it would be given the key."""
-        return None if self.proxy is None or _is_loopback(urlsplit(base_url).hostname or "") else self.proxy.get_secret_value()
+        return None if self.proxy is None or is_loopback(urlsplit(base_url).hostname or "") else self.proxy.get_secret_value()
 
     def secrets(self) -> tuple[str, ...]:
         """Whatever must be in no output: keys, and a password in an address."""
@@ -174,7 +174,7 @@ class Settings(BaseSettings):
     @field_validator("proxy")
     @classmethod
     def _plain_proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_proxy(value.get_secret_value()):
+        if value is not None and not is_proxy(value.get_secret_value()):
             message = "it must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before the host if need be"
             raise ValueError(message)
         return value
@@ -245,67 +245,12 @@ def load_settings(**flags: object) -> Settings:
     return settings
 
 
-def is_clean_key(value: str) -> bool:
-    """Whether a key can stand in a header: printable ASCII without white space."""
-    return value.isascii() and value.isprintable() and " " not in value
-
-
-def check_base_url(value: str) -> str:
-    """`value` without a trailing slash. ValueError unless it is https, or http on loopback, without userinfo or query."""
-    value = value.strip()
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        message = f"the base URL cannot be read: {error}"
-        raise ValueError(message) from None
-    if parts.scheme not in {"http", "https"} or not host:
-        message = f"the base URL {_without_userinfo(value)!r} is not an http(s) address; write https://HOST"
-        raise ValueError(message)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        message = f"the base URL for {host!r} holds user info, a query or a fragment; give only scheme, host, port and path"
-        raise ValueError(message)
-    if parts.scheme == "http" and not _is_loopback(host):
-        message = f"the base URL {value!r} is http and not loopback, the key would travel in clear text; use https"
-        raise ValueError(message)
-    return value.rstrip("/")
-
-
 def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
         message = f"{path} cannot be expanded: {error}"
         raise ValueError(message) from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_proxy(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        # reading the port is what checks it
-        return (
-            is_clean_key(value)
-            and parts.scheme in {"http", "https"}
-            and bool(parts.hostname)
-            and parts.port != 0
-            and parts.path in {"", "/"}
-            and not (parts.query or parts.fragment)
-        )
-    except ValueError:
-        return False
-
-
-def _without_userinfo(url: str) -> str:
-    return url.split("@", 1)[-1] if "@" in url else url
 
 
 def _alias(name: str) -> str:

@@ -7,9 +7,10 @@ import sys
 import typer
 from pydantic import SecretStr
 
+from groq_fallback_mcp.addresses import is_clean_key
 from groq_fallback_mcp.credentials import NO_RING, forget_key, keep_in_file, keep_in_ring
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.settings import is_clean_key, key_path
+from groq_fallback_mcp.settings import key_path
 
 __all__ = ["remove_key", "set_key"]
 

@@ -5,11 +5,10 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import assert_never
-
-import anyio
 
 from groq_fallback_mcp.call import (
     Attempt,
@@ -23,17 +22,16 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
-from groq_fallback_mcp.gateway.record import answer_of, attempt_of, spent_on
+from groq_fallback_mcp.gateway.record import answer_of, attempt_of
+from groq_fallback_mcp.gateway.sending import Pick, Sender
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, heartbeat
 from groq_fallback_mcp.policy.breaker import OWN_CAUTION, PROBE_POLL_S
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
 from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_max_tokens
-from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
 from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, judge
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, Provider
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import (
     ANY_MODEL,
@@ -41,8 +39,6 @@ from groq_fallback_mcp.quota import (
     Granted,
     Ledger,
     QuotaKey,
-    Reservation,
-    Settlement,
     Standing,
     Wait,
     obstacle,
@@ -53,20 +49,12 @@ __all__ = ["Gateway"]
 LEAST_ATTEMPT_S = 0.25
 MOST_ATTEMPTS_A_MODEL = 3
 LONGEST_NAP_S = 5.0
-# As many as the pool of connections holds: beyond it a call would wait there, and time out as if Groq were slow.
-SENT_AT_ONCE = 64
 SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
 # A reservation of a process that died is given up on this long after its call must have ended.
 RESERVATION_REST_S = 60.0
 # Calls that wait for the same bucket do not come back in the same moment.
 SPREAD_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class _Pick:
-    candidate: Candidate
-    reservation: Reservation
 
 
 class Gateway:
@@ -90,7 +78,7 @@ class Gateway:
         self.pace = pace
         self.budget = budget or Budget()
         self._jitter = jitter
-        self._places = anyio.Semaphore(SENT_AT_ONCE)
+        self._sender = Sender(roster=roster, ledger=ledger, clock=clock, catalog=catalog)
 
     async def plan(self, request: ChatRequest | AudioRequest) -> Plan:
         """Who would be asked, given what the ledger has learnt. Raises InputRefused for unknown names."""
@@ -149,9 +137,13 @@ class Gateway:
         result = await self.ledger.reserve_any([self.claim(candidate)], life_s=self.pace.attempt_timeout_s + RESERVATION_REST_S)
         if not isinstance(result, Granted):
             return result.waits[0].reason
-        call = ChatCall(request=request, model=candidate.wire_model, max_tokens=candidate.max_tokens)
-        answering = self.roster.providers[candidate.provider].chat(call, timeout_s=self.pace.attempt_timeout_s)
-        outcome, _ = await self._spend(_Pick(candidate, result.reservation), answering)
+        timeout_s = self.pace.attempt_timeout_s
+        deadline = self.clock.monotonic() + timeout_s
+
+        async def timeout() -> float:
+            return timeout_s
+
+        outcome, _ = await self._sender.send(Pick(candidate, result.reservation), request, deadline=deadline, timeout_s=timeout)
         return outcome
 
     async def _learnt(self, offers: Sequence[Offer], wanted: Sequence[str]) -> Mapping[tuple[str, str], Learnt]:
@@ -179,7 +171,7 @@ class Gateway:
                 return answer
         return await self._give_up(walk, out_of_time=True)
 
-    async def _pick(self, walk: Walk, left_s: float) -> _Pick | None:
+    async def _pick(self, walk: Walk, left_s: float) -> Pick | None:
         """Reserve the first candidate that can serve now; nap and let the caller come again when waiting is worth it.
 
         None: nobody can serve before the deadline.
@@ -188,7 +180,7 @@ class Gateway:
             forced, walk.again = walk.again, None
             result = await self.ledger.reserve_any([self.claim(forced)], life_s=left_s + RESERVATION_REST_S)
             if isinstance(result, Granted):
-                return _Pick(forced, result.reservation)
+                return Pick(forced, result.reservation)
         end = self.clock.monotonic() + left_s
         while True:
             least_s: float | None = None
@@ -199,7 +191,7 @@ class Gateway:
                 waits = result.passed_over if isinstance(result, Granted) else result.waits
                 self._note_passed_over(walk, tier, waits)
                 if isinstance(result, Granted):
-                    return _Pick(tier[result.index], result.reservation)
+                    return Pick(tier[result.index], result.reservation)
                 cautions += [wait.kind in OWN_CAUTION for wait in waits]
                 soonest_s = min((wait.wait_s for wait in waits if wait.wait_s is not None), default=None)
                 if soonest_s is None:
@@ -215,7 +207,7 @@ class Gateway:
             walk.waited_s += nap_s
             await self.clock.sleep(nap_s)
 
-    async def _last_resort(self, walk: Walk, left_s: float) -> _Pick | None:
+    async def _last_resort(self, walk: Walk, left_s: float) -> Pick | None:
         """Where everybody rests for longer than this call lasts, and only because we thought it wise: ask one all the same."""
         if walk.nobody_else:
             return None
@@ -225,7 +217,7 @@ class Gateway:
         for _ in range(2):
             result = await self.ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
             if isinstance(result, Granted):
-                return _Pick(left[result.index], result.reservation)
+                return Pick(left[result.index], result.reservation)
             soonest_s = min((wait.wait_s for wait in result.waits if wait.wait_s is not None), default=left_s)
             if soonest_s > PROBE_POLL_S:
                 break
@@ -251,12 +243,13 @@ class Gateway:
             if wait.wait_s is None:
                 walk.drop_one(candidate)
 
-    async def _ask(self, walk: Walk, picked: _Pick) -> Answer | None:
+    async def _ask(self, walk: Walk, picked: Pick) -> Answer | None:
         candidate = picked.candidate
         walk.asked[candidate.identity] = walk.asked.get(candidate.identity, 0) + 1
         walk.doing = f"asking {candidate.model}"
         started = self.clock.monotonic()
-        outcome, standing = await self._spend(picked, self._send_in_turn(walk, candidate))
+        timeout_s = partial(self._timeout_s, walk, candidate)
+        outcome, standing = await self._sender.send(picked, walk.request, deadline=walk.deadline, timeout_s=timeout_s)
         if isinstance(outcome, Success) and walk.check is not None:
             outcome = walk.check(outcome) or outcome
         took_s = self.clock.monotonic() - started
@@ -310,58 +303,13 @@ class Gateway:
             case _:  # pragma: no cover
                 assert_never(verdict)
 
-    async def _send_in_turn(self, walk: Walk, candidate: Candidate) -> Outcome:
-        with anyio.move_on_after(walk.deadline - LEAST_ATTEMPT_S - self.clock.monotonic()) as waiting:
-            await self._places.acquire()
-        if waiting.cancelled_caught:
-            message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
-            return Failure(kind=FailureKind.BUSY, message=message, sent=False)
-        try:
-            return await self._send(walk, candidate)
-        finally:
-            self._places.release()
-
-    async def _send(self, walk: Walk, candidate: Candidate) -> Outcome:
+    async def _timeout_s(self, walk: Walk, candidate: Candidate) -> float:
+        """How long this attempt may take: less than what is left while somebody else could still be asked."""
         left_s = walk.deadline - self.clock.monotonic()
-        timeout_s = left_s
-        if await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):
-            least_s = self.pace.attempt_timeout_s if isinstance(walk.request, ChatRequest) else left_s
-            timeout_s = min(least_s, left_s * SHARE_OF_REMAINING) if left_s > LEAST_ATTEMPT_S else left_s
-        provider: Provider = self.roster.providers[candidate.provider]
-        request = walk.request
-        if isinstance(request, AudioRequest):
-            return await provider.transcribe(AudioCall(request=request, model=candidate.wire_model), timeout_s=timeout_s)
-        call = ChatCall(
-            request=request,
-            model=candidate.wire_model,
-            max_tokens=candidate.max_tokens,
-            reasoning_effort=candidate.reasoning_effort,
-            json_mode=candidate.json_mode,
-        )
-        return await provider.chat(call, timeout_s=timeout_s)
-
-    async def _spend(self, picked: _Pick, answering: Awaitable[Outcome]) -> tuple[Outcome, Standing]:
-        """The outcome, with the reservation settled by it; given back when there is none."""
-        candidate, reservation = picked.candidate, picked.reservation
-        standing = Standing()
-        try:
-            outcome = await answering
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.ledger.release(reservation)
-            raise
-        # a cancellation between the two must not leave the reservation open
-        with anyio.CancelScope(shield=True):
-            settlement = Settlement(
-                actual=actual_cost(outcome, reservation.cost),
-                admitted=admitted_cost(outcome, reservation.cost, candidate.max_tokens),
-                snapshot=outcome.quota,
-                health=health_of(outcome),
-                prompt=(candidate.estimated_tokens, outcome.usage.input_tokens) if isinstance(outcome, Success) else None,
-                spent=spent_on(candidate, outcome, self.catalog),
-            )
-            standing = await self.ledger.settle(reservation, settlement)
-        return outcome, standing
+        if left_s <= LEAST_ATTEMPT_S or not await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):
+            return left_s
+        least_s = self.pace.attempt_timeout_s if isinstance(walk.request, ChatRequest) else left_s
+        return min(least_s, left_s * SHARE_OF_REMAINING)
 
     async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
         if bench_s <= 0:

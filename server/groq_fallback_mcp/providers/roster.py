@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from groq_fallback_mcp.addresses import is_clean_key
 from groq_fallback_mcp.call import Failure
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
@@ -16,7 +17,7 @@ from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.settings import EndpointSettings, Settings, is_clean_key
+from groq_fallback_mcp.settings import EndpointSettings, Settings
 
 __all__ = ["KEY_HINT", "LiveList", "Roster", "build_roster"]
 

@@ -1,0 +1,65 @@
+"""What may stand in a setting that names a place on a network, or goes there: base URLs, proxies, keys."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+__all__ = ["check_base_url", "is_clean_key", "is_loopback", "is_proxy"]
+
+
+def is_clean_key(value: str) -> bool:
+    """Whether a key can stand in a header: printable ASCII without white space."""
+    return value.isascii() and value.isprintable() and " " not in value
+
+
+def check_base_url(value: str) -> str:
+    """`value` without a trailing slash. ValueError unless it is https, or http on loopback, without userinfo or query."""
+    value = value.strip()
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        message = f"the base URL cannot be read: {error}"
+        raise ValueError(message) from None
+    if parts.scheme not in {"http", "https"} or not host:
+        message = f"the base URL {_without_userinfo(value)!r} is not an http(s) address; write https://HOST"
+        raise ValueError(message)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        message = f"the base URL for {host!r} holds user info, a query or a fragment; give only scheme, host, port and path"
+        raise ValueError(message)
+    if parts.scheme == "http" and not is_loopback(host):
+        message = f"the base URL {value!r} is http and not loopback, the key would travel in clear text; use https"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_proxy(value: str) -> bool:
+    """Whether a value is the address of an http or https proxy, with or without user info."""
+    try:
+        parts = urlsplit(value)
+        # reading the port is what checks it
+        return (
+            is_clean_key(value)
+            and parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and parts.path in {"", "/"}
+            and not (parts.query or parts.fragment)
+        )
+    except ValueError:
+        return False
+
+
+def _without_userinfo(url: str) -> str:
+    return url.split("@", 1)[-1] if "@" in url else url
