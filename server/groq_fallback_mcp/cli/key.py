@@ -30,7 +30,7 @@ def set_key(*, file: bool) -> int:
     elif keep_in_ring(SecretStr(key)):
         typer.echo("kept in the key ring")
     else:
-        raise ConfigurationError(NO_RING, next_step=f"or keep it in {key_path()} by `groq-fallback-mcp key set --file`")
+        raise ConfigurationError(NO_RING, next_step=f"keep it in {key_path()}: groq-fallback-mcp key set --file")
     return 0
 
 
