@@ -9,13 +9,15 @@ from pathlib import Path
 
 import anyio
 
+from groq_fallback_mcp.call import Restrictions
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock, SystemClock
 from groq_fallback_mcp.gateway import Gateway, Pace
 from groq_fallback_mcp.policy.spending import Budget, picodollars
 from groq_fallback_mcp.providers.roster import Roster, build_roster
 from groq_fallback_mcp.quota import open_ledger
-from groq_fallback_mcp.settings import Settings
+from groq_fallback_mcp.response_cache import ResponseCache
+from groq_fallback_mcp.settings import Settings, state_folder
 from groq_fallback_mcp.tools.tool import Context
 
 __all__ = ["allowed_folders", "budget_of", "open_context"]
@@ -43,9 +45,13 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
         ),
         jitter=random.random,
         budget=budget,
+        restrictions=Restrictions(no_preview=settings.no_preview, max_usd=settings.max_usd_per_call),
     )
+    cache = None
+    if settings.cache_ttl_s > 0:
+        cache = ResponseCache(state_folder() / "answers.sqlite3", ttl_s=settings.cache_ttl_s, clock=clock)
     try:
-        yield Context(gateway=gateway, folders=allowed_folders(settings))
+        yield Context(gateway=gateway, folders=allowed_folders(settings), job_deadline_s=settings.job_deadline_s, cache=cache)
     finally:
         # also when cancelled by a signal: connections and state are to be left in order
         with anyio.move_on_after(CLOSING_S, shield=True):

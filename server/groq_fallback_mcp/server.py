@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from mcp.server import Server
@@ -41,14 +42,15 @@ def build_server(
     open_context: Callable[[], AbstractAsyncContextManager[Context]],
     *,
     tools: Sequence[Tool] = TOOLS,
+    full: bool = False,
     secrets: Sequence[str] = (),
 ) -> Server[Context]:
-    """A server that lists and calls `tools`. `open_context` opens what they need, once, and closes it at the end.
+    """A server that lists and calls `tools`, with all their arguments where `full`. `open_context` opens what they need, once, and closes it at the end.
 
     `secrets` are taken out of every result, whoever put them there.
     """
     by_name = {tool.name: tool for tool in tools}
-    definitions = tool_definitions(tools)
+    definitions = tool_definitions(tools, full=full)
 
     @asynccontextmanager
     async def lifespan(server: Server[Context]) -> AsyncGenerator[Context]:
@@ -78,13 +80,13 @@ def build_server(
     )
 
 
-def tool_definitions(tools: Sequence[Tool] = TOOLS) -> list[ToolDefinition]:
+def tool_definitions(tools: Sequence[Tool] = TOOLS, *, full: bool = False) -> list[ToolDefinition]:
     """What tools/list answers."""
     return [
         ToolDefinition(
             name=tool.name,
             description=tool.description,
-            input_schema=input_schema(tool.arguments),
+            input_schema=input_schema(tool.arguments, full=full),
             annotations=ToolAnnotations(
                 title=tool.title,
                 read_only_hint=tool.read_only,
@@ -103,7 +105,9 @@ async def _call(tool: Tool, raw: dict[str, Any], request: ServerRequestContext[C
     async def progress(done: float, total: float, message: str) -> None:
         await request.session.report_progress(done, total, message)
 
-    context = Context(gateway=shared.gateway, folders=shared.folders, progress=progress)
+    # nobody watches who gave no token: then nothing need be streamed for it
+    watched = bool(request.meta and request.meta.get("progress_token") is not None)
+    context = replace(shared, progress=progress if watched else None)
     try:
         return await tool.handle(parse(tool.arguments, raw), context)
     except GroqFallbackError as error:

@@ -101,7 +101,7 @@ async def test_other_endpoints_are_sent_max_tokens_by_its_older_name() -> None:
         base_url="https://mine.test/v1",
         key=None,
         clock=FakeClock(),
-        tokens_field="max_tokens",
+        groq=False,
         transport=httpx.MockTransport(handler),
     )
     request = ChatRequest(messages=({"role": "user", "content": "hi"},))

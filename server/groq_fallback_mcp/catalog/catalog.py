@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -19,6 +19,7 @@ from groq_fallback_mcp.catalog.schema import (
     ModelRow,
     Plan,
     Practice,
+    Preset,
     Sdk,
     Shutdown,
     SourceRow,
@@ -47,6 +48,7 @@ class Catalog:
     endpoints: Sequence[Endpoint]
     sdks: Sequence[Sdk]
     error_codes: Sequence[ErrorCodeRow] = ()
+    presets: Mapping[str, Preset] = field(default_factory=dict[str, Preset])
 
     def stage(self, model: str, on: date) -> Stage | None:
         """The stage of `model` on a day; None for a model the catalogue does not know."""
@@ -89,6 +91,8 @@ class Catalog:
         price = row.price
         if price.audio_usd_per_hour is not None:
             return Decimal(str(usage.audio_s)) * price.audio_usd_per_hour / 3600
+        if price.speech_usd_per_mchar is not None:
+            return usage.characters * price.speech_usd_per_mchar / 1_000_000
         if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
             return None
         tokens = usage.input_tokens * price.input_usd_per_mtok + usage.output_tokens * price.output_usd_per_mtok

@@ -22,7 +22,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 
 __all__ = ["load_catalog", "read_catalog_file"]
 
-_FILES = ("sources.toml", "models.toml", "lifecycle.toml", "limits.toml", "practices.toml", "reference.toml")
+_FILES = ("sources.toml", "models.toml", "lifecycle.toml", "limits.toml", "practices.toml", "reference.toml", "presets.toml")
 _SHOWN_CHARS = 120
 
 

@@ -44,6 +44,7 @@ def _named_sources(catalog: Catalog) -> Iterator[tuple[str, str]]:
         ("error_codes", catalog.error_codes),
         ("endpoints", catalog.endpoints),
         ("sdks", catalog.sdks),
+        ("presets", catalog.presets.values()),
     ):
         for row in rows:
             yield f"[[{table}]] of {', '.join(str(part) for part in key_of(row, KEYS[table]))!r}", row.source

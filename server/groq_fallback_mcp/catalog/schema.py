@@ -27,6 +27,7 @@ __all__ = [
     "ModelRow",
     "Plan",
     "Practice",
+    "Preset",
     "Price",
     "Sdk",
     "Shutdown",
@@ -90,7 +91,8 @@ class Capabilities(_Row):
 
     `reasoning` lists the values of reasoning_effort it takes, weakest first. `json_schema` is strict mode, where
     the answer cannot but fit the schema; best effort is not counted. `tools` are the caller's own, `builtin_tools`
-    those that run at the provider. `max_input_chars` bounds one call's text to be spoken.
+    those that run at the provider. `max_input_chars` bounds one call's text to be spoken, `languages` what can be.
+    `reasoning_format`: it would write its thoughts into the answer unless told to keep them apart.
     """
 
     vision: Flag = False
@@ -99,9 +101,11 @@ class Capabilities(_Row):
     json_object: Flag = False
     json_schema: Flag = False
     reasoning: tuple[ReasoningEffort, ...] = ()
+    reasoning_format: Flag = False
     builtin_tools: tuple[str, ...] = ()
     translation: Flag = False
     voices: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
     max_input_chars: Positive | None = None
 
 
@@ -161,7 +165,7 @@ class Practice(_SourcedRow):
     """A row of the best-practices table: for this use, this model, for this reason; then `chain` in order.
 
     `title`, `model` and `reason` are the source's words. `chain` is ours: what may serve, best first, the
-    shipped ones beginning with `model`. `correction` says where the source is wrong or has been overtaken.
+    shipped ones beginning with `model`. `tool` is the one that serves it. `correction` says where the source is wrong or has been overtaken.
     """
 
     use_case: Name
@@ -169,6 +173,7 @@ class Practice(_SourcedRow):
     model: Name
     reason: str = ""
     chain: tuple[Name, ...] = ()
+    tool: Literal["groq_chat", "transcribe", "speak", "screen"] = "groq_chat"
     correction: str = ""
 
 
@@ -231,6 +236,23 @@ class Sdk(_SourcedRow):
     install: str
 
 
+class Preset(_SourcedRow):
+    """An endpoint in OpenAI's format that many have: what a provider of config.toml with this preset begins with.
+
+    `models` maps the id used in plans to the one on the wire. `key_optional`: it may be set up without a key.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    title: Name
+    base_url: Name
+    key_env: str | None = None
+    key_optional: Flag = False
+    prefix: str = ""
+    models: dict[str, str]
+    speech_models: tuple[Name, ...] = ()
+    note: str = ""
+
+
 class CatalogFile(_Row):
     """One TOML file of the catalogue, or a user's overlay; every table may be absent."""
 
@@ -245,3 +267,4 @@ class CatalogFile(_Row):
     error_codes: tuple[ErrorCodeRow, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     sdks: tuple[Sdk, ...] = ()
+    presets: tuple[Preset, ...] = ()

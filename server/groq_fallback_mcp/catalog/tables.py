@@ -23,6 +23,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "error_codes": ("status", "code"),
     "endpoints": ("method", "path"),
     "sdks": ("package",),
+    "presets": ("name",),
 }
 Rows = Mapping[str, Sequence[BaseModel]]
 
@@ -54,4 +55,5 @@ def build_catalog(rows: Rows) -> Catalog:
         error_codes=listed("error_codes"),
         endpoints=listed("endpoints"),
         sdks=listed("sdks"),
+        presets=keyed("presets"),
     )

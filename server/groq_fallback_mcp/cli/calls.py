@@ -16,7 +16,7 @@ from groq_fallback_mcp.cli.console import print_json
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.render import clean, clean_text
 from groq_fallback_mcp.settings import Settings, load_settings
-from groq_fallback_mcp.tools import TOOLS, Context, Reply
+from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
 from groq_fallback_mcp.tools.arguments import parse
 
 __all__ = ["call_tool", "chat", "transcribe"]
@@ -51,7 +51,7 @@ def _read_json(path: Path) -> object:
 
 
 async def _call(name: str, arguments: Mapping[str, Any], context: Context) -> Reply:
-    tool = next(tool for tool in TOOLS if tool.name == name)
+    tool = next(tool for tool in ALL_TOOLS if tool.name == name)
     given = {key: value for key, value in arguments.items() if value is not None}
     return await tool.handle(parse(tool.arguments, given), context)
 

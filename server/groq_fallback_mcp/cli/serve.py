@@ -16,6 +16,7 @@ from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.server import build_server
 from groq_fallback_mcp.settings import Settings, load_settings
+from groq_fallback_mcp.tools import listed_tools
 from groq_fallback_mcp.transport import missing_descriptors, serve_stdio
 
 __all__ = ["serve"]
@@ -41,7 +42,12 @@ def serve(**flags: object) -> None:
     except ConfigurationError as error:
         sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
         raise SystemExit(USAGE_ERROR) from None
-    server = build_server(lambda: open_context(settings), secrets=settings.secrets())
+    server = build_server(
+        lambda: open_context(settings),
+        tools=listed_tools(settings.toolsets),
+        full=bool({"full", "all"} & set(settings.toolsets)),
+        secrets=settings.secrets(),
+    )
     try:
         status = anyio.run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB))
     except KeyboardInterrupt:

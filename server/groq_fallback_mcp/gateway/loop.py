@@ -11,27 +11,28 @@ from functools import partial
 from typing import assert_never
 
 from groq_fallback_mcp.call import (
-    Attempt,
-    AudioRequest,
+    AnyRequest,
     ChatRequest,
     Failure,
     FailureKind,
     Limit,
     Outcome,
+    Restrictions,
     Success,
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.gateway.picking import LEAST_ATTEMPT_S, RESERVATION_REST_S, Picker
 from groq_fallback_mcp.gateway.record import answer_of, attempt_of
 from groq_fallback_mcp.gateway.sending import Pick, Sender
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, heartbeat
-from groq_fallback_mcp.policy.breaker import OWN_CAUTION, PROBE_POLL_S
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
-from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_max_tokens
+from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_max_tokens, with_more_prompt
+from groq_fallback_mcp.policy.repair import repaired
 from groq_fallback_mcp.policy.spending import Budget
-from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RetrySame, judge
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import (
     ANY_MODEL,
@@ -46,19 +47,13 @@ from groq_fallback_mcp.quota import (
 
 __all__ = ["Gateway"]
 
-LEAST_ATTEMPT_S = 0.25
 MOST_ATTEMPTS_A_MODEL = 3
-LONGEST_NAP_S = 5.0
 SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
-# A reservation of a process that died is given up on this long after its call must have ended.
-RESERVATION_REST_S = 60.0
-# Calls that wait for the same bucket do not come back in the same moment.
-SPREAD_S = 0.05
 
 
 class Gateway:
-    """Serves requests from whichever model can. `jitter` returns numbers in [0, 1)."""
+    """Serves requests from whichever model can. `jitter` returns numbers in [0, 1); `restrictions` hold for every call."""
 
     def __init__(
         self,
@@ -70,6 +65,7 @@ class Gateway:
         pace: Pace,
         jitter: Callable[[], float],
         budget: Budget | None = None,
+        restrictions: Restrictions | None = None,
     ) -> None:
         self.catalog = catalog
         self.roster = roster
@@ -77,11 +73,14 @@ class Gateway:
         self.clock = clock
         self.pace = pace
         self.budget = budget or Budget()
+        self._restrictions = restrictions or Restrictions()
         self._jitter = jitter
+        self._picker = Picker(ledger=ledger, clock=clock, max_wait_s=pace.max_wait_s, claim=self.claim, jitter=jitter)
         self._sender = Sender(roster=roster, ledger=ledger, clock=clock, catalog=catalog)
 
-    async def plan(self, request: ChatRequest | AudioRequest) -> Plan:
+    async def plan(self, request: AnyRequest) -> Plan:
         """Who would be asked, given what the ledger has learnt. Raises InputRefused for unknown names."""
+        request = replace(request, restrictions=request.restrictions.within(self._restrictions))
         offers, day = self.roster.offers(), today(self.clock)
         learnt: Mapping[tuple[str, str], Learnt] = {}
         if isinstance(request, ChatRequest):
@@ -91,14 +90,15 @@ class Gateway:
 
     async def serve(
         self,
-        request: ChatRequest | AudioRequest,
+        request: AnyRequest,
         *,
         progress: Progress | None = None,
         check: Check | None = None,
+        deadline_s: float | None = None,
     ) -> Answer | NoAnswer:
-        """Answer a request within the deadline, or say why not.
+        """Answer a request within the deadline, the usual one unless `deadline_s` says otherwise, or say why not.
 
-        `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation.
+        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation.
         Raises InputRefused for unknown names, before anything is sent.
         """
         planned = await self.plan(request)
@@ -108,7 +108,8 @@ class Gateway:
             plan=planned,
             tiers=[list(tier) for tier in planned.tiers],
             started=now,
-            deadline=now + self.pace.deadline_s,
+            deadline=now + (self.pace.deadline_s if deadline_s is None else deadline_s),
+            watched=progress is not None,
             check=check,
         )
         async with heartbeat(walk, progress, self.clock):
@@ -163,7 +164,7 @@ class Gateway:
 
     async def _walk(self, walk: Walk) -> Answer | NoAnswer:
         while (left_s := walk.deadline - self.clock.monotonic()) >= LEAST_ATTEMPT_S:
-            picked = await self._pick(walk, left_s)
+            picked = await self._picker.pick(walk, left_s)
             if picked is None:
                 return await self._give_up(walk)
             answer = await self._ask(walk, picked)
@@ -171,87 +172,18 @@ class Gateway:
                 return answer
         return await self._give_up(walk, out_of_time=True)
 
-    async def _pick(self, walk: Walk, left_s: float) -> Pick | None:
-        """Reserve the first candidate that can serve now; nap and let the caller come again when waiting is worth it.
-
-        None: nobody can serve before the deadline.
-        """
-        if walk.again is not None:
-            forced, walk.again = walk.again, None
-            result = await self.ledger.reserve_any([self.claim(forced)], life_s=left_s + RESERVATION_REST_S)
-            if isinstance(result, Granted):
-                return Pick(forced, result.reservation)
-        end = self.clock.monotonic() + left_s
-        while True:
-            least_s: float | None = None
-            cautions: list[bool] = []
-            for index, tier in enumerate(walk.tiers):
-                claims = [self.claim(candidate) for candidate in tier]
-                result = await self.ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
-                waits = result.passed_over if isinstance(result, Granted) else result.waits
-                self._note_passed_over(walk, tier, waits)
-                if isinstance(result, Granted):
-                    return Pick(tier[result.index], result.reservation)
-                cautions += [wait.kind in OWN_CAUTION for wait in waits]
-                soonest_s = min((wait.wait_s for wait in waits if wait.wait_s is not None), default=None)
-                if soonest_s is None:
-                    continue
-                least_s = soonest_s if least_s is None else min(least_s, soonest_s)
-                lesser = any(walk.tiers[index + 1 :])
-                if lesser and walk.waited_s + least_s <= self.pace.max_wait_s:
-                    break
-            if least_s is None or self.clock.monotonic() + least_s + LEAST_ATTEMPT_S > end:
-                return await self._last_resort(walk, left_s) if cautions and all(cautions) else None
-            walk.doing = f"waiting {least_s:.1f} s for a rate limit"
-            nap_s = min(least_s, LONGEST_NAP_S) + SPREAD_S * (0.1 + self._jitter())
-            walk.waited_s += nap_s
-            await self.clock.sleep(nap_s)
-
-    async def _last_resort(self, walk: Walk, left_s: float) -> Pick | None:
-        """Where everybody rests for longer than this call lasts, and only because we thought it wise: ask one all the same."""
-        if walk.nobody_else:
-            return None
-        walk.nobody_else = True
-        left = walk.open()
-        claims = [replace(self.claim(candidate), nobody_else=True) for candidate in left]
-        for _ in range(2):
-            result = await self.ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
-            if isinstance(result, Granted):
-                return Pick(left[result.index], result.reservation)
-            soonest_s = min((wait.wait_s for wait in result.waits if wait.wait_s is not None), default=left_s)
-            if soonest_s > PROBE_POLL_S:
-                break
-            # another call has just tried, or tries now
-            await self.clock.sleep(soonest_s)
-        return None
-
-    def _note_passed_over(self, walk: Walk, tier: Sequence[Candidate], waits: Sequence[Wait]) -> None:
-        for candidate, wait in zip(tier, waits, strict=False):
-            seen = any((a.provider, a.model) == candidate.identity for a in walk.attempts)
-            if not seen:
-                walk.attempts.append(
-                    Attempt(
-                        provider=candidate.provider,
-                        model=candidate.model,
-                        sent=False,
-                        outcome="passed_over",
-                        detail=wait.reason,
-                        retry_after_s=wait.wait_s,
-                        kind=wait.kind,
-                    )
-                )
-            if wait.wait_s is None:
-                walk.drop_one(candidate)
-
     async def _ask(self, walk: Walk, picked: Pick) -> Answer | None:
         candidate = picked.candidate
         walk.asked[candidate.identity] = walk.asked.get(candidate.identity, 0) + 1
         walk.doing = f"asking {candidate.model}"
         started = self.clock.monotonic()
         timeout_s = partial(self._timeout_s, walk, candidate)
-        outcome, standing = await self._sender.send(picked, walk.request, deadline=walk.deadline, timeout_s=timeout_s)
-        if isinstance(outcome, Success) and walk.check is not None:
-            outcome = walk.check(outcome) or outcome
+        request, walk.repair = walk.repair or walk.request, None
+        told = partial(_tell, walk, candidate.model) if walk.watched else None
+        outcome, standing = await self._sender.send(picked, request, deadline=walk.deadline, timeout_s=timeout_s, told=told)
+        if isinstance(outcome, Success) and walk.check is not None and (fault := walk.check(outcome)) is not None:
+            walk.repair = repaired(walk.request, outcome.text, fault.message)
+            outcome = fault
         took_s = self.clock.monotonic() - started
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != candidate.identity]
         walk.attempts.append(attempt_of(candidate, outcome, took_s))
@@ -260,7 +192,9 @@ class Gateway:
         await self._act(walk, candidate, outcome, standing)
         return None
 
-    async def _act(self, walk: Walk, candidate: Candidate, failure: Failure, standing: Standing) -> None:
+    async def _act(  # noqa: C901, PLR0912 - an arm a verdict
+        self, walk: Walk, candidate: Candidate, failure: Failure, standing: Standing
+    ) -> None:
         """Carry out what policy makes of a failure."""
         asked = walk.asked[candidate.identity]
         walk.last = failure
@@ -272,14 +206,22 @@ class Gateway:
             max_tokens=candidate.max_tokens,
             failures=standing.failures,
             retry_allowed=standing.retry_allowed,
+            tier=walk.request.service_tier if isinstance(walk.request, ChatRequest) else None,
         )
         if isinstance(verdict, Abort) and candidate.provider != "groq":
             # what another endpoint refuses says little about the request: a wrong path of config.toml looks the same
             verdict = NextProvider(bench_s=0.0)
+        repair = walk.repair if isinstance(verdict, RetrySame) else None
+        walk.repair = repair
         match verdict:
             case RetrySame(after_s=after_s):
                 walk.doing = f"pausing {after_s:.1f} s before asking {candidate.model} again"
                 await self.clock.sleep(min(after_s, max(walk.deadline - self.clock.monotonic(), 0.0)))
+                walk.again = candidate if repair is None else with_more_prompt(candidate, walk.request, repair)
+            case DropTier():
+                if isinstance(walk.request, ChatRequest):
+                    walk.request = replace(walk.request, service_tier="on_demand")
+                walk.notes.append("the tier asked for was full: asked again as on_demand")
                 walk.again = candidate
             case Clamp(max_tokens=max_tokens):
                 walk.again = with_max_tokens(candidate, max_tokens)
@@ -352,3 +294,8 @@ class Gateway:
     def key(self, provider: str, model: str) -> QuotaKey:
         """Whose buckets a model's are: the organisation's behind the provider's key."""
         return QuotaKey(provider=provider, organisation=self.roster.organisation(provider), model=model)
+
+
+def _tell(walk: Walk, model: str, pieces: int) -> None:
+    walk.pieces = pieces
+    walk.doing = f"{model} is answering: about {pieces} tokens so far"

@@ -47,7 +47,7 @@ def answer_of(walk: Walk, candidate: Candidate, success: Success, *, catalog: Ca
         cost_usd=_cost_usd(candidate, success, catalog),
         fallback=candidate.identity != walk.plan.candidates[0].identity,
         attempts=tuple(walk.attempts),
-        notes=(*walk.plan.notes, *candidate.notes),
+        notes=(*walk.plan.notes, *candidate.notes, *walk.notes),
         duration_s=now - walk.started,
     )
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import anyio
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.call import AnyRequest, AudioRequest, Failure, FailureKind, Outcome, SpeechRequest, Success
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.gateway.record import spent_on
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.policy.streaming import streams
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall, SpeechCall
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import Ledger, Reservation, Settlement, Standing
 
@@ -45,19 +46,21 @@ class Sender:
     async def send(
         self,
         picked: Pick,
-        request: ChatRequest | AudioRequest,
+        request: AnyRequest,
         *,
         deadline: float,
         timeout_s: Callable[[], Awaitable[float]],
+        told: Callable[[int], None] | None = None,
     ) -> tuple[Outcome, Standing]:
         """The outcome, with the reservation settled by it; given back when there is none.
 
-        `timeout_s` is asked when the call's turn has come, which is before `deadline` (monotonic) or never.
+        `timeout_s` is asked when the call's turn has come, which is before `deadline` (monotonic) or never. With `told` an
+        answer in text is streamed, and it is called with the number of its pieces so far.
         """
         candidate, reservation = picked.candidate, picked.reservation
         standing = Standing()
         try:
-            outcome = await self._in_turn(candidate, request, deadline, timeout_s)
+            outcome = await self._in_turn(candidate, request, deadline, timeout_s, told)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._ledger.release(reservation)
@@ -78,9 +81,10 @@ class Sender:
     async def _in_turn(
         self,
         candidate: Candidate,
-        request: ChatRequest | AudioRequest,
+        request: AnyRequest,
         deadline: float,
         timeout_s: Callable[[], Awaitable[float]],
+        told: Callable[[int], None] | None,
     ) -> Outcome:
         with anyio.move_on_after(deadline - LEAST_TURN_S - self._clock.monotonic()) as waiting:
             await self._places.acquire()
@@ -88,19 +92,37 @@ class Sender:
             message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
             return Failure(kind=FailureKind.BUSY, message=message, sent=False)
         try:
-            return await self._ask(candidate, request, await timeout_s())
+            return await self._ask(candidate, request, await timeout_s(), deadline - self._clock.monotonic(), told)
         finally:
             self._places.release()
 
-    async def _ask(self, candidate: Candidate, request: ChatRequest | AudioRequest, timeout_s: float) -> Outcome:
+    async def _ask(
+        self,
+        candidate: Candidate,
+        request: AnyRequest,
+        timeout_s: float,
+        longest_s: float,
+        told: Callable[[int], None] | None,
+    ) -> Outcome:
         provider = self._roster.providers[candidate.provider]
         if isinstance(request, AudioRequest):
             return await provider.transcribe(AudioCall(request=request, model=candidate.wire_model), timeout_s=timeout_s)
+        if isinstance(request, SpeechRequest):
+            voice = candidate.voice if request.voice is None else request.voice
+            return await provider.speak(
+                SpeechCall(request=request, model=candidate.wire_model, voice=voice), timeout_s=timeout_s
+            )
         call = ChatCall(
             request=request,
             model=candidate.wire_model,
             max_tokens=candidate.max_tokens,
             reasoning_effort=candidate.reasoning_effort,
             json_mode=candidate.json_mode,
+            builtin=candidate.builtin,
+            is_system=candidate.is_system,
+            parses_reasoning=candidate.parses_reasoning,
+            stream=streams(candidate, watched=told is not None),
+            longest_s=longest_s,
+            told=told,
         )
         return await provider.chat(call, timeout_s=timeout_s)

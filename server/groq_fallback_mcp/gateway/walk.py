@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import anyio
 
-from groq_fallback_mcp.call import Attempt, AudioRequest, ChatRequest, Failure, Success
+from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, Success
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.plan import Candidate, Plan
 
@@ -22,6 +22,8 @@ Progress = Callable[[float, float, str], Awaitable[None]]
 Check = Callable[[Success], Failure | None]
 
 HEARTBEAT_S = 5.0
+# How often tokens that came are looked at.
+GLANCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +55,20 @@ class Answer:
 class Walk:
     """The state of one call."""
 
-    request: ChatRequest | AudioRequest
+    request: AnyRequest
     plan: Plan
     tiers: list[list[Candidate]]
     started: float
     deadline: float
     check: Check | None
+    watched: bool = False
     doing: str = "choosing a model"
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     again: Candidate | None = None
+    repair: ChatRequest | None = None
+    pieces: int = 0
+    notes: list[str] = field(default_factory=list[str])
     last: Failure | None = None
     nobody_else: bool = False
     waited_s: float = 0.0
@@ -92,15 +98,20 @@ def _replaced(tier: list[Candidate], old: Candidate, new: Candidate, *, last: bo
 
 @asynccontextmanager
 async def heartbeat(walk: Walk, progress: Progress | None, clock: Clock) -> AsyncGenerator[None]:
-    """Report every few seconds while the call runs: clients restart their time-outs on progress."""
+    """Report every few seconds while the call runs, and each second while an answer comes: clients restart their time-outs on progress."""
     if progress is None:
         yield
         return
 
     async def beat() -> None:
         # real time on purpose: this keeps a waiting client informed and decides nothing
+        quiet_s, seen = 0.0, 0
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(GLANCE_S)
+            quiet_s += GLANCE_S
+            if walk.pieces == seen and quiet_s < HEARTBEAT_S:
+                continue
+            quiet_s, seen = 0.0, walk.pieces
             try:
                 await progress(clock.monotonic() - walk.started, walk.deadline - walk.started, walk.doing)
             except Exception:  # noqa: BLE001 - a client that takes no progress must still get its answer

@@ -11,7 +11,7 @@ from typing import assert_never
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.generate.markdown import code, table
-from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, Verdict, judge
+from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RetrySame, Verdict, judge
 
 __all__ = ["ADVICE", "CODES", "errors_block", "statuses_block"]
 
@@ -118,12 +118,14 @@ def _steps(kind: FailureKind, *, alternative: bool) -> str:
     return ", then ".join(steps)
 
 
-def _words(verdict: Verdict, kind: FailureKind) -> str:
+def _words(verdict: Verdict, kind: FailureKind) -> str:  # noqa: PLR0911 - a table
     match verdict:
         case RetrySame(after_s=after_s):
             return "asks the same model again" + (" after a pause" if after_s > 0 else "")
         case Clamp():
             return "asks the same model for fewer tokens, where Groq says how many"
+        case DropTier():
+            return "asks the same model on the usual tier"
         case FallBack(bench_s=bench_s):
             if kind is FailureKind.RATE_LIMITED:
                 return "next model; this one rests as long as Groq says"

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion
+from groq_fallback_mcp.call import AnyRequest, AudioRequest, ChatRequest, Exclusion, SpeechRequest
 from groq_fallback_mcp.catalog import Catalog, Kind, Stage
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.offer import Offer
 
-__all__ = ["ChatKinds", "Choice", "choose", "default_use_case", "is_retired", "resolve_model"]
+__all__ = ["INJECTION", "ChatKinds", "Choice", "choose", "default_use_case", "is_retired", "resolve_model"]
 
 ChatKinds = (Kind.CHAT, Kind.SYSTEM)
+INJECTION = "injection"
 SHORT_PROMPT_TOKENS = 2_000
+_TOOL = {Kind.SPEECH_TO_TEXT: "transcribe", Kind.TEXT_TO_SPEECH: "speak", Kind.GUARD: "screen"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,12 @@ class Choice:
     notes: Sequence[str]
 
 
-def choose(request: ChatRequest | AudioRequest, *, catalog: Catalog, offers: Sequence[Offer], today: date) -> Choice:
+def choose(request: AnyRequest, *, catalog: Catalog, offers: Sequence[Offer], today: date) -> Choice:
     """The models a request asks for, best first, each once.
 
     Raises InputRefused for a model or use case that does not exist, naming the nearest ones.
     """
-    kinds = (Kind.SPEECH_TO_TEXT,) if isinstance(request, AudioRequest) else ChatKinds
+    kinds = _kinds(request)
     requested = None if request.model is None else resolve_model(request.model, catalog=catalog, offers=offers, kinds=kinds)
     use_case = _use_case(request, catalog)
     practice = catalog.practices[use_case]
@@ -95,10 +97,10 @@ def resolve_model(name: str, *, catalog: Catalog, offers: Sequence[Offer], kinds
     if found is None:
         raise InputRefused(f"unknown model {name!r}", next_step=_nearest(name, fitting, "a model") + ", see list_models")
     if known[found] not in kinds:
-        tool = "transcribe" if known[found] is Kind.SPEECH_TO_TEXT else "another tool"
+        tool = _TOOL.get(known[found], "groq_chat")
         raise InputRefused(
             f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
-            next_step=f"use {tool}, or give one of {', '.join(fitting[:4])}",
+            next_step=f"use the tool {tool}, or give one of {', '.join(fitting[:4])}",
         )
     return found
 
@@ -119,27 +121,37 @@ def default_use_case(request: ChatRequest) -> str:
     """The use case a chat request without one belongs to: `fast` for short plain prompts, else by what it needs."""
     if has_images(request):
         return "vision"
-    if request.tools:
+    if request.tools or request.search is not None or request.code:
         return "agentic"
     long = estimate_prompt_tokens(request) > SHORT_PROMPT_TOKENS
     return "reasoning" if long or request.schema is not None or request.reasoning_effort in {"medium", "high"} else "fast"
 
 
-def _use_case(request: ChatRequest | AudioRequest, catalog: Catalog) -> str:
+def _kinds(request: AnyRequest) -> tuple[Kind, ...]:
+    if isinstance(request, AudioRequest):
+        return (Kind.SPEECH_TO_TEXT,)
+    if isinstance(request, SpeechRequest):
+        return (Kind.TEXT_TO_SPEECH,)
+    return (Kind.GUARD,) if request.use_case == INJECTION else ChatKinds
+
+
+def _use_case(request: AnyRequest, catalog: Catalog) -> str:
     if isinstance(request, AudioRequest):
         return "translation" if request.translate else "audio"
+    if isinstance(request, SpeechRequest):
+        return "speech_arabic" if request.language == "ar" else "speech"
     if request.use_case is None:
         return default_use_case(request)
-    speech = {"audio", "translation"}
-    if request.use_case in speech:
-        raise InputRefused(f"the use case {request.use_case!r} is for speech", next_step="use the tool transcribe")
-    if request.use_case not in catalog.practices:
-        fitting = [use_case for use_case in catalog.practices if use_case not in speech]
+    practice = catalog.practices.get(request.use_case)
+    if practice is None:
+        fitting = [known.use_case for known in catalog.practices.values() if known.tool == request.asked_by]
         raise InputRefused(f"unknown use_case {request.use_case!r}", next_step=_nearest(request.use_case, fitting, "one"))
+    if practice.tool != request.asked_by:
+        raise InputRefused(f"the use case {request.use_case!r} is not for chat", next_step=f"use the tool {practice.tool}")
     return request.use_case
 
 
-def _names_use_case(request: ChatRequest | AudioRequest) -> bool:
+def _names_use_case(request: AnyRequest) -> bool:
     return isinstance(request, ChatRequest) and request.use_case is not None
 
 

@@ -7,9 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Limit
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Limit, SpeechRequest
 
-__all__ = ["audio_cost", "chat_cost", "claimed_prompt_tokens", "estimate_prompt_tokens", "has_images", "learnt_factor"]
+__all__ = [
+    "audio_cost",
+    "chat_cost",
+    "claimed_prompt_tokens",
+    "estimate_prompt_tokens",
+    "has_images",
+    "learnt_factor",
+    "speech_cost",
+]
 
 # Tokens per byte of each kind, per word and per line: fitted to code, prose and data by tiktoken's o200k_base, then rounded
 # up. Against bytes alone, 1 text in 100 is more than 1.3 times as long as estimated, in place of 1.8 times.
@@ -89,6 +97,12 @@ def audio_cost(request: AudioRequest) -> dict[Limit, float]:
     known = request.audio.duration_s if isinstance(request.audio, AudioFile) else None
     seconds = max(UNKNOWN_AUDIO_S if known is None else known, MINIMUM_BILLED_AUDIO_S)
     return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: seconds, Limit.ASD: seconds}
+
+
+def speech_cost(request: SpeechRequest) -> dict[Limit, float]:
+    """One request and its characters, which stand for tokens. Whether Groq counts them so is not documented."""
+    characters = float(len(request.text))
+    return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: characters, Limit.TPD: characters}
 
 
 def _content_tokens(content: object) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, JsonMode, ReasoningEffort
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, JsonMode, ReasoningEffort, Search, SpeechRequest
 from groq_fallback_mcp.catalog import Capabilities, Kind
+from groq_fallback_mcp.policy.choice import INJECTION
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.offer import OfferedModel
 
-__all__ = ["ChatNeeds", "Fitted", "chat_needs", "fit_audio", "fit_chat", "remap_reasoning"]
+__all__ = ["ChatNeeds", "Fitted", "chat_needs", "fit_audio", "fit_chat", "fit_speech", "remap_reasoning"]
 
 DEFAULT_MAX_TOKENS = 1_024
 # Reasoning counts as completion: a smaller default comes back as finish_reason length with empty content.
@@ -21,6 +22,8 @@ ESTIMATE_MARGIN = 1.1
 RESERVE_TOKENS = 32
 # A paid account was measured to accept 26,214,400 bytes where the documentation says 25 MB.
 MEGABYTE = 1_048_576
+SEARCHES = frozenset({"web_search", "browser_search"})
+RUNS_CODE = "code_interpreter"
 _STRENGTH: dict[ReasoningEffort, float] = {"none": 0.0, "low": 1.0, "medium": 2.0, "default": 2.0, "high": 3.0}
 
 
@@ -34,17 +37,25 @@ class ChatNeeds:
     schema: bool
     max_tokens: int | None
     reasoning_effort: ReasoningEffort | None
+    search: bool = False
+    searches_within: bool = False
+    code: bool = False
+    screens: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """The values this model gets. `reduced`: fewer tokens than the caller asked for, so others go first."""
+    """The values this model gets. `reduced`: fewer tokens than the caller asked for, so others go first.
+
+    `builtin` names the tools that are to run at the provider.
+    """
 
     max_tokens: int = 0
     reasoning_effort: ReasoningEffort | None = None
     json_mode: JsonMode = "none"
     notes: Sequence[str] = ()
     reduced: bool = False
+    builtin: tuple[str, ...] = ()
 
 
 def chat_needs(request: ChatRequest, use_case: str) -> ChatNeeds:
@@ -57,13 +68,17 @@ def chat_needs(request: ChatRequest, use_case: str) -> ChatNeeds:
         schema=request.schema is not None,
         max_tokens=request.max_tokens,
         reasoning_effort="low" if effort is None and use_case == "fast" else effort,
+        search=request.search is not None,
+        searches_within=request.search is not None and request.search != Search(),
+        code=request.code,
+        screens=use_case == INJECTION,
     )
 
 
 def fit_chat(needs: ChatNeeds, offered: OfferedModel, *, tpm: float | None) -> Fitted | str:
     """The fitted values, or why this model cannot take the request. `tpm` is its tokens-per-minute bucket."""
     row, capabilities = offered.row, offered.row.capabilities
-    if row.kind not in {Kind.CHAT, Kind.SYSTEM}:
+    if row.kind not in ({Kind.GUARD} if needs.screens else {Kind.CHAT, Kind.SYSTEM}):
         return f"it is for {row.kind.value.replace('_', ' ')}, not for chat"
     missing = _missing(needs, capabilities)
     if missing is not None:
@@ -79,12 +94,15 @@ def fit_chat(needs: ChatNeeds, offered: OfferedModel, *, tpm: float | None) -> F
     effort = remap_reasoning(needs.reasoning_effort, capabilities.reasoning)
     if needs.reasoning_effort not in {None, effort, "low"}:
         notes = (*notes, f"reasoning_effort {needs.reasoning_effort} became {effort or 'the default'}: all it takes")
+    if needs.searches_within and row.kind is not Kind.SYSTEM:
+        notes = (*notes, "it searches without keeping to domains or a country: only the compound systems do")
     return Fitted(
         max_tokens=max_tokens,
         reasoning_effort=effort,
         json_mode=_json_mode(capabilities) if needs.schema else "none",
         notes=notes,
         reduced=reduced,
+        builtin=_builtin(needs, capabilities),
     )
 
 
@@ -106,6 +124,20 @@ def fit_audio(request: AudioRequest, offered: OfferedModel) -> Fitted | str:
     return Fitted()
 
 
+def fit_speech(request: SpeechRequest, offered: OfferedModel) -> Fitted | str:
+    """The fitted values, or why this model cannot speak the text."""
+    row, capabilities = offered.row, offered.row.capabilities
+    if row.kind is not Kind.TEXT_TO_SPEECH:
+        return "it does not speak"
+    if offered.languages and request.language not in offered.languages:
+        return f"it speaks {', '.join(offered.languages)} only"
+    if request.voice is not None and capabilities.voices and request.voice not in capabilities.voices:
+        return f"it has no voice {request.voice!r}: {', '.join(capabilities.voices)}"
+    if capabilities.max_input_chars is not None and len(request.text) > capabilities.max_input_chars:
+        return f"it takes {capabilities.max_input_chars} characters at a time"
+    return Fitted()
+
+
 def remap_reasoning(wanted: ReasoningEffort | None, takes: Sequence[ReasoningEffort]) -> ReasoningEffort | None:
     """The value nearest to `wanted` that the model takes, the stronger of two; None leaves the field out."""
     if wanted is None or not takes:
@@ -115,13 +147,17 @@ def remap_reasoning(wanted: ReasoningEffort | None, takes: Sequence[ReasoningEff
     return min(takes, key=lambda value: (abs(_STRENGTH[value] - _STRENGTH[wanted]), -_STRENGTH[value]))
 
 
-def _missing(needs: ChatNeeds, capabilities: Capabilities) -> str | None:
+def _missing(needs: ChatNeeds, capabilities: Capabilities) -> str | None:  # noqa: PLR0911 - one line a need
     if needs.images and not capabilities.vision:
         return "it does not read images"
     if capabilities.max_images is not None and needs.images > capabilities.max_images:
         return f"it reads at most {capabilities.max_images} images"
     if needs.tools and not capabilities.tools:
         return "it does not call tools"
+    if needs.search and not SEARCHES & set(capabilities.builtin_tools):
+        return "it does not search"
+    if needs.code and RUNS_CODE not in capabilities.builtin_tools:
+        return "it does not run code"
     if needs.schema and not (capabilities.json_schema or capabilities.json_object):
         return "it does not answer in JSON"
     return None
@@ -146,6 +182,11 @@ def _tokens(
     if needs.max_tokens is None:
         return left, False, notes
     return left, True, (f"max_tokens {asked} became {left}: more never fits {tpm:g} tokens per minute",)
+
+
+def _builtin(needs: ChatNeeds, capabilities: Capabilities) -> tuple[str, ...]:
+    wanted = (SEARCHES if needs.search else set[str]()) | ({RUNS_CODE} if needs.code else set[str]())
+    return tuple(name for name in capabilities.builtin_tools if name in wanted)
 
 
 def _json_mode(capabilities: Capabilities) -> JsonMode:

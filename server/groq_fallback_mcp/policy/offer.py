@@ -30,6 +30,7 @@ class OfferedModel:
 class Offer:
     """A provider's models by the id used in plans, in its order of preference.
 
+    `on_this_machine`: what is sent there leaves no machine. `use_cases` are those it is asked for, None for all.
     `live` holds the ids of the provider's live list, None while it has not been read. `catalogued`: the
     catalogue's shutdowns hold here, and models that stand in no chain, such as moderation models, are asked by name only.
     """
@@ -38,3 +39,5 @@ class Offer:
     models: Mapping[str, OfferedModel]
     live: frozenset[str] | None = None
     catalogued: bool = False
+    on_this_machine: bool = False
+    use_cases: frozenset[str] | None = None

@@ -6,15 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, Exclusion, Failure, JsonMode, Limit, ReasoningEffort, Usage
-from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.call import (
+    AnyRequest,
+    AudioRequest,
+    ChatRequest,
+    Exclusion,
+    Failure,
+    JsonMode,
+    Limit,
+    ReasoningEffort,
+    SpeechRequest,
+    Usage,
+)
+from groq_fallback_mcp.catalog import Catalog, Kind
 from groq_fallback_mcp.policy.choice import Choice, choose, is_retired
-from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens
-from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat
+from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens, estimate_prompt_tokens, speech_cost
+from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat, fit_speech
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.restrict import model_objection, offer_objection, price_objection
 from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
 
-__all__ = ["UNLEARNT", "Candidate", "Learnt", "Plan", "plan", "with_counted_tokens", "with_max_tokens"]
+__all__ = ["UNLEARNT", "Candidate", "Learnt", "Plan", "plan", "with_counted_tokens", "with_max_tokens", "with_more_prompt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +39,7 @@ class Learnt:
 
 UNLEARNT = Learnt()
 _TOKENS = {Limit.TPM, Limit.TPD}
+_PROMPT = {Limit.TPM, Limit.TPD, Limit.ITPM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +47,8 @@ class Candidate:
     """A model to ask, fitted: what goes on the wire, what it will be charged, which limits hold.
 
     `estimated_tokens` is the estimate of the prompt before it was corrected by what is learnt. `spend` is the most the
-    call can cost.
+    call can cost. `builtin` names tools that run at the provider, `is_system` says that it is a system around them,
+    `parses_reasoning` that it must be told to keep its thoughts apart from the answer. `voice` is the one it speaks with unasked.
     """
 
     provider: str
@@ -48,6 +62,10 @@ class Candidate:
     notes: Sequence[str] = ()
     estimated_tokens: int = 0
     spend: Spend = NOTHING
+    builtin: tuple[str, ...] = ()
+    voice: str | None = None
+    is_system: bool = False
+    parses_reasoning: bool = False
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -81,7 +99,7 @@ class _Draft:
 
 
 def plan(
-    request: ChatRequest | AudioRequest,
+    request: AnyRequest,
     *,
     catalog: Catalog,
     offers: Sequence[Offer],
@@ -93,20 +111,22 @@ def plan(
     `learnt` gives what calls have taught by (provider, model), in place of what is documented. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
     """
     choice = choose(request, catalog=catalog, offers=offers, today=today)
-    needs = None if isinstance(request, AudioRequest) else chat_needs(request, choice.use_case)
+    needs = chat_needs(request, choice.use_case) if isinstance(request, ChatRequest) else None
     exclusions: list[Exclusion] = list(choice.ended)
     tiers: list[tuple[Candidate, ...]] = []
     for offer in offers:
         draft = _Draft()
+        closed = offer_objection(request.restrictions, offer, choice.use_case)
+        if closed is not None:
+            exclusions.append(Exclusion(provider=offer.provider, model="any model", reason=closed))
+            continue
         for model in choice.wanted:
             offered = offer.models.get(model)
             if offered is None or is_retired(model, catalog=catalog, offer=offer, today=today):
                 continue
             known = (learnt or {}).get((offer.provider, model), UNLEARNT)
             tpm = offered.documented.get(Limit.TPM) if known.tpm is None else known.tpm
-            fitted = (
-                fit_audio(request, offered) if isinstance(request, AudioRequest) else fit_chat(_given(needs), offered, tpm=tpm)
-            )
+            fitted = model_objection(request.restrictions, offered.row) or _fitted(request, needs, offered, tpm)
             if isinstance(fitted, str):
                 exclusions.append(Exclusion(provider=offer.provider, model=model, reason=fitted))
                 continue
@@ -117,6 +137,10 @@ def plan(
                 estimated_tokens=0 if needs is None else needs.prompt_tokens,
                 spend=_most(candidate, catalog=catalog, priced=offer.catalogued, free=offer.provider == "local"),
             )
+            dear = price_objection(request.restrictions, candidate.spend)
+            if dear is not None:
+                exclusions.append(Exclusion(provider=offer.provider, model=model, reason=dear))
+                continue
             (draft.reduced if fitted.reduced else draft.full).append(candidate)
         tiers.append((*draft.full, *draft.reduced))
     return Plan(
@@ -147,9 +171,21 @@ def with_counted_tokens(candidate: Candidate, failure: Failure) -> Candidate:
     return replace(candidate, cost=cost)
 
 
-def _given(needs: ChatNeeds | None) -> ChatNeeds:
+def with_more_prompt(candidate: Candidate, before: AnyRequest, after: ChatRequest) -> Candidate:
+    """The same candidate for a longer prompt."""
+    more = estimate_prompt_tokens(after) - (estimate_prompt_tokens(before) if isinstance(before, ChatRequest) else 0)
+    cost = {limit: units + more if limit in _PROMPT else units for limit, units in candidate.cost.items()}
+    spend = replace(candidate.spend, input_tokens=candidate.spend.input_tokens + more)
+    return replace(candidate, cost=cost, spend=spend, estimated_tokens=candidate.estimated_tokens + more)
+
+
+def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: OfferedModel, tpm: float | None) -> Fitted | str:
+    if isinstance(request, AudioRequest):
+        return fit_audio(request, offered)
+    if isinstance(request, SpeechRequest):
+        return fit_speech(request, offered)
     assert needs is not None  # noqa: S101 - a chat request always has needs
-    return needs
+    return fit_chat(needs, offered, tpm=tpm)
 
 
 def _most(candidate: Candidate, *, catalog: Catalog, priced: bool, free: bool) -> Spend:
@@ -157,14 +193,20 @@ def _most(candidate: Candidate, *, catalog: Catalog, priced: bool, free: bool) -
     if free:
         return NOTHING
     prompt = int(candidate.cost.get(Limit.ITPM, 0.0))
-    usage = Usage(input_tokens=prompt, output_tokens=candidate.max_tokens, audio_s=candidate.cost.get(Limit.ASH, 0.0))
+    spoken = 0 if Limit.ITPM in candidate.cost else int(candidate.cost.get(Limit.TPM, 0.0))
+    usage = Usage(
+        input_tokens=prompt,
+        output_tokens=candidate.max_tokens,
+        audio_s=candidate.cost.get(Limit.ASH, 0.0),
+        characters=spoken,
+    )
     amount = catalog.cost_usd(candidate.model, usage)
     picousd = (None if amount is None else picodollars(amount)) if priced else 0
     return Spend(input_tokens=prompt, output_tokens=usage.output_tokens, audio_s=usage.audio_s, picousd=picousd)
 
 
 def _candidate(
-    request: ChatRequest | AudioRequest,
+    request: AnyRequest,
     claimed: int,
     offer: Offer,
     offered: OfferedModel,
@@ -174,6 +216,8 @@ def _candidate(
 ) -> Candidate:
     if isinstance(request, AudioRequest):
         cost = audio_cost(request)
+    elif isinstance(request, SpeechRequest):
+        cost = speech_cost(request)
     else:
         # a margin on the estimate must not shut out what fits
         room = claimed if tpm is None else max(int(tpm) - fitted.max_tokens, 0)
@@ -188,6 +232,10 @@ def _candidate(
         reasoning_effort=fitted.reasoning_effort,
         json_mode=fitted.json_mode,
         notes=fitted.notes,
+        builtin=fitted.builtin,
+        voice=next(iter(offered.row.capabilities.voices), None),
+        is_system=offered.row.kind is Kind.SYSTEM,
+        parses_reasoning=offered.row.capabilities.reasoning_format,
     )
 
 

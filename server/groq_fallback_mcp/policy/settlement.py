@@ -49,7 +49,8 @@ def health_of(outcome: Outcome) -> Literal["up", "down"] | None:
 
 def _used(usage: Usage) -> dict[Limit, float]:
     fresh = float(max(usage.input_tokens - usage.cached_tokens, 0))
-    tokens = fresh + usage.output_tokens
+    # speech is counted in characters where text is counted in tokens
+    tokens = fresh + usage.output_tokens + usage.characters
     return {
         Limit.TPM: tokens,
         Limit.TPD: tokens,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from groq_fallback_mcp.call import Failure, FailureKind
+from groq_fallback_mcp.call import Failure, FailureKind, ServiceTier
 from groq_fallback_mcp.policy.backoff import backoff_s
 
-__all__ = ["OUTAGE", "Abort", "Clamp", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
+__all__ = ["OUTAGE", "Abort", "Clamp", "DropTier", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
 
 MODEL_GONE_S = 3_600.0
 MODEL_BLOCKED_S = 3_600.0
@@ -72,7 +72,12 @@ class Abort:
     """No model and no provider would answer this request otherwise: tell the caller."""
 
 
-Verdict = RetrySame | Clamp | FallBack | NextProvider | Abort
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropTier:
+    """The same model at once on the usual tier: the one asked for is full."""
+
+
+Verdict = RetrySame | Clamp | DropTier | FallBack | NextProvider | Abort
 
 
 def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
@@ -84,6 +89,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     max_tokens: int = 0,
     failures: int = 1,
     retry_allowed: bool = True,
+    tier: ServiceTier | None = None,
 ) -> Verdict:
     """The verdict on a failed attempt; a success needs none.
 
@@ -91,7 +97,10 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
     in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning. `failures`: how often the
     model has failed in a row, for whomever. `retry_allowed` false: the organisation's retries at this provider are used up.
+    `tier` is what the caller asked for.
     """
+    if failure.kind is FailureKind.TIER_FULL and tier in {"flex", "auto", "performance"}:
+        return DropTier()
     if failure.kind in OUTAGE and not retry_allowed:
         return FallBack(bench_s=_breaker_s(failure, failures, jitter), leave_provider=True)
     kind = failure.kind

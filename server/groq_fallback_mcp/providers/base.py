@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, JsonMode, Outcome, ReasoningEffort
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, JsonMode, Outcome, ReasoningEffort, SpeechRequest
 
-__all__ = ["AudioCall", "ChatCall", "LiveModel", "Provider"]
+__all__ = ["AudioCall", "ChatCall", "LiveModel", "Provider", "SpeechCall", "json_instruction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCall:
     """One chat request to one model, fitted to what the model takes.
 
-    `model` is the id on the wire (prefix included). `json_mode` says how the schema is to be asked for.
+    `model` is the id on the wire (prefix included). `json_mode` says how the schema is to be asked for. `builtin` names
+    tools that run at the provider, `is_system` says that the model is a system around them. `parses_reasoning`: the model
+    must be told to keep its thoughts apart.
+
+    `stream` asks for the answer piece by piece. Then the time-out of the call bounds the way to the first token and every
+    pause after it, and `longest_s` the whole; `told` is called with the number of pieces so far.
     """
 
     request: ChatRequest
@@ -23,6 +28,12 @@ class ChatCall:
     max_tokens: int
     reasoning_effort: ReasoningEffort | None = None
     json_mode: JsonMode = "none"
+    builtin: tuple[str, ...] = ()
+    is_system: bool = False
+    parses_reasoning: bool = False
+    stream: bool = False
+    longest_s: float | None = None
+    told: Callable[[int], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +42,15 @@ class AudioCall:
 
     request: AudioRequest
     model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechCall:
+    """One text to be spoken by one model; `model` is the id on the wire, `voice` one that the model has."""
+
+    request: SpeechRequest
+    model: str
+    voice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +66,7 @@ class LiveModel:
 class Provider(Protocol):
     """A place that answers. No method raises for what the network or the provider may do: failures are values.
 
-    `timeout_s` bounds the whole call in seconds. Cancelling closes the upstream connection.
+    `timeout_s` bounds the whole call in seconds, of a stream see ChatCall. Cancelling closes the upstream connection.
     """
 
     @property
@@ -60,6 +80,8 @@ class Provider(Protocol):
     async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome: ...
 
     async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome: ...
+
+    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome: ...
 
     async def aclose(self) -> None: ...
 

@@ -7,10 +7,10 @@ Only the cancel scope around the whole exchange does.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import anyio
 import httpx
@@ -19,7 +19,7 @@ from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.redaction import redact
 
-__all__ = ["BODY_BYTES", "Reply", "Wire"]
+__all__ = ["BODY_BYTES", "Reply", "Sink", "Wire"]
 
 # An answer of a million tokens fits. JSON is parsed at one go, so this also bounds how long a ping can wait for it.
 BODY_BYTES = 4 * 1024 * 1024
@@ -29,6 +29,8 @@ REFUSAL_READ_S = 1.0
 # Whoever sends so many pieces of so few bytes wants us to be busy.
 PIECES_WITHOUT_QUESTION = 1024
 LEAST_BYTES_A_PIECE = 16
+# Each event wraps a few characters of the answer in some three hundred of its own.
+EVENTS_TO_ANSWER = 8
 # Sent as one piece, it takes long enough for a server to refuse it on the way.
 LARGE_UPLOAD_BYTES = 256 * 1024
 USER_AGENT = f"groq-fallback-mcp/{__version__}"
@@ -45,6 +47,19 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Sink(Protocol):
+    """Takes the bytes of a stream."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is wanted."""
+        ...
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take a chunk; true when it carried something of the answer."""
+        ...
 
 
 class _Upload(httpx.AsyncByteStream):
@@ -115,11 +130,41 @@ class Wire:
             return Failure(kind=FailureKind.TIMED_OUT, message=f"no complete answer within {timeout_s:.0f} s")
         return reply
 
+    async def stream(
+        self, path: str, *, json: Mapping[str, Any], quiet_s: float, longest_s: float, sink: Sink
+    ) -> Reply | Failure:
+        """POST a request whose answer comes as events; each chunk goes to `sink`, the reply then has no body.
+
+        Without a chunk that carried something of the answer for `quiet_s` seconds it is given up, and at all events after
+        `longest_s`. Whoever answers in one piece all the same is read as `exchange` reads it.
+        """
+        reply: Reply | Failure | None = None
+        end = anyio.current_time() + longest_s
+        with anyio.move_on_after(min(quiet_s, longest_s)) as scope:
+
+            def taken(chunk: bytes) -> bool:
+                if sink.feed(chunk):
+                    scope.deadline = min(anyio.current_time() + quiet_s, end)
+                return sink.ended
+
+            reply = await self._attempt("POST", path, BODY_BYTES, taken, json=json)
+        if reply is None:
+            waited_s = longest_s if scope.deadline >= end else quiet_s
+            return Failure(kind=FailureKind.TIMED_OUT, message=f"no more of the answer came for {waited_s:.0f} s")
+        return reply
+
     async def aclose(self) -> None:
         """Close the pooled connections."""
         await self._client.aclose()
 
-    async def _attempt(self, method: str, path: str, most_bytes: int, **content: Any) -> Reply | Failure:  # noqa: ANN401 - httpx's own arguments
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        most_bytes: int,
+        take: Callable[[bytes], bool] | None = None,
+        **content: Any,  # noqa: ANN401 - httpx's own arguments
+    ) -> Reply | Failure:
         arguments = {name: value for name, value in content.items() if value is not None}
         upload: _Upload | None = None
         response: httpx.Response | None = None
@@ -127,7 +172,7 @@ class Wire:
             request = self._client.build_request(method, path, **arguments)
             request.stream = upload = _Upload(request)
             response = await self._client.send(request, stream=True)
-            return await _read(response, most_bytes)
+            return await _read(response, most_bytes, take)
         except (
             httpx.ConnectError,
             httpx.ConnectTimeout,
@@ -155,7 +200,7 @@ class Wire:
         return Failure(kind=kind, message=text[:200], sent=sent)
 
 
-async def _read(response: httpx.Response, most_bytes: int) -> Reply | Failure:
+async def _read(response: httpx.Response, most_bytes: int, take: Callable[[bytes], bool] | None) -> Reply | Failure:
     status = response.status_code
     headers = {name.lower(): value for name, value in response.headers.items()}
     encoding = headers.get("content-encoding", "").lower()
@@ -165,7 +210,10 @@ async def _read(response: httpx.Response, most_bytes: int) -> Reply | Failure:
     if encoded:
         return _refused(f"an answer in {encoding[:20]} encoding, which was not asked for")
     if headers.get("content-type", "").lower().startswith("text/event-stream"):
-        return _refused("a stream of events, which was not asked for")
+        if take is None:
+            return _refused("a stream of events, which was not asked for")
+        fault = await _events(response, most_bytes, take)
+        return Reply(status=status, headers=headers, body=b"") if fault is None else _refused(fault)
     body = await _whole(response, most_bytes)
     return _refused(body) if isinstance(body, str) else Reply(status=status, headers=headers, body=body)
 
@@ -186,6 +234,18 @@ async def _whole(response: httpx.Response, most_bytes: int) -> bytes | str:
         if pieces > PIECES_WITHOUT_QUESTION and len(body) < pieces * LEAST_BYTES_A_PIECE:
             return f"an answer in {pieces} pieces of hardly a byte"
     return bytes(body)
+
+
+async def _events(response: httpx.Response, most_bytes: int, take: Callable[[bytes], bool]) -> str | None:
+    """What is wrong with the stream, None when it could be read to its end."""
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > most_bytes * EVENTS_TO_ANSWER:
+            return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
+        if take(chunk):
+            break
+    return None
 
 
 async def _beginning(response: httpx.Response) -> bytes:

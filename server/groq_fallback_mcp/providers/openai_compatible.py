@@ -12,15 +12,20 @@ from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify
 from groq_fallback_mcp.policy.readings import snapshot
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel
+from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel, SpeechCall
+from groq_fallback_mcp.providers.chat_wire import chat_payload, read_chat
+from groq_fallback_mcp.providers.events import ChatStream
 from groq_fallback_mcp.providers.http import BODY_BYTES, Reply, Wire
-from groq_fallback_mcp.providers.wire import chat_payload, read_chat, read_models, read_transcript, transcription_fields
+from groq_fallback_mcp.providers.models_wire import read_models
 from groq_fallback_mcp.redaction import redact
 
 __all__ = ["OpenAICompatible"]
 
 # Ten hours of speech with the time of every word.
 TRANSCRIPT_BYTES = 16 * 1024 * 1024
+# Minutes of sound, where a call asks for some seconds.
+SPEECH_BYTES = 16 * 1024 * 1024
 
 _Found = TypeVar("_Found")
 
@@ -29,7 +34,7 @@ class OpenAICompatible:
     """A provider over HTTP. `base_url` ends where `/chat/completions` begins.
 
     `key_hint` is what a person is told when there is no key but one is needed; without a key and with a hint every
-    call fails before anything is sent.
+    call fails before anything is sent. `groq`: it takes the fields that only Groq knows.
     """
 
     def __init__(
@@ -40,7 +45,7 @@ class OpenAICompatible:
         key: str | None,
         clock: Clock,
         key_hint: str | None = None,
-        tokens_field: str = "max_completion_tokens",
+        groq: bool = True,
         proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -48,7 +53,7 @@ class OpenAICompatible:
         self._clock = clock
         self._missing_key = None if key or key_hint is None else key_hint
         self._key = key
-        self._tokens_field = tokens_field
+        self._groq = groq
         self._wire = Wire(base_url, key=key, proxy=proxy, transport=transport)
 
     @property
@@ -65,12 +70,33 @@ class OpenAICompatible:
     async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
         return self._discreet(await self._transcribe(call, timeout_s=timeout_s))
 
+    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
+        return self._discreet(await self._speak(call, timeout_s=timeout_s))
+
     async def _chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        reply = await self._send(
-            "POST", "/chat/completions", timeout_s=timeout_s, json=chat_payload(call, tokens_field=self._tokens_field)
-        )
+        payload = chat_payload(call, groq=self._groq)
+        if call.stream:
+            return await self._streamed(call, payload, timeout_s)
+        reply = await self._send("POST", "/chat/completions", timeout_s=timeout_s, json=payload)
         if isinstance(reply, Failure):
             return reply
+        return self._answer(reply, call)
+
+    async def _streamed(self, call: ChatCall, payload: Mapping[str, object], timeout_s: float) -> Outcome:
+        if self._missing_key is not None:
+            return self._keyless(self._missing_key)
+        stream = ChatStream(model=call.model, clock=self._clock, told=call.told)
+        longest_s = call.longest_s if call.longest_s is not None else timeout_s
+        reply = await self._wire.stream("/chat/completions", json=payload, quiet_s=timeout_s, longest_s=longest_s, sink=stream)
+        reply = reply if isinstance(reply, Failure) else self._checked(reply)
+        if isinstance(reply, Failure):
+            return reply
+        if reply.body:
+            # whoever does not stream answers in one piece
+            return self._answer(reply, call)
+        return stream.outcome(quota=snapshot(reply.headers), simulated=_simulated(reply))
+
+    def _answer(self, reply: Reply, call: ChatCall) -> Outcome:
         return read_chat(
             reply.body,
             model=call.model,
@@ -78,6 +104,15 @@ class OpenAICompatible:
             simulated=_simulated(reply),
             now_wall=self._clock.wall(),
         )
+
+    async def _speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
+        reply = await self._send(
+            "POST", "/audio/speech", timeout_s=timeout_s, most_bytes=SPEECH_BYTES, json=speech_payload(call)
+        )
+        if isinstance(reply, Failure):
+            return reply
+        quota = snapshot(reply.headers)
+        return read_speech(reply.body, request=call.request, model=call.model, quota=quota, simulated=_simulated(reply))
 
     async def _transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
         path = "/audio/translations" if call.request.translate else "/audio/transcriptions"
@@ -121,12 +156,18 @@ class OpenAICompatible:
         files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
     ) -> Reply | Failure:
         if self._missing_key is not None:
-            return Failure(kind=FailureKind.AUTHENTICATION, message=self._missing_key, sent=False)
+            return self._keyless(self._missing_key)
         reply = await self._wire.exchange(
             method, path, timeout_s=timeout_s, most_bytes=most_bytes, json=json, data=data, files=files
         )
-        if isinstance(reply, Failure):
-            return reply
+        return reply if isinstance(reply, Failure) else self._checked(reply)
+
+    @staticmethod
+    def _keyless(why: str) -> Failure:
+        return Failure(kind=FailureKind.AUTHENTICATION, message=why, sent=False)
+
+    def _checked(self, reply: Reply) -> Reply | Failure:
+        """The reply, or the failure that its status stands for."""
         if reply.status >= 400:  # noqa: PLR2004
             text = reply.body.decode("utf-8", "replace")
             return classify(reply.status, reply.headers, text, now_wall=self._clock.wall())

@@ -15,14 +15,17 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.base import LiveModel, Provider
+from groq_fallback_mcp.providers.endpoints import endpoint_offer, resolved
 from groq_fallback_mcp.providers.local.provider import LocalProvider
+from groq_fallback_mcp.providers.local.voice import VOICE, VOICE_MODEL
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.settings import EndpointSettings, Settings
+from groq_fallback_mcp.settings import Settings
 
 __all__ = ["KEY_HINT", "LiveList", "Roster", "build_roster"]
 
 KEY_HINT = "no key is set: GROQ_API_KEY is empty"
 LIVE_LIST_LIFE_S = 600.0
+LONGEST_SPOKEN_CHARS = 2_000
 _SALT = b"groq-fallback-mcp organisation"
 
 
@@ -121,24 +124,25 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
         providers["groq"] = groq
         offers.append(_groq_offer(settings, catalog))
         organisations["groq"] = _organisation(settings.organisation or key, settings.base_url)
-        for endpoint in settings.providers:
+        for given in settings.providers:
+            endpoint = resolved(given, catalog)
             endpoint_key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
             if not is_clean_key(endpoint_key):
                 raise ConfigurationError(
                     f"{endpoint.key_env} holds white space or characters that are not printable ASCII",
                     next_step=f"copy the key of {endpoint.name} again",
                 )
-            hint = f"no key is set: {endpoint.key_env} is empty" if endpoint.key_env else None
+            hint = f"no key is set: {endpoint.key_env} is empty" if endpoint.key_env and not endpoint.key_optional else None
             providers[endpoint.name] = OpenAICompatible(
                 endpoint.name,
                 base_url=endpoint.base_url,
                 key=endpoint_key or None,
                 clock=clock,
                 key_hint=hint,
-                tokens_field="max_tokens",
+                groq=False,
                 proxy=settings.proxy_to(endpoint.base_url),
             )
-            offers.append(_endpoint_offer(endpoint, catalog))
+            offers.append(endpoint_offer(endpoint, catalog))
             organisations[endpoint.name] = _organisation(endpoint_key, endpoint.base_url)
     if settings.local != "off":
         local = LocalProvider(gguf=settings.local_text_model)
@@ -148,48 +152,24 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
         }
         if models:
             providers["local"] = local
-            offers.append(Offer(provider="local", models=models))
+            offers.append(Offer(provider="local", models=models, on_this_machine=True))
     return Roster(
         providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq, catalogued=catalog.models
     )
 
 
 def _groq_offer(settings: Settings, catalog: Catalog) -> Offer:
-    served = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT)
     models = {
         row.id: OfferedModel(
             row=row,
             wire_model=row.id,
             documented=catalog.limits(row.id, settings.plan),
             upload_mb=catalog.upload_mb(row.id, settings.plan),
+            languages=row.capabilities.languages,
         )
-        for row in catalog.by_kind(*served)
+        for row in catalog.models.values()
     }
     return Offer(provider="groq", models=models, catalogued=True)
-
-
-def _endpoint_offer(endpoint: EndpointSettings, catalog: Catalog) -> Offer:
-    models = {
-        model: OfferedModel(
-            row=catalog.models.get(model) or _endpoint_row(endpoint, model),
-            wire_model=endpoint.prefix + model,
-        )
-        for model in endpoint.models
-    }
-    return Offer(provider=endpoint.name, models=models)
-
-
-def _endpoint_row(endpoint: EndpointSettings, model: str) -> ModelRow:
-    speech = model in endpoint.speech_models
-    return ModelRow(
-        id=model,
-        kind=Kind.SPEECH_TO_TEXT if speech else Kind.CHAT,
-        stage=Stage.PRODUCTION,
-        context_window=None if speech else endpoint.context_window,
-        capabilities=Capabilities(tools=True, json_object=True, translation=speech),
-        source="user",
-        checked=date.min,
-    )
 
 
 def _unlisted_row(model: LiveModel) -> ModelRow:
@@ -216,6 +196,16 @@ def _kind_by_id(model: str) -> Kind:
 
 
 def _local_row(name: str) -> ModelRow:
+    if name == VOICE_MODEL:
+        voice = Capabilities(voices=(VOICE,), max_input_chars=LONGEST_SPOKEN_CHARS)
+        return ModelRow(
+            id=name,
+            kind=Kind.TEXT_TO_SPEECH,
+            stage=Stage.PRODUCTION,
+            capabilities=voice,
+            source="user",
+            checked=date.min,
+        )
     speech = "whisper" in name
     return ModelRow(
         id=name,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_state_path
-
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.spending import Budget
@@ -14,10 +12,9 @@ from groq_fallback_mcp.quota.ledger import Ledger
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.store import Store
 from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.settings import state_folder
 
 __all__ = ["default_path", "memory_ledger", "open_ledger"]
-
-APP = "groq-fallback-mcp"
 
 
 def open_ledger(state: str, clock: Clock, *, budget: Budget | None = None) -> Ledger:
@@ -40,7 +37,7 @@ def memory_ledger(clock: Clock, *, budget: Budget | None = None) -> StoredLedger
 
 def default_path() -> Path:
     """Where the SQLite file is unless told otherwise."""
-    return user_state_path(APP, appauthor=False) / "ledger.sqlite3"
+    return state_folder() / "ledger.sqlite3"
 
 
 def _store(state: str, clock: Clock) -> Store:

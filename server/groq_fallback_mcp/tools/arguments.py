@@ -10,16 +10,25 @@ from pydantic import ValidationError
 
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.render import clean
-from groq_fallback_mcp.tools.tool import Arguments
+from groq_fallback_mcp.tools.tool import MORE, Arguments
 
 __all__ = ["input_schema", "parse"]
 
 SHOWN_CHARS = 80
 
 
-def input_schema(arguments: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema of a tool's arguments without what costs an agent tokens and tells it nothing."""
-    return cast("dict[str, Any]", _slim(arguments.model_json_schema()))
+def input_schema(arguments: type[Arguments], *, full: bool = True) -> dict[str, Any]:
+    """The JSON schema of a tool's arguments without what costs an agent tokens and tells it nothing.
+
+    Not `full`: without the arguments marked MORE, which are taken all the same.
+    """
+    schema = _inlined(arguments.model_json_schema())
+    listed = cast("dict[str, dict[str, Any]]", schema.get("properties", {}))
+    kept = {name: entry for name, entry in listed.items() if full or entry.get("toolset") != MORE["toolset"]}
+    if len(kept) < len(listed):
+        # a client that checks arguments must let the others through
+        schema = {name: value for name, value in schema.items() if name != "additionalProperties"}
+    return cast("dict[str, Any]", _slim({**schema, "properties": kept}))
 
 
 def parse(arguments: type[Arguments], raw: Mapping[str, Any]) -> Arguments:
@@ -46,6 +55,24 @@ def _fault(arguments: type[Arguments], detail: Mapping[str, Any]) -> str:
     return f"{location}: {message} (got {shown})"
 
 
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with what it refers to in the place of the references: some clients read none."""
+    definitions = cast("dict[str, Any]", schema.pop("$defs", {}))
+
+    def walk(value: Any) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(value, list):
+            return [walk(item) for item in cast("list[Any]", value)]
+        if not isinstance(value, dict):
+            return value
+        node = cast("dict[str, Any]", value)
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            return walk(definitions[reference.removeprefix("#/$defs/")])
+        return {name: walk(child) for name, child in node.items()}
+
+    return cast("dict[str, Any]", walk(schema))
+
+
 def _slim(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, list):
         return [_slim(item) for item in cast("list[Any]", value)]
@@ -57,7 +84,7 @@ def _slim(value: Any) -> Any:  # noqa: ANN401 - JSON
         kept = [option for option in cast("list[dict[str, Any]]", options) if option.get("type") != "null"]
         if len(kept) == 1:
             node = {key: item for key, item in node.items() if key != "anyOf"} | kept[0]
-    dropped = {"title", "default"} if "properties" not in node else {"title", "default", "description"}
+    dropped = {"title", "default", "toolset"} | ({"description"} if "properties" in node else set[str]())
     return {
         key: (
             {name: _slim(item) for name, item in cast("dict[str, Any]", child).items()} if key == "properties" else _slim(child)

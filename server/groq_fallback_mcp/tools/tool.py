@@ -14,8 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from groq_fallback_mcp.gateway import Gateway, Progress
+from groq_fallback_mcp.response_cache import ResponseCache
 
-__all__ = ["Arguments", "Context", "Reply", "Result", "Tool"]
+__all__ = ["MORE", "Arguments", "Context", "Reply", "Result", "Tool", "Toolset"]
+
+# Marks an argument that is always taken but listed by the toolset `full` only: each listed one costs tokens every time.
+MORE: dict[str, Any] = {"toolset": "full"}
 
 
 class Arguments(BaseModel):
@@ -32,11 +36,16 @@ class Result(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What handlers need besides their arguments. `folders` are those whose files may be read, the first the base."""
+    """What handlers need besides their arguments. `folders` are those whose files may be read, the first the base.
+
+    `progress` is None where nobody watches. `job_deadline_s` is the time for work of many calls. `cache` keeps answers.
+    """
 
     gateway: Gateway
     folders: tuple[Path, ...]
     progress: Progress | None = None
+    job_deadline_s: float = 3_600.0
+    cache: ResponseCache | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +59,16 @@ class Reply:
     structured: Mapping[str, Any]
     is_error: bool = False
     body: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolset:
+    """Tools that are listed only when asked for. `tokens` is what they add to the tool list, by o200k_base."""
+
+    name: str
+    title: str
+    tools: tuple[Tool, ...]
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

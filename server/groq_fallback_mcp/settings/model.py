@@ -1,59 +1,25 @@
-"""Every setting, its name, default and meaning; the README's table is generated from here.
-
-Order of precedence, later wins: `config.toml` in the user's config folder, environment, flags of the command. Groq's
-key, where none of them has one, is looked for in the key ring and in a file beside config.toml.
-"""
+"""All settings as one model."""
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 from urllib.parse import unquote, urlsplit
 
-from platformdirs import user_config_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback, is_proxy
-from groq_fallback_mcp.credentials import find_key, require_private
-from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.settings.endpoints import EndpointSettings
 
-__all__ = ["EndpointSettings", "Settings", "config_path", "key_path", "load_settings"]
+__all__ = ["Settings", "Toolset"]
 
-APP = "groq-fallback-mcp"
+Toolset = Literal["full", "speech", "safety", "batch", "all"]
 # shorter ones would blot out words of every sentence
 SHORTEST_SECRET = 6
-
-
-class EndpointSettings(BaseModel):
-    """An OpenAI-compatible endpoint to fall back to: a `[[providers]]` table of config.toml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name shown in results; not groq or local.")
-    base_url: str = Field(description="https, or http on loopback; with the path that ends before /chat/completions.")
-    key_env: str | None = Field(default=None, description="The environment variable that holds its key.")
-    prefix: str = Field(default="", description="Put before each model id on the wire, such as groq/ for LiteLLM.")
-    models: tuple[str, ...] = Field(min_length=1, description="Model ids it serves, best first.")
-    speech_models: tuple[str, ...] = Field(default=(), description="Those of `models` that transcribe.")
-    context_window: int = Field(default=8192, gt=0, description="Tokens, for models the catalogue does not know.")
-
-    @field_validator("name")
-    @classmethod
-    def _not_reserved(cls, value: str) -> str:
-        if value in {"groq", "local"}:
-            message = "the names groq and local are taken"
-            raise ValueError(message)
-        return value
-
-    @field_validator("base_url")
-    @classmethod
-    def _safe_url(cls, value: str) -> str:
-        return check_base_url(value)
 
 
 class Settings(BaseSettings):
@@ -80,9 +46,25 @@ class Settings(BaseSettings):
         le=600,
         description="Longest wait in seconds for a better provider while a lesser one could serve now.",
     )
+    job_deadline_s: float = Field(
+        default=3_600.0, ge=1, le=86_400, description="Seconds for work of many calls: `prompts`, long recordings, long texts."
+    )
+    toolsets: Annotated[tuple[Toolset, ...], NoDecode] = Field(
+        default=(),
+        description="More tools, separated by commas: `full` (every argument listed), `speech`, `safety`, `batch`, or `all`.",
+    )
+    no_preview: bool = Field(default=False, description="Never ask preview models, which may end at short notice.")
+    max_usd_per_call: Decimal | None = Field(
+        default=None, ge=0, description="Ask no model of Groq whose call could cost more than this many US dollars."
+    )
+    cache_ttl_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Keep answers this many seconds and give them again where temperature is 0 or `cache` is asked for; 0: off.",
+    )
     files: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
         default=None,
-        description="Folders `transcribe` may read, separated like PATH. Default: the folder the server was started in, "
+        description="Folders whose files may be read and, by name, written, separated like PATH. Default: the folder the server was started in, "
         "unless that is the root or the home folder.",
     )
     local: Literal["auto", "off", "only"] = Field(
@@ -155,6 +137,14 @@ class Settings(BaseSettings):
             return value
         return tuple(_expanded(Path(str(part))) for part in cast("list[object]", parts) if part)
 
+    @field_validator("toolsets", mode="before")
+    @classmethod
+    def _split_toolsets(cls, value: object) -> object:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            return value
+        return tuple(str(part).strip() for part in cast("list[object]", parts) if str(part).strip())
+
     @field_validator("state")
     @classmethod
     def _known_store(cls, value: SecretStr) -> SecretStr:
@@ -208,82 +198,9 @@ class Settings(BaseSettings):
         return (init_settings, env_settings)
 
 
-def config_path() -> Path:
-    """Where config.toml is looked for: GROQ_FALLBACK_CONFIG, else the user's config folder."""
-    named = os.environ.get("GROQ_FALLBACK_CONFIG")
-    return Path(named).expanduser() if named else user_config_path(APP, appauthor=False) / "config.toml"
-
-
-def key_path() -> Path:
-    """The file that holds Groq's key for people who keep it neither in the environment nor in a key ring."""
-    return config_path().with_name("groq-api-key")
-
-
-def load_settings(**flags: object) -> Settings:
-    """Settings from config.toml, environment and flags (those that are not None).
-
-    Raises ConfigurationError naming the file or variable, the key and the fix; a secret is never in the text.
-    """
-    path = config_path()
-    from_file = _read_config(path)
-    given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        environment = Settings().model_dump(exclude_unset=True)
-    except ValidationError as error:
-        raise _explain(error, "the environment") from None
-    except SettingsError as error:
-        # a table in a variable that is not JSON
-        raise ConfigurationError(f"the environment: {error}", next_step="write it as JSON, or use config.toml") from None
-    # aliases: the file and flags use field names, pydantic wants the environment's
-    merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
-    if not merged.get("GROQ_API_KEY") and (found := find_key(key_path())) is not None:
-        merged["GROQ_API_KEY"] = found.key.get_secret_value()
-    try:
-        settings = Settings.model_validate(merged)
-    except ValidationError as error:
-        raise _explain(error, str(path) if from_file else "the flags") from None
-    return settings
-
-
 def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
         message = f"{path} cannot be expanded: {error}"
         raise ValueError(message) from None
-
-
-def _alias(name: str) -> str:
-    field = Settings.model_fields.get(name)
-    alias = field.validation_alias if field is not None else None
-    return alias if isinstance(alias, str) else name
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
-            if "api_key" in found:
-                require_private(file.fileno(), path)
-            return found
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", next_step="make it a readable UTF-8 file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="correct that line of the file") from error
-
-
-def _explain(error: ValidationError, where: str) -> ConfigurationError:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    field = Settings.model_fields.get(str(first["loc"][0]))
-    if where == "the environment" and field is not None and field.validation_alias is None:
-        name = f"GROQ_FALLBACK_{name.upper()}"
-    # a URL may hold a password, and whoever writes a key into the wrong place does not want it printed
-    secretive = first["type"] == "extra_forbidden" or re.search(
-        "key|token_|secret|password|base_url|state|proxy", name, re.IGNORECASE
-    )
-    shown = "" if secretive else f" (got {first['input']!r})"
-    reason = first["msg"].removeprefix("Value error, ")
-    return ConfigurationError(f"{where}: {name}: {reason}{shown}", next_step=f"correct {name} and start again")

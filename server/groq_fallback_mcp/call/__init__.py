@@ -1,0 +1,63 @@
+"""A call as data: what is asked, what came back, what was tried. The vocabulary of every layer above.
+
+Frozen dataclasses without behaviour beyond what follows from their own fields. Durations are seconds
+(`_s`), money is `Decimal` US dollars (`_usd`), tokens are counts.
+"""
+
+from groq_fallback_mcp.call.limits import Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.call.outcomes import (
+    Attempt,
+    AudioSegment,
+    AudioWord,
+    Exclusion,
+    Failure,
+    FailureKind,
+    Outcome,
+    Source,
+    Speed,
+    Success,
+    Transcript,
+    Usage,
+)
+from groq_fallback_mcp.call.requests import (
+    AnyRequest,
+    AudioFile,
+    AudioLink,
+    AudioRequest,
+    ChatRequest,
+    JsonMode,
+    ReasoningEffort,
+    Restrictions,
+    Search,
+    ServiceTier,
+    SpeechRequest,
+)
+
+__all__ = [
+    "AnyRequest",
+    "Attempt",
+    "AudioFile",
+    "AudioLink",
+    "AudioRequest",
+    "AudioSegment",
+    "AudioWord",
+    "ChatRequest",
+    "Exclusion",
+    "Failure",
+    "FailureKind",
+    "JsonMode",
+    "Limit",
+    "LimitReading",
+    "Outcome",
+    "QuotaSnapshot",
+    "ReasoningEffort",
+    "Restrictions",
+    "Search",
+    "ServiceTier",
+    "Source",
+    "SpeechRequest",
+    "Speed",
+    "Success",
+    "Transcript",
+    "Usage",
+]

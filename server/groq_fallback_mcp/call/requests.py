@@ -1,0 +1,143 @@
+"""What is asked, before a model is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+__all__ = [
+    "AnyRequest",
+    "AudioFile",
+    "AudioLink",
+    "AudioRequest",
+    "ChatRequest",
+    "JsonMode",
+    "ReasoningEffort",
+    "Restrictions",
+    "Search",
+    "ServiceTier",
+    "SpeechRequest",
+]
+
+ReasoningEffort = Literal["none", "default", "low", "medium", "high"]
+# How a JSON answer is asked for: strictly, by a mode, in the prompt alone, or not at all.
+JsonMode = Literal["none", "prompted", "json_object", "json_schema"]
+ServiceTier = Literal["auto", "on_demand", "flex", "performance"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restrictions:
+    """What may leave this machine, and at what price. None and False restrict nothing.
+
+    `providers`: only these. `local_only`: only models on this machine. `no_preview`: no preview models, which may end at
+    short notice. `max_usd`: no model whose call could cost more.
+    """
+
+    providers: tuple[str, ...] | None = None
+    local_only: bool = False
+    no_preview: bool = False
+    max_usd: Decimal | None = None
+
+    def within(self, outer: Restrictions) -> Restrictions:
+        """These, and the ones of `outer` too."""
+        named = [names for names in (self.providers, outer.providers) if names is not None]
+        amounts = [amount for amount in (self.max_usd, outer.max_usd) if amount is not None]
+        return Restrictions(
+            providers=tuple(name for name in named[0] if all(name in names for names in named)) if named else None,
+            local_only=self.local_only or outer.local_only,
+            no_preview=self.no_preview or outer.no_preview,
+            max_usd=min(amounts, default=None),
+        )
+
+
+UNRESTRICTED = Restrictions()
+AskedBy = Literal["groq_chat", "screen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How the web is to be searched. Only the compound systems keep to the domains and the country."""
+
+    include_domains: tuple[str, ...] = ()
+    exclude_domains: tuple[str, ...] = ()
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """A question, in OpenAI's message form, before a model is chosen.
+
+    `max_tokens` bounds the completion (reasoning included); None lets the plan choose a right size.
+    `schema` is a JSON schema the answer must satisfy. `tools` are the caller's own, `tool_choice` which of them is to be
+    called, in OpenAI's form; calls come back for the caller to run. `search` and `code` ask for what runs at the provider.
+    `service_tier` is Groq's alone.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    model: str | None = None
+    use_case: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    reasoning_effort: ReasoningEffort | None = None
+    schema: Mapping[str, Any] | None = None
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    search: Search | None = None
+    code: bool = False
+    service_tier: ServiceTier | None = None
+    asked_by: AskedBy = "groq_chat"
+    restrictions: Restrictions = UNRESTRICTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFile:
+    """A local file that has been checked and read: its bytes, name, kind and probed length."""
+
+    name: str
+    content: bytes = field(repr=False)
+    media_type: str
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioLink:
+    """An https address the provider fetches; this process never does."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioRequest:
+    """Speech to be written down, or translated to English (`translate`).
+
+    `words` asks for word timestamps beside the segments, which are always asked for.
+    """
+
+    audio: AudioFile | AudioLink
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float | None = None
+    words: bool = False
+    translate: bool = False
+    restrictions: Restrictions = UNRESTRICTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechRequest:
+    """Text to be spoken in one piece, as WAV. `language` is an ISO 639 code, `voice` a name the model lists."""
+
+    text: str
+    voice: str | None = None
+    model: str | None = None
+    language: str = "en"
+    restrictions: Restrictions = UNRESTRICTED
+
+
+AnyRequest = ChatRequest | AudioRequest | SpeechRequest

@@ -1,0 +1,192 @@
+"""Opens files below the folders that may be read, and from nowhere else; and writes new ones there.
+
+A path outside, a missing file, a link leading out, a device: all get one answer, so that nothing can be learnt
+about files outside. Every step from an allowed folder down is opened without following links, so that a link
+swapped in during the check is refused and not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from groq_fallback_mcp.errors import InputRefused
+
+__all__ = ["check_target", "not_there", "open_allowed", "write_allowed"]
+
+# Absent on Windows, which has no such files to wait on and no per-folder open.
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_COMMON = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | _COMMON | getattr(os, "O_NONBLOCK", 0)
+_FOLDER = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_STEPWISE = os.open in os.supports_dir_fd
+
+
+def open_allowed(path: str, *, allowed: Sequence[Path], cwd: Path | None = None) -> int:
+    """A descriptor of one regular file, for reading. Blocking: call it in a thread.
+
+    `path` may begin with ~ and may be relative, to `cwd` or else to the first allowed folder. Raises InputRefused where
+    no readable regular file is there below an allowed folder.
+    """
+    if not allowed:
+        raise InputRefused(
+            f"{path!r} cannot be read: no folder is open to this server",
+            next_step="Set GROQ_FALLBACK_FILES to the folders that may be read, or pass an https address",
+        )
+    try:
+        root, steps = _locate(path, allowed, cwd if cwd is not None else allowed[0])
+        return _open_below(root, steps)
+    except (OSError, ValueError) as error:
+        raise not_there(path, allowed) from error
+
+
+def check_target(path: str, *, allowed: Sequence[Path], extensions: Sequence[str], overwrite: bool = False) -> None:
+    """Raises InputRefused, before any work is done, for a path that `write_allowed` would refuse."""
+    _target(path, allowed, extensions, overwrite=overwrite)
+
+
+def write_allowed(
+    path: str, content: bytes, *, allowed: Sequence[Path], extensions: Sequence[str], overwrite: bool = False
+) -> Path:
+    """Write a new file below an allowed folder; its folder must be there. Blocking: call it in a thread.
+
+    `extensions` are those it may have, such as .wav: nothing that a machine would run or read its settings from. Written
+    beside its place and put there at the end, so that it is whole or not there. Raises InputRefused.
+    """
+    root, steps = _target(path, allowed, extensions, overwrite=overwrite)
+    try:
+        _write_below(root, steps, content, overwrite=overwrite)
+    except FileExistsError as error:
+        raise _taken(path) from error
+    except OSError as error:
+        raise InputRefused(
+            f"{path!r} cannot be written: {error.strerror or error}",
+            next_step="check the folder, its rights and the space left",
+        ) from error
+    return root.joinpath(*steps)
+
+
+def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
+    """The one answer for whatever cannot be read."""
+    folders = ", ".join(str(folder) for folder in allowed)
+    return InputRefused(
+        f"{path!r} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
+        next_step="Check the path, copy the file into one of them, or add its folder to GROQ_FALLBACK_FILES",
+    )
+
+
+def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, overwrite: bool) -> tuple[Path, tuple[str, ...]]:
+    if not allowed:
+        raise InputRefused(
+            f"{path!r} cannot be written: no folder is open to this server",
+            next_step="Set GROQ_FALLBACK_FILES to the folders that may be written to",
+        )
+    name = Path(path).name
+    if Path(name).suffix.lower() not in extensions or name.startswith("."):
+        raise InputRefused(f"{path!r} cannot be written", next_step=f"give a name that ends in {' or '.join(extensions)}")
+    base = allowed[0].expanduser()
+    try:
+        # the name itself stays as it is: a link in its place is refused, not followed
+        parent = Path(os.path.realpath((base / _expanded(path)).parent))
+        root = next(folder for folder in _roots(allowed) if parent.is_relative_to(folder))
+    except (StopIteration, OSError, ValueError) as error:
+        folders = ", ".join(str(folder) for folder in allowed)
+        raise InputRefused(
+            f"{path!r} is outside the folders open to this server ({folders})", next_step="give a path below one of them"
+        ) from error
+    if not parent.is_dir():
+        raise InputRefused(f"the folder of {path!r} is not there", next_step="create it, or give another path")
+    target = parent / name
+    if target.is_symlink() or (target.exists() and not (overwrite and target.is_file())):
+        raise _taken(path)
+    return root, target.relative_to(root).parts
+
+
+def _taken(path: str) -> InputRefused:
+    return InputRefused(f"{path!r} is there already", next_step="give another name, or overwrite: true for a file")
+
+
+def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrite: bool) -> None:
+    folder = _open_folder(root, steps[:-1]) if _STEPWISE else None
+    name = steps[-1] if folder is not None else str(root.joinpath(*steps))
+    partial = f"{name}.{os.getpid()}.part"
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, 0o600, dir_fd=folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            if overwrite:
+                os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+            else:
+                # unlike a rename it fails where somebody was there first
+                os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                os.unlink(partial, dir_fd=folder)
+        except OSError:
+            os.unlink(partial, dir_fd=folder)
+            raise
+    finally:
+        if folder is not None:
+            os.close(folder)
+
+
+def _locate(path: str, allowed: Sequence[Path], base: Path) -> tuple[Path, tuple[str, ...]]:
+    """The allowed folder and the steps below it, links resolved. ValueError when it lies in none."""
+    target = Path(os.path.realpath(base.expanduser() / _expanded(path)))
+    for root in _roots(allowed):
+        if target != root and target.is_relative_to(root):
+            return root, target.relative_to(root).parts
+    message = "outside the allowed folders"
+    raise ValueError(message)
+
+
+def _open_below(root: Path, steps: tuple[str, ...]) -> int:
+    """A descriptor of the regular file `steps` below `root`; no step may be a link. OSError otherwise."""
+    if not _STEPWISE:
+        return _opened_regular(str(root.joinpath(*steps)), None)
+    folder = _open_folder(root, steps[:-1])
+    try:
+        return _opened_regular(steps[-1], folder)
+    finally:
+        os.close(folder)
+
+
+def _open_folder(root: Path, steps: tuple[str, ...]) -> int:
+    """A descriptor of the folder `steps` below `root`; no step may be a link. OSError otherwise."""
+    folder = os.open(root, _FOLDER)
+    try:
+        for step in steps:
+            below = os.open(step, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+    except OSError:
+        os.close(folder)
+        raise
+    return folder
+
+
+def _opened_regular(name: str, folder: int | None) -> int:
+    # Looked at before opening, as opening a device can act on it, and after, as it may have been swapped.
+    _require_regular(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    try:
+        _require_regular(os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        message = "not a regular file"
+        raise OSError(message)
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path  # noqa: PTH111 - keeps ~user
+
+
+def _roots(allowed: Sequence[Path]) -> list[Path]:
+    return [Path(os.path.realpath(folder.expanduser())) for folder in allowed]

@@ -1,0 +1,51 @@
+"""Reads an image from the folders that may be read; what it is tells its content, not its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.files import not_there, open_allowed
+
+__all__ = ["LARGEST_BYTES", "Image", "read_image"]
+
+# Groq's documentation of vision: at most 4 MB for a request with an image in base64, which is a third longer.
+LARGEST_BYTES = 3 * 1024 * 1024
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that was read."""
+
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+def read_image(path: str, *, allowed: Sequence[Path]) -> Image:
+    """Read one image. Blocking: call it in a thread. Raises InputRefused: not there, no image, or too large."""
+    descriptor = open_allowed(path, allowed=allowed)
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        raise not_there(path, allowed) from error
+    media_type = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        media_type = "image/webp"
+    if media_type is None:
+        raise InputRefused(f"{path!r} is no image by its content", next_step="Pass a PNG, JPEG, GIF or WebP file")
+    if len(content) > LARGEST_BYTES:
+        raise InputRefused(
+            f"{path!r} has more than {LARGEST_BYTES:,} bytes, the most that can be sent",
+            next_step="Scale it down, or pass an https address",
+        )
+    return Image(media_type=media_type, content=content)

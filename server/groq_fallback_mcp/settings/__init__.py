@@ -1,0 +1,12 @@
+"""Every setting, its name, default and meaning; the README's table is generated from here.
+
+Order of precedence, later wins: `config.toml` in the user's config folder, environment, flags of the command. Groq's
+key, where none of them has one, is looked for in the key ring and in a file beside config.toml.
+"""
+
+from groq_fallback_mcp.settings.endpoints import EndpointSettings
+from groq_fallback_mcp.settings.load import load_settings
+from groq_fallback_mcp.settings.model import Settings, Toolset
+from groq_fallback_mcp.settings.places import config_path, key_path, state_folder
+
+__all__ = ["EndpointSettings", "Settings", "Toolset", "config_path", "key_path", "load_settings", "state_folder"]

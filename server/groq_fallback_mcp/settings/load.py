@@ -1,0 +1,80 @@
+"""Settings from config.toml, the environment and flags, put together."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from groq_fallback_mcp.credentials import find_key, require_private
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.settings.model import Settings
+from groq_fallback_mcp.settings.places import config_path, key_path
+
+__all__ = ["load_settings"]
+
+
+def load_settings(**flags: object) -> Settings:
+    """Settings from config.toml, environment and flags (those that are not None).
+
+    Raises ConfigurationError naming the file or variable, the key and the fix; a secret is never in the text.
+    """
+    path = config_path()
+    from_file = _read_config(path)
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        environment = Settings().model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise _explain(error, "the environment") from None
+    except SettingsError as error:
+        # a table in a variable that is not JSON
+        raise ConfigurationError(f"the environment: {error}", next_step="write it as JSON, or use config.toml") from None
+    # aliases: the file and flags use field names, pydantic wants the environment's
+    merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
+    if not merged.get("GROQ_API_KEY") and (found := find_key(key_path())) is not None:
+        merged["GROQ_API_KEY"] = found.key.get_secret_value()
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, str(path) if from_file else "the flags") from None
+    return settings
+
+
+def _alias(name: str) -> str:
+    field = Settings.model_fields.get(name)
+    alias = field.validation_alias if field is not None else None
+    return alias if isinstance(alias, str) else name
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+            if "api_key" in found:
+                require_private(file.fileno(), path)
+            return found
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}", next_step="make it a readable UTF-8 file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="correct that line of the file") from error
+
+
+def _explain(error: ValidationError, where: str) -> ConfigurationError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    field = Settings.model_fields.get(str(first["loc"][0]))
+    if where == "the environment" and field is not None and field.validation_alias is None:
+        name = f"GROQ_FALLBACK_{name.upper()}"
+    # a URL may hold a password, and whoever writes a key into the wrong place does not want it printed
+    secretive = first["type"] == "extra_forbidden" or re.search(
+        "key|token_|secret|password|base_url|state|proxy", name, re.IGNORECASE
+    )
+    shown = "" if secretive else f" (got {first['input']!r})"
+    reason = first["msg"].removeprefix("Value error, ")
+    return ConfigurationError(f"{where}: {name}: {reason}{shown}", next_step=f"correct {name} and start again")

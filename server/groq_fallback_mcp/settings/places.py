@@ -1,0 +1,28 @@
+"""Where this user's files are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_config_path, user_state_path
+
+__all__ = ["config_path", "key_path", "state_folder"]
+
+APP = "groq-fallback-mcp"
+
+
+def config_path() -> Path:
+    """Where config.toml is looked for: GROQ_FALLBACK_CONFIG, else the user's config folder."""
+    named = os.environ.get("GROQ_FALLBACK_CONFIG")
+    return Path(named).expanduser() if named else user_config_path(APP, appauthor=False) / "config.toml"
+
+
+def state_folder() -> Path:
+    """Where this user's state is kept between runs."""
+    return user_state_path(APP, appauthor=False)
+
+
+def key_path() -> Path:
+    """The file that holds Groq's key for people who keep it neither in the environment nor in a key ring."""
+    return config_path().with_name("groq-api-key")

@@ -1,0 +1,27 @@
+"""Images of a question: files below the folders that may be read, sent as data, and https addresses that Groq fetches."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from groq_fallback_mcp.audio.link import check_link
+from groq_fallback_mcp.images import read_image
+
+__all__ = ["image_parts"]
+
+
+async def image_parts(sources: Sequence[str], folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The parts of a message. Raises InputRefused for what is no image, too large, or outside the folders."""
+    return [{"type": "image_url", "image_url": {"url": await _url(source, folders)}} for source in sources]
+
+
+async def _url(source: str, folders: Sequence[Path]) -> str:
+    if "://" in source:
+        return check_link(source).url
+    image = await anyio.to_thread.run_sync(lambda: read_image(source, allowed=folders))
+    return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode('ascii')}"

@@ -1,0 +1,211 @@
+"""speak: text as speech, written to a WAV file below a folder that is open to this server."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import anyio
+import anyio.to_thread
+from pydantic import Field
+
+from groq_fallback_mcp.call import Attempt, Restrictions, SpeechRequest
+from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.files import check_target, write_allowed
+from groq_fallback_mcp.gateway import Answer
+from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.policy.windows import sentences
+from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.wav import WavFault, join_wav
+
+__all__ = ["SPEAK"]
+
+MOST_CHARS = 20_000
+# What Orpheus takes at a time; a local voice is given the same, so that both pause at the same places.
+PIECE_CHARS = 200
+PAUSE_S = 0.15
+AT_ONCE = 4
+# Long enough to wait for a minute's limit; what would wait for a day's is spoken elsewhere.
+PIECE_S = 120.0
+EXTENSIONS = (".wav",)
+
+
+class SpeakArguments(Arguments):
+    """Arguments of speak."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MOST_CHARS)]
+    save_to: str = Field(description="A .wav path below the project folder")
+    voice: str | None = Field(
+        default=None, description="autumn diana hannah austin daniel troy; Arabic: abdullah fahad sultan lulwa noura aisha"
+    )
+    language: Literal["en", "ar"] = "en"
+    model: str | None = None
+    overwrite: bool = False
+    local_only: bool = False
+
+
+class SpeakResult(Result):
+    """Structured result of speak."""
+
+    path: str
+    bytes: int
+    audio_s: float
+    pieces: int
+    model: str
+    provider: str
+    voice: str | None = None
+    voices: tuple[str, ...]
+    simulated: bool
+    cost_usd: str | None = None
+    duration_s: float
+    attempts: tuple[AttemptLine, ...]
+    notes: tuple[str, ...]
+
+
+async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
+    check_target(arguments.save_to, allowed=context.folders, extensions=EXTENSIONS, overwrite=arguments.overwrite)
+    texts = sentences(arguments.text, PIECE_CHARS)
+    if not texts:
+        raise InputRefused("text holds nothing to say", next_step="give words")
+    started = context.gateway.clock.monotonic()
+    attempts: list[Attempt] = []
+    failure: NoAnswer | None = None
+    voice = arguments.voice
+    notes: list[str] = []
+    for provider in _providers(context):
+        if voice is not None and not _has_voice(context, provider, voice) and failure is not None:
+            # better another voice than none: the caller is told
+            notes.append(f"the voice {voice!r} is not to be had now: {provider} speaks with its own")
+            voice = None
+        found = await _spoken(texts, arguments, voice, provider, context)
+        if isinstance(found, list):
+            return await _written(
+                found, arguments, context, [*attempts], notes, took_s=context.gateway.clock.monotonic() - started
+            )
+        attempts += found.attempts
+        if failure is None or found.attempts:
+            failure = found
+    if failure is None:
+        raise InputRefused(
+            "no model that speaks is set up",
+            next_step="Set GROQ_API_KEY, or install groq-fallback-mcp[local] for an English voice",
+        )
+    return error_reply(failure)
+
+
+def _providers(context: Context) -> list[str]:
+    """Who has a voice, in order. One of them speaks all of a text: a voice that changes in the middle is worse than none."""
+    return [
+        offer.provider
+        for offer in context.gateway.roster.offers()
+        if any(offered.row.kind is Kind.TEXT_TO_SPEECH for offered in offer.models.values())
+    ]
+
+
+def _has_voice(context: Context, provider: str, voice: str) -> bool:
+    return any(
+        voice in offered.row.capabilities.voices
+        for offer in context.gateway.roster.offers()
+        if offer.provider == provider
+        for offered in offer.models.values()
+    )
+
+
+async def _spoken(
+    texts: list[str], arguments: SpeakArguments, voice: str | None, provider: str, context: Context
+) -> list[Answer] | NoAnswer:
+    """All pieces from one provider, or the first failure; then the others are not asked any more."""
+    gateway = context.gateway
+    end = gateway.clock.monotonic() + context.job_deadline_s
+    restrictions = Restrictions(providers=(provider,), local_only=arguments.local_only)
+    answers: dict[int, Answer] = {}
+    failures: list[NoAnswer] = []
+    left = iter(enumerate(texts))
+
+    async def work() -> None:
+        for number, text in left:
+            if failures:
+                return
+            request = SpeechRequest(
+                text=text, voice=voice, model=arguments.model, language=arguments.language, restrictions=restrictions
+            )
+            outcome = await gateway.serve(request, deadline_s=min(PIECE_S, max(end - gateway.clock.monotonic(), 1.0)))
+            if isinstance(outcome, NoAnswer):
+                failures.append(outcome)
+                return
+            answers[number] = outcome
+            if context.progress is not None:
+                await context.progress(len(answers), len(texts), f"{len(answers)} of {len(texts)} pieces spoken")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(min(AT_ONCE, len(texts))):
+            group.start_soon(work)
+    return failures[0] if failures else [answers[number] for number in sorted(answers)]
+
+
+async def _written(
+    answers: list[Answer],
+    arguments: SpeakArguments,
+    context: Context,
+    attempts: list[Attempt],
+    notes: list[str],
+    *,
+    took_s: float,
+) -> Reply:
+    try:
+        content, audio_s = join_wav([answer.success.speech or b"" for answer in answers], pause_s=PAUSE_S)
+    except WavFault as fault:
+        raise InputRefused(
+            f"the speech that came cannot be joined: {fault}", next_step="call again, or give another model"
+        ) from fault
+    path = await anyio.to_thread.run_sync(
+        lambda: write_allowed(
+            arguments.save_to,
+            content,
+            allowed=context.folders,
+            extensions=EXTENSIONS,
+            overwrite=arguments.overwrite,
+        )
+    )
+    first = answers[0]
+    costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
+    row = next(
+        offered.row
+        for offer in context.gateway.roster.offers()
+        if offer.provider == first.provider
+        for model, offered in offer.models.items()
+        if model == first.model
+    )
+    if any(answer.success.simulated for answer in answers):
+        notes.append("SIMULATED: a tone from a stand-in for Groq, no speech")
+    result = SpeakResult(
+        path=str(path),
+        bytes=len(content),
+        audio_s=round(audio_s, 2),
+        pieces=len(answers),
+        model=first.model,
+        provider=first.provider,
+        voice=arguments.voice if arguments.voice in row.capabilities.voices else next(iter(row.capabilities.voices), None),
+        voices=row.capabilities.voices,
+        simulated=any(answer.success.simulated for answer in answers),
+        cost_usd=f"{sum(costs, Decimal(0)):.6f}" if costs else None,
+        duration_s=round(took_s, 3),
+        attempts=attempt_rows([*attempts, *(attempt for answer in answers for attempt in answer.attempts)][:20]),
+        notes=(*notes, *dict.fromkeys(note for answer in answers for note in answer.notes)),
+    )
+    who = label(result.provider, result.model)
+    lines = [f"{result.path}: {result.audio_s:.1f} s of speech, {result.bytes:,} bytes", f"[{who}, {result.duration_s:.1f} s]"]
+    lines += [f"Note: {note}" for note in result.notes]
+    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True), body=result.path)
+
+
+SPEAK = Tool(
+    name="speak",
+    title="Speak text",
+    description="Text to speech, written to a new .wav file; any length.",
+    arguments=SpeakArguments,
+    handle=_handle,
+    read_only=False,
+)
