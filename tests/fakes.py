@@ -12,12 +12,13 @@ from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.gateway import Gateway, Pace
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.policy.spending import Budget
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.providers.base import AudioCall, ChatCall, SpeechCall
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import Ledger, memory_ledger
 
 CATALOG = load_catalog()
-Script = Callable[[ChatCall | AudioCall], Outcome]
+AnyCall = ChatCall | AudioCall | SpeechCall
+Script = Callable[[AnyCall], Outcome]
 
 
 def answer(text: str = "hello", *, tokens: int = 100, quota: QuotaSnapshot | None = None) -> Success:
@@ -53,10 +54,11 @@ class FakeProvider:
         self._name = name
         self._clock = clock
         self.took_s = took_s
-        self.calls: list[ChatCall | AudioCall] = []
+        self.calls: list[AnyCall] = []
         self.timeouts: list[float] = []
         self._scripts: dict[str, deque[Outcome]] = {}
         self.default: Outcome = answer()
+        self.reply: Script | None = None
         self.why_unready: str | None = None
         self.before: Callable[[], object] | None = None
 
@@ -87,10 +89,14 @@ class FakeProvider:
         """One scripted outcome."""
         return await self._serve(call, timeout_s)
 
+    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
+        """One scripted outcome."""
+        return await self._serve(call, timeout_s)
+
     async def aclose(self) -> None:
         """Nothing to close."""
 
-    async def _serve(self, call: ChatCall | AudioCall, timeout_s: float) -> Outcome:
+    async def _serve(self, call: AnyCall, timeout_s: float) -> Outcome:
         self.calls.append(call)
         self.timeouts.append(timeout_s)
         if self.before is not None:
@@ -103,7 +109,7 @@ class FakeProvider:
         self._clock.advance(self.took_s)
         script = self._scripts.get(call.model)
         if not script:
-            return self.default
+            return self.default if self.reply is None else self.reply(call)
         return script.popleft() if len(script) > 1 else script[0]
 
 
@@ -117,12 +123,14 @@ def offer(provider: str, models: Iterable[str], *, documented: Mapping[Limit, in
             limits = CATALOG.limits(model, plan) if provider == "groq" else {}  # type: ignore[arg-type]
         if row is None:
             row = ModelRow(id=model, kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked="2026-11-01")  # type: ignore[arg-type]
-        return OfferedModel(row=row, wire_model=model, documented=limits)
+        return OfferedModel(row=row, wire_model=model, documented=limits, languages=row.capabilities.languages)
 
     return Offer(provider=provider, models={model: offered(model) for model in models}, catalogued=provider == "groq")
 
 
 GROQ_CHAT_MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3.8-27b")
+VOICES = ("canopylabs/orpheus-v1-english", "canopylabs/orpheus-arabic-saudi")
+GUARDS = ("meta-llama/llama-prompt-guard-2-86m", "meta-llama/llama-prompt-guard-2-22m")
 GROQ_SPEECH_MODELS = ("whisper-large-v3-turbo", "whisper-large-v3")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,19 +10,27 @@ from fakes import World
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
+from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.server import build_server
-from groq_fallback_mcp.tools import Context
+from groq_fallback_mcp.tools import TOOLS, Context, Tool
 
 
 @asynccontextmanager
-async def connected(world: World, *, folders: tuple[Path, ...] = (), mode: str = "auto") -> AsyncIterator[Client]:
+async def connected(
+    world: World,
+    *,
+    folders: tuple[Path, ...] = (),
+    mode: str = "auto",
+    tools: Sequence[Tool] = TOOLS,
+    cache: ResponseCache | None = None,
+) -> AsyncIterator[Client]:
     """A client of the server, without a process in between."""
 
     @asynccontextmanager
     async def open_context() -> AsyncIterator[Context]:
-        yield Context(gateway=world.gateway, folders=folders)
+        yield Context(gateway=world.gateway, folders=folders, cache=cache)
 
-    async with Client(build_server(open_context), mode=mode, raise_exceptions=True) as client:  # type: ignore[arg-type]
+    async with Client(build_server(open_context, tools=tools), mode=mode, raise_exceptions=True) as client:  # type: ignore[arg-type]
         yield client
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from groq_fallback_mcp.audio import file as audio_file
+from groq_fallback_mcp import files
 from groq_fallback_mcp.audio.file import read_audio
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.errors import InputRefused
@@ -128,14 +128,14 @@ def test_a_link_put_in_place_after_the_check_is_not_followed(
     """The swap falls exactly between resolving the path and opening it (fault 39)."""
     secret.with_name("speech.flac").write_bytes(secret.read_bytes())
     path = "speech.flac" if swapped == "speech.flac" else "sub/speech.flac"
-    real_open_below: Callable[[Path, tuple[str, ...]], int] = audio_file._open_below
+    real_open_below: Callable[[Path, tuple[str, ...]], int] = files._open_below
 
     def swap_then_open(root: Path, steps: tuple[str, ...]) -> int:
         (allowed / swapped).rename(allowed / "moved")
         (allowed / swapped).symlink_to(secret if swapped == "speech.flac" else secret.parent)
         return real_open_below(root, steps)
 
-    monkeypatch.setattr(audio_file, "_open_below", swap_then_open)
+    monkeypatch.setattr(files, "_open_below", swap_then_open)
 
     assert "no readable regular file" in refusal(path, allowed)
 

@@ -144,7 +144,7 @@ def test_every_use_case_has_a_chain_that_begins_with_its_model() -> None:
         assert practice.chain[0] == practice.model
         assert len(set(practice.chain)) == len(practice.chain)
         kinds = {CATALOG.models[model].kind for model in practice.chain}
-        assert kinds <= chatting or kinds == {Kind.SPEECH_TO_TEXT}
+        assert kinds <= chatting or kinds in ({Kind.SPEECH_TO_TEXT}, {Kind.TEXT_TO_SPEECH}, {Kind.GUARD})
     assert list(CATALOG.practices) == [
         "fast",
         "reasoning",
@@ -153,6 +153,10 @@ def test_every_use_case_has_a_chain_that_begins_with_its_model() -> None:
         "audio",
         "vision",
         "translation",
+        "speech",
+        "speech_arabic",
+        "injection",
+        "moderation",
     ]
 
 
@@ -163,10 +167,13 @@ def test_every_use_case_can_be_served_by_a_model_alive(use_case: str) -> None:
 
 
 def test_chains_hold_models_with_the_ability_they_are_for() -> None:
-    """Vision sees, translation translates, and no chain asks a model made to judge text for an answer."""
+    """Vision sees, translation translates, voices speak their language, and no chat asks a model made to judge."""
     assert all(CATALOG.models[model].capabilities.vision for model in CATALOG.practices["vision"].chain)
     assert all(CATALOG.models[model].capabilities.translation for model in CATALOG.practices["translation"].chain)
-    chained = {model for practice in CATALOG.practices.values() for model in practice.chain}
+    for use_case, language in (("speech", "en"), ("speech_arabic", "ar")):
+        assert all(language in CATALOG.models[model].capabilities.languages for model in CATALOG.practices[use_case].chain)
+    chats = [practice for practice in CATALOG.practices.values() if practice.tool == "groq_chat"]
+    chained = {model for practice in chats for model in practice.chain}
     assert "openai/gpt-oss-safeguard-20b" not in chained
 
 
@@ -272,6 +279,7 @@ def test_the_newest_row_of_a_model_and_plan_holds() -> None:
         ("whisper-large-v3", Usage(audio_s=3600.0), "0.111"),
         ("whisper-large-v3-turbo", Usage(audio_s=0.9), "0.00001"),
         ("openai/gpt-oss-120b", Usage(), "0"),
+        ("canopylabs/orpheus-v1-english", Usage(characters=200), "0.0044"),
     ],
 )
 def test_cost_is_exact_to_the_last_digit(model: str, usage: Usage, cost: str) -> None:
@@ -281,7 +289,7 @@ def test_cost_is_exact_to_the_last_digit(model: str, usage: Usage, cost: str) ->
     assert found == Decimal(cost)
 
 
-@pytest.mark.parametrize("model", ["groq/compound", "canopylabs/orpheus-v1-english", "acme/unheard-of"])
+@pytest.mark.parametrize("model", ["groq/compound", "acme/unheard-of"])
 def test_what_has_no_price_by_tokens_or_audio_has_no_cost(model: str) -> None:
     """Unknown is None, never nought."""
     assert CATALOG.cost_usd(model, Usage(input_tokens=1, audio_s=1.0)) is None

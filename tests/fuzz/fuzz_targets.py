@@ -9,9 +9,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 
-from groq_fallback_mcp.providers.audio_wire import read_transcript
-from groq_fallback_mcp.providers.chat_wire import read_chat
-from groq_fallback_mcp.providers.models_wire import read_models
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from groq_fallback_mcp.audio.duration import probe_duration_s
@@ -22,6 +19,9 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.classify import classify, classify_stream_error
 from groq_fallback_mcp.policy.durations import parse_duration, parse_retry_after
 from groq_fallback_mcp.policy.readings import read_headers, snapshot
+from groq_fallback_mcp.providers.audio_wire import read_transcript
+from groq_fallback_mcp.providers.chat_wire import read_chat
+from groq_fallback_mcp.providers.models_wire import read_models
 from groq_fallback_mcp.render import clean_text
 from groq_fallback_mcp.transport.lines import Overlong
 from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line

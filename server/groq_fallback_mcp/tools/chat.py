@@ -76,7 +76,7 @@ GROQ_CHAT = Tool(
     title="Ask Groq",
     description=(
         "Fast, cheap answer, summary or extraction from the best Groq model available now; falls back by itself on rate "
-        "limits and outages. On error read retry_after_s."
+        "limits and outages. Also takes images, tools, search, documents, prompts. On error read retry_after_s."
     ),
     arguments=ChatArguments,
     handle=_handle,

@@ -97,7 +97,7 @@ class ChatArguments(Arguments):
     def _one_question(self) -> Self:
         given = [name for name in ("prompt", "messages", "prompts") if getattr(self, name) is not None]
         if len(given) != 1:
-            message = "give prompt, messages or prompts" + (f", not {' and '.join(given)}" if given else "")
+            message = "give either prompt or messages, or many prompts" + (f", not both {' and '.join(given)}" if given else "")
             raise ValueError(message)
         for number, text in enumerate(self.prompts or ([] if self.prompt is None else [self.prompt]), start=1):
             if not text.strip():

@@ -114,7 +114,8 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id))
         for quota, (offer, offered) in zip(quotas, chosen, strict=True)
     )
-    chained = {name for row in gateway.catalog.practices.values() for name in (row.model, *row.chain)}
+    served = {"groq_chat", "transcribe"}
+    chained = {name for row in gateway.catalog.practices.values() if row.tool in served for name in (row.model, *row.chain)}
     by_name_only = {name for offer in offers if offer.catalogued for name in offer.models} - chained
     chat_calls = [
         limits.calls_now

@@ -31,7 +31,7 @@ POLICY_TOKENS = 3_000
 POLICY_ANSWER_TOKENS = 1_024
 AT_ONCE = 8
 SHOWN_CHARS = 160
-_NUMBER = re.compile(r"\d?\.\d+(?:[eE]-?\d+)?|[01]")
+_NUMBER = re.compile(r"(?<![\d.])(?:\d?\.\d+(?:[eE]-?\d+)?|[01])(?![\d.])")
 _VERDICT: dict[str, Any] = {
     "type": "object",
     "properties": {

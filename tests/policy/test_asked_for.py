@@ -1,0 +1,199 @@
+"""What a call asks for beyond an answer: tools at the provider, speech, restrictions, streams, a second chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import (
+    AudioLink,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    Restrictions,
+    Search,
+    SpeechRequest,
+)
+from groq_fallback_mcp.catalog import ModelRow, Stage, load_catalog
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.plan import Plan, plan, with_more_prompt
+from groq_fallback_mcp.policy.repair import repaired
+from groq_fallback_mcp.policy.streaming import LONG_TOKENS, streams
+from groq_fallback_mcp.policy.verdict import DropTier, judge
+
+CATALOG = load_catalog()
+NOW = date(2026, 11, 1)
+OSS, LARGE, QWEN = "openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3.8-27b"
+GUARD = "meta-llama/llama-prompt-guard-2-86m"
+ENGLISH, ARABIC = "canopylabs/orpheus-v1-english", "canopylabs/orpheus-arabic-saudi"
+
+
+def groq(*models: str, rows: Sequence[ModelRow] = ()) -> Offer:
+    """Groq with these models."""
+    found = [*(CATALOG.models[model] for model in models), *rows]
+    offered = {
+        row.id: OfferedModel(
+            row=row, wire_model=row.id, documented=CATALOG.limits(row.id, "free"), languages=row.capabilities.languages
+        )
+        for row in found
+    }
+    return Offer(provider="groq", models=offered, catalogued=True)
+
+
+def own(name: str = "mine", *, near: bool = False, use_cases: frozenset[str] | None = None) -> Offer:
+    """An endpoint with a model of its own."""
+    row = ModelRow(id="own", kind="chat", stage=Stage.PRODUCTION, source="user", checked=NOW)  # type: ignore[arg-type]
+    models = {"own": OfferedModel(row=row, wire_model="own")}
+    return Offer(provider=name, models=models, on_this_machine=near, use_cases=use_cases)
+
+
+def made(request: ChatRequest | SpeechRequest | AudioRequest, *offers: Offer) -> Plan:
+    """The plan."""
+    return plan(request, catalog=CATALOG, offers=offers, today=NOW)
+
+
+def ask(**fields: object) -> ChatRequest:
+    """A question."""
+    return ChatRequest(messages=({"role": "user", "content": "hi"},), **fields)  # type: ignore[arg-type]
+
+
+def reasons(found: Plan) -> dict[str, str]:
+    """Why models were left out."""
+    return {exclusion.model: exclusion.reason for exclusion in found.exclusions}
+
+
+def test_only_models_with_the_tools_search_or_run_code() -> None:
+    """And they are named as the model names them."""
+    found = made(ask(search=Search(), code=True), groq(OSS, LARGE, QWEN))
+    assert found.use_case == "agentic"
+    assert [candidate.model for candidate in found.candidates] == [LARGE, OSS]
+    assert found.candidates[0].builtin == ("browser_search", "code_interpreter")
+    assert reasons(found)[QWEN] == "it does not search"
+    assert reasons(made(ask(code=True), groq(QWEN)))[QWEN] == "it does not run code"
+
+
+def test_a_search_kept_to_domains_says_who_does_not_keep_to_them() -> None:
+    """gpt-oss has no such setting."""
+    found = made(ask(search=Search(country="norway")), groq(OSS))
+    assert "only the compound systems do" in found.candidates[0].notes[-1]
+
+
+def test_a_guard_is_asked_by_the_tool_that_screens_alone() -> None:
+    """Neither by name nor by use case of groq_chat."""
+    found = made(ask(use_case="injection", asked_by="screen", max_tokens=8), groq(GUARD, OSS))
+    assert [candidate.model for candidate in found.candidates] == [GUARD]
+    with pytest.raises(InputRefused, match="use the tool screen"):
+        made(ask(use_case="injection"), groq(GUARD))
+    with pytest.raises(InputRefused, match="use the tool screen"):
+        made(ask(model=GUARD), groq(GUARD))
+
+
+def test_speech_is_planned_by_language_voice_and_length() -> None:
+    """Characters stand for tokens."""
+    found = made(SpeechRequest(text="x" * 100), groq(ENGLISH, ARABIC))
+    assert [candidate.model for candidate in found.candidates] == [ENGLISH]
+    candidate = found.candidates[0]
+    assert (candidate.voice, candidate.cost[Limit.TPM], candidate.cost[Limit.RPM]) == ("autumn", 100, 1)
+    assert candidate.spend.picousd == 2_200_000_000
+    assert made(SpeechRequest(text="x", language="ar"), groq(ENGLISH, ARABIC)).candidates[0].model == ARABIC
+    assert "no voice 'troi'" in reasons(made(SpeechRequest(text="x", voice="troi"), groq(ENGLISH)))[ENGLISH]
+    assert "200 characters at a time" in reasons(made(SpeechRequest(text="x" * 201), groq(ENGLISH)))[ENGLISH]
+    wrong = made(SpeechRequest(text="x", model=ARABIC), groq(ENGLISH, ARABIC))
+    assert reasons(wrong)[ARABIC] == "it speaks ar only"
+
+
+def test_a_model_that_is_no_voice_is_refused_for_speech() -> None:
+    """With the tool it is for."""
+    with pytest.raises(InputRefused, match="use the tool groq_chat"):
+        made(SpeechRequest(text="x", model=OSS), groq(OSS, ENGLISH))
+    silent = CATALOG.models[ENGLISH].model_copy(update={"kind": "chat"})
+    assert reasons(made(SpeechRequest(text="x"), groq(rows=[silent])))[ENGLISH] == "it does not speak"
+
+
+@pytest.mark.parametrize(
+    ("restrictions", "left", "reason"),
+    [
+        (Restrictions(providers=("mine",)), ["own"], "only mine may be asked by this call"),
+        (Restrictions(providers=()), [], "only no provider may be asked by this call"),
+        (Restrictions(local_only=True), ["own"], "nothing of this call may leave this machine (local_only)"),
+        (Restrictions(no_preview=True), [OSS, "own"], "it is a preview model, and this call takes none (no_preview)"),
+        (Restrictions(max_usd=Decimal("0.001")), [OSS, "own"], "it could cost"),
+    ],
+)
+def test_restrictions_leave_out_and_say_why(restrictions: Restrictions, left: list[str], reason: str) -> None:
+    """Providers, places, stages and prices."""
+    found = made(ask(restrictions=restrictions, use_case="fast"), groq(OSS, QWEN), own(near=True))
+    assert [candidate.model for candidate in found.candidates] == left
+    assert any(exclusion.reason.startswith(reason) for exclusion in found.exclusions)
+
+
+def test_what_has_no_price_cannot_be_held_to_one() -> None:
+    """A bound in USD leaves it out."""
+    row = CATALOG.models[OSS].model_copy(update={"id": "unpriced", "price": type(CATALOG.models[OSS].price)()})
+    found = made(ask(model="unpriced", restrictions=Restrictions(max_usd=Decimal(1))), groq(OSS, rows=[row]))
+    assert "its price is not known" in reasons(found)["unpriced"]
+
+
+def test_an_endpoint_is_asked_for_its_use_cases_alone() -> None:
+    """As config.toml says."""
+    kept = own(use_cases=frozenset({"reasoning"}))
+    assert made(ask(use_case="reasoning"), kept).candidates
+    assert reasons(made(ask(use_case="fast"), kept))["any model"] == "config.toml keeps it for reasoning"
+
+
+@given(
+    st.builds(
+        Restrictions,
+        providers=st.none() | st.lists(st.sampled_from("abc"), unique=True).map(tuple),
+        local_only=st.booleans(),
+        no_preview=st.booleans(),
+        max_usd=st.none() | st.decimals(0, 10, places=2),
+    ),
+    st.builds(Restrictions, providers=st.none() | st.just(("a", "b")), max_usd=st.none() | st.just(Decimal(5))),
+)
+def test_restrictions_within_others_never_allow_more(inner: Restrictions, outer: Restrictions) -> None:
+    """Both hold."""
+    both = inner.within(outer)
+    for one in (inner, outer):
+        assert one.providers is None or (both.providers is not None and set(both.providers) <= set(one.providers))
+        assert one.max_usd is None or (both.max_usd is not None and both.max_usd <= one.max_usd)
+        assert both.local_only >= one.local_only
+        assert both.no_preview >= one.no_preview
+
+
+def test_an_answer_is_streamed_where_somebody_watches_or_it_may_be_long() -> None:
+    """Never where it is JSON."""
+    short, long = (made(ask(max_tokens=tokens), groq(OSS)).candidates[0] for tokens in (100, LONG_TOKENS))
+    as_json = made(ask(max_tokens=LONG_TOKENS, schema={"type": "object"}), groq(OSS)).candidates[0]
+    assert [streams(short, watched=False), streams(short, watched=True), streams(long, watched=False)] == [False, True, True]
+    assert not streams(as_json, watched=True)
+
+
+def test_a_repair_shows_the_answer_and_what_was_wrong_and_costs_more() -> None:
+    """For a chat; there is nothing to repair in a transcript."""
+    request = ask(schema={"type": "object"})
+    second = repaired(request, "[]", "the answer breaks the schema")
+    assert second is not None
+    assert [message["role"] for message in second.messages] == ["user", "assistant", "user"]
+    candidate = made(request, groq(OSS)).candidates[0]
+    dearer = with_more_prompt(candidate, request, second)
+    assert dearer.cost[Limit.TPM] > candidate.cost[Limit.TPM]
+    assert dearer.cost[Limit.RPM] == candidate.cost[Limit.RPM]
+    heard = AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))
+    assert repaired(heard, "x", "y") is None
+    assert with_more_prompt(candidate, heard, request).cost[Limit.TPM] > candidate.cost[Limit.TPM]
+
+
+def test_a_full_tier_is_dropped_where_one_was_asked_for() -> None:
+    """Else it is an overload like any other."""
+    full = Failure(kind=FailureKind.TIER_FULL, message="", status=498)
+    assert judge(full, attempts=1, alternative=True, jitter=0.0, tier="flex") == DropTier()
+    assert judge(full, attempts=1, alternative=True, jitter=0.0, tier="on_demand") != DropTier()

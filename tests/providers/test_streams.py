@@ -1,0 +1,219 @@
+"""Answers that come piece by piece: whole or not at all (fault rows on streams)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+
+import anyio
+import httpx
+import pytest
+from fake_clock import FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.providers.base import ChatCall
+from groq_fallback_mcp.providers.events import ChatStream
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+
+pytestmark = pytest.mark.anyio
+K = FailureKind
+
+
+def piece(delta: dict[str, object], finish: str | None = None, **more: object) -> str:
+    """One event in Groq's form."""
+    body = {"model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+    return f"data: {json.dumps(body)}\n\n"
+
+
+USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}}
+HELLO = [
+    piece({"role": "assistant", "content": ""}, x_groq={"id": "req_1"}),
+    piece({"reasoning": "hm"}),
+    piece({"content": "hel"}),
+    piece({"content": "lo"}),
+    piece({}, "stop", x_groq={"id": "req_1", "usage": USAGE}),
+    "data: [DONE]\n\n",
+]
+
+
+def streamed(events: list[str], *, told: Callable[[int], None] | None = None) -> Success | Failure:
+    """What events amount to."""
+    stream = ChatStream(model="m", clock=FakeClock(), told=told)
+    for event in events:
+        stream.feed(event.encode())
+    from groq_fallback_mcp.call import QuotaSnapshot
+
+    return stream.outcome(quota=QuotaSnapshot(), simulated=False)
+
+
+def provider(body: Callable[[], AsyncIterator[bytes]] | bytes, *, kind: str = "text/event-stream") -> OpenAICompatible:
+    """A provider whose answer is this body."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert json.loads(request.content)["stream"] is True
+        content = body if isinstance(body, bytes) else body()
+        return httpx.Response(200, headers={"content-type": kind, "x-ratelimit-remaining-tokens": "7000"}, content=content)
+
+    return OpenAICompatible(
+        "groq", base_url="https://groq.test/openai/v1", key="gsk_x", clock=FakeClock(), transport=httpx.MockTransport(handler)
+    )
+
+
+async def asked(source: OpenAICompatible, *, timeout_s: float = 5.0, longest_s: float = 10.0) -> Outcome:
+    """One streamed call."""
+    request = ChatRequest(messages=({"role": "user", "content": "hi"},))
+    call = ChatCall(request=request, model="m", max_tokens=64, stream=True, longest_s=longest_s)
+    return await source.chat(call, timeout_s=timeout_s)
+
+
+def test_pieces_become_one_answer_with_reasoning_apart_and_usage() -> None:
+    """Groq puts the usage into the last piece."""
+    counts: list[int] = []
+    found = streamed(HELLO, told=counts.append)
+    assert isinstance(found, Success)
+    assert (found.text, found.reasoning, found.finish_reason, found.request_id) == ("hello", "hm", "stop", "req_1")
+    assert (found.usage.input_tokens, found.usage.output_tokens, found.usage.cached_tokens) == (5, 2, 3)
+    assert counts == [1, 2, 3]
+    assert found.speed.first_token_s is not None
+
+
+@given(st.lists(st.integers(1, 40), max_size=60))
+def test_an_answer_is_the_same_wherever_the_network_cuts_the_bytes(sizes: list[int]) -> None:
+    """Also in the middle of a letter, and with CRLF."""
+    raw = "".join(HELLO).replace("lo", "lö").replace("\n", "\r\n").encode()
+    stream = ChatStream(model="m", clock=FakeClock())
+    at = 0
+    for size in sizes:
+        stream.feed(raw[at : at + size])
+        at += size
+    stream.feed(raw[at:])
+    from groq_fallback_mcp.call import QuotaSnapshot
+
+    found = stream.outcome(quota=QuotaSnapshot(), simulated=False)
+    assert isinstance(found, Success)
+    assert found.text == "hellö"
+
+
+@pytest.mark.parametrize("cut", range(len(HELLO) - 2))
+def test_a_stream_that_breaks_is_never_a_shorter_answer(cut: int) -> None:
+    """Without the piece that says why it ended, nothing is returned."""
+    found = streamed(HELLO[: cut + 1])
+    assert isinstance(found, Failure)
+    assert (found.kind, found.sent) == (K.CONNECTION_LOST, True)
+    assert "broke off" in found.message
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ('event: error\ndata: {"error":{"message":"over capacity","status_code":503}}\n\n', K.OVERLOADED),
+        (
+            'data: {"error":{"message":"Failed to generate JSON","code":"json_validate_failed","status_code":400}}\n\n',
+            K.GENERATION_FAILED,
+        ),
+        ('data: {"error":"m is currently over capacity"}\n\n', K.OVERLOADED),
+        ('data: {"choices":[],"x_groq":{"id":"r","error":"m is currently over capacity"}}\n\n', K.OVERLOADED),
+        ("data: no json at all\n\n", K.SERVER_ERROR),
+        ("data: [1]\n\n", K.SERVER_ERROR),
+    ],
+)
+def test_an_error_inside_a_stream_is_the_outcome_whatever_came_before(event: str, kind: FailureKind) -> None:
+    """Real forms: an event, a body, a bare string, a field of x_groq."""
+    found = streamed([*HELLO[:3], event, *HELLO[3:]])
+    assert isinstance(found, Failure)
+    assert found.kind is kind
+
+
+def test_tool_calls_are_put_together_however_they_are_cut() -> None:
+    """Groq sends a call whole, OpenAI its arguments in pieces."""
+    first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a"'}}
+    found = streamed(
+        [
+            piece({"tool_calls": [first]}),
+            piece({"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}]}),
+            piece({"tool_calls": [{"index": 1, "id": "call_2", "function": {"name": "sub", "arguments": "{}"}}]}),
+            piece({}, "tool_calls"),
+        ]
+    )
+    assert isinstance(found, Success)
+    assert [(c["id"], c["name"], c["arguments"]) for c in found.tool_calls] == [
+        ("call_1", "add", '{"a": 1}'),
+        ("call_2", "sub", "{}"),
+    ]
+    assert not found.usage_reported
+
+
+def test_comments_and_unknown_fields_are_passed_over() -> None:
+    """As the standard has it."""
+    found = streamed([": keep-alive\n\n", "id: 7\nretry: 100\n", *HELLO])
+    assert isinstance(found, Success)
+
+
+def test_a_line_without_end_is_given_up_on() -> None:
+    """Memory stays bounded."""
+    stream = ChatStream(model="m", clock=FakeClock())
+    for _ in range(40):
+        stream.feed(b"data: " + b"x" * 65_536)
+        if stream.ended:
+            break
+    assert stream.ended
+
+
+async def test_a_stream_is_read_through_the_transport_with_its_headers() -> None:
+    """Limits come with the first bytes."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for event in HELLO:
+            yield event.encode()
+
+    found = await asked(provider(body))
+    assert isinstance(found, Success)
+    assert found.text == "hello"
+    assert found.quota.readings
+
+
+async def test_whoever_answers_in_one_piece_all_the_same_is_understood() -> None:
+    """Some endpoints know no streams."""
+    whole = {"model": "m", "choices": [{"finish_reason": "stop", "message": {"content": "whole"}}]}
+    found = await asked(provider(json.dumps(whole).encode(), kind="application/json"))
+    assert isinstance(found, Success)
+    assert found.text == "whole"
+
+
+async def test_silence_ends_a_stream_but_tokens_keep_it_alive() -> None:
+    """A long answer is not cut at the time-out of an attempt; a hanging one is."""
+
+    async def slow(last: bool) -> AsyncIterator[bytes]:
+        for event in HELLO if last else HELLO[:3]:
+            await anyio.sleep(0.03)
+            yield event.encode()
+        if not last:
+            await anyio.sleep(60)
+
+    found = await asked(provider(lambda: slow(True)), timeout_s=0.15)
+    assert isinstance(found, Success), found
+    hanging = await asked(provider(lambda: slow(False)), timeout_s=0.15)
+    assert isinstance(hanging, Failure)
+    assert hanging.kind is K.TIMED_OUT
+
+
+async def test_a_stream_of_nothing_that_matters_does_not_outlive_its_time() -> None:
+    """Keep-alive comments are no answer, and neither is a trickle for ever."""
+
+    async def chatter() -> AsyncIterator[bytes]:
+        while True:
+            await anyio.sleep(0.01)
+            yield b": still here\n\n"
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            await anyio.sleep(0.01)
+            yield piece({"content": "x"}).encode()
+
+    for body in (chatter, trickle):
+        with anyio.fail_after(5):
+            found = await asked(provider(body), timeout_s=0.1, longest_s=0.2)
+        assert isinstance(found, Failure)
+        assert found.kind is K.TIMED_OUT
