@@ -23,12 +23,13 @@ async def connected(
     mode: str = "auto",
     tools: Sequence[Tool] = TOOLS,
     cache: ResponseCache | None = None,
+    state: Path | None = None,
 ) -> AsyncIterator[Client]:
     """A client of the server, without a process in between."""
 
     @asynccontextmanager
     async def open_context() -> AsyncIterator[Context]:
-        yield Context(gateway=world.gateway, folders=folders, cache=cache)
+        yield Context(gateway=world.gateway, folders=folders, cache=cache, **({} if state is None else {"state": state}))
 
     async with Client(build_server(open_context, tools=tools), mode=mode, raise_exceptions=True) as client:  # type: ignore[arg-type]
         yield client

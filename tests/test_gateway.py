@@ -222,8 +222,8 @@ async def test_a_clamp_stays_when_its_model_is_asked_again() -> None:
 
 async def test_a_failing_progress_report_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client may be past caring for it."""
-    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.HEARTBEAT_S", 0.001)
-    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.GLANCE_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.progress.HEARTBEAT_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.progress.GLANCE_S", 0.001)
     world = World()
     tried = anyio.Event()
 
@@ -434,8 +434,8 @@ async def test_a_probe_asks_one_model_once_and_takes_in_what_it_tells() -> None:
 
 async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients restart their time-outs on progress."""
-    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.HEARTBEAT_S", 0.001)
-    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.GLANCE_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.progress.HEARTBEAT_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.progress.GLANCE_S", 0.001)
     world = World()
     reported: list[tuple[float, float, str]] = []
     heard = anyio.Event()

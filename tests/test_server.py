@@ -278,8 +278,8 @@ async def test_progress_reaches_the_client(monkeypatch: pytest.MonkeyPatch) -> N
     """Long calls keep a client from giving up."""
     import anyio
 
-    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.HEARTBEAT_S", 0.001)
-    monkeypatch.setattr("groq_fallback_mcp.gateway.walk.GLANCE_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.progress.HEARTBEAT_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.gateway.progress.GLANCE_S", 0.001)
     world = World()
     heard = anyio.Event()
     world.groq.before = heard.wait

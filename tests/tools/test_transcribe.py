@@ -133,7 +133,7 @@ async def test_subtitles_of_a_transcript_without_times_are_one_caption(folder: P
     [
         ("empty.wav", b"", "empty"),
         ("notes.wav", b"API_KEY=abc\n" * 20, "notes.wav"),
-        ("huge.wav", b"RIFF" + b"x" * (26 * 1_048_576), "26"),
+        ("huge.wav", b"RIFF" + b"x" * (26 * 1_048_576), "huge.wav"),
     ],
 )
 async def test_files_that_cannot_be_transcribed_are_refused_before_a_byte_is_sent(

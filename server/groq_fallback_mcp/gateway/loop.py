@@ -23,9 +23,10 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
 from groq_fallback_mcp.gateway.picking import LEAST_ATTEMPT_S, RESERVATION_REST_S, Picker
+from groq_fallback_mcp.gateway.progress import Progress, heartbeat
 from groq_fallback_mcp.gateway.record import answer_of, attempt_of
 from groq_fallback_mcp.gateway.sending import Pick, Sender
-from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Progress, Walk, heartbeat
+from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Walk
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
@@ -112,7 +113,11 @@ class Gateway:
             watched=progress is not None,
             check=check,
         )
-        async with heartbeat(walk, progress, self.clock):
+
+        def report() -> tuple[float, float, str]:
+            return self.clock.monotonic() - walk.started, walk.deadline - walk.started, walk.doing
+
+        async with heartbeat(progress, report):
             return await self._walk(walk)
 
     def claim(self, candidate: Candidate) -> Claim:
@@ -297,5 +302,4 @@ class Gateway:
 
 
 def _tell(walk: Walk, model: str, pieces: int) -> None:
-    walk.pieces = pieces
     walk.doing = f"{model} is answering: about {pieces} tokens so far"

@@ -1,29 +1,17 @@
-"""A call under way: what is asked, who is left to ask, what was tried; and the heartbeat that reports it."""
+"""A call under way: what is asked, who is left to ask, what was tried."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-import anyio
-
 from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, Success
-from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.plan import Candidate, Plan
 
-_log = logging.getLogger(__name__)
+__all__ = ["Answer", "Check", "Pace", "Walk"]
 
-__all__ = ["Answer", "Check", "Pace", "Progress", "Walk", "heartbeat"]
-
-Progress = Callable[[float, float, str], Awaitable[None]]
 Check = Callable[[Success], Failure | None]
-
-HEARTBEAT_S = 5.0
-# How often tokens that came are looked at.
-GLANCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +55,6 @@ class Walk:
     asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     again: Candidate | None = None
     repair: ChatRequest | None = None
-    pieces: int = 0
     notes: list[str] = field(default_factory=list[str])
     last: Failure | None = None
     nobody_else: bool = False
@@ -94,37 +81,3 @@ def _replaced(tier: list[Candidate], old: Candidate, new: Candidate, *, last: bo
     if last:
         return [*(candidate for candidate, is_old in zip(tier, same, strict=True) if not is_old), new]
     return [new if is_old else candidate for candidate, is_old in zip(tier, same, strict=True)]
-
-
-@asynccontextmanager
-async def heartbeat(walk: Walk, progress: Progress | None, clock: Clock) -> AsyncGenerator[None]:
-    """Report every few seconds while the call runs, and each second while an answer comes: clients restart their time-outs on progress."""
-    if progress is None:
-        yield
-        return
-
-    async def beat() -> None:
-        # real time on purpose: this keeps a waiting client informed and decides nothing
-        quiet_s, seen = 0.0, 0
-        while True:
-            await anyio.sleep(GLANCE_S)
-            quiet_s += GLANCE_S
-            if walk.pieces == seen and quiet_s < HEARTBEAT_S:
-                continue
-            quiet_s, seen = 0.0, walk.pieces
-            try:
-                await progress(clock.monotonic() - walk.started, walk.deadline - walk.started, walk.doing)
-            except Exception:  # noqa: BLE001 - a client that takes no progress must still get its answer
-                _log.debug("progress could not be reported", exc_info=True)
-                return
-
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(beat)
-            yield
-            group.cancel_scope.cancel()
-    except BaseExceptionGroup as several:
-        # beat raises nothing, so what is in the group came out of the call, and its type matters above
-        if len(several.exceptions) == 1:
-            raise several.exceptions[0] from None
-        raise

@@ -7,7 +7,7 @@ be complete by itself.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from groq_fallback_mcp.gateway import Gateway, Progress
 from groq_fallback_mcp.response_cache import ResponseCache
+from groq_fallback_mcp.settings import state_folder
 
 __all__ = ["MORE", "Arguments", "Context", "Reply", "Result", "Tool", "Toolset"]
 
@@ -38,7 +39,8 @@ class Result(BaseModel):
 class Context:
     """What handlers need besides their arguments. `folders` are those whose files may be read, the first the base.
 
-    `progress` is None where nobody watches. `job_deadline_s` is the time for work of many calls. `cache` keeps answers.
+    `progress` is None where nobody watches. `job_deadline_s` is the time for work of many calls. `cache` keeps answers,
+    `state` is the folder for what outlives a call.
     """
 
     gateway: Gateway
@@ -46,6 +48,7 @@ class Context:
     progress: Progress | None = None
     job_deadline_s: float = 3_600.0
     cache: ResponseCache | None = None
+    state: Path = field(default_factory=state_folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

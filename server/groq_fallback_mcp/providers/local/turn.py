@@ -9,16 +9,14 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from groq_fallback_mcp.audio.stream import Abandoned
+
 __all__ = ["Abandoned", "Stopped", "Turns"]
 
 Result = TypeVar("Result")
 Stopped = Callable[[], bool]
 
 CLOSE_S = 5.0
-
-
-class Abandoned(Exception):  # noqa: N818 - nobody waits for the result any more; not an error
-    """Raised by a job that has seen that it should stop."""
 
 
 class Turns:

@@ -1,0 +1,137 @@
+"""Transcripts of overlapping parts made one: no word lost, none doubled, times counted from the beginning. Pure.
+
+Two neighbours hear the same seconds around a cut. Where both wrote down the same word there, the first speaks up to it and
+the second from behind it. Where they agree on none, each speaks up to the cut by the times of its words; and where a
+model gives no times, the longest run of words that ends the one and begins the other is taken once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
+
+__all__ = ["HeardPart", "join_parts"]
+
+# Words that stand in both, but whose times are further apart, are two words.
+SAME_WORD_S = 1.0
+MOST_SHARED_WORDS = 40
+_NOT_A_LETTER = re.compile(r"[^\w']+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardPart:
+    """What was heard in a part: it begins at `start_s` of the recording, and speaks for what lies before `until_s`.
+
+    Beyond that cut the next part speaks, although this one heard a little of it.
+    """
+
+    start_s: float
+    until_s: float
+    transcript: Transcript
+
+
+def join_parts(parts: Sequence[HeardPart], *, duration_s: float) -> Transcript:
+    """One transcript of the whole, which lasts `duration_s` seconds."""
+    shifted = [_shifted(part) for part in parts]
+    joined = shifted[0]
+    for cut, part in zip(parts, shifted[1:], strict=False):
+        joined = _joined(joined, part, cut.until_s)
+    return replace(joined, duration_s=duration_s)
+
+
+def _shifted(part: HeardPart) -> Transcript:
+    by = part.start_s
+    return replace(
+        part.transcript,
+        segments=tuple(replace(s, start=s.start + by, end=s.end + by) for s in part.transcript.segments),
+        words=tuple(replace(w, start=w.start + by, end=w.end + by) for w in part.transcript.words),
+    )
+
+
+def _joined(left: Transcript, right: Transcript, cut_s: float) -> Transcript:
+    language = left.language or right.language
+    if not left.text or not right.text:
+        whole = left if left.text else right
+        return replace(whole, language=language)
+    if not left.words or not right.words:
+        return replace(_joined_by_text(left, right, cut_s), language=language)
+    keep_left, keep_right = _by_anchor(left.words, right.words, cut_s) or _by_time(left.words, right.words, cut_s)
+    ours, theirs = _kept(left, 0, keep_left), _kept(right, keep_right, len(right.words))
+    return Transcript(
+        text=_spaced(ours.text, theirs.text),
+        language=language,
+        segments=ours.segments + theirs.segments,
+        words=ours.words + theirs.words,
+    )
+
+
+def _by_anchor(left: Sequence[AudioWord], right: Sequence[AudioWord], cut_s: float) -> tuple[int, int] | None:
+    """How many words of the left to keep, and from which of the right: at the shared word nearest to the cut."""
+    heads = [(index, word, _plain(word.word)) for index, word in enumerate(right[:MOST_SHARED_WORDS])]
+    best: tuple[float, int, int] | None = None
+    for index in range(max(len(left) - MOST_SHARED_WORDS, 0), len(left)):
+        word, plain = left[index], _plain(left[index].word)
+        for other, theirs, their_plain in heads:
+            if plain and plain == their_plain and abs(_middle(word) - _middle(theirs)) <= SAME_WORD_S:
+                away = abs((_middle(word) + _middle(theirs)) / 2 - cut_s) + abs(_middle(word) - _middle(theirs))
+                if best is None or away < best[0]:
+                    best = (away, index + 1, other + 1)
+    return None if best is None else best[1:]
+
+
+def _by_time(left: Sequence[AudioWord], right: Sequence[AudioWord], cut_s: float) -> tuple[int, int]:
+    keep_left = next((index for index, word in enumerate(left) if _middle(word) >= cut_s), len(left))
+    keep_right = next((index for index, word in enumerate(right) if _middle(word) >= cut_s), len(right))
+    return keep_left, keep_right
+
+
+def _kept(transcript: Transcript, first: int, end: int) -> Transcript:
+    """The transcript with words `first` to before `end`; segments that lose some are written from what is left of them."""
+    words = transcript.words
+    if first == 0 and end == len(words):
+        return transcript
+    segments: list[AudioSegment] = []
+    at = 0
+    for segment in transcript.segments:
+        begin = at
+        while at < len(words) and (_middle(words[at]) < segment.end or segment is transcript.segments[-1]):
+            at += 1
+        left = words[max(begin, first) : min(at, end)]
+        if len(left) == at - begin and left:
+            segments.append(segment)
+        elif left:
+            text = " ".join(word.word.strip() for word in left)
+            segments.append(AudioSegment(start=left[0].start, end=left[-1].end, text=text))
+    kept = words[first:end]
+    texts = [segment.text for segment in segments] if segments else [word.word for word in kept]
+    return replace(transcript, text=" ".join(text.strip() for text in texts), segments=tuple(segments), words=kept)
+
+
+def _joined_by_text(left: Transcript, right: Transcript, cut_s: float) -> Transcript:
+    ours, theirs = left.text.split(), right.text.split()
+    shared = _shared_run([_plain(word) for word in ours], [_plain(word) for word in theirs])
+    text = " ".join([*ours, *theirs[shared:]])
+    segments = [s for s in left.segments if (s.start + s.end) / 2 < cut_s]
+    segments += [s for s in right.segments if (s.start + s.end) / 2 >= cut_s]
+    return Transcript(text=text, segments=tuple(segments))
+
+
+def _shared_run(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many words end the left and begin the right."""
+    most = min(len(left), len(right), MOST_SHARED_WORDS)
+    return next((count for count in range(most, 0, -1) if list(left[-count:]) == list(right[:count])), 0)
+
+
+def _spaced(left: str, right: str) -> str:
+    return f"{left.strip()} {right.strip()}".strip()
+
+
+def _plain(word: str) -> str:
+    return _NOT_A_LETTER.sub("", word).casefold()
+
+
+def _middle(word: AudioWord) -> float:
+    return (word.start + word.end) / 2

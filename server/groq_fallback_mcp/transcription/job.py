@@ -1,0 +1,268 @@
+"""One long recording: split, its parts written down side by side, joined. What is done is kept until all is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import anyio
+import anyio.to_thread
+
+from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLong, split
+from groq_fallback_mcp.audio.seams import HeardPart, join_parts
+from groq_fallback_mcp.audio.stream import NotDecodable
+from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest, Transcript
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.gateway import Answer, Gateway, Progress, heartbeat
+from groq_fallback_mcp.policy.durations import format_duration
+from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.transcription.job_folder import Done, JobFolder, JobTaken, job_name
+
+__all__ = ["LongTranscript", "Unfinished", "write_down"]
+
+# Each holds its part in memory while it is sent.
+AT_ONCE = 3
+PROMPT_CHARS = 896
+SHOWN_ATTEMPTS = 20
+STOPPING_S = 5.0
+UNREAD = "the recording is damaged: about {seconds:g} s of it could not be read and are not in the transcript"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongTranscript:
+    """The whole. `resumed`: how many of the parts an earlier run had done. `by` names who wrote how many parts."""
+
+    transcript: Transcript
+    provider: str
+    model: str
+    by: dict[str, int]
+    parts: int
+    resumed: int
+    fallback: bool
+    simulated: bool
+    cost_usd: Decimal | None
+    attempts: Sequence[Attempt]
+    notes: Sequence[str]
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """Why a part has no transcript. What the others have is kept, and the same call goes on from there."""
+
+    failure: NoAnswer
+
+
+@dataclass(slots=True)
+class _Run:
+    request: AudioRequest
+    parts: Sequence[Part]
+    folder: JobFolder
+    end: float
+    done: dict[int, Done]
+    attempts: list[Attempt]
+    notes: list[str]
+    fallback: bool = False
+    failed: tuple[Part, NoAnswer] | None = None
+
+
+async def write_down(
+    source: BinaryIO,
+    request: AudioRequest,
+    *,
+    gateway: Gateway,
+    root: Path,
+    deadline_s: float,
+    progress: Progress | None = None,
+    part_s: float = PART_S,
+) -> LongTranscript | Unfinished:
+    """Transcribe what `source` holds, of the kind, name and options of `request`, whose own content is not looked at.
+
+    `root` is the folder of all jobs. Raises InputRefused for what is no audio, and where another process has the job.
+    """
+    clock = gateway.clock
+    started = clock.monotonic()
+    doing = ["splitting the recording"]
+    counts = [0, 1]
+
+    def report() -> tuple[float, float, str]:
+        return counts[0], counts[1], doing[0]
+
+    async with heartbeat(progress, report):
+        folder = await _taken(source, request, root, part_s)
+        finished = False
+        try:
+            recording = await _split(source, request, folder, part_s)
+            parts = recording.parts
+            found = await anyio.to_thread.run_sync(lambda: [(part, folder.done(part)) for part in parts])
+            done = {part.number: kept for part, kept in found if kept is not None}
+            resumed = len(done)
+            run = _Run(
+                request=request,
+                parts=parts,
+                folder=folder,
+                end=started + deadline_s,
+                done=done,
+                attempts=[],
+                notes=[UNREAD.format(seconds=recording.unread_s)] if recording.unread_s else [],
+            )
+
+            def tell() -> None:
+                counts[:] = [len(run.done), len(parts)]
+                doing[0] = f"{len(run.done)} of {len(parts)} parts of the recording written down"
+
+            tell()
+            await _send_all(run, gateway, tell)
+            if run.failed is not None:
+                return Unfinished(failure=_explained(run))
+            result = _result(run, resumed, clock.monotonic() - started)
+            finished = True
+            return result
+        finally:
+            # not cancelled half-way: the lock must be free when this call is over
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(partial(folder.release, finished=finished))
+
+
+async def _taken(source: BinaryIO, request: AudioRequest, root: Path, part_s: float) -> JobFolder:
+    options = (request.model, request.language, request.prompt, request.temperature, request.translate, part_s)
+    name = await anyio.to_thread.run_sync(job_name, source, options)
+    try:
+        return await anyio.to_thread.run_sync(JobFolder, root, name)
+    except JobTaken:
+        raise InputRefused(
+            "this recording is being written down by another call", next_step="wait for it, then call again"
+        ) from None
+    except OSError as error:
+        raise InputRefused(
+            f"parts of the recording cannot be kept in {root}: {error.strerror or error}",
+            next_step="make room there, or let it be written to",
+        ) from error
+
+
+async def _split(source: BinaryIO, request: AudioRequest, folder: JobFolder, part_s: float) -> SplitRecording:
+    kept = await anyio.to_thread.run_sync(folder.parts)
+    if kept is not None:
+        return kept
+    audio = request.audio
+    assert isinstance(audio, AudioFile)  # noqa: S101 - an address is never split
+    left, over = threading.Event(), threading.Event()
+
+    def work() -> SplitRecording:
+        try:
+            found = split(source, audio.media_type, folder.path, stopped=left.is_set, part_s=part_s)
+            folder.keep_parts(found)
+            return found
+        finally:
+            over.set()
+
+    try:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+    except NotDecodable as error:
+        raise InputRefused(f"{audio.name!r} cannot be decoded as audio: {error}", next_step="Pass a file that plays") from error
+    except TooLong as error:
+        raise InputRefused(f"{audio.name!r} is longer than a day", next_step="Split it by hand") from error
+    except OSError as error:
+        raise InputRefused(
+            f"parts of the recording cannot be kept in {folder.path.parent}: {error.strerror or error}",
+            next_step="make room there, or let it be written to",
+        ) from error
+    finally:
+        left.set()
+        # the thread reads the caller's file and writes into the folder: neither is let go of under it
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(over.wait, STOPPING_S)
+
+
+async def _send_all(run: _Run, gateway: Gateway, tell: Callable[[], None]) -> None:
+    waiting = iter([part for part in run.parts if part.number not in run.done])
+
+    async def work() -> None:
+        for part in waiting:
+            if run.failed is not None:
+                return
+            await _send(run, part, gateway)
+            tell()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(AT_ONCE):
+            group.start_soon(work)
+
+
+async def _send(run: _Run, part: Part, gateway: Gateway) -> None:
+    content = await anyio.to_thread.run_sync(run.folder.read, part)
+    audio = AudioFile(name=part.file, content=content, media_type="audio/flac", duration_s=part.end_s - part.start_s)
+    # the times of words are what parts are joined by
+    request = replace(run.request, audio=audio, words=True, prompt=_prompt(run, part))
+    outcome = await gateway.serve(request, deadline_s=max(run.end - gateway.clock.monotonic(), 1.0))
+    if isinstance(outcome, NoAnswer):
+        run.attempts += outcome.attempts
+        run.failed = run.failed or (part, outcome)
+        return
+    done = _done(outcome)
+    await anyio.to_thread.run_sync(run.folder.keep, part, done)
+    run.done[part.number] = done
+    run.fallback = run.fallback or outcome.fallback
+    run.attempts += [attempt for attempt in outcome.attempts if attempt.outcome != "answered"]
+    run.notes += [note for note in outcome.notes if note not in run.notes]
+
+
+def _done(answer: Answer) -> Done:
+    return Done(
+        transcript=answer.success.transcript or Transcript(text=""),
+        provider=answer.provider,
+        model=answer.model,
+        simulated=answer.success.simulated,
+        cost_usd=None if answer.cost_usd is None else str(answer.cost_usd),
+    )
+
+
+def _prompt(run: _Run, part: Part) -> str | None:
+    """The caller's words, and the end of what was said just before, where that is known already."""
+    before = run.done.get(part.number - 1)
+    said = "" if before is None else " ".join(before.transcript.text.split())
+    given = run.request.prompt or ""
+    room = PROMPT_CHARS - len(given) - 1
+    tail = said[-room:].partition(" ")[2] if len(said) > room > 0 else said if room > 0 else ""
+    return f"{given} {tail}".strip() or None
+
+
+def _result(run: _Run, resumed: int, took_s: float) -> LongTranscript:
+    ordered = [(part, run.done[part.number]) for part in run.parts]
+    heard = [HeardPart(start_s=part.start_s, until_s=part.until_s, transcript=done.transcript) for part, done in ordered]
+    by: dict[tuple[str, str], int] = {}
+    for _, done in ordered:
+        by[done.provider, done.model] = by.get((done.provider, done.model), 0) + 1
+    provider, model = max(by, key=lambda who: by[who])
+    costs = [Decimal(done.cost_usd) for _, done in ordered if done.cost_usd is not None]
+    transcript = join_parts(heard, duration_s=ordered[-1][0].end_s)
+    return LongTranscript(
+        transcript=transcript if run.request.words else replace(transcript, words=()),
+        provider=provider,
+        model=model,
+        by={f"{name}/{id_}": count for (name, id_), count in by.items()},
+        parts=len(ordered),
+        resumed=resumed,
+        fallback=run.fallback,
+        simulated=any(done.simulated for _, done in ordered),
+        cost_usd=sum(costs, Decimal(0)) if len(costs) == len(ordered) else None,
+        attempts=run.attempts[:SHOWN_ATTEMPTS],
+        notes=run.notes,
+        duration_s=took_s,
+    )
+
+
+def _explained(run: _Run) -> NoAnswer:
+    assert run.failed is not None  # noqa: S101 - only asked for then
+    part, failure = run.failed
+    begins, ends = (format_duration(round(at, 1)) for at in (part.start_s, part.until_s))
+    cause = f"part {part.number} of {len(run.parts)} ({begins} to {ends}) has no transcript: {failure.cause}"
+    kept = f"{len(run.done)} finished parts are kept: the same call goes on from there"
+    return replace(
+        failure, cause=cause, next_step=f"{failure.next_step.rstrip('.')}. {kept}", attempts=run.attempts[:SHOWN_ATTEMPTS]
+    )

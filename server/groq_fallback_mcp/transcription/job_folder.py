@@ -1,0 +1,138 @@
+"""What a job keeps on disk while it runs: its parts as FLAC, and each part's transcript as soon as there is one.
+
+A job is named by what is transcribed and how, so the same call finds what an earlier one has done. Everything is readable
+by its owner alone and removed when the job has its result, or a week after it was last touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+
+from groq_fallback_mcp.audio.parts import Part, SplitRecording
+from groq_fallback_mcp.call import Transcript
+
+__all__ = ["Done", "JobFolder", "JobTaken", "job_name"]
+
+KEPT_S = 7 * 86_400.0
+# Other ways of splitting or joining must not meet parts of this one.
+VERSION = 1
+_CHUNK = 1 << 20
+_SPLIT = TypeAdapter(SplitRecording)
+
+_log = logging.getLogger(__name__)
+
+
+class JobTaken(Exception):  # noqa: N818 - a finding, not an error of ours
+    """Another process works on the same recording."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A part that has its transcript, and who gave it."""
+
+    transcript: Transcript
+    provider: str
+    model: str
+    simulated: bool
+    cost_usd: str | None
+
+
+_DONE = TypeAdapter(Done)
+
+
+def job_name(source: BinaryIO, options: Sequence[object]) -> str:
+    """A digest of the recording's bytes and of how it is to be transcribed. Blocking: it reads the whole file."""
+    digest = hashlib.blake2b(json.dumps([VERSION, *options], default=str).encode(), digest_size=16)
+    source.seek(0)
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+    source.seek(0)
+    return digest.hexdigest()
+
+
+class JobFolder:
+    """The folder of one job, held by this process until `release`. All methods block."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        """Raises JobTaken, and OSError where the folder cannot be made."""
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_old(root)
+        self.path = root / name
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        # taken in one thread and released in another; beside the folder: removed with it, another process could hold a lock that is no more
+        self._lock = FileLock(root / f"{name}.lock", mode=0o600, thread_local=False)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise JobTaken from None
+        os.utime(self.path)
+
+    def parts(self) -> SplitRecording | None:
+        """The parts as they were split before; None where that was not done to its end."""
+        try:
+            found = _SPLIT.validate_json((self.path / "parts.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return found if all((self.path / part.file).is_file() for part in found.parts) else None
+
+    def keep_parts(self, found: SplitRecording) -> None:
+        """Say that all parts are there."""
+        self._write("parts.json", _SPLIT.dump_json(found))
+
+    def done(self, part: Part) -> Done | None:
+        """The transcript of a part, None where it has none yet."""
+        try:
+            return _DONE.validate_json((self.path / f"{part.file}.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def keep(self, part: Part, done: Done) -> None:
+        """Keep a part's transcript: whole on disk before this returns."""
+        self._write(f"{part.file}.json", json.dumps(asdict(done), ensure_ascii=False).encode())
+
+    def read(self, part: Part) -> bytes:
+        """A part's audio."""
+        return (self.path / part.file).read_bytes()
+
+    def release(self, *, finished: bool) -> None:
+        """Let go of the job; `finished`: nothing of it is wanted any more."""
+        if finished:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.release()
+        if finished:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        partial = self.path / f"{name}.new"
+        descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path / name)
+
+
+def _remove_old(root: Path) -> None:
+    oldest = time.time() - KEPT_S
+    for path in root.iterdir():
+        try:
+            if path.stat().st_mtime >= oldest:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as error:
+            _log.warning("an old job cannot be removed: %s", error)

@@ -1,0 +1,98 @@
+"""A recording as parts on disk."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tone_speech import encoded, hear, script, wav
+
+from groq_fallback_mcp.audio import parts as audio_parts
+from groq_fallback_mcp.audio.parts import OVERLAP_S, Part, TooLong, split
+from groq_fallback_mcp.audio.stream import Abandoned, NotDecodable
+
+
+def parted(source: io.BytesIO, media_type: str, folder: Path, **options: Any) -> tuple[Part, ...]:
+    """The parts alone."""
+    return split(source, media_type, folder, **options).parts
+
+
+def test_parts_cover_the_whole_overlap_a_little_and_are_private(tmp_path: Path) -> None:
+    """Each fits where it is sent."""
+    found = parted(io.BytesIO(wav(script(100), 100)), "audio/wav", tmp_path, stopped=lambda: False, part_s=30)
+    assert found[0].start_s == 0
+    assert found[-1].until_s == found[-1].end_s == pytest.approx(100, abs=0.1)
+    for left, right in zip(found, found[1:], strict=False):
+        assert 15 <= left.until_s - max(left.start_s - OVERLAP_S, 0) <= 32
+        assert left.end_s == pytest.approx(left.until_s + OVERLAP_S)
+        assert right.start_s == pytest.approx(left.until_s - OVERLAP_S)
+    for part in found:
+        path = tmp_path / part.file
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert hear(path.read_bytes()).duration_s == pytest.approx(part.end_s - part.start_s, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "media_type"),
+    [("ogg", "libopus", "audio/ogg"), ("mp3", "libmp3lame", "audio/mpeg"), ("flac", "flac", "audio/flac")],
+)
+def test_other_containers_are_decoded(tmp_path: Path, form: str, codec: str, media_type: str) -> None:
+    """Whatever Groq takes."""
+    content = encoded(script(40), 40, form, codec)
+    found = parted(io.BytesIO(content), media_type, tmp_path, stopped=lambda: False, part_s=20)
+    assert found[-1].end_s == pytest.approx(40, abs=0.2)
+
+
+def test_a_rest_too_short_for_a_part_is_added_to_the_last(tmp_path: Path) -> None:
+    """Half a second alone is hard to understand."""
+    found = parted(io.BytesIO(wav(script(20.4), 20.4)), "audio/wav", tmp_path, stopped=lambda: False, part_s=20)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "media_type"),
+    [("mp3", "libmp3lame", "audio/mpeg"), ("ogg", "libopus", "audio/ogg"), ("flac", "flac", "audio/flac")],
+)
+def test_damage_in_the_middle_costs_what_is_damaged_only_and_is_told(
+    tmp_path: Path, form: str, codec: str, media_type: str
+) -> None:
+    """What cannot be read must not go missing silently."""
+    content = bytearray(encoded(script(60), 60, form, codec))
+    middle = len(content) // 2
+    content[middle : middle + 30_000] = b"\x00" * 30_000
+    found = split(io.BytesIO(bytes(content)), media_type, tmp_path, stopped=lambda: False, part_s=20)
+    assert found.parts[-1].end_s > 45
+    assert found.unread_s >= 1
+    sound = split(io.BytesIO(encoded(script(60), 60, form, codec)), media_type, tmp_path, stopped=lambda: False, part_s=20)
+    assert sound.unread_s == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [(b"RIFF\x00\x00\x00\x00WAVE", "audio/wav"), (b"#EXTM3U\nhttp://x", "audio/mpeg"), (b"x", "text/html")],
+)
+def test_what_is_no_audio_is_said_to_be_none(tmp_path: Path, content: bytes, media_type: str) -> None:
+    """And nothing it names is opened."""
+    with pytest.raises(NotDecodable):
+        parted(io.BytesIO(content), media_type, tmp_path, stopped=lambda: False)
+
+
+def test_who_no_longer_waits_is_not_worked_for(tmp_path: Path) -> None:
+    """It ends at the next block."""
+    asked: list[bool] = []
+
+    def stopped() -> bool:
+        asked.append(True)
+        return len(asked) > 50
+
+    with pytest.raises(Abandoned):
+        parted(io.BytesIO(wav(script(60), 60)), "audio/wav", tmp_path, stopped=stopped, part_s=20)
+
+
+def test_what_is_longer_than_a_day_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However well it is compressed."""
+    monkeypatch.setattr(audio_parts, "LONGEST_S", 30.0)
+    with pytest.raises(TooLong):
+        parted(io.BytesIO(wav(script(60), 60)), "audio/wav", tmp_path, stopped=lambda: False, part_s=20)

@@ -1,0 +1,96 @@
+"""Transcripts of overlapping parts: no word lost, none doubled."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.audio.seams import HeardPart, join_parts
+from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
+
+OVERLAP_S = 1.0
+
+
+def heard(words: list[tuple[str, float, float]], start_s: float, end_s: float, shift: float = 0.0) -> Transcript:
+    """What a part hears of words with times; `shift` is how wrong its times are."""
+    inside = [word for word in words if word[1] >= start_s and word[2] <= end_s]
+    spoken = tuple(AudioWord(start=max(b - start_s + shift, 0.0), end=e - start_s + shift, word=w) for w, b, e in inside)
+    if not spoken:
+        return Transcript(text="")
+    segment = AudioSegment(start=spoken[0].start, end=spoken[-1].end, text=" ".join(word.word for word in spoken))
+    return Transcript(text=segment.text, segments=(segment,), words=spoken)
+
+
+def parted(words: list[tuple[str, float, float]], cuts: list[float], end_s: float, shifts: list[float]) -> list[HeardPart]:
+    """Parts with a second of overlap on each side of each cut."""
+    edges = [0.0, *cuts, end_s]
+    return [
+        HeardPart(
+            start_s=max(begin - OVERLAP_S, 0.0),
+            until_s=until,
+            transcript=heard(words, max(begin - OVERLAP_S, 0.0), min(until + OVERLAP_S, end_s), shift),
+        )
+        for begin, until, shift in zip(edges, edges[1:], shifts, strict=False)
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefghij"), st.floats(0.15, 0.5), st.floats(0.02, 0.6)), min_size=20, max_size=60),
+    st.lists(st.floats(2.0, 20.0), min_size=1, max_size=4),
+)
+def test_every_word_stands_once_wherever_the_cuts_fall(pieces: list[tuple[str, float, float]], gaps: list[float]) -> None:
+    """Through words, in pauses, close together: words that differ from their neighbours."""
+    words: list[tuple[str, float, float]] = []
+    at = 0.0
+    for number, (word, length, gap) in enumerate(pieces):
+        words.append((f"{word}{number % 7}", at, at + length))
+        at += length + gap
+    cuts = [cut for cut in (sum(gaps[: n + 1]) for n in range(len(gaps))) if cut < at - 2.0]
+    joined = join_parts(parted(words, cuts, at, [0.0] * (len(cuts) + 1)), duration_s=at)
+    assert joined.text.split() == [word for word, _, _ in words]
+    assert [word.word for word in joined.words] == [word for word, _, _ in words]
+    assert " ".join(segment.text for segment in joined.segments).split() == joined.text.split()
+    assert all(abs(word.start - begin) < 0.01 for word, (_, begin, _) in zip(joined.words, words, strict=True))
+
+
+WORDS = [(f"w{n}", n * 0.5, n * 0.5 + 0.4) for n in range(40)]
+
+
+@pytest.mark.parametrize("shift", [-0.3, 0.0, 0.3])
+def test_times_that_are_a_little_wrong_cost_no_word(shift: float) -> None:
+    """Models are off by some tenths of a second."""
+    joined = join_parts(parted(WORDS, [10.0], 20.0, [0.0, shift]), duration_s=20.0)
+    assert joined.text.split() == [word for word, _, _ in WORDS]
+
+
+def test_case_and_marks_do_not_make_two_words_of_one() -> None:
+    """One part ends a sentence where the other is in its middle."""
+    left = heard(WORDS, 0.0, 11.0)
+    right = heard([(word.upper() + ".", begin, end) for word, begin, end in WORDS], 9.0, 20.0)
+    parts = [HeardPart(start_s=0.0, until_s=10.0, transcript=left), HeardPart(start_s=9.0, until_s=20.0, transcript=right)]
+    assert [word.strip(".").lower() for word in join_parts(parts, duration_s=20.0).text.split()] == [w for w, _, _ in WORDS]
+
+
+def test_without_times_the_shared_words_are_taken_once() -> None:
+    """Some endpoints give text alone."""
+    parts = [
+        HeardPart(start_s=0.0, until_s=5.0, transcript=Transcript(text="One two, three four.")),
+        HeardPart(start_s=4.0, until_s=9.0, transcript=Transcript(text="Three four five.")),
+        HeardPart(start_s=8.0, until_s=12.0, transcript=Transcript(text="Six.")),
+    ]
+    assert join_parts(parts, duration_s=12.0).text == "One two, three four. five. Six."
+
+
+def test_silent_parts_leave_the_others_alone() -> None:
+    """An hour may begin with a minute of nothing."""
+    quiet = Transcript(text="")
+    parts = [
+        HeardPart(start_s=0.0, until_s=5.0, transcript=quiet),
+        HeardPart(start_s=4.0, until_s=9.0, transcript=heard(WORDS, 4.0, 9.0)),
+        HeardPart(start_s=8.0, until_s=12.0, transcript=quiet),
+    ]
+    joined = join_parts(parts, duration_s=12.0)
+    assert joined.text.split()[0] == "w8"
+    assert joined.words[0].start == pytest.approx(4.0)
+    assert joined.duration_s == 12.0

@@ -1,0 +1,280 @@
+"""Long recordings: split, written down side by side, joined; what is done survives."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from fakes import CATALOG, GROQ_SPEECH_MODELS, World, failure, offer, rate_limited
+from servers import connected, text_of
+from tone_speech import hear, script, wav
+
+from groq_fallback_mcp.call import AudioFile, FailureKind, Limit, Outcome, Success, Usage
+from groq_fallback_mcp.gateway import Pace
+from groq_fallback_mcp.providers.base import AudioCall
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.simulator import Heard, SimulatorOptions, create_app
+from groq_fallback_mcp.tools import transcribe as tool
+
+pytestmark = pytest.mark.anyio
+TURBO, LARGE = GROQ_SPEECH_MODELS
+SECONDS = 100.0
+
+
+def hearing(call: object) -> Outcome:
+    """What the recording really says."""
+    assert isinstance(call, AudioCall)
+    assert isinstance(call.request.audio, AudioFile)
+    found = hear(call.request.audio.content)
+    return Success(model="m", transcript=found, usage=Usage(audio_s=found.duration_s or 0.0))
+
+
+@pytest.fixture
+def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An allowed folder with a recording that counts as long: five parts."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "long.wav").write_bytes(wav(script(SECONDS), SECONDS))
+    monkeypatch.setattr(tool, "LONGEST_AT_ONCE_S", 20.0)
+    monkeypatch.setattr(tool, "PART_S", 20.0)
+    return folder
+
+
+def world() -> World:
+    """Two models that understand every word."""
+    found = World([offer("groq", GROQ_SPEECH_MODELS)])
+    found.groq.reply = hearing
+    return found
+
+
+async def transcribed(world: World, folder: Path, **arguments: object) -> tuple[str, dict[str, Any]]:
+    """Text and structured content."""
+    async with connected(world, folders=(folder,), state=folder.parent / "state") as client:
+        result = await client.call_tool("transcribe", {"file": "long.wav", **arguments})
+    return text_of(result), dict(result.structured_content or {})
+
+
+def said(seconds: float = SECONDS) -> list[str]:
+    """The known words."""
+    return [word.word for word in script(seconds)]
+
+
+async def test_a_long_recording_is_written_down_word_by_word(recording: Path) -> None:
+    """In parts, side by side, and nothing is left on disk."""
+    here = world()
+    text, found = await transcribed(here, recording)
+    assert found["text"].split() == said()
+    assert found["parts"] == len(here.groq.calls) >= 5
+    assert found["audio_s"] == pytest.approx(SECONDS, abs=0.1)
+    assert f"in {found['parts']} parts" in text
+    assert not list((recording.parent / "state" / "jobs").iterdir())
+
+
+async def test_times_count_from_the_beginning_of_the_recording(recording: Path) -> None:
+    """Words and subtitles alike."""
+    _, found = await transcribed(world(), recording, timestamps="word", format="verbose_json")
+    assert all(abs(word["start"] - spoken.start) < 0.05 for word, spoken in zip(found["words"], script(SECONDS), strict=True))
+    starts = [segment["start"] for segment in found["segments"]]
+    assert starts == sorted(starts)
+
+
+async def test_a_part_that_fails_is_repeated_elsewhere(recording: Path) -> None:
+    """And never missing."""
+    here = world()
+    here.groq.script(TURBO, rate_limited(3_000.0))
+    _, found = await transcribed(here, recording)
+    assert found["text"].split() == said()
+    assert found["model"] == LARGE
+
+
+async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(recording: Path) -> None:
+    """What the others have is kept, and the same call goes on from there."""
+    here = world()
+    count = 0
+
+    def third_fails(call: object) -> Outcome:
+        nonlocal count
+        count += 1
+        return failure(FailureKind.ORGANISATION_REFUSED, status=403) if count >= 4 else hearing(call)
+
+    here.groq.reply = third_fails
+    text, found = await transcribed(here, recording)
+    assert "has no transcript" in text
+    assert "finished parts are kept: the same call goes on from there" in text
+    assert found["error"]["code"] == "all_failed"
+    sent = len(here.groq.calls)
+    again = world()
+    text, found = await transcribed(again, recording)
+    assert found.get("text", text).split() == said()
+    assert 0 < len(again.groq.calls) < found["parts"]
+    assert sent + len(again.groq.calls) >= found["parts"]
+    assert any("done by an earlier call and not sent again" in note for note in found["notes"])
+
+
+async def test_a_call_that_is_cancelled_leaves_what_is_done_and_goes_on_from_there(recording: Path) -> None:
+    """And lets go of the job at once."""
+    here = world()
+    reached = anyio.Event()
+
+    async def hold() -> None:
+        if len(here.groq.calls) > 3:
+            reached.set()
+            await anyio.sleep_forever()
+
+    here.groq.before = hold
+    async with anyio.create_task_group() as group:
+
+        async def call() -> None:
+            await transcribed(here, recording)
+
+        group.start_soon(call)
+        with anyio.fail_after(20):
+            await reached.wait()
+        group.cancel_scope.cancel()
+    again = world()
+    _, found = await transcribed(again, recording)
+    assert found["text"].split() == said()
+    assert len(again.groq.calls) < found["parts"]
+
+
+async def test_another_question_about_the_same_recording_is_another_job(recording: Path) -> None:
+    """A transcript is not taken for a translation."""
+    here = world()
+    here.groq.reply = lambda call: failure(FailureKind.BAD_REQUEST, status=400) if len(here.groq.calls) > 2 else hearing(call)
+    await transcribed(here, recording)
+    again = world()
+    _, found = await transcribed(again, recording, language="en")
+    assert len(again.groq.calls) == found["parts"]
+
+
+async def test_one_recording_is_written_down_by_one_call_at_a_time(recording: Path) -> None:
+    """The other is told to wait."""
+    here = world()
+    began, go_on = anyio.Event(), anyio.Event()
+
+    async def hold() -> None:
+        began.set()
+        await go_on.wait()
+
+    here.groq.before = hold
+    async with anyio.create_task_group() as group:
+        group.start_soon(transcribed, here, recording)
+        await began.wait()
+        text, _ = await transcribed(world(), recording)
+        go_on.set()
+    assert "is being written down by another call" in text
+
+
+async def test_the_prompt_is_carried_from_part_to_part_within_its_bound(recording: Path) -> None:
+    """The caller's words first, then the end of what was said before, where that is known."""
+    here = world()
+    await transcribed(here, recording, prompt="Names: Ada. " + "x" * 800)
+    prompts = [call.request.prompt or "" for call in here.groq.calls if isinstance(call, AudioCall)]
+    assert all(prompt.startswith("Names: Ada.") and len(prompt) <= 896 for prompt in prompts)
+    assert any(len(prompt) > 820 for prompt in prompts)
+
+
+async def test_a_result_may_be_written_to_a_file(recording: Path) -> None:
+    """Whole there, its head here."""
+    _, found = await transcribed(world(), recording, save_to="out.srt", format="srt")
+    content = (recording / "out.srt").read_text()
+    assert content.startswith("1\n00:00:00,")
+    assert found["path"] == str((recording / "out.srt").resolve())
+    text, _ = await transcribed(world(), recording, save_to="out.srt", format="srt")
+    assert "is there already" in text
+    text, _ = await transcribed(world(), recording, save_to="out.sh")
+    assert "ends in .txt" in text
+
+
+async def test_a_result_too_long_for_clients_is_put_aside_and_its_head_returned(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder of our own: nothing is written into a project unasked."""
+    from groq_fallback_mcp.tools import transcript_result
+
+    monkeypatch.setattr(transcript_result, "LONGEST_CHARS", 500)
+    monkeypatch.setattr(transcript_result, "HEAD_CHARS", 200)
+    text, found = await transcribed(world(), recording)
+    assert len(found["text"]) == 200
+    assert found["cut"] is True
+    path = Path(found["path"])
+    assert path.is_relative_to(recording.parent / "state")
+    assert path.read_text().split() == said()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f"stands in {path}" in text
+    assert [entry.name for entry in recording.iterdir()] == ["long.wav"]
+
+
+async def test_without_the_decoder_a_file_that_must_be_split_names_what_to_install(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a file that needs no splitting is sent as ever."""
+    monkeypatch.setattr(tool, "can_decode", lambda: False)
+    monkeypatch.setattr(tool, "LARGEST_UPLOAD_MB", 1)
+    here = world()
+    text, _ = await transcribed(here, recording)
+    assert "groq-fallback-mcp[audio]" in text
+    assert here.groq.calls == []
+
+
+async def test_what_does_not_decode_is_refused_before_anything_is_sent(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is told."""
+    (recording / "long.wav").write_bytes(b"RIFF\xff\xff\xff\x7fWAVEfmt " + b"\x00" * 2_000_000)
+    monkeypatch.setattr(tool, "LARGEST_UPLOAD_MB", 1)
+    here = world()
+    text, _ = await transcribed(here, recording)
+    assert "cannot be decoded as audio" in text
+    assert here.groq.calls == []
+    assert not [path for path in (recording.parent / "state" / "jobs").iterdir() if path.is_dir() and list(path.glob("*.flac"))]
+
+
+async def test_jobs_nobody_came_back_for_are_removed_after_a_week(recording: Path) -> None:
+    """They hold what was said."""
+    old = recording.parent / "state" / "jobs" / "0123"
+    old.mkdir(parents=True)
+    (old / "part-0001.flac").write_bytes(b"fLaC")
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    await transcribed(world(), recording)
+    assert not old.exists()
+
+
+class _Tones:
+    """The simulator's ears."""
+
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+        """Every word."""
+        found = await anyio.to_thread.run_sync(hear, content)
+        return Heard(
+            text=found.text,
+            duration_s=found.duration_s or 0.0,
+            segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],
+            words=[{"start": w.start, "end": w.end, "word": w.word} for w in found.words],
+        )
+
+
+async def test_an_hour_through_the_simulated_groq_loses_and_doubles_no_word(tmp_path: Path) -> None:
+    """115 MB, in parts over both models, within the free plan's limits: no refusal, and what it bills is what is there."""
+    hour = 3_600.0
+    (tmp_path / "long.wav").write_bytes(wav(script(hour), hour))
+    here = World([offer("groq", GROQ_SPEECH_MODELS)], pace=Pace(deadline_s=50.0))
+    app = create_app(SimulatorOptions(latency_scale=0.0), catalog=CATALOG, clock=here.clock, speech_engine=_Tones())
+    here.providers["groq"] = OpenAICompatible(  # type: ignore[assignment]
+        "groq",
+        base_url="http://simulated.test/openai/v1",
+        key="gsk_simulated",
+        clock=here.clock,
+        transport=httpx.ASGITransport(app=app),
+    )
+    _, found = await transcribed(here, tmp_path, save_to="out.txt")
+    assert (tmp_path / "out.txt").read_text().split() == said(hour)
+    assert found["simulated"] is True
+    calls = {model: dict(counts) for model, counts in app.state.world.calls.items()}
+    assert sum(counts.get("200", 0) for counts in calls.values()) == found["parts"]
+    assert not any("429" in counts for counts in calls.values())
+    assert CATALOG.limits(TURBO, "free")[Limit.ASH] == 7_200
