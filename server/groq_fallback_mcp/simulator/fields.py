@@ -9,6 +9,8 @@ from groq_fallback_mcp.catalog import Kind, ModelRow
 from groq_fallback_mcp.simulator.engines import estimate_tokens
 from groq_fallback_mcp.simulator.instances import schema_fault
 from groq_fallback_mcp.simulator.replies import ApiError
+from groq_fallback_mcp.simulator.tool_calls import tool_faults
+from groq_fallback_mcp.simulator.wire import Messages, Payload, items, table
 
 __all__ = ["answer_form", "check_fields", "checked_max_tokens", "checked_messages"]
 
@@ -18,25 +20,29 @@ MOST_TOOLS = 128
 REFUSED_FIELDS = ("logprobs", "logit_bias", "top_logprobs")
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 TIERS = ("auto", "on_demand", "flex", "performance")
-Payload = Mapping[str, Any]
-Messages = Sequence[Mapping[str, Any]]
 
 
 def checked_messages(payload: Payload) -> Messages:
     """The messages. Raises ApiError where there are none or one is none."""
-    rows = _items(payload.get("messages"))
+    rows = items(payload.get("messages"))
     if not rows:
         raise ApiError(400, "'messages' : minimum number of items is 1")
     for index, row in enumerate(rows):
-        if not isinstance(row, dict) or cast("dict[str, Any]", row).get("role") not in ROLES:
+        if table(row).get("role") not in ROLES:
             raise ApiError(400, f"'messages.{index}' : discriminator property 'role' has invalid value")
     return rows
 
 
 def check_fields(payload: Payload, model: ModelRow, messages: Messages, headers: Mapping[str, str]) -> None:
     """Raises ApiError for the first field that this model, or any, does not take."""
-    for fault in (*_of_the_model(payload, model, messages), *_of_any_model(payload, messages), *_of_the_form(payload)):
-        raise ApiError(400, fault, headers=headers)
+    for faults in (
+        _of_the_model(payload, model, messages),
+        _of_any_model(payload, messages),
+        _of_the_form(payload),
+        tool_faults(payload, model, messages),
+    ):
+        for fault in faults:
+            raise ApiError(400, fault, headers=headers)
 
 
 def checked_max_tokens(payload: Payload, model: ModelRow, messages: Messages, headers: Mapping[str, str]) -> int:
@@ -92,7 +98,7 @@ def _of_any_model(payload: Payload, messages: Messages) -> Iterator[str]:
     if payload.get("service_tier") not in {None, *TIERS}:
         yield "'service_tier' : value must be one of " + ", ".join(TIERS)
     for name, most in (("stop", MOST_STOPS), ("tools", MOST_TOOLS)):
-        if len(_items(payload.get(name))) > most:
+        if len(items(payload.get(name))) > most:
             yield f"'{name}' : maximum number of items is {most}"
 
 
@@ -115,11 +121,4 @@ def _of_the_form(payload: Payload) -> Iterator[str]:
 
 
 def _has_image(message: Mapping[str, Any]) -> bool:
-    parts = _items(message.get("content"))
-    return any(isinstance(part, dict) and cast("dict[str, Any]", part).get("type") == "image_url" for part in parts)
-
-
-def _items(value: Any) -> list[Any]:  # noqa: ANN401 - JSON in
-    """The items of a JSON list; none for anything else."""
-    items: list[Any] = value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
-    return items
+    return any(table(part).get("type") == "image_url" for part in items(message.get("content")))

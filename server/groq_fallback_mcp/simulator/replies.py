@@ -8,10 +8,23 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-__all__ = ["FINGERPRINT", "SIMULATED", "ApiError", "error", "json_reply", "request_id"]
+__all__ = [
+    "FINGERPRINT",
+    "JSON_FAILED",
+    "SIMULATED",
+    "TOOL_USE_FAILED",
+    "ApiError",
+    "error",
+    "failed_generation",
+    "json_reply",
+    "request_id",
+]
 
 FINGERPRINT = "fp_simulated"
 SIMULATED = {"x-simulated": "true"}
+# facts page, section 3
+JSON_FAILED = "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
+TOOL_USE_FAILED = "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."
 
 
 class ApiError(Exception):
@@ -35,6 +48,13 @@ class ApiError(Exception):
         if param is not None:
             self.body["param"] = param
         self.headers = dict(headers or {})
+
+
+def failed_generation(code: str, message: str, text: str) -> ApiError:
+    """A 400 for a model that wrote no good JSON, or no good call; with what it wrote."""
+    failure = ApiError(400, message, code=code)
+    failure.body["failed_generation"] = text
+    return failure
 
 
 def error(failure: ApiError) -> Response:
