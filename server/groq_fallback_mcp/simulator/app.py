@@ -21,7 +21,9 @@ from groq_fallback_mcp.simulator.engines import PlainSpeech, PlainText, SpeechEn
 from groq_fallback_mcp.simulator.faults import halved, meet
 from groq_fallback_mcp.simulator.limits import Limits
 from groq_fallback_mcp.simulator.options import SimulatorOptions, parse_fault
+from groq_fallback_mcp.simulator.prompt_cache import PromptCache
 from groq_fallback_mcp.simulator.replies import ApiError, error, json_reply
+from groq_fallback_mcp.simulator.wire import Payload
 from groq_fallback_mcp.simulator.world import World
 
 __all__ = ["create_app"]
@@ -49,6 +51,7 @@ def create_app(
         text=text_engine or PlainText(),
         speech=speech_engine or PlainSpeech(),
         limits=Limits(clock=clock, tables=tables),
+        cache=PromptCache(clock=clock),
     )
     world.reset()
     routes = [
@@ -107,7 +110,7 @@ async def _chat(world: World, organisation: str, request: Request) -> Response:
     async def serve(cut: bool) -> Response:
         return await complete(world, organisation, payload, cut=cut)
 
-    return await _counted(world, payload.get("model"), serve)
+    return await _counted(world, payload, serve)
 
 
 async def _speech(world: World, organisation: str, request: Request) -> Response:
@@ -116,7 +119,7 @@ async def _speech(world: World, organisation: str, request: Request) -> Response
     async def serve(cut: bool) -> Response:
         return halved(await speak(world, organisation, payload)) if cut else await speak(world, organisation, payload)
 
-    return await _counted(world, payload.get("model"), serve)
+    return await _counted(world, payload, serve)
 
 
 async def _transcriptions(world: World, organisation: str, request: Request) -> Response:
@@ -134,13 +137,14 @@ async def _heard(world: World, organisation: str, request: Request, *, translate
             reply = await transcribe(world, organisation, form, translate=translate)
             return halved(reply) if cut else reply
 
-        return await _counted(world, form.get("model"), serve)
+        return await _counted(world, {"model": form.get("model")}, serve)
 
 
-async def _counted(world: World, model: object, serve: Callable[[bool], Awaitable[Response]]) -> Response:
+async def _counted(world: World, payload: Payload, serve: Callable[[bool], Awaitable[Response]]) -> Response:
     """Meet the fault that is due, else serve; count what came of it."""
+    model = payload.get("model")
     name = model if isinstance(model, str) else "?"
-    fault = world.next_fault(name)
+    fault = world.next_fault(name, payload)
     try:
         reply = await meet(world, name, fault) if fault is not None else None
         reply = reply or await serve(fault is not None and fault.kind == "cut")

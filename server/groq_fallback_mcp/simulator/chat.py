@@ -10,13 +10,17 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.catalog import ModelRow
+from groq_fallback_mcp.catalog import Kind, ModelRow
 from groq_fallback_mcp.simulator.answer import Answer
+from groq_fallback_mcp.simulator.builtin_tools import executed_tools, parts_by
 from groq_fallback_mcp.simulator.completions import completion, events
+from groq_fallback_mcp.simulator.documents import cited
 from groq_fallback_mcp.simulator.engines import BYTES_PER_TOKEN, estimate_tokens
 from groq_fallback_mcp.simulator.faults import halved
-from groq_fallback_mcp.simulator.fields import answer_form, check_fields, checked_max_tokens, checked_messages
+from groq_fallback_mcp.simulator.fields import SCORE_TOKENS, answer_form, check_fields, checked_max_tokens, checked_messages
+from groq_fallback_mcp.simulator.guards import attack_score, verdict
 from groq_fallback_mcp.simulator.instances import instance_of, satisfies
+from groq_fallback_mcp.simulator.reasoning import shown, thought_of
 from groq_fallback_mcp.simulator.replies import JSON_FAILED, SIMULATED, ApiError, failed_generation, json_reply
 from groq_fallback_mcp.simulator.tool_calls import call_tokens, wanted_calls
 from groq_fallback_mcp.simulator.wire import Messages, Payload
@@ -40,39 +44,53 @@ async def complete(world: World, organisation: str, payload: Payload, *, cut: bo
 
 
 async def answered(world: World, organisation: str, payload: Payload, *, metered: bool = True) -> Answer:
-    """The answer as data. Not `metered`: at once and without the rate limits, as a batch. Raises ApiError."""
+    """The answer as data. Not `metered`: at once and without the rate limits, as in a batch. Raises ApiError."""
     model = world.model(payload.get("model"))
     messages = checked_messages(payload)
     headers = world.limits.headers(organisation, model.id) if metered else {}
-    check_fields(payload, model, messages, headers)
+    check_fields(payload, model, messages, headers, world.options.plan)
     max_tokens = checked_max_tokens(payload, model, messages, headers)
     if not metered:
         return await _answer(world, payload, model, messages, max_tokens)
-    charged = float(estimate_tokens(messages) + max_tokens)
+    cached = world.cache.cached_tokens(organisation, model.id, messages) if world.options.prompt_cache else 0
+    charged = float(estimate_tokens(messages) - cached + max_tokens)
     cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: charged, Limit.TPD: charged}
     charge = world.admit(organisation, model.id, cost)
+    world.cache.remember(organisation, model.id, messages)
     answer = await _answer(world, payload, model, messages, max_tokens)
+    answer = replace(answer, cached_tokens=min(cached, answer.input_tokens))
     await world.clock.sleep(FIRST_TOKEN_S * world.options.latency_scale)
     if world.options.refund_unused:
-        used = float(answer.input_tokens + answer.output_tokens)
+        used = float(answer.input_tokens - answer.cached_tokens + answer.output_tokens)
         world.limits.settle(charge, {Limit.TPM: used, Limit.TPD: used})
     return replace(answer, took_s=answer.took(model, world.options.latency_scale))
 
 
 async def _answer(world: World, payload: Payload, model: ModelRow, messages: Messages, max_tokens: int) -> Answer:
-    thinks = payload.get("reasoning_format") == "parsed" or payload.get("include_reasoning") is True
-    reasoning = "A simulated thought." if model.capabilities.reasoning and thinks else None
-    return replace(await _said(world, payload, messages, max_tokens), reasoning=reasoning)
+    if model.kind is Kind.GUARD:
+        return Answer(text=attack_score(messages), input_tokens=estimate_tokens(messages), output_tokens=SCORE_TOKENS)
+    ran = executed_tools(payload, model, messages)
+    # what ran at Groq was thought of first
+    thought = thought_of(payload, model, max_tokens, always=world.options.always_reason or bool(ran))
+    left = max_tokens - thought.tokens
+    if thought.ate_it_all:
+        asked = estimate_tokens(messages)
+        return shown(payload, Answer(text="", input_tokens=asked, output_tokens=0, finish_reason="length"), thought)
+    answer = await _said(world, payload, model, messages, left)
+    answer = cited(payload, messages, answer, left - answer.output_tokens)
+    return shown(payload, replace(answer, executed_tools=ran, parts_by=parts_by(payload, model)), thought)
 
 
-async def _said(world: World, payload: Payload, messages: Messages, max_tokens: int) -> Answer:
+async def _said(world: World, payload: Payload, model: ModelRow, messages: Messages, max_tokens: int) -> Answer:
+    asked = estimate_tokens(messages)
     if calls := wanted_calls(payload, messages):
         tokens = min(call_tokens(calls), max_tokens)
-        asked = estimate_tokens(messages)
         return Answer(text=None, tool_calls=calls, input_tokens=asked, output_tokens=tokens, finish_reason="tool_calls")
+    if (judged := verdict(model.id, messages)) is not None:
+        return Answer(text=judged, input_tokens=asked, output_tokens=min(len(judged) // BYTES_PER_TOKEN + 1, max_tokens))
     kind, schema = answer_form(payload)
     if kind != "text":
-        return _in_json(kind, schema, messages, max_tokens)
+        return _in_json(kind, schema, asked, max_tokens)
     temperature = payload.get("temperature")
     heat = float(temperature) if isinstance(temperature, int | float) else 1.0
     try:
@@ -87,7 +105,7 @@ async def _said(world: World, payload: Payload, messages: Messages, max_tokens: 
     )
 
 
-def _in_json(kind: str, schema: Mapping[str, Any] | None, messages: Messages, max_tokens: int) -> Answer:
+def _in_json(kind: str, schema: Mapping[str, Any] | None, asked: int, max_tokens: int) -> Answer:
     value: Any = instance_of(schema) if kind == "json_schema" else {"answer": "simulated"}
     text = json.dumps(value)
     tokens = len(text) // BYTES_PER_TOKEN + 1
@@ -96,4 +114,4 @@ def _in_json(kind: str, schema: Mapping[str, Any] | None, messages: Messages, ma
         raise failed_generation("json_validate_failed", message, "")
     if kind == "json_schema" and not satisfies(value, schema):
         raise failed_generation("json_validate_failed", JSON_FAILED, text)
-    return Answer(text=text, input_tokens=estimate_tokens(messages), output_tokens=tokens)
+    return Answer(text=text, input_tokens=asked, output_tokens=tokens)
