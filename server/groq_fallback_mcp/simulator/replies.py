@@ -16,6 +16,7 @@ __all__ = [
     "ApiError",
     "error",
     "failed_generation",
+    "fresh_id",
     "json_reply",
     "request_id",
 ]
@@ -69,4 +70,9 @@ def json_reply(value: Mapping[str, Any], *, headers: Mapping[str, str] | None = 
 
 def request_id() -> str:
     """A fresh `req_...` id."""
-    return f"req_{uuid.uuid4().hex[:26]}"
+    return fresh_id("req")
+
+
+def fresh_id(kind: str) -> str:
+    """A fresh id such as `file_...`."""
+    return f"{kind}_{uuid.uuid4().hex[:26]}"

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Catalog, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.simulator.batch_state import Batch
 from groq_fallback_mcp.simulator.engines import SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.file_store import FileStore
 from groq_fallback_mcp.simulator.limits import Charge, Limits
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions
 from groq_fallback_mcp.simulator.prompt_cache import PromptCache
@@ -32,6 +34,8 @@ class World:
     speech: SpeechEngine
     limits: Limits
     cache: PromptCache
+    files: FileStore = field(default_factory=FileStore)
+    batches: dict[str, Batch] = field(default_factory=dict[str, Batch])
     faults: dict[str, list[Fault]] = field(default_factory=dict[str, list[Fault]])
     calls: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
 
@@ -91,9 +95,11 @@ class World:
         self.calls.setdefault(model, Counter())[outcome] += 1
 
     def reset(self) -> None:
-        """Full buckets, no counts, the faults of the options."""
+        """Full buckets, no counts, no files, the faults of the options."""
         self.limits.reset()
         self.cache.reset()
+        self.files.rows.clear()
+        self.batches.clear()
         self.calls.clear()
         self.faults = {model: list(faults) for model, faults in self.options.faults.items()}
 
