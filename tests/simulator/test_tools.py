@@ -70,6 +70,19 @@ async def test_after_a_tools_result_the_answer_quotes_it(rig: Rig) -> None:
     assert choice["message"]["content"] == "This is a simulated answer from the tool's result: 21 degrees"
 
 
+async def test_tools_and_calls_count_as_input(rig: Rig) -> None:
+    """As they stand in the prompt."""
+    called = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Bern"}'}}
+    messages = [{"role": "assistant", "content": None}, {"role": "user", "content": "hello"}]
+    calling = [messages[0] | {"tool_calls": [called]}, messages[1]]
+    counts = [
+        (await rig.chat(messages=rows, tools=tools)).json()["usage"]["prompt_tokens"]
+        for rows, tools in ((messages, None), (messages, [WEATHER]), (calling, None))
+    ]
+    assert counts[1] - counts[0] == len(json.dumps([WEATHER])) // 4
+    assert counts[2] - counts[0] == len(json.dumps([called])) // 4
+
+
 async def test_a_streamed_call_comes_whole_in_one_delta(rig: Rig) -> None:
     """Id, name and arguments together; the first delta's content is null."""
     *chunks, end = await rig.stream(text="call get_weather", tools=[WEATHER])

@@ -6,6 +6,7 @@ Unverified: the texts of refusals, the fields of an output line (custom_id, resp
 requests which fail go to the error file while the batch is completed.
 
 Nothing runs in the background: whoever asks for a batch makes it go on as far as its time allows, evenly over `batch_s`.
+Its requests meet no faults.
 """
 
 from __future__ import annotations

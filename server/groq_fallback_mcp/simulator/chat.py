@@ -15,7 +15,7 @@ from groq_fallback_mcp.simulator.answer import Answer
 from groq_fallback_mcp.simulator.builtin_tools import executed_tools, parts_by
 from groq_fallback_mcp.simulator.completions import completion, events
 from groq_fallback_mcp.simulator.documents import cited
-from groq_fallback_mcp.simulator.engines import BYTES_PER_TOKEN, estimate_tokens
+from groq_fallback_mcp.simulator.engines import BYTES_PER_TOKEN, estimate_tokens, json_tokens
 from groq_fallback_mcp.simulator.faults import halved
 from groq_fallback_mcp.simulator.fields import SCORE_TOKENS, answer_form, check_fields, checked_max_tokens, checked_messages
 from groq_fallback_mcp.simulator.guards import attack_score, verdict
@@ -50,18 +50,23 @@ async def answered(world: World, organisation: str, payload: Payload, *, metered
     headers = world.limits.headers(organisation, model.id) if metered else {}
     check_fields(payload, model, messages, headers, world.options.plan)
     max_tokens = checked_max_tokens(payload, model, messages, headers)
-    if not metered:
-        return await _answer(world, payload, model, messages, max_tokens)
-    cached = world.cache.cached_tokens(organisation, model.id, messages) if world.options.prompt_cache else 0
-    charged = float(estimate_tokens(messages) - cached + max_tokens)
-    cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: charged, Limit.TPD: charged}
-    charge = world.admit(organisation, model.id, cost)
-    world.cache.remember(organisation, model.id, messages)
+    # that tools and documents count as input is how chat templates work; how much is unverified
+    beside = sum(json_tokens(payload[name]) for name in ("tools", "documents") if payload.get(name))
+    cached = world.cache.cached_tokens(organisation, model.id, messages) if metered and world.options.prompt_cache else 0
+    charge = None
+    if metered:
+        charged = float(estimate_tokens(messages) + beside - cached + max_tokens)
+        cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: charged, Limit.TPD: charged}
+        charge = world.admit(organisation, model.id, cost)
+        world.cache.remember(organisation, model.id, messages)
     answer = await _answer(world, payload, model, messages, max_tokens)
-    answer = replace(answer, cached_tokens=min(cached, answer.input_tokens))
+    asked = answer.input_tokens + beside
+    answer = replace(answer, input_tokens=asked, cached_tokens=min(cached, asked))
+    if charge is None:
+        return answer
     await world.clock.sleep(FIRST_TOKEN_S * world.options.latency_scale)
     if world.options.refund_unused:
-        used = float(answer.input_tokens - answer.cached_tokens + answer.output_tokens)
+        used = float(asked - answer.cached_tokens + answer.output_tokens)
         world.limits.settle(charge, {Limit.TPM: used, Limit.TPD: used})
     return replace(answer, took_s=answer.took(model, world.options.latency_scale))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from groq_fallback_mcp.simulator.wire import items, table, text_of
 
-__all__ = ["Generated", "Heard", "PlainSpeech", "PlainText", "SpeechEngine", "TextEngine", "estimate_tokens"]
+__all__ = ["Generated", "Heard", "PlainSpeech", "PlainText", "SpeechEngine", "TextEngine", "estimate_tokens", "json_tokens"]
 
 BYTES_PER_TOKEN = 4
 # An image has no length; unverified, the order of magnitude that vision models charge for one.
@@ -57,7 +58,13 @@ def estimate_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
 def _message_tokens(message: Mapping[str, Any]) -> int:
     images = len([part for part in items(message.get("content")) if table(part).get("type") == "image_url"])
     words: bytes = text_of(message.get("content")).encode("utf-8", "replace")
-    return 3 + len(words) // BYTES_PER_TOKEN + images * IMAGE_TOKENS
+    calls = json_tokens(message["tool_calls"]) if message.get("tool_calls") else 0
+    return 3 + len(words) // BYTES_PER_TOKEN + images * IMAGE_TOKENS + calls
+
+
+def json_tokens(value: object) -> int:
+    """What JSON counts where it stands in a prompt, as tools and documents do."""
+    return len(json.dumps(value)) // BYTES_PER_TOKEN
 
 
 class PlainText:
