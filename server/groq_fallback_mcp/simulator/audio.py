@@ -83,7 +83,7 @@ async def speak(world: World, organisation: str, payload: Mapping[str, Any]) -> 
         raise ApiError(400, f"input must be at most {model.capabilities.max_input_chars} characters")
     if voices and voice not in voices:
         raise ApiError(400, f"voice must be one of [{' '.join(voices)}]")
-    if payload.get("response_format") not in {None, "wav"}:
+    if payload.get("response_format") not in (None, "wav"):
         raise ApiError(400, "response_format must be one of [wav]")
     rate, speed = payload.get("sample_rate"), payload.get("speed")
     rate, speed = SAMPLE_RATE if rate is None else rate, 1.0 if speed is None else speed

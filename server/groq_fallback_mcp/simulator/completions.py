@@ -122,4 +122,4 @@ def _breakdown(answer: Answer) -> dict[str, Any] | None:
 
 def _tier(payload: Payload) -> str:
     tier = payload.get("service_tier")
-    return "on_demand" if tier in {None, "auto"} else str(tier)
+    return "on_demand" if tier in (None, "auto") else str(tier)

@@ -29,7 +29,7 @@ def document_faults(payload: Payload) -> Iterator[str]:
         )
         if not good:
             yield f"'documents.{index}.source' : value must be of type text with `text`, or json with `data`"
-    if payload.get("citation_options") not in {None, "enabled", "disabled"}:
+    if payload.get("citation_options") not in (None, "enabled", "disabled"):
         yield "'citation_options' : value must be one of enabled, disabled"
 
 

@@ -22,7 +22,7 @@ SCORE_TOKENS = 8
 MOST_STOPS = 4
 MOST_TOOLS = 128
 REFUSED_FIELDS = ("logprobs", "logit_bias", "top_logprobs")
-ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 TIERS = ("auto", "on_demand", "flex", "performance")
 
 
@@ -102,9 +102,9 @@ def _of_any_model(payload: Payload, messages: Messages, plan: Plan) -> Iterator[
     for index, message in enumerate(messages):
         if message.get("name") is not None:
             yield f"property 'messages.{index}.name' is unsupported"
-    if payload.get("n") not in {None, 1}:
+    if payload.get("n") not in (None, 1):
         yield "'n' : number must be at most 1"
-    if payload.get("service_tier") not in {None, *TIERS}:
+    if payload.get("service_tier") not in (None, *TIERS):
         yield "'service_tier' : value must be one of " + ", ".join(TIERS)
     if payload.get("service_tier") == "performance" and plan == "free":
         # that it is sold to paying customers alone is the console's; the text is unverified
@@ -126,7 +126,7 @@ def _of_the_form(payload: Payload) -> Iterator[str]:
     reasoning = payload.get("reasoning_format")
     if reasoning is not None and payload.get("include_reasoning") is not None:
         yield "`include_reasoning` and `reasoning_format` cannot be given together"
-    if reasoning not in {None, "hidden", "raw", "parsed"}:
+    if reasoning not in (None, "hidden", "raw", "parsed"):
         yield "'reasoning_format' : value must be one of hidden, raw, parsed"
     if reasoning == "raw" and (kind != "text" or payload.get("tools")):
         yield "`reasoning_format` must be `parsed` or `hidden` when using JSON mode or tools"

@@ -37,7 +37,7 @@ def attack_score(messages: Messages) -> str:
 
 def verdict(model: str, messages: Messages) -> str | None:
     """The judgement of a safeguard model as JSON; None for other models and where no policy has a line with VIOLATES."""
-    policy = "\n".join(text_of(row.get("content")) for row in messages if row.get("role") in {"system", "developer"})
+    policy = "\n".join(text_of(row.get("content")) for row in messages if row.get("role") in ("system", "developer"))
     rules = list(_RULE.finditer(policy))
     if "safeguard" not in model or not rules:
         return None

@@ -10,7 +10,7 @@ from groq_fallback_mcp.simulator.wire import Payload, items, table
 __all__ = ["chat_request"]
 
 _SAME = ("model", "temperature", "top_p", "parallel_tool_calls", "service_tier", "user")
-_TEXTS = {"input_text", "output_text"}
+_TEXTS = ("input_text", "output_text")
 
 
 def chat_request(payload: Payload) -> Payload:

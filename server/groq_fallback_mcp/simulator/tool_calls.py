@@ -37,7 +37,7 @@ def tool_faults(payload: Payload, model: ModelRow, messages: Messages) -> Iterat
         yield "'tool_choice' : value must be one of none, auto, required, or an object that names a function"
     elif choice == "required" and not tools:
         yield "`tool_choice` is `required` but no `tools` were given"
-    elif isinstance(named, str) and named not in {function.get("name") for function in _functions(payload)}:
+    elif isinstance(named, str) and named not in [function.get("name") for function in _functions(payload)]:
         yield f"`tool_choice` names the function `{named}`, which is not in `tools`"
     for index, message in enumerate(messages):
         if message.get("role") == "tool" and not isinstance(message.get("tool_call_id"), str):

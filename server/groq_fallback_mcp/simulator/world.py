@@ -112,6 +112,6 @@ def _befalls(fault: Fault, payload: Payload) -> bool:
         case "tool_use_failed":
             return bool(payload.get("tools"))
         case "json_validate_failed":
-            return table(payload.get("response_format")).get("type") in {"json_object", "json_schema"}
+            return table(payload.get("response_format")).get("type") in ("json_object", "json_schema")
         case _:
             return True
