@@ -54,3 +54,12 @@ async def running() -> AsyncGenerator[RunningSimulator]:
     app = create_app(options, catalog=CATALOG, clock=SystemClock())
     async with run_simulator(app) as simulator:
         yield simulator
+
+
+@pytest.fixture
+async def paying() -> AsyncGenerator[RunningSimulator]:
+    """A simulator on a port of its own, of a plan with batches, whose retired models still answer."""
+    options = SimulatorOptions(latency_scale=0.0, plan="developer", keep_retired=True)
+    app = create_app(options, catalog=CATALOG, clock=SystemClock())
+    async with run_simulator(app) as simulator:
+        yield simulator

@@ -80,6 +80,11 @@ async def test_every_answer_is_labelled_as_simulated(rig: Rig) -> None:
         await rig.client.post("/simulator/faults", json=["oops"]),
         await rig.speak(),
         await rig.client.get("/openai/v1/models"),
+        *[await rig.get(f"/openai/v1/{path}") for path in ("files", "batches", "files/x", "batches/x", "files/x/content")],
+        *[
+            await rig.client.post(f"/openai/v1/{path}", json={"model": MODEL, "input": "x"}, headers=rig.headers)
+            for path in ("files", "batches", "responses", "embeddings")
+        ],
     ]
     assert [reply.headers.get("x-simulated") for reply in replies] == ["true"] * len(replies)
     assert chat.json()["system_fingerprint"] == "fp_simulated"

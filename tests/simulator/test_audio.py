@@ -149,6 +149,9 @@ async def test_english_speech_has_six_voices(voice: str, rig: Rig) -> None:
         ({"input": ""}, "'input' : value must be a string that is not empty"),
         ({"input": 3}, "'input' : value must be a string that is not empty"),
         ({"response_format": "mp3"}, "response_format must be one of [wav]"),
+        ({"sample_rate": 11_025}, "sample_rate must be one of [8000 16000 22050 24000 32000 44100 48000]"),
+        ({"speed": 0.4}, "speed must be between 0.5 and 5"),
+        ({"speed": "fast"}, "speed must be between 0.5 and 5"),
         ({"model": "whisper-large-v3"}, "The model `whisper-large-v3` does not support speech"),
     ],
 )
@@ -156,6 +159,16 @@ async def test_speech_that_cannot_be_is_a_400(fields: dict[str, object], words: 
     """Foreign voices, long texts, other formats and models."""
     reply = await rig.speak(**fields)
     assert (reply.status_code, message(reply)) == (400, words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rate", "seconds"),
+    [({}, 24_000, 2.0), ({"sample_rate": 8_000}, 8_000, 2.0), ({"speed": 2, "sample_rate": 48_000}, 48_000, 1.0)],
+)
+async def test_speech_has_the_rate_and_speed_asked_for(fields: dict[str, object], rate: int, seconds: float, rig: Rig) -> None:
+    """Thirty characters take two seconds at the usual speed."""
+    with wave.open(io.BytesIO((await rig.speak(input="x" * 30, **fields)).content)) as audio:
+        assert (audio.getframerate(), audio.getnframes() / audio.getframerate()) == (rate, seconds)
 
 
 async def test_200_characters_are_spoken(rig: Rig) -> None:

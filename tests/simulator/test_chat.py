@@ -14,7 +14,7 @@ from simulator.rig import MODEL, OpenRig, Rig, message
 
 from groq_fallback_mcp.simulator.instances import instance_of, satisfies
 
-IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]
 NAMED = [{"role": "system", "content": "x"}, {"role": "user", "content": "x", "name": "Ann"}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 SCHEMA = {
@@ -107,6 +107,7 @@ async def test_an_answer_cut_by_max_tokens_says_length(rig: Rig) -> None:
         ({"stop": list("abcde")}, "'stop' : maximum number of items is 4"),
         ({"messages": IMAGE}, "messages[0].content must be a string: images are not supported with this model"),
         ({"service_tier": "gold"}, "'service_tier' : value must be one of auto, on_demand, flex, performance"),
+        ({"service_tier": "performance"}, "service_tier `performance` is not available for this organization"),
         (
             {"reasoning_format": "raw", "response_format": {"type": "json_object"}},
             "`reasoning_format` must be `parsed` or `hidden` when using JSON mode or tools",
@@ -230,6 +231,13 @@ def test_an_instance_satisfies_any_schema_of_common_keywords(schema: dict[str, A
 async def test_the_service_tier_is_told(asked: str, told: str, rig: Rig) -> None:
     """Auto becomes on_demand."""
     assert (await rig.chat(service_tier=asked)).json()["service_tier"] == told
+
+
+@pytest.mark.anyio
+async def test_the_performance_tier_is_for_those_who_pay(open_rig: OpenRig) -> None:
+    """And told, too."""
+    rig = open_rig(latency_scale=0.0, plan="developer")
+    assert (await rig.chat(service_tier="performance")).json()["service_tier"] == "performance"
 
 
 @pytest.mark.anyio

@@ -27,6 +27,7 @@ async def _set(rig: Rig, *texts: str) -> Any:
         ("m=503x3", "m", Fault(kind="503", count=3)),
         ("m=429:0", "m", Fault(kind="429", seconds=0.0)),
         ("a/b:c=cut", "a/b:c", Fault(kind="cut")),
+        ("*=tool_use_failedx2", "*", Fault(kind="tool_use_failed", count=2)),
     ],
 )
 def test_a_fault_is_read_from_its_text(text: str, model: str, fault: Fault) -> None:
@@ -82,6 +83,18 @@ def test_what_is_no_fault_is_refused_with_the_kinds_there_are(text: str) -> None
             "invalid_request_error",
             f"The model `{MODEL}` does not exist or you do not have access to it.",
         ),
+        *(
+            (
+                f"model_permission_blocked_{code}",
+                403,
+                f"model_permission_blocked_{code}",
+                "permissions_error",
+                f"at the {level}",
+            )
+            for code, level in (("org", "organization"), ("project", "project"))
+        ),
+        ("model_terms_required", 400, "model_terms_required", "invalid_request_error", "requires terms acceptance"),
+        ("model_decommissioned", 400, "model_decommissioned", "invalid_request_error", "has been decommissioned"),
     ],
 )
 async def test_a_fault_answers_with_its_error(
@@ -89,11 +102,33 @@ async def test_a_fault_answers_with_its_error(
 ) -> None:
     """Groq's status, code, type and text; it spends nothing."""
     await _set(rig, f"{MODEL}={kind}x1")
-    reply = await rig.chat()
+    reply = await rig.chat(service_tier="flex" if kind == "498" else None)
     error = reply.json()["error"]
     assert (reply.status_code, error.get("code"), error["type"]) == (status, code, type_)
     assert words in error["message"]
     assert (await rig.chat()).headers["x-ratelimit-remaining-requests"] == "999"
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        ("498", {"service_tier": "flex"}, "Flex tier capacity exceeded"),
+        ("tool_use_failed", {"tools": [TOOL]}, "Failed to call a function."),
+        ("json_validate_failed", {"response_format": {"type": "json_object"}}, "Failed to generate JSON."),
+    ],
+)
+async def test_a_fault_waits_for_a_request_that_it_can_befall(kind: str, fields: dict[str, Any], words: str, rig: Rig) -> None:
+    """Others are served, and do not count it down; a failed generation is told."""
+    await _set(rig, f"{MODEL}={kind}x1")
+    assert (await rig.chat()).status_code == 200
+    error = (await rig.chat(**fields)).json()["error"]
+    assert error["message"].startswith(words)
+    assert ("failed_generation" in error) == (kind != "498")
+    assert (await rig.chat(**fields)).status_code == 200
 
 
 @pytest.mark.anyio

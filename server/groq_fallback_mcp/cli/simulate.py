@@ -15,9 +15,24 @@ from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, par
 __all__ = ["collect_faults", "simulate"]
 
 
-async def simulate(*, port: int, plan: Plan, faults: Sequence[str], fast: bool, plain: bool) -> int:
+async def simulate(
+    *,
+    port: int,
+    plan: Plan,
+    faults: Sequence[str],
+    fast: bool,
+    plain: bool,
+    keep_retired: bool = False,
+    batch_s: float = 0.0,
+) -> int:
     """Serve until interrupted. Raises InputRefused for a fault or port that cannot be used."""
-    options = SimulatorOptions(plan=plan, faults=collect_faults(faults), latency_scale=0.0 if fast else 1.0)
+    options = SimulatorOptions(
+        plan=plan,
+        faults=collect_faults(faults),
+        latency_scale=0.0 if fast else 1.0,
+        keep_retired=keep_retired,
+        batch_s=batch_s,
+    )
     clock = SystemClock()
     async with local_engines(wanted=not plain) as (text, speech):
         app = create_app(options, catalog=load_catalog(), clock=clock, text_engine=text, speech_engine=speech)

@@ -16,12 +16,19 @@ from groq_fallback_mcp.catalog import Catalog, ModelRow
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.simulator.audio import speak, transcribe
+from groq_fallback_mcp.simulator.batches import cancel_batch, create_batch, list_batches, one_batch
 from groq_fallback_mcp.simulator.chat import complete
+from groq_fallback_mcp.simulator.embeddings import embed
 from groq_fallback_mcp.simulator.engines import PlainSpeech, PlainText, SpeechEngine, TextEngine
 from groq_fallback_mcp.simulator.faults import halved, meet
+from groq_fallback_mcp.simulator.files import create_file, delete_file, file_content, file_info, list_files
+from groq_fallback_mcp.simulator.incoming import payload_of
 from groq_fallback_mcp.simulator.limits import Limits
 from groq_fallback_mcp.simulator.options import SimulatorOptions, parse_fault
+from groq_fallback_mcp.simulator.prompt_cache import PromptCache
 from groq_fallback_mcp.simulator.replies import ApiError, error, json_reply
+from groq_fallback_mcp.simulator.responses import respond
+from groq_fallback_mcp.simulator.wire import Payload
 from groq_fallback_mcp.simulator.world import World
 
 __all__ = ["create_app"]
@@ -49,6 +56,7 @@ def create_app(
         text=text_engine or PlainText(),
         speech=speech_engine or PlainSpeech(),
         limits=Limits(clock=clock, tables=tables),
+        cache=PromptCache(clock=clock),
     )
     world.reset()
     routes = [
@@ -58,6 +66,17 @@ def create_app(
         Route(f"{BASE}/audio/transcriptions", _guarded(world, _transcriptions), methods=["POST"]),
         Route(f"{BASE}/audio/translations", _guarded(world, _translations), methods=["POST"]),
         Route(f"{BASE}/audio/speech", _guarded(world, _speech), methods=["POST"]),
+        Route(f"{BASE}/responses", _guarded(world, _responses), methods=["POST"]),
+        Route(f"{BASE}/embeddings", _guarded(world, embed), methods=["POST"]),
+        Route(f"{BASE}/files", _guarded(world, create_file), methods=["POST"]),
+        Route(f"{BASE}/files", _guarded(world, list_files)),
+        Route(f"{BASE}/files/{{id}}", _guarded(world, delete_file), methods=["DELETE"]),
+        Route(f"{BASE}/files/{{id}}", _guarded(world, file_info)),
+        Route(f"{BASE}/files/{{id}}/content", _guarded(world, file_content)),
+        Route(f"{BASE}/batches", _guarded(world, create_batch), methods=["POST"]),
+        Route(f"{BASE}/batches", _guarded(world, list_batches)),
+        Route(f"{BASE}/batches/{{id}}", _guarded(world, one_batch)),
+        Route(f"{BASE}/batches/{{id}}/cancel", _guarded(world, cancel_batch), methods=["POST"]),
         Route("/simulator/calls", _calls(world)),
         Route("/simulator/faults", _set_faults(world), methods=["POST"]),
         Route("/simulator/reset", _reset(world), methods=["POST"]),
@@ -102,21 +121,30 @@ def _model_body(world: World, row: ModelRow) -> dict[str, Any]:
 
 
 async def _chat(world: World, organisation: str, request: Request) -> Response:
-    payload = await _payload(request)
+    payload = await payload_of(request)
 
     async def serve(cut: bool) -> Response:
         return await complete(world, organisation, payload, cut=cut)
 
-    return await _counted(world, payload.get("model"), serve)
+    return await _counted(world, payload, serve)
+
+
+async def _responses(world: World, organisation: str, request: Request) -> Response:
+    payload = await payload_of(request)
+
+    async def serve(cut: bool) -> Response:
+        return await respond(world, organisation, payload, cut=cut)
+
+    return await _counted(world, payload, serve)
 
 
 async def _speech(world: World, organisation: str, request: Request) -> Response:
-    payload = await _payload(request)
+    payload = await payload_of(request)
 
     async def serve(cut: bool) -> Response:
         return halved(await speak(world, organisation, payload)) if cut else await speak(world, organisation, payload)
 
-    return await _counted(world, payload.get("model"), serve)
+    return await _counted(world, payload, serve)
 
 
 async def _transcriptions(world: World, organisation: str, request: Request) -> Response:
@@ -134,13 +162,14 @@ async def _heard(world: World, organisation: str, request: Request, *, translate
             reply = await transcribe(world, organisation, form, translate=translate)
             return halved(reply) if cut else reply
 
-        return await _counted(world, form.get("model"), serve)
+        return await _counted(world, {"model": form.get("model")}, serve)
 
 
-async def _counted(world: World, model: object, serve: Callable[[bool], Awaitable[Response]]) -> Response:
+async def _counted(world: World, payload: Payload, serve: Callable[[bool], Awaitable[Response]]) -> Response:
     """Meet the fault that is due, else serve; count what came of it."""
+    model = payload.get("model")
     name = model if isinstance(model, str) else "?"
-    fault = world.next_fault(name)
+    fault = world.next_fault(name, payload)
     try:
         reply = await meet(world, name, fault) if fault is not None else None
         reply = reply or await serve(fault is not None and fault.kind == "cut")
@@ -149,16 +178,6 @@ async def _counted(world: World, model: object, serve: Callable[[bool], Awaitabl
         raise
     world.count(name, fault.kind if fault is not None else str(reply.status_code))
     return reply
-
-
-async def _payload(request: Request) -> Mapping[str, Any]:
-    try:
-        value: Any = await request.json()
-    except (ValueError, RecursionError):
-        raise ApiError(400, "could not parse the JSON body of the request") from None
-    if not isinstance(value, dict):
-        raise ApiError(400, "the body of the request must be a JSON object")
-    return cast("dict[str, Any]", value)
 
 
 def _calls(world: World) -> Callable[[Request], Awaitable[Response]]:

@@ -26,6 +26,9 @@ PROMPT_CHARS = 896
 # For audio other than WAV and FLAC the length is guessed from its size: about 32 kbit a second, common for speech.
 BYTES_PER_SECOND = 4_000
 SAMPLE_RATE = 24_000
+# the SDK's SpeechCreateParams; that speed is bounded is unverified
+SAMPLE_RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+SLOWEST, FASTEST = 0.5, 5.0
 _STREAMINFO_END = 26
 _MAGIC = (b"fLaC", b"ID3", b"OggS", b"\x1aE\xdf\xa3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1")
 
@@ -80,12 +83,18 @@ async def speak(world: World, organisation: str, payload: Mapping[str, Any]) -> 
         raise ApiError(400, f"input must be at most {model.capabilities.max_input_chars} characters")
     if voices and voice not in voices:
         raise ApiError(400, f"voice must be one of [{' '.join(voices)}]")
-    if payload.get("response_format") not in {None, "wav"}:
+    if payload.get("response_format") not in (None, "wav"):
         raise ApiError(400, "response_format must be one of [wav]")
+    rate, speed = payload.get("sample_rate"), payload.get("speed")
+    rate, speed = SAMPLE_RATE if rate is None else rate, 1.0 if speed is None else speed
+    if isinstance(rate, bool) or rate not in SAMPLE_RATES:
+        raise ApiError(400, f"sample_rate must be one of [{' '.join(map(str, SAMPLE_RATES))}]")
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not SLOWEST <= speed <= FASTEST:
+        raise ApiError(400, f"speed must be between {SLOWEST:g} and {FASTEST:g}")
     cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(len(text)), Limit.TPD: float(len(text))}
     world.admit(organisation, model.id, cost)
     headers = world.limits.headers(organisation, model.id)
-    return Response(_tone(len(text) / 15), media_type="audio/wav", headers=headers | SIMULATED)
+    return Response(_tone(len(text) / 15 / speed, int(rate)), media_type="audio/wav", headers=headers | SIMULATED)
 
 
 async def _content(world: World, form: FormData, model: str) -> bytes:
@@ -149,13 +158,13 @@ def _segment(index: int, row: Mapping[str, Any]) -> dict[str, Any]:
     return defaults | dict(row) | {"id": index}
 
 
-def _tone(seconds: float) -> bytes:
-    count = max(int(seconds * SAMPLE_RATE), SAMPLE_RATE // 10)
-    frames = b"".join(struct.pack("<h", int(8000 * math.sin(i * 2 * math.pi * 440 / SAMPLE_RATE))) for i in range(count))
+def _tone(seconds: float, rate: int = SAMPLE_RATE) -> bytes:
+    count = max(int(seconds * rate), rate // 10)
+    frames = b"".join(struct.pack("<h", int(8000 * math.sin(i * 2 * math.pi * 440 / rate))) for i in range(count))
     target = io.BytesIO()
     with wave.open(target, "wb") as audio:
         audio.setnchannels(1)
         audio.setsampwidth(2)
-        audio.setframerate(SAMPLE_RATE)
+        audio.setframerate(rate)
         audio.writeframes(frames)
     return target.getvalue()

@@ -3,172 +3,120 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.catalog import ModelRow
-from groq_fallback_mcp.simulator.engines import BYTES_PER_TOKEN, Generated, estimate_tokens
+from groq_fallback_mcp.catalog import Kind, ModelRow
+from groq_fallback_mcp.simulator.answer import Answer
+from groq_fallback_mcp.simulator.builtin_tools import executed_tools, parts_by
+from groq_fallback_mcp.simulator.completions import completion, events
+from groq_fallback_mcp.simulator.documents import cited
+from groq_fallback_mcp.simulator.engines import BYTES_PER_TOKEN, estimate_tokens, json_tokens
 from groq_fallback_mcp.simulator.faults import halved
-from groq_fallback_mcp.simulator.fields import answer_form, check_fields, checked_max_tokens, checked_messages
+from groq_fallback_mcp.simulator.fields import SCORE_TOKENS, answer_form, check_fields, checked_max_tokens, checked_messages
+from groq_fallback_mcp.simulator.guards import attack_score, verdict
 from groq_fallback_mcp.simulator.instances import instance_of, satisfies
-from groq_fallback_mcp.simulator.replies import FINGERPRINT, SIMULATED, ApiError, json_reply, request_id
+from groq_fallback_mcp.simulator.reasoning import shown, thought_of
+from groq_fallback_mcp.simulator.replies import JSON_FAILED, SIMULATED, ApiError, failed_generation, json_reply
+from groq_fallback_mcp.simulator.tool_calls import call_tokens, wanted_calls
+from groq_fallback_mcp.simulator.wire import Messages, Payload
 from groq_fallback_mcp.simulator.world import World
 
-__all__ = ["complete"]
+__all__ = ["answered", "complete"]
 
 FIRST_TOKEN_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    generated: Generated
-    reasoning: str | None
-    queue_s: float
-    took_s: float
-
-
-async def complete(world: World, organisation: str, payload: Mapping[str, Any], *, cut: bool = False) -> Response:
+async def complete(world: World, organisation: str, payload: Payload, *, cut: bool = False) -> Response:
     """Answer a chat request. `cut`: break the body off in the middle. Raises ApiError for what Groq refuses."""
-    model = world.model(payload.get("model"))
-    messages = checked_messages(payload)
-    headers = world.limits.headers(organisation, model.id)
-    check_fields(payload, model, messages, headers)
-    max_tokens = checked_max_tokens(payload, model, messages, headers)
-    prompt_tokens = estimate_tokens(messages)
-    charged = float(prompt_tokens + max_tokens)
-    cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: charged, Limit.TPD: charged}
-    charge = world.admit(organisation, model.id, cost)
-    generated = await _generate(world, payload, messages, max_tokens)
-    took_s = generated.output_tokens / (model.speed_tps or 500) * world.options.latency_scale
-    await world.clock.sleep(FIRST_TOKEN_S * world.options.latency_scale)
-    if world.options.refund_unused:
-        used = float(generated.input_tokens + generated.output_tokens)
-        world.limits.settle(charge, {Limit.TPM: used, Limit.TPD: used})
-    thinks = payload.get("reasoning_format") == "parsed" or payload.get("include_reasoning") is True
-    reasoning = "A simulated thought." if model.capabilities.reasoning and thinks else None
-    finished = _Finished(generated=generated, reasoning=reasoning, queue_s=0.01, took_s=took_s)
-    headers = world.limits.headers(organisation, model.id)
+    answer = await answered(world, organisation, payload)
+    headers = world.limits.headers(organisation, payload["model"])
     if payload.get("stream") is True:
-        events = _events(world, payload, model, finished, cut=cut)
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers | SIMULATED)
-    await world.clock.sleep(took_s)
-    reply = json_reply(_completion(world, payload, model, finished), headers=headers)
+        stream = events(world, payload, answer, cut=cut)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers | SIMULATED)
+    await world.clock.sleep(answer.took_s)
+    reply = json_reply(completion(world, payload, answer), headers=headers)
     return halved(reply) if cut else reply
 
 
-async def _generate(
-    world: World, payload: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], max_tokens: int
-) -> Generated:
+async def answered(world: World, organisation: str, payload: Payload, *, metered: bool = True) -> Answer:
+    """The answer as data. Not `metered`: at once and without the rate limits, as in a batch. Raises ApiError."""
+    model = world.model(payload.get("model"))
+    messages = checked_messages(payload)
+    headers = world.limits.headers(organisation, model.id) if metered else {}
+    check_fields(payload, model, messages, headers, world.options.plan)
+    max_tokens = checked_max_tokens(payload, model, messages, headers)
+    # that tools and documents count as input is how chat templates work; how much is unverified
+    beside = sum(json_tokens(payload[name]) for name in ("tools", "documents") if payload.get(name))
+    cached = world.cache.cached_tokens(organisation, model.id, messages) if metered and world.options.prompt_cache else 0
+    charge = None
+    if metered:
+        charged = float(estimate_tokens(messages) + beside - cached + max_tokens)
+        cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: charged, Limit.TPD: charged}
+        charge = world.admit(organisation, model.id, cost)
+        world.cache.remember(organisation, model.id, messages)
+    answer = await _answer(world, payload, model, messages, max_tokens)
+    asked = answer.input_tokens + beside
+    answer = replace(answer, input_tokens=asked, cached_tokens=min(cached, asked))
+    if charge is None:
+        return answer
+    await world.clock.sleep(FIRST_TOKEN_S * world.options.latency_scale)
+    if world.options.refund_unused:
+        used = float(asked - answer.cached_tokens + answer.output_tokens)
+        world.limits.settle(charge, {Limit.TPM: used, Limit.TPD: used})
+    return replace(answer, took_s=answer.took(model, world.options.latency_scale))
+
+
+async def _answer(world: World, payload: Payload, model: ModelRow, messages: Messages, max_tokens: int) -> Answer:
+    if model.kind is Kind.GUARD:
+        return Answer(text=attack_score(messages), input_tokens=estimate_tokens(messages), output_tokens=SCORE_TOKENS)
+    ran = executed_tools(payload, model, messages)
+    # what ran at Groq was thought of first
+    thought = thought_of(payload, model, max_tokens, always=world.options.always_reason or bool(ran))
+    left = max_tokens - thought.tokens
+    if thought.ate_it_all:
+        asked = estimate_tokens(messages)
+        return shown(payload, Answer(text="", input_tokens=asked, output_tokens=0, finish_reason="length"), thought)
+    answer = await _said(world, payload, model, messages, left)
+    answer = cited(payload, messages, answer, left - answer.output_tokens)
+    return shown(payload, replace(answer, executed_tools=ran, parts_by=parts_by(payload, model)), thought)
+
+
+async def _said(world: World, payload: Payload, model: ModelRow, messages: Messages, max_tokens: int) -> Answer:
+    asked = estimate_tokens(messages)
+    if calls := wanted_calls(payload, messages):
+        tokens = min(call_tokens(calls), max_tokens)
+        return Answer(text=None, tool_calls=calls, input_tokens=asked, output_tokens=tokens, finish_reason="tool_calls")
+    if (judged := verdict(model.id, messages)) is not None:
+        return Answer(text=judged, input_tokens=asked, output_tokens=min(len(judged) // BYTES_PER_TOKEN + 1, max_tokens))
     kind, schema = answer_form(payload)
     if kind != "text":
-        value: Any = instance_of(schema) if kind == "json_schema" else {"answer": "simulated"}
-        text = json.dumps(value)
-        tokens = len(text) // BYTES_PER_TOKEN + 1
-        if tokens > max_tokens:
-            raise _no_json("max completion tokens reached before generating a valid document", "")
-        if kind == "json_schema" and not satisfies(value, schema):
-            raise _no_json(
-                "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details.", text
-            )
-        return Generated(text=text, input_tokens=estimate_tokens(messages), output_tokens=tokens)
+        return _in_json(kind, schema, asked, max_tokens)
     temperature = payload.get("temperature")
+    heat = float(temperature) if isinstance(temperature, int | float) else 1.0
     try:
-        return await world.text.answer(
-            messages, max_tokens=max_tokens, temperature=float(temperature) if isinstance(temperature, int | float) else 1.0
-        )
+        said = await world.text.answer(messages, max_tokens=max_tokens, temperature=heat)
     except ValueError as error:
         raise ApiError(400, str(error)) from error
+    return Answer(
+        text=said.text,
+        input_tokens=said.input_tokens,
+        output_tokens=said.output_tokens,
+        finish_reason=said.finish_reason,
+    )
 
 
-def _no_json(message: str, text: str) -> ApiError:
-    failure = ApiError(400, message, code="json_validate_failed")
-    failure.body["failed_generation"] = text
-    return failure
-
-
-def _usage(finished: _Finished) -> dict[str, Any]:
-    generated = finished.generated
-    return {
-        "queue_time": finished.queue_s,
-        "prompt_tokens": generated.input_tokens,
-        "prompt_time": 0.001,
-        "completion_tokens": generated.output_tokens,
-        "completion_time": round(finished.took_s, 6),
-        "total_tokens": generated.input_tokens + generated.output_tokens,
-        "total_time": round(0.001 + finished.took_s, 6),
-        "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
-    }
-
-
-def _tier(payload: Mapping[str, Any]) -> str:
-    tier = payload.get("service_tier")
-    return "on_demand" if tier in {None, "auto"} else str(tier)
-
-
-def _completion(world: World, payload: Mapping[str, Any], model: ModelRow, finished: _Finished) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": finished.generated.text}
-    if finished.reasoning is not None:
-        message["reasoning"] = finished.reasoning
-    return {
-        "id": f"chatcmpl-{request_id()[4:]}",
-        "object": "chat.completion",
-        "created": int(world.clock.wall()),
-        "model": model.id,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finished.generated.finish_reason}],
-        "usage": _usage(finished),
-        "usage_breakdown": None,
-        "system_fingerprint": FINGERPRINT,
-        "x_groq": {"id": request_id()},
-        "service_tier": _tier(payload),
-    }
-
-
-async def _events(
-    world: World, payload: Mapping[str, Any], model: ModelRow, finished: _Finished, *, cut: bool
-) -> AsyncIterator[str]:
-    """x_groq.id in the first and the last chunk, usage in the last; `cut` ends in the middle, without `[DONE]`.
-
-    With include_usage one more chunk follows, without choices.
-    """
-    base = {
-        "id": f"chatcmpl-{request_id()[4:]}",
-        "object": "chat.completion.chunk",
-        "created": int(world.clock.wall()),
-        "model": model.id,
-        "system_fingerprint": FINGERPRINT,
-    }
-    id_ = request_id()
-    pieces = [piece for piece in _pieces(finished.generated.text) if piece]
-    pause_s = finished.took_s / max(len(pieces), 1)
-
-    def chunk(delta: Mapping[str, Any], finish_reason: str | None = None, **more: object) -> str:
-        choices = [{"index": 0, "delta": dict(delta), "logprobs": None, "finish_reason": finish_reason}]
-        return f"data: {json.dumps({**base, 'choices': choices, **more})}\n\n"
-
-    yield chunk({"role": "assistant", "content": ""}, x_groq={"id": id_})
-    if finished.reasoning is not None:
-        yield chunk({"reasoning": finished.reasoning})
-    for number, piece in enumerate(pieces):
-        if cut and number >= len(pieces) // 2:
-            return
-        await world.clock.sleep(pause_s)
-        yield chunk({"content": piece})
-    if cut:
-        return
-    usage = _usage(finished)
-    yield chunk({}, finished.generated.finish_reason, x_groq={"id": id_, "usage": usage})
-    options = payload.get("stream_options")
-    if isinstance(options, dict) and cast("dict[str, Any]", options).get("include_usage"):
-        last: dict[str, Any] = {**base, "choices": [], "usage": usage, "x_groq": {"id": id_, "usage": usage}}
-        yield f"data: {json.dumps(last)}\n\n"
-    yield "data: [DONE]\n\n"
-
-
-def _pieces(text: str) -> list[str]:
-    words = text.split(" ")
-    return [word if index == 0 else f" {word}" for index, word in enumerate(words)]
+def _in_json(kind: str, schema: Mapping[str, Any] | None, asked: int, max_tokens: int) -> Answer:
+    value: Any = instance_of(schema) if kind == "json_schema" else {"answer": "simulated"}
+    text = json.dumps(value)
+    tokens = len(text) // BYTES_PER_TOKEN + 1
+    if tokens > max_tokens:
+        message = "max completion tokens reached before generating a valid document"
+        raise failed_generation("json_validate_failed", message, "")
+    if kind == "json_schema" and not satisfies(value, schema):
+        raise failed_generation("json_validate_failed", JSON_FAILED, text)
+    return Answer(text=text, input_tokens=asked, output_tokens=tokens)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Generated", "Heard", "PlainSpeech", "PlainText", "SpeechEngine", "TextEngine", "estimate_tokens"]
+from groq_fallback_mcp.simulator.wire import items, table, text_of
+
+__all__ = ["Generated", "Heard", "PlainSpeech", "PlainText", "SpeechEngine", "TextEngine", "estimate_tokens", "json_tokens"]
 
 BYTES_PER_TOKEN = 4
+# An image has no length; unverified, the order of magnitude that vision models charge for one.
+IMAGE_TOKENS = 1_000
+PREFIX = "This is a simulated answer to:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +51,30 @@ class SpeechEngine(Protocol):
 
 
 def estimate_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
-    """About four bytes a token, and three a message."""
-    return (
-        sum(3 + len(str(message.get("content", "")).encode("utf-8", "replace")) // BYTES_PER_TOKEN for message in messages) + 1
-    )
+    """About four bytes a token, three a message, and a fixed number an image."""
+    return sum(_message_tokens(message) for message in messages) + 1
+
+
+def _message_tokens(message: Mapping[str, Any]) -> int:
+    images = len([part for part in items(message.get("content")) if table(part).get("type") == "image_url"])
+    words: bytes = text_of(message.get("content")).encode("utf-8", "replace")
+    calls = json_tokens(message["tool_calls"]) if message.get("tool_calls") else 0
+    return 3 + len(words) // BYTES_PER_TOKEN + images * IMAGE_TOKENS + calls
+
+
+def json_tokens(value: object) -> int:
+    """What JSON counts where it stands in a prompt, as tools and documents do."""
+    return len(json.dumps(value)) // BYTES_PER_TOKEN
 
 
 class PlainText:
-    """Says that it is simulated and repeats the beginning of the question."""
+    """Says that it is simulated and repeats the beginning of the question, or of what a tool found."""
 
     async def answer(self, messages: Sequence[Mapping[str, Any]], *, max_tokens: int, temperature: float) -> Generated:
         del temperature
-        last = str(messages[-1].get("content", "")) if messages else ""
-        words = f"This is a simulated answer to: {' '.join(last.split())[:200]}".split(" ")
+        last: Mapping[str, Any] = messages[-1] if messages else {}
+        start = "This is a simulated answer from the tool's result:" if last.get("role") == "tool" else PREFIX
+        words = f"{start} {' '.join(text_of(last.get('content')).split())[:200]}".split(" ")
         kept = words[: max(max_tokens, 1)]
         return Generated(
             text=" ".join(kept),

@@ -6,7 +6,7 @@ from starlette.responses import HTMLResponse, Response
 
 from groq_fallback_mcp.simulator.limits import duration_text
 from groq_fallback_mcp.simulator.options import Fault
-from groq_fallback_mcp.simulator.replies import SIMULATED, ApiError
+from groq_fallback_mcp.simulator.replies import JSON_FAILED, SIMULATED, TOOL_USE_FAILED, ApiError, failed_generation
 from groq_fallback_mcp.simulator.world import ORGANISATION, World
 
 __all__ = ["halved", "meet"]
@@ -47,12 +47,23 @@ def _refusal(model: str, fault: Fault, *, stated: bool) -> ApiError:
     internal = "internal_server_error"
     refusals = {
         "401": ApiError(401, "Invalid API Key", code="invalid_api_key"),
-        "403": ApiError(
-            403,
-            f"The model `{model}` is blocked at the organization level. Please have the org admin enable it.",
-            code="model_permission_blocked_org",
-            type="permissions_error",
+        "403": _blocked(model, "organization", "org"),
+        "model_permission_blocked_org": _blocked(model, "organization", "org"),
+        "model_permission_blocked_project": _blocked(model, "project", "project"),
+        # this text and the next are known but for their ends (facts page, section 3)
+        "model_terms_required": ApiError(
+            400,
+            f"The model `{model}` requires terms acceptance. Please have the org admin accept the terms at "
+            f"https://console.groq.com/playground?model={model} (simulated)",
+            code="model_terms_required",
         ),
+        "model_decommissioned": ApiError(
+            400,
+            f"The model `{model}` has been decommissioned and is no longer supported. (simulated)",
+            code="model_decommissioned",
+        ),
+        "tool_use_failed": failed_generation("tool_use_failed", TOOL_USE_FAILED, "<function=simulated{"),
+        "json_validate_failed": failed_generation("json_validate_failed", JSON_FAILED, '{"answer": simulated'),
         "404": ApiError(404, f"The model `{model}` does not exist or you do not have access to it.", code="model_not_found"),
         "429": _limited(model, fault, stated=stated),
         "498": ApiError(498, "Flex tier capacity exceeded", code="capacity_exceeded", type="capacity_exceeded"),
@@ -62,6 +73,12 @@ def _refusal(model: str, fault: Fault, *, stated: bool) -> ApiError:
         ),
     }
     return refusals[fault.kind]
+
+
+def _blocked(model: str, level: str, code: str) -> ApiError:
+    # of the project's text only the code is known
+    message = f"The model `{model}` is blocked at the {level} level. Please have the {code} admin enable it."
+    return ApiError(403, message, code=f"model_permission_blocked_{code}", type="permissions_error")
 
 
 def _limited(model: str, fault: Fault, *, stated: bool) -> ApiError:

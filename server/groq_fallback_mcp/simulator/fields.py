@@ -5,38 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from groq_fallback_mcp.catalog import Kind, ModelRow
+from groq_fallback_mcp.catalog import Kind, ModelRow, Plan
+from groq_fallback_mcp.simulator.builtin_tools import builtin_faults
+from groq_fallback_mcp.simulator.documents import document_faults
 from groq_fallback_mcp.simulator.engines import estimate_tokens
 from groq_fallback_mcp.simulator.instances import schema_fault
 from groq_fallback_mcp.simulator.replies import ApiError
+from groq_fallback_mcp.simulator.tool_calls import tool_faults
+from groq_fallback_mcp.simulator.vision import check_image_size, image_faults
+from groq_fallback_mcp.simulator.wire import Messages, Payload, items, table
 
-__all__ = ["answer_form", "check_fields", "checked_max_tokens", "checked_messages"]
+__all__ = ["SCORE_TOKENS", "answer_form", "check_fields", "checked_max_tokens", "checked_messages"]
 
 DEFAULT_MAX_TOKENS = 2_048
+SCORE_TOKENS = 8
 MOST_STOPS = 4
 MOST_TOOLS = 128
 REFUSED_FIELDS = ("logprobs", "logit_bias", "top_logprobs")
-ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 TIERS = ("auto", "on_demand", "flex", "performance")
-Payload = Mapping[str, Any]
-Messages = Sequence[Mapping[str, Any]]
 
 
 def checked_messages(payload: Payload) -> Messages:
     """The messages. Raises ApiError where there are none or one is none."""
-    rows = _items(payload.get("messages"))
+    rows = items(payload.get("messages"))
     if not rows:
         raise ApiError(400, "'messages' : minimum number of items is 1")
     for index, row in enumerate(rows):
-        if not isinstance(row, dict) or cast("dict[str, Any]", row).get("role") not in ROLES:
+        if table(row).get("role") not in ROLES:
             raise ApiError(400, f"'messages.{index}' : discriminator property 'role' has invalid value")
     return rows
 
 
-def check_fields(payload: Payload, model: ModelRow, messages: Messages, headers: Mapping[str, str]) -> None:
-    """Raises ApiError for the first field that this model, or any, does not take."""
-    for fault in (*_of_the_model(payload, model, messages), *_of_any_model(payload, messages), *_of_the_form(payload)):
-        raise ApiError(400, fault, headers=headers)
+def check_fields(payload: Payload, model: ModelRow, messages: Messages, headers: Mapping[str, str], plan: Plan) -> None:
+    """Raises ApiError for the first field that this model, this plan, or any, does not take."""
+    check_image_size(messages)
+    for faults in (
+        _of_the_model(payload, model, messages),
+        _of_any_model(payload, messages, plan),
+        _of_the_form(payload),
+        tool_faults(payload, model, messages),
+        builtin_faults(payload, model),
+        document_faults(payload),
+    ):
+        for fault in faults:
+            raise ApiError(400, fault, headers=headers)
 
 
 def checked_max_tokens(payload: Payload, model: ModelRow, messages: Messages, headers: Mapping[str, str]) -> int:
@@ -45,7 +58,8 @@ def checked_max_tokens(payload: Payload, model: ModelRow, messages: Messages, he
     wanted = payload.get(name)
     bound = model.max_completion_tokens
     if wanted is None:
-        wanted = min(DEFAULT_MAX_TOKENS, bound or DEFAULT_MAX_TOKENS)
+        default = SCORE_TOKENS if model.kind is Kind.GUARD else DEFAULT_MAX_TOKENS
+        wanted = min(default, bound or default)
     elif not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
         raise ApiError(400, f"'{name}' : value must be an integer of at least 1", headers=headers)
     elif bound is not None and wanted > bound:
@@ -54,7 +68,9 @@ def checked_max_tokens(payload: Payload, model: ModelRow, messages: Messages, he
             "`context_window` for this model"
         )
         raise ApiError(400, message, headers=headers, param=name)
-    if model.context_window is not None and estimate_tokens(messages) + wanted > model.context_window:
+    # a guard writes a number whatever it may write, so its context is for what it judges
+    written = 0 if model.kind is Kind.GUARD else wanted
+    if model.context_window is not None and estimate_tokens(messages) + written > model.context_window:
         message = "Please reduce the length of the messages or completion."
         raise ApiError(400, message, code="context_length_exceeded", param="messages", headers=headers)
     return wanted
@@ -74,25 +90,27 @@ def _of_the_model(payload: Payload, model: ModelRow, messages: Messages) -> Iter
         yield f"The model `{model.id}` does not support chat completions"
     if payload.get("tools") and not model.capabilities.tools:
         yield "`tool calling` is not supported with this model"
-    if not model.capabilities.vision and any(_has_image(message) for message in messages):
-        yield "messages[0].content must be a string: images are not supported with this model"
+    yield from image_faults(model, messages)
     takes: Sequence[str] = model.capabilities.reasoning
     if payload.get("reasoning_effort") is not None and payload["reasoning_effort"] not in takes:
         values = ", ".join(f"`{value}`" for value in takes)
         yield f"`reasoning_effort` must be one of {values}" if takes else "`reasoning_effort` is not supported with this model"
 
 
-def _of_any_model(payload: Payload, messages: Messages) -> Iterator[str]:
+def _of_any_model(payload: Payload, messages: Messages, plan: Plan) -> Iterator[str]:
     yield from (f"property '{name}' is unsupported" for name in REFUSED_FIELDS if payload.get(name))
     for index, message in enumerate(messages):
         if message.get("name") is not None:
             yield f"property 'messages.{index}.name' is unsupported"
-    if payload.get("n") not in {None, 1}:
+    if payload.get("n") not in (None, 1):
         yield "'n' : number must be at most 1"
-    if payload.get("service_tier") not in {None, *TIERS}:
+    if payload.get("service_tier") not in (None, *TIERS):
         yield "'service_tier' : value must be one of " + ", ".join(TIERS)
+    if payload.get("service_tier") == "performance" and plan == "free":
+        # that it is sold to paying customers alone is the console's; the text is unverified
+        yield "service_tier `performance` is not available for this organization"
     for name, most in (("stop", MOST_STOPS), ("tools", MOST_TOOLS)):
-        if len(_items(payload.get(name))) > most:
+        if len(items(payload.get(name))) > most:
             yield f"'{name}' : maximum number of items is {most}"
 
 
@@ -108,18 +126,7 @@ def _of_the_form(payload: Payload) -> Iterator[str]:
     reasoning = payload.get("reasoning_format")
     if reasoning is not None and payload.get("include_reasoning") is not None:
         yield "`include_reasoning` and `reasoning_format` cannot be given together"
-    if reasoning not in {None, "hidden", "raw", "parsed"}:
+    if reasoning not in (None, "hidden", "raw", "parsed"):
         yield "'reasoning_format' : value must be one of hidden, raw, parsed"
     if reasoning == "raw" and (kind != "text" or payload.get("tools")):
         yield "`reasoning_format` must be `parsed` or `hidden` when using JSON mode or tools"
-
-
-def _has_image(message: Mapping[str, Any]) -> bool:
-    parts = _items(message.get("content"))
-    return any(isinstance(part, dict) and cast("dict[str, Any]", part).get("type") == "image_url" for part in parts)
-
-
-def _items(value: Any) -> list[Any]:  # noqa: ANN401 - JSON in
-    """The items of a JSON list; none for anything else."""
-    items: list[Any] = value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
-    return items

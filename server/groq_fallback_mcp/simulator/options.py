@@ -12,8 +12,29 @@ from groq_fallback_mcp.errors import InputRefused
 
 __all__ = ["Fault", "FaultKind", "SimulatorOptions", "parse_fault"]
 
-FaultKind = Literal["429", "503", "500", "502", "498", "401", "403", "404", "hang", "cut", "html", "empty", "slow"]
-_SYNTAX = re.compile(r"(?P<model>[^=]+)=(?P<kind>[a-z0-9]+?)(?::(?P<seconds>\d+(?:\.\d+)?))?(?:x(?P<count>\d+))?\Z")
+FaultKind = Literal[
+    "429",
+    "503",
+    "500",
+    "502",
+    "498",
+    "401",
+    "403",
+    "404",
+    "hang",
+    "cut",
+    "html",
+    "empty",
+    "slow",
+    # by Groq's code: what goes wrong with one model or one answer
+    "tool_use_failed",
+    "json_validate_failed",
+    "model_permission_blocked_org",
+    "model_permission_blocked_project",
+    "model_terms_required",
+    "model_decommissioned",
+]
+_SYNTAX = re.compile(r"(?P<model>[^=]+)=(?P<kind>[a-z0-9_]+?)(?::(?P<seconds>\d+(?:\.\d+)?))?(?:x(?P<count>\d+))?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +42,7 @@ class Fault:
     """What a model does instead of answering.
 
     `seconds`: the retry-after of a 429, how long `hang` and `slow` take. `count`: for how many calls; None for all.
+    498 meets only requests of the flex tier, tool_use_failed those with tools, json_validate_failed those for JSON.
     """
 
     kind: FaultKind
@@ -34,7 +56,9 @@ class SimulatorOptions:
 
     `organisations` maps keys to organisation ids; keys it does not name share one. `refused_keys` get a 401.
     `refund_unused`: whether tokens claimed by max_tokens and not used are given back, which sources disagree about.
-    `limits` replaces the catalogue's limits of the models it names.
+    `limits` replaces the catalogue's limits of the models it names. `keep_retired`: models answer past their last day.
+    `prompt_cache`: whether prompts seen before are cheaper. `always_reason`: reasoning models think even unasked.
+    `batch_s`: how long a batch takes.
     """
 
     plan: Plan = "free"
@@ -45,6 +69,10 @@ class SimulatorOptions:
     refund_unused: bool = True
     send_retry_after: bool = True
     limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    keep_retired: bool = False
+    prompt_cache: bool = True
+    always_reason: bool = False
+    batch_s: float = 0.0
 
 
 def parse_fault(text: str) -> tuple[str, Fault]:

@@ -8,10 +8,24 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-__all__ = ["FINGERPRINT", "SIMULATED", "ApiError", "error", "json_reply", "request_id"]
+__all__ = [
+    "FINGERPRINT",
+    "JSON_FAILED",
+    "SIMULATED",
+    "TOOL_USE_FAILED",
+    "ApiError",
+    "error",
+    "failed_generation",
+    "fresh_id",
+    "json_reply",
+    "request_id",
+]
 
 FINGERPRINT = "fp_simulated"
 SIMULATED = {"x-simulated": "true"}
+# facts page, section 3
+JSON_FAILED = "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
+TOOL_USE_FAILED = "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."
 
 
 class ApiError(Exception):
@@ -37,6 +51,13 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
+def failed_generation(code: str, message: str, text: str) -> ApiError:
+    """A 400 for a model that wrote no good JSON, or no good call; with what it wrote."""
+    failure = ApiError(400, message, code=code)
+    failure.body["failed_generation"] = text
+    return failure
+
+
 def error(failure: ApiError) -> Response:
     """The error as a response."""
     return JSONResponse({"error": failure.body}, status_code=failure.status, headers=failure.headers | SIMULATED)
@@ -49,4 +70,9 @@ def json_reply(value: Mapping[str, Any], *, headers: Mapping[str, str] | None = 
 
 def request_id() -> str:
     """A fresh `req_...` id."""
-    return f"req_{uuid.uuid4().hex[:26]}"
+    return fresh_id("req")
+
+
+def fresh_id(kind: str) -> str:
+    """A fresh id such as `file_...`."""
+    return f"{kind}_{uuid.uuid4().hex[:26]}"

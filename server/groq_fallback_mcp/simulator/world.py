@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Catalog, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.simulator.batch_state import Batch
 from groq_fallback_mcp.simulator.engines import SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.file_store import FileStore
 from groq_fallback_mcp.simulator.limits import Charge, Limits
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions
+from groq_fallback_mcp.simulator.prompt_cache import PromptCache
 from groq_fallback_mcp.simulator.replies import ApiError
+from groq_fallback_mcp.simulator.wire import Payload, table
 
 __all__ = ["ORGANISATION", "World"]
 
@@ -29,6 +33,9 @@ class World:
     text: TextEngine
     speech: SpeechEngine
     limits: Limits
+    cache: PromptCache
+    files: FileStore = field(default_factory=FileStore)
+    batches: dict[str, Batch] = field(default_factory=dict[str, Batch])
     faults: dict[str, list[Fault]] = field(default_factory=dict[str, list[Fault]])
     calls: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
 
@@ -43,15 +50,17 @@ class World:
     def model(self, name: object) -> ModelRow:
         """A model that answers today. Raises ApiError 404 in Groq's words, for retired and unknown ones alike."""
         row = self.catalog.models.get(name) if isinstance(name, str) else None
-        if row is None or self.catalog.stage(row.id, today(self.clock)) is Stage.RETIRED:
+        if row is None or not self._answers(row):
             message = f"The model `{name}` does not exist or you do not have access to it."
             raise ApiError(404, message, code="model_not_found")
         return row
 
     def live(self) -> list[ModelRow]:
         """The models of the live list."""
-        day = today(self.clock)
-        return [row for row in self.catalog.models.values() if self.catalog.stage(row.id, day) is not Stage.RETIRED]
+        return [row for row in self.catalog.models.values() if self._answers(row)]
+
+    def _answers(self, row: ModelRow) -> bool:
+        return self.options.keep_retired or self.catalog.stage(row.id, today(self.clock)) is not Stage.RETIRED
 
     def admit(self, organisation: str, model: str, cost: Mapping[Limit, float]) -> Charge:
         """Charge the buckets. Raises ApiError 429 or 413 with Groq's text and headers."""
@@ -65,18 +74,20 @@ class World:
             headers["retry-after"] = str(int(-(-admitted.wait_s // 1)))
         raise ApiError(admitted.status, admitted.message, code="rate_limit_exceeded", type=admitted.type, headers=headers)
 
-    def next_fault(self, model: str) -> Fault | None:
-        """The fault this call meets, counted down."""
+    def next_fault(self, model: str, payload: Payload) -> Fault | None:
+        """The fault this call meets, counted down; one that cannot befall such a call waits for another."""
         for name in (model, "*"):
             waiting = self.faults.get(name, [])
             while waiting:
                 fault = waiting[0]
-                if fault.count is None:
-                    return fault
-                if fault.count > 0:
+                if fault.count is not None and fault.count <= 0:
+                    waiting.pop(0)
+                    continue
+                if not _befalls(fault, payload):
+                    break
+                if fault.count is not None:
                     waiting[0] = Fault(kind=fault.kind, seconds=fault.seconds, count=fault.count - 1)
-                    return fault
-                waiting.pop(0)
+                return fault
         return None
 
     def count(self, model: str, outcome: str) -> None:
@@ -84,7 +95,23 @@ class World:
         self.calls.setdefault(model, Counter())[outcome] += 1
 
     def reset(self) -> None:
-        """Full buckets, no counts, the faults of the options."""
+        """Full buckets, no counts, no files, the faults of the options."""
         self.limits.reset()
+        self.cache.reset()
+        self.files.rows.clear()
+        self.batches.clear()
         self.calls.clear()
         self.faults = {model: list(faults) for model, faults in self.options.faults.items()}
+
+
+def _befalls(fault: Fault, payload: Payload) -> bool:
+    """Only the flex tier can be full, only who has tools can fail to call one, only who writes JSON can write it badly."""
+    match fault.kind:
+        case "498":
+            return payload.get("service_tier") == "flex"
+        case "tool_use_failed":
+            return bool(payload.get("tools"))
+        case "json_validate_failed":
+            return table(payload.get("response_format")).get("type") in ("json_object", "json_schema")
+        case _:
+            return True
