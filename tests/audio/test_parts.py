@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def test_parts_cover_the_whole_overlap_a_little_and_are_private(tmp_path: Path) 
     found = parted(io.BytesIO(wav(script(100), 100)), "audio/wav", tmp_path, stopped=lambda: False, part_s=30)
     assert found[0].start_s == 0
     assert found[-1].until_s == found[-1].end_s == pytest.approx(100, abs=0.1)
-    for left, right in zip(found, found[1:], strict=False):
+    for left, right in pairwise(found):
         assert 15 <= left.until_s - max(left.start_s - OVERLAP_S, 0) <= 32
         assert left.end_s == pytest.approx(left.until_s + OVERLAP_S)
         assert right.start_s == pytest.approx(left.until_s - OVERLAP_S)

@@ -169,13 +169,16 @@ async def test_one_recording_is_written_down_by_one_call_at_a_time(recording: Pa
     assert "is being written down by another call" in text
 
 
-async def test_the_prompt_is_carried_from_part_to_part_within_its_bound(recording: Path) -> None:
+async def test_the_prompt_is_carried_from_part_to_part_within_its_bound(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The caller's words first, then the end of what was said before, where that is known."""
+    monkeypatch.setattr("groq_fallback_mcp.transcription.job.AT_ONCE", 1)
     here = world()
     await transcribed(here, recording, prompt="Names: Ada. " + "x" * 800)
     prompts = [call.request.prompt or "" for call in here.groq.calls if isinstance(call, AudioCall)]
     assert all(prompt.startswith("Names: Ada.") and len(prompt) <= 896 for prompt in prompts)
-    assert any(len(prompt) > 820 for prompt in prompts)
+    assert all(len(prompt) > 820 for prompt in prompts[1:])
 
 
 async def test_a_result_may_be_written_to_a_file(recording: Path) -> None:

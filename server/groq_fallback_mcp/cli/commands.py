@@ -139,16 +139,27 @@ def simulate(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2; kinds: 429 503 500 502 498 401 403 404 hang cut html empty slow."
+            help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2; kinds: 429 503 500 502 498 401 403 404 hang cut html empty slow tool_use_failed json_validate_failed model_permission_blocked_org model_permission_blocked_project model_terms_required model_decommissioned."
         ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Without the latency of real models.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain generated text even where local models are installed.")] = False,
+    keep_retired: Annotated[bool, typer.Option("--keep-retired", help="Models answer past their last day.")] = False,
+    batch_seconds: Annotated[float, typer.Option(min=0, help="How long a batch takes.")] = 0.0,
 ) -> None:
     """Run a stand-in for the Groq API on loopback. Its answers say that they are simulated."""
     from groq_fallback_mcp.cli.simulate import simulate as simulate_now  # noqa: PLC0415
 
-    run(simulate_now, port=port, plan=plan, faults=fault or [], fast=fast, plain=plain)
+    run(
+        simulate_now,
+        port=port,
+        plan=plan,
+        faults=fault or [],
+        fast=fast,
+        plain=plain,
+        keep_retired=keep_retired,
+        batch_s=batch_seconds,
+    )
 
 
 key = typer.Typer(help="Keep Groq's key in the key ring, or in a file that only you can read.", no_args_is_help=True)

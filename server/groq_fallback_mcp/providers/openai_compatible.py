@@ -77,7 +77,7 @@ class OpenAICompatible:
         payload = chat_payload(call, groq=self._groq)
         if call.stream:
             return await self._streamed(call, payload, timeout_s)
-        reply = await self._send("POST", "/chat/completions", timeout_s=timeout_s, json=payload)
+        reply = await self.send("POST", "/chat/completions", timeout_s=timeout_s, json=payload)
         if isinstance(reply, Failure):
             return reply
         return self._answer(reply, call)
@@ -106,7 +106,7 @@ class OpenAICompatible:
         )
 
     async def _speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
-        reply = await self._send(
+        reply = await self.send(
             "POST", "/audio/speech", timeout_s=timeout_s, most_bytes=SPEECH_BYTES, json=speech_payload(call)
         )
         if isinstance(reply, Failure):
@@ -124,7 +124,7 @@ class OpenAICompatible:
         else:
             # a form without a file must be multipart too; a part without a file name makes httpx build it so
             files = {"url": (None, str(fields.pop("url")).encode(), "text/plain")}
-        reply = await self._send("POST", path, timeout_s=timeout_s, most_bytes=TRANSCRIPT_BYTES, data=fields, files=files)
+        reply = await self.send("POST", path, timeout_s=timeout_s, most_bytes=TRANSCRIPT_BYTES, data=fields, files=files)
         if isinstance(reply, Failure):
             return reply
         quota = snapshot(reply.headers)
@@ -132,7 +132,7 @@ class OpenAICompatible:
 
     async def live_models(self, *, timeout_s: float) -> tuple[LiveModel, ...] | Failure:
         """The provider's own list of models, now."""
-        reply = await self._send("GET", "/models", timeout_s=timeout_s)
+        reply = await self.send("GET", "/models", timeout_s=timeout_s)
         return self._discreet(reply if isinstance(reply, Failure) else read_models(reply.body))
 
     async def aclose(self) -> None:
@@ -144,7 +144,7 @@ class OpenAICompatible:
             return replace(outcome, message=redact(outcome.message, self._key or ""))
         return outcome
 
-    async def _send(
+    async def send(
         self,
         method: str,
         path: str,
@@ -155,6 +155,7 @@ class OpenAICompatible:
         data: Mapping[str, object] | None = None,
         files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
     ) -> Reply | Failure:
+        """One exchange with this endpoint: the reply of a success, or what an error stands for."""
         if self._missing_key is not None:
             return self._keyless(self._missing_key)
         reply = await self._wire.exchange(

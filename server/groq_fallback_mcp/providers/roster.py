@@ -15,6 +15,7 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.base import LiveModel, Provider
+from groq_fallback_mcp.providers.batches import Batches
 from groq_fallback_mcp.providers.endpoints import endpoint_offer, resolved
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.voice import VOICE, VOICE_MODEL
@@ -87,6 +88,11 @@ class Roster:
         else:
             self._live = LiveList(models=found, read_at=now, failure=None)
         return self._live
+
+    @property
+    def batches(self) -> Batches | None:
+        """Groq's batches; None where Groq is not asked at all."""
+        return None if self._groq is None else Batches(self._groq)
 
     async def aclose(self) -> None:
         """Close every provider."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+from groq_fallback_mcp.tools.batch import BATCH_STATUS, BATCH_SUBMIT
+from groq_fallback_mcp.tools.batch_results import BATCH_RESULTS
 from groq_fallback_mcp.tools.chat import GROQ_CHAT
 from groq_fallback_mcp.tools.limits import CHECK_LIMITS
 from groq_fallback_mcp.tools.models import LIST_MODELS
@@ -18,6 +20,12 @@ _SETS = (
     Toolset(name="full", title="Every argument of the four tools", tools=(), tokens=0),
     Toolset(name="speech", title="Text to speech", tools=(SPEAK,), tokens=0),
     Toolset(name="safety", title="Prompt injection and policies", tools=(SCREEN,), tokens=0),
+    Toolset(
+        name="batch",
+        title="Many prompts at half price, within a day",
+        tools=(BATCH_SUBMIT, BATCH_STATUS, BATCH_RESULTS),
+        tokens=0,
+    ),
 )
 TOOLSETS: Mapping[str, Toolset] = {toolset.name: toolset for toolset in _SETS}
 ALL_TOOLS: tuple[Tool, ...] = (*TOOLS, *(tool for toolset in _SETS for tool in toolset.tools))

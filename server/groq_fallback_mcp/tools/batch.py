@@ -1,0 +1,247 @@
+"""batch_submit, batch_status, batch_results: questions that can wait a day, for half the price.
+
+Nothing of a batch lives in this process: Groq keeps it, and a note of what was submitted is kept in the state folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import anyio.to_thread
+from pydantic import Field
+
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, ReasoningEffort
+from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.plan import Candidate, plan
+from groq_fallback_mcp.policy.spending import usd
+from groq_fallback_mcp.providers.base import ChatCall
+from groq_fallback_mcp.providers.batches import Batches, BatchState
+from groq_fallback_mcp.providers.chat_wire import chat_payload
+from groq_fallback_mcp.render import quoted
+from groq_fallback_mcp.tools.batch_notes import Note, known_notes, write_note
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+
+__all__ = ["BATCH_STATUS", "BATCH_SUBMIT", "HALF", "ID", "batch_error", "groq_batches"]
+
+MOST_PROMPTS = 50_000
+MOST_BYTES = 95 * 1024 * 1024
+HALF = Decimal("0.5")
+# It stands in an address.
+ID = r"^[A-Za-z0-9_-]{1,128}$"
+_PAID = "Batches need a paid plan of Groq. Ask groq_chat with prompts: it spreads many questions over the limits of this plan"
+
+
+class SubmitArguments(Arguments):
+    """Arguments of batch_submit."""
+
+    prompts: Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)]
+    system: str | None = None
+    use_case: str | None = None
+    model: str | None = Field(default=None, description="One model answers all; there is no fallback in a batch")
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    response_schema: dict[str, Any] | None = None
+    window: Literal["24h", "2d", "3d", "4d", "5d", "6d", "7d"] = Field(default="24h", description="Time Groq may take")
+
+
+class StatusArguments(Arguments):
+    """Arguments of batch_status."""
+
+    id: Annotated[str, Field(pattern=ID)] | None = Field(default=None, description="Without: all batches known")
+    cancel: bool = False
+
+
+class BatchLine(Result):
+    """A batch. Times are Unix seconds."""
+
+    id: str
+    status: str
+    total: int
+    completed: int
+    failed: int
+    model: str | None = None
+    created_at: int | None = None
+    expires_at: int | None = None
+    finished: bool
+    faults: tuple[str, ...] | None = None
+
+
+class SubmitResult(Result):
+    """Structured result of batch_submit. `most_usd`: what it can cost at most, half of what single calls could."""
+
+    batch: BatchLine
+    model: str
+    most_usd: str | None = None
+    notes: tuple[str, ...]
+
+
+class StatusResult(Result):
+    """Structured result of batch_status."""
+
+    batches: tuple[BatchLine, ...]
+    notes: tuple[str, ...]
+
+
+async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
+    batches = groq_batches(context)
+    empty = next((number for number, prompt in enumerate(arguments.prompts, start=1) if not prompt.strip()), None)
+    if empty is not None:
+        raise InputRefused(f"prompt {empty} of prompts is empty", next_step="leave it out")
+    fitted = [_fitted(_request(arguments, prompt), number, context) for number, prompt in enumerate(arguments.prompts, start=1)]
+    model = fitted[0][0].model
+    bodies = {
+        str(number): chat_payload(_call(candidate, request)) for number, (candidate, request) in enumerate(fitted, start=1)
+    }
+    if sum(len(str(body)) for body in bodies.values()) > MOST_BYTES:
+        raise InputRefused("the prompts have more than 95 MB together", next_step="submit them in several batches")
+    state = await batches.submit(bodies, window=arguments.window)
+    if isinstance(state, Failure):
+        return batch_error(state)
+    note = Note(id=state.id, model=model, prompts=len(bodies), created_s=context.gateway.clock.wall())
+    await anyio.to_thread.run_sync(write_note, context.state, note)
+    amounts = [candidate.spend.picousd for candidate, _ in fitted]
+    most = None if any(amount is None for amount in amounts) else usd(sum(amount or 0 for amount in amounts)) * HALF
+    result = SubmitResult(
+        batch=_line(state, note),
+        model=model,
+        most_usd=None if most is None else f"{most:.6f}",
+        notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5],
+    )
+    lines = [
+        f"batch {state.id}: {state.status}, {len(bodies)} prompts to {model}, answered within {arguments.window}",
+        f"At most {result.most_usd} USD, half the usual price" if result.most_usd is not None else "Half the usual price",
+        f'Next step: call batch_status with id "{state.id}" in some minutes; batch_results when it is completed.',
+        *(f"Note: {text}" for text in result.notes),
+    ]
+    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True), body=state.id)
+
+
+async def _status(arguments: StatusArguments, context: Context) -> Reply:
+    batches = groq_batches(context)
+    if arguments.id is None:
+        if arguments.cancel:
+            raise InputRefused("cancel needs an id", next_step="name the batch to cancel")
+        found = await batches.all()
+    else:
+        one = await (batches.cancel(arguments.id) if arguments.cancel else batches.look(arguments.id))
+        found = one if isinstance(one, Failure) else (one,)
+    if isinstance(found, Failure):
+        return batch_error(found)
+    notes = {note.id: note for note in await anyio.to_thread.run_sync(known_notes, context.state)}
+    rows = tuple(_line(state, notes.get(state.id)) for state in found)
+    missing = [note.id for note in notes.values() if arguments.id is None and note.id not in {row.id for row in rows}]
+    told = (f"submitted here, but Groq lists them no more: {', '.join(missing)}",) if missing else ()
+    result = StatusResult(batches=rows, notes=told)
+    lines = [_words(row) for row in rows] or ["no batches"]
+    lines += [f"Note: {text}" for text in told]
+    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True))
+
+
+def groq_batches(context: Context) -> Batches:
+    """Groq's batches. Raises InputRefused where Groq is switched off."""
+    found = context.gateway.roster.batches
+    if found is None:
+        raise InputRefused("Groq is not asked (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
+    return found
+
+
+def batch_error(failure: Failure) -> Reply:
+    """What went wrong at Groq, and what to do instead."""
+    denied = failure.status == 403 or failure.kind is FailureKind.ORGANISATION_REFUSED  # noqa: PLR2004
+    code = failure.kind.value if not denied else "paid_plan_needed"
+    missing = failure.status == 404  # noqa: PLR2004
+    next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
+    if failure.kind is FailureKind.AUTHENTICATION:
+        next_step = "Put a valid key into GROQ_API_KEY"
+    cause = f"Groq says: {quoted(failure.message)}"
+    again = {} if failure.retry_after_s is None else {"retry_after_s": failure.retry_after_s}
+    return Reply(
+        text=f"{code}: {cause}\nNext step: {next_step}.",
+        structured={"error": {"code": code, "cause": cause, "next_step": next_step, **again}},
+        is_error=True,
+    )
+
+
+def _request(arguments: SubmitArguments, prompt: str) -> ChatRequest:
+    system: Sequence[Mapping[str, Any]] = () if arguments.system is None else ({"role": "system", "content": arguments.system},)
+    return ChatRequest(
+        messages=(*system, {"role": "user", "content": prompt}),
+        model=arguments.model,
+        use_case=arguments.use_case or (None if arguments.response_schema is not None else "fast"),
+        max_tokens=arguments.max_tokens,
+        temperature=arguments.temperature,
+        reasoning_effort=arguments.reasoning_effort,
+        schema=arguments.response_schema,
+    )
+
+
+def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candidate, ChatRequest]:
+    """The model all go to, fitted to this one. A batch has no limits a minute, so none are held against it."""
+    gateway = context.gateway
+    offers = [
+        replace(offer, models={id_: replace(offered, documented={}) for id_, offered in offer.models.items()})
+        for offer in gateway.roster.offers()
+        if offer.provider == "groq"
+    ]
+    found = plan(request, catalog=gateway.catalog, offers=offers, today=today(gateway.clock))
+    if not found.candidates:
+        reasons = "; ".join(f"{e.model}: {e.reason}" for e in found.exclusions[:3])
+        raise InputRefused(f"no model takes prompt {number} ({reasons})", next_step="change what the reasons name")
+    return found.candidates[0], request
+
+
+def _call(candidate: Candidate, request: ChatRequest) -> ChatCall:
+    return ChatCall(
+        request=request,
+        model=candidate.wire_model,
+        max_tokens=candidate.max_tokens,
+        reasoning_effort=candidate.reasoning_effort,
+        json_mode=candidate.json_mode,
+        is_system=candidate.is_system,
+        parses_reasoning=candidate.parses_reasoning,
+    )
+
+
+def _line(state: BatchState, note: Note | None) -> BatchLine:
+    return BatchLine(
+        id=state.id,
+        status=state.status,
+        total=state.total or (0 if note is None else note.prompts),
+        completed=state.completed,
+        failed=state.failed,
+        model=None if note is None else note.model,
+        created_at=state.created_at,
+        expires_at=state.expires_at,
+        finished=state.finished,
+        faults=state.faults or None,
+    )
+
+
+def _words(row: BatchLine) -> str:
+    text = f"batch {row.id}: {row.status}, {row.completed} of {row.total} answered, {row.failed} failed"
+    text += f"; {row.model}" if row.model else ""
+    text += "; faults: " + "; ".join(quoted(fault) for fault in row.faults) if row.faults else ""
+    return text + ("; batch_results has the answers" if row.status in {"completed", "expired", "cancelled"} else "")
+
+
+BATCH_SUBMIT = Tool(
+    name="batch_submit",
+    title="Submit a batch",
+    description="Many prompts at half price, answered by Groq within a day or a week (paid plans). Returns an id.",
+    arguments=SubmitArguments,
+    handle=_submit,
+    read_only=False,
+)
+BATCH_STATUS = Tool(
+    name="batch_status",
+    title="Look at batches",
+    description="How far a batch has come, or cancel it.",
+    arguments=StatusArguments,
+    handle=_status,
+    read_only=False,
+)

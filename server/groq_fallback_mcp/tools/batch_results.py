@@ -1,0 +1,179 @@
+"""batch_results: the answers of a batch, page by page or into a file."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Annotated, Any
+
+import anyio.to_thread
+from pydantic import Field
+
+from groq_fallback_mcp.call import Failure, Outcome, Success
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.files import check_target, write_allowed
+from groq_fallback_mcp.providers.batches import Batches, BatchState, read_answers
+from groq_fallback_mcp.render import clean, quoted
+from groq_fallback_mcp.tools.batch import HALF, ID, batch_error, groq_batches
+from groq_fallback_mcp.tools.batch_notes import note_of
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+
+__all__ = ["BATCH_RESULTS"]
+
+EXTENSIONS = (".jsonl", ".json")
+PAGE = 50
+# Clients cut or refuse results beyond some 40 KB.
+PAGE_CHARS = 30_000
+
+
+class ResultsArguments(Arguments):
+    """Arguments of batch_results."""
+
+    id: Annotated[str, Field(pattern=ID)]
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=1_000)] = PAGE
+    save_to: str | None = Field(default=None, description="Write all to this new .jsonl file below the project folder")
+    overwrite: bool = False
+
+
+class BatchAnswer(Result):
+    """One prompt's answer or error, by its number from 1."""
+
+    number: str
+    text: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+
+
+class ResultsResult(Result):
+    """Structured result of batch_results. `next_offset` is there while more follows."""
+
+    id: str
+    status: str
+    answered: int
+    failed: int
+    results: tuple[BatchAnswer, ...]
+    next_offset: int | None = None
+    path: str | None = None
+    cost_usd: str | None = None
+    simulated: bool
+    notes: tuple[str, ...]
+
+
+async def _results(arguments: ResultsArguments, context: Context) -> Reply:
+    if arguments.save_to is not None:
+        check_target(arguments.save_to, allowed=context.folders, extensions=EXTENSIONS, overwrite=arguments.overwrite)
+    batches = groq_batches(context)
+    state = await batches.look(arguments.id)
+    if isinstance(state, Failure):
+        return batch_error(state)
+    if state.output_file_id is None and state.error_file_id is None:
+        faults = "; ".join(quoted(fault) for fault in state.faults)
+        raise InputRefused(
+            f"the batch {arguments.id} is {state.status} and has no answers yet" + (f": {faults}" if faults else ""),
+            next_step="call batch_status later" if not state.finished else "submit it again with what the faults name mended",
+        )
+    outcomes = await _outcomes(batches, state, context)
+    if isinstance(outcomes, Failure):
+        return batch_error(outcomes)
+    path = None
+    if arguments.save_to is not None:
+        save_to, content = arguments.save_to, _lines(outcomes)
+        path = await anyio.to_thread.run_sync(
+            lambda: write_allowed(
+                save_to, content, allowed=context.folders, extensions=EXTENSIONS, overwrite=arguments.overwrite
+            )
+        )
+    return _reply(state, outcomes, arguments, path=None if path is None else str(path), catalog=context.gateway.catalog)
+
+
+async def _outcomes(batches: Batches, state: BatchState, context: Context) -> dict[str, Outcome] | Failure:
+    note = await anyio.to_thread.run_sync(note_of, context.state, state.id)
+    contents: list[bytes] = []
+    for file_id in (state.output_file_id, state.error_file_id):
+        if file_id is None:
+            continue
+        content = await batches.content(file_id)
+        if isinstance(content, Failure):
+            return content
+        contents.append(content)
+    model = "?" if note is None else note.model
+    now = context.gateway.clock.wall()
+    found = await anyio.to_thread.run_sync(
+        lambda: {
+            id_: outcome for content in contents for id_, outcome in read_answers(content, model=model, now_wall=now).items()
+        }
+    )
+    return dict(sorted(found.items(), key=lambda item: (not item[0].isdecimal(), int(item[0]) if item[0].isdecimal() else 0)))
+
+
+def _reply(
+    state: BatchState, outcomes: dict[str, Outcome], arguments: ResultsArguments, *, path: str | None, catalog: Catalog
+) -> Reply:
+    answers = [outcome for outcome in outcomes.values() if isinstance(outcome, Success)]
+    page: list[BatchAnswer] = []
+    shown = 0
+    for number, outcome in list(outcomes.items())[arguments.offset : arguments.offset + arguments.limit]:
+        answer = _answer(number, outcome)
+        shown += len(answer.text or answer.error or "")
+        if page and shown > PAGE_CHARS:
+            break
+        page.append(answer)
+    after = arguments.offset + len(page)
+    costs = [catalog.cost_usd(answer.model, answer.usage) for answer in answers]
+    known = [cost for cost in costs if cost is not None]
+    simulated = any(answer.simulated for answer in answers)
+    notes = ["SIMULATED: these answers come from a stand-in for Groq"] if simulated else []
+    if state.status != "completed":
+        notes.append(f"the batch is {state.status}: prompts that are missing here were not answered")
+    result = ResultsResult(
+        id=state.id,
+        status=state.status,
+        answered=len(answers),
+        failed=len(outcomes) - len(answers),
+        results=tuple(page),
+        next_offset=after if after < len(outcomes) else None,
+        path=path,
+        cost_usd=f"{sum(known, Decimal(0)) * HALF:.6f}" if len(known) == len(costs) and costs else None,
+        simulated=simulated,
+        notes=tuple(notes),
+    )
+    return Reply(text="\n".join(_text(result)), structured=result.model_dump(mode="json", exclude_none=True))
+
+
+def _text(result: ResultsResult) -> list[str]:
+    lines = [
+        f"{item.number}. {item.text}" if item.error is None else f"{item.number}. failed: {quoted(item.error)}"
+        for item in result.results
+    ]
+    cost = f", {result.cost_usd} USD (half price)" if result.cost_usd is not None else ""
+    lines.append(f"[{result.answered} answered, {result.failed} failed{cost}]")
+    if result.path is not None:
+        lines.append(f"All of it stands in {result.path}")
+    if result.next_offset is not None:
+        lines.append(f"Next step: call batch_results with offset {result.next_offset} for more, or with save_to for all.")
+    return [*lines, *(f"Note: {note}" for note in result.notes)]
+
+
+def _answer(number: str, outcome: Outcome) -> BatchAnswer:
+    if isinstance(outcome, Failure):
+        return BatchAnswer(number=number, error=f"{outcome.kind.value}: {outcome.message}")
+    return BatchAnswer(number=number, text=outcome.text, finish_reason=outcome.finish_reason)
+
+
+def _lines(outcomes: dict[str, Outcome]) -> bytes:
+    rows: list[dict[str, Any]] = [
+        _answer(number, outcome).model_dump(exclude_none=True) for number, outcome in outcomes.items()
+    ]
+    return "".join(f"{json.dumps(clean(row), ensure_ascii=False)}\n" for row in rows).encode("utf-8", "replace")
+
+
+BATCH_RESULTS = Tool(
+    name="batch_results",
+    title="Read a batch",
+    description="The answers of a finished batch, page by page or into a file.",
+    arguments=ResultsArguments,
+    handle=_results,
+    read_only=False,
+)
