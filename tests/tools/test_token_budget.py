@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import tiktoken
 
-from groq_fallback_mcp.tools import TOOLS
+from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool, listed_tools
 from groq_fallback_mcp.tools.arguments import input_schema
 
 BUDGET = 600
@@ -25,6 +26,22 @@ def tokenizer(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
     assert spec.submodule_search_locations
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(Path(spec.submodule_search_locations[0]) / SHIPPED))
     return tiktoken.get_encoding("o200k_base")
+
+
+def cost(tokenizer: tiktoken.Encoding, tools: Sequence[Tool], *, full: bool) -> int:
+    """What a tool list costs, as compact JSON."""
+    definitions = [
+        {"name": tool.name, "description": tool.description, "inputSchema": input_schema(tool.arguments, full=full)}
+        for tool in tools
+    ]
+    return len(tokenizer.encode(json.dumps(definitions, separators=(",", ":"))))
+
+
+def test_each_toolset_says_what_it_costs(tokenizer: tiktoken.Encoding) -> None:
+    """To the token: whoever switches one on pays it with every request."""
+    four = cost(tokenizer, TOOLS, full=False)
+    found = {name: cost(tokenizer, listed_tools([name]), full=name == "full") - four for name in TOOLSETS}
+    assert {name: toolset.tokens for name, toolset in TOOLSETS.items()} == found
 
 
 def test_the_four_tools_cost_at_most_600_tokens(tokenizer: tiktoken.Encoding) -> None:

@@ -1,13 +1,13 @@
-"""chat, models, limits, transcribe: the four tools, called in this process."""
+"""The tools, called in this process."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 
@@ -19,28 +19,40 @@ from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
 from groq_fallback_mcp.tools.arguments import parse
 
-__all__ = ["call_tool", "chat", "transcribe"]
+__all__ = ["call_any", "call_tool", "chat", "with_bar"]
 
 
-async def call_tool(name: str, arguments: Mapping[str, Any], *, as_json: bool) -> int:
-    """Call one tool and print its result; 1 when it is an error."""
-    async with open_context(load_settings()) as context:
+async def call_tool(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None] = (), as_json: bool) -> int:
+    """Call one tool and print its result; 1 when it is an error. A person may name any file: folders of `files` are open."""
+    async with open_context(_with_folders_of(files, load_settings())) as context:
         return _print(await _call(name, arguments, context), as_json=as_json)
 
 
-async def chat(arguments: Mapping[str, Any], *, schema: Path | None, as_json: bool) -> int:
+async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
+    """Call any tool with its arguments as a JSON object. Raises InputRefused for a tool or JSON that is none."""
+    if name not in {tool.name for tool in ALL_TOOLS}:
+        raise InputRefused(f"there is no tool {name!r}", next_step=f"give one of {', '.join(t.name for t in ALL_TOOLS)}")
+    try:
+        given: object = json.loads(sys.stdin.read() if arguments == "-" else arguments)
+    except ValueError as error:
+        raise InputRefused(f"the arguments are not JSON: {error}", next_step='write them as \'{"name": "value"}\'') from error
+    if not isinstance(given, dict):
+        raise InputRefused("the arguments are no JSON object", next_step='write them as \'{"name": "value"}\'')
+    return await call_tool(name, cast("dict[str, Any]", given), as_json=as_json)
+
+
+async def chat(arguments: Mapping[str, Any], *, schema: Path | None, images: Sequence[str], as_json: bool) -> int:
     """The tool groq_chat. Raises InputRefused for a schema file without JSON."""
     given = arguments if schema is None else {**arguments, "response_schema": _read_json(schema)}
-    return await call_tool("groq_chat", given, as_json=as_json)
+    files = [image for image in images if "://" not in image]
+    return await call_tool("groq_chat", {**given, "images": list(images) or None}, files=files, as_json=as_json)
 
 
-async def transcribe(arguments: Mapping[str, Any], *, as_json: bool) -> int:
-    """The tool transcribe, with a progress bar on a terminal. A person may name any file, so its folder is allowed."""
-    settings = load_settings()
-    async with open_context(_with_folder_of(arguments.get("file"), settings)) as context:
-        if not sys.stderr.isatty():
-            return _print(await _call("transcribe", arguments, context), as_json=as_json)
-        return _print(await _call_with_bar("transcribe", arguments, context), as_json=as_json)
+async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None], as_json: bool) -> int:
+    """Call a tool that may take long, with a progress bar on a terminal. The folders of `files` are open to it."""
+    async with open_context(_with_folders_of(files, load_settings())) as context:
+        call = _call_with_bar if sys.stderr.isatty() else _call
+        return _print(await call(name, arguments, context), as_json=as_json)
 
 
 def _read_json(path: Path) -> object:
@@ -62,7 +74,7 @@ async def _call_with_bar(name: str, arguments: Mapping[str, Any], context: Conte
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("transcribing", total=None)
+        task = bar.add_task(name, total=None)
 
         async def progress(done: float, total: float, message: str) -> None:
             bar.update(task, description=message, completed=done, total=total)
@@ -70,15 +82,19 @@ async def _call_with_bar(name: str, arguments: Mapping[str, Any], context: Conte
         return await _call(name, arguments, replace(context, progress=progress))
 
 
-def _with_folder_of(file: object, settings: Settings) -> Settings:
-    if not isinstance(file, str):
+def _with_folders_of(files: Sequence[str | None], settings: Settings) -> Settings:
+    named = [file for file in files if file is not None]
+    if not named:
         return settings
-    try:
-        folder = Path(file).expanduser().resolve().parent
-    except RuntimeError as error:
-        raise InputRefused(f"{file} cannot be expanded: {error}", next_step="give the path itself") from None
-    folders = dict.fromkeys((*(settings.files or ()), Path.cwd(), folder))
-    return settings.model_copy(update={"files": tuple(folders)})
+    folders = [*(settings.files or ()), Path.cwd()]
+    for file in named:
+        try:
+            folders.append(Path(file).expanduser().resolve().parent)
+        except RuntimeError as error:
+            raise InputRefused(f"{file} cannot be expanded: {error}", next_step="give the path itself") from None
+    # what is relative is relative to where the person is
+    ordered = dict.fromkeys((Path.cwd(), *folders))
+    return settings.model_copy(update={"files": tuple(ordered)})
 
 
 def _print(reply: Reply, *, as_json: bool) -> int:

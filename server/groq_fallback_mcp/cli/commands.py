@@ -46,11 +46,12 @@ def serve(
     ] = None,
     log_file: Annotated[Path | None, typer.Option(help="Append the log to this file in place of stderr.")] = None,
     log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="Lines for people, or JSON.")] = None,
+    toolsets: Annotated[str | None, typer.Option(help="More tools: full, speech, safety, batch, or all; with commas.")] = None,
 ) -> None:
     """Serve MCP over stdio (the same as no command)."""
     from groq_fallback_mcp.cli.serve import serve as serve_now  # noqa: PLC0415
 
-    serve_now(log_level=log_level, log_file=log_file, log_format=log_format)
+    serve_now(log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
 
 
 @app.command()
@@ -67,6 +68,9 @@ def chat(
         Literal["none", "default", "low", "medium", "high"] | None, typer.Option(help="Mapped to what the model takes.")
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True)] = None,
+    image: Annotated[list[str] | None, typer.Option(help="An image file or https URL; may be repeated.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="Search the web.")] = False,
+    local_only: Annotated[bool, typer.Option("--local-only", help="Nothing leaves this machine.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask one question."""
@@ -78,8 +82,10 @@ def chat(
         "max_tokens": max_tokens,
         "temperature": temperature,
         "reasoning_effort": reasoning_effort,
+        "search": search,
+        "local_only": local_only,
     }
-    run(calls.chat, arguments, schema=schema, as_json=as_json)
+    run(calls.chat, arguments, schema=schema, images=image or [], as_json=as_json)
 
 
 @app.command()
@@ -117,9 +123,10 @@ def transcribe(
     words: Annotated[bool, typer.Option("--words", help="With a timestamp for each word.")] = False,
     translate: Annotated[bool, typer.Option("--translate", help="Translate to English.")] = False,
     model: ModelOption = None,
+    save_to: Annotated[str | None, typer.Option(help="A new .txt, .srt, .vtt or .json file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Transcribe speech."""
+    """Transcribe speech, of any length."""
     arguments = {
         "url" if "://" in source else "file": source,
         "language": language,
@@ -128,8 +135,53 @@ def transcribe(
         "timestamps": "word" if words else "segment",
         "translate": translate,
         "model": model,
+        "save_to": save_to,
     }
-    run(calls.transcribe, arguments, as_json=as_json)
+    run(calls.with_bar, "transcribe", arguments, files=[arguments.get("file"), save_to], as_json=as_json)
+
+
+@app.command()
+def speak(
+    text: Annotated[str, typer.Argument(help="What to say; - reads standard input.")],
+    save_to: Annotated[str, typer.Argument(help="A new .wav file.")],
+    voice: Annotated[str | None, typer.Option(help="One the model has; see `models --kind text_to_speech`.")] = None,
+    language: Annotated[Literal["en", "ar"], typer.Option("--language", "-l")] = "en",
+    model: ModelOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Speak a text into a WAV file."""
+    arguments = {
+        "text": typer.get_text_stream("stdin").read() if text == "-" else text,
+        "save_to": save_to,
+        "voice": voice,
+        "language": language,
+        "model": model,
+        "overwrite": overwrite,
+    }
+    run(calls.with_bar, "speak", arguments, files=[save_to], as_json=as_json)
+
+
+@app.command()
+def screen(
+    text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
+    policy: Annotated[str | None, typer.Option(help="Rules to judge by; without: prompt injection.")] = None,
+    model: ModelOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a text holds prompt injection, or breaks a policy."""
+    given = typer.get_text_stream("stdin").read() if text == "-" else text
+    run(calls.call_tool, "screen", {"text": given, "policy": policy, "model": model}, as_json=as_json)
+
+
+@app.command()
+def call(
+    tool: Annotated[str, typer.Argument(help="Any tool, of any toolset.")],
+    arguments: Annotated[str, typer.Argument(help="Its arguments as a JSON object; - reads standard input.")] = "{}",
+    as_json: AsJson = False,
+) -> None:
+    """Call any tool with JSON arguments, as an agent would."""
+    run(calls.call_any, tool, arguments, as_json=as_json)
 
 
 @app.command()

@@ -8,15 +8,34 @@ from typing import Any, cast
 
 from groq_fallback_mcp.generate.launch import Launch
 from groq_fallback_mcp.generate.markdown import code, table
-from groq_fallback_mcp.tools import TOOLS, Tool
+from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool
 from groq_fallback_mcp.tools.arguments import input_schema
 
-__all__ = ["clients_block", "tools_block"]
+__all__ = ["clients_block", "tools_block", "toolsets_block"]
 
 
 def tools_block() -> str:
     """Each tool with its words for the agent and a table of its arguments."""
     return "\n\n".join(f"{code(tool.name)}: {tool.description}\n\n{_arguments(tool)}" for tool in TOOLS)
+
+
+def toolsets_block() -> str:
+    """What each toolset adds, and what that costs an agent in tokens with every request."""
+    rows = (
+        (
+            code(toolset.name),
+            ", ".join(code(tool.name) for tool in toolset.tools) or "-",
+            toolset.title,
+            f"{toolset.tokens:,}",
+        )
+        for toolset in TOOLSETS.values()
+    )
+    described = "\n\n".join(
+        f"{code(tool.name)}: {tool.description}\n\n{_arguments(tool)}"
+        for toolset in TOOLSETS.values()
+        for tool in toolset.tools
+    )
+    return f"{table(('Toolset', 'Tools', 'For', 'Tokens more'), rows)}\n\n{described}"
 
 
 def clients_block(launch: Launch) -> str:

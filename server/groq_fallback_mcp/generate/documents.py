@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.generate.agents import clients_block, tools_block
+from groq_fallback_mcp.generate.agents import clients_block, tools_block, toolsets_block
 from groq_fallback_mcp.generate.blocks import fill_blocks
 from groq_fallback_mcp.generate.failures import errors_block, statuses_block
 from groq_fallback_mcp.generate.launch import Launch
@@ -38,6 +38,7 @@ def all_blocks(catalog: Catalog) -> dict[str, str]:
         "limits": limits_block(catalog),
         "settings": settings_block(),
         "tools": tools_block(),
+        "toolsets": toolsets_block(),
         "errors": errors_block(),
         "statuses": statuses_block(catalog),
         "clients": clients_block(Launch()),
