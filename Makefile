@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
+NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -76,7 +77,11 @@ generate: setup
 $(KILO):
 	npm install --prefix .cache --no-save --no-package-lock --force --silent @kilocode/cli-linux-x64@7.7.9 || true
 
-e2e: $(VENV)/.dev $(KILO)
+# Groq's JavaScript SDK, for a test of the simulator.
+$(NODE_SDK):
+	npm install --prefix .cache/node --no-save --no-package-lock --silent groq-sdk@1.6.0 || true
+
+e2e: $(VENV)/.dev $(KILO) $(NODE_SDK)
 	$(BIN)/groq-fallback-mcp selftest
 	$(BIN)/python -m pytest -m e2e
 

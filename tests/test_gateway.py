@@ -57,6 +57,7 @@ async def test_the_first_model_of_the_chain_answers() -> None:
     assert result.cost_usd > 0
 
 
+@pytest.mark.covers("advice/Monitor headers")
 async def test_a_429_costs_no_wait_and_the_next_call_leaves_that_model_alone() -> None:
     """The second model answers at once; the first is asked again when its time has come, not before."""
     world = World()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -19,7 +20,9 @@ from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
 
 CATALOG = load_catalog()
-BLOCKS = all_blocks(CATALOG)
+ROOT = Path(__file__).parents[2]
+TESTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+BLOCKS = all_blocks(CATALOG, TESTS)
 
 
 def rows(block: str) -> list[list[str]]:

@@ -20,6 +20,7 @@ def copy(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "README.md", "SKILL.md"):
         shutil.copy(CHECKOUT / name, tmp_path / name)
     shutil.copytree(CHECKOUT / "manifests", tmp_path / "manifests")
+    shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
     return tmp_path
 
 

@@ -91,6 +91,7 @@ def test_a_bound_on_max_tokens_is_clamped_once() -> None:
     assert judge(failure, attempts=2, alternative=True, jitter=0, max_tokens=32_768) == FallBack()
 
 
+@pytest.mark.covers("advice/Implement backoff")
 @given(st.integers(-3, 5_000), jitters)
 def test_backoff_doubles_up_to_its_cap_and_spreads_over_its_upper_half(failures: int, jitter: float) -> None:
     """Bounded for any count."""

@@ -22,6 +22,7 @@ async def client(running: RunningSimulator) -> AsyncGenerator[groq.AsyncGroq]:
         yield made
 
 
+@pytest.mark.covers("endpoints/models")
 async def test_it_lists_models(client: groq.AsyncGroq) -> None:
     """With the model asked for among them."""
     assert MODEL in {model.id for model in (await client.models.list()).data}
@@ -32,6 +33,7 @@ async def test_it_retrieves_one_model(client: groq.AsyncGroq) -> None:
     assert (await client.models.retrieve(MODEL)).id == MODEL
 
 
+@pytest.mark.covers("sdks/groq", "api/authentication", "endpoints/chat/completions")
 async def test_it_chats(client: groq.AsyncGroq) -> None:
     """Text, usage and request id."""
     answer = await client.chat.completions.create(model=MODEL, messages=HELLO)
@@ -52,6 +54,7 @@ async def test_it_streams(client: groq.AsyncGroq) -> None:
     assert last.usage.completion_tokens == 7
 
 
+@pytest.mark.covers("endpoints/audio/transcriptions")
 async def test_it_transcribes(client: groq.AsyncGroq) -> None:
     """The sample, from its path."""
     heard = await client.audio.transcriptions.create(model="whisper-large-v3-turbo", file=sample_path())

@@ -39,6 +39,7 @@ def call(running: RunningSimulator) -> dict[str, Any]:
     return {"api_base": f"{running.base_url}/openai/v1", "api_key": "gsk_x", "max_retries": 0, "num_retries": 0}
 
 
+@pytest.mark.covers("litellm/prefix")
 async def test_it_chats(litellm: ModuleType, call: dict[str, Any]) -> None:
     """Text and usage."""
     answer = await litellm.acompletion(f"groq/{MODEL}", HELLO, **call)

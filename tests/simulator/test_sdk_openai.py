@@ -28,6 +28,7 @@ async def test_it_lists_models(client: openai.AsyncOpenAI) -> None:
     assert MODEL in {model.id async for model in client.models.list()}
 
 
+@pytest.mark.covers("sdks/openai")
 async def test_it_chats(client: openai.AsyncOpenAI) -> None:
     """Text and usage."""
     answer = await client.chat.completions.create(model=MODEL, messages=HELLO)

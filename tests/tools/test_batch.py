@@ -39,6 +39,7 @@ class Rig:
         return text_of(result), dict(result.structured_content or {})
 
 
+@pytest.mark.covers("advice/Batch requests")
 async def test_a_batch_goes_from_prompts_to_answers(tmp_path: Path) -> None:
     """By its number each prompt finds its answer, at half the price."""
     rig = Rig(tmp_path)

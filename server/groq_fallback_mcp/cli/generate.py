@@ -27,7 +27,8 @@ def generate(root: Path, *, check: bool, as_json: bool) -> int:
     """
     _refuse_other_projects(root)
     documents = {name: _read(root / name) or "" for name in DOCUMENTS}
-    wanted = generated_files(documents, load_catalog())
+    tests = {path.relative_to(root).as_posix(): _read(path) or "" for path in sorted((root / "tests").rglob("*.py"))}
+    wanted = generated_files(documents, load_catalog(), tests)
     stale = {path: text for path, text in wanted.items() if _read(root / path) != text}
     if not check:
         _write(root, stale)

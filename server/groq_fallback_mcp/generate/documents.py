@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.generate.agents import clients_block, tools_block, toolsets_block
 from groq_fallback_mcp.generate.blocks import fill_blocks
+from groq_fallback_mcp.generate.coverage import seed_block
 from groq_fallback_mcp.generate.failures import errors_block, statuses_block
 from groq_fallback_mcp.generate.launch import Launch
 from groq_fallback_mcp.generate.limits import limits_block
@@ -20,17 +21,17 @@ __all__ = ["DOCUMENTS", "all_blocks", "generated_files"]
 DOCUMENTS = ("README.md", "SKILL.md")
 
 
-def generated_files(documents: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
+def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
     """What every generated file should hold, by its path below the root with forward slashes.
 
-    `documents` are the present texts of DOCUMENTS. Raises InputRefused for a marker that is not understood.
+    `documents` are the present texts of DOCUMENTS, `tests` the sources of the test files by path. Raises InputRefused for a marker that is not understood.
     """
-    blocks = all_blocks(catalog)
+    blocks = all_blocks(catalog, tests)
     filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
     return filled | {f"manifests/{manifest.path}": manifest.text for manifest in manifests(Launch(), catalog)}
 
 
-def all_blocks(catalog: Catalog) -> dict[str, str]:
+def all_blocks(catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
     """The text of each block, by the name its markers carry."""
     return {
         "models": models_block(catalog),
@@ -42,4 +43,5 @@ def all_blocks(catalog: Catalog) -> dict[str, str]:
         "errors": errors_block(),
         "statuses": statuses_block(catalog),
         "clients": clients_block(Launch()),
+        "seed": seed_block(catalog, tests),
     }

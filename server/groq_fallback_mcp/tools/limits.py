@@ -22,7 +22,7 @@ from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
 
-KINDS = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT)
+KINDS = tuple(Kind)
 
 
 class CheckLimitsArguments(Arguments):
