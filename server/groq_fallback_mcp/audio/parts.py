@@ -102,11 +102,12 @@ def _filled(numpy: Any, held: Any, blocks: Iterator[Any], wanted: int) -> tuple[
 
 def _cut(numpy: Any, samples: Any, part_s: float) -> int:  # noqa: ANN401 - numpy is imported late
     """How many samples of these the part speaks for."""
-    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(numpy.float32)
+    earliest = min(int(max(part_s - CHOICE_S, part_s / 2) * SAMPLE_RATE), len(samples) - _FRAME) // _FRAME * _FRAME
+    window = samples[earliest:]
+    frames = window[: len(window) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(numpy.float32)
     power = numpy.sqrt((frames * frames).mean(axis=1)) / _FULL_SCALE
     levels = 20.0 * numpy.log10(numpy.maximum(power, 1e-6))
-    earliest = int(max(part_s - CHOICE_S, part_s / 2) / FRAME_S)
-    return find_cut(levels.tolist(), earliest=min(earliest, len(levels) - 1)).frame * _FRAME
+    return earliest + find_cut(levels.tolist(), earliest=0).frame * _FRAME
 
 
 def _written(samples: Any, folder: Path, number: int, *, start: int, end: int, until: int) -> Part:  # noqa: ANN401 - a numpy array
