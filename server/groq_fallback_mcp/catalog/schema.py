@@ -240,6 +240,7 @@ class Preset(_SourcedRow):
     """An endpoint in OpenAI's format that many have: what a provider of config.toml with this preset begins with.
 
     `models` maps the id used in plans to the one on the wire. `key_optional`: it may be set up without a key.
+    `json_schema`: it holds whatever model it runs to a schema while the answer is written.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -250,6 +251,7 @@ class Preset(_SourcedRow):
     prefix: str = ""
     models: dict[str, str]
     speech_models: tuple[Name, ...] = ()
+    json_schema: Flag = False
     note: str = ""
 
 

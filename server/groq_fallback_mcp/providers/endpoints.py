@@ -28,6 +28,7 @@ class ResolvedEndpoint:
     prefix: str
     models: Mapping[str, str]
     speech_models: tuple[str, ...]
+    json_schema: bool
     context_window: int
     use_cases: frozenset[str] | None
 
@@ -49,6 +50,7 @@ def resolved(given: EndpointSettings, catalog: Catalog) -> ResolvedEndpoint:
         prefix=given.prefix if given.prefix is not None else preset.prefix if preset is not None else "",
         models=given.models or (preset.models if preset is not None else {}),
         speech_models=given.speech_models or (preset.speech_models if preset is not None else ()),
+        json_schema=preset is not None and preset.json_schema,
         context_window=given.context_window,
         use_cases=None if given.use_cases is None else frozenset(given.use_cases),
     )
@@ -89,7 +91,7 @@ def _endpoint_row(endpoint: ResolvedEndpoint, model: str) -> ModelRow:
         kind=Kind.SPEECH_TO_TEXT if speech else Kind.CHAT,
         stage=Stage.PRODUCTION,
         context_window=None if speech else endpoint.context_window,
-        capabilities=Capabilities(tools=True, json_object=True, translation=speech),
+        capabilities=Capabilities(tools=True, json_object=True, json_schema=endpoint.json_schema, translation=speech),
         source="user",
         checked=date.min,
     )
