@@ -164,6 +164,8 @@ def _capabilities(row: ModelRow) -> tuple[str, ...]:
     named = [flag for flag in flags if getattr(capabilities, flag)]
     if capabilities.reasoning:
         named.append(f"reasoning({'|'.join(capabilities.reasoning)})")
+    if capabilities.voices:
+        named.append(f"voices({'|'.join(capabilities.voices)})")
     return (*named, *capabilities.builtin_tools)
 
 
