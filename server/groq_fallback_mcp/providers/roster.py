@@ -95,7 +95,8 @@ class Roster:
 
     def _with_live(self, offer: Offer) -> Offer:
         ids = self._live.ids
-        if ids is None:
+        # an empty list, or one of other names such as a proxy's, says nothing of the models that are asked here
+        if ids is None or ids.isdisjoint(offer.models):
             return offer
         unknown = {
             model.id: OfferedModel(row=_unlisted_row(model), wire_model=model.id)
