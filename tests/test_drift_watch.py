@@ -59,6 +59,7 @@ async def watched(groq: Groq, caplog: pytest.LogCaptureFixture, clock: FakeClock
         groq=groq,  # type: ignore[arg-type]
     )
     await warn_of_drift(roster, catalog=CATALOG, clock=clock)
+    assert roster.offers()[0].live is None, "a look changes nothing that is asked"
     return [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

@@ -25,7 +25,8 @@ async def warn_of_drift(roster: Roster, *, catalog: Catalog, clock: Clock) -> No
         return
     try:
         await clock.sleep(AFTER_S)
-        live = await roster.live_list(timeout_s=READING_S)
+        # not kept: nobody reads it again, so a gap of this moment would shut models out until the process ends
+        live = await roster.look_at_live_list(timeout_s=READING_S)
         if live.ids is None:
             _log.debug("the live list could not be read: %s", live.failure)
             return

@@ -88,6 +88,15 @@ class Roster:
             self._live = LiveList(models=found, read_at=now, failure=None)
         return self._live
 
+    async def look_at_live_list(self, *, timeout_s: float) -> LiveList:
+        """A reading that is not kept: what can be asked stays as it is."""
+        if self._groq is None:
+            return LiveList(models=None, read_at=None, failure=None)
+        found = await self._groq.live_models(timeout_s=timeout_s)
+        if isinstance(found, Failure):
+            return LiveList(models=None, read_at=None, failure=found)
+        return LiveList(models=found, read_at=self._clock.monotonic(), failure=None)
+
     async def aclose(self) -> None:
         """Close every provider."""
         for provider in self.providers.values():
