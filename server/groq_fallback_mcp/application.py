@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import anyio
 from groq_fallback_mcp.call import Restrictions
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock, SystemClock
-from groq_fallback_mcp.gateway import Gateway, Pace
+from groq_fallback_mcp.gateway import Gateway, Pace, warn_of_drift
 from groq_fallback_mcp.policy.spending import Budget, picodollars
 from groq_fallback_mcp.providers.roster import Roster, build_roster
 from groq_fallback_mcp.quota import open_ledger
@@ -26,8 +27,11 @@ CLOSING_S = 0.5
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Context]:
-    """What the tools need, closed at the end. Raises ConfigurationError for a bad catalogue overlay."""
+async def open_context(settings: Settings, *, clock: Clock | None = None, watch_drift: bool = False) -> AsyncGenerator[Context]:
+    """What the tools need, closed at the end. Raises ConfigurationError for a bad catalogue overlay.
+
+    `watch_drift`: some seconds later, and beside all else, compare the catalogue with Groq's live list and log a warning.
+    """
     clock = clock or SystemClock()
     catalog: Catalog = load_catalog(settings.catalog)
     roster: Roster = build_roster(settings, catalog=catalog, clock=clock)
@@ -50,10 +54,15 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
     cache = None
     if settings.cache_ttl_s > 0:
         cache = ResponseCache(state_folder() / "answers.sqlite3", ttl_s=settings.cache_ttl_s, clock=clock)
+    watching = asyncio.create_task(warn_of_drift(roster, catalog=catalog, clock=clock)) if watch_drift else None
     try:
         yield Context(gateway=gateway, folders=allowed_folders(settings), job_deadline_s=settings.job_deadline_s, cache=cache)
     finally:
         # also when cancelled by a signal: connections and state are to be left in order
+        if watching is not None:
+            watching.cancel()
+            with anyio.move_on_after(CLOSING_S, shield=True):
+                await asyncio.wait({watching})
         with anyio.move_on_after(CLOSING_S, shield=True):
             await roster.aclose()
         with anyio.move_on_after(CLOSING_S, shield=True):

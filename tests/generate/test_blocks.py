@@ -100,6 +100,18 @@ def test_every_setting_is_shown_with_its_variable_and_meaning() -> None:
         assert field.description in cells[3]
 
 
+def test_every_preset_is_shown_with_its_address_key_and_models() -> None:
+    """What a provider with that preset begins with."""
+    by_name = {cells[0]: cells for cells in rows(BLOCKS["presets"])}
+
+    for preset in CATALOG.presets.values():
+        cells = by_name[f"`{preset.name}`"]
+        assert cells[2] == f"`{preset.base_url}`"
+        assert (preset.key_env or "-") in cells[3]
+        assert all(f"`{model}`" in cells[4] for model in preset.models)
+        assert all(f"`{preset.prefix}{wire}`" in cells[4] for wire in preset.models.values())
+
+
 def test_every_tool_is_shown_with_all_its_arguments() -> None:
     """In the order in which agents see them."""
     for tool in TOOLS:

@@ -81,6 +81,14 @@ async def test_the_live_list_is_laid_over_the_catalogue() -> None:
     assert "llama-3.3-70b-versatile" not in (await listed(world, stage="retired"))
 
 
+@pytest.mark.parametrize("ids", [(), ("groq/openai/gpt-oss-20b",)])
+async def test_a_live_list_of_other_names_takes_no_model_away(ids: tuple[str, ...]) -> None:
+    """An empty one, or a proxy's: it would end every model at once."""
+    world = with_live_list(FakeGroq(live(*ids)))
+    assert (await listed(world))[FIRST]["available"] == "now"
+    assert (await world.gateway.plan(ChatRequest(messages=({"role": "user", "content": "hi"},)))).candidates[0].model == FIRST
+
+
 async def test_a_model_only_the_live_list_knows_can_be_asked_by_name() -> None:
     """New models come faster than catalogues."""
     world = with_live_list(FakeGroq(live(FIRST, "brand/new-model")))

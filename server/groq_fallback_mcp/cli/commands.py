@@ -236,6 +236,22 @@ def key_remove() -> None:
     run_blocking(remove_key)
 
 
+catalog = typer.Typer(help="The models this server knows, and those that Groq has now.", no_args_is_help=True)
+app.add_typer(catalog, name="catalog")
+
+
+@catalog.command("update")
+def catalog_update(
+    output: Annotated[Path, typer.Option(help="Where the overlay is written.")] = Path("catalog-update.toml"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the overlay.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Compare the catalogue with Groq's live list and write what differs as an overlay, for review."""
+    from groq_fallback_mcp.cli.catalog import update  # noqa: PLC0415
+
+    run(update, output, dry_run=dry_run, force=force)
+
+
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check the set-up: key, base URL, live list, state, local models, and what a call would choose now."""

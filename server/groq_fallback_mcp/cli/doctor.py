@@ -13,11 +13,11 @@ import typer
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest
-from groq_fallback_mcp.catalog import Stage
 from groq_fallback_mcp.cli.console import print_json
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.policy.drift import drift
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.redaction import redact
@@ -97,21 +97,13 @@ async def _live(settings: Settings, context: Context) -> Finding:
         return Finding(
             what="live list", state="fail", detail=f"could not be read: {reason}; check the key, GROQ_BASE_URL and the network"
         )
-    day = today(context.gateway.clock)
-    expected = {row.id for row in catalog.models.values() if catalog.stage(row.id, day) is not Stage.RETIRED}
-    unknown, gone = sorted(live.ids - set(catalog.models)), sorted(expected - live.ids)
-    kept = sorted(model for model in live.ids if catalog.stage(model, day) is Stage.RETIRED)
-    drift = [
-        f"{words}: {', '.join(ids)}"
-        for words, ids in (
-            ("live but not in the catalogue", unknown),
-            ("in the catalogue but not live", gone),
-            ("shut down but still live", kept),
-        )
-        if ids
-    ]
-    detail = f"{len(live.ids)} models" + (f"; {'; '.join(drift)}" if drift else ", as in the catalogue")
-    return Finding(what="live list", state="warn" if drift else "ok", detail=detail)
+    found = drift(catalog, live.ids, today(context.gateway.clock))
+    detail = f"{len(live.ids)} models" + (f"; {found}" if found.differences() else ", as in the catalogue")
+    if found.unknown or found.not_live:
+        detail += "; `groq-fallback-mcp catalog update` writes that down for review"
+    if ended := found.replacements():
+        detail += f"; shut down and replaced: {ended}"
+    return Finding(what="live list", state="warn" if found.differences() else "ok", detail=detail)
 
 
 async def _store(context: Context) -> Finding:

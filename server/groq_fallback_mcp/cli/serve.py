@@ -43,7 +43,7 @@ def serve(**flags: object) -> None:
         sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
         raise SystemExit(USAGE_ERROR) from None
     server = build_server(
-        lambda: open_context(settings),
+        lambda: open_context(settings, watch_drift=True),
         tools=listed_tools(settings.toolsets),
         full=bool({"full", "all"} & set(settings.toolsets)),
         secrets=settings.secrets(),

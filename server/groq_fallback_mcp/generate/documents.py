@@ -14,6 +14,7 @@ from groq_fallback_mcp.generate.limits import limits_block
 from groq_fallback_mcp.generate.manifests import manifests
 from groq_fallback_mcp.generate.models import models_block
 from groq_fallback_mcp.generate.practices import practices_block
+from groq_fallback_mcp.generate.presets import presets_block
 from groq_fallback_mcp.generate.settings import settings_block
 
 __all__ = ["DOCUMENTS", "all_blocks", "generated_files"]
@@ -37,6 +38,7 @@ def all_blocks(catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
         "models": models_block(catalog),
         "practices": practices_block(catalog),
         "limits": limits_block(catalog),
+        "presets": presets_block(catalog),
         "settings": settings_block(),
         "tools": tools_block(),
         "toolsets": toolsets_block(),

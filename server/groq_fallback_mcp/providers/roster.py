@@ -94,6 +94,15 @@ class Roster:
         """Groq's batches; None where Groq is not asked at all."""
         return None if self._groq is None else Batches(self._groq)
 
+    async def look_at_live_list(self, *, timeout_s: float) -> LiveList:
+        """A reading that is not kept: what can be asked stays as it is."""
+        if self._groq is None:
+            return LiveList(models=None, read_at=None, failure=None)
+        found = await self._groq.live_models(timeout_s=timeout_s)
+        if isinstance(found, Failure):
+            return LiveList(models=None, read_at=None, failure=found)
+        return LiveList(models=found, read_at=self._clock.monotonic(), failure=None)
+
     async def aclose(self) -> None:
         """Close every provider."""
         for provider in self.providers.values():
@@ -101,7 +110,8 @@ class Roster:
 
     def _with_live(self, offer: Offer) -> Offer:
         ids = self._live.ids
-        if ids is None:
+        # an empty list, or one of other names such as a proxy's, says nothing of the models that are asked here
+        if ids is None or ids.isdisjoint(offer.models):
             return offer
         unknown = {
             model.id: OfferedModel(row=_unlisted_row(model), wire_model=model.id)

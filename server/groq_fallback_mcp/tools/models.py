@@ -11,6 +11,7 @@ from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.choice import is_retired
+from groq_fallback_mcp.policy.drift import Drift, drift
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.roster import LiveList
 from groq_fallback_mcp.quota import Claim, obstacle
@@ -55,9 +56,15 @@ class ModelEntry(Result):
 
 
 class ListModelsResult(Result):
-    """Structured result of list_models. `live_list` says whether the provider's own list was read."""
+    """Structured result of list_models. `live_list` says whether the provider's own list was read.
+
+    `drift` holds the ids in which that list and the catalogue differ, and `shut_down` those that both say have ended,
+    with the model that answers instead; both are absent when the list was not read.
+    """
 
     live_list: str
+    drift: Mapping[str, tuple[str, ...]] | None = None
+    shut_down: Mapping[str, str | None] | None = None
     models: tuple[ModelEntry, ...]
 
 
@@ -85,14 +92,19 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
             offered,
             catalog=catalog,
             day=day,
-            live=live,
             available=available[offer.provider, offered.row.id],
         )
         for offer, offered in rows
     ]
     wanted = tuple(entry for entry in entries if _matches(entry, arguments))
-    result = ListModelsResult(live_list=_live_words(live, context), models=wanted)
-    return Reply(text=_text(result), structured=result.model_dump(mode="json", exclude_none=True))
+    found = None if live.ids is None else drift(catalog, live.ids, day)
+    result = ListModelsResult(
+        live_list=_live_words(live, context),
+        drift=None if found is None else found.differences() or None,
+        shut_down=None if found is None else found.shut_down,
+        models=wanted,
+    )
+    return Reply(text=_text(result, found), structured=result.model_dump(mode="json", exclude_none=True))
 
 
 async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedModel]]) -> Mapping[tuple[str, str], str]:
@@ -125,11 +137,10 @@ def _entry(
     *,
     catalog: Catalog,
     day: date,
-    live: LiveList,
     available: str,
 ) -> ModelEntry:
     row = offered.row
-    listed = row.id in live.ids if offer.provider == "groq" and live.ids is not None else None
+    listed = None if offer.live is None else row.id in offer.live
     ended = is_retired(row.id, catalog=catalog, offer=offer, today=day)
     retired = ended and catalog.stage(row.id, day) is Stage.RETIRED
     shutdown = catalog.shutdowns.get(row.id)
@@ -188,8 +199,12 @@ def _live_words(live: LiveList, context: Context) -> str:
     return f"read {age_s:.0f} s ago{failed}"
 
 
-def _text(result: ListModelsResult) -> str:
+def _text(result: ListModelsResult, found: Drift | None) -> str:
     lines = [f"{len(result.models)} models. Groq's live list: {result.live_list}."]
+    if found is not None and found.differences():
+        lines.append(f"It differs from the catalogue: {found}.")
+    if found is not None and (ended := found.replacements()):
+        lines.append(f"Shut down and replaced: {ended}.")
     for entry in result.models:
         facts = [entry.kind.value, entry.stage.value, f"available: {entry.available}"]
         if entry.shut_down_on is not None:

@@ -1,0 +1,73 @@
+"""`catalog update`: what Groq's live list says and the catalogue does not, as an overlay for review."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import typer
+
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.generate.overlay import update_overlay
+from groq_fallback_mcp.policy.drift import drift
+from groq_fallback_mcp.render import clean_text
+from groq_fallback_mcp.settings import load_settings
+
+__all__ = ["update"]
+
+
+async def update(output: Path, *, dry_run: bool, force: bool) -> int:
+    """Write the overlay, or with `dry_run` print it; 1 when the live list cannot be read.
+
+    Raises InputRefused when `output` is there already and `force` is not given, before anything is asked, or cannot be
+    written.
+    """
+    if not (dry_run or force) and await anyio.Path(output).exists():
+        raise _occupied(output)
+    async with open_context(load_settings()) as context:
+        roster, catalog = context.gateway.roster, context.gateway.catalog
+        day = today(context.gateway.clock)
+        live = await roster.live_list()
+        if live.ids is None:
+            reason = live.failure.message if live.failure is not None else "Groq is switched off"
+            typer.echo(clean_text(f"the live list could not be read: {reason}. Run `groq-fallback-mcp doctor`."), err=True)
+            return 1
+        found = drift(catalog, live.ids, day)
+        rows = {
+            model: offered.row
+            for offer in roster.offers()
+            if offer.provider == "groq"
+            for model, offered in offer.models.items()
+        }
+    for words, ids in found.differences().items():
+        typer.echo(clean_text(f"{words}: {', '.join(ids)}"), err=dry_run)
+    if not (found.unknown or found.not_live):
+        typer.echo("nothing to write: the catalogue has every live model, and every model it has is live", err=dry_run)
+        return 0
+    unknown = [rows[model] for model in found.unknown if model in rows]
+    text = update_overlay(found, unknown=unknown, catalog=catalog, defined=load_catalog().models, day=day)
+    if dry_run:
+        typer.echo(text, nl=False)
+        return 0
+    _write(output, text, force=force)
+    typer.echo(f"written: {output}; review it, then set GROQ_FALLBACK_CATALOG to it")
+    return 0
+
+
+def _write(output: Path, text: str, *, force: bool) -> None:
+    try:
+        with output.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise _occupied(output) from None
+    except OSError as error:
+        raise InputRefused(
+            f"{output} cannot be written: {error.strerror}", next_step="give --output a file in a folder that can be written"
+        ) from error
+
+
+def _occupied(output: Path) -> InputRefused:
+    return InputRefused(f"{output} is there already", next_step="give --force to replace it, or another --output")
