@@ -549,3 +549,12 @@ async def test_a_limit_is_not_passed_over_for_want_of_others() -> None:
     asked = len(world.groq.asked)
     error = await refused(world)
     assert (error.code, len(world.groq.asked)) == ("rate_limited", asked)
+
+
+async def test_one_attempt_of_a_long_job_takes_no_longer_than_a_call_may() -> None:
+    """It may hang, and the job lasts an hour; what it reserved is given up on as soon, should the process die."""
+    world = World([offer("groq", [FIRST])])
+    world.groq.took_s = 10_000.0
+    outcome = await world.gateway.serve(ask(), deadline_s=3_600.0)
+    assert isinstance(outcome, NoAnswer)
+    assert max(world.groq.timeouts) <= Pace().deadline_s

@@ -25,7 +25,7 @@ from groq_fallback_mcp.clock import Clock, today
 from groq_fallback_mcp.gateway.picking import LEAST_ATTEMPT_S, RESERVATION_REST_S, Picker
 from groq_fallback_mcp.gateway.progress import Progress, heartbeat
 from groq_fallback_mcp.gateway.record import answer_of, attempt_of
-from groq_fallback_mcp.gateway.sending import Pick, Sender
+from groq_fallback_mcp.gateway.sending import Pick, Sender, Terms
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Walk
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
@@ -76,7 +76,14 @@ class Gateway:
         self.budget = budget or Budget()
         self._restrictions = restrictions or Restrictions()
         self._jitter = jitter
-        self._picker = Picker(ledger=ledger, clock=clock, max_wait_s=pace.max_wait_s, claim=self.claim, jitter=jitter)
+        self._picker = Picker(
+            ledger=ledger,
+            clock=clock,
+            max_wait_s=pace.max_wait_s,
+            longest_attempt_s=pace.deadline_s,
+            claim=self.claim,
+            jitter=jitter,
+        )
         self._sender = Sender(roster=roster, ledger=ledger, clock=clock, catalog=catalog)
 
     async def plan(self, request: AnyRequest) -> Plan:
@@ -149,7 +156,8 @@ class Gateway:
         async def timeout() -> float:
             return timeout_s
 
-        outcome, _ = await self._sender.send(Pick(candidate, result.reservation), request, deadline=deadline, timeout_s=timeout)
+        pick = Pick(candidate, result.reservation)
+        outcome, _ = await self._sender.send(pick, request, Terms(deadline=deadline, timeout_s=timeout, longest_s=timeout_s))
         return outcome
 
     async def _learnt(self, offers: Sequence[Offer], wanted: Sequence[str]) -> Mapping[tuple[str, str], Learnt]:
@@ -185,7 +193,8 @@ class Gateway:
         timeout_s = partial(self._timeout_s, walk, candidate)
         request, walk.repair = walk.repair or walk.request, None
         told = partial(_tell, walk, candidate.model) if walk.watched else None
-        outcome, standing = await self._sender.send(picked, request, deadline=walk.deadline, timeout_s=timeout_s, told=told)
+        terms = Terms(deadline=walk.deadline, timeout_s=timeout_s, longest_s=self.pace.deadline_s, told=told)
+        outcome, standing = await self._sender.send(picked, request, terms)
         if isinstance(outcome, Success) and walk.check is not None and (fault := walk.check(outcome)) is not None:
             walk.repair = repaired(walk.request, outcome.text, fault.message)
             outcome = fault
@@ -252,7 +261,8 @@ class Gateway:
 
     async def _timeout_s(self, walk: Walk, candidate: Candidate) -> float:
         """How long this attempt may take: less than what is left while somebody else could still be asked."""
-        left_s = walk.deadline - self.clock.monotonic()
+        # the call may be part of a job of an hour: one that hangs must not take all of it
+        left_s = min(walk.deadline - self.clock.monotonic(), self.pace.deadline_s)
         if left_s <= LEAST_ATTEMPT_S or not await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             return left_s
         least_s = self.pace.attempt_timeout_s if isinstance(walk.request, ChatRequest) else left_s

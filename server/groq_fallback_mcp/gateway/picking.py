@@ -24,7 +24,10 @@ SPREAD_S = 0.05
 
 
 class Picker:
-    """Picks for walks. `claim` says what asking a candidate takes; `jitter` returns numbers in [0, 1)."""
+    """Picks for walks. `claim` says what asking a candidate takes; `jitter` returns numbers in [0, 1).
+
+    `longest_attempt_s`: no attempt takes longer, however long the call may.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,14 @@ class Picker:
         ledger: Ledger,
         clock: Clock,
         max_wait_s: float,
+        longest_attempt_s: float,
         claim: Callable[[Candidate], Claim],
         jitter: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._max_wait_s = max_wait_s
+        self._longest_attempt_s = longest_attempt_s
         self._claim = claim
         self._jitter = jitter
 
@@ -48,7 +53,7 @@ class Picker:
         """
         if walk.again is not None:
             forced, walk.again = walk.again, None
-            result = await self._ledger.reserve_any([self._claim(forced)], life_s=left_s + RESERVATION_REST_S)
+            result = await self._ledger.reserve_any([self._claim(forced)], life_s=self._life_s(left_s))
             if isinstance(result, Granted):
                 return Pick(forced, result.reservation)
         end = self._clock.monotonic() + left_s
@@ -57,7 +62,7 @@ class Picker:
             cautions: list[bool] = []
             for index, tier in enumerate(walk.tiers):
                 claims = [self._claim(candidate) for candidate in tier]
-                result = await self._ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
+                result = await self._ledger.reserve_any(claims, life_s=self._life_s(left_s))
                 waits = result.passed_over if isinstance(result, Granted) else result.waits
                 self._note_passed_over(walk, tier, waits)
                 if isinstance(result, Granted):
@@ -85,7 +90,7 @@ class Picker:
         left = walk.open()
         claims = [replace(self._claim(candidate), nobody_else=True) for candidate in left]
         for _ in range(2):
-            result = await self._ledger.reserve_any(claims, life_s=left_s + RESERVATION_REST_S)
+            result = await self._ledger.reserve_any(claims, life_s=self._life_s(left_s))
             if isinstance(result, Granted):
                 return Pick(left[result.index], result.reservation)
             soonest_s = min((wait.wait_s for wait in result.waits if wait.wait_s is not None), default=left_s)
@@ -112,3 +117,7 @@ class Picker:
                 )
             if wait.wait_s is None:
                 walk.drop_one(candidate)
+
+    def _life_s(self, left_s: float) -> float:
+        """How long a reservation may be open. A call of an hour must not leave its own, or a probe, for so long behind."""
+        return min(left_s, self._longest_attempt_s) + RESERVATION_REST_S

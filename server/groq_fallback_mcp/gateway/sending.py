@@ -18,7 +18,7 @@ from groq_fallback_mcp.providers.base import AudioCall, ChatCall, SpeechCall
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import Ledger, Reservation, Settlement, Standing
 
-__all__ = ["Pick", "Sender"]
+__all__ = ["Pick", "Sender", "Terms"]
 
 # As many as the pool of connections holds: beyond it a call would wait there, and time out as if Groq were slow.
 SENT_AT_ONCE = 64
@@ -33,6 +33,20 @@ class Pick:
     reservation: Reservation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for one attempt. `deadline` is monotonic; `timeout_s` is asked when its turn has come, before it or never.
+
+    With `told` an answer in text is streamed, and it is called with the number of its pieces so far; a stream ends after
+    `longest_s` seconds.
+    """
+
+    deadline: float
+    timeout_s: Callable[[], Awaitable[float]]
+    longest_s: float
+    told: Callable[[int], None] | None = None
+
+
 class Sender:
     """Sends what was reserved, SENT_AT_ONCE at a time."""
 
@@ -43,24 +57,12 @@ class Sender:
         self._catalog = catalog
         self._places = anyio.Semaphore(SENT_AT_ONCE)
 
-    async def send(
-        self,
-        picked: Pick,
-        request: AnyRequest,
-        *,
-        deadline: float,
-        timeout_s: Callable[[], Awaitable[float]],
-        told: Callable[[int], None] | None = None,
-    ) -> tuple[Outcome, Standing]:
-        """The outcome, with the reservation settled by it; given back when there is none.
-
-        `timeout_s` is asked when the call's turn has come, which is before `deadline` (monotonic) or never. With `told` an
-        answer in text is streamed, and it is called with the number of its pieces so far.
-        """
+    async def send(self, picked: Pick, request: AnyRequest, terms: Terms) -> tuple[Outcome, Standing]:
+        """The outcome, with the reservation settled by it; given back when there is none."""
         candidate, reservation = picked.candidate, picked.reservation
         standing = Standing()
         try:
-            outcome = await self._in_turn(candidate, request, deadline, timeout_s, told)
+            outcome = await self._in_turn(candidate, request, terms)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._ledger.release(reservation)
@@ -78,32 +80,18 @@ class Sender:
             standing = await self._ledger.settle(reservation, settlement)
         return outcome, standing
 
-    async def _in_turn(
-        self,
-        candidate: Candidate,
-        request: AnyRequest,
-        deadline: float,
-        timeout_s: Callable[[], Awaitable[float]],
-        told: Callable[[int], None] | None,
-    ) -> Outcome:
-        with anyio.move_on_after(deadline - LEAST_TURN_S - self._clock.monotonic()) as waiting:
+    async def _in_turn(self, candidate: Candidate, request: AnyRequest, terms: Terms) -> Outcome:
+        with anyio.move_on_after(terms.deadline - LEAST_TURN_S - self._clock.monotonic()) as waiting:
             await self._places.acquire()
         if waiting.cancelled_caught:
             message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
             return Failure(kind=FailureKind.BUSY, message=message, sent=False)
         try:
-            return await self._ask(candidate, request, await timeout_s(), deadline - self._clock.monotonic(), told)
+            return await self._ask(candidate, request, terms, await terms.timeout_s())
         finally:
             self._places.release()
 
-    async def _ask(
-        self,
-        candidate: Candidate,
-        request: AnyRequest,
-        timeout_s: float,
-        longest_s: float,
-        told: Callable[[int], None] | None,
-    ) -> Outcome:
+    async def _ask(self, candidate: Candidate, request: AnyRequest, terms: Terms, timeout_s: float) -> Outcome:
         provider = self._roster.providers[candidate.provider]
         if isinstance(request, AudioRequest):
             return await provider.transcribe(AudioCall(request=request, model=candidate.wire_model), timeout_s=timeout_s)
@@ -121,8 +109,8 @@ class Sender:
             builtin=candidate.builtin,
             is_system=candidate.is_system,
             parses_reasoning=candidate.parses_reasoning,
-            stream=streams(candidate, watched=told is not None),
-            longest_s=longest_s,
-            told=told,
+            stream=streams(candidate, watched=terms.told is not None),
+            longest_s=min(terms.deadline - self._clock.monotonic(), terms.longest_s),
+            told=terms.told,
         )
         return await provider.chat(call, timeout_s=timeout_s)
