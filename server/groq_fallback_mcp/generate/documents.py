@@ -15,11 +15,13 @@ from groq_fallback_mcp.generate.manifests import manifests
 from groq_fallback_mcp.generate.models import models_block
 from groq_fallback_mcp.generate.practices import practices_block
 from groq_fallback_mcp.generate.presets import presets_block
+from groq_fallback_mcp.generate.registries import registry_files
 from groq_fallback_mcp.generate.settings import settings_block
 
 __all__ = ["DOCUMENTS", "all_blocks", "generated_files"]
 
 DOCUMENTS = ("README.md", "SKILL.md")
+_PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp/SKILL.md"
 
 
 def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
@@ -29,7 +31,12 @@ def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mappi
     """
     blocks = all_blocks(catalog, tests)
     filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
-    return filled | {f"manifests/{manifest.path}": manifest.text for manifest in manifests(Launch(), catalog)}
+    launch = Launch()
+    made = {f"manifests/{manifest.path}": manifest.text for manifest in manifests(launch, catalog)}
+    listed = {f"manifests/{path}": text for path, text in registry_files(launch).items()}
+    # a plugin carries the skill it teaches
+    skill = {f"manifests/{_PLUGIN_SKILL}": filled["SKILL.md"]}
+    return filled | made | listed | skill
 
 
 def all_blocks(catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:

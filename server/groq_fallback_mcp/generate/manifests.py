@@ -16,6 +16,18 @@ from groq_fallback_mcp.tools import TOOLS
 __all__ = ["Manifest", "manifests"]
 
 _KEY_INPUT = "groq-api-key"
+_REGISTRIES = """## Registries, marketplaces and bundles
+
+| For | Files | Checked by |
+|---|---|---|
+| MCP Registry | [registry/server.json](registry/server.json) | its JSON schema, and the marker in README.md |
+| MCPB bundle | [mcpb/](mcpb) | `mcpb validate mcpb/manifest.json`, `mcpb pack mcpb out.mcpb`; `make bundle` |
+| Claude Code plugin and marketplace | [claude/marketplace](claude/marketplace) | `claude plugin validate claude/marketplace --strict` |
+| Gemini CLI extension | [gemini/](gemini) | `gemini extensions validate gemini` |
+| Kilo marketplace | [kilo/marketplace](kilo/marketplace) | the keys its entries may have; the skill goes in as SKILL.md with `metadata.source` |
+| Glama | [glama.json](glama.json) | goes to the root of the published repository |
+
+The owner in these files stands for whoever publishes them; a fork changes it in one place, `generate/registries.py`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +154,7 @@ def _readme(made: Sequence[Manifest]) -> Manifest:
     )
     files = table(("File", "Client", "Where it goes", "The key", "How to check it"), rows)
     text = f"# Manifests\n\n{start}\n\n{files}\n\n{traps}"
-    return Manifest(path="README.md", client="", place="", key="", check="", text=text + "\n")
+    return Manifest(path="README.md", client="", place="", key="", check="", text=f"{text}\n\n{_REGISTRIES}\n")
 
 
 def _server(launch: Launch, env: Mapping[str, str]) -> dict[str, Any]:
