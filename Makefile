@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
+CLIENTS := .cache/clients/.installed
 NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -81,7 +82,14 @@ $(KILO):
 $(NODE_SDK):
 	npm install --prefix .cache/node --no-save --no-package-lock --silent groq-sdk@1.6.0 || true
 
-e2e: $(VENV)/.dev $(KILO) $(NODE_SDK)
+# Real clients and validators; one command, as npm removes what it is not told of. Skipped where npm has them not.
+$(CLIENTS):
+	npm install --prefix .cache/clients --no-save --no-package-lock --force --silent \
+	  @anthropic-ai/claude-code@2.1.330 @anthropic-ai/mcpb@2.1.2 @google/gemini-cli@0.61.0 \
+	  @modelcontextprotocol/inspector@2.12.0 mcporter@0.9.0 opencode-ai@1.18.33 || true
+	mkdir -p .cache/clients && touch $@
+
+e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest
 	$(BIN)/python -m pytest -m e2e
 

