@@ -38,7 +38,7 @@ async def test_only_tools_are_advertised() -> None:
         capabilities = client.server_capabilities.model_dump(exclude_none=True)
         assert client.instructions is not None
         assert "groq_chat" in client.instructions
-    assert set(capabilities) == {"tools"}
+    assert set(capabilities) <= {"tools", "extensions"}
 
 
 def test_every_tool_has_a_name_a_title_and_a_description() -> None:

@@ -127,6 +127,14 @@ async def test_the_inspector_finds_nothing_to_complain_about(npm: Npm, groq: Sim
     assert "did you mean" in refused.stdout
 
 
+async def test_the_inspector_verifies_the_skill_that_is_served(npm: Npm, groq: SimulatedGroq) -> None:
+    """Form, frontmatter and digest, by its own checks."""
+    checks = ("--protocol-era", "modern", "--method", "skills/list", "--verify", "--require-digests", "--format", "json")
+    run = await npm.run("mcp-inspector", "--cli", *COMMAND, *checks, environment=groq.environment, node=[node_24()])
+    assert run.status == 0, run
+    assert json.loads(run.stdout)["outcome"] == "verified"
+
+
 async def test_gemini_finds_the_server_healthy(npm: Npm, groq: SimulatedGroq) -> None:
     """By its own list of servers."""
     environment = {**groq.environment, "GEMINI_CLI_TRUST_WORKSPACE": "true"}

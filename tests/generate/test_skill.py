@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from groq_fallback_mcp.skill import skill_frontmatter, skill_text
 from groq_fallback_mcp.tools import TOOLS
 from groq_fallback_mcp.tools.arguments import parse
 
@@ -83,3 +84,10 @@ def test_every_example_is_a_call_the_tools_accept(call: str) -> None:
     arguments = parse(tool.arguments, example["arguments"])
 
     assert arguments.model_fields_set == set(example["arguments"])
+
+
+def test_the_served_frontmatter_is_the_file_s() -> None:
+    """Clients compare the two field by field."""
+    text = skill_text()
+    assert text == TEXT
+    assert skill_frontmatter(text) == frontmatter()

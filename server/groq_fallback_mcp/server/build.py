@@ -1,4 +1,4 @@
-"""Builds the MCP server: registration and translation, no logic. With transport.py the only importer of mcp."""
+"""Builds the MCP server: registration and translation."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from groq_fallback_mcp import __version__
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.redaction import redact, without
 from groq_fallback_mcp.render import clean, clean_text, sentence
+from groq_fallback_mcp.server.skills import serve_skill
 from groq_fallback_mcp.tools import TOOLS
 from groq_fallback_mcp.tools.arguments import input_schema, parse
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
@@ -69,7 +70,7 @@ def build_server(
             return _result(_refusal(f"unknown tool {params.name!r}", f"call one of {names}", "unknown_tool"), secrets)
         return _result(await _call(tool, params.arguments or {}, context), secrets)
 
-    return Server(
+    server: Server[Context] = Server(
         "groq-fallback-mcp",
         version=__version__,
         title="Groq with fallback",
@@ -78,6 +79,8 @@ def build_server(
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
+    serve_skill(server)
+    return server
 
 
 def tool_definitions(tools: Sequence[Tool] = TOOLS, *, full: bool = False) -> list[ToolDefinition]:
