@@ -261,6 +261,38 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def setup(
+    client: Annotated[
+        str | None,
+        typer.Argument(
+            help="kilo, claude-code, claude-desktop, vscode, cursor, codex, gemini, opencode, cline, windsurf or zed; without: list and ask."
+        ),
+    ] = None,
+    scope: Annotated[Literal["project", "global"] | None, typer.Option(help="This folder, or every project.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it out again.")] = False,
+    with_key: Annotated[bool, typer.Option("--key", help="Write the key into the file, in clear text.")] = False,
+    toolsets: Annotated[str | None, typer.Option(help="More tools: full, speech, safety, batch, or all; with commas.")] = None,
+    no_skill: Annotated[bool, typer.Option("--no-skill", help="Without the skill.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not ask the client afterwards.")] = False,
+) -> None:
+    """Put the server and its skill into a client's configuration, in place; a backup is kept."""
+    from groq_fallback_mcp.cli.setup import setup as setup_now  # noqa: PLC0415
+
+    run_blocking(
+        setup_now,
+        client,
+        scope=scope,
+        dry_run=dry_run,
+        remove=remove,
+        with_key=with_key,
+        toolsets=toolsets,
+        skill=not no_skill,
+        check=not no_check,
+    )
+
+
+@app.command()
 def generate(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when something is stale.")] = False,
     root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),

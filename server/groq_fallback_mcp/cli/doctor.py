@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import typer
@@ -14,9 +15,11 @@ from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest
 from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.clients.setup import find_clients
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.harness.answers import answers
 from groq_fallback_mcp.policy.drift import drift
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
@@ -66,6 +69,24 @@ async def _findings() -> Sequence[Finding]:
             findings += await _choices(context)
     except ConfigurationError as error:
         findings.append(Finding(what="configuration", state="fail", detail=redact(str(error))))
+    return [*findings, *await _clients()]
+
+
+async def _clients() -> list[Finding]:
+    """Each client of this machine: whether our server is in its configuration, and whether what stands there answers."""
+    findings: list[Finding] = []
+    for found in find_clients(project=Path.cwd(), home=Path.home()):
+        what = f"client {found.client.name}"
+        if found.fault is not None:
+            findings.append(Finding(what=what, state="warn", detail=redact(found.fault)))
+        elif not found.configured:
+            detail = f"not set up: groq-fallback-mcp setup {found.client.name}"
+            findings.append(Finding(what=what, state="ok", detail=detail))
+        for scope, path, command in found.configured:
+            answer = await answers(command)
+            state: State = "ok" if answer is None else "warn"
+            detail = f"{scope}, {path}: " + ("the server answers" if answer is None else answer)
+            findings.append(Finding(what=what, state=state, detail=redact(detail)))
     return findings
 
 

@@ -1,0 +1,214 @@
+"""`setup` in clean homes and projects: what is written, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from groq_fallback_mcp.cli.setup import setup
+from groq_fallback_mcp.clients.change import entry_in
+from groq_fallback_mcp.clients.client import CLIENTS, Scope
+from groq_fallback_mcp.clients.setup import Wanted, apply, find_clients, plan
+from groq_fallback_mcp.errors import ConfigurationError, InputRefused
+from groq_fallback_mcp.harness.answers import answers
+from groq_fallback_mcp.skill import skill_text
+
+EVERY = [(name, scope) for name, client in CLIENTS.items() for scope in client.scopes]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clean home with a project, which is the current folder; no client is on the PATH."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path
+
+
+def run(name: str | None, *, scope: Scope | None = None, remove: bool = False, **options: object) -> int:
+    """The command with its defaults."""
+    given = {"dry_run": False, "with_key": False, "toolsets": None, "skill": True, "check": False, **options}
+    return setup(name, scope=scope, remove=remove, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "scope"), EVERY)
+def test_each_client_gets_this_interpreter_by_its_absolute_path_and_no_key(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, scope: Scope
+) -> None:
+    """In the form it reads; twice changes nothing; removed, nothing of it is left."""
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_canary0123456789")
+    project = home / "project"
+    client = CLIENTS[name]
+    assert run(name, scope=scope) == 0
+    path = client.paths(scope, project=project, home=home)[0]
+    text = path.read_text()
+    entry = entry_in(text, client, path=str(path))
+    assert entry is not None
+    assert sys.executable in text
+    assert "gsk_canary" not in text
+    assert path.stat().st_mode & 0o777 == 0o600
+    skills = client.skills(scope, project=project, home=home)
+    if skills is not None:
+        assert (skills / "groq-fallback-mcp" / "SKILL.md").read_text() == skill_text()
+    before = {file: file.read_bytes() for file in home.rglob("*") if file.is_file()}
+    assert run(name, scope=scope) == 0
+    assert {file: file.read_bytes() for file in home.rglob("*") if file.is_file()} == before
+    assert run(name, scope=scope, remove=True) == 0
+    assert entry_in(path.read_text(), client, path=str(path)) is None
+    assert not list(home.rglob("SKILL.md"))
+
+
+@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.shape != "codex"])
+def test_what_a_person_wrote_stays(home: Path, name: str) -> None:
+    """Comments and other servers; the old file is kept beside it."""
+    client = CLIENTS[name]
+    scope = client.scopes[0]
+    path = client.paths(scope, project=home / "project", home=home)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = client.table[0]
+    mine = f'{{\n  // mine\n  "theme": "dark",\n  "{table}": {{\n    "other": {{"command": "x"}},\n  }},\n}}\n'
+    path.write_text(mine)
+    path.chmod(0o644)
+    run(name)
+    text = path.read_text()
+    assert "// mine" in text
+    assert '"other": {"command": "x"},' in text
+    assert path.stat().st_mode & 0o777 == 0o644
+    (backup,) = path.parent.glob("*.bak")
+    assert backup.read_text() == mine
+    assert backup.stat().st_mode & 0o777 == 0o600
+    run(name, remove=True)
+    assert path.read_text() == mine
+
+
+def test_codex_keeps_its_comments_and_tables_too(home: Path) -> None:
+    """TOML."""
+    path = home / ".codex" / "config.toml"
+    path.parent.mkdir()
+    path.write_text('# mine\nmodel = "x" # and this\n\n[mcp_servers.other]\ncommand = "y"\n')
+    run("codex", toolsets="speech")
+    text = path.read_text()
+    assert "# mine" in text
+    assert "# and this" in text
+    servers = tomllib.loads(text)["mcp_servers"]
+    assert set(servers) == {"other", "groq"}
+    assert servers["groq"]["env_vars"] == ["GROQ_API_KEY"]
+    assert servers["groq"]["env"] == {"GROQ_FALLBACK_TOOLSETS": "speech"}
+    run("codex", remove=True)
+    assert set(tomllib.loads(path.read_text())["mcp_servers"]) == {"other"}
+
+
+@pytest.mark.parametrize(("name", "text"), [("kilo", '{\n  "mcp": {\n'), ("codex", "[[["), ("zed", '{"context_servers": 7}')])
+def test_a_broken_file_is_named_and_left_alone(home: Path, name: str, text: str) -> None:
+    """With its line."""
+    client = CLIENTS[name]
+    path = client.paths(client.scopes[0], project=home / "project", home=home)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as refusal:
+        run(name)
+    assert str(path) in str(refusal.value)
+    assert "nothing was changed" in str(refusal.value)
+    assert path.read_text() == text
+    assert not list(home.rglob("*.bak"))
+
+
+def test_a_dry_run_shows_the_change_and_makes_none(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a diff."""
+    run("kilo", dry_run=True)
+    out = capsys.readouterr().out
+    assert '+    "groq": {' in out
+    assert "write " in out
+    assert not (home / "project" / "kilo.json").exists()
+
+
+def test_the_key_is_written_only_where_that_is_asked_for_and_never_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In clear text, which the option says."""
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_canary0123456789")
+    run("cursor", with_key=True, dry_run=True)
+    assert "gsk_canary" not in capsys.readouterr().out
+    run("cursor", with_key=True)
+    assert "gsk_canary" not in capsys.readouterr().out
+    assert "gsk_canary0123456789" in (home / "project" / ".cursor" / "mcp.json").read_text()
+    monkeypatch.delenv("GROQ_API_KEY")
+    with pytest.raises(InputRefused, match="there is no key"):
+        run("cursor", with_key=True)
+
+
+def test_kilo_s_trap_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reference to the environment makes it drop the whole file."""
+    (home / "project" / "kilo.json").write_text('{"mcp": {"o": {"environment": {"K": "{env:K}"}}}}')
+    run("kilo")
+    assert "THIS FILE HOLDS {env:...}" in capsys.readouterr().out
+    assert "{env:" not in json.dumps(plan(Wanted(client=CLIENTS["kilo"], scope="global"), project=home, home=home).after)
+
+
+def test_the_file_that_is_there_is_taken_before_the_usual_one(home: Path) -> None:
+    """Kilo reads several."""
+    (home / "project" / ".kilo").mkdir()
+    (home / "project" / ".kilo" / "kilo.jsonc").write_text("{}")
+    run("kilo")
+    assert "groq" in (home / "project" / ".kilo" / "kilo.jsonc").read_text()
+    assert not (home / "project" / "kilo.json").exists()
+
+
+def test_a_link_that_leads_out_is_not_followed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It may be somebody else's file."""
+    outside = tmp_path_factory.mktemp("outside") / "kilo.json"
+    outside.write_text("{}")
+    (home / "project" / "kilo.json").symlink_to(outside)
+    with pytest.raises(InputRefused, match="leads out of"):
+        run("kilo")
+    assert outside.read_text() == "{}"
+
+
+def test_a_skill_that_was_changed_is_the_person_s(home: Path) -> None:
+    """It stays when the server goes."""
+    run("kilo")
+    skill = home / "project" / ".kilo" / "skills" / "groq-fallback-mcp" / "SKILL.md"
+    skill.write_text("mine now")
+    run("kilo", remove=True)
+    assert skill.read_text() == "mine now"
+
+
+def test_names_and_scopes_that_are_not_are_refused(home: Path) -> None:
+    """With those that are."""
+    with pytest.raises(InputRefused, match="claude-code"):
+        run("claude")
+    with pytest.raises(InputRefused, match="--scope global"):
+        run("cline", scope="project")
+
+
+def test_without_a_name_the_clients_of_this_machine_are_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By their folders and commands."""
+    assert run(None) == 0
+    assert "no client was found" in capsys.readouterr().out
+    (home / ".cursor").mkdir()
+    run("kilo")
+    run(None)
+    out = capsys.readouterr().out
+    assert "cursor: not set up" in out
+    assert f"kilo: set up in {home / 'project' / 'kilo.json'}" in out
+    assert [found.client.name for found in find_clients(project=home / "project", home=home)] == ["kilo", "cursor"]
+
+
+@pytest.mark.anyio
+async def test_a_configured_command_is_started_and_asked() -> None:
+    """Which tells more than that it stands in a file."""
+    assert await answers((sys.executable, "-m", "groq_fallback_mcp")) is None
+    assert "does not" in str(await answers((sys.executable, "-c", "pass")))
+    assert "does not start" in str(await answers(("/nonexistent/command",)))
+
+
+def test_applying_nothing_does_nothing(home: Path) -> None:
+    """A change without a change."""
+    change = plan(Wanted(client=CLIENTS["zed"], scope="global", remove=True), project=home, home=home)
+    assert apply(change) == []
+    assert not (home / ".config").exists()
