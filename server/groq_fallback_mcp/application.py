@@ -27,10 +27,12 @@ CLOSING_S = 0.5
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, *, clock: Clock | None = None, watch_drift: bool = False) -> AsyncGenerator[Context]:
+async def open_context(
+    settings: Settings, *, clock: Clock | None = None, watch_drift: bool = False, remote: bool = False
+) -> AsyncGenerator[Context]:
     """What the tools need, closed at the end. Raises ConfigurationError for a bad catalogue overlay.
 
-    `watch_drift`: some seconds later, and beside all else, compare the catalogue with Groq's live list and log a warning.
+    `remote`: whoever calls is on another machine, so the current folder is not theirs. `watch_drift`: some seconds later, and beside all else, compare the catalogue with Groq's live list and log a warning.
     """
     clock = clock or SystemClock()
     catalog: Catalog = load_catalog(settings.catalog)
@@ -56,7 +58,12 @@ async def open_context(settings: Settings, *, clock: Clock | None = None, watch_
         cache = ResponseCache(state_folder() / "answers.sqlite3", ttl_s=settings.cache_ttl_s, clock=clock)
     watching = asyncio.create_task(warn_of_drift(roster, catalog=catalog, clock=clock)) if watch_drift else None
     try:
-        yield Context(gateway=gateway, folders=allowed_folders(settings), job_deadline_s=settings.job_deadline_s, cache=cache)
+        yield Context(
+            gateway=gateway,
+            folders=allowed_folders(settings, remote=remote),
+            job_deadline_s=settings.job_deadline_s,
+            cache=cache,
+        )
     finally:
         # also when cancelled by a signal: connections and state are to be left in order
         if watching is not None:
@@ -75,9 +82,11 @@ def budget_of(settings: Settings) -> Budget:
     return Budget(tokens=settings.budget_tokens_per_day, picousd=None if usd is None else picodollars(usd))
 
 
-def allowed_folders(settings: Settings) -> tuple[Path, ...]:
-    """The folders whose files may be read; none when the server was started in the root or the home folder."""
+def allowed_folders(settings: Settings, *, remote: bool = False) -> tuple[Path, ...]:
+    """The folders whose files may be read; unless named, none for callers elsewhere, nor in the root or the home folder."""
     if settings.files is not None:
         return tuple(folder.resolve() for folder in settings.files)
     here = Path.cwd().resolve()
+    if remote:
+        return ()
     return () if here in {Path(here.anchor), Path.home().resolve()} else (here,)

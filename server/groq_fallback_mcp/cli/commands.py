@@ -47,8 +47,16 @@ def serve(
     log_file: Annotated[Path | None, typer.Option(help="Append the log to this file in place of stderr.")] = None,
     log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="Lines for people, or JSON.")] = None,
     toolsets: Annotated[str | None, typer.Option(help="More tools: full, speech, safety, batch, or all; with commas.")] = None,
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Over HTTP in place of stdio, such as 127.0.0.1:8765.")
+    ] = None,
 ) -> None:
-    """Serve MCP over stdio (the same as no command)."""
+    """Serve MCP over stdio (the same as no command), or over HTTP for a team."""
+    if http is not None:
+        from groq_fallback_mcp.cli.serve_http import serve_over_http  # noqa: PLC0415
+
+        serve_over_http(http, log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
+        return
     from groq_fallback_mcp.cli.serve import serve as serve_now  # noqa: PLC0415
 
     serve_now(log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)

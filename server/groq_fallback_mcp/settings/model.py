@@ -101,7 +101,17 @@ class Settings(BaseSettings):
     )
     log_file: Path | None = Field(default=None, description="Append the log to this file in place of stderr.")
     log_format: Literal["text", "json"] = Field(default="text", description="Lines for people, or one JSON object a line.")
-    line_mib: int = Field(default=16, ge=1, le=1024, description="Longest line, in MiB, that is taken from the MCP client.")
+    line_mib: int = Field(
+        default=16, ge=1, le=1024, description="Longest line, or body over HTTP, in MiB, that is taken from the MCP client."
+    )
+    http_token: SecretStr | None = Field(
+        default=None,
+        description="The bearer token that `serve --http` asks for; needed beyond this machine, 16 characters or more.",
+    )
+    http_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names that `serve --http` may be asked by, besides loopback: `HOST:PORT` or `HOST:*`, with commas.",
+    )
 
     def proxy_to(self, base_url: str) -> str | None:
         """The proxy on the way to an address; never one on the way to this machine, as it would be given the key."""
@@ -112,7 +122,13 @@ class Settings(BaseSettings):
         keys = [os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env]
         addresses = [self.state.get_secret_value(), self.proxy.get_secret_value() if self.proxy else ""]
         passwords = [urlsplit(address).password or "" for address in addresses if "://" in address]
-        found = [*keys, *passwords, *map(unquote, passwords), self.api_key.get_secret_value() if self.api_key else ""]
+        found = [
+            *keys,
+            self.http_token.get_secret_value() if self.http_token else "",
+            *passwords,
+            *map(unquote, passwords),
+            self.api_key.get_secret_value() if self.api_key else "",
+        ]
         return tuple(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
     @field_validator("api_key", mode="before")
@@ -137,9 +153,9 @@ class Settings(BaseSettings):
             return value
         return tuple(_expanded(Path(str(part))) for part in cast("list[object]", parts) if part)
 
-    @field_validator("toolsets", mode="before")
+    @field_validator("toolsets", "http_hosts", mode="before")
     @classmethod
-    def _split_toolsets(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
             return value

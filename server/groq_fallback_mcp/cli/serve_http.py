@@ -1,0 +1,91 @@
+"""Serving MCP over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from urllib.parse import urlsplit
+
+import anyio
+
+from groq_fallback_mcp.addresses import is_loopback
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
+from groq_fallback_mcp.logs import start_logging
+from groq_fallback_mcp.redaction import redact
+from groq_fallback_mcp.server import build_server
+from groq_fallback_mcp.settings import Settings, load_settings
+from groq_fallback_mcp.tools import listed_tools
+from groq_fallback_mcp.transport.http import PATH, serve_http
+
+__all__ = ["serve_over_http"]
+
+USAGE_ERROR = 2
+BYTES_IN_MIB = 1024 * 1024
+LEAST_TOKEN_CHARS = 16
+LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*")
+
+_log = logging.getLogger(__name__)
+
+
+def serve_over_http(address: str, **flags: object) -> None:
+    """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
+    try:
+        settings = load_settings(**flags)
+        load_catalog(settings.catalog)
+        host, port = _place(address)
+        token = _token(settings, host)
+        start_logging(
+            settings.log_level, secrets=settings.secrets(), file=settings.log_file, as_json=settings.log_format == "json"
+        )
+    except GroqFallbackError as error:
+        sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
+        raise SystemExit(USAGE_ERROR) from None
+    server = build_server(
+        # the caller's files are on another machine: only folders that were named are open
+        lambda: open_context(settings, remote=True),
+        tools=listed_tools(settings.toolsets),
+        full=bool({"full", "all"} & set(settings.toolsets)),
+        secrets=settings.secrets(),
+    )
+    hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
+    sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")
+
+    async def serve() -> None:
+        await serve_http(server, host=host, port=port, hosts=hosts, token=token, body_bytes=settings.line_mib * BYTES_IN_MIB)
+
+    try:
+        anyio.run(serve)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
+        _log.critical("the server ended by a fault of its own", exc_info=True)
+        raise SystemExit(1) from None
+
+
+def _place(address: str) -> tuple[str, int]:
+    refusal = ConfigurationError(f"{address!r} is no address to serve on", next_step="write HOST:PORT, such as 127.0.0.1:8765")
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise refusal from None
+    if not host or port is None or parts.path or parts.username is not None:
+        raise refusal
+    return host, port
+
+
+def _token(settings: Settings, host: str) -> str | None:
+    token = None if settings.http_token is None else settings.http_token.get_secret_value()
+    if token is not None and len(token) < LEAST_TOKEN_CHARS:
+        raise ConfigurationError(
+            f"GROQ_FALLBACK_HTTP_TOKEN has fewer than {LEAST_TOKEN_CHARS} characters",
+            next_step="make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    if token is None and not is_loopback(host):
+        raise ConfigurationError(
+            f"{host} can be reached from other machines, and no token is set",
+            next_step="set GROQ_FALLBACK_HTTP_TOKEN, or serve on 127.0.0.1",
+        )
+    return token
