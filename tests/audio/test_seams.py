@@ -94,3 +94,18 @@ def test_silent_parts_leave_the_others_alone() -> None:
     assert joined.text.split()[0] == "w8"
     assert joined.words[0].start == pytest.approx(4.0)
     assert joined.duration_s == 12.0
+
+
+@pytest.mark.parametrize(("left_s", "right_s", "kept"), [(9.85, 9.75, "color"), (9.75, 9.85, "colour")])
+def test_a_word_across_the_cut_that_the_parts_spell_differently_stands_once(left_s: float, right_s: float, kept: str) -> None:
+    """Timed a tenth of a second apart, so that each part, or neither, takes it for its own."""
+    first = [AudioWord(start=1.0, end=2.0, word="one"), AudioWord(start=left_s, end=left_s + 0.4, word="colour")]
+    second = [AudioWord(start=right_s - 9.0, end=right_s - 8.6, word="color"), AudioWord(start=5.0, end=6.0, word="two")]
+    parts = [
+        HeardPart(
+            start_s=start_s, until_s=until_s, transcript=Transcript(text=" ".join(w.word for w in words), words=tuple(words))
+        )
+        for start_s, until_s, words in ((0.0, 10.0, first), (9.0, 20.0, second))
+    ]
+
+    assert join_parts(parts, duration_s=20.0).text == f"one {kept} two"

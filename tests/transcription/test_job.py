@@ -29,7 +29,8 @@ def hearing(call: object) -> Outcome:
     """What the recording really says."""
     assert isinstance(call, AudioCall)
     assert isinstance(call.request.audio, AudioFile)
-    found = hear(call.request.audio.content)
+    with call.request.audio.open() as file:
+        found = hear(file.read())
     return Success(model="m", transcript=found, usage=Usage(audio_s=found.duration_s or 0.0))
 
 

@@ -84,7 +84,9 @@ def _by_anchor(left: Sequence[AudioWord], right: Sequence[AudioWord], cut_s: flo
 
 def _by_time(left: Sequence[AudioWord], right: Sequence[AudioWord], cut_s: float) -> tuple[int, int]:
     keep_left = next((index for index, word in enumerate(left) if _middle(word) >= cut_s), len(left))
-    keep_right = next((index for index, word in enumerate(right) if _middle(word) >= cut_s), len(right))
+    # not by the cut again: of a word on both sides of it, spelt and timed a little differently, one must stay
+    spoken_s = left[keep_left - 1].end if keep_left else 0.0
+    keep_right = next((index for index, word in enumerate(right) if _middle(word) >= spoken_s), len(right))
     return keep_left, keep_right
 
 

@@ -31,6 +31,7 @@ from groq_fallback_mcp.call.requests import (
     Search,
     ServiceTier,
     SpeechRequest,
+    Spooled,
 )
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Source",
     "SpeechRequest",
     "Speed",
+    "Spooled",
     "Success",
     "Transcript",
     "Usage",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 __all__ = [
     "AnyRequest",
@@ -19,6 +21,7 @@ __all__ = [
     "Search",
     "ServiceTier",
     "SpeechRequest",
+    "Spooled",
 ]
 
 ReasoningEffort = Literal["none", "default", "low", "medium", "high"]
@@ -96,13 +99,30 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A file of this process that holds what is too large to be held in memory; `size` in bytes."""
+
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFile:
-    """A local file that has been checked and read: its bytes, name, kind and probed length."""
+    """A recording that has been checked: its name, kind, probed length, and its bytes or the file they are spooled in."""
 
     name: str
-    content: bytes = field(repr=False)
+    content: bytes | Spooled = field(repr=False)
     media_type: str
     duration_s: float | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the recording."""
+        return self.content.size if isinstance(self.content, Spooled) else len(self.content)
+
+    def open(self) -> BinaryIO:
+        """The recording from its beginning, to be closed by the caller. Raises OSError where a spooled file is gone."""
+        return self.content.path.open("rb") if isinstance(self.content, Spooled) else io.BytesIO(self.content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

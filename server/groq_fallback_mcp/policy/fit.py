@@ -118,8 +118,8 @@ def fit_audio(request: AudioRequest, offered: OfferedModel) -> Fitted | str:
     if not isinstance(request.audio, AudioFile) and not offered.links:
         return "it takes files only, no addresses"
     limit_mb = offered.upload_mb
-    if isinstance(request.audio, AudioFile) and limit_mb is not None and len(request.audio.content) > limit_mb * MEGABYTE:
-        size = len(request.audio.content) / MEGABYTE
+    if isinstance(request.audio, AudioFile) and limit_mb is not None and request.audio.size > limit_mb * MEGABYTE:
+        size = request.audio.size / MEGABYTE
         return f"the file has {size:.1f} MB, this plan takes {limit_mb} MB"
     return Fitted()
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import anyio
 import httpx
@@ -120,7 +120,7 @@ class Wire:
         most_bytes: int = BODY_BYTES,
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
-        files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
+        files: Mapping[str, tuple[str | None, bytes | BinaryIO, str]] | None = None,
     ) -> Reply | Failure:
         """Send one request and read its response, of at most `most_bytes`, within `timeout_s` seconds."""
         reply: Reply | Failure | None = None

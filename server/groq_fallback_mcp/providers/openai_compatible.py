@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import httpx
 
-from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome
+from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome, Spooled
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify
 from groq_fallback_mcp.policy.readings import snapshot
@@ -117,14 +118,17 @@ class OpenAICompatible:
     async def _transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
         path = "/audio/translations" if call.request.translate else "/audio/transcriptions"
         fields = transcription_fields(call)
-        files: dict[str, tuple[str | None, bytes, str]]
-        if isinstance(call.request.audio, AudioFile):
-            audio = call.request.audio
-            files = {"file": (audio.name, audio.content, audio.media_type)}
-        else:
-            # a form without a file must be multipart too; a part without a file name makes httpx build it so
-            files = {"url": (None, str(fields.pop("url")).encode(), "text/plain")}
-        reply = await self.send("POST", path, timeout_s=timeout_s, most_bytes=TRANSCRIPT_BYTES, data=fields, files=files)
+        with ExitStack() as opened:
+            files: dict[str, tuple[str | None, bytes | BinaryIO, str]]
+            if isinstance(call.request.audio, AudioFile):
+                audio = call.request.audio
+                # a spooled file is read while it is sent, and never held
+                content = opened.enter_context(audio.open()) if isinstance(audio.content, Spooled) else audio.content
+                files = {"file": (audio.name, content, audio.media_type)}
+            else:
+                # a form without a file must be multipart too; a part without a file name makes httpx build it so
+                files = {"url": (None, str(fields.pop("url")).encode(), "text/plain")}
+            reply = await self.send("POST", path, timeout_s=timeout_s, most_bytes=TRANSCRIPT_BYTES, data=fields, files=files)
         if isinstance(reply, Failure):
             return reply
         quota = snapshot(reply.headers)
@@ -153,7 +157,7 @@ class OpenAICompatible:
         most_bytes: int = BODY_BYTES,
         json: Mapping[str, object] | None = None,
         data: Mapping[str, object] | None = None,
-        files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
+        files: Mapping[str, tuple[str | None, bytes | BinaryIO, str]] | None = None,
     ) -> Reply | Failure:
         """One exchange with this endpoint: the reply of a success, or what an error stands for."""
         if self._missing_key is not None:

@@ -25,7 +25,6 @@ from groq_fallback_mcp.transcription.job_folder import Done, JobFolder, JobTaken
 
 __all__ = ["LongTranscript", "Unfinished", "write_down"]
 
-# Each holds its part in memory while it is sent.
 AT_ONCE = 3
 PROMPT_CHARS = 896
 SHOWN_ATTEMPTS = 20
@@ -195,7 +194,7 @@ async def _send_all(run: _Run, gateway: Gateway, tell: Callable[[], None]) -> No
 
 
 async def _send(run: _Run, part: Part, gateway: Gateway) -> None:
-    content = await anyio.to_thread.run_sync(run.folder.read, part)
+    content = await anyio.to_thread.run_sync(run.folder.spooled, part)
     audio = AudioFile(name=part.file, content=content, media_type="audio/flac", duration_s=part.end_s - part.start_s)
     # the times of words are what parts are joined by
     request = replace(run.request, audio=audio, words=True, prompt=_prompt(run, part))

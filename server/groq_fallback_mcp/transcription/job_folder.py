@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.audio.parts import Part, SplitRecording
-from groq_fallback_mcp.call import Transcript
+from groq_fallback_mcp.call import Spooled, Transcript
 
 __all__ = ["Done", "JobFolder", "JobTaken", "job_name"]
 
@@ -102,9 +102,10 @@ class JobFolder:
         """Keep a part's transcript: whole on disk before this returns."""
         self._write(f"{part.file}.json", json.dumps(asdict(done), ensure_ascii=False).encode())
 
-    def read(self, part: Part) -> bytes:
-        """A part's audio."""
-        return (self.path / part.file).read_bytes()
+    def spooled(self, part: Part) -> Spooled:
+        """A part's audio, which stays in its file: several are on their way at once."""
+        path = self.path / part.file
+        return Spooled(path=path, size=path.stat().st_size)
 
     def release(self, *, finished: bool) -> None:
         """Let go of the job; `finished`: nothing of it is wanted any more."""

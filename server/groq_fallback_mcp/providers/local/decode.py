@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from importlib import import_module
 from typing import Any
 
@@ -26,9 +25,10 @@ def decode_speech(audio: AudioFile, *, longest_s: float, stopped: Stopped) -> An
     numpy = import_module("numpy")
     pieces: list[Any] = []
     samples = 0
-    for piece in decoded(io.BytesIO(audio.content), audio.media_type, stopped=stopped):
-        pieces.append(piece)
-        samples += piece.size
-        if samples > longest_s * SAMPLE_RATE:
-            raise TooLong
+    with audio.open() as file:
+        for piece in decoded(file, audio.media_type, stopped=stopped):
+            pieces.append(piece)
+            samples += piece.size
+            if samples > longest_s * SAMPLE_RATE:
+                raise TooLong
     return numpy.concatenate(pieces).astype(numpy.float32) / 32_768.0
