@@ -109,3 +109,36 @@ def test_a_word_across_the_cut_that_the_parts_spell_differently_stands_once(left
     ]
 
     assert join_parts(parts, duration_s=20.0).text == f"one {kept} two"
+
+
+def test_a_segment_that_both_heard_stands_once_also_without_words() -> None:
+    """Translations have no words: whoever dropped it here would lose a subtitle."""
+    for early, late in ((-0.5, 1.0), (-1.0, 0.4), (-0.2, 0.9)):
+        left = Transcript(
+            text="before same",
+            segments=(
+                AudioSegment(start=8.0, end=9.0, text="before"),
+                AudioSegment(start=10 + early, end=10 + late, text="same"),
+            ),
+        )
+        right = Transcript(
+            text="same after",
+            segments=(
+                AudioSegment(start=1 + early - 0.1, end=1 + late - 0.2, text="same"),
+                AudioSegment(start=2.5, end=4.0, text="after"),
+            ),
+        )
+        parts = [HeardPart(start_s=0.0, until_s=10.0, transcript=left), HeardPart(start_s=9.0, until_s=20.0, transcript=right)]
+        joined = join_parts(parts, duration_s=20.0)
+        assert joined.text == "before same after"
+        assert [segment.text for segment in joined.segments] == ["before", "same", "after"]
+
+
+def test_scripts_without_spaces_get_none() -> None:
+    """Chinese and Japanese."""
+    parts = [
+        HeardPart(start_s=0.0, until_s=5.0, transcript=Transcript(text="\u4eca\u65e5\u306f")),
+        HeardPart(start_s=4.0, until_s=9.0, transcript=Transcript(text="\u826f\u3044\u5929\u6c17 today")),
+    ]
+    joined = join_parts(parts, duration_s=9.0)
+    assert joined.text == "\u4eca\u65e5\u306f\u826f\u3044\u5929\u6c17 today"

@@ -128,7 +128,7 @@ async def test_the_sdk_s_client_lists_and_calls_over_a_real_connection(mode: str
         messages.append(message)
 
     app: Any = app_of(world, token=None)
-    async with asked(app), run_simulator(app) as running:
+    async with asked(app), run_simulator(app) as running:  # noqa: SIM117 - too long for one line
         async with Client(streamable_http_client(f"{running.base_url}{PATH}"), mode=mode) as client:  # type: ignore[arg-type]
             tools = [tool.name for tool in (await client.list_tools()).tools]
             result = await client.call_tool("groq_chat", {"prompt": "hi"}, progress_callback=progress)

@@ -8,6 +8,7 @@ model gives no times, the longest run of words that ends the one and begins the 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -105,19 +106,21 @@ def _kept(transcript: Transcript, first: int, end: int) -> Transcript:
         if len(left) == at - begin and left:
             segments.append(segment)
         elif left:
-            text = " ".join(word.word.strip() for word in left)
+            text = _spaced(*(word.word for word in left))
             segments.append(AudioSegment(start=left[0].start, end=left[-1].end, text=text))
     kept = words[first:end]
     texts = [segment.text for segment in segments] if segments else [word.word for word in kept]
-    return replace(transcript, text=" ".join(text.strip() for text in texts), segments=tuple(segments), words=kept)
+    return replace(transcript, text=_spaced(*texts), segments=tuple(segments), words=kept)
 
 
 def _joined_by_text(left: Transcript, right: Transcript, cut_s: float) -> Transcript:
     ours, theirs = left.text.split(), right.text.split()
     shared = _shared_run([_plain(word) for word in ours], [_plain(word) for word in theirs])
-    text = " ".join([*ours, *theirs[shared:]])
-    segments = [s for s in left.segments if (s.start + s.end) / 2 < cut_s]
-    segments += [s for s in right.segments if (s.start + s.end) / 2 >= cut_s]
+    text = _spaced(left.text, " ".join(theirs[shared:]))
+    kept = [segment for segment in left.segments if segment.start < cut_s]
+    # one that both heard is the left's; what the right heard after it is the right's
+    spoken_s = max([cut_s, *(segment.end for segment in kept)])
+    segments = [*kept, *(s for s in right.segments if (s.start + s.end) / 2 >= spoken_s)]
     return Transcript(text=text, segments=tuple(segments))
 
 
@@ -127,8 +130,13 @@ def _shared_run(left: Sequence[str], right: Sequence[str]) -> int:
     return next((count for count in range(most, 0, -1) if list(left[-count:]) == list(right[:count])), 0)
 
 
-def _spaced(left: str, right: str) -> str:
-    return f"{left.strip()} {right.strip()}".strip()
+def _spaced(*pieces: str) -> str:
+    """The pieces as one text: with spaces, but not between two letters of a script that is written without."""
+    text = ""
+    for piece in (stripped for each in pieces if (stripped := each.strip())):
+        wide = bool(text) and all(unicodedata.east_asian_width(letter) in {"W", "F"} for letter in (text[-1], piece[0]))
+        text = piece if not text else f"{text}{piece}" if wide else f"{text} {piece}"
+    return text
 
 
 def _plain(word: str) -> str:

@@ -111,9 +111,8 @@ class JobFolder:
         """Let go of the job; `finished`: nothing of it is wanted any more."""
         if finished:
             shutil.rmtree(self.path, ignore_errors=True)
+        # its file stays, empty: removed, somebody could hold the lock of a file that is no more. A week, as all here
         self._lock.release()
-        if finished:
-            Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
         partial = self.path / f"{name}.new"
