@@ -13,7 +13,7 @@ NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test lint types contracts unit e2e torture fuzz audit sbom package generate lock clean
+.PHONY: help setup demo bench test lint types contracts unit e2e torture fuzz audit sbom bundle package generate lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -118,6 +118,11 @@ sbom:
 	.cache/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
 	mkdir -p dist
 	.cache/audit/bin/cyclonedx-py requirements --output-reproducible -o dist/sbom.cdx.json requirements-base.lock
+
+# The MCPB bundle, for Claude Desktop and others.
+bundle: $(CLIENTS)
+	mkdir -p dist
+	.cache/clients/node_modules/.bin/mcpb pack manifests/mcpb dist/groq-fallback-mcp.mcpb
 
 # A wheel in an environment of its own, without the source tree.
 package: $(VENV)/.dev

@@ -56,6 +56,7 @@ def seen(results: list[str], groq: SimulatedGroq) -> None:
 
 
 @pytest.mark.parametrize("flow", ["print"])
+@pytest.mark.client("Claude Code", "lists", "calls", "falls back", "transcribes", "sees errors")
 async def test_claude_code_calls_the_tools_and_shows_its_model_what_matters(npm: Npm, groq: SimulatedGroq, flow: str) -> None:
     """Its model sees the structured content on success and the text of an error."""
     groq.fail(f"{FIRST}=429:60")
@@ -79,6 +80,7 @@ async def test_claude_code_calls_the_tools_and_shows_its_model_what_matters(npm:
     seen(model.tool_results, groq)
 
 
+@pytest.mark.client("opencode", "lists", "calls", "falls back", "transcribes", "sees errors")
 async def test_opencode_calls_the_tools_and_shows_its_model_what_matters(npm: Npm, groq: SimulatedGroq) -> None:
     """Its model sees the text alone."""
     groq.fail(f"{FIRST}=429:60")
@@ -97,6 +99,7 @@ async def test_opencode_calls_the_tools_and_shows_its_model_what_matters(npm: Np
     seen(model.tool_results, groq)
 
 
+@pytest.mark.client("mcporter", "lists", "calls", "falls back")
 async def test_mcporter_lists_and_calls_the_tools(npm: Npm, groq: SimulatedGroq) -> None:
     """It prints the structured content."""
     groq.fail(f"{FIRST}=429:60")
@@ -109,6 +112,7 @@ async def test_mcporter_lists_and_calls_the_tools(npm: Npm, groq: SimulatedGroq)
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
+@pytest.mark.client("Inspector", "connects", "lists", "calls", "sees errors")
 async def test_the_inspector_finds_nothing_to_complain_about(npm: Npm, groq: SimulatedGroq, era: str) -> None:
     """Strictly, in both eras of the protocol; and an error is one for it."""
     node = [node_24()]
@@ -127,6 +131,7 @@ async def test_the_inspector_finds_nothing_to_complain_about(npm: Npm, groq: Sim
     assert "did you mean" in refused.stdout
 
 
+@pytest.mark.client("Inspector", "skill")
 async def test_the_inspector_verifies_the_skill_that_is_served(npm: Npm, groq: SimulatedGroq) -> None:
     """Form, frontmatter and digest, by its own checks."""
     checks = ("--protocol-era", "modern", "--method", "skills/list", "--verify", "--require-digests", "--format", "json")
@@ -135,6 +140,7 @@ async def test_the_inspector_verifies_the_skill_that_is_served(npm: Npm, groq: S
     assert json.loads(run.stdout)["outcome"] == "verified"
 
 
+@pytest.mark.client("Gemini CLI", "connects")
 async def test_gemini_finds_the_server_healthy(npm: Npm, groq: SimulatedGroq) -> None:
     """By its own list of servers."""
     environment = {**groq.environment, "GEMINI_CLI_TRUST_WORKSPACE": "true"}
@@ -145,8 +151,9 @@ async def test_gemini_finds_the_server_healthy(npm: Npm, groq: SimulatedGroq) ->
     assert "Connected" in listed.all, listed
 
 
-async def test_claude_code_and_opencode_find_the_server_healthy(npm: Npm, groq: SimulatedGroq) -> None:
-    """By their own commands."""
+@pytest.mark.client("Claude Code", "connects")
+async def test_claude_code_finds_the_server_healthy(npm: Npm, groq: SimulatedGroq) -> None:
+    """By its own command."""
     added = await npm.run("claude", "mcp", "add", "groq", "--", *COMMAND, environment=groq.environment)
     assert added.status == 0, added
     listed = await npm.run("claude", "mcp", "list", environment=groq.environment)

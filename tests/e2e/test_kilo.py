@@ -62,6 +62,7 @@ def tool_states(run: Run) -> Sequence[str]:
     return [event["part"]["state"]["status"] for event in events if event["type"] == "tool_use"]
 
 
+@pytest.mark.client("Kilo Code", "calls", "falls back")
 async def test_a_rate_limited_model_is_replaced_and_kilos_model_is_told(kilo: Kilo, groq: SimulatedGroq) -> None:
     """The text, the model that wrote it and both attempts; each model was asked once."""
     groq.fail(f"{FIRST}=429:30")
@@ -81,6 +82,7 @@ async def test_a_rate_limited_model_is_replaced_and_kilos_model_is_told(kilo: Ki
     assert tool_states(run) == ["completed"]
 
 
+@pytest.mark.client("Kilo Code", "lists")
 async def test_kilos_model_is_offered_our_four_tools_and_instructions(kilo: Kilo, groq: SimulatedGroq) -> None:
     """Under Kilo's names, with a description, and nothing was asked of Groq for that."""
     model, _ = await converse(kilo, groq)
@@ -93,6 +95,7 @@ async def test_kilos_model_is_offered_our_four_tools_and_instructions(kilo: Kilo
     assert groq.calls == {}
 
 
+@pytest.mark.client("Kilo Code", "transcribes")
 async def test_speech_in_the_project_folder_is_written_down_for_kilos_model(kilo: Kilo, groq: SimulatedGroq) -> None:
     """By its name alone; word for word where the local speech model is what the simulator hears with."""
     shutil.copy(sample_path(), kilo.project / "speech.flac")
@@ -107,6 +110,7 @@ async def test_speech_in_the_project_folder_is_written_down_for_kilos_model(kilo
     assert tool_states(run) == ["completed"]
 
 
+@pytest.mark.client("Kilo Code", "sees errors")
 async def test_a_bad_argument_is_explained_to_kilos_model(kilo: Kilo, groq: SimulatedGroq) -> None:
     """Cause and next step as text, which is all that Kilo shows of an error; nothing goes to Groq, and the next call is served."""
     wrong_name = ToolCall(name="groq_groq_chat", arguments={"promt": QUESTION})
@@ -161,6 +165,7 @@ async def test_our_server_ends_with_kilo(kilo: Kilo, groq: SimulatedGroq, watch:
     assert marked(watch.mark) == set()
 
 
+@pytest.mark.client("Kilo Code", "leaves nothing")
 async def test_our_server_ends_when_kilo_is_killed_during_a_call(kilo: Kilo, groq: SimulatedGroq, watch: Watch) -> None:
     """Kilo has no time to say goodbye, and the call is still under way."""
     groq.text.engine = stalled = StalledText()

@@ -32,6 +32,7 @@ async def set_up(client: str, *, home: Path, project: Path, environment: Mapping
     return done.stdout.decode()
 
 
+@pytest.mark.client("Kilo Code", "set up by us", "connects", "skill")
 async def test_kilo_answers_after_one_command(kilo: Kilo, groq: SimulatedGroq, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own settings stay, the server is added, the skill is found, and groq_chat answers inside Kilo."""
     model = ScriptedModel(calls=[ToolCall(name="groq_groq_chat", arguments=QUESTION)])
@@ -56,6 +57,7 @@ async def test_kilo_answers_after_one_command(kilo: Kilo, groq: SimulatedGroq, m
     assert "SIMULATED" in answer
 
 
+@pytest.mark.client("Claude Code", "set up by us")
 async def test_claude_code_answers_after_one_command(tmp_path: Path, groq: SimulatedGroq) -> None:
     """The key comes from the environment by a reference."""
     npm = Npm(tmp_path)

@@ -14,9 +14,21 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.generate.markdown import code, table
 from groq_fallback_mcp.generate.seed_rows import seed_rows
 
-__all__ = ["covering_tests", "seed_block"]
+__all__ = ["abilities_block", "covering_tests", "seed_block"]
 
 MARKER = "covers"
+CLIENT_MARKER = "client"
+ABILITIES = (
+    "connects",
+    "lists",
+    "calls",
+    "falls back",
+    "transcribes",
+    "sees errors",
+    "set up by us",
+    "skill",
+    "leaves nothing",
+)
 SHOWN_TESTS = 2
 
 
@@ -41,18 +53,39 @@ def seed_block(catalog: Catalog, tests: Mapping[str, str]) -> str:
     return table(("Row of the seed document", "Tool", "Command", "Tests"), lines)
 
 
+def abilities_block(tests: Mapping[str, str]) -> str:
+    """Which real client was shown to do what, each with its test. Raises InputRefused for an ability that is none."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for path, name, (client, *abilities) in _marks(tests, CLIENT_MARKER):
+        for ability in abilities:
+            if ability not in ABILITIES:
+                raise InputRefused(
+                    f"{path}, {name} shows {ability!r}, which is no ability", next_step=f"write one of {', '.join(ABILITIES)}"
+                )
+            found.setdefault(client, {}).setdefault(ability, (path, name))
+    rows = [
+        (client, *(f"[yes]({shown[ability][0]})" if ability in shown else "-" for ability in ABILITIES))
+        for client, shown in sorted(found.items())
+    ]
+    return table(("Client", *ABILITIES), rows)
+
+
 def covering_tests(tests: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
     """By the name or pattern given to the marker: the path and the name of each test that has it."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for path, source in sorted(tests.items()):
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for name in _marked(node):
-                    found.setdefault(name, []).append((path, node.name))
+    for path, test, names in _marks(tests, MARKER):
+        for name in names:
+            found.setdefault(name, []).append((path, test))
     return found
 
 
-def _marked(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
-    for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute) and decorator.func.attr == MARKER:
-            yield from (str(part.value) for part in decorator.args if isinstance(part, ast.Constant))
+def _marks(tests: Mapping[str, str], marker: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Each test with the marker: its path, its name, and what the marker was given."""
+    for path, source in sorted(tests.items()):
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for decorator in node.decorator_list:
+                call = decorator if isinstance(decorator, ast.Call) else None
+                if call is not None and isinstance(call.func, ast.Attribute) and call.func.attr == marker:
+                    yield path, node.name, [str(part.value) for part in call.args if isinstance(part, ast.Constant)]

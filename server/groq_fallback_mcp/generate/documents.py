@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.generate.agents import clients_block, tools_block, toolsets_block
 from groq_fallback_mcp.generate.blocks import fill_blocks
-from groq_fallback_mcp.generate.coverage import seed_block
+from groq_fallback_mcp.generate.coverage import abilities_block, seed_block
 from groq_fallback_mcp.generate.failures import errors_block, statuses_block
 from groq_fallback_mcp.generate.launch import Launch
 from groq_fallback_mcp.generate.limits import limits_block
@@ -53,4 +53,5 @@ def all_blocks(catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
         "statuses": statuses_block(catalog),
         "clients": clients_block(Launch()),
         "seed": seed_block(catalog, tests),
+        "abilities": abilities_block(tests),
     }
