@@ -72,7 +72,12 @@ class Book:
         found = self._providers.get(name)
         if found is None:
             found = decode(ProviderAccount, self._bodies.get(name), name) or ProviderAccount()
-            found = self._providers[name] = replace(found, health=rebased(found.health, self.now))
+            health = rebased(found.health, self.now)
+            if health is not found.health:
+                found = replace(found, health=health)
+                # unless it is kept, the cooldown begins anew each time it is looked at, until the clock has caught up
+                self._writes[name] = encode(found)
+            self._providers[name] = found
         return found
 
     def keep_provider(self, key: QuotaKey, account: ProviderAccount) -> None:
