@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import anyio
 import pytest
 from fake_clock import FakeClock
 from stores import RedisServer
@@ -54,9 +55,9 @@ class Rig:
     def __init__(self, budget: Budget | None = None) -> None:
         self.clock = FakeClock()
         self.store = FragileStore(self.clock.wall)
-        shared = StoredLedger(self.store, self.clock, threaded=False, budget=budget)
+        self.shared = StoredLedger(self.store, self.clock, threaded=False, budget=budget)
         own = memory_ledger(self.clock)
-        self.ledger = DegradingLedger(shared, own, self.clock, has_budget=budget is not None)
+        self.ledger = DegradingLedger(self.shared, own, self.clock, has_budget=budget is not None)
 
 
 @pytest.fixture
@@ -116,6 +117,29 @@ async def test_a_failing_store_is_left_alone_for_longer_and_longer(rig: Rig) -> 
         await rig.ledger.look([claim()])
         before += 1
         assert rig.store.tries == before
+
+
+async def test_calls_that_meet_the_same_fault_together_make_the_pause_no_longer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten calls under way are one fault, and the store is tried again a second later."""
+    gate = anyio.Event()
+
+    async def hang(claims: object) -> None:
+        await gate.wait()
+        message = "hung"
+        raise StoreUnusable(message)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.shared, "look", hang)
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(rig.ledger.look, [claim()])
+            await anyio.wait_all_tasks_blocked()
+            gate.set()
+    rig.clock.advance(1.001)
+    await rig.ledger.look([claim()])
+    assert rig.ledger.status.degraded is None
 
 
 async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None:

@@ -127,7 +127,8 @@ class DegradingLedger:
     async def _try(self, work: Callable[[], Awaitable[T]]) -> T | None:
         """The result of the shared ledger; None while it cannot be used."""
         now = self._clock.monotonic()
-        if self._fault is not None:
+        retry = self._fault is not None
+        if retry:
             if now < self._retry_at:
                 return None
             # one call finds out for all
@@ -135,7 +136,7 @@ class DegradingLedger:
         try:
             result = await work()
         except StoreUnusable as fault:
-            self._degrade(str(fault), now)
+            self._degrade(str(fault), now, retry=retry)
             return None
         if self._fault is not None:
             _log.warning("the quota store can be used again: %s", self._shared.status.place)
@@ -153,11 +154,14 @@ class DegradingLedger:
                 self._degrade(str(fault), now)
                 return
 
-    def _degrade(self, fault: str, now: float) -> None:
+    def _degrade(self, fault: str, now: float, *, retry: bool = False) -> None:
         if self._fault is None:
             _log.warning("the quota store cannot be used, limits are kept in this process at a cautious share: %s", fault)
-        else:
+        elif retry:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        else:
+            # it was under way when another call found out: the same fault, not one more
+            return
         self._fault = fault
         self._retry_at = now + self._pause_s
 
