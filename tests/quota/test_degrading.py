@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -182,7 +183,8 @@ async def test_a_store_that_fails_again_while_it_is_told_loses_nothing(rig: Rig)
         await rig.ledger.settle(await granted(rig, claim(50)), Settlement(actual={Limit.TPM: 40}, spent=Spend()))
     rig.clock.advance(1.5)
     rig.store.fault = None
-    rig.store.fails_after = 2
+    # to give back what the failed reservation may have left, to reserve, to be told the first of the two
+    rig.store.fails_after = 3
     reservation = await granted(rig, claim(10))
     assert not reservation.stand_in
     assert rig.ledger.status.degraded == "failed again"
@@ -239,6 +241,41 @@ async def test_a_hung_server_does_not_hold_calls_back(own_redis: RedisServer) ->
     os.kill(own_redis.pid, signal.SIGCONT)
     assert took[0] < 1.0
     assert max(took[1:]) < 0.2
+    await ledger.aclose()
+
+
+class LateStore(MemoryStore):
+    """Does its work when it is let, however long that takes."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        super().__init__(wall)
+        self.open = threading.Event()
+        self.open.set()
+
+    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        """Wait, then do it."""
+        self.open.wait()
+        return super().transact(keys, change, writing=writing)
+
+
+@pytest.mark.parametrize("budget", [None, Budget(tokens=10_000)])
+async def test_what_a_slow_store_grants_after_the_call_has_given_up_on_it_is_given_back(budget: Budget | None) -> None:
+    """Nobody could settle it: it would hold quota, budget and the one test of a suspect for as long as a call may last."""
+    clock = FakeClock()
+    store = LateStore(clock.wall)
+    ledger = StoredLedger(store, clock, budget=budget, time_limit_s=0.05)
+    await ledger.cool_down(KEY, 5, "overloaded", limit=None, kind=FailureKind.OVERLOADED)
+    clock.advance(5.001)
+    store.open.clear()
+    with pytest.raises(StoreUnusable):
+        await ledger.reserve_any([claim(500, spend=Spend(input_tokens=500))], life_s=110)
+    store.open.set()
+    assert (await ledger.look([claim()]))[0].calls_in_flight == 1
+    await ledger.reserve_any([claim(0, model="other")], life_s=110)
+    clock.advance(0.1)
+    quota = (await ledger.look([claim()]))[0]
+    assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level, quota.buckets[Limit.RPM].level) == (0, 1000, 30)
+    assert isinstance(await ledger.reserve_any([claim(1000, spend=Spend(input_tokens=10_000))], life_s=110), Granted)
     await ledger.aclose()
 
 

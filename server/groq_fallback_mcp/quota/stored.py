@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -37,6 +39,7 @@ T = TypeVar("T")
 TIME_LIMIT_S = 0.25
 SWEEP_EVERY_S = 60.0
 SWEPT_AT_ONCE = 100
+MOST_DOUBTFUL = 1_000
 
 
 class StoredLedger:
@@ -61,6 +64,7 @@ class StoredLedger:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") if threaded else None
         self._swept_at = float("-inf")
         self._prepared = not threaded
+        self._doubtful: deque[tuple[str, Sequence[str]]] = deque(maxlen=MOST_DOUBTFUL)
 
     @property
     def status(self) -> StoreStatus:
@@ -70,6 +74,7 @@ class StoredLedger:
     async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
         if not claims:
             return Refused(waits=())
+        await self._forgo()
         await self._sweep()
         reservation = secrets.token_hex(8)
         day = self._day()
@@ -77,7 +82,12 @@ class StoredLedger:
         change = partial(
             transactions.reserve_any, claims=claims, reservation=reservation, life_s=life_s, budget=self._budget, day=day
         )
-        return await self._transact(keys, change)
+        try:
+            return await self._transact(keys, change)
+        except StoreUnusable:
+            # what was given up on may have been written all the same, or yet be
+            self._doubtful.append((reservation, keys))
+            raise
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
         key = reservation.key
@@ -103,6 +113,8 @@ class StoredLedger:
         return await self._transact([day_key(day) for day in days], read, writing=False)
 
     async def aclose(self) -> None:
+        with contextlib.suppress(StoreUnusable):
+            await self._forgo()
         await self._run(self._store.close)
         if self._thread is not None:
             self._thread.shutdown(wait=False)
@@ -126,6 +138,14 @@ class StoredLedger:
             return running.result()
         running.cancel()
         raise StoreUnusable(f"{self._store.place} did not answer within {self._time_limit_s:g} s")
+
+    async def _forgo(self) -> None:
+        """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
+        while self._doubtful:
+            reservation, keys = self._doubtful[0]
+            await self._transact(keys, partial(transactions.forgo, reservation=reservation))
+            with contextlib.suppress(ValueError):
+                self._doubtful.remove((reservation, keys))
 
     async def _sweep(self) -> None:
         """Now and then, give up on reservations whose processes are gone."""

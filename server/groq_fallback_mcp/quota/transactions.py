@@ -1,4 +1,4 @@
-"""What the ledger does, as pure functions over a view of its records: reserve, settle, cool down, look, expire."""
+"""What the ledger does, as pure functions over a view of its records: reserve, settle, forgo, cool down, look, expire."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from groq_fallback_mcp.quota.ledger import (
 from groq_fallback_mcp.quota.records import Account, OpenReservation
 from groq_fallback_mcp.quota.store import Change, View
 
-__all__ = ["cool_down", "expire", "look", "reserve_any", "settle"]
+__all__ = ["cool_down", "expire", "forgo", "look", "reserve_any", "settle"]
 
 DAY_S = 86_400
 
@@ -84,6 +84,15 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     book.keep_provider(key, replace(provider, health=whole, retries=retries, refunds=refunds))
     _spend(book, reservation, settlement.spent, held_day=found is not None and bool(found.day))
     return book.change(Standing(failures=health.failures, retry_allowed=retries.allows))
+
+
+def forgo(view: View, reservation: str) -> Change[None]:
+    """Give back a reservation that nobody has waited for, if it was granted: its call was not sent."""
+    found = Book(view).open(reservation)
+    if found is None:
+        return Change(result=None)
+    granted = Reservation(id=reservation, key=found.key, cost=found.cost, spend=found.spend, day=found.day)
+    return Change(result=None, writes=settle(view, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
 
 
 def cool_down(view: View, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> Change[None]:
