@@ -158,7 +158,7 @@ async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None
     assert rig.ledger.status.degraded is None
     quota = (await rig.ledger.look([claim()]))[0]
     assert quota.buckets[Limit.RPM].capacity == 60
-    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(940, abs=1)
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(940, abs=2)
     assert quota.calls_in_flight == 1
     day = reservation.day
     assert (await rig.ledger.spending([day]))[day].picousd == 7
@@ -192,7 +192,62 @@ async def test_a_store_that_fails_again_while_it_is_told_loses_nothing(rig: Rig)
     rig.clock.advance(2.5)
     await rig.ledger.look([claim()])
     quota = (await rig.ledger.look([claim()]))[0]
-    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 2 * 40 - 10 + 2.5 * 1000 / 60, abs=1)
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 2 * 40 - 10 + 2.5 * 1000 / 60, abs=4)
+
+
+async def test_what_was_used_long_before_the_store_is_back_is_not_charged_now(rig: Rig) -> None:
+    """A minute's bucket is full again after a minute, however much was answered during the outage; a day's is not."""
+    documented = {Limit.TPM: 1000, Limit.TPD: 100_000}
+    call = Claim(key=KEY, cost={Limit.TPM: 900.0, Limit.TPD: 900.0}, documented=documented)
+    await rig.ledger.release(await granted(rig, call))
+    rig.store.fault = "gone"
+    for _ in range(9):
+        reservation = await granted(rig, call)
+        actual = {Limit.TPM: 900.0, Limit.TPD: 900.0}
+        await rig.ledger.settle(reservation, Settlement(actual=actual, health="up", spent=Spend(input_tokens=900)))
+        rig.clock.advance(120)
+    rig.store.fault = None
+    await rig.ledger.look([call])
+    quota = (await rig.ledger.look([call]))[0]
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == 1000
+    assert quota.buckets[Limit.TPD].level_at(quota.now) == pytest.approx(100_000 - 9 * 900, rel=0.01)
+    assert (await rig.ledger.spending([reservation.day]))[reservation.day].tokens == 9 * 900
+
+
+@pytest.mark.parametrize("fails", ["before the call", "under way"])
+async def test_a_wait_that_is_over_when_the_store_is_back_is_not_begun_again(rig: Rig, fails: str) -> None:
+    """A refusal says how long to wait from then on, and told an hour later it is long over."""
+    if fails == "before the call":
+        rig.store.fault = "gone"
+    reservation = await granted(rig)
+    rig.store.fault = "gone"
+    refusal = LimitReading(limit=Limit.TPM, capacity=1000, requested=100, wait_s=40)
+    actual = {Limit.TPM: 0.0, Limit.RPM: 0.0}
+    await rig.ledger.settle(reservation, Settlement(actual=actual, snapshot=QuotaSnapshot(readings=(refusal,))))
+    rig.store.fault = None
+    rig.clock.advance(3_600)
+    await rig.ledger.look([claim()])
+    assert not (await granted(rig, claim(1000))).stand_in
+
+
+async def test_what_an_answer_said_was_left_does_not_undo_what_others_have_taken_since(rig: Rig) -> None:
+    """The stand-in saw nothing of them, and the store knows."""
+    rig.store.fault = "gone"
+    for number in range(6):
+        reservation = await granted(rig, claim(25))
+        reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=1000 - 25 * (number + 1))
+        settlement = Settlement(
+            actual={Limit.TPM: 25.0}, snapshot=QuotaSnapshot(readings=(reading,)), health="up", spent=Spend()
+        )
+        await rig.ledger.settle(reservation, settlement)
+    rig.store.fault = None
+    other = await rig.shared.reserve_any([claim(800)], life_s=60)
+    assert isinstance(other, Granted)
+    await rig.shared.settle(other.reservation, Settlement(actual={Limit.TPM: 800.0}, spent=Spend()))
+    rig.clock.advance(1.5)
+    await rig.ledger.look([claim()])
+    quota = (await rig.ledger.look([claim()]))[0]
+    assert quota.buckets[Limit.TPM].level_at(quota.now) <= 1000 - 800 - 6 * 25 + 2 * 1.5 * 1000 / 60
 
 
 async def test_what_is_pending_at_the_end_is_told_before_closing(rig: Rig) -> None:

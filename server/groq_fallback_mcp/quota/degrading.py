@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.spending import NOTHING, DayTotals
 from groq_fallback_mcp.quota.ledger import (
@@ -89,12 +89,12 @@ class DegradingLedger:
         if own is not None:
             scaled = {limit: _scaled(units, own.cost.get(limit, units)) for limit, units in settlement.actual.items()}
             standing = await self._own.settle(own, replace(settlement, actual=scaled))
-            self._pending.append((reservation, settlement))
+            self._pending.append((reservation, _late(settlement)))
             return standing
         done = await self._try(lambda: self._shared.settle(reservation, settlement))
         if done is not None:
             return done
-        self._pending.append((reservation, settlement))
+        self._pending.append((reservation, _late(settlement)))
         return Standing()
 
     async def release(self, reservation: Reservation) -> None:
@@ -164,6 +164,12 @@ class DegradingLedger:
             return
         self._fault = fault
         self._retry_at = now + self._pause_s
+
+
+def _late(settlement: Settlement) -> Settlement:
+    """The settlement as it may be told later: what was left, or how long to wait, holds only for its moment."""
+    readings = tuple(LimitReading(limit=one.limit, capacity=one.capacity) for one in settlement.snapshot.readings)
+    return replace(settlement, snapshot=QuotaSnapshot(readings=readings))
 
 
 def _cautious(claim: Claim) -> Claim:

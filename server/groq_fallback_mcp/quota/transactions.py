@@ -56,7 +56,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     """Replace the claim by what was used, and take in what the answer told.
 
     A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
-    granted was never claimed here, so all that was used is charged.
+    granted was never claimed here, so all that was used and has not refilled since is charged.
     """
     book = Book(view)
     key = reservation.key
@@ -182,7 +182,10 @@ def _settled(
         held = account.held.get(limit, 0.0)
         claimed = 0.0 if reservation.stand_in else reservation.cost.get(limit, 0.0)
         admitted = claimed if reservation.stand_in else settlement.admitted.get(limit, claimed)
-        unused = admitted - settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
+        used = settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
+        if reservation.stand_in:
+            used *= _unrefilled(limit, now - reservation.taken_at)
+        unused = admitted - used
         slack, later = 0.0, math.inf
         if bucket is not None:
             bucket = _moved(bucket, claimed - admitted, now)
@@ -204,6 +207,11 @@ def _settled(
         if bucket is not None:
             buckets[limit] = bucket
     return replace(account, buckets=buckets), refunds
+
+
+def _unrefilled(limit: Limit, age_s: float) -> float:
+    """The share still missing of what was used so long ago and is charged only now: after a window the bucket was full again."""
+    return min(max(1.0 - age_s / limit.window_s, 0.0), 1.0)
 
 
 def _moved(bucket: Bucket, units: float, now: float) -> Bucket:
