@@ -19,7 +19,17 @@ from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapsh
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.spending import Budget, Spend
-from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Refused, Reservation, Settlement, memory_ledger, open_ledger
+from groq_fallback_mcp.quota import (
+    Claim,
+    Granted,
+    QuotaKey,
+    Refused,
+    Reservation,
+    Settlement,
+    Standing,
+    memory_ledger,
+    open_ledger,
+)
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.opening import default_path
@@ -331,6 +341,41 @@ async def test_what_a_slow_store_grants_after_the_call_has_given_up_on_it_is_giv
     quota = (await ledger.look([claim()]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level, quota.buckets[Limit.RPM].level) == (0, 1000, 30)
     assert isinstance(await ledger.reserve_any([claim(1000, spend=Spend(input_tokens=10_000))], life_s=110), Granted)
+    await ledger.aclose()
+
+
+async def test_what_a_slow_store_takes_in_after_it_was_given_up_on_is_not_counted_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told again, since nobody knows; and what is kept for that is forgotten later."""
+    clock = FakeClock()
+    store = LateStore(clock.wall)
+    shared = StoredLedger(store, clock, time_limit_s=0.05)
+    ledger = DegradingLedger(shared, memory_ledger(clock), clock)
+    store.open.clear()
+    result = await ledger.reserve_any([claim(100)], life_s=60)
+    assert isinstance(result, Granted)
+    await ledger.settle(result.reservation, Settlement(actual={Limit.TPM: 100.0}, spent=Spend(input_tokens=100)))
+    store.open.set()
+    settle = shared.settle
+
+    async def slowly(reservation: Reservation, settlement: Settlement) -> Standing:
+        store.open.clear()
+        return await settle(reservation, settlement)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shared, "settle", slowly)
+        clock.advance(1.5)
+        await ledger.look([claim()])
+    assert ledger.status.degraded is not None
+    store.open.set()
+    clock.advance(1.5)
+    await ledger.look([claim()])
+    day = result.reservation.day
+    assert (await ledger.spending([day]))[day].tokens == 100
+    clock.advance(2 * 86_400)
+    await ledger.reserve_any([claim()], life_s=60)
+    assert not store.due(100)
     await ledger.aclose()
 
 

@@ -30,7 +30,7 @@ from groq_fallback_mcp.quota.ledger import (
     Standing,
     StoreStatus,
 )
-from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, prepare, provider_key
+from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, prepare, provider_key, told_key
 from groq_fallback_mcp.quota.store import Change, Store, StoreUnusable, View
 
 __all__ = ["StoredLedger"]
@@ -92,6 +92,8 @@ class StoredLedger:
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
         key = reservation.key
         keys = [model_key(key), provider_key(key), open_key(reservation.id), day_key(reservation.day)]
+        if reservation.stand_in:
+            keys.append(told_key(reservation.id))
         return await self._transact(keys, partial(transactions.settle, reservation=reservation, settlement=settlement))
 
     async def release(self, reservation: Reservation) -> None:
@@ -153,8 +155,11 @@ class StoredLedger:
         if now - self._swept_at < SWEEP_EVERY_S:
             return
         self._swept_at = now
-        due = [key for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)) if key.startswith(open_key(""))]
-        for key in due:
+        for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)):
+            if key.startswith(told_key("")):
+                await self._transact([key], partial(_forget, key=key))
+            if not key.startswith(open_key("")):
+                continue
             reservation = key.removeprefix(open_key(""))
             found = await self._transact([key], partial(_read_open, reservation=reservation), writing=False)
             others = (
@@ -168,6 +173,11 @@ class StoredLedger:
 
 def _read_open(view: View, reservation: str) -> Change[OpenReservation | None]:
     return Change(result=Book(view).open(reservation))
+
+
+def _forget(view: View, key: str) -> Change[None]:
+    del view
+    return Change(result=None, writes={key: None})
 
 
 def _account_keys(claims: Sequence[Claim]) -> list[str]:

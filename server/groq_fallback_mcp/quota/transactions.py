@@ -56,7 +56,8 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     """Replace the claim by what was used, and take in what the answer told.
 
     A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
-    granted was never claimed here, so all that was used and has not refilled since is charged.
+    granted was never claimed here, so all that was used and has not refilled since is charged,
+    once, however often it is told.
     """
     book = Book(view)
     key = reservation.key
@@ -65,7 +66,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     if found is not None:
         book.close(reservation.id)
         account = _unheld(account, reservation.cost)
-    elif not reservation.stand_in:
+    elif not reservation.stand_in or book.told(reservation.id):
         return book.change(Standing(failures=account.health.failures))
     provider = book.provider(key)
     account, refunds = _settled(account, provider.refunds, reservation, settlement, book.now)
