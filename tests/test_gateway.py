@@ -135,6 +135,12 @@ async def test_a_short_wait_for_groq_comes_before_a_lesser_provider_and_a_long_o
         assert (await served(world)).provider == provider
 
 
+async def test_near_the_deadline_a_call_that_finds_a_place_is_sent_and_not_told_busy() -> None:
+    """Nothing else is under way."""
+    world = World(pace=Pace(deadline_s=sending.LEAST_TURN_S))
+    assert isinstance(await world.gateway.serve(ask()), Answer)
+
+
 @pytest.mark.parametrize("kind", [K.AUTHENTICATION, K.ORGANISATION_REFUSED, K.NETWORK_DENIED, K.UNREACHABLE])
 async def test_when_groq_as_a_whole_refuses_the_next_provider_answers(kind: FailureKind) -> None:
     """One request to Groq, and none in the next call."""

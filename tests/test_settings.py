@@ -84,6 +84,15 @@ def test_a_base_url_that_would_leak_the_key_is_refused(monkeypatch: pytest.Monke
     assert "s3cret" not in str(refusal.value)
 
 
+def test_a_state_file_in_the_home_folder_of_nobody_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a traceback when the file is first wanted."""
+    monkeypatch.setenv("GROQ_FALLBACK_STATE", "sqlite:///~nobody-here/x.db")
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert "~nobody-here/x.db cannot be expanded" in str(refusal.value)
+    assert "GROQ_FALLBACK_STATE" in str(refusal.value)
+
+
 @pytest.mark.parametrize("key", ["gsk_abc def", "gsk_abc\n", "gsk_abc\r\nX: y", "gsk_ünïcode", " gsk_abc"])
 def test_a_key_with_white_space_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """It would leak into an exception of the HTTP library."""

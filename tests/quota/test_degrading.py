@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import anyio
 import pytest
 from fake_clock import FakeClock
 from stores import RedisServer
@@ -17,7 +19,17 @@ from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapsh
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.spending import Budget, Spend
-from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Refused, Reservation, Settlement, memory_ledger, open_ledger
+from groq_fallback_mcp.quota import (
+    Claim,
+    Granted,
+    QuotaKey,
+    Refused,
+    Reservation,
+    Settlement,
+    Standing,
+    memory_ledger,
+    open_ledger,
+)
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.opening import default_path
@@ -54,9 +66,9 @@ class Rig:
     def __init__(self, budget: Budget | None = None) -> None:
         self.clock = FakeClock()
         self.store = FragileStore(self.clock.wall)
-        shared = StoredLedger(self.store, self.clock, threaded=False, budget=budget)
+        self.shared = StoredLedger(self.store, self.clock, threaded=False, budget=budget)
         own = memory_ledger(self.clock)
-        self.ledger = DegradingLedger(shared, own, self.clock, has_budget=budget is not None)
+        self.ledger = DegradingLedger(self.shared, own, self.clock, has_budget=budget is not None)
 
 
 @pytest.fixture
@@ -118,6 +130,29 @@ async def test_a_failing_store_is_left_alone_for_longer_and_longer(rig: Rig) -> 
         assert rig.store.tries == before
 
 
+async def test_calls_that_meet_the_same_fault_together_make_the_pause_no_longer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten calls under way are one fault, and the store is tried again a second later."""
+    gate = anyio.Event()
+
+    async def hang(claims: object) -> None:
+        await gate.wait()
+        message = "hung"
+        raise StoreUnusable(message)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.shared, "look", hang)
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(rig.ledger.look, [claim()])
+            await anyio.wait_all_tasks_blocked()
+            gate.set()
+    rig.clock.advance(1.001)
+    await rig.ledger.look([claim()])
+    assert rig.ledger.status.degraded is None
+
+
 async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None:
     """And learns what answers said meanwhile; the stand-in's reservations are not taken for its own."""
     rig.store.fault = "gone"
@@ -133,7 +168,7 @@ async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None
     assert rig.ledger.status.degraded is None
     quota = (await rig.ledger.look([claim()]))[0]
     assert quota.buckets[Limit.RPM].capacity == 60
-    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(940, abs=1)
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(940, abs=2)
     assert quota.calls_in_flight == 1
     day = reservation.day
     assert (await rig.ledger.spending([day]))[day].picousd == 7
@@ -158,7 +193,8 @@ async def test_a_store_that_fails_again_while_it_is_told_loses_nothing(rig: Rig)
         await rig.ledger.settle(await granted(rig, claim(50)), Settlement(actual={Limit.TPM: 40}, spent=Spend()))
     rig.clock.advance(1.5)
     rig.store.fault = None
-    rig.store.fails_after = 2
+    # to give back what the failed reservation may have left, to reserve, to be told the first of the two
+    rig.store.fails_after = 3
     reservation = await granted(rig, claim(10))
     assert not reservation.stand_in
     assert rig.ledger.status.degraded == "failed again"
@@ -166,7 +202,62 @@ async def test_a_store_that_fails_again_while_it_is_told_loses_nothing(rig: Rig)
     rig.clock.advance(2.5)
     await rig.ledger.look([claim()])
     quota = (await rig.ledger.look([claim()]))[0]
-    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 2 * 40 - 10 + 2.5 * 1000 / 60, abs=1)
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 2 * 40 - 10 + 2.5 * 1000 / 60, abs=4)
+
+
+async def test_what_was_used_long_before_the_store_is_back_is_not_charged_now(rig: Rig) -> None:
+    """A minute's bucket is full again after a minute, however much was answered during the outage; a day's is not."""
+    documented = {Limit.TPM: 1000, Limit.TPD: 100_000}
+    call = Claim(key=KEY, cost={Limit.TPM: 900.0, Limit.TPD: 900.0}, documented=documented)
+    await rig.ledger.release(await granted(rig, call))
+    rig.store.fault = "gone"
+    for _ in range(9):
+        reservation = await granted(rig, call)
+        actual = {Limit.TPM: 900.0, Limit.TPD: 900.0}
+        await rig.ledger.settle(reservation, Settlement(actual=actual, health="up", spent=Spend(input_tokens=900)))
+        rig.clock.advance(120)
+    rig.store.fault = None
+    await rig.ledger.look([call])
+    quota = (await rig.ledger.look([call]))[0]
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == 1000
+    assert quota.buckets[Limit.TPD].level_at(quota.now) == pytest.approx(100_000 - 9 * 900, rel=0.01)
+    assert (await rig.ledger.spending([reservation.day]))[reservation.day].tokens == 9 * 900
+
+
+@pytest.mark.parametrize("fails", ["before the call", "under way"])
+async def test_a_wait_that_is_over_when_the_store_is_back_is_not_begun_again(rig: Rig, fails: str) -> None:
+    """A refusal says how long to wait from then on, and told an hour later it is long over."""
+    if fails == "before the call":
+        rig.store.fault = "gone"
+    reservation = await granted(rig)
+    rig.store.fault = "gone"
+    refusal = LimitReading(limit=Limit.TPM, capacity=1000, requested=100, wait_s=40)
+    actual = {Limit.TPM: 0.0, Limit.RPM: 0.0}
+    await rig.ledger.settle(reservation, Settlement(actual=actual, snapshot=QuotaSnapshot(readings=(refusal,))))
+    rig.store.fault = None
+    rig.clock.advance(3_600)
+    await rig.ledger.look([claim()])
+    assert not (await granted(rig, claim(1000))).stand_in
+
+
+async def test_what_an_answer_said_was_left_does_not_undo_what_others_have_taken_since(rig: Rig) -> None:
+    """The stand-in saw nothing of them, and the store knows."""
+    rig.store.fault = "gone"
+    for number in range(6):
+        reservation = await granted(rig, claim(25))
+        reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=1000 - 25 * (number + 1))
+        settlement = Settlement(
+            actual={Limit.TPM: 25.0}, snapshot=QuotaSnapshot(readings=(reading,)), health="up", spent=Spend()
+        )
+        await rig.ledger.settle(reservation, settlement)
+    rig.store.fault = None
+    other = await rig.shared.reserve_any([claim(800)], life_s=60)
+    assert isinstance(other, Granted)
+    await rig.shared.settle(other.reservation, Settlement(actual={Limit.TPM: 800.0}, spent=Spend()))
+    rig.clock.advance(1.5)
+    await rig.ledger.look([claim()])
+    quota = (await rig.ledger.look([claim()]))[0]
+    assert quota.buckets[Limit.TPM].level_at(quota.now) <= 1000 - 800 - 6 * 25 + 2 * 1.5 * 1000 / 60
 
 
 async def test_what_is_pending_at_the_end_is_told_before_closing(rig: Rig) -> None:
@@ -215,6 +306,76 @@ async def test_a_hung_server_does_not_hold_calls_back(own_redis: RedisServer) ->
     os.kill(own_redis.pid, signal.SIGCONT)
     assert took[0] < 1.0
     assert max(took[1:]) < 0.2
+    await ledger.aclose()
+
+
+class LateStore(MemoryStore):
+    """Does its work when it is let, however long that takes."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        super().__init__(wall)
+        self.open = threading.Event()
+        self.open.set()
+
+    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        """Wait, then do it."""
+        self.open.wait()
+        return super().transact(keys, change, writing=writing)
+
+
+@pytest.mark.parametrize("budget", [None, Budget(tokens=10_000)])
+async def test_what_a_slow_store_grants_after_the_call_has_given_up_on_it_is_given_back(budget: Budget | None) -> None:
+    """Nobody could settle it: it would hold quota, budget and the one test of a suspect for as long as a call may last."""
+    clock = FakeClock()
+    store = LateStore(clock.wall)
+    ledger = StoredLedger(store, clock, budget=budget, time_limit_s=0.05)
+    await ledger.cool_down(KEY, 5, "overloaded", limit=None, kind=FailureKind.OVERLOADED)
+    clock.advance(5.001)
+    store.open.clear()
+    with pytest.raises(StoreUnusable):
+        await ledger.reserve_any([claim(500, spend=Spend(input_tokens=500))], life_s=110)
+    store.open.set()
+    assert (await ledger.look([claim()]))[0].calls_in_flight == 1
+    await ledger.reserve_any([claim(0, model="other")], life_s=110)
+    clock.advance(0.1)
+    quota = (await ledger.look([claim()]))[0]
+    assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level, quota.buckets[Limit.RPM].level) == (0, 1000, 30)
+    assert isinstance(await ledger.reserve_any([claim(1000, spend=Spend(input_tokens=10_000))], life_s=110), Granted)
+    await ledger.aclose()
+
+
+async def test_what_a_slow_store_takes_in_after_it_was_given_up_on_is_not_counted_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told again, since nobody knows; and what is kept for that is forgotten later."""
+    clock = FakeClock()
+    store = LateStore(clock.wall)
+    shared = StoredLedger(store, clock, time_limit_s=0.05)
+    ledger = DegradingLedger(shared, memory_ledger(clock), clock)
+    store.open.clear()
+    result = await ledger.reserve_any([claim(100)], life_s=60)
+    assert isinstance(result, Granted)
+    await ledger.settle(result.reservation, Settlement(actual={Limit.TPM: 100.0}, spent=Spend(input_tokens=100)))
+    store.open.set()
+    settle = shared.settle
+
+    async def slowly(reservation: Reservation, settlement: Settlement) -> Standing:
+        store.open.clear()
+        return await settle(reservation, settlement)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shared, "settle", slowly)
+        clock.advance(1.5)
+        await ledger.look([claim()])
+    assert ledger.status.degraded is not None
+    store.open.set()
+    clock.advance(1.5)
+    await ledger.look([claim()])
+    day = result.reservation.day
+    assert (await ledger.spending([day]))[day].tokens == 100
+    clock.advance(2 * 86_400)
+    await ledger.reserve_any([claim()], life_s=60)
+    assert not store.due(100)
     await ledger.aclose()
 
 

@@ -368,6 +368,18 @@ async def test_when_the_clock_jumps_no_wait_is_longer_than_a_window(
     await taken(ledger, claim("other"))
 
 
+async def test_the_cooldown_of_a_provider_ends_when_it_was_meant_to_though_the_clock_went_back(
+    ledger: StoredLedger, clock: FakeClock
+) -> None:
+    """However often it is looked at meanwhile."""
+    await bench(ledger, 30, "no network", key(ANY_MODEL))
+    clock.jump(-7_200.0)
+    for _ in range(3):
+        await refused(ledger, claim())
+        clock.advance(10.001)
+    await taken(ledger, claim())
+
+
 def _bucket(**fields: object) -> str:
     bucket = {"limit": "tpm", "capacity": 1000, "level": 500, "at": 1_795_000_000.0} | fields
     return json.dumps({"buckets": {"tpm": bucket}})

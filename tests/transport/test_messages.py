@@ -140,6 +140,29 @@ def test_the_id_of_an_overlong_line_is_found_where_clients_put_it(head: bytes, t
     assert "GROQ_FALLBACK_LINE_MIB" in refusal.message
 
 
+@pytest.mark.parametrize("number", [b'"\\q"', b'"\xff"', b'"\x01"', b'"\x00a"', b"007"])
+@pytest.mark.parametrize(("head", "tail"), [(b'{"id":%s,"method":"m"', b"x"), (b"{", b'"id":%s}')])
+def test_what_looks_like_the_id_of_an_overlong_line_and_is_no_json_costs_no_more_than_the_id(
+    head: bytes, tail: bytes, number: bytes
+) -> None:
+    """An exception here would end the server."""
+    line = Overlong(size=100, head=head.replace(b"%s", number), tail=tail.replace(b"%s", number))
+    assert json.loads(write_line(refuse_overlong(line, 10).as_message()))["id"] is None
+
+
+def test_half_an_emoji_in_the_id_of_an_overlong_line_is_replaced_as_in_any_other() -> None:
+    """So that the refusal can be written."""
+    refusal = refuse_overlong(Overlong(size=100, head=b'{"id":"a\\ud83d","method":"m"', tail=b"x"), 10)
+    assert json.loads(write_line(refusal.as_message()))["id"] == "a\ufffd"
+
+
+@given(st.binary(max_size=20))
+def test_no_id_of_an_overlong_line_raises(number: bytes) -> None:
+    """Whatever it holds."""
+    refusal = refuse_overlong(Overlong(size=100, head=b'{"id":"' + number + b'",', tail=b'"id":"' + number + b'"}'), 10)
+    json.loads(write_line(refusal.as_message()))
+
+
 @given(JSON)
 def test_every_result_is_written_as_one_line_of_json(value: Any) -> None:
     """With what JSON does not know replaced."""

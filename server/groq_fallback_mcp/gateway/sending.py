@@ -81,15 +81,23 @@ class Sender:
         return outcome, standing
 
     async def _in_turn(self, candidate: Candidate, request: AnyRequest, terms: Terms) -> Outcome:
-        with anyio.move_on_after(terms.deadline - LEAST_TURN_S - self._clock.monotonic()) as waiting:
-            await self._places.acquire()
-        if waiting.cancelled_caught:
+        if not await self._has_turn(terms.deadline):
             message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
             return Failure(kind=FailureKind.BUSY, message=message, sent=False)
         try:
             return await self._ask(candidate, request, terms, await terms.timeout_s())
         finally:
             self._places.release()
+
+    async def _has_turn(self, deadline: float) -> bool:
+        try:
+            # whoever finds a place does not wait, however near the deadline is
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.move_on_after(deadline - LEAST_TURN_S - self._clock.monotonic()) as waiting:
+                await self._places.acquire()
+            return not waiting.cancelled_caught
+        return True
 
     async def _ask(self, candidate: Candidate, request: AnyRequest, terms: Terms, timeout_s: float) -> Outcome:
         provider = self._roster.providers[candidate.provider]

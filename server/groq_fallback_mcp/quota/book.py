@@ -19,6 +19,7 @@ from groq_fallback_mcp.quota.records import (
     model_key,
     open_key,
     provider_key,
+    told_key,
 )
 from groq_fallback_mcp.quota.store import Change, Record, View
 
@@ -29,6 +30,8 @@ T = TypeVar("T")
 CLOCK_SLACK_S = 1.0
 # A learnt capacity that the server has not stated for so long may no longer hold.
 LEARNT_LIFE_S = 7 * 86_400.0
+# A process that was not sure tells again with its next call.
+TOLD_LIFE_S = 86_400.0
 
 
 class Book:
@@ -72,7 +75,12 @@ class Book:
         found = self._providers.get(name)
         if found is None:
             found = decode(ProviderAccount, self._bodies.get(name), name) or ProviderAccount()
-            found = self._providers[name] = replace(found, health=rebased(found.health, self.now))
+            health = rebased(found.health, self.now)
+            if health is not found.health:
+                found = replace(found, health=health)
+                # unless it is kept, the cooldown begins anew each time it is looked at, until the clock has caught up
+                self._writes[name] = encode(found)
+            self._providers[name] = found
         return found
 
     def keep_provider(self, key: QuotaKey, account: ProviderAccount) -> None:
@@ -104,6 +112,14 @@ class Book:
     def close(self, reservation: str) -> None:
         """Forget a reservation."""
         self._writes[open_key(reservation)] = None
+
+    def told(self, reservation: str) -> bool:
+        """Whether what a stand-in granted under this id was told already; from now on it was."""
+        name = told_key(reservation)
+        if name in self._bodies:
+            return True
+        self._writes[name] = Record(body="{}", expires_at=self.now + TOLD_LIFE_S)
+        return False
 
     def quota(self, claim: Claim) -> ModelQuota:
         """All that is known of a claim's model."""

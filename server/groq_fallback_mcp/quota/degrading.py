@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.spending import NOTHING, DayTotals
 from groq_fallback_mcp.quota.ledger import (
@@ -89,12 +89,12 @@ class DegradingLedger:
         if own is not None:
             scaled = {limit: _scaled(units, own.cost.get(limit, units)) for limit, units in settlement.actual.items()}
             standing = await self._own.settle(own, replace(settlement, actual=scaled))
-            self._pending.append((reservation, settlement))
+            self._pending.append((reservation, _late(settlement)))
             return standing
         done = await self._try(lambda: self._shared.settle(reservation, settlement))
         if done is not None:
             return done
-        self._pending.append((reservation, settlement))
+        self._pending.append((reservation, _late(settlement)))
         return Standing()
 
     async def release(self, reservation: Reservation) -> None:
@@ -127,7 +127,8 @@ class DegradingLedger:
     async def _try(self, work: Callable[[], Awaitable[T]]) -> T | None:
         """The result of the shared ledger; None while it cannot be used."""
         now = self._clock.monotonic()
-        if self._fault is not None:
+        retry = self._fault is not None
+        if retry:
             if now < self._retry_at:
                 return None
             # one call finds out for all
@@ -135,7 +136,7 @@ class DegradingLedger:
         try:
             result = await work()
         except StoreUnusable as fault:
-            self._degrade(str(fault), now)
+            self._degrade(str(fault), now, retry=retry)
             return None
         if self._fault is not None:
             _log.warning("the quota store can be used again: %s", self._shared.status.place)
@@ -153,13 +154,22 @@ class DegradingLedger:
                 self._degrade(str(fault), now)
                 return
 
-    def _degrade(self, fault: str, now: float) -> None:
+    def _degrade(self, fault: str, now: float, *, retry: bool = False) -> None:
         if self._fault is None:
             _log.warning("the quota store cannot be used, limits are kept in this process at a cautious share: %s", fault)
-        else:
+        elif retry:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        else:
+            # it was under way when another call found out: the same fault, not one more
+            return
         self._fault = fault
         self._retry_at = now + self._pause_s
+
+
+def _late(settlement: Settlement) -> Settlement:
+    """The settlement as it may be told later: what was left, or how long to wait, holds only for its moment."""
+    readings = tuple(LimitReading(limit=one.limit, capacity=one.capacity) for one in settlement.snapshot.readings)
+    return replace(settlement, snapshot=QuotaSnapshot(readings=readings))
 
 
 def _cautious(claim: Claim) -> Claim:

@@ -28,6 +28,7 @@ __all__ = [
     "open_key",
     "prepare",
     "provider_key",
+    "told_key",
 ]
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,11 @@ def provider_key(key: QuotaKey) -> str:
 def open_key(reservation: str) -> str:
     """Where an unsettled reservation is kept."""
     return f"open/{reservation}"
+
+
+def told_key(reservation: str) -> str:
+    """Where it is kept that what a stand-in granted was told."""
+    return f"told/{reservation}"
 
 
 def day_key(day: str) -> str:

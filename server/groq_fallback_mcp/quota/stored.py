@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -28,7 +30,7 @@ from groq_fallback_mcp.quota.ledger import (
     Standing,
     StoreStatus,
 )
-from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, prepare, provider_key
+from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, prepare, provider_key, told_key
 from groq_fallback_mcp.quota.store import Change, Store, StoreUnusable, View
 
 __all__ = ["StoredLedger"]
@@ -37,6 +39,7 @@ T = TypeVar("T")
 TIME_LIMIT_S = 0.25
 SWEEP_EVERY_S = 60.0
 SWEPT_AT_ONCE = 100
+MOST_DOUBTFUL = 1_000
 
 
 class StoredLedger:
@@ -61,6 +64,7 @@ class StoredLedger:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") if threaded else None
         self._swept_at = float("-inf")
         self._prepared = not threaded
+        self._doubtful: deque[tuple[str, Sequence[str]]] = deque(maxlen=MOST_DOUBTFUL)
 
     @property
     def status(self) -> StoreStatus:
@@ -70,6 +74,7 @@ class StoredLedger:
     async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
         if not claims:
             return Refused(waits=())
+        await self._forgo()
         await self._sweep()
         reservation = secrets.token_hex(8)
         day = self._day()
@@ -77,11 +82,18 @@ class StoredLedger:
         change = partial(
             transactions.reserve_any, claims=claims, reservation=reservation, life_s=life_s, budget=self._budget, day=day
         )
-        return await self._transact(keys, change)
+        try:
+            return await self._transact(keys, change)
+        except StoreUnusable:
+            # what was given up on may have been written all the same, or yet be
+            self._doubtful.append((reservation, keys))
+            raise
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
         key = reservation.key
         keys = [model_key(key), provider_key(key), open_key(reservation.id), day_key(reservation.day)]
+        if reservation.stand_in:
+            keys.append(told_key(reservation.id))
         return await self._transact(keys, partial(transactions.settle, reservation=reservation, settlement=settlement))
 
     async def release(self, reservation: Reservation) -> None:
@@ -103,6 +115,8 @@ class StoredLedger:
         return await self._transact([day_key(day) for day in days], read, writing=False)
 
     async def aclose(self) -> None:
+        with contextlib.suppress(StoreUnusable):
+            await self._forgo()
         await self._run(self._store.close)
         if self._thread is not None:
             self._thread.shutdown(wait=False)
@@ -127,14 +141,25 @@ class StoredLedger:
         running.cancel()
         raise StoreUnusable(f"{self._store.place} did not answer within {self._time_limit_s:g} s")
 
+    async def _forgo(self) -> None:
+        """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
+        while self._doubtful:
+            reservation, keys = self._doubtful[0]
+            await self._transact(keys, partial(transactions.forgo, reservation=reservation))
+            with contextlib.suppress(ValueError):
+                self._doubtful.remove((reservation, keys))
+
     async def _sweep(self) -> None:
         """Now and then, give up on reservations whose processes are gone."""
         now = self._clock.monotonic()
         if now - self._swept_at < SWEEP_EVERY_S:
             return
         self._swept_at = now
-        due = [key for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)) if key.startswith(open_key(""))]
-        for key in due:
+        for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)):
+            if key.startswith(told_key("")):
+                await self._transact([key], partial(_forget, key=key))
+            if not key.startswith(open_key("")):
+                continue
             reservation = key.removeprefix(open_key(""))
             found = await self._transact([key], partial(_read_open, reservation=reservation), writing=False)
             others = (
@@ -148,6 +173,11 @@ class StoredLedger:
 
 def _read_open(view: View, reservation: str) -> Change[OpenReservation | None]:
     return Change(result=Book(view).open(reservation))
+
+
+def _forget(view: View, key: str) -> Change[None]:
+    del view
+    return Change(result=None, writes={key: None})
 
 
 def _account_keys(claims: Sequence[Claim]) -> list[str]:

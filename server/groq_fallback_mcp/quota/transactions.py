@@ -1,4 +1,4 @@
-"""What the ledger does, as pure functions over a view of its records: reserve, settle, cool down, look, expire."""
+"""What the ledger does, as pure functions over a view of its records: reserve, settle, forgo, cool down, look, expire."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from groq_fallback_mcp.quota.ledger import (
 from groq_fallback_mcp.quota.records import Account, OpenReservation
 from groq_fallback_mcp.quota.store import Change, View
 
-__all__ = ["cool_down", "expire", "look", "reserve_any", "settle"]
+__all__ = ["cool_down", "expire", "forgo", "look", "reserve_any", "settle"]
 
 DAY_S = 86_400
 
@@ -56,7 +56,8 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     """Replace the claim by what was used, and take in what the answer told.
 
     A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
-    granted was never claimed here, so all that was used is charged.
+    granted was never claimed here, so all that was used and has not refilled since is charged,
+    once, however often it is told.
     """
     book = Book(view)
     key = reservation.key
@@ -65,7 +66,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     if found is not None:
         book.close(reservation.id)
         account = _unheld(account, reservation.cost)
-    elif not reservation.stand_in:
+    elif not reservation.stand_in or book.told(reservation.id):
         return book.change(Standing(failures=account.health.failures))
     provider = book.provider(key)
     account, refunds = _settled(account, provider.refunds, reservation, settlement, book.now)
@@ -84,6 +85,15 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     book.keep_provider(key, replace(provider, health=whole, retries=retries, refunds=refunds))
     _spend(book, reservation, settlement.spent, held_day=found is not None and bool(found.day))
     return book.change(Standing(failures=health.failures, retry_allowed=retries.allows))
+
+
+def forgo(view: View, reservation: str) -> Change[None]:
+    """Give back a reservation that nobody has waited for, if it was granted: its call was not sent."""
+    found = Book(view).open(reservation)
+    if found is None:
+        return Change(result=None)
+    granted = Reservation(id=reservation, key=found.key, cost=found.cost, spend=found.spend, day=found.day)
+    return Change(result=None, writes=settle(view, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
 
 
 def cool_down(view: View, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> Change[None]:
@@ -173,7 +183,10 @@ def _settled(
         held = account.held.get(limit, 0.0)
         claimed = 0.0 if reservation.stand_in else reservation.cost.get(limit, 0.0)
         admitted = claimed if reservation.stand_in else settlement.admitted.get(limit, claimed)
-        unused = admitted - settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
+        used = settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
+        if reservation.stand_in:
+            used *= _unrefilled(limit, now - reservation.taken_at)
+        unused = admitted - used
         slack, later = 0.0, math.inf
         if bucket is not None:
             bucket = _moved(bucket, claimed - admitted, now)
@@ -195,6 +208,11 @@ def _settled(
         if bucket is not None:
             buckets[limit] = bucket
     return replace(account, buckets=buckets), refunds
+
+
+def _unrefilled(limit: Limit, age_s: float) -> float:
+    """The share still missing of what was used so long ago and is charged only now: after a window the bucket was full again."""
+    return min(max(1.0 - age_s / limit.window_s, 0.0), 1.0)
 
 
 def _moved(bucket: Bucket, units: float, now: float) -> Bucket:

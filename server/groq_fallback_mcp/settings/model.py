@@ -165,7 +165,11 @@ class Settings(BaseSettings):
     @classmethod
     def _known_store(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
-        if text in {"sqlite", "memory"} or re.match(r"sqlite:///.", text):
+        if text in {"sqlite", "memory"}:
+            return value
+        if re.match(r"sqlite:///.", text):
+            # told now: the ledger is opened where no mistake of a setting is expected any more
+            _expanded(Path(text.removeprefix("sqlite://").lstrip("/")))
             return value
         try:
             parts = urlsplit(text)

@@ -66,11 +66,12 @@ def read_line(line: bytes) -> JSONRPCMessage | Refusal | None:
 def refuse_overlong(line: Overlong, cap: int) -> Refusal:
     """The refusal of a line above `cap` bytes, with its id if that stands near an end of it."""
     found = _ID_IN_HEAD.match(line.head) or _ID_IN_TAIL.search(line.tail)
-    number = json.loads(found[1]) if found else None
+    # what looks like an id may still be no JSON: a wrong escape, bytes that are no UTF-8
+    number = _json(found[1]) if found else None
     return Refusal(
         code=INVALID_REQUEST,
         message=f"the line has {line.size:,} bytes, the limit is {cap:,}; send less, or raise GROQ_FALLBACK_LINE_MIB",
-        id=number,
+        id=number if isinstance(number, int | str) else None,
     )
 
 
