@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -284,3 +285,64 @@ def test_of_several_processes_that_find_a_damaged_file_one_sets_it_aside(path: P
     assert len(list(path.parent.glob("*.damaged-*"))) == 1
     store = SqliteStore(path, FakeClock().wall)
     assert [get(store, f"k{number}") for number in range(6)] == ["1"] * 6
+
+
+@pytest.mark.parametrize("moment", ["_set_aside", "_set_up", "_lock"])
+def test_a_damaged_file_that_another_process_sets_aside_at_any_moment_is_begun_anew(
+    path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"damaged " * 2000)
+    store = SqliteStore(path, FakeClock().wall)
+    real = getattr(store, moment)
+
+    def after_another_process(*arguments: object) -> object:
+        if path.exists() and path.read_bytes()[:7] == b"damaged":
+            path.rename(path.with_name("set-aside"))
+        return real(*arguments)
+
+    monkeypatch.setattr(store, moment, after_another_process)
+    put(store, "k", "1")
+    assert get(store, "k") == "1"
+
+
+def test_a_file_that_vanishes_between_the_look_and_the_opening_is_made_again_for_nobody_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite by itself would make it readable for all."""
+    store = SqliteStore(path, FakeClock().wall)
+    real = store._prepare_file
+    vanish = iter([True])
+
+    def prepared() -> None:
+        real()
+        if next(vanish, False):
+            path.unlink()
+
+    monkeypatch.setattr(store, "_prepare_file", prepared)
+    put(store, "k", "1")
+    assert get(store, "k") == "1"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_replaced_while_it_is_opened_is_not_taken_for_the_one_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes would keep two books."""
+    other = path.with_name("other.sqlite3")
+    path.parent.mkdir(parents=True)
+    theirs = SqliteStore(other, FakeClock().wall)
+    put(theirs, "k", "theirs")
+    theirs.close()
+    store = SqliteStore(path, FakeClock().wall)
+    real = store._set_up
+
+    def set_up(connection: sqlite3.Connection) -> None:
+        real(connection)
+        if other.exists():
+            other.rename(path)
+            for companion in ("-wal", "-shm"):
+                Path(f"{path}{companion}").unlink(missing_ok=True)
+
+    monkeypatch.setattr(store, "_set_up", set_up)
+    assert get(store, "k") == "theirs"

@@ -8,6 +8,7 @@ the last moments.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -29,6 +30,8 @@ T = TypeVar("T")
 BUSY_S = 0.25
 # SQLite waits longer from try to try and so loses to newcomers; many short waits are fair to all.
 TRY_MS = 4
+# once for the damage, and a few more for what other processes do to the file meanwhile
+OPENINGS = 5
 APPLICATION_ID = 0x67_66_6D_31
 SCHEMA_VERSION = 1
 _ELSEWHERE = "set GROQ_FALLBACK_STATE to another path"
@@ -81,21 +84,28 @@ class SqliteStore:
         self._connection = None
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `work`, after setting a damaged file aside if need be, once."""
-        try:
-            return work(self._connected())
-        except sqlite3.Error as error:
-            if not _is_damage(error):
-                raise self._unusable(error) from error
+        """The result of `work`, after setting a damaged file aside if need be."""
+        for attempt in range(OPENINGS):
+            try:
+                return work(self._connected())
+            except (sqlite3.Error, OSError) as error:
+                if attempt == OPENINGS - 1 or not self._is_mended(error):
+                    raise self._unusable(error) from error
+                self.close()
+        raise AssertionError  # pragma: no cover - the last attempt returned or raised
+
+    def _is_mended(self, error: sqlite3.Error | OSError) -> bool:
+        """Whether opening the file again may help: this process has set it aside, or another has, at whatever moment."""
+        if isinstance(error, OSError):
+            return isinstance(error, FileNotFoundError)
+        if not self._same_file():
+            return True
+        if _is_damage(error):
             self.close()
             self._set_aside(error)
-        except OSError as error:
-            self.close()
-            raise StoreUnusable(f"{self._path}: {error.strerror or error}") from error
-        try:
-            return work(self._connected())
-        except (sqlite3.Error, OSError) as error:
-            raise self._unusable(error) from error
+            return True
+        # what SQLite says of a companion that vanishes while it opens
+        return self._connection is None and _code(error) == sqlite3.SQLITE_IOERR
 
     def _transact(
         self, connection: sqlite3.Connection, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool
@@ -134,13 +144,18 @@ class SqliteStore:
             # deleted or replaced under us: two processes would keep two books
             self.close()
         self._prepare_file()
-        connection = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
+        self._inode = _inode(self._path)
+        # never created here: only `_prepare_file` does, under the lock and for nobody else
+        connection = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw", uri=True, timeout=self._busy_s, isolation_level=None, check_same_thread=False
+        )
         try:
             self._set_up(connection)
+            if not self._same_file():
+                raise FileNotFoundError(errno.ENOENT, "replaced while it was opened")  # noqa: TRY301 - closed below
         except BaseException:
             connection.close()
             raise
-        self._inode = _inode(self._path)
         self._connection = connection
         return connection
 
@@ -213,6 +228,9 @@ class SqliteStore:
                 aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._wall())}-{os.getpid()}")
                 self._path.rename(aside)
                 self._unlink_companions()
+        except FileNotFoundError:
+            # another process was first
+            return
         except (OSError, Timeout) as error:
             raise StoreUnusable(f"{self._path} is damaged ({damage}) and cannot be set aside: {error}") from error
         _log.warning("%s is damaged (%s): set aside as %s, limits and spending begin anew", self._path, damage, aside.name)
@@ -237,7 +255,7 @@ class SqliteStore:
         return StoreUnusable(f"{self._path} is a database of something else; {_ELSEWHERE}")
 
     def _unusable(self, error: Exception) -> StoreUnusable:
-        return StoreUnusable(f"{self._path}: {error}")
+        return StoreUnusable(f"{self._path}: {(isinstance(error, OSError) and error.strerror) or error}")
 
 
 def _as_it_is(raw: bytes) -> str:
@@ -251,7 +269,7 @@ def _begin(connection: sqlite3.Connection, busy_s: float) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
                 raise
         else:
             return
@@ -276,5 +294,10 @@ def _inode(path: Path) -> tuple[int, int]:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """SQLite's primary result code, where the error is SQLite's and not the module's."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
