@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from groq_fallback_mcp.call import Restrictions
 from groq_fallback_mcp.catalog import Catalog, load_catalog
@@ -28,11 +29,16 @@ CLOSING_S = 0.5
 
 @asynccontextmanager
 async def open_context(
-    settings: Settings, *, clock: Clock | None = None, watch_drift: bool = False, remote: bool = False
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    watch_drift: bool = False,
+    remote: bool = False,
+    listed: anyio.Event | None = None,
 ) -> AsyncGenerator[Context]:
     """What the tools need, closed at the end. Raises ConfigurationError for a bad catalogue overlay.
 
-    `remote`: whoever calls is on another machine, so the current folder is not theirs. `watch_drift`: some seconds later, and beside all else, compare the catalogue with Groq's live list and log a warning.
+    `remote`: whoever calls is on another machine, so the current folder is not theirs. `watch_drift`: some seconds later, and beside all else, compare the catalogue with Groq's live list and log a warning. After `listed` what the first call needs is loaded, so that neither the start nor that call waits for it.
     """
     clock = clock or SystemClock()
     catalog: Catalog = load_catalog(settings.catalog)
@@ -56,7 +62,11 @@ async def open_context(
     cache = None
     if settings.cache_ttl_s > 0:
         cache = ResponseCache(state_folder() / "answers.sqlite3", ttl_s=settings.cache_ttl_s, clock=clock)
-    watching = asyncio.create_task(warn_of_drift(roster, catalog=catalog, clock=clock)) if watch_drift else None
+    beside: list[asyncio.Task[None]] = []
+    if watch_drift:
+        beside.append(asyncio.create_task(warn_of_drift(roster, catalog=catalog, clock=clock)))
+    if listed is not None:
+        beside.append(asyncio.create_task(_warm_up(roster, listed)))
     try:
         yield Context(
             gateway=gateway,
@@ -66,14 +76,19 @@ async def open_context(
         )
     finally:
         # also when cancelled by a signal: connections and state are to be left in order
-        if watching is not None:
-            watching.cancel()
-            with anyio.move_on_after(CLOSING_S, shield=True):
-                await asyncio.wait({watching})
+        for task in beside:
+            task.cancel()
+        with anyio.move_on_after(CLOSING_S, shield=True):
+            await asyncio.gather(*beside, return_exceptions=True)
         with anyio.move_on_after(CLOSING_S, shield=True):
             await roster.aclose()
         with anyio.move_on_after(CLOSING_S, shield=True):
             await ledger.aclose()
+
+
+async def _warm_up(roster: Roster, listed: anyio.Event) -> None:
+    await listed.wait()
+    await anyio.to_thread.run_sync(roster.warm_up)
 
 
 def budget_of(settings: Settings) -> Budget:

@@ -23,8 +23,8 @@ from groq_fallback_mcp.call import (
     Usage,
 )
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall
-from groq_fallback_mcp.providers.http import BODY_BYTES
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.reply import BODY_BYTES
 
 pytestmark = pytest.mark.anyio
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -33,7 +33,7 @@ from groq_fallback_mcp.quota import (
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.opening import default_path
-from groq_fallback_mcp.quota.store import Change, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
 from groq_fallback_mcp.quota.stored import StoredLedger
 
 pytestmark = pytest.mark.anyio
@@ -321,6 +321,11 @@ class LateStore(MemoryStore):
         """Wait, then do it."""
         self.open.wait()
         return super().transact(keys, change, writing=writing)
+
+    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+        """It always may have to wait."""
+        del keys, change, writing
+        return NOT_NOW
 
 
 @pytest.mark.parametrize("budget", [None, Budget(tokens=10_000)])

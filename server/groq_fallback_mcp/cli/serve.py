@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import sys
@@ -42,12 +43,16 @@ def serve(**flags: object) -> None:
     except ConfigurationError as error:
         sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
         raise SystemExit(USAGE_ERROR) from None
+    listed = anyio.Event()
     server = build_server(
-        lambda: open_context(settings, watch_drift=True),
+        lambda: open_context(settings, watch_drift=True, listed=listed),
         tools=listed_tools(settings.toolsets),
         full=bool({"full", "all"} & set(settings.toolsets)),
         secrets=settings.secrets(),
+        on_listed=listed.set,
     )
+    gc.freeze()
+    gc.enable()
     try:
         status = anyio.run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB))
     except KeyboardInterrupt:

@@ -40,6 +40,7 @@ from groq_fallback_mcp.quota import (
     Claim,
     Granted,
     Ledger,
+    ModelQuota,
     QuotaKey,
     Standing,
     Wait,
@@ -51,6 +52,8 @@ __all__ = ["Gateway"]
 MOST_ATTEMPTS_A_MODEL = 3
 SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
+# What the plan saw so short a time ago need not be looked at again to set a time-out.
+FRESH_S = 1.0
 
 
 class Gateway:
@@ -88,13 +91,18 @@ class Gateway:
 
     async def plan(self, request: AnyRequest) -> Plan:
         """Who would be asked, given what the ledger has learnt. Raises InputRefused for unknown names."""
+        return (await self._planned(request))[0]
+
+    async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
+        """The plan, and what the ledger said of the models that may be asked."""
         request = replace(request, restrictions=request.restrictions.within(self._restrictions))
         offers, day = self.roster.offers(), today(self.clock)
-        learnt: Mapping[tuple[str, str], Learnt] = {}
+        quotas: Mapping[QuotaKey, ModelQuota] = {}
         if isinstance(request, ChatRequest):
             wanted = choose(request, catalog=self.catalog, offers=offers, today=day).wanted
-            learnt = await self._learnt(offers, wanted)
-        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt)
+            quotas = await self._quotas(offers, wanted)
+        learnt = {(key.provider, key.model): _learnt(quota) for key, quota in quotas.items()}
+        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt), quotas
 
     async def serve(
         self,
@@ -109,7 +117,7 @@ class Gateway:
         With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation.
         Raises InputRefused for unknown names, before anything is sent.
         """
-        planned = await self.plan(request)
+        planned, quotas = await self._planned(request)
         now = self.clock.monotonic()
         walk = Walk(
             request=request,
@@ -119,6 +127,7 @@ class Gateway:
             deadline=now + (self.pace.deadline_s if deadline_s is None else deadline_s),
             watched=progress is not None,
             check=check,
+            quotas=quotas,
         )
 
         def report() -> tuple[float, float, str]:
@@ -160,7 +169,7 @@ class Gateway:
         outcome, _ = await self._sender.send(pick, request, Terms(deadline=deadline, timeout_s=timeout, longest_s=timeout_s))
         return outcome
 
-    async def _learnt(self, offers: Sequence[Offer], wanted: Sequence[str]) -> Mapping[tuple[str, str], Learnt]:
+    async def _quotas(self, offers: Sequence[Offer], wanted: Sequence[str]) -> Mapping[QuotaKey, ModelQuota]:
         """What calls have taught about the models that may be asked: it decides what fits at all, and what it costs."""
         claims = [
             Claim(key=self.key(offer.provider, model), cost={}, documented=offered.documented)
@@ -168,12 +177,7 @@ class Gateway:
             for model in wanted
             if (offered := offer.models.get(model)) is not None
         ]
-        learnt: dict[tuple[str, str], Learnt] = {}
-        for quota in await self.ledger.look(claims):
-            bucket = quota.buckets.get(Limit.TPM)
-            tpm = bucket.capacity if bucket is not None and bucket.knowledge == "learnt" else None
-            learnt[quota.key.provider, quota.key.model] = Learnt(tpm=tpm, prompt_factor=quota.prompt_factor)
-        return learnt
+        return {quota.key: quota for quota in await self.ledger.look(claims)}
 
     async def _walk(self, walk: Walk) -> Answer | NoAnswer:
         while (left_s := walk.deadline - self.clock.monotonic()) >= LEAST_ATTEMPT_S:
@@ -291,7 +295,14 @@ class Gateway:
         return any(wait is None for wait in await self.waits(others))
 
     async def _someone_else_within(self, walk: Walk, candidate: Candidate, seconds: float) -> bool:
-        waits = await self.waits([other for other in walk.open() if other.identity != candidate.identity])
+        others = [other for other in walk.open() if other.identity != candidate.identity]
+        known = [walk.quotas.get(self.key(other.provider, other.model)) for other in others]
+        first = len(walk.asked) == 1 and self.clock.monotonic() - walk.started < FRESH_S
+        if first and None not in known:
+            claims = map(self.claim, others)
+            waits = [obstacle(quota, claim.cost) for quota, claim in zip(known, claims, strict=True) if quota is not None]
+        else:
+            waits = list(await self.waits(others))
         return any(wait is None or (wait.wait_s is not None and wait.wait_s < seconds) for wait in waits)
 
     async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
@@ -309,6 +320,12 @@ class Gateway:
     def key(self, provider: str, model: str) -> QuotaKey:
         """Whose buckets a model's are: the organisation's behind the provider's key."""
         return QuotaKey(provider=provider, organisation=self.roster.organisation(provider), model=model)
+
+
+def _learnt(quota: ModelQuota) -> Learnt:
+    bucket = quota.buckets.get(Limit.TPM)
+    tpm = bucket.capacity if bucket is not None and bucket.knowledge == "learnt" else None
+    return Learnt(tpm=tpm, prompt_factor=quota.prompt_factor)
 
 
 def _tell(walk: Walk, model: str, pieces: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, Success
 from groq_fallback_mcp.policy.plan import Candidate, Plan
+from groq_fallback_mcp.quota import ModelQuota, QuotaKey
 
 __all__ = ["Answer", "Check", "Pace", "Walk"]
 
@@ -41,7 +42,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Walk:
-    """The state of one call."""
+    """The state of one call. `quotas` is what the ledger said when it was planned."""
 
     request: AnyRequest
     plan: Plan
@@ -50,6 +51,7 @@ class Walk:
     deadline: float
     check: Check | None
     watched: bool = False
+    quotas: Mapping[QuotaKey, ModelQuota] = field(default_factory=dict[QuotaKey, ModelQuota])
     doing: str = "choosing a model"
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])

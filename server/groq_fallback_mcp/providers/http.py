@@ -1,5 +1,8 @@
 """One guarded HTTP exchange: a total deadline, caps on what is read, no redirects, a proxy only by setting, failures as values.
 
+Requests go straight to httpx's transport: what its client adds (redirects, cookies, authentication, proxies from the
+environment) is not wanted here, and costs a third of a call's CPU.
+
 httpx's own time-outs bound single reads, not the call: a server that trickles a byte a second never trips them.
 Only the cancel scope around the whole exchange does.
 """
@@ -9,20 +12,19 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, cast
+from functools import lru_cache
+from typing import Any, BinaryIO, cast
 
 import anyio
 import httpx
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
+from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply, Sink
 from groq_fallback_mcp.redaction import redact
 
-__all__ = ["BODY_BYTES", "Reply", "Sink", "Wire"]
+__all__ = ["Wire"]
 
-# An answer of a million tokens fits. JSON is parsed at one go, so this also bounds how long a ping can wait for it.
-BODY_BYTES = 4 * 1024 * 1024
 # What an error says stands at its beginning, and whoever refuses need not be heard to the end.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
@@ -37,29 +39,10 @@ USER_AGENT = f"groq-fallback-mcp/{__version__}"
 # An unlimited keep-alive pool probes every idle connection on each request; eight served five times the calls.
 POOL = httpx.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0)
 
+# The gateway sends no more at once than the pool holds; what is bounded here is only the way there.
+_EXTENSIONS = {"timeout": httpx.Timeout(None, connect=10.0).as_dict()}
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A response; header names in lower case. The body is complete below status 300, else its beginning."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Sink(Protocol):
-    """Takes the bytes of a stream."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more is wanted."""
-        ...
-
-    def feed(self, chunk: bytes) -> bool:
-        """Take a chunk; true when it carried something of the answer."""
-        ...
 
 
 class _Upload(httpx.AsyncByteStream):
@@ -96,20 +79,11 @@ class Wire:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._key = key or ""
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        self._headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
         if key:
-            headers["Authorization"] = f"Bearer {key}"
-        self._client = httpx.AsyncClient(
-            base_url=base_url,
-            headers=headers,
-            # the gateway sends no more at once than the pool holds; what is bounded here is only the way there
-            timeout=httpx.Timeout(None, connect=10.0),
-            limits=POOL,
-            follow_redirects=False,
-            trust_env=False,
-            proxy=proxy,
-            transport=transport,
-        )
+            self._headers.append(("Authorization", f"Bearer {key}"))
+        self._url = lru_cache(maxsize=64)(lambda path: httpx.URL(base_url.rstrip("/") + path))
+        self._transport = transport or httpx.AsyncHTTPTransport(limits=POOL, trust_env=False, proxy=proxy)
 
     async def exchange(
         self,
@@ -155,7 +129,7 @@ class Wire:
 
     async def aclose(self) -> None:
         """Close the pooled connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _attempt(
         self,
@@ -169,9 +143,10 @@ class Wire:
         upload: _Upload | None = None
         response: httpx.Response | None = None
         try:
-            request = self._client.build_request(method, path, **arguments)
+            request = httpx.Request(method, self._url(path), headers=self._headers, extensions=_EXTENSIONS, **arguments)
             request.stream = upload = _Upload(request)
-            response = await self._client.send(request, stream=True)
+            response = await self._transport.handle_async_request(request)
+            response.request = request
             return await _read(response, most_bytes, take)
         except (
             httpx.ConnectError,

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import BinaryIO, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome, Spooled
 from groq_fallback_mcp.clock import Clock
@@ -17,9 +15,14 @@ from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript,
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel, SpeechCall
 from groq_fallback_mcp.providers.chat_wire import chat_payload, read_chat
 from groq_fallback_mcp.providers.events import ChatStream
-from groq_fallback_mcp.providers.http import BODY_BYTES, Reply, Wire
 from groq_fallback_mcp.providers.models_wire import read_models
+from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
 from groq_fallback_mcp.redaction import redact
+
+if TYPE_CHECKING:
+    import httpx
+
+    from groq_fallback_mcp.providers.http import Wire
 
 __all__ = ["OpenAICompatible"]
 
@@ -55,11 +58,27 @@ class OpenAICompatible:
         self._missing_key = None if key or key_hint is None else key_hint
         self._key = key
         self._groq = groq
-        self._wire = Wire(base_url, key=key, proxy=proxy, transport=transport)
+        self._base_url = base_url
+        self._proxy = proxy
+        self._transport = transport
+        self._opened: Wire | None = None
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def _wire(self) -> Wire:
+        """Opened with the first use, as httpx and its certificates are a tenth of a second."""
+        if self._opened is None:
+            from groq_fallback_mcp.providers.http import Wire  # noqa: PLC0415 - not before it is needed
+
+            self._opened = Wire(self._base_url, key=self._key, proxy=self._proxy, transport=self._transport)
+        return self._opened
+
+    def warm_up(self) -> None:
+        """Load what the first call needs; may be called on another thread before any call."""
+        _ = self._wire
 
     @property
     def unready(self) -> str | None:
@@ -140,7 +159,8 @@ class OpenAICompatible:
         return self._discreet(reply if isinstance(reply, Failure) else read_models(reply.body))
 
     async def aclose(self) -> None:
-        await self._wire.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
 
     def _discreet(self, outcome: _Found | Failure) -> _Found | Failure:
         """The outcome without the key in its message, in whatever form an upstream may quote it."""

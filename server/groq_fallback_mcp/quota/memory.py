@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from groq_fallback_mcp.quota.store import Change, Record, View
+from groq_fallback_mcp.quota.store import Change, NotNow, Record, View
 
 __all__ = ["MemoryStore"]
 
@@ -37,6 +37,16 @@ class MemoryStore:
             else:
                 self._records[key] = record
         return done.result
+
+    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+        return self.transact(keys, change, writing=writing)
+
+    @property
+    def wants_rest(self) -> bool:
+        return False
+
+    def rest(self) -> None:
+        """Nothing is put off."""
 
     def due(self, limit: int) -> Sequence[str]:
         now = self._wall()

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 LARGEST = 1e15
+MOST_KNOWN = 256
 LONGEST_PAUSE_S = 2 * 86_400.0
 
 
@@ -69,6 +70,7 @@ class OpenReservation:
 
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+_KNOWN: dict[tuple[type[Any], str], Any] = {}
 
 
 def prepare() -> None:
@@ -105,6 +107,8 @@ def day_key(day: str) -> str:
 def encode(record: Account | ProviderAccount | OpenReservation | DayTotals, *, expires_at: float | None = None) -> Record:
     """A record as text; fields at their defaults are left out."""
     body = _adapter(type(record)).dump_json(record, exclude_defaults=True).decode()
+    if _sane(record):
+        _remember(type(record), body, record)
     return Record(body=body, expires_at=expires_at)
 
 
@@ -112,6 +116,9 @@ def decode(kind: type[R], body: str | None, key: str) -> R | None:
     """A record from its text; None when there is none, or it cannot be right."""
     if body is None:
         return None
+    known = _KNOWN.get((kind, body))
+    if known is not None:
+        return known  # type: ignore[no-any-return]
     try:
         record = _adapter(kind).validate_json(body)
     except ValidationError as error:
@@ -123,7 +130,15 @@ def decode(kind: type[R], body: str | None, key: str) -> R | None:
     if not _sane(record):
         _log.warning("the record %s holds impossible figures and is begun anew", key)
         return None
+    _remember(kind, body, record)
     return record  # type: ignore[no-any-return]
+
+
+def _remember(kind: type[Any], body: str, record: object) -> None:
+    """Most records are read again as they were written, by the process that wrote them. They are never changed in place."""
+    if len(_KNOWN) >= MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[kind, body] = record
 
 
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:

@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from groq_fallback_mcp.quota.store import Change, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
 
 __all__ = ["RedisStore"]
 
@@ -88,6 +88,18 @@ class RedisStore:
                     "" if record is None or record.expires_at is None else repr(record.expires_at),
                 )
             ]
+
+    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+        del keys, change, writing
+        # an answer over the network is always waited for
+        return NOT_NOW
+
+    @property
+    def wants_rest(self) -> bool:
+        return False
+
+    def rest(self) -> None:
+        """Nothing is put off."""
 
     def due(self, limit: int) -> Sequence[str]:
         try:

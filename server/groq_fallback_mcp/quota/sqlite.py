@@ -13,14 +13,16 @@ import logging
 import os
 import sqlite3
 import stat
-import time
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from filelock import FileLock, Timeout
+from groq_fallback_mcp.quota.sqlite_transaction import begin, code_of, is_damage, to_wal, transaction
+from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
 
-from groq_fallback_mcp.quota.store import Change, StoreUnusable, View
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 __all__ = ["SqliteStore"]
 
@@ -32,6 +34,8 @@ BUSY_S = 0.25
 TRY_MS = 4
 # once for the damage, and a few more for what other processes do to the file meanwhile
 OPENINGS = 5
+# Transactions until a checkpoint: some 4 MB of log at most.
+PUT_OFF = 200
 APPLICATION_ID = 0x67_66_6D_31
 SCHEMA_VERSION = 1
 _ELSEWHERE = "set GROQ_FALLBACK_STATE to another path"
@@ -41,11 +45,6 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_WRITE = (
-    "INSERT INTO records (key, body, expires_at) VALUES (?, ?, ?) "
-    "ON CONFLICT (key) DO UPDATE SET body = excluded.body, expires_at = excluded.expires_at"
-)
-_DELETE = "DELETE FROM records WHERE key = ?"
 _DUE = "SELECT key FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
 
 
@@ -62,6 +61,10 @@ class SqliteStore:
         self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        # of the event loop's thread: it waits for no lock, and leaves checkpoints, which wait for the disk, to `rest`
+        self._quick: sqlite3.Connection | None = None
+        self._quick_lock = threading.Lock()
+        self._put_off = 0
 
     @property
     def name(self) -> str:
@@ -72,16 +75,47 @@ class SqliteStore:
         return str(self._path)
 
     def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
-        return self._guarded(lambda connection: self._transact(connection, keys, change, writing=writing))
+        return self._guarded(
+            lambda connection: transaction(connection, self._wall, self._busy_s, keys, change, writing=writing)
+        )
+
+    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+        if not self._quick_lock.acquire(blocking=False):
+            return NOT_NOW
+        try:
+            if self._quick is None or not self._same_file():
+                return NOT_NOW
+            done = transaction(self._quick, self._wall, 0.0, keys, change, writing=writing)
+        except sqlite3.Error as error:
+            if code_of(error) != sqlite3.SQLITE_BUSY:
+                self._close_quick()
+            return NOT_NOW
+        finally:
+            self._quick_lock.release()
+        self._put_off += writing
+        return done
+
+    @property
+    def wants_rest(self) -> bool:
+        return self._put_off >= PUT_OFF
+
+    def rest(self) -> None:
+        self._put_off = 0
+        with contextlib.suppress(sqlite3.Error, OSError, StoreUnusable):
+            self._connected().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def due(self, limit: int) -> Sequence[str]:
         return self._guarded(lambda connection: [row[0] for row in connection.execute(_DUE, (self._wall(), limit))])
 
     def close(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
+        with self._quick_lock:
+            self._close_quick()
+        _close(self._connection)
         self._connection = None
+
+    def _close_quick(self) -> None:
+        _close(self._quick)
+        self._quick = None
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `work`, after setting a damaged file aside if need be."""
@@ -100,42 +134,12 @@ class SqliteStore:
             return isinstance(error, FileNotFoundError)
         if not self._same_file():
             return True
-        if _is_damage(error):
+        if is_damage(error):
             self.close()
             self._set_aside(error)
             return True
         # what SQLite says of a companion that vanishes while it opens
-        return self._connection is None and _code(error) == sqlite3.SQLITE_IOERR
-
-    def _transact(
-        self, connection: sqlite3.Connection, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool
-    ) -> T:
-        """Compute without a lock, then write under one if nothing has changed meanwhile, else compute again under it.
-
-        So what writes nothing, a refusal above all, keeps nobody waiting, and a lock is held for a moment only.
-        """
-        read = f"SELECT key, body FROM records WHERE key IN ({','.join('?' * len(keys))})"  # noqa: S608 - only question marks
-        seen = dict(connection.execute(read, keys).fetchall())
-        done = change(View(now=self._wall(), bodies=seen))
-        if not done.writes or not writing:
-            return done.result
-        _begin(connection, self._busy_s)
-        try:
-            current = dict(connection.execute(read, keys).fetchall())
-            if current != seen:
-                # the time is read under the lock, so that it never runs back from one writer to the next
-                done = change(View(now=self._wall(), bodies=current))
-            for key, record in done.writes.items():
-                if record is None:
-                    connection.execute(_DELETE, (key,))
-                else:
-                    connection.execute(_WRITE, (key, record.body, record.expires_at))
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
-        return done.result
+        return self._connection is None and code_of(error) == sqlite3.SQLITE_IOERR
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is not None:
@@ -145,10 +149,7 @@ class SqliteStore:
             self.close()
         self._prepare_file()
         self._inode = _inode(self._path)
-        # never created here: only `_prepare_file` does, under the lock and for nobody else
-        connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode=rw", uri=True, timeout=self._busy_s, isolation_level=None, check_same_thread=False
-        )
+        connection = self._open(self._busy_s)
         try:
             self._set_up(connection)
             if not self._same_file():
@@ -157,12 +158,27 @@ class SqliteStore:
             connection.close()
             raise
         self._connection = connection
+        with contextlib.suppress(sqlite3.Error):
+            self._quick = self._opened_quick()
+        return connection
+
+    def _open(self, busy_s: float) -> sqlite3.Connection:
+        # never created here: only `_prepare_file` does, under the lock and for nobody else
+        return sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw", uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
+        )
+
+    def _opened_quick(self) -> sqlite3.Connection:
+        connection = self._open(0.0)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.text_factory = _as_it_is
         return connection
 
     def _same_file(self) -> bool:
         try:
             return _inode(self._path) == self._inode
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def _prepare_file(self) -> None:
@@ -175,8 +191,8 @@ class SqliteStore:
                         # what a deleted file left behind would be read into the new one
                         self._unlink_companions()
                         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            except Timeout as error:
-                raise StoreUnusable(f"{self._path}: another process holds {error.lock_file}") from error
+            except TimeoutError as error:
+                raise StoreUnusable(f"{self._path}: another process holds {self._path}.lock") from error
         descriptor = os.open(self._path, os.O_RDWR)
         try:
             if os.name == "posix" and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
@@ -204,8 +220,8 @@ class SqliteStore:
         connection.text_factory = _as_it_is
 
     def _create(self, connection: sqlite3.Connection) -> None:
-        _to_wal(connection)
-        _begin(connection, self._busy_s)
+        to_wal(connection)
+        begin(connection, self._busy_s)
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -231,11 +247,14 @@ class SqliteStore:
         except FileNotFoundError:
             # another process was first
             return
-        except (OSError, Timeout) as error:
+        except OSError as error:
             raise StoreUnusable(f"{self._path} is damaged ({damage}) and cannot be set aside: {error}") from error
         _log.warning("%s is damaged (%s): set aside as %s, limits and spending begin anew", self._path, damage, aside.name)
 
     def _lock(self) -> FileLock:
+        """Raises filelock's Timeout, a TimeoutError, when it cannot be had."""
+        from filelock import FileLock  # noqa: PLC0415 - for a file that is new or damaged only
+
         return FileLock(f"{self._path}.lock", timeout=self._busy_s, mode=0o600)
 
     def _unlink_companions(self) -> None:
@@ -249,7 +268,7 @@ class SqliteStore:
             ) as connection:
                 return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
         except sqlite3.Error as error:
-            return _is_damage(error)
+            return is_damage(error)
 
     def _foreign(self) -> StoreUnusable:
         return StoreUnusable(f"{self._path} is a database of something else; {_ELSEWHERE}")
@@ -262,42 +281,12 @@ def _as_it_is(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _begin(connection: sqlite3.Connection, busy_s: float) -> None:
-    """Begin to write, after other writers have ended, at most `busy_s` from now."""
-    end = time.monotonic() + busy_s
-    while True:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
-                raise
-        else:
-            return
-
-
-def _to_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL. SQLite does not wait for its own lock here, so simultaneous first opens collide: try again."""
-    for attempt in range(50):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if attempt == 49 or _is_damage(error):  # noqa: PLR2004 - the last one
-                raise
-            time.sleep(0.005)
-        else:
-            return
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
 
 
 def _inode(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def _code(error: sqlite3.Error) -> int | None:
-    """SQLite's primary result code, where the error is SQLite's and not the module's."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF

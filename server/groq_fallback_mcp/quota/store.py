@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Change", "Record", "Store", "StoreUnusable", "View"]
+__all__ = ["NOT_NOW", "Change", "NotNow", "Record", "Store", "StoreUnusable", "View"]
 
 T = TypeVar("T")
 
@@ -44,6 +45,15 @@ class Change(Generic[T]):
     writes: Mapping[str, Record | None] = field(default_factory=dict[str, "Record | None"])
 
 
+class NotNow(Enum):
+    """Why a transaction was not done at once: it may have to wait for somebody."""
+
+    NOT_NOW = auto()
+
+
+NOT_NOW = NotNow.NOT_NOW
+
+
 class Store(Protocol):
     """Synchronous: it is called on a thread of its own. Every method raises StoreUnusable when it cannot do its work."""
 
@@ -59,6 +69,22 @@ class Store(Protocol):
 
     def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
         """Read `keys`, apply `change`, write; the result. `writing` false promises that nothing is written."""
+        ...
+
+    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+        """The same on the event loop's thread, if it can be done without waiting for anybody; else nothing was done.
+
+        Never raises StoreUnusable: `transact` is then to find out what is the matter.
+        """
+        ...
+
+    @property
+    def wants_rest(self) -> bool:
+        """Whether `rest` should be called soon, on the store's thread."""
+        ...
+
+    def rest(self) -> None:
+        """Do what `transact_now` has put off. Never raises StoreUnusable."""
         ...
 
     def due(self, limit: int) -> Sequence[str]:

@@ -31,7 +31,7 @@ from groq_fallback_mcp.quota.ledger import (
     StoreStatus,
 )
 from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, prepare, provider_key, told_key
-from groq_fallback_mcp.quota.store import Change, Store, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, Change, Store, StoreUnusable, View
 
 __all__ = ["StoredLedger"]
 
@@ -122,6 +122,10 @@ class StoredLedger:
             self._thread.shutdown(wait=False)
 
     async def _transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        if self._prepared and (done := self._store.transact_now(keys, change, writing=writing)) is not NOT_NOW:
+            if self._store.wants_rest and self._thread is not None:
+                self._thread.submit(self._store.rest)
+            return done
         return await self._run(partial(self._store.transact, keys, change, writing=writing))
 
     async def _run(self, work: Callable[[], T]) -> T:

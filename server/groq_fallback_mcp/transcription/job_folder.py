@@ -14,10 +14,10 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.audio.parts import Part, SplitRecording
@@ -29,7 +29,6 @@ KEPT_S = 7 * 86_400.0
 # Other ways of splitting or joining must not meet parts of this one.
 VERSION = 1
 _CHUNK = 1 << 20
-_SPLIT = TypeAdapter(SplitRecording)
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +48,14 @@ class Done:
     cost_usd: str | None
 
 
-_DONE = TypeAdapter(Done)
+@cache
+def _split() -> TypeAdapter[SplitRecording]:
+    return TypeAdapter(SplitRecording)
+
+
+@cache
+def _done() -> TypeAdapter[Done]:
+    return TypeAdapter(Done)
 
 
 def job_name(source: BinaryIO, options: Sequence[object]) -> str:
@@ -67,6 +73,8 @@ class JobFolder:
 
     def __init__(self, root: Path, name: str) -> None:
         """Raises JobTaken, and OSError where the folder cannot be made."""
+        from filelock import FileLock  # noqa: PLC0415 - for long recordings only
+
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_old(root)
         self.path = root / name
@@ -75,26 +83,26 @@ class JobFolder:
         self._lock = FileLock(root / f"{name}.lock", mode=0o600, thread_local=False)
         try:
             self._lock.acquire(timeout=0)
-        except Timeout:
+        except TimeoutError:
             raise JobTaken from None
         os.utime(self.path)
 
     def parts(self) -> SplitRecording | None:
         """The parts as they were split before; None where that was not done to its end."""
         try:
-            found = _SPLIT.validate_json((self.path / "parts.json").read_bytes())
+            found = _split().validate_json((self.path / "parts.json").read_bytes())
         except (OSError, ValidationError):
             return None
         return found if all((self.path / part.file).is_file() for part in found.parts) else None
 
     def keep_parts(self, found: SplitRecording) -> None:
         """Say that all parts are there."""
-        self._write("parts.json", _SPLIT.dump_json(found))
+        self._write("parts.json", _split().dump_json(found))
 
     def done(self, part: Part) -> Done | None:
         """The transcript of a part, None where it has none yet."""
         try:
-            return _DONE.validate_json((self.path / f"{part.file}.json").read_bytes())
+            return _done().validate_json((self.path / f"{part.file}.json").read_bytes())
         except (OSError, ValidationError):
             return None
 

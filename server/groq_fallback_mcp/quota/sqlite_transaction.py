@@ -1,0 +1,100 @@
+"""Transactions of SQLite as the store needs them: computed without a lock, written under one that is held for a moment."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from groq_fallback_mcp.quota.store import Change, Record, View
+
+__all__ = ["begin", "code_of", "is_damage", "to_wal", "transaction"]
+
+T = TypeVar("T")
+_WRITE = (
+    "INSERT INTO records (key, body, expires_at) VALUES {} "
+    "ON CONFLICT (key) DO UPDATE SET body = excluded.body, expires_at = excluded.expires_at"
+)
+_DELETE = "DELETE FROM records WHERE key = ?"
+
+
+def transaction(
+    connection: sqlite3.Connection,
+    wall: Callable[[], float],
+    busy_s: float,
+    keys: Sequence[str],
+    change: Callable[[View], Change[T]],
+    *,
+    writing: bool,
+) -> T:
+    """Compute without a lock, then write under one if nothing has changed meanwhile, else compute again under it.
+
+    So what writes nothing, a refusal above all, keeps nobody waiting, and a lock is held for a moment only.
+    """
+    read = f"SELECT key, body FROM records WHERE key IN ({','.join('?' * len(keys))})"  # noqa: S608 - only question marks
+    seen = dict(connection.execute(read, keys).fetchall())
+    done = change(View(now=wall(), bodies=seen))
+    if not done.writes or not writing:
+        return done.result
+    begin(connection, busy_s)
+    try:
+        current = dict(connection.execute(read, keys).fetchall())
+        if current != seen:
+            # the time is read under the lock, so that it never runs back from one writer to the next
+            done = change(View(now=wall(), bodies=current))
+        _write(connection, done.writes)
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    return done.result
+
+
+def _write(connection: sqlite3.Connection, writes: Mapping[str, Record | None]) -> None:
+    kept = [(key, record.body, record.expires_at) for key, record in writes.items() if record is not None]
+    if kept:
+        rows = ", ".join(["(?, ?, ?)"] * len(kept))
+        connection.execute(_WRITE.format(rows), [value for row in kept for value in row])
+    for key, record in writes.items():
+        if record is None:
+            connection.execute(_DELETE, (key,))
+
+
+def begin(connection: sqlite3.Connection, busy_s: float) -> None:
+    """Begin to write, after other writers have ended, at most `busy_s` from now."""
+    end = time.monotonic() + busy_s
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+        else:
+            return
+
+
+def to_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. SQLite does not wait for its own lock here, so simultaneous first opens collide: try again."""
+    for attempt in range(50):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if attempt == 49 or is_damage(error):  # noqa: PLR2004 - the last one
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is no database, or not whole."""
+    return code_of(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def code_of(error: sqlite3.Error) -> int | None:
+    """SQLite's primary result code, where the error is SQLite's and not the module's."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
