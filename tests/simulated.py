@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 from fakes import CATALOG, World
 from starlette.applications import Starlette
 
@@ -22,7 +22,7 @@ def simulated_groq(world: World, options: SimulatorOptions | None = None, *, spe
         base_url="http://simulated.test/openai/v1",
         key="gsk_simulated",
         clock=world.clock,
-        transport=httpx.ASGITransport(app=app),
+        transport=httpx2.ASGITransport(app=app),
     )
     world.providers["groq"] = provider
     world.gateway.roster._groq = provider

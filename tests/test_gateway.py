@@ -302,6 +302,18 @@ def test_falling_back_never_repeats_a_model_while_another_is_left(kinds: list[Fa
     anyio.run(run)
 
 
+async def test_a_model_that_hangs_is_left_as_soon_as_its_own_earlier_answers_allow() -> None:
+    """Five seconds, and not the twenty of the settings."""
+    world = World()
+    for _ in range(5):
+        assert (await served(world)).model == FIRST
+    started = world.clock.monotonic()
+    world.groq.script(FIRST, failure(K.TIMED_OUT))
+    assert (await served(world)).model == SECOND
+    assert world.groq.timeouts[-2:] == [5.0, 20.0]
+    assert world.clock.monotonic() - started < 6
+
+
 async def test_a_model_that_is_gone_is_not_asked_in_the_next_call() -> None:
     """Benched for an hour."""
     world = World()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fake_clock import FakeClock
 from fakes import CATALOG, World, failure, offer
@@ -102,7 +102,7 @@ async def test_each_header_is_sent_by_the_stand_in_and_read(header: str) -> None
     app = simulated_groq(world, SimulatorOptions(latency_scale=0.0, faults={"*": [Fault(kind="429", seconds=7.0, count=1)]}))
     body = {"model": SMALL, "messages": [{"role": "user", "content": "hi"}]}
     key = {"authorization": "Bearer gsk_simulated"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://simulated.test") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://simulated.test") as client:
         refused = await client.post("/openai/v1/chat/completions", json=body, headers=key)
         served = await client.post("/openai/v1/chat/completions", json=body, headers=key)
     if header == "retry-after":
@@ -128,17 +128,17 @@ async def test_each_status_is_understood_and_acted_on(tmp_path: Path, status: in
     """A success is one; a refusal of one model costs no answer, a refusal of the request is told."""
     world = world_of_all()
 
-    async def answer(request: httpx.Request) -> httpx.Response:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
         if status == 200 or asked.setdefault("first", request.content) != request.content:
             message = {"content": "fine"}
-            return httpx.Response(200, json={"model": "m", "choices": [{"message": message, "finish_reason": "stop"}]})
-        return httpx.Response(status, json={"error": {"message": "no", "type": "invalid_request_error"}})
+            return httpx2.Response(200, json={"model": "m", "choices": [{"message": message, "finish_reason": "stop"}]})
+        return httpx2.Response(status, json={"error": {"message": "no", "type": "invalid_request_error"}})
 
     asked: dict[str, bytes] = {}
     from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 
     world.providers["groq"] = OpenAICompatible(  # type: ignore[assignment]
-        "groq", base_url="http://x.test/v1", key="gsk_x", clock=world.clock, transport=httpx.MockTransport(answer)
+        "groq", base_url="http://x.test/v1", key="gsk_x", clock=world.clock, transport=httpx2.MockTransport(answer)
     )
     text, found = await called(world, tmp_path, "groq_chat", prompt="hi")
     if status in {200, 422, 429, 500, 503}:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 
-import httpx
+import httpx2
 import pytest
 from fake_clock import FakeClock
 
@@ -27,7 +27,7 @@ from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.reply import BODY_BYTES
 
 pytestmark = pytest.mark.anyio
-Handler = Callable[[httpx.Request], httpx.Response]
+Handler = Callable[[httpx2.Request], httpx2.Response]
 KEY = "gsk_canary0123456789"
 GOOD = {
     "id": "chatcmpl-1",
@@ -51,7 +51,7 @@ def provider(handler: Handler, *, key: str | None = KEY, hint: str | None = "no 
         key=key,
         clock=FakeClock(),
         key_hint=hint,
-        transport=httpx.MockTransport(handler),
+        transport=httpx2.MockTransport(handler),
     )
 
 
@@ -72,7 +72,7 @@ async def chatted(handler: Handler, *, timeout_s: float = 5.0) -> Outcome:
 
 def replying(status: int = 200, **content: object) -> Handler:
     """Always the same response."""
-    return lambda request: httpx.Response(status, **content)  # type: ignore[arg-type]
+    return lambda request: httpx2.Response(status, **content)  # type: ignore[arg-type]
 
 
 async def test_a_chat_reply_becomes_a_success_with_usage_and_quota() -> None:
@@ -88,11 +88,11 @@ async def test_a_chat_reply_becomes_a_success_with_usage_and_quota() -> None:
 
 async def test_the_request_has_our_user_agent_the_key_and_no_encoding() -> None:
     """And goes to the path below the base URL."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
-        return httpx.Response(200, json=GOOD)
+        return httpx2.Response(200, json=GOOD)
 
     await chatted(handler)
     request = seen[0]
@@ -119,9 +119,9 @@ async def test_a_schema_goes_on_the_wire_in_the_mode_the_model_takes(mode: str, 
     """Where the model has no strict mode the prompt says it."""
     bodies: list[dict[str, object]] = []
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         bodies.append(json.loads(request.content))
-        return httpx.Response(200, json=GOOD)
+        return httpx2.Response(200, json=GOOD)
 
     groq = provider(handler)
     request = ChatRequest(
@@ -191,14 +191,14 @@ async def test_a_reply_without_usage_is_not_charged_as_zero() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "sent"),
     [
-        (httpx.ConnectError("refused"), FailureKind.UNREACHABLE, False),
-        (httpx.ConnectTimeout("slow"), FailureKind.UNREACHABLE, False),
-        (httpx.ReadError("reset"), FailureKind.CONNECTION_LOST, True),
-        (httpx.RemoteProtocolError("Server disconnected"), FailureKind.CONNECTION_LOST, True),
-        (httpx.RemoteProtocolError("Receive buffer too long"), FailureKind.BAD_RESPONSE, True),
-        (httpx.ProxyError("407"), FailureKind.UNREACHABLE, False),
+        (httpx2.ConnectError("refused"), FailureKind.UNREACHABLE, False),
+        (httpx2.ConnectTimeout("slow"), FailureKind.UNREACHABLE, False),
+        (httpx2.ReadError("reset"), FailureKind.CONNECTION_LOST, True),
+        (httpx2.RemoteProtocolError("Server disconnected"), FailureKind.CONNECTION_LOST, True),
+        (httpx2.RemoteProtocolError("Receive buffer too long"), FailureKind.BAD_RESPONSE, True),
+        (httpx2.ProxyError("407"), FailureKind.UNREACHABLE, False),
         (RecursionError("deep"), FailureKind.BAD_RESPONSE, True),
-        (httpx.ReadTimeout("slow"), FailureKind.CONNECTION_LOST, True),
+        (httpx2.ReadTimeout("slow"), FailureKind.CONNECTION_LOST, True),
         (ValueError("odd"), FailureKind.BAD_RESPONSE, True),
     ],
 )
@@ -207,7 +207,7 @@ async def test_a_connection_that_fails_is_a_failure_that_says_whether_it_was_sen
 ) -> None:
     """What was not sent is not charged."""
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         raise error
 
     outcome = await chatted(handler)
@@ -218,9 +218,9 @@ async def test_a_connection_that_fails_is_a_failure_that_says_whether_it_was_sen
 async def test_the_key_never_reaches_a_message() -> None:
     """Not even when an exception quotes it."""
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         message = f"Illegal header value b'Bearer {KEY}'"
-        raise httpx.LocalProtocolError(message)
+        raise httpx2.LocalProtocolError(message)
 
     outcome = await chatted(handler)
     assert isinstance(outcome, Failure)
@@ -242,7 +242,7 @@ async def test_a_call_that_never_ends_is_ended_by_its_total_time() -> None:
     """Httpx's own time-outs would not."""
     import anyio
 
-    async def endless(request: httpx.Request) -> httpx.Response:
+    async def endless(request: httpx2.Request) -> httpx2.Response:
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -255,9 +255,9 @@ async def test_redirects_are_not_followed() -> None:
     """The target sees nothing."""
     seen: list[str] = []
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         seen.append(str(request.url))
-        return httpx.Response(307, headers={"location": "https://elsewhere.test/"})
+        return httpx2.Response(307, headers={"location": "https://elsewhere.test/"})
 
     outcome = await chatted(handler)
     assert isinstance(outcome, Failure)
@@ -267,7 +267,7 @@ async def test_redirects_are_not_followed() -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "br", "made-up"])
 async def test_encoded_bodies_are_refused(encoding: str) -> None:
     """None was asked for, and a bomb would be one."""
-    outcome = await chatted(replying(headers={"content-encoding": encoding}, stream=httpx.ByteStream(b"x")))
+    outcome = await chatted(replying(headers={"content-encoding": encoding}, stream=httpx2.ByteStream(b"x")))
     assert isinstance(outcome, Failure)
     assert f"{encoding} encoding" in outcome.message
 
@@ -331,7 +331,7 @@ async def test_a_stream_of_events_is_refused_before_it_is_read() -> None:
 async def broken_off() -> AsyncIterator[bytes]:
     """The beginning of an error, then the end of the connection."""
     yield b'{"error": '
-    raise httpx.ReadError("")
+    raise httpx2.ReadError("")
 
 
 async def endless() -> AsyncIterator[bytes]:
@@ -361,21 +361,21 @@ async def test_an_error_of_html_that_is_all_beginnings_of_tags_is_read_in_no_tim
     assert time.perf_counter() - started < 0.5
 
 
-class ResetOnTheWay(httpx.AsyncBaseTransport):
+class ResetOnTheWay(httpx2.AsyncBaseTransport):
     """Resets the connection after so many pieces of a form."""
 
     def __init__(self, pieces: int) -> None:
         self._pieces = pieces
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Never answers."""
-        assert isinstance(request.stream, httpx.AsyncByteStream)
+        assert isinstance(request.stream, httpx2.AsyncByteStream)
         taken = 0
         async for _ in request.stream:
             taken += 1
             if taken == self._pieces:
                 break
-        raise httpx.ReadError("")
+        raise httpx2.ReadError("")
 
 
 async def uploaded(pieces: int, size: int) -> Outcome:
@@ -404,7 +404,7 @@ async def test_a_connection_that_closes_on_the_way_of_an_upload_is_an_early_413(
 async def test_without_a_key_nothing_is_sent() -> None:
     """And the hint is the message."""
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         raise AssertionError
 
     groq = provider(handler, key=None, hint="no key is set")
@@ -416,11 +416,11 @@ async def test_without_a_key_nothing_is_sent() -> None:
 
 async def test_an_endpoint_that_needs_no_key_is_asked_without_one() -> None:
     """Such as a local server."""
-    seen: list[httpx.Headers] = []
+    seen: list[httpx2.Headers] = []
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         seen.append(request.headers)
-        return httpx.Response(200, json=GOOD)
+        return httpx2.Response(200, json=GOOD)
 
     endpoint = provider(handler, key=None, hint=None)
     assert isinstance(await endpoint.chat(call(), timeout_s=5), Success)
@@ -437,14 +437,14 @@ HEARD = {
 }
 
 
-async def heard(request: AudioRequest, body: object) -> tuple[Outcome, httpx.Request]:
+async def heard(request: AudioRequest, body: object) -> tuple[Outcome, httpx2.Request]:
     """The outcome of one transcription, and the request it made."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def handler(sent: httpx.Request) -> httpx.Response:
+    def handler(sent: httpx2.Request) -> httpx2.Response:
         sent.read()
         seen.append(sent)
-        return httpx.Response(200, json=body, headers={"x-simulated": "true"})
+        return httpx2.Response(200, json=body, headers={"x-simulated": "true"})
 
     groq = provider(handler)
     outcome = await groq.transcribe(AudioCall(request=request, model="whisper-large-v3"), timeout_s=5)

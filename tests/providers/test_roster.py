@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 from fake_clock import FakeClock
 
@@ -92,9 +92,9 @@ async def test_other_endpoints_are_sent_max_tokens_by_its_older_name() -> None:
     """Many know only that one."""
     bodies: list[bytes] = []
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         bodies.append(request.content)
-        return httpx.Response(200, json={"choices": [{"message": {"content": "x"}}]})
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "x"}}]})
 
     endpoint = OpenAICompatible(
         "mine",
@@ -102,7 +102,7 @@ async def test_other_endpoints_are_sent_max_tokens_by_its_older_name() -> None:
         key=None,
         clock=FakeClock(),
         groq=False,
-        transport=httpx.MockTransport(handler),
+        transport=httpx2.MockTransport(handler),
     )
     request = ChatRequest(messages=({"role": "user", "content": "hi"},))
     await endpoint.chat(ChatCall(request=request, model="m", max_tokens=9), timeout_s=5)

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from fake_clock import FakeClock
 from hypothesis import given
@@ -51,13 +51,13 @@ def streamed(events: list[str], *, told: Callable[[int], None] | None = None) ->
 def provider(body: Callable[[], AsyncIterator[bytes]] | bytes, *, kind: str = "text/event-stream") -> OpenAICompatible:
     """A provider whose answer is this body."""
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    def handler(request: httpx2.Request) -> httpx2.Response:
         assert json.loads(request.content)["stream"] is True
         content = body if isinstance(body, bytes) else body()
-        return httpx.Response(200, headers={"content-type": kind, "x-ratelimit-remaining-tokens": "7000"}, content=content)
+        return httpx2.Response(200, headers={"content-type": kind, "x-ratelimit-remaining-tokens": "7000"}, content=content)
 
     return OpenAICompatible(
-        "groq", base_url="https://groq.test/openai/v1", key="gsk_x", clock=FakeClock(), transport=httpx.MockTransport(handler)
+        "groq", base_url="https://groq.test/openai/v1", key="gsk_x", clock=FakeClock(), transport=httpx2.MockTransport(handler)
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from fakes import CATALOG, GROQ_SPEECH_MODELS, World, failure, offer, rate_limited
 from servers import connected, text_of
@@ -273,7 +273,7 @@ async def test_an_hour_through_the_simulated_groq_loses_and_doubles_no_word(tmp_
         base_url="http://simulated.test/openai/v1",
         key="gsk_simulated",
         clock=here.clock,
-        transport=httpx.ASGITransport(app=app),
+        transport=httpx2.ASGITransport(app=app),
     )
     _, found = await transcribed(here, tmp_path, save_to="out.txt")
     assert (tmp_path / "out.txt").read_text().split() == said(hour)

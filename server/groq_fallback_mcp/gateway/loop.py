@@ -5,6 +5,7 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,9 +31,11 @@ from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Walk
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
+from groq_fallback_mcp.policy.patience import MOST_REMEMBERED, patience_s
 from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_max_tokens, with_more_prompt
 from groq_fallback_mcp.policy.repair import repaired
 from groq_fallback_mcp.policy.spending import Budget
+from groq_fallback_mcp.policy.streaming import streams
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RetrySame, judge
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import (
@@ -54,6 +57,7 @@ SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
 # What the plan saw so short a time ago need not be looked at again to set a time-out.
 FRESH_S = 1.0
+SLOWER_THAN_SAID = 1.5
 
 
 class Gateway:
@@ -79,6 +83,7 @@ class Gateway:
         self.budget = budget or Budget()
         self._restrictions = restrictions or Restrictions()
         self._jitter = jitter
+        self._took_s: dict[tuple[str, str], deque[float]] = {}
         self._picker = Picker(
             ledger=ledger,
             clock=clock,
@@ -206,6 +211,8 @@ class Gateway:
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != candidate.identity]
         walk.attempts.append(attempt_of(candidate, outcome, took_s))
         if isinstance(outcome, Success):
+            if isinstance(walk.request, ChatRequest):
+                self._took_s.setdefault(candidate.identity, deque(maxlen=MOST_REMEMBERED)).append(took_s)
             return answer_of(walk, candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
         await self._act(walk, candidate, outcome, standing)
         return None
@@ -269,8 +276,20 @@ class Gateway:
         left_s = min(walk.deadline - self.clock.monotonic(), self.pace.deadline_s)
         if left_s <= LEAST_ATTEMPT_S or not await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             return left_s
-        least_s = self.pace.attempt_timeout_s if isinstance(walk.request, ChatRequest) else left_s
-        return min(least_s, left_s * SHARE_OF_REMAINING)
+        if not isinstance(walk.request, ChatRequest):
+            return left_s * SHARE_OF_REMAINING
+        known = self._took_s.get(candidate.identity, ())
+        most_s = min(self.pace.attempt_timeout_s, left_s * SHARE_OF_REMAINING)
+        return patience_s(known, most_s=most_s, silent_s=self._silent_s(walk, candidate, most_s))
+
+    def _silent_s(self, walk: Walk, candidate: Candidate, most_s: float) -> float:
+        """How long nothing may be heard of the longest answer, at the speed that the catalogue says."""
+        if streams(candidate, watched=walk.watched):
+            return 0.0
+        row = self.catalog.models.get(candidate.model)
+        if row is None or row.speed_tps is None:
+            return most_s
+        return SLOWER_THAN_SAID * candidate.max_tokens / float(row.speed_tps)
 
     async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
         if bench_s <= 0:

@@ -1,9 +1,9 @@
 """One guarded HTTP exchange: a total deadline, caps on what is read, no redirects, a proxy only by setting, failures as values.
 
-Requests go straight to httpx's transport: what its client adds (redirects, cookies, authentication, proxies from the
+Requests go straight to httpx2's transport: what its client adds (redirects, cookies, authentication, proxies from the
 environment) is not wanted here, and costs a third of a call's CPU.
 
-httpx's own time-outs bound single reads, not the call: a server that trickles a byte a second never trips them.
+httpx2's own time-outs bound single reads, not the call: a server that trickles a byte a second never trips them.
 Only the cancel scope around the whole exchange does.
 """
 
@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
 import anyio
-import httpx
+import httpx2
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
@@ -36,20 +36,20 @@ EVENTS_TO_ANSWER = 8
 # Sent as one piece, it takes long enough for a server to refuse it on the way.
 LARGE_UPLOAD_BYTES = 256 * 1024
 USER_AGENT = f"groq-fallback-mcp/{__version__}"
-# An unlimited keep-alive pool probes every idle connection on each request; eight served five times the calls.
-POOL = httpx.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0)
+# As many are kept as may be open: a new one to Groq costs a TLS handshake.
+POOL = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30.0)
 
 # The gateway sends no more at once than the pool holds; what is bounded here is only the way there.
-_EXTENSIONS = {"timeout": httpx.Timeout(None, connect=10.0).as_dict()}
+_EXTENSIONS = {"timeout": httpx2.Timeout(None, connect=10.0).as_dict()}
 
 _log = logging.getLogger(__name__)
 
 
-class _Upload(httpx.AsyncByteStream):
+class _Upload(httpx2.AsyncByteStream):
     """A request body that knows how much of it was taken."""
 
-    def __init__(self, request: httpx.Request) -> None:
-        self._stream = cast("httpx.AsyncByteStream", request.stream)
+    def __init__(self, request: httpx2.Request) -> None:
+        self._stream = cast("httpx2.AsyncByteStream", request.stream)
         self.size = int(request.headers.get("content-length", "0"))
         self.sent = 0
 
@@ -76,14 +76,14 @@ class Wire:
         *,
         key: str | None,
         proxy: str | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._key = key or ""
         self._headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
         if key:
             self._headers.append(("Authorization", f"Bearer {key}"))
-        self._url = lru_cache(maxsize=64)(lambda path: httpx.URL(base_url.rstrip("/") + path))
-        self._transport = transport or httpx.AsyncHTTPTransport(limits=POOL, trust_env=False, proxy=proxy)
+        self._base_url = base_url.rstrip("/")
+        self._transport = transport or httpx2.AsyncHTTPTransport(limits=POOL, trust_env=False, proxy=proxy)
 
     async def exchange(
         self,
@@ -141,27 +141,27 @@ class Wire:
     ) -> Reply | Failure:
         arguments = {name: value for name, value in content.items() if value is not None}
         upload: _Upload | None = None
-        response: httpx.Response | None = None
+        response: httpx2.Response | None = None
         try:
-            request = httpx.Request(method, self._url(path), headers=self._headers, extensions=_EXTENSIONS, **arguments)
+            request = httpx2.Request(method, _url(self._base_url + path), headers=self._headers, extensions=_EXTENSIONS, **arguments)
             request.stream = upload = _Upload(request)
             response = await self._transport.handle_async_request(request)
             response.request = request
             return await _read(response, most_bytes, take)
         except (
-            httpx.ConnectError,
-            httpx.ConnectTimeout,
-            httpx.PoolTimeout,
-            httpx.ProxyError,
-            httpx.UnsupportedProtocol,
+            httpx2.ConnectError,
+            httpx2.ConnectTimeout,
+            httpx2.PoolTimeout,
+            httpx2.ProxyError,
+            httpx2.UnsupportedProtocol,
         ) as error:
             return self._failure(FailureKind.UNREACHABLE, error, sent=False)
-        except (httpx.TransportError, httpx.StreamError, httpx.DecodingError) as error:
+        except (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError) as error:
             if response is None and upload is not None and upload.broken_off():
                 return _not_wanted(upload)
-            odd = isinstance(error, httpx.RemoteProtocolError) and not _ended_early(error)
+            odd = isinstance(error, httpx2.RemoteProtocolError) and not _ended_early(error)
             return self._failure(FailureKind.BAD_RESPONSE if odd else FailureKind.CONNECTION_LOST, error)
-        except (httpx.InvalidURL, httpx.HTTPError, ValueError) as error:
+        except (httpx2.InvalidURL, httpx2.HTTPError, ValueError) as error:
             return self._failure(FailureKind.BAD_RESPONSE, error)
         except Exception as error:  # noqa: BLE001 - whatever an upstream provokes is an outcome of the call, never a crash
             _log.exception("an exchange failed in an odd way")
@@ -175,7 +175,12 @@ class Wire:
         return Failure(kind=kind, message=text[:200], sent=sent)
 
 
-async def _read(response: httpx.Response, most_bytes: int, take: Callable[[bytes], bool] | None) -> Reply | Failure:
+@lru_cache(maxsize=64)
+def _url(text: str) -> httpx2.URL:
+    return httpx2.URL(text)
+
+
+async def _read(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool] | None) -> Reply | Failure:
     status = response.status_code
     headers = {name.lower(): value for name, value in response.headers.items()}
     encoding = headers.get("content-encoding", "").lower()
@@ -193,7 +198,7 @@ async def _read(response: httpx.Response, most_bytes: int, take: Callable[[bytes
     return _refused(body) if isinstance(body, str) else Reply(status=status, headers=headers, body=body)
 
 
-async def _whole(response: httpx.Response, most_bytes: int) -> bytes | str:
+async def _whole(response: httpx2.Response, most_bytes: int) -> bytes | str:
     """The body, or what is wrong with it."""
     too_large = f"an answer of more than {most_bytes} bytes"
     stated = response.headers.get("content-length", "")
@@ -211,7 +216,7 @@ async def _whole(response: httpx.Response, most_bytes: int) -> bytes | str:
     return bytes(body)
 
 
-async def _events(response: httpx.Response, most_bytes: int, take: Callable[[bytes], bool]) -> str | None:
+async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool]) -> str | None:
     """What is wrong with the stream, None when it could be read to its end."""
     size = 0
     async for chunk in response.aiter_bytes():
@@ -223,9 +228,9 @@ async def _events(response: httpx.Response, most_bytes: int, take: Callable[[byt
     return None
 
 
-async def _beginning(response: httpx.Response) -> bytes:
+async def _beginning(response: httpx2.Response) -> bytes:
     body = bytearray()
-    with anyio.move_on_after(REFUSAL_READ_S), suppress(httpx.HTTPError, httpx.StreamError):
+    with anyio.move_on_after(REFUSAL_READ_S), suppress(httpx2.HTTPError, httpx2.StreamError):
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) >= REFUSAL_BYTES:
@@ -233,7 +238,7 @@ async def _beginning(response: httpx.Response) -> bytes:
     return bytes(body[:REFUSAL_BYTES])
 
 
-def _ended_early(error: httpx.RemoteProtocolError) -> bool:
+def _ended_early(error: httpx2.RemoteProtocolError) -> bool:
     """Whether the connection ended where more was due; every other error of the protocol is junk that was received."""
     return "disconnected" in str(error) or "closed connection" in str(error)
 

@@ -20,7 +20,7 @@ from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
 from groq_fallback_mcp.redaction import redact
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
     from groq_fallback_mcp.providers.http import Wire
 
@@ -51,7 +51,7 @@ class OpenAICompatible:
         key_hint: str | None = None,
         groq: bool = True,
         proxy: str | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._name = name
         self._clock = clock
