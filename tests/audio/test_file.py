@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reading import read_audio
 
 from groq_fallback_mcp import files
-from groq_fallback_mcp.audio.file import read_audio
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.errors import InputRefused
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
+from reading import read_audio
 
-from groq_fallback_mcp.audio.file import read_audio
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Success
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, JsonMode
@@ -192,7 +192,7 @@ def test_both_models_leave_standard_output_alone(tmp_path: Path) -> None:
     """It belongs to the MCP client, natively too: loading, answering, a refusal, a failure to load."""
     code = """
 import anyio, pathlib, sys
-from groq_fallback_mcp.audio.file import read_audio
+from groq_fallback_mcp.audio.file import open_audio
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.call import AudioRequest, ChatRequest
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, JsonMode
@@ -203,7 +203,8 @@ def ask(text):
 
 async def main():
     local, broken = LocalProvider(), LocalProvider(gguf=pathlib.Path(sys.argv[1]))
-    audio = read_audio(str(sample_path()), allowed=[sample_path().parent], max_bytes=1_000_000)
+    with open_audio(str(sample_path()), allowed=[sample_path().parent], max_bytes=1_000_000) as opened:
+        audio = opened.probed()
     for outcome in (
         await local.chat(ask("Hi"), timeout_s=60),
         await local.chat(ask("hello " * 8000), timeout_s=60),

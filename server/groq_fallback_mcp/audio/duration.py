@@ -10,7 +10,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator, Mapping
 
-from groq_fallback_mcp.audio.kind import AudioKind, id3_length, mpeg_frame
+from groq_fallback_mcp.audio.kind import AudioKind, Content, id3_length, mpeg_frame
 
 __all__ = ["probe_duration_s"]
 
@@ -20,7 +20,7 @@ _OGG_TAIL_BYTES = 131_072
 _UNKNOWN_GRANULE = 0xFFFF_FFFF_FFFF_FFFF
 
 
-def probe_duration_s(content: bytes, kind: AudioKind) -> float | None:
+def probe_duration_s(content: Content, kind: AudioKind) -> float | None:
     """Seconds of audio in `content`, a whole file of this kind; None when its headers do not tell.
 
     MP3 without a Xing or VBRI header is taken as constant bit rate, an estimate.
@@ -32,7 +32,7 @@ def probe_duration_s(content: bytes, kind: AudioKind) -> float | None:
     return duration_s
 
 
-def _wav(content: bytes) -> float | None:
+def _wav(content: Content) -> float | None:
     at, bytes_per_s = 12, 0
     while at + 8 <= len(content):
         name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
@@ -46,8 +46,9 @@ def _wav(content: bytes) -> float | None:
     return None
 
 
-def _flac(content: bytes) -> float | None:
-    body = content[id3_length(content) :]
+def _flac(content: Content) -> float | None:
+    start = id3_length(content)
+    body = content[start : start + 26]
     if body[:4] != b"fLaC" or len(body) < 26:  # noqa: PLR2004 - marker, block header, the fields read here
         return None
     fields = int.from_bytes(body[18:26])
@@ -55,7 +56,7 @@ def _flac(content: bytes) -> float | None:
     return samples / sample_rate if sample_rate and samples else None
 
 
-def _ogg(content: bytes) -> float | None:
+def _ogg(content: Content) -> float | None:
     serial, first = content[14:18], content[:512]
     opus, vorbis = first.find(b"OpusHead"), first.find(b"\x01vorbis")
     if opus >= 0:
@@ -76,7 +77,7 @@ def _ogg(content: bytes) -> float | None:
     return None
 
 
-def _mp3(content: bytes) -> float | None:
+def _mp3(content: Content) -> float | None:
     start = id3_length(content)
     for at in range(start, min(len(content), start + _SYNC_SEARCH_BYTES)):
         if content[at] != 0xFF:  # noqa: PLR2004 - the first byte of sync
@@ -93,17 +94,17 @@ def _mp3(content: bytes) -> float | None:
     return None
 
 
-def _xing_frames(content: bytes, at: int) -> int:
+def _xing_frames(content: Content, at: int) -> int:
     if content[at : at + 4] not in {b"Xing", b"Info"} or not int.from_bytes(content[at + 4 : at + 8]) & 1:
         return 0
     return int.from_bytes(content[at + 8 : at + 12])
 
 
-def _vbri_frames(content: bytes, at: int) -> int:
+def _vbri_frames(content: Content, at: int) -> int:
     return int.from_bytes(content[at + 14 : at + 18]) if content[at : at + 4] == b"VBRI" else 0
 
 
-def _mp4(content: bytes) -> float | None:
+def _mp4(content: Content) -> float | None:
     for name, start, end in _boxes(content, 0, len(content)):
         if name != b"moov":
             continue
@@ -121,7 +122,7 @@ def _movie_header(body: bytes) -> float | None:
     return duration / scale if scale and duration else None
 
 
-def _boxes(content: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(content: Content, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Each ISO box between two offsets: its name, and where its body begins and ends."""
     while at + 8 <= end:
         size, header = int.from_bytes(content[at : at + 4]), 8
@@ -135,7 +136,7 @@ def _boxes(content: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]
         at += size
 
 
-def _webm(content: bytes) -> float | None:
+def _webm(content: Content) -> float | None:
     """Segment > Info > Duration, in units of TimestampScale nanoseconds. Live recordings have none."""
     for name, start, end in _elements(content, 0, len(content)):
         if name != 0x1853_8067:  # noqa: PLR2004 - Segment
@@ -146,7 +147,7 @@ def _webm(content: bytes) -> float | None:
     return None
 
 
-def _webm_info(content: bytes, start: int, end: int) -> float | None:
+def _webm_info(content: Content, start: int, end: int) -> float | None:
     scale_ns, ticks = 1_000_000, None
     for name, at, stop in _elements(content, start, end):
         body = content[at:stop]
@@ -157,7 +158,7 @@ def _webm_info(content: bytes, start: int, end: int) -> float | None:
     return None if ticks is None else ticks * scale_ns / 1e9
 
 
-def _elements(content: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _elements(content: Content, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Each EBML element between two offsets: its id, and where its body begins and ends."""
     while at < end:
         id_length = 9 - content[at].bit_length()
@@ -175,7 +176,7 @@ def _elements(content: bytes, at: int, end: int) -> Iterator[tuple[int, int, int
         at = stop
 
 
-_PARSERS: Mapping[AudioKind, Callable[[bytes], float | None]] = {
+_PARSERS: Mapping[AudioKind, Callable[[Content], float | None]] = {
     AudioKind.WAV: _wav,
     AudioKind.FLAC: _flac,
     AudioKind.OGG: _ogg,

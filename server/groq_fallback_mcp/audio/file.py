@@ -11,11 +11,15 @@ from typing import BinaryIO
 
 from groq_fallback_mcp.audio.duration import probe_duration_s
 from groq_fallback_mcp.audio.kind import HEAD_BYTES, AudioKind, sniff
-from groq_fallback_mcp.call import AudioFile
+from groq_fallback_mcp.audio.window import Window
+from groq_fallback_mcp.call import AudioFile, Opened
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import not_there, open_allowed
 
-__all__ = ["OpenAudio", "open_audio", "read_audio"]
+__all__ = ["OpenAudio", "open_audio"]
+
+# Several copies of so much do no harm; what is larger is sent from its file.
+HELD_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +32,15 @@ class OpenAudio:
     kind: AudioKind
     size: int
 
-    def read(self) -> AudioFile:
-        """All of it, with its length as its headers tell it. Blocking."""
-        self.file.seek(0)
-        content = self.file.read(self.size)
+    def probed(self) -> AudioFile:
+        """The recording, with its length as its headers tell it; a large one stays in its file. Blocking."""
+        descriptor = self.file.fileno()
+        window = Window(descriptor, self.size)
         return AudioFile(
             name=self.name,
-            content=content,
+            content=window[:] if self.size <= HELD_BYTES else Opened(descriptor=descriptor, size=self.size),
             media_type=self.kind.media_type,
-            duration_s=probe_duration_s(content, self.kind),
+            duration_s=probe_duration_s(window, self.kind),
         )
 
 
@@ -55,12 +59,6 @@ def open_audio(path: str, *, allowed: Sequence[Path], max_bytes: int, cwd: Path 
         except OSError as error:
             raise not_there(path, allowed) from error
         yield opened
-
-
-def read_audio(path: str, *, allowed: Sequence[Path], max_bytes: int, cwd: Path | None = None) -> AudioFile:
-    """Check and read one file at one go; see `open_audio`."""
-    with open_audio(path, allowed=allowed, max_bytes=max_bytes, cwd=cwd) as opened:
-        return opened.read()
 
 
 def _checked(file: BinaryIO, path: str, max_bytes: int) -> OpenAudio:

@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol, overload
 
-__all__ = ["HEAD_BYTES", "AudioKind", "MpegFrame", "id3_length", "mpeg_frame", "sniff"]
+__all__ = ["HEAD_BYTES", "AudioKind", "Content", "MpegFrame", "id3_length", "mpeg_frame", "sniff"]
 
 HEAD_BYTES = 65_536
+
+
+class Content(Protocol):
+    """Bytes, or what can be looked at as if it were."""
+
+    def __len__(self) -> int: ...
+    def startswith(self, prefix: bytes, /) -> bool:
+        """As of bytes."""
+        ...
+
+    @overload
+    def __getitem__(self, where: int, /) -> int: ...
+    @overload
+    def __getitem__(self, where: slice, /) -> bytes: ...
 
 
 class AudioKind(StrEnum):
@@ -73,7 +88,7 @@ def sniff(head: bytes) -> AudioKind | None:
     return _untagged(head)
 
 
-def id3_length(content: bytes) -> int:
+def id3_length(content: Content) -> int:
     """Bytes taken by an ID3v2 tag at the start, 0 without one."""
     if not content.startswith(b"ID3") or len(content) < 10:  # noqa: PLR2004 - the tag's header
         return 0
@@ -83,7 +98,7 @@ def id3_length(content: bytes) -> int:
     return 10 + size + (10 if content[5] & 0x10 else 0)
 
 
-def mpeg_frame(content: bytes, at: int) -> MpegFrame | None:
+def mpeg_frame(content: Content, at: int) -> MpegFrame | None:
     """The MPEG audio frame header at offset `at`, None when there is no valid one."""
     header = int.from_bytes(content[at : at + 4])
     version, layer_bits = header >> 19 & 3, header >> 17 & 3

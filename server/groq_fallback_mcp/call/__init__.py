@@ -19,9 +19,9 @@ from groq_fallback_mcp.call.outcomes import (
     Transcript,
     Usage,
 )
+from groq_fallback_mcp.call.recording import AudioFile, Opened, Spooled, pread
 from groq_fallback_mcp.call.requests import (
     AnyRequest,
-    AudioFile,
     AudioLink,
     AudioRequest,
     ChatRequest,
@@ -31,7 +31,6 @@ from groq_fallback_mcp.call.requests import (
     Search,
     ServiceTier,
     SpeechRequest,
-    Spooled,
 )
 
 __all__ = [
@@ -49,6 +48,7 @@ __all__ = [
     "JsonMode",
     "Limit",
     "LimitReading",
+    "Opened",
     "Outcome",
     "QuotaSnapshot",
     "ReasoningEffort",
@@ -62,4 +62,5 @@ __all__ = [
     "Success",
     "Transcript",
     "Usage",
+    "pread",
 ]

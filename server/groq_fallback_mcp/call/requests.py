@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
+
+from groq_fallback_mcp.call.recording import AudioFile
 
 __all__ = [
     "AnyRequest",
-    "AudioFile",
     "AudioLink",
     "AudioRequest",
     "ChatRequest",
@@ -21,7 +20,6 @@ __all__ = [
     "Search",
     "ServiceTier",
     "SpeechRequest",
-    "Spooled",
 ]
 
 ReasoningEffort = Literal["none", "default", "low", "medium", "high"]
@@ -96,33 +94,6 @@ class ChatRequest:
     service_tier: ServiceTier | None = None
     asked_by: AskedBy = "groq_chat"
     restrictions: Restrictions = UNRESTRICTED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spooled:
-    """A file of this process that holds what is too large to be held in memory; `size` in bytes."""
-
-    path: Path
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioFile:
-    """A recording that has been checked: its name, kind, probed length, and its bytes or the file they are spooled in."""
-
-    name: str
-    content: bytes | Spooled = field(repr=False)
-    media_type: str
-    duration_s: float | None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the recording."""
-        return self.content.size if isinstance(self.content, Spooled) else len(self.content)
-
-    def open(self) -> BinaryIO:
-        """The recording from its beginning, to be closed by the caller. Raises OSError where a spooled file is gone."""
-        return self.content.path.open("rb") if isinstance(self.content, Spooled) else io.BytesIO(self.content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,9 @@ class Wire:
         upload: _Upload | None = None
         response: httpx2.Response | None = None
         try:
-            request = httpx2.Request(method, _url(self._base_url + path), headers=self._headers, extensions=_EXTENSIONS, **arguments)
+            request = httpx2.Request(
+                method, _url(self._base_url + path), headers=self._headers, extensions=_EXTENSIONS, **arguments
+            )
             request.stream = upload = _Upload(request)
             response = await self._transport.handle_async_request(request)
             response.request = request

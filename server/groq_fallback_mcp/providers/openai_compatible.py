@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome, Spooled
+from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify
 from groq_fallback_mcp.policy.readings import snapshot
@@ -141,8 +141,8 @@ class OpenAICompatible:
             files: dict[str, tuple[str | None, bytes | BinaryIO, str]]
             if isinstance(call.request.audio, AudioFile):
                 audio = call.request.audio
-                # a spooled file is read while it is sent, and never held
-                content = opened.enter_context(audio.open()) if isinstance(audio.content, Spooled) else audio.content
+                # a file is read while it is sent, and never held
+                content = audio.content if isinstance(audio.content, bytes) else opened.enter_context(audio.open())
                 files = {"file": (audio.name, content, audio.media_type)}
             else:
                 # a form without a file must be multipart too; a part without a file name makes httpx build it so

@@ -96,7 +96,7 @@ async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | No
                 next_step="Install what splits it: pip install 'groq-fallback-mcp[audio]'; or compress it, or pass an https address",
             )
         if opened.size <= most:
-            audio = await anyio.to_thread.run_sync(opened.read)
+            audio = await anyio.to_thread.run_sync(opened.probed)
             if audio.duration_s is None or audio.duration_s <= LONGEST_AT_ONCE_S or not can_decode():
                 return await _at_once(_request(arguments, audio), context)
         return await _in_parts(opened, arguments, context)

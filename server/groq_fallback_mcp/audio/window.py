@@ -1,0 +1,57 @@
+"""An open file as if it were its bytes, of which only those are read that are looked at."""
+
+from __future__ import annotations
+
+from typing import overload
+
+from groq_fallback_mcp.call import pread
+
+__all__ = ["Window"]
+
+PAGE_BYTES = 64 * 1024
+
+
+class Window:
+    """The first `size` bytes behind a descriptor; blocking. Slices beyond the end are short, as with bytes."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
+        self._page = b""
+        self._page_at = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def startswith(self, prefix: bytes) -> bool:
+        """As of bytes."""
+        return self[: len(prefix)] == prefix
+
+    @overload
+    def __getitem__(self, where: int) -> int: ...
+    @overload
+    def __getitem__(self, where: slice) -> bytes: ...
+    def __getitem__(self, where: int | slice) -> int | bytes:
+        if isinstance(where, int):
+            if not 0 <= where < self._size:
+                raise IndexError(where)
+            found = self._read(where, where + 1)
+            if not found:
+                raise IndexError(where)
+            return found[0]
+        begin, end, _ = where.indices(self._size)
+        return self._read(begin, end)
+
+    def _read(self, begin: int, end: int) -> bytes:
+        if end - begin > PAGE_BYTES:
+            return self._all(begin, end)
+        if not self._page_at <= begin <= end <= self._page_at + len(self._page):
+            self._page, self._page_at = self._all(begin, min(begin + PAGE_BYTES, self._size)), begin
+        return self._page[begin - self._page_at : max(end - self._page_at, 0)]
+
+    def _all(self, begin: int, end: int) -> bytes:
+        pieces: list[bytes] = []
+        while begin < end and (piece := pread(self._descriptor, end - begin, begin)):
+            pieces.append(piece)
+            begin += len(piece)
+        return b"".join(pieces)
