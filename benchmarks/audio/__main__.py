@@ -32,8 +32,8 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.wav"
-        _record(path, minutes)
-        floor, whole = _measured("--floor", path), _measured("--whole", path)
+        record(path, minutes)
+        floor, whole = measured("--floor", path), measured("--whole", path)
         print(f"{minutes:g} min, {path.stat().st_size / MIB:.0f} MiB, {os.cpu_count()} cores")
         print(f"PyAV decodes and resamples     {floor['seconds']:6.2f} s  peak {floor['peak_mib']:+6.1f} MiB")
         print(f"decoded, cut, written as FLAC  {whole['split_s']:6.2f} s  {whole['split_s'] / floor['seconds']:.2f} x")
@@ -41,7 +41,8 @@ def main() -> None:
         print(f"longest stall of the event loop {whole['stall_ms']:5.1f} ms; words right: {whole['exact']}")
 
 
-def _measured(mode: str, path: Path) -> dict[str, float]:
+def measured(mode: str, path: Path) -> dict[str, float]:
+    """What a process of its own finds: `--floor` or `--whole`."""
     command = [sys.executable, "-m", "benchmarks.audio", mode, str(path)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
@@ -49,7 +50,8 @@ def _measured(mode: str, path: Path) -> dict[str, float]:
     return found
 
 
-def _record(path: Path, minutes: float) -> None:
+def record(path: Path, minutes: float) -> None:
+    """Write a recording of known words."""
     sys.path.insert(0, str(ROOT / "tests"))
     from tone_speech import script, wav  # noqa: PLC0415 - known words, from the tests
 
@@ -89,7 +91,7 @@ async def _whole(path: Path) -> dict[str, float]:
     from groq_fallback_mcp.tools.transcribe import TRANSCRIBE, TranscribeArguments  # noqa: PLC0415
 
     _warm()
-    seconds = (path.stat().st_size - 44) / 32_000  # noqa: ASYNC240 - before anything is measured
+    seconds = (path.stat().st_size - 44) / 32_000
     known = script(seconds)
     world = World([offer("groq", GROQ_SPEECH_MODELS, plan="developer")])
     starts: dict[str, float] = {}

@@ -13,7 +13,7 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.policy.spending import Spend
 from groq_fallback_mcp.quota import Claim, QuotaKey, Settlement
 from groq_fallback_mcp.quota.sqlite import SqliteStore
-from groq_fallback_mcp.quota.store import Change, View
+from groq_fallback_mcp.quota.store import Change, NotNow, View
 from groq_fallback_mcp.quota.stored import StoredLedger
 
 __all__ = ["CLAIMS", "SETTLEMENT", "TimedStore", "bare_pair", "timed_ledger"]
@@ -41,7 +41,7 @@ SETTLEMENT = Settlement(
 
 
 class TimedStore(SqliteStore):
-    """Adds up the time spent inside the store, thread hops left out."""
+    """Adds up the time spent inside the store, hops to the ledger's thread left out."""
 
     took_s = 0.0
 
@@ -50,6 +50,14 @@ class TimedStore(SqliteStore):
         started = time.perf_counter()
         try:
             return super().transact(keys, change, writing=writing)
+        finally:
+            self.took_s += time.perf_counter() - started
+
+    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+        """The same for what is done at once."""
+        started = time.perf_counter()
+        try:
+            return super().transact_now(keys, change, writing=writing)
         finally:
             self.took_s += time.perf_counter() - started
 

@@ -1,0 +1,83 @@
+"""The command: `python -m benchmarks.speed [--only NAME,NAME] [--write]`. Prints a table; --write keeps it and results.json."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.speed.contenders import ENVIRONMENTS
+from benchmarks.speed.rows import Row, table
+
+FIGURES = ("startup", "calls", "failing", "buckets", "files", "recordings", "ending", "day", "ledger", "scale")
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+
+
+def main() -> None:
+    """Measure one thing after the other, and print all of it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--only", default="", help=f"some of {', '.join(FIGURES)}, with commas")
+    parser.add_argument("--write", action="store_true", help="keep the figures in results.json, README.md and speed.svg")
+    options = parser.parse_args()
+    wanted = options.only.split(",") if options.only else FIGURES
+    begun = time.monotonic()
+    rows: dict[str, list[Row]] = {}
+    for name in wanted:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows[name] = asyncio.run(importlib.import_module(f"benchmarks.speed.{name}").measure())
+    shown = f"{_machine()}; {time.monotonic() - begun:.0f} s\n\n{table([row for found in rows.values() for row in found])}"
+    print(shown)
+    if options.write:
+        _keep(rows, shown)
+
+
+def _machine() -> str:
+    peers = ", ".join(f"{name} {_peer_version(path)}" for name, path in _PEERS.items() if path.exists())
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, mcp {version('mcp')}, httpx2 {version('httpx2')}; {peers}"
+    )
+
+
+_PEERS = {name: ENVIRONMENTS / name for name in ("fastmcp", "litellm", "groq", "pydantic-ai")}
+
+
+def _peer_version(environment: Path) -> str:
+    library = {"pydantic-ai": "pydantic_ai_slim"}.get(environment.name, environment.name)
+    found = sorted(environment.glob(f"lib/python*/site-packages/{library}-*.dist-info"))
+    return found[0].name.split("-")[1].removesuffix(".dist") if found else "?"
+
+
+def _keep(rows: dict[str, list[Row]], shown: str) -> None:
+    """Only what was measured is replaced."""
+    path = HERE / "results.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    figures = {**kept.get("figures", {}), **{name: [_as_json(row) for row in found] for name, found in rows.items()}}
+    kept = {"measured": _machine(), "figures": {name: figures[name] for name in FIGURES if name in figures}}
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if set(rows) == set(FIGURES):
+        readme = HERE / "README.md"
+        text = readme.read_text(encoding="utf-8")
+        head, rest = text.split(BEGIN)
+        readme.write_text(head + BEGIN + shown + END + rest.split(END)[1], encoding="utf-8")
+        from benchmarks.speed.plot import draw  # noqa: PLC0415 - matplotlib is wanted for this only
+
+        draw([row for found in rows.values() for row in found], HERE / "speed.svg")
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    return {**asdict(row), "met": row.met}
+
+
+if __name__ == "__main__":
+    main()
