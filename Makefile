@@ -86,7 +86,8 @@ $(NODE_SDK):
 $(CLIENTS):
 	npm install --prefix .cache/clients --no-save --no-package-lock --force --silent \
 	  @anthropic-ai/claude-code@2.1.330 @anthropic-ai/mcpb@2.1.2 @google/gemini-cli@0.61.0 \
-	  @modelcontextprotocol/conformance@0.1.16 @modelcontextprotocol/inspector@2.12.0 mcporter@0.9.0 opencode-ai@1.18.33 || true
+	  @modelcontextprotocol/conformance@0.1.16 @modelcontextprotocol/inspector@2.12.0 @openai/codex@0.169.0 cline@3.0.65 \
+	  mcporter@0.9.0 opencode-ai@1.18.33 || true
 	mkdir -p .cache/clients && touch $@
 
 e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
