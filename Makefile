@@ -13,7 +13,7 @@ NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test lint types contracts unit e2e torture fuzz audit sbom bundle package generate lock clean
+.PHONY: help setup demo bench test lint types contracts unit e2e torture fuzz nightly audit sbom bundle package generate lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -65,7 +65,7 @@ contracts: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/coverage run --include='server/groq_fallback_mcp/policy/*' -m pytest tests/policy -q
 	$(BIN)/coverage report --include='server/groq_fallback_mcp/policy/*' --fail-under=100
-	$(BIN)/python -m pytest -m 'not e2e and not torture' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' -n 2 --dist loadfile
 
 .PHONY: generate-check
 generate-check: setup
@@ -93,6 +93,10 @@ $(CLIENTS):
 e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest
 	$(BIN)/python -m pytest -m e2e
+
+# What takes minutes of real time with a real client, so not part of `make test`.
+nightly: $(VENV)/.dev $(KILO)
+	$(BIN)/python -m pytest -m nightly
 
 # Faults and attacks against the real server over stdio; prints how much memory each one cost.
 torture: $(VENV)/.dev

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from e2e.conftest import SimulatedGroq
-from e2e.kilo import _config as opencode_config
+from e2e.kilo import project_config
 from e2e.npm_clients import COMMAND, Npm, node_24
 from e2e.scripted_dialects import MessagesModel
 from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
@@ -86,7 +86,7 @@ async def test_opencode_calls_the_tools_and_shows_its_model_what_matters(npm: Np
     groq.fail(f"{FIRST}=429:60")
     model = ScriptedModel(calls=calls("groq_"))
     async with model.serve() as url:
-        config = {**opencode_config(url, groq.environment), "$schema": "https://opencode.ai/config.json"}
+        config = {**project_config(url, groq.environment), "$schema": "https://opencode.ai/config.json"}
         (npm.project / "opencode.json").write_text(json.dumps(config))
         offline = ("MODELS_FETCH", "AUTOUPDATE", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
         run = await npm.run(
