@@ -66,6 +66,11 @@ class ScriptedModel:
         """The tools the agent offered, by name."""
         return {tool["function"]["name"]: tool["function"] for request in self.requests for tool in request.get("tools") or ()}
 
+    @property
+    def offered(self) -> list[str]:
+        """The names of the tools that were offered."""
+        return list(self.tools)
+
     async def _complete(self, request: Request) -> StreamingResponse:
         body: dict[str, Any] = await request.json()
         self.requests.append(body)
