@@ -103,6 +103,23 @@ def test_codex_keeps_its_comments_and_tables_too(home: Path) -> None:
     assert set(tomllib.loads(path.read_text())["mcp_servers"]) == {"other"}
 
 
+def test_cline_gets_a_time_out_so_that_a_slow_start_is_no_reason_to_drop_the_server(home: Path) -> None:
+    """In seconds, beside the transport: without it the handshake has 3 s."""
+    run("cline")
+    path = home / ".cline/data/settings/cline_mcp_settings.json"
+    entry = entry_in(path.read_text(), CLIENTS["cline"], path=str(path))
+    assert entry is not None
+    assert entry["timeout"] == 60
+    assert entry["transport"]["type"] == "stdio"
+
+
+def test_a_codex_user_is_told_how_to_make_codex_wait_for_the_server(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `codex exec` does not."""
+    run("codex")
+    assert "required = true" in " ".join(capsys.readouterr().out.split())
+    assert (home / ".codex/config.toml").is_file()
+
+
 @pytest.mark.parametrize(("name", "text"), [("kilo", '{\n  "mcp": {\n'), ("codex", "[[["), ("zed", '{"context_servers": 7}')])
 def test_a_broken_file_is_named_and_left_alone(home: Path, name: str, text: str) -> None:
     """With its line."""

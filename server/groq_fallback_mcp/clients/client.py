@@ -70,7 +70,9 @@ class Client:
             case "typed":
                 return {"type": "stdio", "command": first, "args": rest, "env": env}
             case "nested":
-                return {"transport": {"type": "stdio", "command": first, "args": rest, "env": env}}
+                # without a time-out of its own, a server that has not answered the handshake within 3 s is dropped silently
+                transport = {"type": "stdio", "command": first, "args": rest, "env": env}
+                return {"timeout": TIMEOUT_MS // 1000, "transport": transport}
             case "zed":
                 return {"source": "custom", "command": first, "args": rest, "env": env}
             case "gemini":
@@ -163,6 +165,7 @@ _CLIENTS = (
         commands=("codex",),
         health=("mcp", "list"),
         healthy=SERVER,
+        note="`codex exec` begins without a server that is not up yet: `required = true` in [mcp_servers.groq] makes it wait",
     ),
     Client(
         name="gemini",
