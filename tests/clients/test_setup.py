@@ -103,14 +103,17 @@ def test_codex_keeps_its_comments_and_tables_too(home: Path) -> None:
     assert set(tomllib.loads(path.read_text())["mcp_servers"]) == {"other"}
 
 
-def test_cline_gets_a_time_out_so_that_a_slow_start_is_no_reason_to_drop_the_server(home: Path) -> None:
-    """In seconds, beside the transport: without it the handshake has 3 s."""
-    run("cline")
-    path = home / ".cline/data/settings/cline_mcp_settings.json"
-    entry = entry_in(path.read_text(), CLIENTS["cline"], path=str(path))
+@pytest.mark.parametrize(
+    ("name", "key", "limit"), [("cline", "timeout", 600), ("codex", "tool_timeout_sec", 600), ("gemini", "timeout", 600_000)]
+)
+def test_a_client_that_heeds_no_progress_is_given_time_for_long_work(home: Path, name: str, key: str, limit: int) -> None:
+    """Ten minutes. Cline's limit is that of the handshake too, which else is 3 s: a slow start is no reason to drop the server."""
+    client = CLIENTS[name]
+    run(name)
+    path = client.paths(client.scopes[0], project=home / "project", home=home)[0]
+    entry = entry_in(path.read_text(), client, path=str(path))
     assert entry is not None
-    assert entry["timeout"] == 60
-    assert entry["transport"]["type"] == "stdio"
+    assert entry[key] == limit
 
 
 def test_a_codex_user_is_told_how_to_make_codex_wait_for_the_server(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
