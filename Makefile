@@ -13,7 +13,7 @@ NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz audit sbom bundle package generate lock clean
+.PHONY: help setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz nightly audit sbom bundle package generate lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -79,7 +79,7 @@ contracts: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/coverage run --include='server/groq_fallback_mcp/policy/*' -m pytest tests/policy -q
 	$(BIN)/coverage report --include='server/groq_fallback_mcp/policy/*' --fail-under=100
-	$(BIN)/python -m pytest -m 'not e2e and not torture' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' -n 2 --dist loadfile
 
 .PHONY: generate-check
 generate-check: setup
@@ -100,12 +100,17 @@ $(NODE_SDK):
 $(CLIENTS):
 	npm install --prefix .cache/clients --no-save --no-package-lock --force --silent \
 	  @anthropic-ai/claude-code@2.1.330 @anthropic-ai/mcpb@2.1.2 @google/gemini-cli@0.61.0 \
-	  @modelcontextprotocol/conformance@0.1.16 @modelcontextprotocol/inspector@2.12.0 mcporter@0.9.0 opencode-ai@1.18.33 || true
+	  @modelcontextprotocol/conformance@0.1.16 @modelcontextprotocol/inspector@2.12.0 @openai/codex@0.169.0 cline@3.0.65 \
+	  mcporter@0.9.0 opencode-ai@1.18.33 || true
 	mkdir -p .cache/clients && touch $@
 
 e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest
 	$(BIN)/python -m pytest -m e2e
+
+# What takes minutes of real time with a real client, so not part of `make test`.
+nightly: $(VENV)/.dev $(KILO)
+	$(BIN)/python -m pytest -m nightly
 
 # Faults and attacks against the real server over stdio; prints how much memory each one cost.
 torture: $(VENV)/.dev

@@ -103,6 +103,26 @@ def test_codex_keeps_its_comments_and_tables_too(home: Path) -> None:
     assert set(tomllib.loads(path.read_text())["mcp_servers"]) == {"other"}
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "limit"), [("cline", "timeout", 600), ("codex", "tool_timeout_sec", 600), ("gemini", "timeout", 600_000)]
+)
+def test_a_client_that_heeds_no_progress_is_given_time_for_long_work(home: Path, name: str, key: str, limit: int) -> None:
+    """Ten minutes. Cline's limit is that of the handshake too, which else is 3 s: a slow start is no reason to drop the server."""
+    client = CLIENTS[name]
+    run(name)
+    path = client.paths(client.scopes[0], project=home / "project", home=home)[0]
+    entry = entry_in(path.read_text(), client, path=str(path))
+    assert entry is not None
+    assert entry[key] == limit
+
+
+def test_a_codex_user_is_told_how_to_make_codex_wait_for_the_server(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `codex exec` does not."""
+    run("codex")
+    assert "required = true" in " ".join(capsys.readouterr().out.split())
+    assert (home / ".codex/config.toml").is_file()
+
+
 @pytest.mark.parametrize(("name", "text"), [("kilo", '{\n  "mcp": {\n'), ("codex", "[[["), ("zed", '{"context_servers": 7}')])
 def test_a_broken_file_is_named_and_left_alone(home: Path, name: str, text: str) -> None:
     """With its line."""

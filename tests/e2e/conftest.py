@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from e2e.kilo import Kilo, find_kilo
+from e2e.npm_clients import Npm
+from e2e.processes import Watch
 
+from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
@@ -56,6 +63,36 @@ class SimulatedGroq:
         """Let a model fail from now on, in the words of `simulate --fault`."""
         model, parsed = parse_fault(fault)
         self.world.faults.setdefault(model, []).append(parsed)
+
+
+class StalledText:
+    """Begins to answer, says so, and does not end before it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+        self.let_go = anyio.Event()
+
+    async def answer(self, messages: Any, *, max_tokens: int, temperature: float) -> Generated:
+        self.asked.set()
+        await self.let_go.wait()
+        return Generated(text="too late", input_tokens=1, output_tokens=2)
+
+
+@pytest.fixture
+def npm(tmp_path: Path) -> Iterator[Npm]:
+    """Clients with a throw-away home, and the speech sample in their project; a daemon that one leaves is ended."""
+    made = Npm(tmp_path)
+    shutil.copy(sample_path(), made.project / "speech.flac")
+    with closing(Watch(f"HOME={tmp_path}\0")) as left:
+        yield made
+        left.take_hold()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """A watch over processes with a mark of this test's own."""
+    with closing(Watch(f"e2e-{uuid.uuid4().hex}")) as opened:
+        yield opened
 
 
 @pytest.fixture

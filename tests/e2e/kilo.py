@@ -16,11 +16,13 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-__all__ = ["RUN_TIMEOUT_S", "Kilo", "Run", "find_kilo"]
+__all__ = ["RUN_TIMEOUT_S", "Kilo", "Run", "find_kilo", "project_config"]
 
 BELOW_CACHE = Path("node_modules/@kilocode/cli-linux-x64/bin/kilo")
 RUN_TIMEOUT_S = 60.0
+CALL_TIMEOUT_MS = 60_000
 SERVER = "groq"
+COMMAND = (sys.executable, "-m", "groq_fallback_mcp")
 OFFLINE = {
     "KILO_TELEMETRY_LEVEL": "off",
     **dict.fromkeys(
@@ -57,14 +59,26 @@ class Kilo:
     home: Path
     project: Path
 
-    def configure(self, *, model_url: str, server_environment: Mapping[str, str]) -> None:
-        """Write the project's kilo.json: the scripted model as the only one, our server under the name `groq`."""
-        config = _config(model_url, server_environment)
+    def configure(
+        self,
+        *,
+        model_url: str,
+        server_environment: Mapping[str, str],
+        timeout_ms: int | None = CALL_TIMEOUT_MS,
+        others: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Write the project's kilo.json: the scripted model as the only one, our server under the name `groq`.
+
+        `timeout_ms` is Kilo's limit on a call, None for its own. `others` are more servers, by name and command.
+        """
+        config = project_config(
+            model_url, server_environment, timeout_ms=timeout_ms, commands={SERVER: COMMAND, **(others or {})}
+        )
         (self.project / "kilo.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
-    async def ask(self, prompt: str) -> Run:
+    async def ask(self, prompt: str, *, within_s: float = RUN_TIMEOUT_S) -> Run:
         """One prompt without a person, until Kilo has finished with it."""
-        return await self.command("run", "--format", "json", prompt)
+        return await self.command("run", "--format", "json", prompt, within_s=within_s)
 
     @asynccontextmanager
     async def started(self, prompt: str) -> AsyncIterator[Process]:
@@ -83,9 +97,9 @@ class Kilo:
                 with suppress(ProcessLookupError):
                     process.kill()
 
-    async def command(self, *arguments: str) -> Run:
+    async def command(self, *arguments: str, within_s: float = RUN_TIMEOUT_S) -> Run:
         """Any command of Kilo's. Raises TimeoutError when it does not end."""
-        with anyio.fail_after(RUN_TIMEOUT_S):
+        with anyio.fail_after(within_s):
             done = await anyio.run_process(
                 [str(self.binary), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -113,9 +127,16 @@ def find_kilo(*, repository: Path) -> Path:
     return installed
 
 
-def _config(model_url: str, server_environment: Mapping[str, str]) -> Mapping[str, Any]:
+def project_config(
+    model_url: str,
+    server_environment: Mapping[str, str],
+    *,
+    timeout_ms: int | None = CALL_TIMEOUT_MS,
+    commands: Mapping[str, Sequence[str]] = {SERVER: COMMAND},
+) -> dict[str, Any]:
+    """What Kilo's configuration must say, and opencode's."""
     limit = {"context": 128_000, "output": 8_192}
-    command: Sequence[str] = [sys.executable, "-m", "groq_fallback_mcp"]
+    timeout = {} if timeout_ms is None else {"timeout": timeout_ms}
     return {
         "$schema": "https://app.kilo.ai/config.json",
         "model": "fake/fake-model",
@@ -133,13 +154,14 @@ def _config(model_url: str, server_environment: Mapping[str, str]) -> Mapping[st
             }
         },
         "mcp": {
-            SERVER: {
+            name: {
                 "type": "local",
-                "command": command,
+                "command": list(command),
                 "environment": dict(server_environment),
                 "enabled": True,
-                "timeout": 60_000,
+                **timeout,
             }
+            for name, command in commands.items()
         },
-        "permission": {f"{SERVER}_*": "allow"},
+        "permission": {f"{name}_*": "allow" for name in commands},
     }

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import Process
 
-__all__ = ["COMMAND", "Npm", "node_24"]
+__all__ = ["COMMAND", "TIMEOUT_S", "Npm", "node_24"]
 
 REPOSITORY = Path(__file__).parents[2]
 BELOW_CACHE = Path("clients/node_modules/.bin")
@@ -62,13 +64,29 @@ class Npm:
         command = [*node, str(self.find(name)), *arguments]
         with anyio.fail_after(TIMEOUT_S):
             done = await anyio.run_process(
-                command,
-                check=False,
-                cwd=self.project,
-                stdin=subprocess.DEVNULL,
-                env={"HOME": str(self.home), "PATH": os.environ["PATH"], **(environment or {})},
+                command, check=False, cwd=self.project, stdin=subprocess.DEVNULL, env=self._environment(environment)
             )
         return Run(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+    @asynccontextmanager
+    async def started(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
+        """A client at work, killed at the end of the block at the latest."""
+        async with await anyio.open_process(
+            [str(self.find(name)), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.project,
+            env=self._environment(environment),
+        ) as process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    process.kill()
+
+    def _environment(self, more: Mapping[str, str] | None) -> Mapping[str, str]:
+        return {"HOME": str(self.home), "PATH": os.environ["PATH"], **(more or {})}
 
 
 def node_24() -> str:

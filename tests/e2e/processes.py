@@ -9,13 +9,28 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Watch", "marked"]
+__all__ = ["END_S", "Watch", "kill_all_but", "marked"]
+
+END_S = 10.0
+"""Our server has this long to notice that its client is gone."""
 
 
 def marked(mark: str) -> set[int]:
     """The ids of living processes whose environment holds `mark`; children inherit it."""
     wanted = mark.encode()
     return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and wanted in _environment(entry)}
+
+
+def kill_all_but(mark: str, *, root: int) -> None:
+    """Kill a process and all it started, parents first, but for what bears `mark`: a client often is a wrapper of itself."""
+    spared = marked(mark)
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop(0)
+        children = [child for child in _children(pid) if child not in spared]
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        waiting += children
 
 
 class Watch:
@@ -62,3 +77,15 @@ def _environment(entry: Path) -> bytes:
         return (entry / "environ").read_bytes()
     except OSError:  # it has ended, or is not ours to read
         return b""
+
+
+def _children(pid: int) -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _parent(entry) == pid]
+
+
+def _parent(entry: Path) -> int | None:
+    try:
+        # the name before it may hold anything, a bracket too
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None

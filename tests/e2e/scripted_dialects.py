@@ -1,4 +1,4 @@
-"""The scripted model in the dialects of other agents: Anthropic's Messages and OpenAI's Responses."""
+"""The scripted model in the dialects of other agents: Anthropic's Messages, OpenAI's Responses, Google's generateContent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from groq_fallback_mcp.simulator import run_simulator
 
-__all__ = ["MessagesModel", "ResponsesModel"]
+__all__ = ["GenerateContentModel", "MessagesModel", "ResponsesModel"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class MessagesModel:
             yield running.base_url
 
     @property
-    def tools(self) -> list[str]:
+    def offered(self) -> list[str]:
         """The names of the tools that were offered."""
         return list(dict.fromkeys(tool["name"] for request in self.requests for tool in request.get("tools") or ()))
 
@@ -60,7 +60,11 @@ class MessagesModel:
 
 @dataclass(slots=True, kw_only=True)
 class ResponsesModel:
-    """OpenAI's Responses API, as Codex speaks it. Asks for `calls` one after the other."""
+    """OpenAI's Responses API, as Codex speaks it. Asks for `calls` one after the other.
+
+    Tools of a server stand in a namespace of its own; their names are written NAMESPACE/NAME here. A call must say both
+    apart: Codex calls a flat name unsupported.
+    """
 
     calls: Sequence[ToolCall] = ()
     requests: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
@@ -76,6 +80,21 @@ class ResponsesModel:
             yield f"{running.base_url}/v1"
 
     @property
+    def offered(self) -> list[str]:
+        """The names of the tools that were offered."""
+        named = [
+            name
+            for request in self.requests
+            for tool in request.get("tools") or ()
+            for name in (
+                [f"{tool['name']}/{inner['name']}" for inner in tool["tools"]]
+                if tool["type"] == "namespace"
+                else [tool.get("name", tool["type"])]
+            )
+        ]
+        return list(dict.fromkeys(named))
+
+    @property
     def tool_results(self) -> list[str]:
         """What the agent showed its model as the results of its calls, in order."""
         longest = max(self.requests, key=lambda request: len(_outputs(request)), default={})
@@ -87,6 +106,63 @@ class ResponsesModel:
         done = len(_outputs(body))
         call = self.calls[done] if body.get("tools") and done < len(self.calls) else None
         return StreamingResponse(_response_events(call, done), media_type="text/event-stream")
+
+
+@dataclass(slots=True, kw_only=True)
+class GenerateContentModel:
+    """Google's generateContent, as Gemini CLI speaks it. Asks for `calls` one after the other."""
+
+    calls: Sequence[ToolCall] = ()
+    requests: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        """The base URL while the block lasts."""
+        routes = [Route("/v1beta/models/{call:path}", self._complete, methods=["POST"])]
+        async with run_simulator(Starlette(routes=routes)) as running:
+            yield running.base_url
+
+    @property
+    def offered(self) -> list[str]:
+        """The names of the tools that were offered."""
+        return list(dict.fromkeys(name for request in self.requests for name in _declared(request)))
+
+    @property
+    def tool_results(self) -> list[str]:
+        """What the agent showed its model as the results of its calls, in order."""
+        longest = max(self.requests, key=lambda request: len(_function_responses(request)), default={})
+        return [_response_words(found["response"]) for found in _function_responses(longest)]
+
+    async def _complete(self, request: Request) -> Response:
+        body: dict[str, Any] = await request.json()
+        self.requests.append(body)
+        done = len(_function_responses(body))
+        call = self.calls[done] if _declared(body) and done < len(self.calls) else None
+        part = {"text": LAST_WORDS} if call is None else {"functionCall": {"name": call.name, "args": dict(call.arguments)}}
+        answer = {
+            "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}],
+            "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
+        }
+        if not request.path_params["call"].endswith(":streamGenerateContent"):
+            return JSONResponse(answer)
+        return StreamingResponse(iter([f"data: {json.dumps(answer)}\r\n\r\n"]), media_type="text/event-stream")
+
+
+def _declared(request: Mapping[str, Any]) -> list[str]:
+    return [found["name"] for tool in request.get("tools") or () for found in tool.get("functionDeclarations", ())]
+
+
+def _function_responses(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [
+        part["functionResponse"]
+        for content in request.get("contents", ())
+        for part in content.get("parts", ())
+        if "functionResponse" in part
+    ]
+
+
+def _response_words(response: Mapping[str, Any]) -> str:
+    return str(response["output"]) if "output" in response else str(response["error"])
 
 
 def _results(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -30,9 +30,13 @@ class ToolCall:
 
 @dataclass(slots=True, kw_only=True)
 class ScriptedModel:
-    """Asks for `calls` one after the other and records every request. `on_request` runs while the agent waits."""
+    """Asks for `calls` one after the other and records every request. `on_request` runs while the agent waits.
+
+    Its first message asks for `at_once` of them.
+    """
 
     calls: Sequence[ToolCall] = ()
+    at_once: int = 1
     on_request: Callable[[], None] | None = None
     requests: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
 
@@ -62,6 +66,11 @@ class ScriptedModel:
         """The tools the agent offered, by name."""
         return {tool["function"]["name"]: tool["function"] for request in self.requests for tool in request.get("tools") or ()}
 
+    @property
+    def offered(self) -> list[str]:
+        """The names of the tools that were offered."""
+        return list(self.tools)
+
     async def _complete(self, request: Request) -> StreamingResponse:
         body: dict[str, Any] = await request.json()
         self.requests.append(body)
@@ -69,18 +78,25 @@ class ScriptedModel:
             self.on_request()
         done = sum(message["role"] == "tool" for message in body["messages"])
         # an agent also asks for titles and the like, without tools
-        call = self.calls[done] if body.get("tools") and done < len(self.calls) else None
-        return StreamingResponse(_stream(call, number=done), media_type="text/event-stream")
+        calls = self.calls[done : done + 1 if done else self.at_once] if body.get("tools") else ()
+        return StreamingResponse(_stream(calls, number=done), media_type="text/event-stream")
 
 
-def _stream(call: ToolCall | None, *, number: int) -> Iterator[str]:
-    if call is None:
+def _stream(calls: Sequence[ToolCall], *, number: int) -> Iterator[str]:
+    if not calls:
         yield _chunk({"role": "assistant", "content": LAST_WORDS})
         yield _chunk({}, finish_reason="stop")
     else:
-        function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-        entry = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
-        yield _chunk({"role": "assistant", "content": None, "tool_calls": [entry]})
+        entries = [
+            {
+                "index": index,
+                "id": f"call_{number + index}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for index, call in enumerate(calls)
+        ]
+        yield _chunk({"role": "assistant", "content": None, "tool_calls": entries})
         yield _chunk({}, finish_reason="tool_calls")
     yield "data: [DONE]\n\n"
 

@@ -5,42 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 import anyio.to_thread
 import pytest
-from e2e.conftest import SimulatedGroq
+from e2e.conftest import SimulatedGroq, StalledText
 from e2e.kilo import RUN_TIMEOUT_S, Kilo, Run
-from e2e.processes import Watch, marked
+from e2e.processes import END_S, Watch, marked
 from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
 
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
 from groq_fallback_mcp.server import INSTRUCTIONS
-from groq_fallback_mcp.simulator import Generated
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 
 FIRST, SECOND = "openai/gpt-oss-20b", "openai/gpt-oss-120b"
 QUESTION = "Name three colours."
-END_S = 10.0
-"""Our server has this long to notice that Kilo is gone."""
-
-
-class StalledText:
-    """Begins to answer, says so, and does not end before it is let go."""
-
-    def __init__(self) -> None:
-        self.asked = anyio.Event()
-        self.let_go = anyio.Event()
-
-    async def answer(self, messages: Any, *, max_tokens: int, temperature: float) -> Generated:
-        self.asked.set()
-        await self.let_go.wait()
-        return Generated(text="too late", input_tokens=1, output_tokens=2)
 
 
 async def converse(
@@ -145,13 +126,6 @@ async def listed(kilo: Kilo, environment: Mapping[str, str]) -> tuple[str, str]:
     found = re.search(r"(\S) groq (\w+)$", plain, re.MULTILINE)
     assert found is not None, run
     return found[1], found[2]
-
-
-@pytest.fixture
-def watch() -> Iterator[Watch]:
-    """A watch over processes with a mark of this test's own."""
-    with closing(Watch(f"e2e-{uuid.uuid4().hex}")) as opened:
-        yield opened
 
 
 async def test_our_server_ends_with_kilo(kilo: Kilo, groq: SimulatedGroq, watch: Watch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from e2e.agents import CLAUDE_OFFLINE
 from e2e.conftest import SimulatedGroq
 from e2e.kilo import Kilo
 from e2e.npm_clients import Npm
@@ -70,13 +71,7 @@ async def test_claude_code_answers_after_one_command(tmp_path: Path, groq: Simul
             "claude",
             *("-p", "Follow the script.", "--mcp-config", ".mcp.json", "--strict-mcp-config"),
             *("--allowedTools", "mcp__groq__*", "--output-format", "json"),
-            environment={
-                **groq.environment,
-                "ANTHROPIC_BASE_URL": url,
-                "ANTHROPIC_API_KEY": "sk-ant-scripted",
-                "DISABLE_AUTOUPDATER": "1",
-                "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            },
+            environment={**groq.environment, "ANTHROPIC_BASE_URL": url, **CLAUDE_OFFLINE},
         )
     assert LAST_WORDS in run.stdout, run
     (answer,) = model.tool_results

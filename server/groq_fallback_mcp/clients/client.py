@@ -15,6 +15,8 @@ Scope = Literal["project", "global"]
 SERVER = "groq"
 KEY = "GROQ_API_KEY"
 TIMEOUT_MS = 60_000
+# For clients that cut a call off though its progress is told: long recordings and lists of prompts take minutes.
+HARD_TIMEOUT_S = 600
 Shape = Literal["kilo", "standard", "typed", "nested", "zed", "codex", "gemini"]
 
 
@@ -70,14 +72,16 @@ class Client:
             case "typed":
                 return {"type": "stdio", "command": first, "args": rest, "env": env}
             case "nested":
-                return {"transport": {"type": "stdio", "command": first, "args": rest, "env": env}}
+                # without a time-out of its own, a server that has not answered the handshake within 3 s is dropped silently
+                transport = {"type": "stdio", "command": first, "args": rest, "env": env}
+                return {"timeout": HARD_TIMEOUT_S, "transport": transport}
             case "zed":
                 return {"source": "custom", "command": first, "args": rest, "env": env}
             case "gemini":
-                return {"command": first, "args": rest, "env": env, "timeout": TIMEOUT_MS}
+                return {"command": first, "args": rest, "env": env, "timeout": HARD_TIMEOUT_S * 1_000}
             case "codex":
                 # Codex hands on no variable that is not named
-                return {"command": first, "args": rest, "env": env, "env_vars": [KEY], "tool_timeout_sec": TIMEOUT_MS // 1000}
+                return {"command": first, "args": rest, "env": env, "env_vars": [KEY], "tool_timeout_sec": HARD_TIMEOUT_S}
             case "standard":
                 return {"command": first, "args": rest, "env": env}
 
@@ -163,6 +167,7 @@ _CLIENTS = (
         commands=("codex",),
         health=("mcp", "list"),
         healthy=SERVER,
+        note="`codex exec` begins without a server that is not up yet: `required = true` in [mcp_servers.groq] makes it wait",
     ),
     Client(
         name="gemini",

@@ -52,7 +52,7 @@ def clients_block(launch: Launch) -> str:
         ("Cursor", _file("cursor/mcp.json"), "", "", first),
         ("opencode", "as Kilo's, in `opencode.json`", "", "opencode mcp list", single),
         ("Codex", "", f"codex mcp add {name} -- {command}", "codex mcp list", double),
-        ("Gemini CLI", "", f"gemini mcp add {name} {command}", "gemini mcp list", ""),
+        ("Gemini CLI", "", f"gemini mcp add {name} {command}", "gemini mcp list", f"mcp_{single}"),
         ("Cline", "", f"cline mcp add {name} --yes -- {command}", "", mixed),
         ("LiteLLM proxy", _file("litellm/config.yaml"), "", "", ""),
     )

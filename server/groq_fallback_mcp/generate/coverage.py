@@ -25,6 +25,7 @@ ABILITIES = (
     "falls back",
     "transcribes",
     "sees errors",
+    "long calls",
     "set up by us",
     "skill",
     "leaves nothing",
