@@ -22,11 +22,12 @@ from mcp_types import Tool as ToolDefinition
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.errors import GroqFallbackError
-from groq_fallback_mcp.redaction import redact, without
-from groq_fallback_mcp.render import clean, clean_text, sentence
+from groq_fallback_mcp.redaction import redact
+from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.server.skills import serve_skill
 from groq_fallback_mcp.tools import TOOLS
 from groq_fallback_mcp.tools.arguments import input_schema, parse
+from groq_fallback_mcp.tools.long_results import sendable
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
 
 __all__ = ["INSTRUCTIONS", "build_server", "tool_definitions"]
@@ -67,8 +68,11 @@ def build_server(
         tool = by_name.get(params.name)
         if tool is None:
             names = ", ".join(by_name)
-            return _result(_refusal(f"unknown tool {params.name!r}", f"call one of {names}", "unknown_tool"), secrets)
-        return _result(await _call(tool, params.arguments or {}, context), secrets)
+            reply = _refusal(f"unknown tool {params.name!r}", f"call one of {names}", "unknown_tool")
+        else:
+            reply = await _call(tool, params.arguments or {}, context)
+        name = "refusal" if tool is None else tool.name
+        return _result(await sendable(reply, name=name, state=context.lifespan_context.state, secrets=secrets))
 
     server: Server[Context] = Server(
         "groq-fallback-mcp",
@@ -130,9 +134,7 @@ def _refusal(cause: str, next_step: str, code: str) -> Reply:
     )
 
 
-def _result(reply: Reply, secrets: Sequence[str]) -> CallToolResult:
+def _result(reply: Reply) -> CallToolResult:
     return CallToolResult(
-        content=[TextContent(text=clean_text(without(reply.text, secrets)))],
-        structured_content=clean(without(reply.structured, secrets)),
-        is_error=reply.is_error,
+        content=[TextContent(text=reply.text)], structured_content=dict(reply.structured), is_error=reply.is_error
     )
