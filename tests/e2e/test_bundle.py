@@ -87,4 +87,7 @@ async def test_the_unpacked_bundle_installs_itself_and_serves_the_tools(
     assert [tool.name for tool in listed] == [tool["name"] for tool in manifest["tools"]] == [tool.name for tool in TOOLS]
     assert not models.is_error
     assert (unpacked / ".venv").is_dir()
-    assert list((unpacked / ".venv").rglob("groq_fallback_mcp/SKILL.md"))
+    (skill,) = (unpacked / ".venv").rglob("groq_fallback_mcp/SKILL.md")
+    assert {path.name for path in (skill.parent / "references").iterdir()} == {
+        path.name for path in (REPOSITORY / "references").iterdir()
+    }
