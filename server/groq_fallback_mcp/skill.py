@@ -1,23 +1,34 @@
-"""The Agent Skill that comes with the package: its text, and what its frontmatter says."""
+"""The Agent Skill that comes with the package: its files, and what its frontmatter says."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
-__all__ = ["SKILL_NAME", "skill_frontmatter", "skill_text"]
+__all__ = ["SKILL_FILE", "SKILL_NAME", "skill_files", "skill_frontmatter", "skill_text"]
 
 SKILL_NAME = "groq-fallback-mcp"
+SKILL_FILE = "SKILL.md"
 _FOLDER = Path(__file__).parent
 # A wheel carries it; in a checkout it stands at the root.
-_PLACES = (_FOLDER / "SKILL.md", _FOLDER.parents[1] / "SKILL.md")
+_PLACES = (_FOLDER, _FOLDER.parents[1])
 
 
 @cache
+def skill_files() -> Mapping[str, str]:
+    """The skill's files by their path below its folder, SKILL.md first; none where somebody took it out of the package."""
+    found = next((place for place in _PLACES if (place / SKILL_FILE).is_file()), None)
+    if found is None:
+        return MappingProxyType({})
+    paths = [found / SKILL_FILE, *sorted((found / "references").glob("*.md"))]
+    return MappingProxyType({path.relative_to(found).as_posix(): path.read_text(encoding="utf-8") for path in paths})
+
+
 def skill_text() -> str | None:
-    """SKILL.md as it is installed; None where somebody took it out of the package."""
-    found = next((place for place in _PLACES if place.is_file()), None)
-    return None if found is None else found.read_text(encoding="utf-8")
+    """SKILL.md as it is installed; None where it is not there."""
+    return skill_files().get(SKILL_FILE)
 
 
 def skill_frontmatter(text: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ from groq_fallback_mcp.clients.client import CLIENTS, Scope
 from groq_fallback_mcp.clients.setup import Wanted, apply, find_clients, plan
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.harness.answers import answers
-from groq_fallback_mcp.skill import skill_text
+from groq_fallback_mcp.skill import skill_files
 
 EVERY = [(name, scope) for name, client in CLIENTS.items() for scope in client.scopes]
 
@@ -54,13 +54,16 @@ def test_each_client_gets_this_interpreter_by_its_absolute_path_and_no_key(
     assert path.stat().st_mode & 0o777 == 0o600
     skills = client.skills(scope, project=project, home=home)
     if skills is not None:
-        assert (skills / "groq-fallback-mcp" / "SKILL.md").read_text() == skill_text()
+        folder = skills / "groq-fallback-mcp"
+        installed = {file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*") if file.is_file()}
+        assert installed == dict(skill_files())
     before = {file: file.read_bytes() for file in home.rglob("*") if file.is_file()}
     assert run(name, scope=scope) == 0
     assert {file: file.read_bytes() for file in home.rglob("*") if file.is_file()} == before
     assert run(name, scope=scope, remove=True) == 0
     assert entry_in(path.read_text(), client, path=str(path)) is None
     assert not list(home.rglob("SKILL.md"))
+    assert not list(home.rglob("references"))
 
 
 @pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.shape != "codex"])
@@ -196,6 +199,30 @@ def test_a_skill_that_was_changed_is_the_person_s(home: Path) -> None:
     skill.write_text("mine now")
     run("kilo", remove=True)
     assert skill.read_text() == "mine now"
+    assert list(skill.parent.glob("references/*.md"))
+
+
+def test_a_reference_that_was_changed_keeps_the_skill_and_a_file_of_one_s_own_keeps_its_folder(home: Path) -> None:
+    """Nothing a person wrote is removed."""
+    run("kilo")
+    folder = home / "project" / ".kilo" / "skills" / "groq-fallback-mcp"
+    (folder / "references" / "errors.md").write_text("mine")
+    run("kilo", remove=True)
+    assert (folder / "SKILL.md").is_file()
+    run("kilo")
+    assert (folder / "references" / "errors.md").read_text() == skill_files()["references/errors.md"]
+    (folder / "references" / "notes.md").write_text("mine too")
+    run("kilo", remove=True)
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["notes.md"]
+
+
+def test_a_skill_without_its_references_gets_them(home: Path) -> None:
+    """As one has who installed it by an earlier version."""
+    run("kilo")
+    folder = home / "project" / ".kilo" / "skills" / "groq-fallback-mcp"
+    (folder / "references" / "errors.md").unlink()
+    run("kilo")
+    assert (folder / "references" / "errors.md").is_file()
 
 
 def test_names_and_scopes_that_are_not_are_refused(home: Path) -> None:

@@ -19,7 +19,8 @@ def copy(tmp_path: Path) -> Path:
     """A copy of what `generate` reads and writes."""
     for name in ("pyproject.toml", "README.md", "SKILL.md"):
         shutil.copy(CHECKOUT / name, tmp_path / name)
-    shutil.copytree(CHECKOUT / "manifests", tmp_path / "manifests")
+    for name in ("manifests", "references"):
+        shutil.copytree(CHECKOUT / name, tmp_path / name)
     shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
     return tmp_path
 
@@ -64,7 +65,12 @@ def test_a_changed_or_missing_manifest_is_found(copy: Path, path: str, capsys: p
 
 def test_a_checkout_with_crlf_is_not_stale(copy: Path) -> None:
     """Git on Windows may write such line ends."""
-    for path in [copy / "README.md", copy / "SKILL.md", *(copy / "manifests").rglob("*.json")]:
+    for path in [
+        copy / "README.md",
+        copy / "SKILL.md",
+        *(copy / "references").iterdir(),
+        *(copy / "manifests").rglob("*.json"),
+    ]:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
 
     assert generate(copy, check=True, as_json=False) == 0
@@ -92,7 +98,7 @@ def test_nothing_is_written_when_a_marker_is_not_understood(copy: Path) -> None:
     assert (copy / "manifests" / "cursor" / "mcp.json").read_text(encoding="utf-8") == "{}"
 
 
-@pytest.mark.parametrize("missing", ["pyproject.toml", "SKILL.md"])
+@pytest.mark.parametrize("missing", ["pyproject.toml", "SKILL.md", "references/errors.md"])
 def test_a_folder_that_is_not_the_projects_is_refused(copy: Path, missing: str) -> None:
     """With the name of what it lacks."""
     (copy / missing).unlink()

@@ -14,14 +14,23 @@ from typing import Any
 import pytest
 import yaml
 
-from groq_fallback_mcp.skill import skill_frontmatter, skill_text
-from groq_fallback_mcp.tools import TOOLS
+from groq_fallback_mcp.skill import skill_files, skill_frontmatter, skill_text
+from groq_fallback_mcp.tools import ALL_TOOLS, TOOLS
 from groq_fallback_mcp.tools.arguments import parse
 
 CHECKOUT = Path(__file__).parents[2]
 TEXT = (CHECKOUT / "SKILL.md").read_text(encoding="utf-8")
 ALLOWED = {"name", "description", "license", "compatibility", "metadata", "allowed-tools"}
-CALLS = [found for found in re.findall(r"```json\n(.*?)\n```", TEXT, re.DOTALL) if '"tool"' in found]
+FILES = dict(skill_files())
+MOST_BYTES = 7_500
+
+
+def calls(text: str) -> list[str]:
+    """The example calls of a document."""
+    return [found for found in re.findall(r"```json\n(.*?)\n```", text, re.DOTALL) if '"tool"' in found]
+
+
+CALLS = [call for text in FILES.values() for call in calls(text)]
 
 
 def frontmatter() -> dict[str, Any]:
@@ -46,7 +55,26 @@ def test_the_frontmatter_has_only_fields_that_validators_accept() -> None:
 
 def test_kilo_loads_the_skill_from_a_project() -> None:
     """Kilo 7.7.9 passes over a project's skill whose text holds a reference to the environment, without a word."""
-    assert "{env:" not in TEXT
+    assert not [name for name, text in FILES.items() if "{env:" in text]
+
+
+def test_what_is_loaded_each_time_is_short() -> None:
+    """The agent pays for SKILL.md at each load, and for a reference when it reads it."""
+    assert len(TEXT.encode()) <= MOST_BYTES
+
+
+def test_the_skill_names_every_reference_and_no_other() -> None:
+    """By a path below its own folder, one step deep, as the format asks for."""
+    linked = set(re.findall(r"\]\((?!https?:)([^)]+)\)", TEXT))
+    references = {f"references/{path.name}" for path in (CHECKOUT / "references").iterdir()}
+
+    assert linked == references == set(FILES) - {"SKILL.md"}
+
+
+def test_the_generated_tables_of_before_are_all_there() -> None:
+    """Each in one file of the skill."""
+    for name in ("practices", "models", "limits", "errors", "tools", "toolsets", "use_cases"):
+        assert sum(f"<!-- generated: {name} -->" in text for text in FILES.values()) == 1, name
 
 
 def test_the_skill_states_the_packages_version() -> None:
@@ -62,7 +90,7 @@ def test_the_reference_validator_accepts_the_skill(tmp_path: Path) -> None:
     if command is None:
         pytest.skip("the command agentskills (PyPI package skills-ref) is not installed")
     folder = tmp_path / "groq-fallback-mcp"
-    folder.mkdir()
+    shutil.copytree(CHECKOUT / "references", folder / "references")
     shutil.copy(CHECKOUT / "SKILL.md", folder)
 
     done = subprocess.run([command, "validate", str(folder)], capture_output=True, text=True, timeout=60, check=False)
@@ -71,15 +99,16 @@ def test_the_reference_validator_accepts_the_skill(tmp_path: Path) -> None:
 
 
 def test_every_tool_has_an_example() -> None:
-    """An agent copies examples rather than schemas."""
-    assert {json.loads(call)["tool"] for call in CALLS} == {tool.name for tool in TOOLS}
+    """An agent copies examples rather than schemas: those of the four at once, those of the toolsets where it looks them up."""
+    assert {json.loads(call)["tool"] for call in calls(TEXT)} == {tool.name for tool in TOOLS}
+    assert {json.loads(call)["tool"] for call in CALLS} == {tool.name for tool in ALL_TOOLS}
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_every_example_is_a_call_the_tools_accept(call: str) -> None:
     """Its arguments pass the tool's own validation."""
     example = json.loads(call)
-    (tool,) = [tool for tool in TOOLS if tool.name == example["tool"]]
+    (tool,) = [tool for tool in ALL_TOOLS if tool.name == example["tool"]]
 
     arguments = parse(tool.arguments, example["arguments"])
 

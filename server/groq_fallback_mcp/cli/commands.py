@@ -306,7 +306,7 @@ def generate(
     root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Write the tables of README and SKILL.md and the manifests anew from the catalogue."""
+    """Write the tables of README and the skill and the manifests anew from the catalogue."""
     from groq_fallback_mcp.cli.generate import generate as generate_now  # noqa: PLC0415
 
     run_blocking(generate_now, root, check=check, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`generate`: writes the tables of README.md and SKILL.md and the manifests anew, or says which are stale."""
+"""`generate`: writes the tables of README.md and the skill and the manifests anew, or says which are stale."""
 
 from __future__ import annotations
 

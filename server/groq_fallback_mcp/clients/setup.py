@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from typing import Any, cast
 from groq_fallback_mcp.clients.change import entry_in, with_server, without_server
 from groq_fallback_mcp.clients.client import CLIENTS, KEY, Client, Scope
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
-from groq_fallback_mcp.skill import SKILL_NAME, skill_text
+from groq_fallback_mcp.skill import SKILL_NAME, skill_files
 
 __all__ = ["Change", "Found", "Wanted", "apply", "find_clients", "plan", "server_command"]
 
@@ -35,14 +36,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What would be done: a file's new text, and a skill written or removed. `notes` is what the person should know."""
+    """What would be done: a file's new text, and a skill written or removed. `notes` is what the person should know.
+
+    `skill` is the skill's folder; its files stand by their path below it.
+    """
 
     path: Path
     before: str
     after: str
     skill: Path | None
-    skill_before: str | None
-    skill_after: str | None
+    skill_before: Mapping[str, str]
+    skill_after: Mapping[str, str]
     notes: tuple[str, ...]
 
     @property
@@ -60,7 +64,7 @@ class Change:
         )
         text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
         if self.changes_skill:
-            text += f"{'remove' if self.skill_after is None else 'write'} {self.skill}\n"
+            text += f"{'write' if self.skill_after else 'remove'} {self.skill}\n"
         return text
 
 
@@ -122,12 +126,15 @@ def apply(change: Change) -> list[str]:
             _write(change.path, change.after, _mode(change.path))
             done.append(f"wrote {change.path}")
         if change.changes_skill and change.skill is not None:
-            if change.skill_after is None:
-                shutil.rmtree(change.skill.parent)
-                done.append(f"removed {change.skill.parent}")
-            else:
-                _write(change.skill, change.skill_after, 0o644)
-                done.append(f"wrote {change.skill}")
+            for name, text in change.skill_after.items():
+                if change.skill_before.get(name) != text:
+                    _write(change.skill / name, text, 0o644)
+            for name in set(change.skill_before) - set(change.skill_after):
+                (change.skill / name).unlink()
+            for folder in (change.skill / "references", change.skill):
+                with suppress(OSError):  # it is not there, or a person keeps files of their own in it
+                    folder.rmdir()
+            done.append(f"{'wrote' if change.skill_after else 'removed'} {change.skill}")
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or change.path} cannot be written: {error.strerror or error}", next_step="check its rights"
@@ -168,18 +175,19 @@ def _command_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(part) for part in (*first, *args))
 
 
-def _skill(wanted: Wanted, *, project: Path, home: Path) -> tuple[Path | None, str | None, str | None]:
-    folder = wanted.client.skills(wanted.scope, project=project, home=home)
-    text = skill_text()
-    if folder is None or text is None or not wanted.skill:
-        return None, None, None
-    path = folder / SKILL_NAME / "SKILL.md"
-    _stays_inside(path, project if wanted.scope == "project" else home)
-    before = _read(path) or None
+def _skill(wanted: Wanted, *, project: Path, home: Path) -> tuple[Path | None, Mapping[str, str], Mapping[str, str]]:
+    skills = wanted.client.skills(wanted.scope, project=project, home=home)
+    files = skill_files()
+    if skills is None or not files or not wanted.skill:
+        return None, {}, {}
+    folder = skills / SKILL_NAME
+    for name in files:
+        _stays_inside(folder / name, project if wanted.scope == "project" else home)
+    before = {name: text for name in files if (text := _read(folder / name))}
     if wanted.remove:
-        # what a person has changed is theirs
-        return path, before, None if before == text else before
-    return path, before, text
+        # what a person has changed is theirs, with all it refers to
+        return folder, before, {} if all(text == files[name] for name, text in before.items()) else before
+    return folder, before, files
 
 
 def _notes(wanted: Wanted, before: str) -> list[str]:

@@ -13,15 +13,16 @@ from groq_fallback_mcp.generate.launch import Launch
 from groq_fallback_mcp.generate.limits import limits_block
 from groq_fallback_mcp.generate.manifests import manifests
 from groq_fallback_mcp.generate.models import models_block
-from groq_fallback_mcp.generate.practices import practices_block
+from groq_fallback_mcp.generate.practices import practices_block, use_cases_block
 from groq_fallback_mcp.generate.presets import presets_block
 from groq_fallback_mcp.generate.registries import registry_files
 from groq_fallback_mcp.generate.settings import settings_block
 
 __all__ = ["DOCUMENTS", "all_blocks", "generated_files"]
 
-DOCUMENTS = ("README.md", "SKILL.md")
-_PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp/SKILL.md"
+SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
+DOCUMENTS = ("README.md", *SKILL)
+_PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
 
 
 def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
@@ -35,7 +36,7 @@ def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mappi
     made = {f"manifests/{manifest.path}": manifest.text for manifest in manifests(launch, catalog)}
     listed = {f"manifests/{path}": text for path, text in registry_files(launch).items()}
     # a plugin carries the skill it teaches
-    skill = {f"manifests/{_PLUGIN_SKILL}": filled["SKILL.md"]}
+    skill = {f"manifests/{_PLUGIN_SKILL}/{name}": filled[name] for name in SKILL}
     return filled | made | listed | skill
 
 
@@ -44,6 +45,7 @@ def all_blocks(catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
     return {
         "models": models_block(catalog),
         "practices": practices_block(catalog),
+        "use_cases": use_cases_block(catalog),
         "limits": limits_block(catalog),
         "presets": presets_block(catalog),
         "settings": settings_block(),

@@ -24,7 +24,7 @@ _REGISTRIES = """## Registries, marketplaces and bundles
 | MCPB bundle | [mcpb/](mcpb) | `mcpb validate mcpb/manifest.json`, `mcpb pack mcpb out.mcpb`; `make bundle` |
 | Claude Code plugin and marketplace | [claude/marketplace](claude/marketplace) | `claude plugin validate claude/marketplace --strict` |
 | Gemini CLI extension | [gemini/](gemini) | `gemini extensions validate gemini` |
-| Kilo marketplace | [kilo/marketplace](kilo/marketplace) | the keys its entries may have; the skill goes in as SKILL.md with `metadata.source` |
+| Kilo marketplace | [kilo/marketplace](kilo/marketplace) | the rules of its own generator, as a schema; its `add-remote-skill` imports the skill from the plugin's folder, [SKILL.md](claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp/SKILL.md) and references/, and writes `metadata.source` |
 | Glama | [glama.json](glama.json) | goes to the root of the published repository |
 
 The owner in these files stands for whoever publishes them; a fork changes it in one place, `generate/registries.py`."""

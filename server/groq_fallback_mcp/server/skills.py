@@ -1,12 +1,14 @@
 """The skill served over MCP: the extension io.modelcontextprotocol/skills (SEP-2640) of the revision 2026-07-28.
 
-A client that has no skills folder learns from here how the tools are meant to be used. The file is a resource under the
-skill's address, with its digest, so that a client can tell that it got what was listed.
+A client that has no skills folder learns from here how the tools are meant to be used. Each file of the skill is a resource
+under the skill's address, with its digest, so that a client can tell that it got what was listed, and read the references when
+it needs them.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from mcp.server import Server
@@ -23,15 +25,17 @@ from mcp_types import (
     TextResourceContents,
 )
 
-from groq_fallback_mcp.skill import SKILL_NAME, skill_frontmatter, skill_text
+from groq_fallback_mcp.skill import SKILL_FILE, SKILL_NAME, skill_files, skill_frontmatter
 from groq_fallback_mcp.tools.tool import Context
 
 __all__ = ["EXTENSION", "SKILL_URI", "serve_skill"]
 
 EXTENSION = "io.modelcontextprotocol/skills"
-SKILL_URI = f"skill://{SKILL_NAME}/SKILL.md"
+ROOT = f"skill://{SKILL_NAME}/"
+SKILL_URI = f"{ROOT}{SKILL_FILE}"
 # It changes with the version of the package alone.
 FRESH_MS = 3_600_000
+MARKDOWN = "text/markdown"
 
 
 class ListSkillsResult(PaginatedResult, CacheableResult):
@@ -54,17 +58,14 @@ class GetSkillResult(CacheableResult):
 
 def serve_skill(server: Server[Context]) -> None:
     """Add the skill to a server, where the package has it."""
-    text = skill_text()
-    if text is None:
+    texts = {f"{ROOT}{path}": text for path, text in skill_files().items()}
+    if not texts:
         return
-    raw = text.encode()
-    file = {
+    entry: dict[str, Any] = {
         "uri": SKILL_URI,
-        "digest": f"sha256:{hashlib.sha256(raw).hexdigest()}",
-        "size": len(raw),
-        "mimeType": "text/markdown",
+        "frontmatter": skill_frontmatter(texts[SKILL_URI]),
+        "resources": [_listed(uri, text) for uri, text in texts.items()],
     }
-    entry: dict[str, Any] = {"uri": SKILL_URI, "frontmatter": skill_frontmatter(text), "resources": [file]}
 
     async def list_skills(context: ServerRequestContext[Context], params: PaginatedRequestParams) -> ListSkillsResult:
         del context, params
@@ -72,13 +73,14 @@ def serve_skill(server: Server[Context]) -> None:
 
     async def get_skill(context: ServerRequestContext[Context], params: GetSkillParams) -> GetSkillResult:
         del context
-        _require(params.uri)
+        _require(params.uri, (SKILL_URI,))
         return GetSkillResult(skill=entry, ttl_ms=FRESH_MS, cache_scope="public")
 
     async def read_resource(context: ServerRequestContext[Context], params: ReadResourceRequestParams) -> ReadResourceResult:
         del context
-        _require(str(params.uri))
-        contents = TextResourceContents(uri=SKILL_URI, mime_type="text/markdown", text=text)
+        uri = str(params.uri)
+        _require(uri, tuple(texts))
+        contents = TextResourceContents(uri=uri, mime_type=MARKDOWN, text=texts[uri])
         return ReadResourceResult(contents=[contents], ttl_ms=FRESH_MS, cache_scope="public")
 
     server.extensions[EXTENSION] = {}
@@ -87,6 +89,11 @@ def serve_skill(server: Server[Context]) -> None:
     server.add_request_handler("resources/read", ReadResourceRequestParams, read_resource)
 
 
-def _require(uri: str) -> None:
-    if uri != SKILL_URI:
-        raise MCPError(INVALID_PARAMS, f"there is nothing at {uri[:200]!r}; the one skill is at {SKILL_URI}")
+def _listed(uri: str, text: str) -> dict[str, Any]:
+    raw = text.encode()
+    return {"uri": uri, "digest": f"sha256:{hashlib.sha256(raw).hexdigest()}", "size": len(raw), "mimeType": MARKDOWN}
+
+
+def _require(uri: str, known: Sequence[str]) -> None:
+    if uri not in known:
+        raise MCPError(INVALID_PARAMS, f"there is nothing at {uri[:200]!r}; give one of {', '.join(known)}")

@@ -17,14 +17,15 @@ from groq_fallback_mcp.providers.batches import Batches, BatchState, read_answer
 from groq_fallback_mcp.render import clean, quoted
 from groq_fallback_mcp.tools.batch import HALF, ID, batch_error, groq_batches
 from groq_fallback_mcp.tools.batch_notes import note_of
+from groq_fallback_mcp.tools.result_limit import RESULT_BYTES, json_bytes
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["BATCH_RESULTS"]
 
 EXTENSIONS = (".jsonl", ".json")
 PAGE = 50
-# Clients cut or refuse results beyond some 40 KB.
-PAGE_CHARS = 30_000
+# Each answer stands twice in a result, as text and as structured content.
+PAGE_BYTES = RESULT_BYTES * 3 // 4
 
 
 class ResultsArguments(Arguments):
@@ -116,8 +117,8 @@ def _reply(
     shown = 0
     for number, outcome in list(outcomes.items())[arguments.offset : arguments.offset + arguments.limit]:
         answer = _answer(number, outcome)
-        shown += len(answer.text or answer.error or "")
-        if page and shown > PAGE_CHARS:
+        shown += json_bytes(_line(answer)) + json_bytes(answer.model_dump(exclude_none=True))
+        if page and shown > PAGE_BYTES:
             break
         page.append(answer)
     after = arguments.offset + len(page)
@@ -143,10 +144,7 @@ def _reply(
 
 
 def _text(result: ResultsResult) -> list[str]:
-    lines = [
-        f"{item.number}. {item.text}" if item.error is None else f"{item.number}. failed: {quoted(item.error)}"
-        for item in result.results
-    ]
+    lines = [_line(item) for item in result.results]
     cost = f", {result.cost_usd} USD (half price)" if result.cost_usd is not None else ""
     lines.append(f"[{result.answered} answered, {result.failed} failed{cost}]")
     if result.path is not None:
@@ -154,6 +152,10 @@ def _text(result: ResultsResult) -> list[str]:
     if result.next_offset is not None:
         lines.append(f"Next step: call batch_results with offset {result.next_offset} for more, or with save_to for all.")
     return [*lines, *(f"Note: {note}" for note in result.notes)]
+
+
+def _line(item: BatchAnswer) -> str:
+    return f"{item.number}. {item.text}" if item.error is None else f"{item.number}. failed: {quoted(item.error)}"
 
 
 def _answer(number: str, outcome: Outcome) -> BatchAnswer:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio.to_thread
+
 from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
@@ -14,6 +16,7 @@ from groq_fallback_mcp.tools.account import error_reply
 from groq_fallback_mcp.tools.chat_arguments import ChatArguments, chat_request
 from groq_fallback_mcp.tools.chat_result import ChatResult, chat_reply
 from groq_fallback_mcp.tools.images import image_parts
+from groq_fallback_mcp.tools.kept_results import FOLDER, read_on
 from groq_fallback_mcp.tools.many import answer_all
 from groq_fallback_mcp.tools.schema import SchemaCheck
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
@@ -22,6 +25,8 @@ __all__ = ["GROQ_CHAT", "ChatArguments", "ChatResult"]
 
 
 async def _handle(arguments: ChatArguments, context: Context) -> Reply:
+    if arguments.rest is not None:
+        return await _read_on(arguments.rest, context)
     images = tuple(await image_parts(arguments.images or (), context.folders))
     check = None if arguments.response_schema is None else SchemaCheck(dict(arguments.response_schema))
     if arguments.prompts is not None:
@@ -46,6 +51,18 @@ async def _one(request: ChatRequest, arguments: ChatArguments, context: Context,
     if cached and context.cache is not None and outcome.success.finish_reason != "length":
         await context.cache.put(request, text=reply.text, structured=reply.structured)
     return reply
+
+
+async def _read_on(cursor: str, context: Context) -> Reply:
+    """More of a result that was too long to return; nothing is sent."""
+    page = await anyio.to_thread.run_sync(read_on, cursor, context.state / FOLDER)
+    end = page.start + len(page.text)
+    told = f"characters {page.start + 1:,} to {end:,} of {page.characters:,}"
+    told += f"; next step: call groq_chat with rest {page.following!r} alone" if page.following else "; this is the end"
+    structured: dict[str, Any] = {"text": page.text, "start": page.start, "characters": page.characters}
+    if page.following is not None:
+        structured |= {"rest": page.following}
+    return Reply(text=f"{page.text}\n\n[{told}]", structured=structured, body=page.text)
 
 
 def _caches(arguments: ChatArguments, context: Context) -> bool:

@@ -93,9 +93,16 @@ class ChatArguments(Arguments):
         default=None, description="Take an answer kept before, if the cache is on", json_schema_extra=MORE
     )
 
+    rest: str | None = Field(
+        default=None, description="Alone: read on in a long result, as its next step says", json_schema_extra=MORE
+    )
+
     @model_validator(mode="after")
     def _one_question(self) -> Self:
-        given = [name for name in ("prompt", "messages", "prompts") if getattr(self, name) is not None]
+        if self.rest is not None and self.model_fields_set != {"rest"}:
+            message = f"give rest alone: nothing is asked then, so {min(self.model_fields_set - {'rest'})} has no meaning"
+            raise ValueError(message)
+        given = [name for name in ("prompt", "messages", "prompts", "rest") if getattr(self, name) is not None]
         if len(given) != 1:
             message = "give either prompt or messages, or many prompts" + (f", not both {' and '.join(given)}" if given else "")
             raise ValueError(message)

@@ -7,6 +7,7 @@ limit wait for the first that has room, so the whole takes as long as the limits
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.chat_result import ChatUsage, chat_result
+from groq_fallback_mcp.tools.result_limit import head
 from groq_fallback_mcp.tools.schema import SchemaCheck
 from groq_fallback_mcp.tools.tool import Context, Reply, Result
 
@@ -25,6 +27,9 @@ __all__ = ["answer_all"]
 
 # Enough to fill the limits of the free plan, few enough that those who wait do not crowd the ledger.
 AT_ONCE = 16
+# Of answers too long to return all, each begins the result with its share of this, and with no less than the other.
+BRIEF_BYTES = 9_000
+LEAST_BRIEF_BYTES = 200
 # After such an error the next question would meet the same.
 _FOR_ALL = {"authentication", "no_provider", "over_budget"}
 
@@ -39,7 +44,7 @@ class Refused(Result):
 
 
 class Item(Result):
-    """One question's outcome; `number` counts from 1 in the order of `prompts`."""
+    """One question's outcome; `number` counts from 1 in the order of `prompts`. `cut`: this is the beginning of its answer."""
 
     number: int
     text: str | None = None
@@ -48,6 +53,7 @@ class Item(Result):
     provider: str | None = None
     finish_reason: str | None = None
     usage: ChatUsage | None = None
+    cut: bool | None = None
     error: Refused | None = None
 
 
@@ -92,7 +98,7 @@ async def answer_all(requests: Sequence[ChatRequest], context: Context, *, check
 
 
 def _reply(outcomes: Sequence[Answer | NoAnswer], took_s: float, structured_answer: bool) -> Reply:
-    items = [_item(number, outcome, structured_answer) for number, outcome in enumerate(outcomes, start=1)]
+    items = tuple(_item(number, outcome, structured_answer) for number, outcome in enumerate(outcomes, start=1))
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
     simulated = any(answer.success.simulated for answer in answers)
@@ -105,17 +111,33 @@ def _reply(outcomes: Sequence[Answer | NoAnswer], took_s: float, structured_answ
     result = ManyResult(
         answered=len(answers),
         failed=failed,
-        results=tuple(items),
+        results=items,
         cost_usd=f"{sum(costs, Decimal(0)):.6f}" if costs else None,
         duration_s=round(took_s, 3),
         simulated=simulated,
         notes=tuple(notes),
     )
-    lines = [line for item in items for line in _lines(item)]
-    lines.append(f"[{len(answers)} of {len(outcomes)} answered, {took_s:.1f} s]")
-    lines += [f"Note: {note}" for note in notes]
+    return replace(_shown(result), brief=lambda: _shown(result.model_copy(update={"results": _beginnings(items)})))
+
+
+def _shown(result: ManyResult) -> Reply:
+    lines = [line for item in result.results for line in _lines(item)]
+    lines.append(f"[{result.answered} of {len(result.results)} answered, {result.duration_s:.1f} s]")
+    lines += [f"Note: {note}" for note in result.notes]
     structured = result.model_dump(mode="json", exclude_none=True)
-    return Reply(text="\n".join(lines), structured=structured, is_error=not answers)
+    return Reply(text="\n".join(lines), structured=structured, is_error=not result.answered)
+
+
+def _beginnings(items: Sequence[Item]) -> tuple[Item, ...]:
+    most = max(BRIEF_BYTES // len(items), LEAST_BRIEF_BYTES)
+    return tuple(_beginning(item, most) for item in items)
+
+
+def _beginning(item: Item, most_bytes: int) -> Item:
+    first = head(item.text or "", most_bytes)
+    if first == (item.text or ""):
+        return item
+    return item.model_copy(update={"text": f"{first}…", "answer": None, "cut": True})
 
 
 def _item(number: int, outcome: Answer | NoAnswer, structured_answer: bool) -> Item:

@@ -55,13 +55,15 @@ class Context:
 class Reply:
     """A tool's result: text that is complete by itself, structured content that is too.
 
-    `body` is the part of `text` that a person would keep in a file, where the rest is an account of the call.
+    `body` is the part of `text` that a person would keep in a file, where the rest is an account of the call. `brief` makes
+    what is shown, and shortened, in place of a result that is too long for clients.
     """
 
     text: str
     structured: Mapping[str, Any]
     is_error: bool = False
     body: str | None = None
+    brief: Callable[[], Reply] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

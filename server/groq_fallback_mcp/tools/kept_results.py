@@ -1,0 +1,81 @@
+"""Results too long to return, kept as files of the user's state for a week, and read on page by page."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.tools.result_limit import head
+
+__all__ = ["FOLDER", "Page", "keep", "read_on"]
+
+FOLDER = "results"
+KEPT_S = 7 * 86_400.0
+# A page stands twice in a result, as text and as structured content.
+PAGE_BYTES = 16_000
+PAGE_LINES = 1_500
+_CURSOR = re.compile(r"^(?P<name>[a-z_]{1,40}-[0-9a-f]{16}\.[a-z]{1,8})(?::(?P<offset>[0-9]{1,12}))?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A stretch of a kept result. `following` is the cursor of the next one, None at the end."""
+
+    text: str
+    start: int
+    characters: int
+    following: str | None
+
+
+def keep(body: str, folder: Path, *, stem: str, suffix: str) -> Path:
+    """Write a result into a folder of our own, for its owner alone. Blocking. OSError where that cannot be done.
+
+    The same content has the same name, and is put in its place whole: another process may be writing it too.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    oldest = time.time() - KEPT_S
+    for old in folder.iterdir():
+        with suppress(OSError):
+            if old.stat().st_mtime < oldest:
+                old.unlink()
+    content = body.encode("utf-8", "replace")
+    path = folder / f"{stem}-{hashlib.blake2b(content, digest_size=8).hexdigest()}{suffix}"
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_on(cursor: str, folder: Path) -> Page:
+    """The page at `cursor`: a kept result's name and how many of its characters to pass over. Blocking. Raises InputRefused."""
+    found = _CURSOR.match(cursor)
+    if found is None:
+        raise InputRefused(f"rest {cursor[:80]!r} names no kept result", next_step="give rest as a result's next step says it")
+    name, start = found["name"], int(found["offset"] or 0)
+    try:
+        whole = (folder / name).read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise InputRefused(
+            f"the result {name} is not there: {error.strerror or error}",
+            next_step="ask anew; results are kept for a week, on the machine that made them",
+        ) from error
+    if start >= len(whole):
+        raise InputRefused(
+            f"rest {cursor!r} is beyond the end: {name} has {len(whole):,} characters",
+            next_step=f"give an offset below {len(whole)}",
+        )
+    text = head(whole[start:], PAGE_BYTES, most_lines=PAGE_LINES)
+    end = start + len(text)
+    return Page(text=text, start=start, characters=len(whole), following=f"{name}:{end}" if end < len(whole) else None)
