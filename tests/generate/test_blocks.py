@@ -12,9 +12,11 @@ from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.generate.blocks import fill_blocks
+from groq_fallback_mcp.generate import SPEED
 from groq_fallback_mcp.generate.documents import all_blocks
 from groq_fallback_mcp.generate.failures import ADVICE, CODES
 from groq_fallback_mcp.generate.markdown import table
+from groq_fallback_mcp.generate.speed import speed_block
 from groq_fallback_mcp.policy import no_answer
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
@@ -22,7 +24,7 @@ from groq_fallback_mcp.tools import TOOLS
 CATALOG = load_catalog()
 ROOT = Path(__file__).parents[2]
 TESTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
-BLOCKS = all_blocks(CATALOG, TESTS)
+BLOCKS = all_blocks(CATALOG, TESTS, (ROOT / SPEED).read_text(encoding="utf-8"))
 
 
 def rows(block: str) -> list[list[str]]:
@@ -174,3 +176,19 @@ def test_a_marker_that_is_not_understood_is_refused_with_file_and_line(text: str
 def test_nothing_in_a_cell_can_end_it() -> None:
     """Pipes are escaped and line breaks become spaces."""
     assert table(("A",), [("x | y\nz",)]).split("\n")[-1] == "| x \\| y z |"
+
+
+def test_every_target_of_the_benchmark_is_shown_with_what_was_reached() -> None:
+    """Those that were missed too."""
+    kept = json.loads((ROOT / SPEED).read_text(encoding="utf-8"))
+    aimed = [row for figures in kept["figures"].values() for row in figures if row["limit"] is not None]
+
+    assert [cells[0] for cells in rows(BLOCKS["speed"])[1:]] == [row["figure"] for row in aimed]
+    assert [cells[-1] == "yes" for cells in rows(BLOCKS["speed"])[1:]] == [row["met"] for row in aimed]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"measured": "x", "figures": {"calls": [{}]}}'])
+def test_figures_that_the_benchmark_did_not_write_are_refused(text: str) -> None:
+    """With the command that writes them."""
+    with pytest.raises(InputRefused, match="is not what the benchmark writes"):
+        speed_block(text)

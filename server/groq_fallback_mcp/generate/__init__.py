@@ -4,5 +4,6 @@ Pure string building: nothing here reads or writes a file, and nothing depends o
 """
 
 from groq_fallback_mcp.generate.documents import DOCUMENTS, generated_files
+from groq_fallback_mcp.generate.speed import RESULTS as SPEED
 
-__all__ = ["DOCUMENTS", "generated_files"]
+__all__ = ["DOCUMENTS", "SPEED", "generated_files"]

@@ -17,6 +17,7 @@ from groq_fallback_mcp.generate.practices import practices_block, use_cases_bloc
 from groq_fallback_mcp.generate.presets import presets_block
 from groq_fallback_mcp.generate.registries import registry_files
 from groq_fallback_mcp.generate.settings import settings_block
+from groq_fallback_mcp.generate.speed import speed_block
 
 __all__ = ["DOCUMENTS", "all_blocks", "generated_files"]
 
@@ -25,12 +26,13 @@ DOCUMENTS = ("README.md", *SKILL)
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
 
 
-def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
+def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mapping[str, str], speed: str) -> dict[str, str]:
     """What every generated file should hold, by its path below the root with forward slashes.
 
-    `documents` are the present texts of DOCUMENTS, `tests` the sources of the test files by path. Raises InputRefused for a marker that is not understood.
+    `documents` are the present texts of DOCUMENTS, `tests` the sources of the test files by path, `speed`
+    the figures that the benchmark has kept. Raises InputRefused for a marker that is not understood.
     """
-    blocks = all_blocks(catalog, tests)
+    blocks = all_blocks(catalog, tests, speed)
     filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
     launch = Launch()
     made = {f"manifests/{manifest.path}": manifest.text for manifest in manifests(launch, catalog)}
@@ -40,7 +42,7 @@ def generated_files(documents: Mapping[str, str], catalog: Catalog, tests: Mappi
     return filled | made | listed | skill
 
 
-def all_blocks(catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
+def all_blocks(catalog: Catalog, tests: Mapping[str, str], speed: str) -> dict[str, str]:
     """The text of each block, by the name its markers carry."""
     return {
         "models": models_block(catalog),
@@ -56,4 +58,5 @@ def all_blocks(catalog: Catalog, tests: Mapping[str, str]) -> dict[str, str]:
         "clients": clients_block(Launch()),
         "seed": seed_block(catalog, tests),
         "abilities": abilities_block(tests),
+        "speed": speed_block(speed),
     }
