@@ -291,6 +291,7 @@ def test_of_several_processes_that_find_a_damaged_file_one_sets_it_aside(path: P
 def test_a_damaged_file_that_another_process_sets_aside_at_any_moment_is_begun_anew(
     path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Between the look at the file and its opening, too."""
     path.parent.mkdir(parents=True)
     path.write_bytes(b"damaged " * 2000)
     store = SqliteStore(path, FakeClock().wall)
