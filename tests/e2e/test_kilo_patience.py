@@ -19,7 +19,7 @@ MUTE = (
     "from groq_fallback_mcp.cli.app import main; from groq_fallback_mcp.gateway import progress; progress.GLANCE_S = 3600; main()",
 )
 """Our server, but for its progress."""
-SHORT_LIMIT_S, SHORT_CALL_S = 8.0, 12.0
+SHORT_LIMIT_S, SHORT_CALL_S = 7.0, 10.0
 LONG_CALL_S = 90.0
 TIMED_OUT = "Request timed out"
 
@@ -58,7 +58,7 @@ async def ask_slow_groq(kilo: Kilo, groq: SimulatedGroq, *, slow_s: float, limit
     groq.fail(f"*=slow:{slow_s:.0f}x2")
     calls = [ToolCall(name=f"{server}_groq_chat", arguments=QUESTION) for server in ("groq", "mute", "mute")]
     model = ScriptedModel(calls=calls, at_once=2)
-    patience = {"GROQ_FALLBACK_DEADLINE_S": f"{slow_s * 2:.0f}", "GROQ_FALLBACK_ATTEMPT_TIMEOUT_S": f"{slow_s * 1.5:.0f}"}
+    patience = {"GROQ_FALLBACK_DEADLINE_S": f"{slow_s * 4:.0f}", "GROQ_FALLBACK_ATTEMPT_TIMEOUT_S": f"{slow_s * 1.5:.0f}"}
     async with model.serve() as url:
         kilo.configure(
             model_url=url,

@@ -6,31 +6,18 @@ The installation is tested by `make package`, in an environment of its own; here
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-import anyio
 import pytest
 from e2e.agents import CLAUDE_OFFLINE
 from e2e.conftest import SimulatedGroq
 from e2e.kilo import Kilo
-from e2e.npm_clients import Npm
+from e2e.npm_clients import Npm, set_up
 from e2e.scripted_dialects import MessagesModel
 from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 QUESTION = {"prompt": "Name three colours.", "max_tokens": 64}
-
-
-async def set_up(client: str, *, home: Path, project: Path, environment: Mapping[str, str]) -> str:
-    """`groq-fallback-mcp setup CLIENT`, as a person runs it."""
-    command = [sys.executable, "-m", "groq_fallback_mcp", "setup", client, "--no-check"]
-    clean = {"HOME": str(home), "PATH": os.environ["PATH"], **environment}
-    done = await anyio.run_process(command, cwd=project, env=clean, check=False)
-    assert done.returncode == 0, done
-    return done.stdout.decode()
 
 
 @pytest.mark.client("Kilo Code", "set up by us", "connects", "skill")

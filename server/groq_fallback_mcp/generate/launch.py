@@ -20,7 +20,8 @@ class Launch:
     """The command, its environment and the name it goes by.
 
     `name` comes before each tool's name in most clients. The time-out leaves the server's own deadline some room, so
-    that a late answer is the server's clear error and not the client's. The key is never part of `env`: each client
+    that a late answer is the server's clear error and not the client's; the hard one is for clients that do not restart it
+    on progress, and leaves work of many calls its minutes. The key is never part of `env`: each client
     has a way of its own to hand over a secret.
     """
 
@@ -29,3 +30,4 @@ class Launch:
     key: str = "GROQ_API_KEY"
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"GROQ_FALLBACK_DEADLINE_S": f"{_DEADLINE_S:g}"}))
     timeout_s: int = math.ceil(_DEADLINE_S) + _SLACK_S
+    hard_timeout_s: int = 600

@@ -161,7 +161,7 @@ def _gemini(launch: Launch) -> dict[str, Any]:
         "version": __version__,
         "description": DESCRIPTION,
         "contextFileName": "GEMINI.md",
-        "mcpServers": {launch.name: {**server, "timeout": launch.timeout_s * 1000}},
+        "mcpServers": {launch.name: {**server, "timeout": launch.hard_timeout_s * 1000}},
         "settings": [setting],
     }
 
