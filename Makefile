@@ -2,6 +2,7 @@
 # make demo    the whole way of a call, shown against a simulated Groq; needs no key
 # make test    everything that CI runs
 # make bench   what the server costs, beside its peers; bench-goodput: goodput against LiteLLM
+# make nightly what takes too long for each push: many more rounds, fuzzing, every client, known vulnerabilities
 # The rest are parts of `make test`, to be run alone while working.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz nightly audit sbom bundle package generate lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -108,10 +109,6 @@ e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest
 	$(BIN)/python -m pytest -m e2e
 
-# What takes minutes of real time with a real client, so not part of `make test`.
-nightly: $(VENV)/.dev $(KILO) $(CLIENTS)
-	$(BIN)/python -m pytest -m nightly
-
 # Faults and attacks against the real server over stdio; prints how much memory each one cost.
 torture: $(VENV)/.dev
 	$(BIN)/python -m pytest -m torture -n 2 --dist loadfile -rP
@@ -125,6 +122,22 @@ $(VENV)/.fuzz: $(VENV)/.dev requirements-fuzz.lock
 fuzz: $(VENV)/.fuzz
 	for target in $$($(BIN)/python tests/fuzz --list); do \
 	  echo "$$target"; $(BIN)/python tests/fuzz $$target -max_total_time=$(SECONDS_A_TARGET) -max_len=4096 -verbosity=0 || exit 1; done
+
+# What does not fit into CI's twenty minutes; some hours. EFFORT multiplies the rounds of tests that count them.
+EFFORT ?= 10
+.PHONY: nightly nightly-rounds nightly-fuzz nightly-clients
+nightly: nightly-rounds nightly-fuzz nightly-clients audit sbom
+
+nightly-rounds: $(VENV)/.dev
+	TEST_EFFORT=$(EFFORT) $(BIN)/python -m pytest -m torture -rP
+	TEST_EFFORT=$(EFFORT) $(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' -n 2 --dist loadfile
+
+nightly-fuzz:
+	$(MAKE) fuzz SECONDS_A_TARGET=600
+
+nightly-clients: bundle
+	TEST_EFFORT=$(EFFORT) $(MAKE) e2e
+	$(BIN)/python -m pytest -m nightly
 
 # Known vulnerabilities of what is installed, and a bill of materials. Needs the network's vulnerability services.
 audit: $(BIN)/python requirements-audit.lock

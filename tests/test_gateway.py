@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from effort import times
 from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer, rate_limited
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -261,7 +262,7 @@ async def test_a_hanging_model_leaves_time_for_the_next() -> None:
     st.sampled_from([0.01, 1.0, 7.0, 40.0]),
     st.sampled_from([5.0, 50.0]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=times(150))
 def test_no_call_outlives_its_deadline_whatever_happens(
     kinds: list[FailureKind | None], took_s: float, deadline_s: float
 ) -> None:
@@ -288,7 +289,7 @@ def test_no_call_outlives_its_deadline_whatever_happens(
 
 
 @given(st.lists(st.sampled_from([K.RATE_LIMITED, K.SERVER_ERROR, K.BAD_RESPONSE, K.MODEL_GONE]), min_size=3, max_size=3))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=times(60))
 def test_falling_back_never_repeats_a_model_while_another_is_left(kinds: list[FailureKind]) -> None:
     """The first three attempts go to three models."""
 

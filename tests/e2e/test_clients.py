@@ -15,6 +15,7 @@ from e2e.agents import AGENTS, TOOLS, Shown, both_forms
 from e2e.conftest import SimulatedGroq
 from e2e.npm_clients import COMMAND, Npm, node_24
 from e2e.scripted_model import LAST_WORDS, ToolCall
+from effort import times
 
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT
 
@@ -145,6 +146,17 @@ async def test_the_inspector_finds_nothing_to_complain_about(npm: Npm, groq: Sim
     status, shown = await call("groq_chat", "promt=hi")
     assert status == TOOL_ERROR
     check_refusal(shown)
+
+
+@pytest.mark.client("Inspector", "calls")
+async def test_the_inspector_s_load_is_answered_without_one_error(npm: Npm, groq: SimulatedGroq) -> None:
+    """Ten calls at a time; by night many times as many."""
+    load = ("--load", "--load-requests", str(times(100)), "--load-concurrency", "10", "--format", "json")
+    call = ("--method", "tools/call", "--tool-name", "list_models")
+    run = await npm.run("mcp-inspector", "--cli", *COMMAND, *call, *load, environment=groq.environment, node=[node_24()])
+    assert run.status == 0, run
+    found = json.loads(run.stdout)["result"]
+    assert (found["ok"], found["errors"], found["toolErrors"]) == (times(100), 0, 0)
 
 
 @pytest.mark.client("Inspector", "skill")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import get_args
@@ -11,8 +12,8 @@ import pytest
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.generate.blocks import fill_blocks
 from groq_fallback_mcp.generate import SPEED
+from groq_fallback_mcp.generate.blocks import fill_blocks
 from groq_fallback_mcp.generate.documents import all_blocks
 from groq_fallback_mcp.generate.failures import ADVICE, CODES
 from groq_fallback_mcp.generate.markdown import table

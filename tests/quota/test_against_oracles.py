@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from effort import times
 from fake_clock import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -157,7 +158,9 @@ def test_every_store_does_what_a_simple_model_does(kind: str, tmp_path: Path, re
     machine = type("Machine", (LedgerMachine,), {"store": store, "clock": clock})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=times(40), stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
     )
     store.close()
 
@@ -172,7 +175,7 @@ def test_every_store_admits_what_the_gcra_of_pyrate_limiter_admits(
     rates = [Rate(30, 60_000), Rate(6_000, 60_000)]
     gcra = GCRA()
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=times(40), deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.tuples(st.integers(0, 9_000), st.integers(1, 6_500)), min_size=1, max_size=25))
     def same(arrivals: list[tuple[int, int]]) -> None:
         ledger = StoredLedger(store, clock, threaded=False)

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from effort import times
 from fake_clock import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +67,7 @@ async def _status(path: str, payload: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("path", FIELDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=times(150), deadline=None)
 @given(data=st.data())
 def test_odd_values_are_answered_or_refused(path: str, data: st.DataObject) -> None:
     """On top of a request that is good."""

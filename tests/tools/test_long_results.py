@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import times
 from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -301,7 +302,7 @@ UNITS = st.text(st.characters(), min_size=1, max_size=40)
 TIMES = st.integers(1, 3_000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(60), deadline=None)
 @given(unit=UNITS, other=UNITS, times=st.tuples(TIMES, TIMES), structured=STRUCTURED, with_body=st.booleans())
 def test_whatever_a_tool_returns_it_fits_and_nothing_of_it_is_lost(
     unit: str, other: str, times: tuple[int, int], structured: dict[str, Any], with_body: bool

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import EFFORT, times
 from fault_server import fault_server
 from server_process import PATIENCE_S, ServerProcess, running
 
@@ -59,20 +60,21 @@ def test_row_2_twenty_thousand_fuzzed_lines(server: ServerProcess) -> None:
     drawn = random.Random(4)
     good = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_models"}}).encode()
     before = server.peak_mib()
-    for _ in range(20_000):
-        line = bytearray(good)
-        for _ in range(drawn.randint(1, 8)):
-            place = drawn.randrange(len(line))
-            match drawn.randrange(3):
-                case 0:
-                    line[place] = drawn.randrange(256)
-                case 1:
-                    del line[place:]
-                    line += b"x"
-                case _:
-                    line[place:place] = drawn.randbytes(drawn.randint(1, 20))
-        server.write(bytes(line).replace(b"\n", b" ") + b"\n")
-    assert server.ping() < PATIENCE_S
+    for _ in range(EFFORT):
+        for _ in range(20_000):
+            line = bytearray(good)
+            for _ in range(drawn.randint(1, 8)):
+                place = drawn.randrange(len(line))
+                match drawn.randrange(3):
+                    case 0:
+                        line[place] = drawn.randrange(256)
+                    case 1:
+                        del line[place:]
+                        line += b"x"
+                    case _:
+                        line[place:place] = drawn.randbytes(drawn.randint(1, 20))
+            server.write(bytes(line).replace(b"\n", b" ") + b"\n")
+        assert server.ping() < PATIENCE_S
     grown = server.peak_mib() - before
     print(f"row 2: {grown:.1f} MiB")
     assert grown < 60
@@ -180,12 +182,13 @@ def test_row_11_a_thousand_calls_at_once_get_a_thousand_replies(tmp_path: Path, 
     ):
         server.ask("groq_chat", prompt="x")
         before, open_before = server.peak_mib(), server.descriptors()
-        for number in range(1_000):
+        count = times(1_000)
+        for number in range(count):
             server.call(number, "groq_chat" if number % 2 else "list_models", **({"prompt": "x"} if number % 2 else {}))
-        server.until(lambda: all(number in server.replies for number in range(1_000)), 60)
+        server.until(lambda: all(number in server.replies for number in range(count)), times(60))
         answered = sum("result" in reply and not reply["result"].get("isError") for reply in server.replies.values())
         print(f"row 11: {server.peak_mib() - before:.1f} MiB, {answered} answered")
-        assert sorted(number for number in server.seen if isinstance(number, int) and number < 1_000) == list(range(1_000))
+        assert sorted(number for number in server.seen if isinstance(number, int) and number < count) == list(range(count))
         end = time.monotonic() + 5
         # eight connections are kept for the next calls
         while server.descriptors() > open_before + 8 and time.monotonic() < end:
@@ -201,20 +204,22 @@ def test_row_12_a_slow_reader_gets_everything(tmp_path: Path) -> None:
         server.process.stdout.readline()
         before = server.peak_mib()
 
+        count = times(2_000)
+
         def ask() -> None:
-            for number in range(2_000):
+            for number in range(count):
                 server.send(id=number, method="tools/list")
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         received: list[int] = []
-        while len(received) < 2_000:
+        while len(received) < count:
             received.append(json.loads(server.process.stdout.readline())["id"])
             if len(received) < 300:
                 time.sleep(0.01)
         grown = server.peak_mib() - before
         print(f"row 12, slow: {grown:.1f} MiB")
-        assert sorted(received) == list(range(2_000))
+        assert sorted(received) == list(range(count))
         assert grown < 100
 
 

@@ -13,8 +13,9 @@ import wave
 from pathlib import Path
 
 import pytest
+from effort import times
 from fault_server import fault_server
-from server_process import ServerProcess, running
+from server_process import PATIENCE_S, ServerProcess, running
 
 pytestmark = [pytest.mark.torture]
 
@@ -142,9 +143,10 @@ def test_row_13_a_client_that_never_reads_our_stderr_hangs_nothing(tmp_path: Pat
     with fault_server("ok") as upstream:
         environment[GROQ] = upstream.url
         with running(tmp_path, environment=environment, stderr=subprocess.PIPE) as server:
-            for number in range(2_000):
+            count = times(2_000)
+            for number in range(count):
                 server.send(id=number, method="tools/call", params={"name": "nope", "arguments": {"x": "y" * 200}})
-            server.until(lambda: 1_999 in server.replies)
+            server.until(lambda: count - 1 in server.replies, times(PATIENCE_S))
             assert server.ask("groq_chat", prompt="hi")["isError"] is False
             assert server.ping() < 1
             assert server.process.stdin is not None
@@ -237,8 +239,9 @@ def test_a_thousand_replies_leave_no_thread_or_descriptor_behind(tmp_path: Path)
     with running(tmp_path) as server:
         server.ask("list_models")
         threads, descriptors = len(list(Path(f"/proc/{server.pid}/task").iterdir())), server.descriptors()
-        for number in range(1_000):
+        count = times(1_000)
+        for number in range(count):
             server.call(number, "check_limits")
-        server.until(lambda: all(number in server.replies for number in range(1_000)), 60)
+        server.until(lambda: all(number in server.replies for number in range(count)), times(60))
         assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) <= threads + 1
         assert server.descriptors() <= descriptors + 1

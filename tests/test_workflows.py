@@ -1,0 +1,56 @@
+"""The workflows: pinned, without rights they do not need, and made of make's own targets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = {name: rest.split() for name, rest in re.findall(r"^([a-z][a-z-]*):(.*)$", MAKEFILE, re.MULTILINE)}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A workflow."""
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    """All steps of all its jobs."""
+    return [step for job in read(path)["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_action_is_pinned_to_a_commit_and_no_right_is_given_to_all(path: Path) -> None:
+    """A tag can be moved to other code."""
+    assert read(path)["permissions"] == {}
+    for job in read(path)["jobs"].values():
+        assert job["timeout-minutes"] <= 360
+        assert job["permissions"]["contents"] == "read"
+    for step in steps(path):
+        if "uses" in step:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), step
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_whatever_a_workflow_makes_is_a_target(path: Path) -> None:
+    """And no script reads an expression, which could hold what somebody else wrote."""
+    for step in steps(path):
+        run = step.get("run", "")
+        assert "${{" not in run
+        for line in re.findall(r"\bmake ((?:[a-z][a-z-]*\s?)+)", run):
+            assert set(line.split()) <= set(TARGETS), run
+
+
+def test_the_night_s_parts_are_those_of_make_nightly() -> None:
+    """So that a finding can be had again on a machine of one's own."""
+    matrix = read(ROOT / ".github" / "workflows" / "nightly.yml")["jobs"]["nightly"]["strategy"]["matrix"]
+    assert matrix["part"] == TARGETS["nightly"]
+    assert set(matrix["part"]) <= set(TARGETS)
