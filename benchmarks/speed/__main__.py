@@ -38,7 +38,7 @@ def main() -> None:
     shown = f"{_machine()}; {time.monotonic() - begun:.0f} s\n\n{table([row for found in rows.values() for row in found])}"
     print(shown)
     if options.write:
-        _keep(rows, shown)
+        _keep(rows)
 
 
 def _machine() -> str:
@@ -58,21 +58,23 @@ def _peer_version(environment: Path) -> str:
     return found[0].name.split("-")[1].removesuffix(".dist") if found else "?"
 
 
-def _keep(rows: dict[str, list[Row]], shown: str) -> None:
+def _keep(rows: dict[str, list[Row]]) -> None:
     """Only what was measured is replaced."""
     path = HERE / "results.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     figures = {**kept.get("figures", {}), **{name: [_as_json(row) for row in found] for name, found in rows.items()}}
     kept = {"measured": _machine(), "figures": {name: figures[name] for name in FIGURES if name in figures}}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if set(rows) == set(FIGURES):
-        readme = HERE / "README.md"
-        text = readme.read_text(encoding="utf-8")
-        head, rest = text.split(BEGIN)
-        readme.write_text(head + BEGIN + shown + END + rest.split(END)[1], encoding="utf-8")
-        from benchmarks.speed.plot import draw  # noqa: PLC0415 - matplotlib is wanted for this only
+    known = [
+        Row(**{name: value for name, value in row.items() if name != "met"}) for found in figures.values() for row in found
+    ]
+    readme = HERE / "README.md"
+    head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    text = f"{kept['measured']}\n\n{table(known)}"
+    readme.write_text(head + BEGIN + text + END + rest.split(END)[1], encoding="utf-8")
+    from benchmarks.speed.plot import draw  # noqa: PLC0415 - matplotlib is wanted for this only
 
-        draw([row for found in rows.values() for row in found], HERE / "speed.svg")
+    draw(known, HERE / "speed.svg")
 
 
 def _as_json(row: Row) -> dict[str, object]:

@@ -1,0 +1,111 @@
+"""Transactions done at once on the event loop's thread, and when they are not (decision 0014)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fake_clock import FakeClock
+
+from groq_fallback_mcp.quota.sqlite import PUT_OFF, SqliteStore
+from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, Record, View
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file will be."""
+    return tmp_path / "ledger.sqlite3"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    """Opened by a first transaction."""
+    made = SqliteStore(path, FakeClock().wall)
+    made.transact(["k"], put("k", "first"))
+    yield made
+    made.close()
+
+
+def put(key: str, body: str) -> Callable[[View], Change[str | None]]:
+    """What writes one record."""
+    return lambda view: Change(result=view.bodies.get(key), writes={key: Record(body=body)})
+
+
+def get(view: View) -> Change[str | None]:
+    """What reads the record k."""
+    return Change(result=view.bodies.get("k"))
+
+
+def now(store: SqliteStore, body: str) -> str | NotNow | None:
+    """Write k at once; what it was before."""
+    return store.transact_now(["k"], put("k", body))
+
+
+def test_nothing_is_done_at_once_before_the_file_was_opened_on_the_store_s_own_thread(path: Path) -> None:
+    """Opening may have to wait, to repair and to refuse."""
+    store = SqliteStore(path, FakeClock().wall)
+    assert now(store, "x") is NOT_NOW
+    assert not path.exists()
+
+
+def test_both_ways_see_what_the_other_has_written(store: SqliteStore) -> None:
+    """They are two connections to one file."""
+    assert now(store, "second") == "first"
+    assert store.transact(["k"], put("k", "third")) == "second"
+    assert store.transact_now(["k"], get, writing=False) == "third"
+
+
+def test_a_locked_file_is_left_to_the_thread_and_can_be_read_meanwhile(store: SqliteStore, path: Path) -> None:
+    """Nothing was done, so the thread can do all of it."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert now(store, "lost") is NOT_NOW
+    assert store.transact_now(["k"], get, writing=False) == "first"
+    other.execute("ROLLBACK")
+    other.close()
+    assert now(store, "second") == "first"
+
+
+def test_a_file_that_was_deleted_is_left_to_the_thread_which_makes_it_again(store: SqliteStore, path: Path) -> None:
+    """Two processes would keep two books."""
+    path.unlink()
+    assert now(store, "lost") is NOT_NOW
+    assert store.transact(["k"], put("k", "anew")) is None
+    assert now(store, "second") == "anew"
+
+
+def test_a_file_in_which_a_table_is_missing_is_left_to_the_thread_for_good(store: SqliteStore, path: Path) -> None:
+    """It tells what is wrong; here nothing is raised."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("DROP TABLE records")
+    other.close()
+    assert now(store, "lost") is NOT_NOW
+    assert now(store, "lost") is NOT_NOW
+
+
+def test_a_fault_of_the_change_is_raised_and_leaves_nothing_behind(store: SqliteStore) -> None:
+    """It is a bug, and no state of the store."""
+
+    def broken(view: View) -> Change[None]:
+        raise ZeroDivisionError(view.now)
+
+    with pytest.raises(ZeroDivisionError):
+        store.transact_now(["k"], broken)
+    assert now(store, "second") == "first"
+
+
+def test_checkpoints_are_put_off_and_made_by_rest(store: SqliteStore, path: Path) -> None:
+    """The log would grow for ever; and who waits for the disk must not be the event loop."""
+    for number in range(PUT_OFF):
+        assert not isinstance(now(store, f"{number:04}" * 1000), NotNow)
+    assert store.wants_rest
+    log = Path(f"{path}-wal")
+    grown = log.stat().st_size
+    assert grown > PUT_OFF * 4000
+    store.rest()
+    assert not store.wants_rest
+    for number in range(PUT_OFF // 2):
+        now(store, f"{number:04}" * 1000)
+    assert log.stat().st_size == grown
