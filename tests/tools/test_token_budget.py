@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import tiktoken
 
+from groq_fallback_mcp.skill import skill_text
 from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool, listed_tools
 from groq_fallback_mcp.tools.arguments import input_schema
 
 BUDGET = 600
+SKILL_BUDGET = 1_900
 # tiktoken downloads its vocabularies; litellm ships them under the names tiktoken looks for, and tiktoken checks their hash
 SHIPPED = "litellm_core_utils/tokenizers"
 
@@ -55,3 +57,10 @@ def test_the_four_tools_cost_at_most_600_tokens(tokenizer: tiktoken.Encoding) ->
 
     assert len(definitions) == 4
     assert total <= BUDGET, f"{total} tokens: {each}"
+
+
+def test_a_load_of_the_skill_costs_at_most_1900_tokens(tokenizer: tiktoken.Encoding) -> None:
+    """What README says; its references are read when they are needed."""
+    text = skill_text()
+    assert text is not None
+    assert len(tokenizer.encode(text)) <= SKILL_BUDGET
