@@ -110,7 +110,13 @@ async def transcript_reply(
         path = await anyio.to_thread.run_sync(
             lambda: keep(body, context.state / FOLDER, stem="transcript", suffix=_SUFFIX[form])
         )
-    cut = head(body, HEAD_BYTES) != body
+    begun = head(body, HEAD_BYTES)
+    cut = begun != body
+    # an agent that cannot read files of this machine goes on from where the head ends; JSON is shown in another order
+    offset = 0 if form in {"json", "verbose_json"} else len(begun)
+    elsewhere = (
+        f"; where you cannot read files, call groq_chat with rest '{path.name}:{offset}' alone" if save_to is None else ""
+    )
     brief = result.model_copy(
         update={
             "text": head(result.text, HEAD_BYTES),
@@ -120,7 +126,7 @@ async def transcript_reply(
             "path": str(path),
             "characters": len(body),
             "cut": True if cut else None,
-            "notes": (*result.notes, f"all of it, {len(body):,} characters, stands in {path}"),
+            "notes": (*result.notes, f"all of it, {len(body):,} characters, stands in {path}{elsewhere}"),
         }
     )
     return _reply(brief, _whole(brief, heard), form)
