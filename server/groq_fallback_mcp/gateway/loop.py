@@ -5,7 +5,6 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.gateway.patience import Patience
 from groq_fallback_mcp.gateway.picking import LEAST_ATTEMPT_S, RESERVATION_REST_S, Picker
 from groq_fallback_mcp.gateway.progress import Progress, heartbeat
 from groq_fallback_mcp.gateway.record import answer_of, attempt_of
@@ -31,11 +31,9 @@ from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Walk
 from groq_fallback_mcp.policy.choice import choose
 from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
-from groq_fallback_mcp.policy.patience import MOST_REMEMBERED, patience_s
 from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_max_tokens, with_more_prompt
 from groq_fallback_mcp.policy.repair import repaired
 from groq_fallback_mcp.policy.spending import Budget
-from groq_fallback_mcp.policy.streaming import streams
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RetrySame, judge
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import (
@@ -53,11 +51,7 @@ from groq_fallback_mcp.quota import (
 __all__ = ["Gateway"]
 
 MOST_ATTEMPTS_A_MODEL = 3
-SHARE_OF_REMAINING = 0.6
 PROBE_TOKENS = 1
-# What the plan saw so short a time ago need not be looked at again to set a time-out.
-FRESH_S = 1.0
-SLOWER_THAN_SAID = 1.5
 
 
 class Gateway:
@@ -83,7 +77,7 @@ class Gateway:
         self.budget = budget or Budget()
         self._restrictions = restrictions or Restrictions()
         self._jitter = jitter
-        self._took_s: dict[tuple[str, str], deque[float]] = {}
+        self._patience = Patience(catalog=catalog, clock=clock, pace=pace, claim=self.claim, waits=self.waits)
         self._picker = Picker(
             ledger=ledger,
             clock=clock,
@@ -199,7 +193,7 @@ class Gateway:
         walk.asked[candidate.identity] = walk.asked.get(candidate.identity, 0) + 1
         walk.doing = f"asking {candidate.model}"
         started = self.clock.monotonic()
-        timeout_s = partial(self._timeout_s, walk, candidate)
+        timeout_s = partial(self._patience.timeout_s, walk, candidate)
         request, walk.repair = walk.repair or walk.request, None
         told = partial(_tell, walk, candidate.model) if walk.watched else None
         terms = Terms(deadline=walk.deadline, timeout_s=timeout_s, longest_s=self.pace.deadline_s, told=told)
@@ -211,8 +205,7 @@ class Gateway:
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != candidate.identity]
         walk.attempts.append(attempt_of(candidate, outcome, took_s))
         if isinstance(outcome, Success):
-            if isinstance(walk.request, ChatRequest):
-                self._took_s.setdefault(candidate.identity, deque(maxlen=MOST_REMEMBERED)).append(took_s)
+            self._patience.answered(walk, candidate, took_s)
             return answer_of(walk, candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
         await self._act(walk, candidate, outcome, standing)
         return None
@@ -270,27 +263,6 @@ class Gateway:
             case _:  # pragma: no cover
                 assert_never(verdict)
 
-    async def _timeout_s(self, walk: Walk, candidate: Candidate) -> float:
-        """How long this attempt may take: less than what is left while somebody else could still be asked."""
-        # the call may be part of a job of an hour: one that hangs must not take all of it
-        left_s = min(walk.deadline - self.clock.monotonic(), self.pace.deadline_s)
-        if left_s <= LEAST_ATTEMPT_S or not await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):
-            return left_s
-        if not isinstance(walk.request, ChatRequest):
-            return left_s * SHARE_OF_REMAINING
-        known = self._took_s.get(candidate.identity, ())
-        most_s = min(self.pace.attempt_timeout_s, left_s * SHARE_OF_REMAINING)
-        return patience_s(known, most_s=most_s, silent_s=self._silent_s(walk, candidate, most_s))
-
-    def _silent_s(self, walk: Walk, candidate: Candidate, most_s: float) -> float:
-        """How long nothing may be heard of the longest answer, at the speed that the catalogue says."""
-        if streams(candidate, watched=walk.watched):
-            return 0.0
-        row = self.catalog.models.get(candidate.model)
-        if row is None or row.speed_tps is None:
-            return most_s
-        return SLOWER_THAN_SAID * candidate.max_tokens / float(row.speed_tps)
-
     async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
         if bench_s <= 0:
             return
@@ -312,17 +284,6 @@ class Gateway:
             if other.identity != candidate.identity
         ]
         return any(wait is None for wait in await self.waits(others))
-
-    async def _someone_else_within(self, walk: Walk, candidate: Candidate, seconds: float) -> bool:
-        others = [other for other in walk.open() if other.identity != candidate.identity]
-        known = [walk.quotas.get(self.key(other.provider, other.model)) for other in others]
-        first = len(walk.asked) == 1 and self.clock.monotonic() - walk.started < FRESH_S
-        if first and None not in known:
-            claims = map(self.claim, others)
-            waits = [obstacle(quota, claim.cost) for quota, claim in zip(known, claims, strict=True) if quota is not None]
-        else:
-            waits = list(await self.waits(others))
-        return any(wait is None or (wait.wait_s is not None and wait.wait_s < seconds) for wait in waits)
 
     async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
         waits = await self.waits(walk.open() or list(walk.plan.candidates))

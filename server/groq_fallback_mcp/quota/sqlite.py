@@ -49,7 +49,7 @@ _DUE = "SELECT key FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT 
 
 
 class SqliteStore:
-    """Keeps records in the file at `path`. `wall` gives Unix seconds. To be used from one thread, but opened by none else.
+    """Keeps records in the file at `path`. `wall` gives Unix seconds. `transact_now` belongs to the event loop's thread, all else to one of the store's own.
 
     A damaged file is set aside once, by one of the processes that find it, and begun anew. One that is deleted while it
     is open is noticed and made again. A file of a newer version, or of something else, is refused and left alone.

@@ -38,7 +38,10 @@ class Settings(BaseSettings):
     plan: Literal["free", "developer"] = Field(default="free", description="Whose documented limits hold until learnt.")
     deadline_s: float = Field(default=50.0, ge=1, le=3600, description="Seconds for a whole tool call, all attempts together.")
     attempt_timeout_s: float = Field(
-        default=20.0, gt=0, le=3600, description="Most seconds one attempt may take while another model is left to ask; less once its usual time is known."
+        default=20.0,
+        gt=0,
+        le=3600,
+        description="Most seconds one attempt may take while another model is left to ask; less once its usual time is known.",
     )
     max_wait_s: float = Field(
         default=2.0,
