@@ -35,10 +35,10 @@ def main() -> None:
     for name in wanted:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows[name] = asyncio.run(importlib.import_module(f"benchmarks.speed.{name}").measure())
+        if options.write:
+            _keep({name: rows[name]})
     shown = f"{_machine()}; {time.monotonic() - begun:.0f} s\n\n{table([row for found in rows.values() for row in found])}"
     print(shown)
-    if options.write:
-        _keep(rows)
 
 
 def _machine() -> str:

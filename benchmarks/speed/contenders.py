@@ -65,7 +65,23 @@ def ours(folder: Path, upstream: str, *, limits: str | None = None, **settings: 
 
 def limits_of(rpm: int) -> str:
     """An overlay with so many requests a minute for each model that may be asked, and no other limit in reach."""
-    return "".join(
+    plans = ("free", "developer")
+    speech = "".join(
+        f"""[[limits]]
+model = "{model}"
+plan = "{plan}"
+rpm = 1_000_000
+rpd = 1_000_000_000
+ash = 1_000_000_000
+asd = 10_000_000_000
+source = "groq-api-seed-2026-02-13"
+checked = 2026-11-23
+
+"""
+        for plan in plans
+        for model in ("whisper-large-v3", "whisper-large-v3-turbo")
+    )
+    return speech + "".join(
         f"""[[limits]]
 model = "{model}"
 plan = "{plan}"
@@ -77,7 +93,7 @@ source = "groq-api-seed-2026-02-13"
 checked = 2026-11-23
 
 """
-        for plan in ("free", "developer")
+        for plan in plans
         for model in (MODEL, OTHER, "qwen/qwen3.8-27b")
     )
 

@@ -18,7 +18,7 @@ NOWHERE = "http://127.0.0.1:9"
 PEERS = ("SDK, low-level Server", "SDK, MCPServer", "fastmcp", "by hand", "Node, server-everything")
 
 
-async def measure(rounds: int = 11) -> list[Row]:
+async def measure(rounds: int = 9) -> list[Row]:
     """All contenders in turn, round by round."""
     with tempfile.TemporaryDirectory() as folder:
         us = ours(Path(folder), NOWHERE)
