@@ -188,8 +188,13 @@ def test_every_target_of_the_benchmark_is_shown_with_what_was_reached() -> None:
     assert [cells[-1] == "yes" for cells in rows(BLOCKS["speed"])[1:]] == [row["met"] for row in aimed]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"measured": "x", "figures": {"calls": [{}]}}'])
+@pytest.mark.parametrize("text", ["[", "[]", '{"measured": "x", "figures": {"calls": [{}]}}'])
 def test_figures_that_the_benchmark_did_not_write_are_refused(text: str) -> None:
     """With the command that writes them."""
     with pytest.raises(InputRefused, match="is not what the benchmark writes"):
         speed_block(text)
+
+
+def test_without_a_run_of_the_benchmark_its_command_is_shown() -> None:
+    """A copy of the documents alone can be made anew too."""
+    assert "make bench" in speed_block("")

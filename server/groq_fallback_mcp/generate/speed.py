@@ -14,10 +14,12 @@ RESULTS = "benchmarks/speed/results.json"
 
 
 def speed_block(results: str) -> str:
-    """Every figure that has a target, and whether it was reached. `results` is the text of RESULTS.
+    """Every figure that has a target, and whether it was reached. `results` is the text of RESULTS, empty without a run.
 
     Raises InputRefused where it is not what the benchmark writes.
     """
+    if not results:
+        return "Not measured in this checkout: `make bench`."
     try:
         kept = cast("dict[str, Any]", json.loads(results))
         rows = [row for figures in kept["figures"].values() for row in figures if row["limit"] is not None]
