@@ -10,6 +10,7 @@ import pytest
 
 from groq_fallback_mcp.cli.generate import generate
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.generate import SPEED
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -21,6 +22,8 @@ def copy(tmp_path: Path) -> Path:
         shutil.copy(CHECKOUT / name, tmp_path / name)
     for name in ("manifests", "references"):
         shutil.copytree(CHECKOUT / name, tmp_path / name)
+    (tmp_path / SPEED).parent.mkdir(parents=True)
+    shutil.copy(CHECKOUT / SPEED, tmp_path / SPEED)
     shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
     return tmp_path
 
