@@ -160,15 +160,15 @@ def test_row_14_stray_output_of_code_of_children_and_of_c_never_reaches_stdout(t
         """
         import os, subprocess, sys
         from groq_fallback_mcp.gateway import Gateway
-        real = Gateway.plan
-        async def noisy(self, request):
+        real = Gateway.serve
+        async def noisy(self, request, **options):
             print("STRAY print", flush=True)
             sys.stdout.write("STRAY write\\n")
             sys.__stdout__.flush()
             os.write(1, b"STRAY descriptor\\n")
             subprocess.run([sys.executable, "-c", "print('STRAY child'); import sys; sys.stdin.read()"], check=True)
-            return await real(self, request)
-        Gateway.plan = noisy
+            return await real(self, request, **options)
+        Gateway.serve = noisy
         sys.argv = ["groq-fallback-mcp"]
         from groq_fallback_mcp.cli.app import main
         main()

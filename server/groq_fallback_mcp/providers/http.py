@@ -36,8 +36,8 @@ EVENTS_TO_ANSWER = 8
 # Sent as one piece, it takes long enough for a server to refuse it on the way.
 LARGE_UPLOAD_BYTES = 256 * 1024
 USER_AGENT = f"groq-fallback-mcp/{__version__}"
-# As many are kept as may be open: a new one to Groq costs a TLS handshake.
-POOL = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30.0)
+# What a burst has opened is given back at once but for these: descriptors are scarce where many servers run.
+POOL = httpx2.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0)
 
 # The gateway sends no more at once than the pool holds; what is bounded here is only the way there.
 _EXTENSIONS = {"timeout": httpx2.Timeout(None, connect=10.0).as_dict()}
