@@ -10,6 +10,7 @@ import pytest
 from fake_clock import FakeClock
 
 from groq_fallback_mcp.quota.sqlite import PUT_OFF, SqliteStore
+from groq_fallback_mcp.quota.sqlite_transaction import MOST_KNOWN
 from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, Record, View
 
 
@@ -55,6 +56,37 @@ def test_both_ways_see_what_the_other_has_written(store: SqliteStore) -> None:
     assert now(store, "second") == "first"
     assert store.transact(["k"], put("k", "third")) == "second"
     assert store.transact_now(["k"], get, writing=False) == "third"
+
+
+def test_what_another_process_wrote_while_a_change_was_computed_is_not_overwritten_unread(
+    store: SqliteStore, path: Path
+) -> None:
+    """The change is computed again from it, though this connection believed to know the record."""
+    assert store.transact_now(["k"], get, writing=False) == "first"
+    other = sqlite3.connect(path, isolation_level=None)
+
+    def longer(view: View) -> Change[str]:
+        if view.bodies["k"] == "first":
+            other.execute("UPDATE records SET body = 'theirs' WHERE key = 'k'")
+        return Change(result=view.bodies["k"], writes={"k": Record(body=view.bodies["k"] + " and ours")})
+
+    assert store.transact_now(["k"], longer) == "theirs"
+    other.close()
+    assert store.transact_now(["k"], get, writing=False) == "theirs and ours"
+
+
+def test_many_records_are_not_all_remembered(store: SqliteStore) -> None:
+    """Yet one transaction may be over more of them than are."""
+    keys = [f"k{number}" for number in range(MOST_KNOWN + 2)]
+
+    def all_of_them(view: View) -> Change[int]:
+        return Change(result=len(view.bodies), writes={key: Record(body="x") for key in keys})
+
+    assert store.transact_now(keys, all_of_them) == 0
+    assert store.transact_now(keys, all_of_them, writing=False) == len(keys)
+    assert store.transact_now(["k"], get, writing=False) == "first"
+    assert store._quick is not None
+    assert len(store._quick._known) == 1
 
 
 def test_a_locked_file_is_left_to_the_thread_and_can_be_read_meanwhile(store: SqliteStore, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sqlite3
 import stat
@@ -159,7 +160,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_used_once_it_can(tmp_path: Pat
 
 def test_a_full_disk_is_told_and_survived(store: SqliteStore, path: Path) -> None:
     """SQLite's own page limit stands in for the disk."""
-    connection = store._connected()
+    connection = store._connected().connection
     connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(StoreUnusable, match="full"):
         put(store, "b", "x" * 100_000)
@@ -170,15 +171,17 @@ def test_a_full_disk_is_told_and_survived(store: SqliteStore, path: Path) -> Non
 
 def test_a_read_only_file_is_told(store: SqliteStore, path: Path) -> None:
     """Whatever the reason."""
-    store._connected().execute("PRAGMA query_only = 1")
+    store._connected().connection.execute("PRAGMA query_only = 1")
     with pytest.raises(StoreUnusable, match="readonly"):
         put(store, "a", "2")
     assert get(store, "a") == "1"
 
 
-def test_bytes_that_are_no_text_are_replaced(store: SqliteStore) -> None:
+def test_bytes_that_are_no_text_are_replaced(store: SqliteStore, path: Path) -> None:
     """They must not stand in the way for ever."""
-    store._connected().execute("UPDATE records SET body = CAST(x'fffe' AS TEXT)")
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE records SET body = CAST(x'fffe' AS TEXT)")
+    assert get(store, "a") == "\udcff\udcfe"
     put(store, "a", "2")
     assert get(store, "a") == "2"
 

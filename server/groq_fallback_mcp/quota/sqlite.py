@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from groq_fallback_mcp.quota.sqlite_transaction import begin, code_of, is_damage, to_wal, transaction
+from groq_fallback_mcp.quota.sqlite_transaction import Records, begin, code_of, is_damage, to_wal, transaction
 from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ class SqliteStore:
         self._path = path
         self._wall = wall
         self._busy_s = busy_s
-        self._connection: sqlite3.Connection | None = None
+        self._records: Records | None = None
         self._inode: tuple[int, int] | None = None
         # of the event loop's thread: it waits for no lock, and leaves checkpoints, which wait for the disk, to `rest`
-        self._quick: sqlite3.Connection | None = None
+        self._quick: Records | None = None
         self._quick_lock = threading.Lock()
         self._put_off = 0
 
@@ -75,9 +75,7 @@ class SqliteStore:
         return str(self._path)
 
     def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
-        return self._guarded(
-            lambda connection: transaction(connection, self._wall, self._busy_s, keys, change, writing=writing)
-        )
+        return self._guarded(lambda records: transaction(records, self._wall, self._busy_s, keys, change, writing=writing))
 
     def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
         if not self._quick_lock.acquire(blocking=False):
@@ -102,22 +100,22 @@ class SqliteStore:
     def rest(self) -> None:
         self._put_off = 0
         with contextlib.suppress(sqlite3.Error, OSError, StoreUnusable):
-            self._connected().execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._connected().connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def due(self, limit: int) -> Sequence[str]:
-        return self._guarded(lambda connection: [row[0] for row in connection.execute(_DUE, (self._wall(), limit))])
+        return self._guarded(lambda records: [row[0] for row in records.connection.execute(_DUE, (self._wall(), limit))])
 
     def close(self) -> None:
         with self._quick_lock:
             self._close_quick()
-        _close(self._connection)
-        self._connection = None
+        _close(self._records)
+        self._records = None
 
     def _close_quick(self) -> None:
         _close(self._quick)
         self._quick = None
 
-    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _guarded(self, work: Callable[[Records], T]) -> T:
         """The result of `work`, after setting a damaged file aside if need be."""
         for attempt in range(OPENINGS):
             try:
@@ -139,12 +137,12 @@ class SqliteStore:
             self._set_aside(error)
             return True
         # what SQLite says of a companion that vanishes while it opens
-        return self._connection is None and code_of(error) == sqlite3.SQLITE_IOERR
+        return self._records is None and code_of(error) == sqlite3.SQLITE_IOERR
 
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is not None:
+    def _connected(self) -> Records:
+        if self._records is not None:
             if self._same_file():
-                return self._connection
+                return self._records
             # deleted or replaced under us: two processes would keep two books
             self.close()
         self._prepare_file()
@@ -157,10 +155,10 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._records = records = Records(connection)
         with contextlib.suppress(sqlite3.Error):
-            self._quick = self._opened_quick()
-        return connection
+            self._quick = Records(self._opened_quick())
+        return records
 
     def _open(self, busy_s: float) -> sqlite3.Connection:
         # never created here: only `_prepare_file` does, under the lock and for nobody else
@@ -281,10 +279,10 @@ def _as_it_is(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _close(connection: sqlite3.Connection | None) -> None:
-    if connection is not None:
+def _close(records: Records | None) -> None:
+    if records is not None:
         with contextlib.suppress(sqlite3.Error):
-            connection.close()
+            records.connection.close()
 
 
 def _inode(path: Path) -> tuple[int, int]:

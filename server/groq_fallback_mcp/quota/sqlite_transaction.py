@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from groq_fallback_mcp.quota.store import Change, Record, View
 
-__all__ = ["begin", "code_of", "is_damage", "to_wal", "transaction"]
+__all__ = ["Records", "begin", "code_of", "is_damage", "to_wal", "transaction"]
 
 T = TypeVar("T")
+MOST_KNOWN = 512
 _WRITE = (
     "INSERT INTO records (key, body, expires_at) VALUES {} "
     "ON CONFLICT (key) DO UPDATE SET body = excluded.body, expires_at = excluded.expires_at"
@@ -20,8 +21,56 @@ _WRITE = (
 _DELETE = "DELETE FROM records WHERE key = ?"
 
 
+class Records:
+    """The records of a file as one connection has read or written them, known until another connection writes."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._version: int | None = None
+        self._known: dict[str, str | None] = {}
+
+    def read(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """The bodies of those of `keys` that exist, all as they were at one moment."""
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        known = self._known
+        while True:
+            version = self._version_now()
+            if version != self._version:
+                self._version = version
+                known.clear()
+            unknown = [key for key in keys if key not in known]
+            if not unknown:
+                break
+            select = f"SELECT key, body FROM records WHERE key IN ({','.join('?' * len(unknown))})"  # noqa: S608 - only question marks
+            found = self.connection.execute(select, unknown).fetchall()
+            known.update(dict.fromkeys(unknown))
+            known.update(found)
+        return {key: body for key in keys if (body := known[key]) is not None}
+
+    def are_current(self) -> bool:
+        """Whether no other connection has written since; that stays so only under the lock."""
+        return self._version == self._version_now()
+
+    def write(self, writes: Mapping[str, Record | None]) -> None:
+        """Write records, None deletes, and commit; a transaction has begun."""
+        kept = [(key, record.body, record.expires_at) for key, record in writes.items() if record is not None]
+        if kept:
+            rows = ", ".join(["(?, ?, ?)"] * len(kept))
+            self.connection.execute(_WRITE.format(rows), [value for row in kept for value in row])
+        for key, record in writes.items():
+            if record is None:
+                self.connection.execute(_DELETE, (key,))
+        self.connection.execute("COMMIT")
+        self._known.update((key, None if record is None else record.body) for key, record in writes.items())
+
+    def _version_now(self) -> int:
+        # changed by what others write, not by what this connection does
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+
+
 def transaction(
-    connection: sqlite3.Connection,
+    records: Records,
     wall: Callable[[], float],
     busy_s: float,
     keys: Sequence[str],
@@ -33,34 +82,20 @@ def transaction(
 
     So what writes nothing, a refusal above all, keeps nobody waiting, and a lock is held for a moment only.
     """
-    read = f"SELECT key, body FROM records WHERE key IN ({','.join('?' * len(keys))})"  # noqa: S608 - only question marks
-    seen = dict(connection.execute(read, keys).fetchall())
-    done = change(View(now=wall(), bodies=seen))
+    done = change(View(now=wall(), bodies=records.read(keys)))
     if not done.writes or not writing:
         return done.result
-    begin(connection, busy_s)
+    begin(records.connection, busy_s)
     try:
-        current = dict(connection.execute(read, keys).fetchall())
-        if current != seen:
+        if not records.are_current():
             # the time is read under the lock, so that it never runs back from one writer to the next
-            done = change(View(now=wall(), bodies=current))
-        _write(connection, done.writes)
-        connection.execute("COMMIT")
+            done = change(View(now=wall(), bodies=records.read(keys)))
+        records.write(done.writes)
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
+            records.connection.execute("ROLLBACK")
         raise
     return done.result
-
-
-def _write(connection: sqlite3.Connection, writes: Mapping[str, Record | None]) -> None:
-    kept = [(key, record.body, record.expires_at) for key, record in writes.items() if record is not None]
-    if kept:
-        rows = ", ".join(["(?, ?, ?)"] * len(kept))
-        connection.execute(_WRITE.format(rows), [value for row in kept for value in row])
-    for key, record in writes.items():
-        if record is None:
-            connection.execute(_DELETE, (key,))
 
 
 def begin(connection: sqlite3.Connection, busy_s: float) -> None:
