@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from json import dumps
 from typing import Any, BinaryIO, cast
 
 import anyio
@@ -46,11 +47,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Upload(httpx2.AsyncByteStream):
-    """A request body that knows how much of it was taken."""
+    """A request body that knows how much of its `size` bytes was taken."""
 
-    def __init__(self, request: httpx2.Request) -> None:
-        self._stream = cast("httpx2.AsyncByteStream", request.stream)
-        self.size = int(request.headers.get("content-length", "0"))
+    def __init__(self, stream: httpx2.AsyncByteStream, size: int) -> None:
+        self._stream = stream
+        self.size = size
         self.sent = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -79,9 +80,10 @@ class Wire:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._key = key or ""
-        self._headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
+        headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
         if key:
-            self._headers.append(("Authorization", f"Bearer {key}"))
+            headers.append(("Authorization", f"Bearer {key}"))
+        self._headers = httpx2.Headers(headers)
         self._base_url = base_url.rstrip("/")
         self._transport = transport or httpx2.AsyncHTTPTransport(limits=POOL, trust_env=False, proxy=proxy)
 
@@ -139,16 +141,11 @@ class Wire:
         take: Callable[[bytes], bool] | None = None,
         **content: Any,  # noqa: ANN401 - httpx's own arguments
     ) -> Reply | Failure:
-        arguments = {name: value for name, value in content.items() if value is not None}
         upload: _Upload | None = None
         response: httpx2.Response | None = None
         try:
-            request = httpx2.Request(
-                method, _url(self._base_url + path), headers=self._headers, extensions=_EXTENSIONS, **arguments
-            )
-            request.stream = upload = _Upload(request)
+            request, upload = self._request(method, path, **content)
             response = await self._transport.handle_async_request(request)
-            response.request = request
             return await _read(response, most_bytes, take)
         except (
             httpx2.ConnectError,
@@ -170,7 +167,33 @@ class Wire:
             return self._failure(FailureKind.BAD_RESPONSE, error)
         finally:
             if response is not None:
-                await response.aclose()
+                await _stream_of(response).aclose()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        files: Mapping[str, Any] | None = None,
+    ) -> tuple[httpx2.Request, _Upload | None]:
+        """The request, and its body where there is something to see of how it is taken: not where it is one small piece."""
+        url = _url(self._base_url + path)
+        if json is None:
+            request = httpx2.Request(method, url, headers=self._headers, extensions=_EXTENSIONS, data=data, files=files)
+            stream, size = cast("httpx2.AsyncByteStream", request.stream), int(request.headers.get("content-length", "0"))
+        else:
+            # as httpx2 encodes it; given the stream it need not find out what is known here, a twentieth of a call's CPU
+            body = dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            stream, size = httpx2.ByteStream(body), len(body)
+            stated = [(b"Host", url.netloc), (b"Content-Length", b"%d" % size), (b"Content-Type", b"application/json")]
+            headers = httpx2.Headers([*stated, *self._headers.raw])
+            request = httpx2.Request(method, url, headers=headers, extensions=_EXTENSIONS, stream=stream)
+        if size < LARGE_UPLOAD_BYTES and isinstance(stream, httpx2.ByteStream):
+            return request, None
+        request.stream = upload = _Upload(stream, size)
+        return request, upload
 
     def _failure(self, kind: FailureKind, error: Exception, *, sent: bool = True) -> Failure:
         text = redact(str(error), self._key) or type(error).__name__
@@ -182,9 +205,14 @@ def _url(text: str) -> httpx2.URL:
     return httpx2.URL(text)
 
 
+def _stream_of(response: httpx2.Response) -> httpx2.AsyncByteStream:
+    """The body as it comes: what is encoded is not read at all, so nothing need be decoded."""
+    return cast("httpx2.AsyncByteStream", response.stream)
+
+
 async def _read(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool] | None) -> Reply | Failure:
     status = response.status_code
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers = dict(response.headers.items())
     encoding = headers.get("content-encoding", "").lower()
     encoded = encoding not in {"identity", ""}
     if status >= 300:  # noqa: PLR2004 - a redirect or a refusal: the status says what matters
@@ -208,7 +236,7 @@ async def _whole(response: httpx2.Response, most_bytes: int) -> bytes | str:
         return too_large
     body = bytearray()
     pieces = 0
-    async for chunk in response.aiter_bytes():
+    async for chunk in _stream_of(response):
         body += chunk
         pieces += 1
         if len(body) > most_bytes:
@@ -221,7 +249,7 @@ async def _whole(response: httpx2.Response, most_bytes: int) -> bytes | str:
 async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool]) -> str | None:
     """What is wrong with the stream, None when it could be read to its end."""
     size = 0
-    async for chunk in response.aiter_bytes():
+    async for chunk in _stream_of(response):
         size += len(chunk)
         if size > most_bytes * EVENTS_TO_ANSWER:
             return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
@@ -233,7 +261,7 @@ async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[by
 async def _beginning(response: httpx2.Response) -> bytes:
     body = bytearray()
     with anyio.move_on_after(REFUSAL_READ_S), suppress(httpx2.HTTPError, httpx2.StreamError):
-        async for chunk in response.aiter_bytes():
+        async for chunk in _stream_of(response):
             body += chunk
             if len(body) >= REFUSAL_BYTES:
                 break
