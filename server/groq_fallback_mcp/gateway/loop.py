@@ -94,14 +94,15 @@ class Gateway:
 
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger said of the models that may be asked."""
-        request = replace(request, restrictions=request.restrictions.within(self._restrictions))
+        if self._restrictions != Restrictions():
+            request = replace(request, restrictions=request.restrictions.within(self._restrictions))
         offers, day = self.roster.offers(), today(self.clock)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
+        choice = choose(request, catalog=self.catalog, offers=offers, today=day)
         if isinstance(request, ChatRequest):
-            wanted = choose(request, catalog=self.catalog, offers=offers, today=day).wanted
-            quotas = await self._quotas(offers, wanted)
+            quotas = await self._quotas(offers, choice.wanted)
         learnt = {(key.provider, key.model): _learnt(quota) for key, quota in quotas.items()}
-        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt), quotas
+        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt, choice=choice), quotas
 
     async def serve(
         self,

@@ -164,22 +164,36 @@ def learn(
         level = capacity - held
         known = Bucket(limit=reading.limit, capacity=capacity, level=level, at=now, knowledge="learnt", stated_at=stated_at)
     else:
-        confirmed = reading.capacity is not None and bucket.knowledge == "documented"
         level = bucket.level_at(now)
         known = bucket
-        if confirmed or stated_at > bucket.stated_at:
-            known = replace(bucket, knowledge="observed" if confirmed else bucket.knowledge, stated_at=stated_at)
+    knowledge: Knowledge = "observed" if reading.capacity is not None and known.knowledge == "documented" else known.knowledge
+    stated_at = max(stated_at, known.stated_at)
     if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
         stated = reading.requested - reading.wait_s * known.refill_per_s
         margin = _margin(known, level - stated, now - watched_since)
-        return replace(known, level=stated if held <= 0 else min(level, stated), at=now, margin=margin)
+        return replace(
+            known,
+            level=stated if held <= 0 else min(level, stated),
+            at=now,
+            margin=margin,
+            knowledge=knowledge,
+            stated_at=stated_at,
+        )
     if reading.remaining is None:
-        return known
+        return replace(known, knowledge=knowledge, stated_at=stated_at)
     most, least = reading.remaining + slack, reading.remaining - later
     margin = _margin(known, level - most, now - watched_since)
     # what the server shows to be there was given back already
     withheld = max(known.withheld - max(least - level, 0.0), 0.0)
-    return replace(known, level=min(max(level, least), most), at=now, margin=margin, withheld=withheld)
+    return replace(
+        known,
+        level=min(max(level, least), most),
+        at=now,
+        margin=margin,
+        withheld=withheld,
+        knowledge=knowledge,
+        stated_at=stated_at,
+    )
 
 
 def _margin(bucket: Bucket, drift: float, watched_s: float) -> float:

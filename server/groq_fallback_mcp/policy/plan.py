@@ -105,12 +105,15 @@ def plan(
     offers: Sequence[Offer],
     today: date,
     learnt: Mapping[tuple[str, str], Learnt] | None = None,
+    choice: Choice | None = None,
 ) -> Plan:
     """Who is to be asked. A tier a provider, in the order of `offers`.
 
-    `learnt` gives what calls have taught by (provider, model), in place of what is documented. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
+    `learnt` gives what calls have taught by (provider, model), in place of what is documented; `choice` is what `choose`
+    made of the same request, if that is known. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
     """
-    choice = choose(request, catalog=catalog, offers=offers, today=today)
+    if choice is None:
+        choice = choose(request, catalog=catalog, offers=offers, today=today)
     needs = chat_needs(request, choice.use_case) if isinstance(request, ChatRequest) else None
     exclusions: list[Exclusion] = list(choice.ended)
     tiers: list[tuple[Candidate, ...]] = []
@@ -130,18 +133,32 @@ def plan(
             if isinstance(fitted, str):
                 exclusions.append(Exclusion(provider=offer.provider, model=model, reason=fitted))
                 continue
-            claimed = 0 if needs is None else claimed_prompt_tokens(needs.prompt_tokens, known.prompt_factor)
-            candidate = _candidate(request, claimed, offer, offered, fitted, tpm=tpm)
-            candidate = replace(
-                candidate,
-                estimated_tokens=0 if needs is None else needs.prompt_tokens,
-                spend=_most(candidate, catalog=catalog, priced=offer.catalogued, free=offer.provider == "local"),
-            )
-            dear = price_objection(request.restrictions, candidate.spend)
+            estimated = 0 if needs is None else needs.prompt_tokens
+            cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm)
+            spend = NOTHING if offer.provider == "local" else _most(offered, fitted, cost, catalog, priced=offer.catalogued)
+            dear = price_objection(request.restrictions, spend)
             if dear is not None:
                 exclusions.append(Exclusion(provider=offer.provider, model=model, reason=dear))
                 continue
-            (draft.reduced if fitted.reduced else draft.full).append(candidate)
+            (draft.reduced if fitted.reduced else draft.full).append(
+                Candidate(
+                    provider=offer.provider,
+                    model=offered.row.id,
+                    wire_model=offered.wire_model,
+                    cost=cost,
+                    documented=offered.documented,
+                    max_tokens=fitted.max_tokens,
+                    reasoning_effort=fitted.reasoning_effort,
+                    json_mode=fitted.json_mode,
+                    notes=fitted.notes,
+                    estimated_tokens=estimated,
+                    spend=spend,
+                    builtin=fitted.builtin,
+                    voice=next(iter(offered.row.capabilities.voices), None),
+                    is_system=offered.row.kind is Kind.SYSTEM,
+                    parses_reasoning=offered.row.capabilities.reasoning_format,
+                )
+            )
         tiers.append((*draft.full, *draft.reduced))
     return Plan(
         tiers=_requested_first([tier for tier in tiers if tier], choice),
@@ -188,55 +205,29 @@ def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: OfferedModel,
     return fit_chat(needs, offered, tpm=tpm)
 
 
-def _most(candidate: Candidate, *, catalog: Catalog, priced: bool, free: bool) -> Spend:
+def _cost(request: AnyRequest, claimed: int, fitted: Fitted, *, tpm: float | None) -> Mapping[Limit, float]:
+    if isinstance(request, AudioRequest):
+        return audio_cost(request)
+    if isinstance(request, SpeechRequest):
+        return speech_cost(request)
+    # a margin on the estimate must not shut out what fits
+    room = claimed if tpm is None else max(int(tpm) - fitted.max_tokens, 0)
+    return chat_cost(min(claimed, room), fitted.max_tokens)
+
+
+def _most(offered: OfferedModel, fitted: Fitted, cost: Mapping[Limit, float], catalog: Catalog, *, priced: bool) -> Spend:
     """The most a call can cost. Endpoints of the user's own have no price here and count as free of charge in USD."""
-    if free:
-        return NOTHING
-    prompt = int(candidate.cost.get(Limit.ITPM, 0.0))
-    spoken = 0 if Limit.ITPM in candidate.cost else int(candidate.cost.get(Limit.TPM, 0.0))
+    prompt = int(cost.get(Limit.ITPM, 0.0))
+    spoken = 0 if Limit.ITPM in cost else int(cost.get(Limit.TPM, 0.0))
     usage = Usage(
         input_tokens=prompt,
-        output_tokens=candidate.max_tokens,
-        audio_s=candidate.cost.get(Limit.ASH, 0.0),
+        output_tokens=fitted.max_tokens,
+        audio_s=cost.get(Limit.ASH, 0.0),
         characters=spoken,
     )
-    amount = catalog.cost_usd(candidate.model, usage)
+    amount = catalog.cost_usd(offered.row.id, usage)
     picousd = (None if amount is None else picodollars(amount)) if priced else 0
     return Spend(input_tokens=prompt, output_tokens=usage.output_tokens, audio_s=usage.audio_s, picousd=picousd)
-
-
-def _candidate(
-    request: AnyRequest,
-    claimed: int,
-    offer: Offer,
-    offered: OfferedModel,
-    fitted: Fitted,
-    *,
-    tpm: float | None,
-) -> Candidate:
-    if isinstance(request, AudioRequest):
-        cost = audio_cost(request)
-    elif isinstance(request, SpeechRequest):
-        cost = speech_cost(request)
-    else:
-        # a margin on the estimate must not shut out what fits
-        room = claimed if tpm is None else max(int(tpm) - fitted.max_tokens, 0)
-        cost = chat_cost(min(claimed, room), fitted.max_tokens)
-    return Candidate(
-        provider=offer.provider,
-        model=offered.row.id,
-        wire_model=offered.wire_model,
-        cost=cost,
-        documented=offered.documented,
-        max_tokens=fitted.max_tokens,
-        reasoning_effort=fitted.reasoning_effort,
-        json_mode=fitted.json_mode,
-        notes=fitted.notes,
-        builtin=fitted.builtin,
-        voice=next(iter(offered.row.capabilities.voices), None),
-        is_system=offered.row.kind is Kind.SYSTEM,
-        parses_reasoning=offered.row.capabilities.reasoning_format,
-    )
 
 
 def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tuple[tuple[Candidate, ...], ...]:

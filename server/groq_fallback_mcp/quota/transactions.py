@@ -65,11 +65,13 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     account = book.account(key)
     if found is not None:
         book.close(reservation.id)
-        account = _unheld(account, reservation.cost)
+        held, in_flight = _unheld(account, reservation.cost)
     elif not reservation.stand_in or book.told(reservation.id):
         return book.change(Standing(failures=account.health.failures))
+    else:
+        held, in_flight = account.held, account.in_flight
     provider = book.provider(key)
-    account, refunds = _settled(account, provider.refunds, reservation, settlement, book.now)
+    buckets, refunds = _settled(account.buckets, held, provider.refunds, reservation, settlement, now=book.now)
     health, whole = (probe_ended(one.health, reservation.id, book.now) for one in (account, provider))
     retries = provider.retries
     if settlement.health == "up":
@@ -81,7 +83,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     factor = account.prompt_factor
     if settlement.prompt is not None:
         factor = learnt_factor(factor, *settlement.prompt)
-    book.keep(key, replace(account, health=health, prompt_factor=factor))
+    book.keep(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
     book.keep_provider(key, replace(provider, health=whole, retries=retries, refunds=refunds))
     _spend(book, reservation, settlement.spent, held_day=found is not None and bool(found.day))
     return book.change(Standing(failures=health.failures, retry_allowed=retries.allows))
@@ -122,8 +124,10 @@ def expire(view: View, reservations: Iterable[str]) -> Change[None]:
         found = book.open(reservation)
         book.close(reservation)
         if found is not None:
-            account = _unheld(book.account(found.key), found.cost)
-            book.keep(found.key, replace(account, health=probe_ended(account.health, reservation, book.now)))
+            account = book.account(found.key)
+            held, in_flight = _unheld(account, found.cost)
+            health = probe_ended(account.health, reservation, book.now)
+            book.keep(found.key, replace(account, held=held, in_flight=in_flight, health=health))
             if found.day:
                 book.keep_day(found.day, book.day(found.day).holding(found.spend, -1))
     return book.change(None)
@@ -144,9 +148,14 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
         if limit in buckets:
             buckets[limit] = take(buckets[limit], units, now)
     held = {limit: account.held.get(limit, 0.0) + units for limit, units in claim.cost.items()}
-    health = probing(account.health, reservation, now, life_s)
-    account = replace(account, buckets=buckets, held={**account.held, **held}, in_flight=account.in_flight + 1, health=health)
-    book.keep(key, account)
+    taken = Account(
+        buckets=buckets,
+        held={**account.held, **held},
+        in_flight=account.in_flight + 1,
+        health=probing(account.health, reservation, now, life_s),
+        prompt_factor=account.prompt_factor,
+    )
+    book.keep(key, taken)
     book.keep_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
     holds_budget = budget.bounded
     if holds_budget:
@@ -165,22 +174,29 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
     )
 
 
-def _unheld(account: Account, cost: Mapping[Limit, float]) -> Account:
+def _unheld(account: Account, cost: Mapping[Limit, float]) -> tuple[Mapping[Limit, float], int]:
+    """What calls under way hold without one of this cost, and how many they are."""
     held = {limit: max(units - cost.get(limit, 0.0), 0.0) for limit, units in account.held.items()}
     in_flight = max(account.in_flight - 1, 0)
-    return replace(account, held=held if in_flight else {}, in_flight=in_flight)
+    return held if in_flight else {}, in_flight
 
 
 def _settled(
-    account: Account, refunds: Refunds, reservation: Reservation, settlement: Settlement, now: float
-) -> tuple[Account, Refunds]:
-    """The account with each bucket settled and taught, and what is now known of refunds."""
+    before: Mapping[Limit, Bucket],
+    holds: Mapping[Limit, float],
+    refunds: Refunds,
+    reservation: Reservation,
+    settlement: Settlement,
+    *,
+    now: float,
+) -> tuple[Mapping[Limit, Bucket], Refunds]:
+    """Each bucket settled and taught, and what is now known of refunds. `holds`: what other calls under way have claimed."""
     readings = {reading.limit: reading for reading in settlement.snapshot.readings}
-    buckets = dict(account.buckets)
+    buckets = dict(before)
     answered = settlement.spent is not None
     for limit in {**reservation.cost, **readings}:
         bucket, reading = buckets.get(limit), readings.get(limit)
-        held = account.held.get(limit, 0.0)
+        held = holds.get(limit, 0.0)
         claimed = 0.0 if reservation.stand_in else reservation.cost.get(limit, 0.0)
         admitted = claimed if reservation.stand_in else settlement.admitted.get(limit, claimed)
         used = settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
@@ -194,20 +210,20 @@ def _settled(
             later = held + max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
             if answered and reading is not None and reading.remaining is not None:
                 bucket, refunds = _weigh(bucket, refunds, reading, now, unused=unused, later=later, slack=slack)
-            before = bucket.level_at(now)
+            level = bucket.level_at(now)
             if unused < 0 or not answered:
                 bucket = _moved(bucket, unused, now)
             elif unused > 0:
                 bucket = credit(bucket, unused, now, refunds, stated=reading is not None)
             # a server that looked when it let the call in has not counted what this answer gives back
-            at_admission = reading is None or reading.remaining is None or reading.remaining <= before + later
+            at_admission = reading is None or reading.remaining is None or reading.remaining <= level + later
             if answered and at_admission and (refunds.verdict == "yes" or limit not in REFUNDABLE):
                 slack += max(unused, 0.0)
         if reading is not None:
             bucket = learn(bucket, reading, now, held=held, slack=slack, later=later)
         if bucket is not None:
             buckets[limit] = bucket
-    return replace(account, buckets=buckets), refunds
+    return buckets, refunds
 
 
 def _unrefilled(limit: Limit, age_s: float) -> float:
