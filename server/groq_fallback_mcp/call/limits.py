@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 __all__ = ["Limit", "LimitReading", "QuotaSnapshot"]
 
 
 class Limit(StrEnum):
-    """What Groq limits, per model and organisation. The window says how long a full refill takes."""
+    """What Groq limits, per model and organisation.
 
-    RPM = "rpm"
-    RPD = "rpd"
-    TPM = "tpm"
-    TPD = "tpd"
-    ITPM = "itpm"
-    OTPM = "otpm"
-    ASH = "ash"
-    ASD = "asd"
+    `window_s`: seconds in which an empty bucket of this kind fills up. `unit`: what it counts, in words for people.
+    """
 
-    @property
-    def window_s(self) -> float:
-        """Seconds in which an empty bucket of this kind fills up."""
-        return _WINDOW_S[self]
+    window_s: float
+    unit: str
 
-    @property
-    def unit(self) -> str:
-        """What the bucket counts, in words for people."""
-        return _UNIT[self]
+    # the defaults are for type checkers: with its value alone a member is looked up
+    def __new__(cls, value: str, window_s: float = 0.0, unit: str = "") -> Self:
+        made = str.__new__(cls, value)
+        made._value_ = value
+        made.window_s = window_s
+        made.unit = unit
+        return made
 
-
-_WINDOW_S: Mapping[Limit, float] = {
-    Limit.RPM: 60.0,
-    Limit.RPD: 86_400.0,
-    Limit.TPM: 60.0,
-    Limit.TPD: 86_400.0,
-    Limit.ITPM: 60.0,
-    Limit.OTPM: 60.0,
-    Limit.ASH: 3_600.0,
-    Limit.ASD: 86_400.0,
-}
-_UNIT: Mapping[Limit, str] = {
-    Limit.RPM: "requests per minute",
-    Limit.RPD: "requests per day",
-    Limit.TPM: "tokens per minute",
-    Limit.TPD: "tokens per day",
-    Limit.ITPM: "input tokens per minute",
-    Limit.OTPM: "output tokens per minute",
-    Limit.ASH: "audio seconds per hour",
-    Limit.ASD: "audio seconds per day",
-}
+    RPM = "rpm", 60.0, "requests per minute"
+    RPD = "rpd", 86_400.0, "requests per day"
+    TPM = "tpm", 60.0, "tokens per minute"
+    TPD = "tpd", 86_400.0, "tokens per day"
+    ITPM = "itpm", 60.0, "input tokens per minute"
+    OTPM = "otpm", 60.0, "output tokens per minute"
+    ASH = "ash", 3_600.0, "audio seconds per hour"
+    ASD = "asd", 86_400.0, "audio seconds per day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

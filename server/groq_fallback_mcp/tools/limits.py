@@ -186,7 +186,8 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
     if unusable is not None:
         wait = Wait(wait_s=None, reason=unusable)
     cooldown = quota.cooldown
-    calls_now = 0 if wait is not None else _calls_now(quota.buckets, cost, now)
+    levels = {limit: bucket.level_at(now) for limit, bucket in quota.buckets.items()}
+    calls_now = 0 if wait is not None else _calls_now(levels, cost)
     return ModelLimits(
         model=quota.key.model,
         provider=quota.key.provider,
@@ -199,15 +200,15 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
         cooldown_s=None if cooldown is None else seconds(cooldown.until - now),
         cooldown_reason=None if cooldown is None else cooldown.reason,
         in_flight=quota.calls_in_flight,
-        limits=tuple(_entry(bucket, now) for bucket in quota.buckets.values()),
+        limits=tuple(_entry(bucket, levels[limit]) for limit, bucket in quota.buckets.items()),
         unknown_limits=tuple(limit for limit in cost if limit not in quota.buckets),
         unused_tokens_come_back=quota.refunds.verdict,
     )
 
 
-def _calls_now(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: float) -> int | None:
+def _calls_now(levels: Mapping[Limit, float], cost: Mapping[Limit, float]) -> int | None:
     """How many such calls in a row would be admitted at once; None where nothing is limited."""
-    counts = [int(buckets[limit].level_at(now) // units) for limit, units in cost.items() if limit in buckets]
+    counts = [int(levels[limit] // units) for limit, units in cost.items() if limit in levels]
     return max(min(counts), 0) if counts else None
 
 
@@ -216,14 +217,14 @@ def _wait_s(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], calls:
     return max(buckets[limit].wait_s(units * calls, now) for limit, units in cost.items() if limit in buckets)
 
 
-def _entry(bucket: Bucket, now: float) -> LimitEntry:
-    level = bucket.level_at(now)
+def _entry(bucket: Bucket, level: float) -> LimitEntry:
+    refill_per_s = bucket.refill_per_s
     return LimitEntry(
         limit=bucket.limit,
         capacity=bucket.capacity,
         level=round(level, 1),
-        refill_per_s=round(bucket.refill_per_s, 4),
-        full_in_s=round((bucket.capacity - level) / bucket.refill_per_s, 1),
+        refill_per_s=round(refill_per_s, 4),
+        full_in_s=round((bucket.capacity - level) / refill_per_s, 1),
         knowledge=bucket.knowledge,
     )
 
