@@ -17,6 +17,7 @@ from groq_fallback_mcp.policy.admission import (
     give_back,
     learn,
     new_bucket,
+    refilled_from,
     take,
 )
 
@@ -186,3 +187,26 @@ def test_what_a_statement_shows_to_be_there_is_no_longer_withheld() -> None:
     learnt = learn(withheld, LimitReading(limit=Limit.TPM, capacity=6000, remaining=2500), T0, slack=0, later=0)
     assert learnt is not None
     assert (learnt.level, learnt.withheld) == (2500, 200)
+
+
+@given(
+    limit=limits,
+    capacity=st.integers(1, 4).map(float),
+    ways=st.lists(st.tuples(st.sampled_from([0.0, 60.0]), st.floats(0.001, 0.9)), min_size=1, max_size=20),
+)
+def test_whoever_counts_from_the_arrival_refuses_nothing_that_is_sent_by_a_bucket_that_was_full(
+    limit: Limit, capacity: float, ways: list[tuple[float, float]]
+) -> None:
+    """Each call is sent as soon as ours admits it and answered when it arrives; theirs counts when it arrives."""
+    ours = theirs = new_bucket(limit, capacity, T0)
+    now = T0
+    for pause_s, way_s in ways:
+        now += pause_s
+        now += ours.wait_s(1.0, now)
+        was_full, sent = ours.is_full_at(now), now
+        ours = take(ours, 1.0, now)
+        now += way_s
+        assert theirs.level_at(now) >= 1.0 - 1e-5
+        theirs = take(theirs, 1.0, now)
+        if was_full:
+            ours = refilled_from(ours, sent, now)

@@ -93,8 +93,11 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         assert waits[result.index] < 1e-3
         assert all(wait > -1e-3 for wait in waits[: result.index])
-        self.model.take(order[result.index], cost_of(tokens))
-        self.open.append((result.reservation, tokens))
+        model, taken = order[result.index], result.reservation
+        assert all(self.model.used[model, limit] < 1e-3 for limit in taken.full)
+        assert all(self.model.used[model, limit] > 0 for limit in LIMITS if limit not in taken.full)
+        self.model.take(model, cost_of(tokens))
+        self.open.append((taken, tokens))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), share=st.floats(0, 1.5))
@@ -104,6 +107,10 @@ class LedgerMachine(RuleBasedStateMachine):
         used = round(share * tokens)
         settlement = Settlement(actual={Limit.TPM: used, Limit.TPD: used}, spent=Spend())
         self.runner.run(self.ledger.settle(reservation, settlement))
+        # theirs were full until the request arrived, a second later at most
+        way_s = min(self.clock.wall() - reservation.taken_at, 1.0)
+        unfilled = {limit: way_s * LIMITS[limit] / limit.window_s for limit in reservation.full}
+        self.model.take(reservation.key.model, unfilled)
         self.model.take(reservation.key.model, {Limit.TPM: tokens - used, Limit.TPD: tokens - used}, -1.0)
 
     @precondition(lambda self: self.open)

@@ -151,6 +151,35 @@ async def test_a_refused_call_gives_its_claim_back_whatever_is_known_of_refunds(
     assert (await refused(ledger, claim(tokens=600))).waits[0].wait_s == pytest.approx(6.0)
 
 
+async def test_a_bucket_that_was_full_refills_from_when_the_request_arrived(ledger: StoredLedger, clock: FakeClock) -> None:
+    """Until then theirs stayed full and gained nothing: our next call would come too soon by the way of this one."""
+    first = await taken(ledger, claim(rpm=2))
+    clock.advance(0.4)
+    second = await taken(ledger, claim(rpm=2))
+    assert (first.reservation.full, second.reservation.full) == ([Limit.RPM, Limit.TPM], [])
+    assert await level(ledger, Limit.RPM) == pytest.approx(0.4 / 30)
+    for granted in (first, second):
+        await ledger.settle(granted.reservation, used({}))
+    assert await level(ledger, Limit.RPM) == pytest.approx(0)
+    refusal = await refused(ledger, claim(rpm=2))
+    assert refusal.waits[0].wait_s == pytest.approx(30, abs=1e-3)
+
+
+async def test_the_way_of_a_request_is_a_second_at_most_and_only_of_one_that_was_answered(
+    ledger: StoredLedger, clock: FakeClock
+) -> None:
+    """A long answer is not a long way, and what failed may never have arrived."""
+    granted = [await taken(ledger, claim(model)) for model in ("answered", "failed")]
+    clock.advance(20)
+    for model in ("answered", "failed"):
+        await taken(ledger, claim(model))
+    before = await level(ledger, Limit.RPM, claim("answered"))
+    await ledger.settle(granted[0].reservation, used({}))
+    assert await level(ledger, Limit.RPM, claim("answered")) == pytest.approx(before - 1 / 30)
+    await ledger.settle(granted[1].reservation, Settlement(actual={}, health="down"))
+    assert await level(ledger, Limit.RPM, claim("failed")) == pytest.approx(before)
+
+
 async def test_a_reservation_is_settled_once(ledger: StoredLedger) -> None:
     """A second settlement changes nothing, nor does one that was never made."""
     granted = await taken(ledger, claim(tokens=500))

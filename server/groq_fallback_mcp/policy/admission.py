@@ -25,6 +25,7 @@ __all__ = [
     "give_back",
     "learn",
     "new_bucket",
+    "refilled_from",
     "take",
 ]
 
@@ -36,6 +37,8 @@ MARGIN_FACTOR, MARGIN_KEPT = 1.3, 0.985
 LARGEST_MARGIN = 0.5
 MINUTE_S = 60.0
 LONGEST_WATCH_S = 300.0
+# An answer takes long to write, a request is not long on its way.
+LONGEST_WAY_S = 1.0
 # Remaining figures are whole numbers.
 LEAST_DRIFT = 2.0
 
@@ -61,6 +64,10 @@ class Bucket:
     charged: float = 0.0
     confirmed: float = 0.0
     margin: float = 0.0
+
+    def is_full_at(self, now: float) -> bool:
+        """Whether nothing more would come in."""
+        return self.level_at(now) >= self.capacity
 
     @property
     def refill_per_s(self) -> float:
@@ -137,6 +144,16 @@ def take(bucket: Bucket, units: float, now: float) -> Bucket:
 def charge(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after taking `units`; an overdraft (the real usage was higher than the claim) goes below zero."""
     return replace(bucket, level=bucket.level_at(now) - units, at=now)
+
+
+def refilled_from(bucket: Bucket, full_until: float, now: float) -> Bucket:
+    """The bucket, which was full when it was claimed from, as it is if the server's refills only since the request arrived.
+
+    `full_until` is the moment of the claim: the server's bucket was full until the request arrived, and gained nothing
+    before. When that was is not known, only that it was answered by `now`.
+    """
+    on_the_way_s = min(max(now - full_until, 0.0), LONGEST_WAY_S)
+    return charge(bucket, on_the_way_s * bucket.refill_per_s, now)
 
 
 def give_back(bucket: Bucket, units: float, now: float) -> Bucket:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -62,8 +62,7 @@ class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
     `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
-    `stand_in`: granted in place of a store that
-    could not be used.
+    `full`: the buckets that were full before it. `stand_in`: granted in place of a store that could not be used.
     """
 
     id: str
@@ -72,6 +71,7 @@ class Reservation:
     taken_at: float = 0.0
     credited: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     charged: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
+    full: Collection[Limit] = ()
     spend: Spend = NOTHING
     day: str = ""
     stand_in: bool = False

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading
-from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn, take
+from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn, refilled_from, take
 from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, probe_ended, probing, roused
 from groq_fallback_mcp.policy.estimate import learnt_factor
 from groq_fallback_mcp.policy.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
@@ -144,6 +144,7 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
     key, now = claim.key, book.now
     account, provider = book.seeded(claim), book.provider(claim.key)
     buckets = dict(account.buckets)
+    full = [limit for limit in claim.cost if limit in buckets and buckets[limit].is_full_at(now)]
     for limit, units in claim.cost.items():
         if limit in buckets:
             buckets[limit] = take(buckets[limit], units, now)
@@ -169,6 +170,7 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
         taken_at=now,
         credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
         charged={limit: buckets[limit].charged for limit in claim.cost if limit in buckets},
+        full=full,
         spend=claim.spend,
         day=day,
     )
@@ -192,7 +194,7 @@ def _settled(
 ) -> tuple[Mapping[Limit, Bucket], Refunds]:
     """Each bucket settled and taught, and what is now known of refunds. `holds`: what other calls under way have claimed."""
     readings = {reading.limit: reading for reading in settlement.snapshot.readings}
-    buckets = dict(before)
+    buckets = {**before, **_refilled_on_the_way(before, reservation, settlement, now)}
     answered = settlement.spent is not None
     for limit in {**reservation.cost, **readings}:
         bucket, reading = buckets.get(limit), readings.get(limit)
@@ -224,6 +226,15 @@ def _settled(
         if bucket is not None:
             buckets[limit] = bucket
     return buckets, refunds
+
+
+def _refilled_on_the_way(
+    buckets: Mapping[Limit, Bucket], reservation: Reservation, settlement: Settlement, now: float
+) -> Mapping[Limit, Bucket]:
+    """Buckets that we refilled while the request was under way and theirs was still full."""
+    if settlement.spent is None or reservation.stand_in:
+        return {}
+    return {limit: refilled_from(buckets[limit], reservation.taken_at, now) for limit in reservation.full if limit in buckets}
 
 
 def _unrefilled(limit: Limit, age_s: float) -> float:
