@@ -86,7 +86,7 @@ def test_who_no_longer_waits_is_not_worked_for(tmp_path: Path) -> None:
 
     def stopped() -> bool:
         asked.append(True)
-        return len(asked) > 50
+        return len(asked) > 10
 
     with pytest.raises(Abandoned):
         parted(io.BytesIO(wav(script(60), 60)), "audio/wav", tmp_path, stopped=stopped, part_s=20)

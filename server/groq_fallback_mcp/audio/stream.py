@@ -25,6 +25,10 @@ _DEMUXER = {
 }
 
 
+# FFmpeg reads WAV four kilobytes at a time, and each packet costs as much as a large one.
+_OPTIONS = {"audio/wav": {"max_size": "65536"}}
+
+
 class Abandoned(Exception):  # noqa: N818 - nobody waits for the result any more; not an error
     """Raised by work that has seen that it should stop."""
 
@@ -56,7 +60,8 @@ def decoded(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], dam
         raise NotDecodable(media_type)
     found = False
     try:
-        with av.open(file, format=_DEMUXER[media_type], metadata_errors="ignore") as container:
+        options = _OPTIONS.get(media_type, {})
+        with av.open(file, format=_DEMUXER[media_type], options=options, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 message = "no audio track"
                 raise NotDecodable(message)
