@@ -118,7 +118,7 @@ def test_remaining_alone_lowers_the_level_and_keeps_what_is_known_of_the_capacit
 @given(limits, capacities, st.floats(0, 2), st.floats(0, 1e6), st.floats(0, 1e6))
 def test_waiting_as_long_as_told_is_enough(limit: Limit, capacity: float, share: float, spent: float, late: float) -> None:
     """After the wait a call is admitted, and later too."""
-    state = {limit: charge(new_bucket(limit, capacity, T0), spent, T0)}
+    state = {limit: charge(new_bucket(limit, capacity), spent, T0)}
     admission = admit(state, {limit: share * capacity}, T0)
     if isinstance(admission, Deferred):
         # at epoch size a float holds about a quarter of a microsecond
@@ -130,7 +130,7 @@ def test_waiting_as_long_as_told_is_enough(limit: Limit, capacity: float, share:
 @given(limits, capacities, st.lists(st.floats(0, 1e5), max_size=8), st.floats(-1e4, 1e6))
 def test_a_level_never_exceeds_the_capacity(limit: Limit, capacity: float, amounts: list[float], later: float) -> None:
     """Whatever is taken, given back, and however the clock moves."""
-    state = new_bucket(limit, capacity, T0)
+    state = new_bucket(limit, capacity)
     for amount in amounts:
         state = give_back(charge(state, amount, T0 + later), amount * 1.5, T0)
         assert state.level_at(T0 + later) <= capacity
@@ -198,7 +198,7 @@ def test_whoever_counts_from_the_arrival_refuses_nothing_that_is_sent_by_a_bucke
     limit: Limit, capacity: float, ways: list[tuple[float, float]]
 ) -> None:
     """Each call is sent as soon as ours admits it and answered when it arrives; theirs counts when it arrives."""
-    ours = theirs = new_bucket(limit, capacity, T0)
+    ours = theirs = new_bucket(limit, capacity)
     now = T0
     for pause_s, way_s in ways:
         now += pause_s

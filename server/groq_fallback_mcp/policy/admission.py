@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from groq_fallback_mcp.call import Limit, LimitReading
@@ -111,9 +112,10 @@ class NeverFits:
 Admission = Admitted | Deferred | NeverFits
 
 
-def new_bucket(limit: Limit, capacity: float, now: float) -> Bucket:
-    """A full bucket of documented capacity."""
-    return Bucket(limit=limit, capacity=capacity, level=capacity, at=now)
+@lru_cache(maxsize=1024)
+def new_bucket(limit: Limit, capacity: float) -> Bucket:
+    """A full bucket of documented capacity, at whatever time: it has been full for ever."""
+    return Bucket(limit=limit, capacity=capacity, level=capacity, at=0.0)
 
 
 def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: float) -> Admission:

@@ -57,7 +57,7 @@ class Book:
         """A claim's account, with documented limits where no others are known."""
         account = self.account(claim.key)
         fresh = {
-            limit: new_bucket(limit, float(capacity), self.now)
+            limit: new_bucket(limit, float(capacity))
             for limit, capacity in claim.documented.items()
             if self._outdated(account.buckets.get(limit), float(capacity))
         }
