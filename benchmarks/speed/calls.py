@@ -20,7 +20,7 @@ __all__ = ["measure"]
 
 BARE = "SDK, low-level Server"
 LITELLM = "LiteLLM Router, tuned"
-CPU_CALLS = 400
+CPU_CALLS = 150
 SLOW_MS = 50
 IN_FLIGHT = 64
 IDEAL_PER_S = IN_FLIGHT / (SLOW_MS / 1000)
@@ -28,7 +28,7 @@ IDEAL_PER_S = IN_FLIGHT / (SLOW_MS / 1000)
 Tool = tuple[str, Mapping[str, object]]
 
 
-async def measure(rounds: int = 3) -> list[Row]:
+async def measure(rounds: int = 8) -> list[Row]:
     """Everything below, against one upstream."""
     with tempfile.TemporaryDirectory() as folder:
         async with upstream() as up, AsyncExitStack() as stack:

@@ -16,7 +16,6 @@ from benchmarks.speed.contenders import Contender, clean_environment
 
 __all__ = ["Server", "Upstream", "started", "upstream"]
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LINE_BYTES = 2**24
 
 
@@ -55,9 +54,8 @@ class Server:
         self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def cpu_s(self) -> float:
-        """Seconds of CPU so far, all threads, of the process and of the children it has waited for."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return sum(int(fields[index]) for index in (11, 12, 13, 14)) / TICKS_PER_S
+        """Seconds of CPU so far, all threads, to the nanosecond (Linux)."""
+        return time.clock_gettime(~self.process.pid << 3 | 2)
 
     def memory_mib(self, what: str = "VmRSS") -> float:
         """Resident memory, or its peak (VmHWM)."""

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.speed.client import started
@@ -15,7 +16,8 @@ from benchmarks.speed.rows import Row, ratio_of
 __all__ = ["measure"]
 
 NOWHERE = "http://127.0.0.1:9"
-PEERS = ("SDK, low-level Server", "SDK, MCPServer", "fastmcp", "by hand", "Node, server-everything")
+BARE = "SDK, low-level Server"
+PEERS = (BARE, "SDK, MCPServer", "fastmcp", "by hand", "Node, server-everything")
 
 
 async def measure(rounds: int = 9) -> list[Row]:
@@ -31,7 +33,9 @@ async def measure(rounds: int = 9) -> list[Row]:
                 # the first only warms the disk's cache
                 if number:
                     runs[contender.name].append(found)
-    return [row for name in runs if name != us.name for row in _rows(runs, us.name, name)]
+        compiling = {one.name: [await _compiling_ms(one) for _ in range(3)] for one in (us, peers[BARE])}
+    rows = [row for name in runs if name != us.name for row in _rows(runs, us.name, name)]
+    return [*rows, _compiling_row(compiling[us.name], compiling[BARE])]
 
 
 async def _start(contender: Contender) -> tuple[float, float, float]:
@@ -43,8 +47,28 @@ async def _start(contender: Contender) -> tuple[float, float, float]:
         return (initialized - begun) * 1e3, (listed - begun) * 1e3, server.memory_mib()
 
 
+async def _compiling_ms(contender: Contender) -> float:
+    """A start that finds no byte code, as the first one does where the installer has not made it."""
+    with tempfile.TemporaryDirectory() as nothing:
+        environment = {**contender.environment, "PYTHONPYCACHEPREFIX": nothing}
+        return (await _start(replace(contender, environment=environment)))[1]
+
+
+def _compiling_row(our: Sequence[float], their: Sequence[float]) -> Row:
+    return Row(
+        figure="spawn to tools/list, no byte code yet",
+        unit="ms",
+        ours=statistics.median(our),
+        peer=BARE,
+        theirs=statistics.median(their),
+        ratio=ratio_of(our, their),
+        limit=1.10,
+        note="pip makes it when it installs, uv with --compile-bytecode",
+    )
+
+
 def _rows(runs: Mapping[str, Sequence[tuple[float, float, float]]], us: str, peer: str) -> list[Row]:
-    bare = peer == "SDK, low-level Server"
+    bare = peer == BARE
     figures = (
         ("spawn to initialize", "ms", 1.10),
         ("spawn to tools/list", "ms", 1.10),
