@@ -23,7 +23,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.policy.choice import default_use_case, resolve_model
+from groq_fallback_mcp.policy.choice import choose, default_use_case, resolve_model
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, learnt_factor
 from groq_fallback_mcp.policy.fit import remap_reasoning
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
@@ -237,6 +237,15 @@ def test_a_prompt_larger_than_the_whole_minute_leaves_a_model_out() -> None:
     assert not made_plan.candidates
     assert any("tokens per minute" in exclusion.reason for exclusion in made_plan.exclusions)
     assert made(ask("word " * 7_500), [groq(tier="developer")]).candidates
+
+
+def test_a_choice_that_was_made_already_is_kept() -> None:
+    """The gateway chooses before it plans, to look at the quota of those it may ask."""
+    choice = choose(ask(use_case="reasoning"), catalog=CATALOG, offers=[groq()], today=NOW)
+    made_plan = plan(ask(), catalog=CATALOG, offers=[groq()], today=NOW, choice=choice)
+    assert made_plan.use_case == "reasoning"
+    assert made_plan.candidates == made(ask(use_case="reasoning")).candidates
+    assert made_plan.use_case != made(ask()).use_case
 
 
 def test_learnt_capacities_count_in_place_of_documented_ones() -> None:
