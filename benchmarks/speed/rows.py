@@ -68,7 +68,7 @@ def _target(row: Row) -> str:
     if row.limit is None:
         return ""
     sign = "≥" if row.at_least else "≤"
-    return f"{sign} {row.limit:g} x" if row.of == "ratio" else f"{sign} {row.limit:g} {row.unit}"
+    return f"{sign} {row.limit:.4g} x" if row.of == "ratio" else f"{sign} {row.limit:.4g} {row.unit}"
 
 
 def _met(met: bool | None) -> str:

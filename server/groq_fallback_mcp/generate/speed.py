@@ -38,7 +38,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
     theirs = "" if row["theirs"] is None else f"{_shown(row['theirs'])}{unit}"
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
     sign = "at least" if row["at_least"] else "at most"
-    target = f"{sign} {row['limit']:g}" + (" x" if row["of"] == "ratio" else unit)
+    target = f"{sign} {row['limit']:.4g}" + (" x" if row["of"] == "ratio" else unit)
     return row["figure"], f"{_shown(row['ours'])}{unit}", row["peer"], theirs, ratio, target, "yes" if row["met"] else "**no**"
 
 
