@@ -231,10 +231,12 @@ def _settled(
 def _refilled_on_the_way(
     buckets: Mapping[Limit, Bucket], reservation: Reservation, settlement: Settlement, now: float
 ) -> Mapping[Limit, Bucket]:
-    """Buckets that we refilled while the request was under way and theirs was still full."""
+    """Buckets that we refilled while the request was under way and theirs was still full, as far as its answer is silent."""
     if settlement.spent is None or reservation.stand_in:
         return {}
-    return {limit: refilled_from(buckets[limit], reservation.taken_at, now) for limit in reservation.full if limit in buckets}
+    told = {reading.limit for reading in settlement.snapshot.readings if reading.remaining is not None}
+    silent = (limit for limit in reservation.full if limit in buckets and limit not in told)
+    return {limit: refilled_from(buckets[limit], reservation.taken_at, now) for limit in silent}
 
 
 def _unrefilled(limit: Limit, age_s: float) -> float:
