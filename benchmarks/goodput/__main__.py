@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.goodput.contest import BOUND, LITELLM, OURS, Result, cells, play
 from benchmarks.goodput.plot import draw
 from benchmarks.goodput.readme import PICTURE, write_readme
-from benchmarks.goodput.report import describe, print_table, write_json
+from benchmarks.goodput.report import describe, print_table, read_json, renewed, write_json
 from benchmarks.goodput.scenarios import SCENARIOS, scenario
 
 HERE = Path(__file__).parent
@@ -26,14 +27,16 @@ def main() -> None:
     seeds = range(1, (1 if options.quick else options.seeds) + 1)
     names = options.scenario or (QUICK_SCENARIOS if options.quick else [found.name for found in SCENARIOS])
     wanted = [ONLY[name] for name in options.only or ONLY]
-    results: list[Result] = []
+    results: Sequence[Result] = []
     for cell in cells([scenario(name) for name in names]):
         if cell.contender.startswith(tuple(wanted)):
             _tell(f"{cell.scenario.name} {cell.load} {cell.contender} {cell.processes}")
-            results.append(play(cell, seeds, shortened=QUICK if options.quick else 1.0))
+            results = [*results, play(cell, seeds, shortened=QUICK if options.quick else 1.0)]
     _tell("")
     print_table(results)
     described = describe(seeds=seeds, took_s=time.perf_counter() - started)
+    if options.write_readme and options.only:
+        results, described = renewed(read_json(HERE / "results.json"), results, described)
     for folder in {options.out, HERE if options.write_readme else None} - {None}:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "results.json", results, described)
@@ -57,7 +60,11 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", choices=list(ONLY), help="only this contender; repeatable")
     parser.add_argument("--out", type=Path, help="a folder for results.json and the picture")
-    parser.add_argument("--write-readme", action="store_true", help="put results, tables and picture where this command is")
+    parser.add_argument(
+        "--write-readme",
+        action="store_true",
+        help="put results, tables and picture where this command is; with --only the others' kept ones stay",
+    )
     return parser.parse_args()
 
 

@@ -7,7 +7,7 @@ import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,10 +15,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.goodput.contest import Result
+from benchmarks.goodput.contest import Cell, Result
 from benchmarks.goodput.figures import Figures
+from benchmarks.goodput.scenarios import scenario
 
-__all__ = ["HEADINGS", "TEXT_COLUMNS", "cells_of", "describe", "print_table", "write_json"]
+__all__ = ["HEADINGS", "TEXT_COLUMNS", "cells_of", "describe", "print_table", "read_json", "renewed", "write_json"]
 
 HEADINGS = (
     "scenario",
@@ -97,8 +98,45 @@ def write_json(path: Path, results: Sequence[Result], run: Mapping[str, object])
     path.write_text(json.dumps({**run, "results": rows}, indent=1) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> tuple[Sequence[Result], Mapping[str, object]]:
+    """What `write_json` has written: the results and the run."""
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    results = [
+        Result(
+            cell=Cell(
+                scenario=scenario(row["scenario"]), load=row["load"], contender=row["contender"], processes=row["processes"]
+            ),
+            mean=_figures(row["mean"]),
+            by_seed=[_figures(one) for one in row["by_seed"]],
+        )
+        for row in kept.pop("results")
+    ]
+    return results, kept
+
+
+def renewed(
+    kept: tuple[Sequence[Result], Mapping[str, object]], results: Sequence[Result], run: Mapping[str, object]
+) -> tuple[Sequence[Result], Mapping[str, object]]:
+    """A kept run with some of its cells played again. ValueError where they are of other seeds, or were not in it.
+
+    In virtual time a cell comes out the same whenever it is played, so the others need not be.
+    """
+    before, told = kept
+    again = {result.cell: result for result in results}
+    if told["seeds"] != run["seeds"] or not again.keys() <= {result.cell for result in before}:
+        message = (
+            f"the kept figures are of the seeds {told['seeds']}: play all contenders, or the same cells with as many seeds"
+        )
+        raise ValueError(message)
+    return [again.get(result.cell, result) for result in before], {**told, "played_again": f"{run['date']}: {run['command']}"}
+
+
+def _figures(known: Mapping[str, float]) -> Figures:
+    return Figures(**{one.name: known.get(one.name, math.nan) for one in fields(Figures)})
+
+
 def _known(found: Figures) -> dict[str, float]:
-    return {name: round(figure, 4) for name, figure in asdict(found).items() if not math.isnan(figure)}
+    return {name: round(figure, 6) for name, figure in asdict(found).items() if not math.isnan(figure)}
 
 
 def _version(name: str) -> str | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from benchmarks.goodput.contest import OURS, Cell, play
+from benchmarks.goodput.contest import BOUND, OURS, Cell, Result, play
+from benchmarks.goodput.figures import Figures
 from benchmarks.goodput.fluid import share_servable
 from benchmarks.goodput.models import AUDIO, CHAT, LIMITS, ORDERS
 from benchmarks.goodput.prompts import _encoding, text_of
+from benchmarks.goodput.report import read_json, renewed, write_json
 from benchmarks.goodput.scenarios import SCENARIOS, scenario
 from benchmarks.goodput.upstream import Reply, Upstream
 from benchmarks.goodput.virtual_time import VirtualLoop, run
@@ -141,3 +145,29 @@ def test_every_scenario_runs(name: str) -> None:
 
     assert found.served == pytest.approx(1.0, abs=0.15 if name != "low-daily-quota" else 0.6)
     assert found.goodput <= 1.0
+
+
+def played(contender: str, served: float) -> Result:
+    """A cell that came out so; what its bound cannot tell is no number."""
+    known = dict.fromkeys(Figures.__dataclass_fields__, 1.0)
+    found = Figures(**{**known, "served": served, "p50_s": math.nan})
+    return Result(cell=Cell(scenario=BASE, load=0.85, contender=contender, processes=1), mean=found, by_seed=[found])
+
+
+def test_playing_some_contenders_again_keeps_the_figures_of_the_others(tmp_path: Path) -> None:
+    """They would come out the same: time is virtual."""
+    run: dict[str, object] = {"date": "2026-01-01", "command": "all of it", "seeds": [1]}
+    write_json(tmp_path / "results.json", [played(BOUND, 1.0), played(OURS, 0.5)], run)
+    again = {**run, "date": "2026-02-02", "command": "ours"}
+    results, told = renewed(read_json(tmp_path / "results.json"), [played(OURS, 0.75)], again)
+    assert [(result.cell.contender, result.mean.served) for result in results] == [(BOUND, 1.0), (OURS, 0.75)]
+    assert math.isnan(results[0].mean.p50_s)
+    assert told == {**run, "played_again": "2026-02-02: ours"}
+
+
+@pytest.mark.parametrize(("contender", "seeds"), [(OURS, [1, 2]), ("LiteLLM: new", [1])])
+def test_figures_of_other_seeds_or_of_a_cell_that_was_not_played_are_not_mixed(contender: str, seeds: list[int]) -> None:
+    """The table would compare what cannot be compared."""
+    run: dict[str, object] = {"date": "2026-01-01", "command": "all of it", "seeds": [1]}
+    with pytest.raises(ValueError, match="kept figures"):
+        renewed(([played(OURS, 0.5)], run), [played(contender, 0.75)], {**run, "seeds": seeds})
