@@ -12,7 +12,7 @@ from tone_speech import encoded, hear, script, wav
 
 from groq_fallback_mcp.audio import parts as audio_parts
 from groq_fallback_mcp.audio.parts import OVERLAP_S, Part, TooLong, split
-from groq_fallback_mcp.audio.stream import Abandoned, NotDecodable
+from groq_fallback_mcp.audio.stream import SAMPLE_RATE, Abandoned, Damage, NotDecodable, decoded
 
 
 def parted(source: io.BytesIO, media_type: str, folder: Path, **options: Any) -> tuple[Part, ...]:
@@ -78,6 +78,29 @@ def test_what_is_no_audio_is_said_to_be_none(tmp_path: Path, content: bytes, med
     """And nothing it names is opened."""
     with pytest.raises(NotDecodable):
         parted(io.BytesIO(content), media_type, tmp_path, stopped=lambda: False)
+
+
+@pytest.mark.parametrize("codec", ["adpcm_ms", "adpcm_ima_wav"])
+@pytest.mark.parametrize("block", [0, 20, 100])
+def test_a_bad_block_of_compressed_wav_costs_no_more_than_its_neighbours(codec: str, block: int) -> None:
+    """The decoder drops the rest of the packet it came in: a large one would be seconds of a telephone call."""
+    content = bytearray(encoded(script(60), 60, "wav", codec))
+    begin, size = wav_blocks(bytes(content))
+    whole = sum(map(len, decoded(io.BytesIO(bytes(content)), "audio/wav", stopped=lambda: False)))
+    content[begin + block * size : begin + block * size + 4] = b"\xff" * 4
+    damage = Damage()
+    left = sum(map(len, decoded(io.BytesIO(bytes(content)), "audio/wav", stopped=lambda: False, damage=damage)))
+    assert 0 < (whole - left) / SAMPLE_RATE < 0.6
+
+
+def wav_blocks(content: bytes) -> tuple[int, int]:
+    """Where the sound of a WAV file begins, and how many bytes a block of it has."""
+    at, size = 12, 0
+    while content[at : at + 4] != b"data":
+        if content[at : at + 4] == b"fmt ":
+            size = int.from_bytes(content[at + 20 : at + 22], "little")
+        at += 8 + int.from_bytes(content[at + 4 : at + 8], "little")
+    return at + 8, size
 
 
 def test_who_no_longer_waits_is_not_worked_for(tmp_path: Path) -> None:

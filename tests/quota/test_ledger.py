@@ -180,6 +180,27 @@ async def test_the_way_of_a_request_is_a_second_at_most_and_only_of_one_that_was
     assert await level(ledger, Limit.RPM, claim("failed")) == pytest.approx(before)
 
 
+async def test_a_bucket_that_is_full_again_stays_full(ledger: StoredLedger, clock: FakeClock) -> None:
+    """Theirs has refilled too, however late its first request came."""
+    granted = await taken(ledger, claim(rpm=2))
+    clock.advance(31)
+    await ledger.settle(granted.reservation, used({}))
+    assert await level(ledger, Limit.RPM) == 2
+    assert await level(ledger, Limit.TPM) == 1000
+
+
+async def test_what_another_answer_has_told_since_is_not_corrected(ledger: StoredLedger, clock: FakeClock) -> None:
+    """It was counted there when both had arrived."""
+    first = await taken(ledger, claim(tokens=300))
+    clock.advance(0.9)
+    second = await taken(ledger, claim(tokens=300))
+    await ledger.settle(second.reservation, used({Limit.TPM: 300}, LimitReading(limit=Limit.TPM, capacity=1000, remaining=400)))
+    clock.advance(0.1)
+    told = await level(ledger, Limit.TPM)
+    await ledger.settle(first.reservation, used({Limit.TPM: 300}))
+    assert await level(ledger, Limit.TPM) == pytest.approx(told)
+
+
 async def test_a_reservation_is_settled_once(ledger: StoredLedger) -> None:
     """A second settlement changes nothing, nor does one that was never made."""
     granted = await taken(ledger, claim(tokens=500))

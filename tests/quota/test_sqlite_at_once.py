@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,25 @@ def test_what_another_process_wrote_while_a_change_was_computed_is_not_overwritt
     assert store.transact_now(["k"], longer) == "theirs"
     other.close()
     assert store.transact_now(["k"], get, writing=False) == "theirs and ours"
+
+
+def test_after_a_failure_nothing_is_taken_for_known(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed may have been committed, and one's own writes do not show."""
+    now(store, "second")
+    assert store._quick is not None
+    write = store._quick.write
+
+    def interrupted(writes: Mapping[str, Record | None]) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(store._quick, "_known", dict(store._quick._known))  # type: ignore[union-attr]
+            write(writes)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store._quick, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        now(store, "third")
+    monkeypatch.undo()
+    assert store.transact_now(["k"], get, writing=False) == "third"
 
 
 def test_many_records_are_not_all_remembered(store: SqliteStore) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,8 +26,10 @@ _DEMUXER = {
 }
 
 
-# FFmpeg reads WAV four kilobytes at a time, and each packet costs as much as a large one.
-_OPTIONS = {"audio/wav": {"max_size": "65536"}}
+# FFmpeg reads WAV four kilobytes at a time, and each packet costs as much as a large one. Not for what is compressed: after
+# a bad block the decoder drops the rest of its packet.
+_LARGE_PACKETS = {"max_size": "65536"}
+_UNCOMPRESSED = "pcm_"
 
 
 class Abandoned(Exception):  # noqa: N818 - nobody waits for the result any more; not an error
@@ -60,11 +63,7 @@ def decoded(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], dam
         raise NotDecodable(media_type)
     found = False
     try:
-        options = _OPTIONS.get(media_type, {})
-        with av.open(file, format=_DEMUXER[media_type], options=options, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                message = "no audio track"
-                raise NotDecodable(message)
+        with _opened(av, file, _DEMUXER[media_type]) as container:
             if damage is not None and container.duration is not None:
                 damage.stated_s = container.duration / av.time_base
             resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
@@ -76,6 +75,22 @@ def decoded(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], dam
     if not found:
         message = "it holds no sound"
         raise NotDecodable(message)
+
+
+@contextmanager
+def _opened(av: Any, file: BinaryIO, demuxer: str) -> Generator[Any]:  # noqa: ANN401 - PyAV is imported late
+    """A container with an audio track."""
+    start = file.tell()
+    for options in ({}, _LARGE_PACKETS):
+        file.seek(start)
+        with av.open(file, format=demuxer, options=options, metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                message = "no audio track"
+                raise NotDecodable(message)
+            smaller = demuxer == "wav" and container.streams.audio[0].codec_context.name.startswith(_UNCOMPRESSED)
+            if options or not smaller:
+                yield container
+                return
 
 
 def encode_flac(samples: Any, target: BinaryIO) -> None:  # noqa: ANN401 - a numpy array

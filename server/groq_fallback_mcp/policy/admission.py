@@ -155,7 +155,9 @@ def refilled_from(bucket: Bucket, full_until: float, now: float) -> Bucket:
     before. When that was is not known, only that it was answered by `now`.
     """
     on_the_way_s = min(max(now - full_until, 0.0), LONGEST_WAY_S)
-    return charge(bucket, on_the_way_s * bucket.refill_per_s, now)
+    # what has come in beyond its capacity is lost in any case
+    since_s = max(now - bucket.at, 0.0) - on_the_way_s
+    return replace(bucket, level=min(bucket.capacity, bucket.level + since_s * bucket.refill_per_s), at=now)
 
 
 def give_back(bucket: Bucket, units: float, now: float) -> Bucket:

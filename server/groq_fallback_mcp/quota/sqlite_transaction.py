@@ -64,6 +64,10 @@ class Records:
         self.connection.execute("COMMIT")
         self._known.update((key, None if record is None else record.body) for key, record in writes.items())
 
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self._known.clear()
+
     def _version_now(self) -> int:
         # changed by what others write, not by what this connection does
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
@@ -94,6 +98,8 @@ def transaction(
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             records.connection.execute("ROLLBACK")
+        # a commit may have been made all the same, and one's own writes do not change the version
+        records.forget()
         raise
     return done.result
 

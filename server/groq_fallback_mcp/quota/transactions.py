@@ -235,7 +235,12 @@ def _refilled_on_the_way(
     if settlement.spent is None or reservation.stand_in:
         return {}
     told = {reading.limit for reading in settlement.snapshot.readings if reading.remaining is not None}
-    silent = (limit for limit in reservation.full if limit in buckets and limit not in told)
+    # what another answer has told since then is no longer ours to correct
+    silent = (
+        limit
+        for limit in reservation.full
+        if limit in buckets and limit not in told and buckets[limit].stated_at <= reservation.taken_at
+    )
     return {limit: refilled_from(buckets[limit], reservation.taken_at, now) for limit in silent}
 
 
