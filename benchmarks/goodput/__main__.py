@@ -65,7 +65,14 @@ def _options() -> argparse.Namespace:
         action="store_true",
         help="put results, tables and picture where this command is; with --only the others' kept ones stay",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.quick and options.write_readme:
+        parser.error("--quick shortens the runs: its figures are not for the README")
+    if options.only and options.write_readme:
+        _, kept = read_json(HERE / "results.json")
+        if kept["seeds"] != list(range(1, options.seeds + 1)):
+            parser.error(f"the kept figures are of the seeds {kept['seeds']}: give as many, or play all contenders")
+    return options
 
 
 if __name__ == "__main__":
