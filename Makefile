@@ -54,7 +54,7 @@ $(EVERYTHING):
 bench: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(EVERYTHING)
 	$(BIN)/python -m benchmarks.speed --write
 
-# About half an hour on one core; --write renews the tables in the benchmarks' README files.
+# More than an hour on one core; --write renews the tables in the benchmarks' README files.
 bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.goodput
