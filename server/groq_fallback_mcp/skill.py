@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-__all__ = ["SKILL_FILE", "SKILL_NAME", "skill_files", "skill_frontmatter", "skill_text"]
+__all__ = ["SKILL_FILE", "SKILL_NAME", "skill_files", "skill_frontmatter"]
 
 SKILL_NAME = "groq-fallback-mcp"
 SKILL_FILE = "SKILL.md"
@@ -24,11 +24,6 @@ def skill_files() -> Mapping[str, str]:
         return MappingProxyType({})
     paths = [found / SKILL_FILE, *sorted((found / "references").glob("*.md"))]
     return MappingProxyType({path.relative_to(found).as_posix(): path.read_text(encoding="utf-8") for path in paths})
-
-
-def skill_text() -> str | None:
-    """SKILL.md as it is installed; None where it is not there."""
-    return skill_files().get(SKILL_FILE)
 
 
 def skill_frontmatter(text: str) -> dict[str, object]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from groq_fallback_mcp.skill import skill_files, skill_frontmatter, skill_text
+from groq_fallback_mcp.skill import SKILL_FILE, skill_files, skill_frontmatter
 from groq_fallback_mcp.tools import ALL_TOOLS, TOOLS
 from groq_fallback_mcp.tools.arguments import parse
 
@@ -117,6 +117,6 @@ def test_every_example_is_a_call_the_tools_accept(call: str) -> None:
 
 def test_the_served_frontmatter_is_the_file_s() -> None:
     """Clients compare the two field by field."""
-    text = skill_text()
+    text = skill_files()[SKILL_FILE]
     assert text == TEXT
     assert skill_frontmatter(text) == frontmatter()

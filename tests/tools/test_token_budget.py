@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiktoken
 
-from groq_fallback_mcp.skill import skill_text
+from groq_fallback_mcp.skill import SKILL_FILE, skill_files
 from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool, listed_tools
 from groq_fallback_mcp.tools.arguments import input_schema
 
@@ -61,6 +61,6 @@ def test_the_four_tools_cost_at_most_600_tokens(tokenizer: tiktoken.Encoding) ->
 
 def test_a_load_of_the_skill_costs_at_most_1900_tokens(tokenizer: tiktoken.Encoding) -> None:
     """What README says; its references are read when they are needed."""
-    text = skill_text()
+    text = skill_files().get(SKILL_FILE)
     assert text is not None
     assert len(tokenizer.encode(text)) <= SKILL_BUDGET

@@ -81,16 +81,16 @@ def decoded(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], dam
 def _opened(av: Any, file: BinaryIO, demuxer: str) -> Generator[Any]:  # noqa: ANN401 - PyAV is imported late
     """A container with an audio track."""
     start = file.tell()
-    for options in ({}, _LARGE_PACKETS):
-        file.seek(start)
-        with av.open(file, format=demuxer, options=options, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                message = "no audio track"
-                raise NotDecodable(message)
-            smaller = demuxer == "wav" and container.streams.audio[0].codec_context.name.startswith(_UNCOMPRESSED)
-            if options or not smaller:
-                yield container
-                return
+    with av.open(file, format=demuxer, metadata_errors="ignore") as container:
+        if not container.streams.audio:
+            message = "no audio track"
+            raise NotDecodable(message)
+        if demuxer != "wav" or not container.streams.audio[0].codec_context.name.startswith(_UNCOMPRESSED):
+            yield container
+            return
+    file.seek(start)
+    with av.open(file, format=demuxer, options=_LARGE_PACKETS, metadata_errors="ignore") as container:
+        yield container
 
 
 def encode_flac(samples: Any, target: BinaryIO) -> None:  # noqa: ANN401 - a numpy array

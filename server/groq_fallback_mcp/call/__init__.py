@@ -21,6 +21,7 @@ from groq_fallback_mcp.call.outcomes import (
 )
 from groq_fallback_mcp.call.recording import AudioFile, Opened, Spooled, pread
 from groq_fallback_mcp.call.requests import (
+    UNRESTRICTED,
     AnyRequest,
     AudioLink,
     AudioRequest,
@@ -34,6 +35,7 @@ from groq_fallback_mcp.call.requests import (
 )
 
 __all__ = [
+    "UNRESTRICTED",
     "AnyRequest",
     "Attempt",
     "AudioFile",

@@ -11,6 +11,7 @@ from functools import partial
 from typing import assert_never
 
 from groq_fallback_mcp.call import (
+    UNRESTRICTED,
     AnyRequest,
     ChatRequest,
     Failure,
@@ -75,7 +76,7 @@ class Gateway:
         self.clock = clock
         self.pace = pace
         self.budget = budget or Budget()
-        self._restrictions = restrictions or Restrictions()
+        self._restrictions = restrictions or UNRESTRICTED
         self._jitter = jitter
         self._patience = Patience(catalog=catalog, clock=clock, pace=pace, claim=self.claim, waits=self.waits)
         self._picker = Picker(
@@ -94,7 +95,7 @@ class Gateway:
 
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger said of the models that may be asked."""
-        if self._restrictions != Restrictions():
+        if self._restrictions != UNRESTRICTED:
             request = replace(request, restrictions=request.restrictions.within(self._restrictions))
         offers, day = self.roster.offers(), today(self.clock)
         quotas: Mapping[QuotaKey, ModelQuota] = {}

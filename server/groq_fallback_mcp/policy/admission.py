@@ -179,41 +179,31 @@ def learn(
     capacity = reading.capacity or (bucket.capacity if bucket is not None else None)
     if capacity is None or capacity <= 0:
         return bucket
-    stated_at = now if reading.capacity is not None else 0.0
-    watched_since = bucket.stated_at if bucket is not None else 0.0
     if bucket is None or bucket.capacity != capacity:
-        level = capacity - held
-        known = Bucket(limit=reading.limit, capacity=capacity, level=level, at=now, knowledge="learnt", stated_at=stated_at)
+        known = Bucket(limit=reading.limit, capacity=capacity, level=capacity - held, at=now, knowledge="learnt")
     else:
-        level = bucket.level_at(now)
         known = bucket
-    knowledge: Knowledge = "observed" if reading.capacity is not None and known.knowledge == "documented" else known.knowledge
-    stated_at = max(stated_at, known.stated_at)
+    confirmed = reading.capacity is not None and known.knowledge == "documented"
+    ours, watched_s = known.level_at(now), now - (0.0 if bucket is None else bucket.stated_at)
+    level, at, margin, withheld = known.level, known.at, known.margin, known.withheld
     if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
         stated = reading.requested - reading.wait_s * known.refill_per_s
-        margin = _margin(known, level - stated, now - watched_since)
-        return replace(
-            known,
-            level=stated if held <= 0 else min(level, stated),
-            at=now,
-            margin=margin,
-            knowledge=knowledge,
-            stated_at=stated_at,
-        )
-    if reading.remaining is None:
-        return replace(known, knowledge=knowledge, stated_at=stated_at)
-    most, least = reading.remaining + slack, reading.remaining - later
-    margin = _margin(known, level - most, now - watched_since)
-    # what the server shows to be there was given back already
-    withheld = max(known.withheld - max(least - level, 0.0), 0.0)
+        level, at = stated if held <= 0 else min(ours, stated), now
+        margin = _margin(known, ours - stated, watched_s)
+    elif reading.remaining is not None:
+        most, least = reading.remaining + slack, reading.remaining - later
+        level, at = min(max(ours, least), most), now
+        margin = _margin(known, ours - most, watched_s)
+        # what the server shows to be there was given back already
+        withheld = max(withheld - max(least - ours, 0.0), 0.0)
     return replace(
         known,
-        level=min(max(level, least), most),
-        at=now,
+        level=level,
+        at=at,
         margin=margin,
         withheld=withheld,
-        knowledge=knowledge,
-        stated_at=stated_at,
+        knowledge="observed" if confirmed else known.knowledge,
+        stated_at=known.stated_at if reading.capacity is None else max(now, known.stated_at),
     )
 
 

@@ -16,7 +16,7 @@ from groq_fallback_mcp.tools.account import error_reply
 from groq_fallback_mcp.tools.chat_arguments import ChatArguments, chat_request
 from groq_fallback_mcp.tools.chat_result import ChatResult, chat_reply
 from groq_fallback_mcp.tools.images import image_parts
-from groq_fallback_mcp.tools.kept_results import FOLDER, read_on
+from groq_fallback_mcp.tools.kept_results import FOLDER, read_on, reading_on
 from groq_fallback_mcp.tools.many import answer_all
 from groq_fallback_mcp.tools.schema import SchemaCheck
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
@@ -53,12 +53,12 @@ async def _one(request: ChatRequest, arguments: ChatArguments, context: Context,
     return reply
 
 
-async def _read_on(cursor: str, context: Context) -> Reply:
+async def _read_on(at: str, context: Context) -> Reply:
     """More of a result that was too long to return; nothing is sent."""
-    page = await anyio.to_thread.run_sync(read_on, cursor, context.state / FOLDER)
+    page = await anyio.to_thread.run_sync(read_on, at, context.state / FOLDER)
     end = page.start + len(page.text)
     told = f"characters {page.start + 1:,} to {end:,} of {page.characters:,}"
-    told += f"; next step: call groq_chat with rest {page.following!r} alone" if page.following else "; this is the end"
+    told += f"; next step: {reading_on(page.following)}" if page.following else "; this is the end"
     structured: dict[str, Any] = {"text": page.text, "start": page.start, "characters": page.characters}
     if page.following is not None:
         structured |= {"rest": page.following}

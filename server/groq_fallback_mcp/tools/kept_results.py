@@ -13,7 +13,7 @@ from pathlib import Path
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.tools.result_limit import head
 
-__all__ = ["FOLDER", "Page", "keep", "read_on"]
+__all__ = ["FOLDER", "Page", "cursor", "keep", "read_on", "reading_on"]
 
 FOLDER = "results"
 KEPT_S = 7 * 86_400.0
@@ -58,11 +58,21 @@ def keep(body: str, folder: Path, *, stem: str, suffix: str) -> Path:
     return path
 
 
-def read_on(cursor: str, folder: Path) -> Page:
-    """The page at `cursor`: a kept result's name and how many of its characters to pass over. Blocking. Raises InputRefused."""
-    found = _CURSOR.match(cursor)
+def cursor(name: str, offset: int) -> str:
+    """What `read_on` goes on from: a kept result's name and how many of its characters were shown."""
+    return f"{name}:{offset}"
+
+
+def reading_on(at: str) -> str:
+    """The next step of whoever has a cursor."""
+    return f"call groq_chat with rest {at!r} alone"
+
+
+def read_on(at: str, folder: Path) -> Page:
+    """The page at a cursor. Blocking. Raises InputRefused."""
+    found = _CURSOR.match(at)
     if found is None:
-        raise InputRefused(f"rest {cursor[:80]!r} names no kept result", next_step="give rest as a result's next step says it")
+        raise InputRefused(f"rest {at[:80]!r} names no kept result", next_step="give rest as a result's next step says it")
     name, start = found["name"], int(found["offset"] or 0)
     try:
         whole = (folder / name).read_bytes().decode("utf-8", "replace")
@@ -73,9 +83,9 @@ def read_on(cursor: str, folder: Path) -> Page:
         ) from error
     if start >= len(whole):
         raise InputRefused(
-            f"rest {cursor!r} is beyond the end: {name} has {len(whole):,} characters",
+            f"rest {at!r} is beyond the end: {name} has {len(whole):,} characters",
             next_step=f"give an offset below {len(whole)}",
         )
     text = head(whole[start:], PAGE_BYTES, most_lines=PAGE_LINES)
     end = start + len(text)
-    return Page(text=text, start=start, characters=len(whole), following=f"{name}:{end}" if end < len(whole) else None)
+    return Page(text=text, start=start, characters=len(whole), following=cursor(name, end) if end < len(whole) else None)

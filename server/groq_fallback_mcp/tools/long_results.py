@@ -13,7 +13,7 @@ import pydantic_core
 
 from groq_fallback_mcp.redaction import without
 from groq_fallback_mcp.render import clean, clean_text
-from groq_fallback_mcp.tools.kept_results import FOLDER, keep
+from groq_fallback_mcp.tools.kept_results import FOLDER, cursor, keep, reading_on
 from groq_fallback_mcp.tools.result_limit import ENVELOPE_BYTES, RESULT_BYTES, TEXT_LINES, ends, fits, json_bytes, shortened
 from groq_fallback_mcp.tools.tool import Reply
 
@@ -103,12 +103,12 @@ def _places(kept: _Kept, lacking: Mapping[str, str], read: int) -> dict[str, Any
         lost = f"the rest is lost: {kept.fault}"
         return {"lacking": dict(lacking), "lost": lost, "next_step": "make that folder writable, or ask for less at once"}
     path = kept.text or kept.fields
-    cursor = "" if path is None else f"{path.name}:{read if path is kept.text else 0}"
+    at = "" if path is None else cursor(path.name, read if path is kept.text else 0)
     return {
         "lacking": dict(lacking),
         **({} if kept.text is None else {"text_path": str(kept.text)}),
         "json_path": str(kept.fields),
-        "next_step": f"read {path}; where you cannot read files, call groq_chat with rest {cursor!r} alone",
+        "next_step": f"read {path}; where you cannot read files, {reading_on(at)}",
     }
 
 

@@ -68,11 +68,12 @@ def shortened(value: Mapping[str, Any], most_bytes: int) -> tuple[dict[str, Any]
     """
     shown: dict[str, Any] = {}
     lacking: dict[str, str] = {}
+    sizes = {name: json_bytes(part) for name, part in value.items()}
     room, left = most_bytes - 2, len(value)
-    for name in sorted(value, key=lambda name: json_bytes(value[name])):
+    for name in sorted(sizes, key=sizes.__getitem__):
         around = json_bytes(name) + 4
         share = room // left - around
-        part, taken = (value[name], None) if json_bytes(value[name]) <= share else _part(name, value[name], share)
+        part, taken = (value[name], None) if sizes[name] <= share else _part(name, value[name], share)
         if taken is not None:
             lacking[name] = taken
         if part is not None or taken is None:

@@ -15,7 +15,7 @@ from groq_fallback_mcp.call import Attempt, AudioSegment, Transcript
 from groq_fallback_mcp.files import write_allowed
 from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
-from groq_fallback_mcp.tools.kept_results import FOLDER, keep
+from groq_fallback_mcp.tools.kept_results import FOLDER, cursor, keep, reading_on
 from groq_fallback_mcp.tools.result_limit import fits, head
 from groq_fallback_mcp.tools.tool import Context, Reply, Result
 
@@ -114,9 +114,7 @@ async def transcript_reply(
     cut = begun != body
     # an agent that cannot read files of this machine goes on from where the head ends; JSON is shown in another order
     offset = 0 if form in {"json", "verbose_json"} else len(begun)
-    elsewhere = (
-        f"; where you cannot read files, call groq_chat with rest '{path.name}:{offset}' alone" if save_to is None else ""
-    )
+    elsewhere = f"; where you cannot read files, {reading_on(cursor(path.name, offset))}" if save_to is None else ""
     brief = result.model_copy(
         update={
             "text": head(result.text, HEAD_BYTES),
