@@ -27,13 +27,14 @@ def main() -> None:
     seeds = range(1, (1 if options.quick else options.seeds) + 1)
     names = options.scenario or (QUICK_SCENARIOS if options.quick else [found.name for found in SCENARIOS])
     wanted = [ONLY[name] for name in options.only or ONLY]
-    results: Sequence[Result] = []
+    played: list[Result] = []
     for cell in cells([scenario(name) for name in names]):
         if cell.contender.startswith(tuple(wanted)):
             _tell(f"{cell.scenario.name} {cell.load} {cell.contender} {cell.processes}")
-            results = [*results, play(cell, seeds, shortened=QUICK if options.quick else 1.0)]
+            played.append(play(cell, seeds, shortened=QUICK if options.quick else 1.0))
     _tell("")
-    print_table(results)
+    print_table(played)
+    results: Sequence[Result] = played
     described = describe(seeds=seeds, took_s=time.perf_counter() - started)
     if options.write_readme and options.only:
         results, described = renewed(read_json(HERE / "results.json"), results, described)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import Process
+from e2e.npm_clients import COMMAND
 
 __all__ = ["RUN_TIMEOUT_S", "Kilo", "Run", "find_kilo", "project_config"]
 
@@ -22,7 +22,6 @@ BELOW_CACHE = Path("node_modules/@kilocode/cli-linux-x64/bin/kilo")
 RUN_TIMEOUT_S = 60.0
 CALL_TIMEOUT_MS = 60_000
 SERVER = "groq"
-COMMAND = (sys.executable, "-m", "groq_fallback_mcp")
 OFFLINE = {
     "KILO_TELEMETRY_LEVEL": "off",
     **dict.fromkeys(

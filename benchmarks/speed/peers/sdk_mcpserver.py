@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
-import httpx
 from mcp.server import MCPServer
+from two_tools import ask, noop
 
-MODEL = "openai/gpt-oss-20b"
 server = MCPServer("bare")
-client = httpx.AsyncClient(base_url=os.environ.get("UPSTREAM", "http://127.0.0.1:1"), timeout=60)
-
-
-@server.tool()
-async def noop() -> str:
-    """Do nothing."""
-    return "ok"
-
-
-@server.tool()
-async def ask(prompt: str) -> str:
-    """Ask the upstream."""
-    response = await client.post(
-        "/openai/v1/chat/completions",
-        json={"model": MODEL, "messages": [{"role": "user", "content": prompt}]},
-        headers={"authorization": "Bearer k"},
-    )
-    response.raise_for_status()
-    text: str = response.json()["choices"][0]["message"]["content"]
-    return text
-
+server.tool()(noop)
+server.tool()(ask)
 
 if __name__ == "__main__":
     server.run("stdio")
