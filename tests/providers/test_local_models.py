@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from heard import words_of
 from reading import read_audio
 
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
@@ -59,7 +60,7 @@ async def test_the_sample_is_heard_word_for_word(provider: LocalProvider) -> Non
 
     assert isinstance(outcome, Success), outcome
     assert outcome.transcript is not None
-    assert outcome.transcript.text == SAMPLE_TEXT
+    assert words_of(outcome.transcript.text) == words_of(SAMPLE_TEXT)
     assert outcome.usage.audio_s == pytest.approx(4.925)
     starts = [word.start for word in outcome.transcript.words]
     assert len(starts) == len(SAMPLE_TEXT.split())
