@@ -12,6 +12,7 @@ from groq_fallback_mcp.simulator.engines import estimate_tokens
 from groq_fallback_mcp.simulator.instances import schema_fault
 from groq_fallback_mcp.simulator.replies import ApiError
 from groq_fallback_mcp.simulator.tool_calls import tool_faults
+from groq_fallback_mcp.simulator.unknown_fields import unknown_field_faults
 from groq_fallback_mcp.simulator.vision import check_image_size, image_faults
 from groq_fallback_mcp.simulator.wire import Messages, Payload, items, table
 
@@ -41,8 +42,10 @@ def check_fields(payload: Payload, model: ModelRow, messages: Messages, headers:
     """Raises ApiError for the first field that this model, this plan, or any, does not take."""
     check_image_size(messages)
     for faults in (
+        unknown_field_faults(payload, messages),
         _of_the_model(payload, model, messages),
         _of_any_model(payload, messages, plan),
+        _of_json_mode(payload),
         _of_the_form(payload),
         tool_faults(payload, model, messages),
         builtin_faults(payload, model),
@@ -112,6 +115,16 @@ def _of_any_model(payload: Payload, messages: Messages, plan: Plan) -> Iterator[
     for name, most in (("stop", MOST_STOPS), ("tools", MOST_TOOLS)):
         if len(items(payload.get(name))) > most:
             yield f"'{name}' : maximum number of items is {most}"
+
+
+def _of_json_mode(payload: Payload) -> Iterator[str]:
+    """Both in the words of public reports: vercel/ai #16540 and BerriAI/litellm #4804."""
+    if answer_form(payload)[0] not in {"json_object", "json_schema"}:
+        return
+    if payload.get("tools") or payload.get("functions"):
+        yield "json mode cannot be combined with tool/function calling"
+    if payload.get("stream") is True:
+        yield "`response_format` does not support streaming"
 
 
 def _of_the_form(payload: Payload) -> Iterator[str]:
