@@ -144,7 +144,7 @@ async def test_each_status_is_understood_and_acted_on(tmp_path: Path, status: in
     if status in {200, 422, 429, 500, 503}:
         assert found["text"] == "fine"
     else:
-        code = {400: "bad_request", 401: "authentication", 403: "all_failed", 404: "bad_request"}[status]
+        code = {400: "bad_request", 401: "authentication", 403: "account_refused", 404: "bad_request"}[status]
         assert found["error"]["code"] == code, text
         assert "Next step: " in text
 

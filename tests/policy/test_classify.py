@@ -339,7 +339,7 @@ CASES = [
     ),
     Case(name="503 twice", status=503, body="", kind=K.OVERLOADED, verdict=FallBack, alone=FallBack, attempts=2),
     Case(name="408", status=408, body="", kind=K.SERVER_ERROR, verdict=FallBack, alone=RetrySame),
-    Case(name="402", status=402, body="", kind=K.ORGANISATION_REFUSED, verdict=NextProvider, alone=NextProvider),
+    Case(name="402", status=402, body="", kind=K.NO_CREDIT, verdict=NextProvider, alone=NextProvider),
     Case(name="418", status=418, body="", kind=K.BAD_REQUEST, verdict=Abort, alone=Abort),
 ]
 
@@ -442,7 +442,7 @@ def test_figures_in_the_message_win_over_headers_for_the_same_limit() -> None:
         ('"something broke"', K.SERVER_ERROR),
         ("not json at all", K.SERVER_ERROR),
         ("[1]", K.SERVER_ERROR),
-        ('{"error":{"message":"odd","status_code":"400"}}', K.SERVER_ERROR),
+        ('{"error":{"message":"odd","status_code":"400"}}', K.BAD_REQUEST),
         ('{"error":{"message":"odd","status_code":9000}}', K.SERVER_ERROR),
     ],
 )

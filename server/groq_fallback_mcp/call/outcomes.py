@@ -35,12 +35,14 @@ class FailureKind(StrEnum):
     MODEL_GONE = "model_gone"
     MODEL_BLOCKED = "model_blocked"
     UNSUPPORTED = "unsupported"
+    SCHEMA_REFUSED = "schema_refused"
     GENERATION_FAILED = "generation_failed"
     UNPROCESSABLE = "unprocessable"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     BAD_REQUEST = "bad_request"
     AUTHENTICATION = "authentication"
     ORGANISATION_REFUSED = "organisation_refused"
+    NO_CREDIT = "no_credit"
     NETWORK_DENIED = "network_denied"
     REMOTE_TOOL_AUTHENTICATION = "remote_tool_authentication"
     TIER_FULL = "tier_full"
@@ -50,6 +52,7 @@ class FailureKind(StrEnum):
     TIMED_OUT = "timed_out"
     CONNECTION_LOST = "connection_lost"
     BAD_RESPONSE = "bad_response"
+    CONTENT_FILTERED = "content_filtered"
     CANCELLED = "cancelled"
     OVER_BUDGET = "over_budget"
     BUSY = "busy"
@@ -147,7 +150,8 @@ class Failure:
     `message` is the upstream text, cut and free of keys and organisation ids: data, never an instruction.
     `retry_after_s` is the wait the server stated, within [0, one day].
     `sent` is false when the request certainly never reached the provider, so that its charge is given back.
-    `max_tokens_limit` is the bound a `max_tokens` refusal named.
+    `max_tokens_limit` is the bound a `max_tokens` refusal named. `pool`: the limit is shared by the provider's models whose
+    ids end so, None where it is the model's own.
     """
 
     kind: FailureKind
@@ -158,6 +162,7 @@ class Failure:
     quota: QuotaSnapshot = QuotaSnapshot()
     sent: bool = True
     max_tokens_limit: int | None = None
+    pool: str | None = None
 
 
 Outcome = Success | Failure

@@ -30,12 +30,21 @@ from groq_fallback_mcp.gateway.record import answer_of, attempt_of
 from groq_fallback_mcp.gateway.sending import Pick, Sender, Terms
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Walk
 from groq_fallback_mcp.policy.choice import choose
-from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
+from groq_fallback_mcp.policy.no_answer import NOT_MENDED_BY_TIME, NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
-from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_max_tokens, with_more_prompt
+from groq_fallback_mcp.policy.plan import (
+    Candidate,
+    Learnt,
+    Plan,
+    plan,
+    with_counted_tokens,
+    with_json_mode,
+    with_max_tokens,
+    with_more_prompt,
+)
 from groq_fallback_mcp.policy.repair import repaired
 from groq_fallback_mcp.policy.spending import Budget
-from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RelaxSchema, RetrySame, judge
 from groq_fallback_mcp.providers.roster import Roster
 from groq_fallback_mcp.quota import (
     ANY_MODEL,
@@ -227,8 +236,9 @@ class Gateway:
             failures=standing.failures,
             retry_allowed=standing.retry_allowed,
             tier=walk.request.service_tier if isinstance(walk.request, ChatRequest) else None,
+            json_mode=candidate.json_mode,
         )
-        if isinstance(verdict, Abort) and candidate.provider != "groq":
+        if isinstance(verdict, Abort) and candidate.provider != "groq" and failure.kind is not FailureKind.CONTENT_FILTERED:
             # what another endpoint refuses says little about the request: a wrong path of config.toml looks the same
             verdict = NextProvider(bench_s=0.0)
         repair = walk.repair if isinstance(verdict, RetrySame) else None
@@ -243,6 +253,9 @@ class Gateway:
                     walk.request = replace(walk.request, service_tier="on_demand")
                 walk.notes.append("the tier asked for was full: asked again as on_demand")
                 walk.again = candidate
+            case RelaxSchema(json_mode=json_mode):
+                walk.again = with_json_mode(candidate, json_mode)
+                walk.replace(candidate, walk.again)
             case Clamp(max_tokens=max_tokens):
                 walk.again = with_max_tokens(candidate, max_tokens)
                 walk.replace(candidate, walk.again)
@@ -250,7 +263,8 @@ class Gateway:
                 await self._bench(candidate.provider, candidate.model, bench_s, failure)
                 walk.drop(lambda other: other.provider == candidate.provider)
             case FallBack(bench_s=bench_s, may_return=may_return, reduced_to=reduced_to):
-                await self._bench(candidate.provider, candidate.model, bench_s, failure)
+                for model in walk.sharing(candidate, failure.pool):
+                    await self._bench(candidate.provider, model, bench_s, failure)
                 if reduced_to is not None:
                     walk.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
                 elif not may_return or asked >= MOST_ATTEMPTS_A_MODEL:
@@ -289,7 +303,12 @@ class Gateway:
 
     async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
         waits = await self.waits(walk.open() or list(walk.plan.candidates))
-        finite = [0.0 if wait is None else wait.wait_s for wait in waits if wait is None or wait.wait_s is not None]
+        # a pause after what only a person can mend says nothing of when it is mended
+        finite = [
+            0.0 if wait is None else wait.wait_s
+            for wait in waits
+            if wait is None or (wait.wait_s is not None and wait.kind not in NOT_MENDED_BY_TIME)
+        ]
         return no_answer(
             attempts=walk.attempts,
             exclusions=walk.plan.exclusions,

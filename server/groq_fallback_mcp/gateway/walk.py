@@ -65,6 +65,14 @@ class Walk:
     def open(self) -> list[Candidate]:
         return [candidate for tier in self.tiers for candidate in tier]
 
+    def sharing(self, candidate: Candidate, pool: str | None) -> list[str]:
+        """The models that a limit of this candidate's holds for: itself, and those of its provider in the same pool."""
+        others = self.plan.candidates if pool is not None else ()
+        sharing = [
+            other.model for other in others if other.provider == candidate.provider and other.wire_model.endswith(pool or "")
+        ]
+        return list(dict.fromkeys((candidate.model, *sharing)))
+
     def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
         self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]
 

@@ -11,7 +11,17 @@ from typing import assert_never
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.generate.markdown import code, table
-from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RetrySame, Verdict, judge
+from groq_fallback_mcp.policy.verdict import (
+    Abort,
+    Clamp,
+    DropTier,
+    FallBack,
+    NextProvider,
+    RelaxSchema,
+    RetrySame,
+    Verdict,
+    judge,
+)
 
 __all__ = ["ADVICE", "CODES", "errors_block", "statuses_block"]
 
@@ -28,6 +38,8 @@ CODES: Mapping[str, tuple[str, str]] = {
     "deadline": ("no model answered before the server's deadline", "Wait `retry_after_s` if given; ask for less in one call."),
     "bad_request": ("the provider refused the request itself", "Correct the arguments. The same call fails again."),
     "authentication": ("no key, or Groq refused it", "Do not call again. Tell the user to set GROQ_API_KEY and run `groq-fallback-mcp doctor`."),
+    "account_refused": ("the provider refuses the organization, or asks for payment", "Do not call again; tell the user, with the text."),
+    "content_filtered": ("a model's content filter withheld the answer", "Rephrase the request. The same call is filtered again."),
     "no_model": ("no model can take this request", "Change what the reasons name: shorten it, drop the image, other `model`."),
     "no_provider": ("nothing is configured that could serve this", "Do not call again. Tell the user to run `groq-fallback-mcp doctor`."),
     "over_budget": ("the user's daily budget does not allow the call; nothing was sent", "Ask for fewer `max_tokens`; otherwise tell the user."),
@@ -60,12 +72,14 @@ ADVICE: Mapping[FailureKind, str] = {
     FailureKind.MODEL_GONE: _OTHER_MODEL,
     FailureKind.MODEL_BLOCKED: _OTHER_MODEL,
     FailureKind.UNSUPPORTED: _OTHER_MODEL,
+    FailureKind.SCHEMA_REFUSED: "Simplify `response_schema`.",
     FailureKind.GENERATION_FAILED: _SIMPLIFY,
     FailureKind.UNPROCESSABLE: _SIMPLIFY,
     FailureKind.PAYLOAD_TOO_LARGE: "Send a smaller file, or give a `url`.",
     FailureKind.BAD_REQUEST: "Correct the arguments. The same call fails again.",
     FailureKind.AUTHENTICATION: _STOP,
     FailureKind.ORGANISATION_REFUSED: _STOP,
+    FailureKind.NO_CREDIT: _STOP,
     FailureKind.NETWORK_DENIED: _ONCE,
     FailureKind.REMOTE_TOOL_AUTHENTICATION: _STOP,
     FailureKind.TIER_FULL: _WAIT,
@@ -75,6 +89,7 @@ ADVICE: Mapping[FailureKind, str] = {
     FailureKind.TIMED_OUT: _LATER,
     FailureKind.CONNECTION_LOST: _ONCE,
     FailureKind.BAD_RESPONSE: _LATER,
+    FailureKind.CONTENT_FILTERED: "Rephrase the request. The same call is filtered again.",
     FailureKind.CANCELLED: "Nothing: you cancelled it.",
 }
 
@@ -109,7 +124,9 @@ def _steps(kind: FailureKind, *, alternative: bool) -> str:
     failure = Failure(kind=kind, message="", quota=room, max_tokens_limit=_ASKED // 2)
     steps: list[str] = []
     for attempts in range(1, _MOST_ATTEMPTS + 1):
-        verdict = judge(failure, attempts=attempts, alternative=alternative, jitter=0.0, max_tokens=_ASKED)
+        verdict = judge(
+            failure, attempts=attempts, alternative=alternative, jitter=0.0, max_tokens=_ASKED, json_mode="json_schema"
+        )
         words = _words(verdict, kind)
         if words not in steps:
             steps.append(words)
@@ -124,6 +141,8 @@ def _words(verdict: Verdict, kind: FailureKind) -> str:  # noqa: PLR0911 - a tab
             return "asks the same model again" + (" after a pause" if after_s > 0 else "")
         case Clamp():
             return "asks the same model for fewer tokens, where Groq says how many"
+        case RelaxSchema():
+            return "asks the same model for JSON without the schema, and checks the answer itself"
         case DropTier():
             return "asks the same model on the usual tier"
         case FallBack(bench_s=bench_s):

@@ -6,14 +6,30 @@ import math
 import re
 from email.utils import parsedate_to_datetime
 
-__all__ = ["DAY_S", "format_duration", "parse_duration", "parse_retry_after"]
+__all__ = [
+    "DAY_S",
+    "WRITTEN_DURATION",
+    "format_duration",
+    "parse_duration",
+    "parse_reset",
+    "parse_retry_after",
+    "parse_written_duration",
+]
 
 DAY_S = 86_400.0
+
+_YEAR_2001_S = 1e9
+_YEAR_2001_MS = 1e12
 
 _UNIT_S = {"d": DAY_S, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000_001, "µs": 0.000_001, "ns": 1e-9}
 _PART = r"(?:\d{1,12}(?:\.\d{1,15})?)(?:ms|us|µs|ns|d|h|m|s)"
 _WHOLE = re.compile(rf"(?:{_PART})+\Z", re.ASCII)
 _ONE = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
+_NUMBER = r"\d{1,12}(?:\.\d{1,15})?"
+_WORD = r"(?:milliseconds?|msecs?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|ms|us|µs|ns|d|h|m|s)(?![A-Za-z])"
+# `14 minutes and 24 seconds`, `1 hour, 2 min`, `2m59.56s`: for use inside other patterns.
+WRITTEN_DURATION = rf"{_NUMBER} ?{_WORD}(?:(?:, ?| and |, and | )?{_NUMBER} ?{_WORD})*"
+_WRITTEN_PART = re.compile(rf"({_NUMBER}) ?({_WORD})", re.IGNORECASE)
 
 
 def parse_duration(text: str) -> float | None:
@@ -22,6 +38,18 @@ def parse_duration(text: str) -> float | None:
     if not _WHOLE.match(text):
         return None
     return math.fsum(float(number) * _UNIT_S[unit] for number, unit in _ONE.findall(text))
+
+
+def parse_written_duration(text: str) -> float | None:
+    """Seconds of a duration in words or units, such as `14 minutes and 24 seconds`; None without any."""
+    parts = _WRITTEN_PART.findall(text)
+    return math.fsum(float(number) * _word_s(word.lower()) for number, word in parts) if parts else None
+
+
+def _word_s(word: str) -> float:
+    if word.startswith(("milli", "msec")):
+        return 0.001
+    return _UNIT_S[word] if word in _UNIT_S else _UNIT_S[word[0]]
 
 
 def format_duration(seconds: float) -> str:
@@ -40,7 +68,7 @@ def format_duration(seconds: float) -> str:
 def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
     """Seconds to wait, within [0, one day]; None when absent or unreadable.
 
-    Takes a number (`2`, `4.5`), a duration (`6s`) or an HTTP date relative to `now_wall`. No limit takes longer than
+    Takes a number (`2`, `4.5`), a duration (`6s`, `6 hours`) or an HTTP date relative to `now_wall`. No limit takes longer than
     a day to refill, so a larger value is as unreadable as a negative or infinite one: believed even in part, one such
     header would bench a model for every process that shares the ledger.
     """
@@ -51,8 +79,19 @@ def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
     if seconds is None:
         seconds = _number(text)
     if seconds is None:
-        seconds = _seconds_until(text, now_wall)
+        seconds = parse_written_duration(text) if _WRITTEN_PART.match(text) else _seconds_until(text, now_wall)
     return seconds if seconds is not None and 0 <= seconds <= DAY_S else None
+
+
+def parse_reset(value: str | None, *, now_wall: float) -> float | None:
+    """Seconds until the moment of an `x-ratelimit-reset` header: Unix milliseconds, Unix seconds, or seconds from now."""
+    moment = None if value is None else _number(value.strip())
+    if moment is None or not math.isfinite(moment):
+        return parse_retry_after(value, now_wall=now_wall)
+    if moment > _YEAR_2001_MS:
+        moment /= 1_000
+    seconds = moment - now_wall if moment > _YEAR_2001_S else moment
+    return seconds if 0 <= seconds <= DAY_S else None
 
 
 def _number(text: str) -> float | None:

@@ -99,7 +99,7 @@ def fit_chat(needs: ChatNeeds, offered: OfferedModel, *, tpm: float | None) -> F
     return Fitted(
         max_tokens=max_tokens,
         reasoning_effort=effort,
-        json_mode=_json_mode(capabilities) if needs.schema else "none",
+        json_mode=_json_mode(needs, capabilities),
         notes=notes,
         reduced=reduced,
         builtin=_builtin(needs, capabilities),
@@ -189,5 +189,10 @@ def _builtin(needs: ChatNeeds, capabilities: Capabilities) -> tuple[str, ...]:
     return tuple(name for name in capabilities.builtin_tools if name in wanted)
 
 
-def _json_mode(capabilities: Capabilities) -> JsonMode:
+def _json_mode(needs: ChatNeeds, capabilities: Capabilities) -> JsonMode:
+    if not needs.schema:
+        return "none"
+    if needs.tools or needs.search or needs.code:
+        # Groq: "json mode cannot be combined with tool/function calling". The prompt asks for JSON, and the answer is checked.
+        return "prompted"
     return "json_schema" if capabilities.json_schema else "json_object"

@@ -11,12 +11,14 @@ from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.policy.durations import format_duration
 from groq_fallback_mcp.render import quoted
 
-__all__ = ["Code", "NoAnswer", "no_answer"]
+__all__ = ["NOT_MENDED_BY_TIME", "Code", "NoAnswer", "no_answer"]
 
 Code = Literal[
     "rate_limited",
     "deadline",
     "authentication",
+    "account_refused",
+    "content_filtered",
     "bad_request",
     "too_large",
     "unsupported",
@@ -48,8 +50,14 @@ _UNREACHABLE = {
     FailureKind.TIMED_OUT,
     FailureKind.CONNECTION_LOST,
 }
+_ACCOUNT = {FailureKind.ORGANISATION_REFUSED, FailureKind.NO_CREDIT}
+# What keeps a model away until a person, a new key or a new release changes it.
+NOT_MENDED_BY_TIME = {*_ACCOUNT, FailureKind.AUTHENTICATION, FailureKind.MODEL_GONE, FailureKind.MODEL_BLOCKED}
 # Codes of errors that time does not mend.
-_HOPELESS = {"over_budget", "bad_request", "authentication", "too_large", "unsupported", "no_model"}
+_HOPELESS = {
+    *("over_budget", "bad_request", "authentication", "account_refused", "content_filtered"),
+    *("too_large", "unsupported", "no_model"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +99,15 @@ def no_answer(
     )
 
 
-def _summary(  # noqa: PLR0911 - a decision table
+def _summary(  # noqa: C901, PLR0911 - a decision table
     attempts: Sequence[Attempt], exclusions: Sequence[Exclusion], last: Failure | None, least_wait_s: float | None
 ) -> tuple[Code, str, str]:
     if last is not None and last.kind in _REFUSED_REQUEST:
         cause = f"the provider refused the request itself: {quoted(last.message)}"
         return "bad_request", cause, "Correct the arguments; the same call would be refused again"
+    if last is not None and last.kind is FailureKind.CONTENT_FILTERED:
+        cause = f"a model's content filter withheld the answer: {quoted(last.message)}"
+        return "content_filtered", cause, "Rephrase the request; the same one would be filtered again"
     if last is not None and last.kind is FailureKind.BUSY:
         return "busy", last.message, "Send fewer calls at once, then call again"
     kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
@@ -110,6 +121,8 @@ def _summary(  # noqa: PLR0911 - a decision table
         return "rate_limited", f"every model that could answer is at a rate limit{others}", "Call again later"
     if FailureKind.AUTHENTICATION in kinds:
         return _unauthenticated(next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION))
+    if kinds & _ACCOUNT and kinds <= _ACCOUNT | NOT_MENDED_BY_TIME | _TOO_LARGE | {FailureKind.UNSUPPORTED}:
+        return _account_refused(next(a for a in reversed(attempts) if a.kind in _ACCOUNT))
     if kinds == {FailureKind.UNSUPPORTED}:
         return (
             "unsupported",
@@ -134,6 +147,15 @@ def _nobody(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
     reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
     cause = f"no model can take this request ({reasons})"
     return "no_model", cause, "Change what the reasons name, or give another model; see list_models"
+
+
+def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:
+    provider = "Groq" if attempt.provider == "groq" else f"the provider {attempt.provider}"
+    if attempt.kind is FailureKind.NO_CREDIT:
+        cause = f"{provider} asks for payment: {quoted(attempt.detail)}"
+        return "account_refused", cause, f"Do not call again; tell the user to check the credit and billing of {provider}"
+    cause = f"{provider} refuses this organization: {quoted(attempt.detail)}"
+    return "account_refused", cause, f"Do not call again; tell the user, who can ask the support of {provider}"
 
 
 def _unauthenticated(attempt: Attempt) -> tuple[Code, str, str]:

@@ -26,7 +26,17 @@ from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.policy.restrict import model_objection, offer_objection, price_objection
 from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
 
-__all__ = ["UNLEARNT", "Candidate", "Learnt", "Plan", "plan", "with_counted_tokens", "with_max_tokens", "with_more_prompt"]
+__all__ = [
+    "UNLEARNT",
+    "Candidate",
+    "Learnt",
+    "Plan",
+    "plan",
+    "with_counted_tokens",
+    "with_json_mode",
+    "with_max_tokens",
+    "with_more_prompt",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +187,12 @@ def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
     note = f"max_tokens {candidate.max_tokens} became {max_tokens}: the provider takes no more"
     spend = replace(candidate.spend, output_tokens=min(candidate.spend.output_tokens, max_tokens))
     return replace(candidate, max_tokens=max_tokens, cost=cost, notes=(*candidate.notes, note), spend=spend)
+
+
+def with_json_mode(candidate: Candidate, json_mode: JsonMode) -> Candidate:
+    """The same candidate, asked for JSON in another way."""
+    note = "It refused the JSON schema, so it was asked for JSON without it; the answer was checked against the schema here."
+    return replace(candidate, json_mode=json_mode, notes=(*(n for n in candidate.notes if n != note), note))
 
 
 def with_counted_tokens(candidate: Candidate, failure: Failure) -> Candidate:

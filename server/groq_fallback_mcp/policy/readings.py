@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 
 from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
-from groq_fallback_mcp.policy.durations import DAY_S, parse_duration
+from groq_fallback_mcp.policy.durations import DAY_S, WRITTEN_DURATION, parse_written_duration
 
-__all__ = ["read_headers", "read_message", "snapshot"]
+__all__ = ["read_headers", "read_message", "snapshot", "stated_wait"]
 
 _HEADERS = {Limit.RPD: "requests", Limit.TPM: "tokens", Limit.ASH: "audio-seconds"}
 _METRICS = {
@@ -29,11 +29,17 @@ _METRICS = {
     "ASD": Limit.ASD,
 }
 _FIGURES = re.compile(
-    r"(?:\((?P<metric>[A-Z]{3,5})\))?\s*:\s*Limit (?P<limit>\d[\d.]*), (?:Used (?P<used>\d[\d.]*), )?Requested (?P<requested>\d[\d.]*)"
+    r"(?:\((?P<metric>[A-Z]{3,5})\))?\s*:\s*Limit ~?(?P<limit>\d[\d.]*), (?:Used ~?(?P<used>\d[\d.]*), )?"
+    r"Requested ~?(?P<requested>\d[\d.]*)"
 )
-_TRY_AGAIN = re.compile(
-    r"try again in (?P<wait>[\d.hmsuµnd]*\d(?:\.\d+)?(?:ms|us|µs|ns|h|m|s|d)|\d{1,9}(?:\.\d+)? (?:second|minute))"
+# Such as: Please try again in 17.359s; retry after 27 seconds; resets in: 6 hours; wait 14 minutes and 24 seconds.
+_WAIT = re.compile(
+    r"(?:try(?:ing)? again|retry(?:ing)?|wait(?:ing)?|resets?|available again|come back)\b[ :-]{1,3}"
+    rf"(?:(?:in|after|for|at least|about|approximately|another)[ :]{{1,3}}){{0,2}}(?P<wait>{WRITTEN_DURATION})",
+    re.IGNORECASE,
 )
+# A month: quotas are never longer. A wait is asked about again after a day.
+LONGEST_STATED_S = 31 * DAY_S
 _LARGEST = 1e12
 
 
@@ -73,11 +79,10 @@ def read_message(message: str, *, error_type: str | None = None) -> LimitReading
 
 
 def stated_wait(message: str) -> float | None:
-    """Seconds after `try again in`, within [0, one day]; None when the text says none that can be true."""
-    found = _TRY_AGAIN.search(message)
-    # the seed document's text has `2 seconds` where the real one has `2s`
-    seconds = parse_duration(found["wait"].replace(" second", "s").replace(" minute", "m")) if found else None
-    return seconds if seconds is not None and seconds <= DAY_S else None
+    """Seconds that a text says to wait, at most a day; None when it says none that can be true."""
+    found = _WAIT.search(message)
+    seconds = parse_written_duration(found["wait"]) if found else None
+    return min(seconds, DAY_S) if seconds is not None and seconds <= LONGEST_STATED_S else None
 
 
 def snapshot(headers: Mapping[str, str], message_reading: LimitReading | None = None) -> QuotaSnapshot:

@@ -14,7 +14,13 @@ __all__ = ["actual_cost", "admitted_cost", "health_of"]
 _KEPT = {FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST, FailureKind.BAD_RESPONSE, FailureKind.CANCELLED}
 # These count as requests, but no tokens were spent.
 _REQUEST_ONLY = {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.GENERATION_FAILED, FailureKind.UNPROCESSABLE}
-_KNOWINGLY = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_TOO_LONG, FailureKind.MAX_TOKENS_TOO_LARGE, FailureKind.UNSUPPORTED}
+_KNOWINGLY = {
+    FailureKind.BAD_REQUEST,
+    FailureKind.CONTEXT_TOO_LONG,
+    FailureKind.MAX_TOKENS_TOO_LARGE,
+    FailureKind.UNSUPPORTED,
+    FailureKind.SCHEMA_REFUSED,
+}
 _REQUESTS = (Limit.RPM, Limit.RPD)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from groq_fallback_mcp.call import Failure, FailureKind, ServiceTier
+from groq_fallback_mcp.call import Failure, FailureKind, JsonMode, ServiceTier
 from groq_fallback_mcp.policy.backoff import backoff_s
 
-__all__ = ["OUTAGE", "Abort", "Clamp", "DropTier", "FallBack", "NextProvider", "RetrySame", "Verdict", "judge"]
+__all__ = ["OUTAGE", "Abort", "Clamp", "DropTier", "FallBack", "NextProvider", "RelaxSchema", "RetrySame", "Verdict", "judge"]
 
 MODEL_GONE_S = 3_600.0
 MODEL_BLOCKED_S = 3_600.0
@@ -21,6 +21,8 @@ RETRY_BASE_S = 0.5
 RETRY_CAP_S = 4.0
 RATE_LIMIT_UNSTATED_S = 10.0
 LEAST_USEFUL_TOKENS = 64
+# A schema that a provider refuses is asked for in the next weaker way; the answer is checked here in any case.
+WEAKER_JSON_MODE: dict[JsonMode, JsonMode] = {"json_schema": "json_object", "json_object": "prompted"}
 # What a model or the way to it fails with, whatever was asked.
 OUTAGE = {
     FailureKind.OVERLOADED,
@@ -77,7 +79,14 @@ class DropTier:
     """The same model at once on the usual tier: the one asked for is full."""
 
 
-Verdict = RetrySame | Clamp | DropTier | FallBack | NextProvider | Abort
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaxSchema:
+    """The same model at once, its JSON asked for in a weaker mode: it refused the schema, not the question."""
+
+    json_mode: JsonMode
+
+
+Verdict = RetrySame | Clamp | DropTier | FallBack | NextProvider | RelaxSchema | Abort
 
 
 def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
@@ -90,6 +99,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     failures: int = 1,
     retry_allowed: bool = True,
     tier: ServiceTier | None = None,
+    json_mode: JsonMode = "none",
 ) -> Verdict:
     """The verdict on a failed attempt; a success needs none.
 
@@ -97,7 +107,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
     in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning. `failures`: how often the
     model has failed in a row, for whomever. `retry_allowed` false: the organisation's retries at this provider are used up.
-    `tier` is what the caller asked for.
+    `tier` is what the caller asked for, `json_mode` how this model was asked for JSON.
     """
     if failure.kind is FailureKind.TIER_FULL and tier in {"flex", "auto", "performance"}:
         return DropTier()
@@ -120,6 +130,9 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
                 return FallBack()
             too_large_here = kind is FailureKind.LARGER_THAN_LIMIT and alternative
             return FallBack(reduced_to=bound) if too_large_here else Clamp(max_tokens=bound)
+        case FailureKind.SCHEMA_REFUSED:
+            weaker = WEAKER_JSON_MODE.get(json_mode)
+            return Abort() if weaker is None else RelaxSchema(json_mode=weaker)
         case FailureKind.MODEL_GONE:
             return FallBack(bench_s=MODEL_GONE_S)
         case FailureKind.MODEL_BLOCKED:
@@ -131,7 +144,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             return NextProvider(bench_s=0.0)
         case FailureKind.TIMED_OUT:
             return FallBack(bench_s=_breaker_s(failure, failures, jitter))
-        case FailureKind.AUTHENTICATION | FailureKind.ORGANISATION_REFUSED:
+        case FailureKind.AUTHENTICATION | FailureKind.ORGANISATION_REFUSED | FailureKind.NO_CREDIT:
             return NextProvider(bench_s=PROVIDER_REFUSED_S)
         case FailureKind.NETWORK_DENIED:
             return NextProvider(bench_s=NETWORK_DENIED_S)
@@ -140,6 +153,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
         case (
             FailureKind.BAD_REQUEST
             | FailureKind.REMOTE_TOOL_AUTHENTICATION
+            | FailureKind.CONTENT_FILTERED
             | FailureKind.CANCELLED
             | FailureKind.OVER_BUDGET
             | FailureKind.BUSY

@@ -86,10 +86,11 @@ class Provider(Protocol):
     async def aclose(self) -> None: ...
 
 
-def json_instruction(schema: Mapping[str, Any]) -> str:
-    """The system sentence that asks a model without JSON schema support for JSON of this shape."""
+def json_instruction(schema: Mapping[str, Any], *, beside_tools: bool = False) -> str:
+    """The system message that asks a model for JSON of this shape, where its API is not asked for it."""
     import json  # noqa: PLC0415 - keeps this module free of imports on the serving path
 
-    return "Answer with one JSON value only, no prose and no code fence, that satisfies this JSON schema: " + json.dumps(
+    when = "When you answer, rather than call a tool, answer" if beside_tools else "Answer"
+    return f"{when} with one JSON value only, no prose and no code fence, that satisfies this JSON schema: " + json.dumps(
         schema, ensure_ascii=False, separators=(",", ":")
     )

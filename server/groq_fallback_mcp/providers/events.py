@@ -2,63 +2,107 @@
 
 The format is that of the HTML standard, section 9.2; of its fields only `event` and `data` matter here. An answer is whole
 only where its last piece said why it ended: a stream that breaks off is a failure, never a shorter answer.
+
+Reading takes time linear in the size of the stream, however it is cut into chunks, lines, events or tool-call pieces, and
+holds at most one event and MOST_ANSWER_CHARS of the answer.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot, Speed, Success
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify_stream_error
+from groq_fallback_mcp.providers.answer_text import content_pieces
 from groq_fallback_mcp.providers.chat_wire import chat_outcome
-from groq_fallback_mcp.providers.reading import bad_response, mapping, rows, text_of, whole
+from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, rows, text_of, whole
 
 __all__ = ["ChatStream"]
 
-LINE_BYTES = 1024 * 1024
+# Of one event, its data lines together.
+EVENT_BYTES = 1024 * 1024
+# A million tokens; of text, reasoning and tool calls together.
+MOST_ANSWER_CHARS = 4 * 1024 * 1024
+# What search and code tools at the provider report, beside the answer.
+MOST_REPORTED_BYTES = 1024 * 1024
 MOST_TOOL_CALLS = 128
-END = "[DONE]"
+END = b"[DONE]"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(slots=True)
+class _ToolCall:
+    id: str = ""
+    name: list[str] = field(default_factory=list[str])
+    arguments: list[str] = field(default_factory=list[str])
 
 
 class ChatStream:
     """Takes the bytes of a stream as they come. `pieces` counts those that carried something of the answer.
 
-    `told` is called with that count at each of them.
+    `told` is called with that count at each of them. `tools` are the names of the functions that may be called, None
+    where that is not checked.
     """
 
-    def __init__(self, *, model: str, clock: Clock, told: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        clock: Clock,
+        told: Callable[[int], None] | None = None,
+        tools: Sequence[str] | None = None,
+    ) -> None:
         self._model = model
         self._clock = clock
         self._told = told
+        self._tools = tools
         self._started = clock.monotonic()
         self._first_token_s: float | None = None
-        self._rest = b""
-        self._event = ""
-        self._data: list[str] = []
+        self._line = bytearray()
+        self._after_cr = False
+        self._first_line = True
+        self._event = b""
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+        self._chars = 0
         self._content: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
-        self._more: dict[str, Any] = {}
+        self._calls: dict[int, _ToolCall] = {}
+        self._reported: dict[str, list[Any]] = {}
+        self._reported_bytes = 0
         self._about: dict[str, Any] = {}
         self._finish_reason: str | None = None
         self._failure: Failure | None = None
         self.pieces = 0
         self.ended = False
 
+    @property
+    def whole(self) -> bool:
+        """Whether the answer has said why it ended, so that nothing of it can be missing."""
+        return self._finish_reason is not None and self._failure is None
+
     def feed(self, chunk: bytes) -> bool:
         """Take a chunk. True when it carried something of the answer, so that whoever waits can wait on."""
         before = self.pieces
-        lines = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > LINE_BYTES:
-            self._fail(bad_response(f"a line of more than {LINE_BYTES} bytes in a stream"))
-        for line in lines:
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        start = 0
+        for end in _LINE_END.finditer(chunk):
             if self.ended:
                 break
-            self._line(line.decode("utf-8", "replace"))
+            self._take(chunk[start : end.start()])
+            self._end_line()
+            start = end.end()
+        if not self.ended:
+            self._take(chunk[start:])
         if self.pieces == before:
             return False
         if self._first_token_s is None:
@@ -74,69 +118,92 @@ class ChatStream:
         if self._finish_reason is None:
             message = f"the stream broke off after {self.pieces} pieces, before the answer was whole"
             return Failure(kind=FailureKind.CONNECTION_LOST, message=message, status=200, quota=quota)
-        answer: dict[str, Any] = {"content": "".join(self._content), **self._more}
+        answer: dict[str, Any] = {"content": "".join(self._content), **self._reported}
         if self._reasoning:
             answer["reasoning"] = "".join(self._reasoning)
         if self._calls:
-            answer["tool_calls"] = [self._calls[index] for index in sorted(self._calls)]
+            answer["tool_calls"] = [
+                {"id": call.id, "function": {"name": "".join(call.name), "arguments": "".join(call.arguments)}}
+                for _, call in sorted(self._calls.items())
+            ]
         value = {**self._about, "choices": [{"message": answer, "finish_reason": self._finish_reason}]}
         speed = Speed(first_token_s=self._first_token_s, tokens_per_s=self._tokens_per_s())
-        return chat_outcome(value, model=self._model, quota=quota, simulated=simulated, speed=speed)
+        return chat_outcome(value, model=self._model, quota=quota, simulated=simulated, speed=speed, tools=self._tools)
 
     def _tokens_per_s(self) -> float | None:
         tokens = whole((mapping(self._about.get("usage")) or {}).get("completion_tokens"))
         wrote_s = self._clock.monotonic() - self._started - (self._first_token_s or 0.0)
         return tokens / wrote_s if tokens and self._first_token_s is not None and wrote_s > 0 else None
 
-    def _line(self, line: str) -> None:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
+    def _take(self, part: bytes) -> None:
+        """More of the line that has not ended."""
+        self._line += part
+        if len(self._line) + self._data_bytes > EVENT_BYTES:
+            self._fail(bad_response(f"an event of more than {EVENT_BYTES} bytes in a stream"))
+
+    def _end_line(self) -> None:
+        line, self._line = bytes(self._line), bytearray()
+        if self._first_line:
+            line, self._first_line = line.removeprefix(_BOM), False
         if not line:
             self._dispatch()
-        elif name == "event":
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"event":
             self._event = value
-        elif name == "data":
+        elif name == b"data":
             self._data.append(value)
+            # an empty line of data is a line too
+            self._data_bytes += len(value) + 1
 
     def _dispatch(self) -> None:
-        data, event = "\n".join(self._data), self._event
-        self._data, self._event = [], ""
-        if not data:
+        data, event = b"\n".join(self._data), self._event
+        self._data, self._data_bytes, self._event = [], 0, b""
+        if not data.strip():
             return
-        if data == END:
+        if data.strip() == END:
             self.ended = True
             return
-        try:
-            value: Any = json.loads(data)
-        except (ValueError, RecursionError):
-            value = None
-        piece = cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
-        x_groq = mapping(piece.get("x_groq")) if piece is not None else None
-        told = x_groq.get("error") if x_groq is not None else None
-        if event == "error" or piece is None or "error" in piece:
-            self._fail(classify_stream_error(data, now_wall=self._clock.wall()))
-        elif told is not None:
-            self._fail(classify_stream_error(json.dumps({"error": told}), now_wall=self._clock.wall()))
+        piece = json_object(data)
+        if isinstance(piece, Failure):
+            self._fail(
+                piece
+                if data.startswith(b"{")
+                else classify_stream_error(data.decode("utf-8", "replace"), now_wall=self._clock.wall())
+            )
+            return
+        x_groq = mapping(piece.get("x_groq")) or {}
+        error = piece.get("error") or x_groq.get("error")
+        if event == b"error" or error:
+            stated = json.dumps({"error": error}) if error else data.decode("utf-8", "replace")
+            self._fail(classify_stream_error(stated, now_wall=self._clock.wall()))
         else:
-            self._piece(piece, x_groq or {})
+            self._piece(piece, x_groq, size=len(data))
 
-    def _piece(self, piece: Mapping[str, Any], x_groq: Mapping[str, Any]) -> None:
-        for name in ("model", "system_fingerprint", "usage"):
-            if piece.get(name) is not None:
+    def _piece(self, piece: Mapping[str, Any], x_groq: Mapping[str, Any], *, size: int) -> None:
+        for name in ("model", "system_fingerprint"):
+            if text_of(piece.get(name)) is not None:
                 self._about[name] = piece[name]
-        if x_groq.get("usage") is not None:
-            self._about["usage"] = x_groq["usage"]
+        usage = mapping(x_groq.get("usage")) or mapping(piece.get("usage"))
+        if usage is not None:
+            self._about["usage"] = usage
         if text_of(x_groq.get("id")):
             self._about["x_groq"] = {"id": x_groq["id"]}
         choices = rows(piece.get("choices"))
         if not choices:
             return
+        error = choices[0].get("error")
+        if error:
+            self._fail(classify_stream_error(json.dumps({"error": error}), now_wall=self._clock.wall()))
+            return
         self._finish_reason = text_of(choices[0].get("finish_reason")) or self._finish_reason
-        self._delta(mapping(choices[0].get("delta")) or {})
+        # some endpoints repeat the whole message in the last piece, beside an empty delta
+        self._delta(mapping(choices[0].get("delta")) or {}, size=size)
 
-    def _delta(self, delta: Mapping[str, Any]) -> None:
-        content = text_of(delta.get("content"))
-        reasoning = text_of(delta.get("reasoning")) or text_of(delta.get("reasoning_content"))
+    def _delta(self, delta: Mapping[str, Any], *, size: int) -> None:
+        content, thought = content_pieces(delta.get("content"))
+        reasoning = text_of(delta.get("reasoning")) or text_of(delta.get("reasoning_content")) or thought
         calls = rows(delta.get("tool_calls"))
         if content:
             self._content.append(content)
@@ -145,24 +212,60 @@ class ChatStream:
         for row in calls:
             self._tool_call(row)
         for name in ("executed_tools", "annotations"):
-            if isinstance(delta.get(name), list):
-                self._more.setdefault(name, []).extend(delta[name])
+            self._report(name, delta.get(name), size)
+        self._count(len(content) + len(reasoning))
         if content or reasoning or calls:
             self.pieces += 1
 
     def _tool_call(self, row: Mapping[str, Any]) -> None:
         """Groq sends a call in one piece, OpenAI its arguments in many."""
-        index = whole(row.get("index"))
-        index = len(self._calls) if index is None else index
-        if index not in self._calls and len(self._calls) >= MOST_TOOL_CALLS:
+        function = mapping(row.get("function")) or {}
+        name = text_of(function.get("name")) or ""
+        arguments = function.get("arguments")
+        # a few endpoints send the object itself
+        text = json.dumps(arguments) if isinstance(arguments, dict) else text_of(arguments) or ""
+        call = self._call_of(whole(row.get("index")), text_of(row.get("id")) or "", name)
+        if call is None:
             self._fail(bad_response(f"more than {MOST_TOOL_CALLS} tool calls"))
             return
-        function = mapping(row.get("function")) or {}
-        call = self._calls.setdefault(index, {"id": "", "function": {"name": "", "arguments": ""}})
-        call["id"] = text_of(row.get("id")) or call["id"]
-        call["function"]["name"] += text_of(function.get("name")) or ""
-        call["function"]["arguments"] += text_of(function.get("arguments")) or ""
+        call.name += [name] if name else []
+        call.arguments += [text] if text else []
+        self._count(len(name) + len(text))
+
+    def _call_of(self, index: int | None, id_: str, name: str) -> _ToolCall | None:
+        """The call that a piece belongs to, a new one where it begins one; None where there are too many.
+
+        Some endpoints leave the index out, or give each of several calls the index 0: then a name with a new id, or with
+        neither, begins a new call.
+        """
+        last = next(reversed(self._calls), None)
+        at = last if index is None else index
+        known = None if at is None else self._calls.get(at)
+        if known is not None and not (name and (id_ != known.id if id_ and known.id else index is None and known.name)):
+            known.id = known.id or id_
+            return known
+        if len(self._calls) >= MOST_TOOL_CALLS:
+            return None
+        free = index if index is not None and known is None else max(self._calls, default=-1) + 1
+        return self._calls.setdefault(free, _ToolCall(id=id_))
+
+    def _report(self, name: str, given: object, size: int) -> None:
+        if not isinstance(given, list) or not given:
+            return
+        self._reported_bytes += size
+        if self._reported_bytes > MOST_REPORTED_BYTES:
+            self._fail(bad_response(f"more than {MOST_REPORTED_BYTES} bytes of {name} in a stream"))
+            return
+        self._reported.setdefault(name, []).extend(cast("list[Any]", given))
+
+    def _count(self, chars: int) -> None:
+        self._chars += chars
+        if self._chars > MOST_ANSWER_CHARS:
+            self._fail(bad_response(f"an answer of more than {MOST_ANSWER_CHARS} characters"))
 
     def _fail(self, failure: Failure) -> None:
         self._failure = self._failure or failure
         self.ended = True
+        # what is not an answer is not held either
+        self._content, self._reasoning, self._calls, self._reported, self._data = [], [], {}, {}, []
+        self._line = bytearray()

@@ -17,6 +17,7 @@ from json import dumps
 from typing import Any, BinaryIO, cast
 
 import anyio
+import anyio.lowlevel
 import httpx2
 
 from groq_fallback_mcp import __version__
@@ -29,9 +30,11 @@ __all__ = ["Wire"]
 # What an error says stands at its beginning, and whoever refuses need not be heard to the end.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
-# Whoever sends so many pieces of so few bytes wants us to be busy.
-PIECES_WITHOUT_QUESTION = 1024
+# More pieces of fewer bytes keep this process busy for nothing.
+MOST_TINY_PIECES = 64 * 1024
 LEAST_BYTES_A_PIECE = 16
+# What arrived at once is parsed without a pause: pings, other calls and deadlines get their turn after so many pieces.
+PIECES_AT_ONCE = 64
 # Each event wraps a few characters of the answer in some three hundred of its own.
 EVENTS_TO_ANSWER = 8
 # Sent as one piece, it takes long enough for a server to refuse it on the way.
@@ -235,27 +238,47 @@ async def _whole(response: httpx2.Response, most_bytes: int) -> bytes | str:
     if stated.isdecimal() and (len(stated) > len(str(most_bytes)) or int(stated) > most_bytes):
         return too_large
     body = bytearray()
-    pieces = 0
-    async for chunk in _stream_of(response):
-        body += chunk
-        pieces += 1
-        if len(body) > most_bytes:
-            return too_large
-        if pieces > PIECES_WITHOUT_QUESTION and len(body) < pieces * LEAST_BYTES_A_PIECE:
-            return f"an answer in {pieces} pieces of hardly a byte"
+    try:
+        async for chunk in _pieces(response):
+            body += chunk
+            if len(body) > most_bytes:
+                return too_large
+    except _TooManyPieces as error:
+        return str(error)
     return bytes(body)
 
 
 async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool]) -> str | None:
     """What is wrong with the stream, None when it could be read to its end."""
     size = 0
+    try:
+        async for chunk in _pieces(response):
+            size += len(chunk)
+            if size > most_bytes * EVENTS_TO_ANSWER:
+                return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
+            if take(chunk):
+                break
+    except _TooManyPieces as error:
+        return str(error)
+    return None
+
+
+class _TooManyPieces(Exception):  # noqa: N818 - a finding about what an upstream sends
+    """A body cut into very many very small pieces."""
+
+
+async def _pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The body as it comes, with a pause after every PIECES_AT_ONCE. Raises _TooManyPieces."""
+    size = pieces = 0
     async for chunk in _stream_of(response):
         size += len(chunk)
-        if size > most_bytes * EVENTS_TO_ANSWER:
-            return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
-        if take(chunk):
-            break
-    return None
+        pieces += 1
+        if pieces > MOST_TINY_PIECES and size < pieces * LEAST_BYTES_A_PIECE:
+            message = f"an answer in {pieces} pieces of {size / pieces:.0f} bytes each"
+            raise _TooManyPieces(message)
+        yield chunk
+        if pieces % PIECES_AT_ONCE == 0:
+            await anyio.lowlevel.checkpoint()
 
 
 async def _beginning(response: httpx2.Response) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome
+from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify
 from groq_fallback_mcp.policy.readings import snapshot
@@ -16,6 +16,7 @@ from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel, Spe
 from groq_fallback_mcp.providers.chat_wire import chat_payload, read_chat
 from groq_fallback_mcp.providers.events import ChatStream
 from groq_fallback_mcp.providers.models_wire import read_models
+from groq_fallback_mcp.providers.reading import mapping
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
 from groq_fallback_mcp.redaction import redact
 
@@ -105,14 +106,15 @@ class OpenAICompatible:
     async def _streamed(self, call: ChatCall, payload: Mapping[str, object], timeout_s: float) -> Outcome:
         if self._missing_key is not None:
             return self._keyless(self._missing_key)
-        stream = ChatStream(model=call.model, clock=self._clock, told=call.told)
+        stream = ChatStream(model=call.model, clock=self._clock, told=call.told, tools=_function_names(call))
         longest_s = call.longest_s if call.longest_s is not None else timeout_s
         reply = await self._wire.stream("/chat/completions", json=payload, quiet_s=timeout_s, longest_s=longest_s, sink=stream)
         reply = reply if isinstance(reply, Failure) else self._checked(reply)
         if isinstance(reply, Failure):
-            return reply
+            # nothing is missing from an answer that has said why it ended, though the connection may end badly after it
+            return stream.outcome(quota=QuotaSnapshot(), simulated=False) if stream.whole else reply
         if reply.body:
-            # whoever does not stream answers in one piece
+            # an endpoint that does not stream answers at once
             return self._answer(reply, call)
         return stream.outcome(quota=snapshot(reply.headers), simulated=_simulated(reply))
 
@@ -123,6 +125,7 @@ class OpenAICompatible:
             quota=snapshot(reply.headers),
             simulated=_simulated(reply),
             now_wall=self._clock.wall(),
+            tools=_function_names(call),
         )
 
     async def _speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
@@ -199,6 +202,12 @@ class OpenAICompatible:
         if reply.status >= 300:  # noqa: PLR2004
             return Failure(kind=FailureKind.BAD_RESPONSE, message="a redirect, which is not followed", status=reply.status)
         return reply
+
+
+def _function_names(call: ChatCall) -> tuple[str, ...]:
+    """The functions that the model may call. What runs at the provider comes back in a field of its own."""
+    named = [mapping(tool.get("function")) for tool in call.request.tools]
+    return tuple(str(function.get("name")) for function in named if function is not None)
 
 
 def _simulated(reply: Reply) -> bool:

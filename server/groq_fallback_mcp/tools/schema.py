@@ -53,7 +53,9 @@ class SchemaCheck:
         self._faults = cast("Callable[[object], Iterator[ValidationError]]", validator.iter_errors)  # pyright: ignore[reportUnknownMemberType]
 
     def __call__(self, success: Success) -> Failure | None:
-        """The failure an unfit answer stands for; None for a fit one."""
+        """The failure an unfit answer stands for; None for a fit one, and for calls of tools, which come before the answer."""
+        if success.tool_calls:
+            return None
         try:
             value = json.loads(success.text)
             fault = next(self._faults(value), None)
