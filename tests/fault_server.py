@@ -192,6 +192,31 @@ def _limited(retry_after: str) -> Act:
     return _sends(_reply(LIMITED, 429, retry_after=retry_after))
 
 
+def _event(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
+    return f"data: {json.dumps({'choices': [{'index': 0, 'delta': delta, 'finish_reason': finish}]})}\n\n".encode()
+
+
+def _piecewise(first: bytes, piece: bytes, *, at_once: int = 1_000, end: bytes = b"") -> Act:
+    """A stream that begins well and goes on in very many chunks of the same few bytes."""
+
+    def act(line: Line) -> None:
+        line.send(_stream(ends=False) + _chunk(first))
+        many = _chunk(piece) * at_once
+        for _ in range(_ENDLESS):
+            line.send(many)
+            if line.stopped.is_set():
+                return
+
+    def once(line: Line) -> None:
+        line.send(_stream(ends=False) + _chunk(first) + _chunk(piece) * at_once + _chunk(end) + b"0\r\n\r\n")
+
+    return once if end else act
+
+
+_CALL_BEGINS = {"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{"}}]}
+_CALL_GOES_ON = {"tool_calls": [{"index": 0, "function": {"arguments": " " * 16}}]}
+_ANNOTATIONS = {"content": "a", "annotations": [{"a": number} for number in range(20_000)]}
+_TOOLS_RAN = {"content": "a", "executed_tools": [{"type": "search", "output": "b" * 60_000}]}
 _HEAD_300_MB = _reply(length=False, content_length=str(300 * MIB))
 _HEAD_CHUNKED = _reply(length=False, transfer_encoding="chunked")
 _ENDLESS = 1_000_000
@@ -243,6 +268,22 @@ _FAULTS: Mapping[str, Act] = {
     "sse_junk": _sends(_stream("data: {nonsense\n\n", "\x00\x01junk\n", "data: [DONE]\n\n")),
     "sse_split_utf8": _split_utf8,
     "sse_giant_line": _flood(_chunk(b"a" * MIB), 300, _stream("data: ", ends=False)),
+    # streams that were asked for, cut in every way
+    "stream_of_bytes": _piecewise(b'data: {"choices":[{"delta":{"content":"' + b"a" * 850_000, b"a"),
+    "stream_of_lines": _piecewise(PART.encode(), b"\n"),
+    "stream_of_comments": _piecewise(PART.encode(), b": \n\n"),
+    "stream_of_fields": _piecewise(PART.encode(), b"data:\n"),
+    "stream_of_events": _piecewise(PART.encode(), _event({"content": "a"})),
+    "stream_of_thoughts": _piecewise(PART.encode(), _event({"reasoning": "a" * 64})),
+    "stream_of_tool_pieces": _piecewise(
+        _event(_CALL_BEGINS), _event(_CALL_GOES_ON), at_once=40_000, end=_event({}, "tool_calls") + b"data: [DONE]\n\n"
+    ),
+    "stream_of_tool_calls": _piecewise(PART.encode(), _event({"tool_calls": [{"id": "c", "function": {"name": "f"}}]})),
+    "stream_of_annotations": _piecewise(PART.encode(), _event(_ANNOTATIONS), at_once=10),
+    "stream_of_tools_that_ran": _piecewise(PART.encode(), _event(_TOOLS_RAN), at_once=10),
+    "stream_of_data_lines": _piecewise(PART.encode(), b"data: " + b" " * 60_000 + b"\n", at_once=100),
+    "stream_of_long_text": _piecewise(PART.encode(), _event({"content": "\U0001f4a3" * 60_000}), at_once=10),
+    "stream_of_nothing": _piecewise(PART.encode(), _event({})),
     # refusals
     "429": _sends(_reply(LIMITED, 429)),
     "429_retry_after": _limited("2"),

@@ -154,6 +154,62 @@ def test_rows_19_to_22_and_28_a_bad_answer_of_one_model_is_a_bad_response_and_an
     assert meet(server, len(server.seen) + 1).outcomes == [(FIRST, "answered")]
 
 
+STREAMS = (
+    "bytes",
+    "lines",
+    "comments",
+    "fields",
+    "events",
+    "thoughts",
+    "tool_calls",
+    "annotations",
+    "tools_that_ran",
+    "data_lines",
+    "long_text",
+    "nothing",
+)
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.fault("A4", "A5")
+@pytest.mark.parametrize("pieces", STREAMS)
+def test_a_stream_without_end_costs_neither_time_nor_memory_however_it_is_cut(tmp_path: Path, pieces: str) -> None:
+    """In bytes, lines, events, pieces of a tool call, lists: the next model answers, and pings are answered meanwhile."""
+    mode = f"stream_of_{pieces}"
+    with (
+        fault_server(mode, good_models=OTHERS) as upstream,
+        serving(tmp_path, upstream, GROQ_FALLBACK_PLAN="developer") as server,
+    ):
+        server.ask("check_limits")
+        met = meet(server, max_tokens=8_192)
+        print(f"{mode}: {met.took_s:.2f} s, ping {met.slowest_ping_s * 1e3:.0f} ms, {met.grown_mib:.1f} MiB, {met.outcomes}")
+        assert met.slowest_ping_s < 1
+        assert met.took_s < DEADLINE_S + SLACK_S
+        assert met.grown_mib < 50
+        assert met.outcomes[0][0] == FIRST
+        assert met.outcomes[0][1] != "answered"
+        assert met.code == "deadline" or met.outcomes[-1] == (OTHERS[0], "answered")
+        assert "half an answer" not in str(met.content)
+
+
+@pytest.mark.fault("A4")
+def test_a_tool_call_of_forty_thousand_pieces_is_put_together_in_time(tmp_path: Path) -> None:
+    """Joining them one by one would take time quadratic in their number."""
+    with (
+        fault_server("stream_of_tool_pieces") as upstream,
+        serving(tmp_path, upstream, GROQ_FALLBACK_PLAN="developer") as server,
+    ):
+        server.ask("check_limits")
+        met = meet(server, max_tokens=8_192, tools=[TOOL])
+        print(
+            f"40,000 pieces: {met.took_s:.2f} s, ping {met.slowest_ping_s * 1e3:.0f} ms, {met.grown_mib:.1f} MiB, {met.outcomes}"
+        )
+        assert met.slowest_ping_s < 1
+        assert met.took_s < DEADLINE_S + SLACK_S
+        assert met.grown_mib < 50
+        assert met.code in {"served", "deadline"}
+
+
 # (row, mode, outcome of the first attempt)
 FALLEN_BACK = (
     ("17", "reset", "connection_lost"),

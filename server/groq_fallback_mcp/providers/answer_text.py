@@ -29,6 +29,8 @@ _MESSAGE = re.compile(
 )
 # A role or a channel whose message never came.
 _LEFT_OVER = re.compile(r"<\|start\|>(?:assistant)?|<\|channel\|>(?:analysis|commentary|final)?(?: to=[^\s<]*)?")
+# The same where a template removed the markers and left the words between them.
+_UNMARKED = ("analysis", "assistantfinal")
 # These end a turn; a template that does not know them leaks them.
 _END_TOKENS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>", "<|call|>"),
@@ -62,6 +64,10 @@ def separate(content: str) -> AnswerText:
 
     Tags and markers inside code stay: an answer may be about them.
     """
+    begin, end = _UNMARKED
+    if content.startswith(begin) and end in content:
+        reasoning, _, text = content.removeprefix(begin).partition(end)
+        return AnswerText(text=text.strip(), reasoning=reasoning.strip() or None)
     if "<" not in content:
         return AnswerText(text=content)
     channels = ""
@@ -132,8 +138,9 @@ def _without_channels(content: str) -> tuple[str, str]:
     others: list[str] = []
     for message in _MESSAGE.finditer(content):
         channel, *recipient = message["header"].split() or [""]
-        shown = final if channel == "final" else preamble if channel == "commentary" and not recipient else others
-        shown.append(message["body"])
+        # without a recipient it speaks to the user, unless the arguments of a lost tool call stand in it
+        speaks = channel == "commentary" and not recipient and not message["body"].lstrip().startswith("{")
+        (final if channel == "final" else preamble if speaks else others).append(message["body"])
     outside = _MARKER.sub("", _LEFT_OVER.sub("", _MESSAGE.sub("", content))).strip()
     if final:
         return _joined(final), _joined([*preamble, *others])
