@@ -101,7 +101,8 @@ def stated(row: ModelRow) -> ModelFacts:
         row.context_window,
         row.max_completion_tokens,
         row.max_file_mb,
-        row.price,
+        # what cached input costs came later
+        row.price.model_copy(update={"cached_input_usd_per_mtok": None}),
     )
 
 

@@ -143,7 +143,11 @@ async def test_models_are_filtered_by_kind_stage_and_use_case(arguments: dict[st
 async def test_an_entry_has_price_speed_context_limits_and_capabilities() -> None:
     """All that a choice needs."""
     entry = (await listed(World()))[SECOND]
-    assert entry["price_usd"] == {"input_usd_per_mtok": "0.15", "output_usd_per_mtok": "0.60"}
+    assert entry["price_usd"] == {
+        "input_usd_per_mtok": "0.15",
+        "cached_input_usd_per_mtok": "0.075",
+        "output_usd_per_mtok": "0.60",
+    }
     assert (entry["speed_tps"], entry["context_window"], entry["max_completion_tokens"]) == (500, 131072, 65536)
     assert entry["limits"] == {"rpm": 30, "rpd": 1000, "tpm": 8000, "tpd": 200000}
     assert {"tools", "json_schema", "reasoning(low|medium|high)", "browser_search"} <= set(entry["capabilities"])  # type: ignore[call-overload]

@@ -95,8 +95,10 @@ class Catalog:
             return usage.characters * price.speech_usd_per_mchar / 1_000_000
         if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
             return None
-        tokens = usage.input_tokens * price.input_usd_per_mtok + usage.output_tokens * price.output_usd_per_mtok
-        return tokens / 1_000_000
+        cached_price = price.input_usd_per_mtok if price.cached_input_usd_per_mtok is None else price.cached_input_usd_per_mtok
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        prompt = (usage.input_tokens - cached) * price.input_usd_per_mtok + cached * cached_price
+        return (prompt + usage.output_tokens * price.output_usd_per_mtok) / 1_000_000
 
     def _newest_limits(self, model: str, plan: Plan) -> LimitRow | None:
         rows = [row for row in self.limit_rows if row.model == model and row.plan == plan]

@@ -23,6 +23,7 @@ _PROVENANCE = frozenset({"source", "checked", "source_plan_name"})
 # What was said of the old value and need not be true of the new one.
 _SAID_OF: Mapping[tuple[str, str], frozenset[str]] = {
     ("models", "capabilities"): frozenset({"capabilities_source"}),
+    ("models", "price"): frozenset({"cached_price_source"}),
     ("shutdowns", "on"): frozenset({"approximate", "note"}),
     ("practices", "model"): frozenset({"reason", "correction"}),
 }

@@ -33,6 +33,8 @@ def _named_sources(catalog: Catalog) -> Iterator[tuple[str, str]]:
     for model in catalog.models.values():
         if model.capabilities_source is not None:
             yield f"[[models]] {model.id!r}, key 'capabilities_source'", model.capabilities_source
+        if model.cached_price_source is not None:
+            yield f"[[models]] {model.id!r}, key 'cached_price_source'", model.cached_price_source
     for table, rows in (
         ("models", catalog.models.values()),
         ("shutdowns", catalog.shutdowns.values()),

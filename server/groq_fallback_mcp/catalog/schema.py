@@ -78,9 +78,14 @@ class SourceRow(_Row):
 
 
 class Price(_Row):
-    """US dollars, in the unit the name says. What is not sold that way is absent."""
+    """US dollars, in the unit the name says. What is not sold that way is absent.
+
+    `cached_input_usd_per_mtok` is for the part of the prompt that the provider had in its cache; without it, cached input
+    costs as much as any other.
+    """
 
     input_usd_per_mtok: Usd | None = None
+    cached_input_usd_per_mtok: Usd | None = None
     output_usd_per_mtok: Usd | None = None
     audio_usd_per_hour: Usd | None = None
     speech_usd_per_mchar: Usd | None = None
@@ -125,6 +130,7 @@ class ModelRow(_SourcedRow):
     price: Price = Price()
     capabilities: Capabilities = Capabilities()
     capabilities_source: str | None = None
+    cached_price_source: str | None = None
 
 
 class Shutdown(_SourcedRow):

@@ -44,7 +44,8 @@ def _cells(row: ModelRow, catalog: Catalog) -> tuple[str, ...]:
 
 def _prices(price: Price) -> Iterator[str]:
     if price.input_usd_per_mtok is not None:
-        yield f"{_usd(price.input_usd_per_mtok)} in"
+        cached = price.cached_input_usd_per_mtok
+        yield f"{_usd(price.input_usd_per_mtok)} in" + ("" if cached is None else f" ({_usd(cached)} cached)")
     if price.output_usd_per_mtok is not None:
         yield f"{_usd(price.output_usd_per_mtok)} out / M tokens"
     if price.audio_usd_per_hour is not None:
