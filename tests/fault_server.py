@@ -244,6 +244,8 @@ _FAULTS: Mapping[str, Act] = {
     "null_content": _sends(_reply(json.dumps(_chat(None)))),
     "blank_content": _sends(_reply(json.dumps(_chat(" \n")))),
     "deep_json": _sends(_reply("[" * 200_000 + "]" * 200_000)),
+    "deep_content": _sends(_reply(json.dumps(_chat("@")).replace('"@"', "[" * 300 + '{"type":"text","text":[]}' + "]" * 300))),
+    "deep_message": _sends(_reply('{"error":' + '{"message":' * 300 + '"x"' + "}" * 301)),
     "deep_error": _sends(_reply('{"error":' + "[" * 900 + "]" * 900 + "}")),
     "huge_integer": _sends(_reply('{"choices": ' + "9" * 10_000 + "}")),
     "bad_charset": _sends(_reply(CHAT.encode().replace(b"good", b"\xff\xfe\xe9"), type_="application/json; charset=klingon")),

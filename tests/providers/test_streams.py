@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 
 import anyio
@@ -12,7 +14,7 @@ from fake_clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, QuotaSnapshot, Success
 from groq_fallback_mcp.providers.base import ChatCall
 from groq_fallback_mcp.providers.events import ChatStream
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -43,8 +45,6 @@ def streamed(events: list[str], *, told: Callable[[int], None] | None = None) ->
     stream = ChatStream(model="m", clock=FakeClock(), told=told)
     for event in events:
         stream.feed(event.encode())
-    from groq_fallback_mcp.call import QuotaSnapshot
-
     return stream.outcome(quota=QuotaSnapshot(), simulated=False)
 
 
@@ -89,11 +89,134 @@ def test_an_answer_is_the_same_wherever_the_network_cuts_the_bytes(sizes: list[i
         stream.feed(raw[at : at + size])
         at += size
     stream.feed(raw[at:])
-    from groq_fallback_mcp.call import QuotaSnapshot
-
     found = stream.outcome(quota=QuotaSnapshot(), simulated=False)
     assert isinstance(found, Success)
     assert found.text == "hellö"
+
+
+ENDINGS = ("\n", "\r\n", "\r")
+DELTAS: list[dict[str, object]] = [
+    {"content": "hel"},
+    {"content": "lö \U0001f600"},
+    {"content": [{"type": "text", "text": " parts"}]},
+    {"reasoning": "hm"},
+    {"reasoning_content": "so"},
+    {"content": "<think>x</think>y"},
+    {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a"'}}]},
+    {"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}]},
+    {"annotations": [{"a": 1}]},
+    {},
+]
+
+
+@pytest.mark.fault("A4", "B12")
+@given(
+    deltas=st.lists(st.sampled_from(DELTAS), max_size=12),
+    finish=st.sampled_from(["stop", "length", "error", None]),
+    ending=st.sampled_from(ENDINGS),
+    sizes=st.lists(st.integers(1, 40), max_size=80),
+)
+def test_any_way_to_cut_a_stream_comes_to_the_same_end(
+    deltas: list[dict[str, object]], finish: str | None, ending: str, sizes: list[int]
+) -> None:
+    """In the middle of a letter, of a line's end, of an event; with every line ending of the standard."""
+    events = [piece(delta) for delta in deltas] + [piece({}, finish), "data: [DONE]\n\n"]
+    raw = "".join(events).replace("\n", ending).encode()
+    at_once, byte_by_byte, cut = (ChatStream(model="m", clock=FakeClock()) for _ in range(3))
+    at_once.feed(raw)
+    for index in range(len(raw)):
+        byte_by_byte.feed(raw[index : index + 1])
+    at = 0
+    for size in sizes:
+        cut.feed(raw[at : at + size])
+        at += size
+    cut.feed(raw[at:])
+    quota = QuotaSnapshot()
+    expected, *others = (stream.outcome(quota=quota, simulated=False) for stream in (at_once, byte_by_byte, cut))
+    assert others == [expected, expected]
+    assert isinstance(expected, Failure) or finish in {"stop", "length"}
+
+
+CUTS: dict[str, Callable[[int], list[bytes]]] = {
+    "bytes of one line": lambda count: [b"data: " + b"a" * count, *([b"a"] * count)],
+    "lines of data": lambda count: [b"data: a\n"] * count,
+    "empty lines": lambda count: [b"\n"] * count,
+    "events": lambda count: [piece({"content": "a"}).encode()] * (count // 10),
+    "pieces of a tool call": lambda count: (
+        [piece({"tool_calls": [{"index": 0, "function": {"arguments": "a" * 50}}]}).encode()] * (count // 10)
+    ),
+    "lists of annotations": lambda count: [piece({"annotations": [{"a": 1}] * 100}).encode()] * (count // 100),
+    "reasoning": lambda count: [piece({"reasoning": "a" * 50}).encode()] * (count // 10),
+}
+
+
+@pytest.mark.fault("A4", "A5")
+@pytest.mark.parametrize("how", CUTS)
+def test_four_times_the_pieces_take_about_four_times_as_long_and_never_much_memory(how: str) -> None:
+    """What is quadratic would take sixteen times as long; best of several runs, as machines are busy."""
+
+    def seconds(count: int) -> float:
+        chunks = CUTS[how](count)
+        best = float("inf")
+        for _ in range(3):
+            stream = ChatStream(model="m", clock=FakeClock())
+            began = time.process_time()
+            for chunk in chunks:
+                stream.feed(chunk)
+            best = min(best, time.process_time() - began)
+        return best
+
+    assert seconds(80_000) < 10 * max(seconds(20_000), 1e-3)
+    chunks = CUTS[how](80_000)
+    stream = ChatStream(model="m", clock=FakeClock())
+    tracemalloc.start()
+    try:
+        for chunk in chunks:
+            stream.feed(chunk)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * 1024 * 1024
+
+
+@pytest.mark.fault("A5")
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"".join(b"data: " + b" " * 60_000 + b"\n" for _ in range(500)),
+        b"data:\n" * 1_100_000,
+        piece({"content": "a" * (5 * 1024 * 1024)}).encode(),
+        b"event: " + b"a" * (2 * 1024 * 1024) + b"\n",
+    ],
+    ids=["500 lines of data", "lines without data", "a long text", "a long name"],
+)
+def test_an_event_beyond_all_bounds_ends_the_stream(event: bytes) -> None:
+    """And is not held."""
+    stream = ChatStream(model="m", clock=FakeClock())
+    stream.feed(event)
+    assert stream.ended
+    outcome = stream.outcome(quota=QuotaSnapshot(), simulated=False)
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, "an event of more than" in outcome.message) == (K.BAD_RESPONSE, True)
+
+
+@pytest.mark.fault("A5")
+@pytest.mark.parametrize("field", ["content", "reasoning", "annotations", "executed_tools", "tool_calls"])
+def test_what_a_stream_adds_up_to_is_bounded(field: str) -> None:
+    """Whatever it is made of."""
+    long = "a" * 500_000
+    values: dict[str, object] = {
+        "content": long,
+        "reasoning": long,
+        "annotations": [{"a": long}],
+        "executed_tools": [{"output": long}],
+        "tool_calls": [{"index": 0, "function": {"arguments": long}}],
+    }
+    stream = ChatStream(model="m", clock=FakeClock())
+    for _ in range(20):
+        stream.feed(piece({field: values[field]}).encode())
+    assert stream.ended
+    assert isinstance(stream.outcome(quota=QuotaSnapshot(), simulated=False), Failure)
 
 
 @pytest.mark.parametrize("cut", range(len(HELLO) - 2))

@@ -277,14 +277,12 @@ def _fields_of(value: Any) -> Mapping[str, Any] | str:  # noqa: ANN401 - JSON
 
 
 def _message_of(fields: Mapping[str, Any]) -> str:
-    for name in ("message", "msg", "error_message", "title"):
-        found = fields.get(name)
-        if isinstance(found, str):
-            return found
-        if isinstance(found, dict):
-            # Mistral has the details of a validation error here
-            return _message_of(_mapping(_fields_of(found)))
-    return ""
+    named = next((fields[name] for name in ("message", "msg", "error_message", "title") if fields.get(name)), "")
+    if isinstance(named, dict):
+        # Mistral has the details of a validation error here
+        inner = _fields_of(named)
+        named = inner if isinstance(inner, str) else inner.get("message", inner.get("msg"))
+    return named if isinstance(named, str) else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -42,7 +42,12 @@ _OVER_BUDGET = (
     "Ask for fewer max_tokens, wait for the next UTC day, or raise GROQ_FALLBACK_BUDGET_USD_PER_DAY or "
     "GROQ_FALLBACK_BUDGET_TOKENS_PER_DAY"
 )
-_REFUSED_REQUEST = {FailureKind.BAD_REQUEST, FailureKind.SCHEMA_REFUSED, FailureKind.REMOTE_TOOL_AUTHENTICATION, FailureKind.CANCELLED}
+_REFUSED_REQUEST = {
+    FailureKind.BAD_REQUEST,
+    FailureKind.SCHEMA_REFUSED,
+    FailureKind.REMOTE_TOOL_AUTHENTICATION,
+    FailureKind.CANCELLED,
+}
 _TOO_LARGE = {FailureKind.CONTEXT_TOO_LONG, FailureKind.PAYLOAD_TOO_LARGE, FailureKind.LARGER_THAN_LIMIT}
 _UNREACHABLE = {
     FailureKind.UNREACHABLE,

@@ -36,6 +36,8 @@ _END_TOKENS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>", "<|call|>"),
     *("</s>", "<end_of_turn>"),
 )
+# A list of parts that hold a list of parts; providers nest no deeper.
+MOST_NESTED = 8
 _THINKING_PARTS = {"thinking", "reasoning", "redacted_thinking", "thought"}
 
 
@@ -47,15 +49,15 @@ class AnswerText:
     reasoning: str | None = None
 
 
-def content_pieces(content: object) -> tuple[str, str]:
-    """The text and the reasoning of a `content` field: a string, a list of parts, or one part."""
+def content_pieces(content: object, *, depth: int = MOST_NESTED) -> tuple[str, str]:
+    """The text and the reasoning of a `content` field: a string, a list of parts, or one part. Nothing below `depth` levels."""
     if isinstance(content, str):
         return content, ""
-    if isinstance(content, Mapping):
-        return _part(cast("Mapping[str, Any]", content))
-    if not isinstance(content, Sequence):
+    if depth == 0 or not isinstance(content, Mapping | Sequence):
         return "", ""
-    pieces = [content_pieces(part) for part in cast("Sequence[object]", content)]
+    if isinstance(content, Mapping):
+        return _part(cast("Mapping[str, Any]", content), depth - 1)
+    pieces = [content_pieces(part, depth=depth - 1) for part in cast("Sequence[object]", content)]
     return "".join(text for text, _ in pieces), "".join(reasoning for _, reasoning in pieces)
 
 
@@ -85,15 +87,15 @@ def function_name(name: str, known: Sequence[str]) -> str:
     return plain
 
 
-def _part(part: Mapping[str, Any]) -> tuple[str, str]:
-    kind = part.get("type")
+def _part(part: Mapping[str, Any], depth: int) -> tuple[str, str]:
+    kind = str(part.get("type", "text"))
     if kind in _THINKING_PARTS:
         inner = part.get("thinking", part.get("reasoning", part.get("text", part.get("summary"))))
-        return "", "".join(content_pieces(inner))
+        return "", "".join(content_pieces(inner, depth=depth))
     for name in ("text", "refusal"):
         if isinstance(part.get(name), str):
             return part[name], ""
-    return content_pieces(part.get("content", part.get("parts"))) if kind in {None, "text", "message"} else ("", "")
+    return content_pieces(part.get("content", part.get("parts")), depth=depth) if kind in {"text", "message"} else ("", "")
 
 
 def _without_tags(content: str) -> tuple[str, str]:

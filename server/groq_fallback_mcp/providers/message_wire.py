@@ -54,7 +54,7 @@ def _content(content: object) -> object:
     if isinstance(content, Mapping):
         given = cast("Mapping[str, Any]", content)
         # one part, or the JSON that a tool returned
-        return [_part(given)] if given.get("type") in _PART_FIELDS else json.dumps(given, ensure_ascii=False)
+        return [_part(given)] if str(given.get("type")) in _PART_FIELDS else json.dumps(given, ensure_ascii=False)
     if isinstance(content, list):
         parts = cast("list[Any]", content)
         if all(isinstance(part, str | Mapping) for part in parts):
@@ -68,13 +68,13 @@ def _part(part: str | Mapping[str, Any]) -> dict[str, Any] | None:
     """A content part without what only one provider knows, such as cache_control; None for reasoning."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    kind = part.get("type")
+    kind = str(part.get("type"))
     if kind in {"thinking", "reasoning", "redacted_thinking"}:
         return None
     if isinstance(part.get("text"), str) and kind not in _PART_FIELDS:
         # input_text, output_text
         return {"type": "text", "text": part["text"]}
-    field = _PART_FIELDS.get(str(kind))
+    field = _PART_FIELDS.get(kind)
     if field is None or field not in part:
         return {"type": "text", "text": json.dumps(part, ensure_ascii=False)}
     return {"type": kind, field: part[field]}
