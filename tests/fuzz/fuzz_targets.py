@@ -34,11 +34,11 @@ LONGEST_WAIT_S = 86_400.0 * 366
 
 def client_line(data: bytes) -> None:
     """A line of the client is a message or a refusal that can be written."""
-    found = read_line(data)
-    if isinstance(found, Refusal):
-        assert json.loads(write_line(found.as_message()))["error"]["code"] in {-32700, -32600}
-    else:
-        assert found is None or isinstance(found, JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError)
+    for found in read_line(data):
+        if isinstance(found, Refusal):
+            assert json.loads(write_line(found.as_message()))["error"]["code"] in {-32700, -32600}
+        else:
+            assert isinstance(found, JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError)
 
 
 def overlong_line(data: bytes) -> None:

@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from groq_fallback_mcp.transport.lines import Overlong
 from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
+
+
+def read_one(line: bytes) -> JSONRPCMessage | Refusal:
+    """The only message of a line."""
+    (found,) = read_line(line)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -26,13 +32,12 @@ from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_over
         b'{"a":' * 5_000,
         b'{"a":NaN}',
         b'{"id":' + b"9" * 5_000 + b"}",
-        b'{"jsonrpc":"2.0","id":1,"method":"ping"} trailing',
         b'{"x":"\\ud83d", "y":NaN}',
     ],
 )
 def test_what_is_not_json_is_a_parse_error_that_says_what_to_send(line: bytes) -> None:
-    """Without an id, since none can be trusted."""
-    refusal = read_line(line)
+    """Without an id, since none can be read."""
+    refusal = read_one(line)
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.id) == (-32700, None)
     assert "one JSON-RPC 2.0 message a line" in refusal.message
@@ -41,7 +46,9 @@ def test_what_is_not_json_is_a_parse_error_that_says_what_to_send(line: bytes) -
 @pytest.mark.parametrize(
     ("line", "number", "words"),
     [
-        (b"[]", None, "batches"),
+        (b"[]", None, "a batch has 1 to 256 messages, not 0"),
+        (b"[" + b",".join([b"1"] * 257) + b"]", None, "not 257"),
+        (b"[[]]", None, "not list"),
         (b"1", None, "not int"),
         (b"null", None, "not NoneType"),
         (b"{}", None, "a method, a result or an error"),
@@ -63,7 +70,7 @@ def test_json_that_is_no_request_is_refused_by_its_id_and_with_the_field(
     line: bytes, number: int | str | None, words: str
 ) -> None:
     """-32600."""
-    refusal = read_line(line)
+    refusal = read_one(line)
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.id) == (-32600, number)
     assert words in refusal.message
@@ -81,18 +88,81 @@ def test_json_that_is_no_request_is_refused_by_its_id_and_with_the_field(
 )
 def test_each_kind_of_message_is_read(line: bytes, kind: type) -> None:
     """With or without white space around it, and fields of tomorrow."""
-    assert isinstance(read_line(line), kind)
+    assert isinstance(read_one(line), kind)
 
 
 @pytest.mark.parametrize("line", [b"", b"\r", b"  \t"])
 def test_blank_lines_are_passed_over(line: bytes) -> None:
     """They are no messages."""
-    assert read_line(line) is None
+    assert read_line(line) == []
+
+
+@pytest.mark.fault("C8")
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"x":NaN}}', 7),
+        (b'{"jsonrpc":"2.0","id":"a-1","method":"tools/call","params":{"x":"\xff"}}', "a-1"),
+        (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"x":', 7),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping"} trailing', 1),
+        (b'{"jsonrpc":"2.0","method":"tools/call","params":{"x":nope},"id":8}', 8),
+        (b'{"id":9,"jsonrpc":"2.0","method":"tools/call",}', 9),
+        (b'{"jsonrpc":"2.0","id":1,"method":"a"}{"jsonrpc":"2.0","id":2,"method":"b"}', 1),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_refused_with_the_id_that_can(line: bytes, number: int | str) -> None:
+    """Without it the caller would wait for ever."""
+    refusal = read_one(line)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.id) == (-32700, number)
+
+
+@pytest.mark.fault("C8")
+@pytest.mark.parametrize(
+    "line", [b'{"jsonrpc":"2.0","id":1,"method":"ping"}', b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', b"", b" \r"]
+)
+def test_a_byte_order_mark_is_passed_over(line: bytes) -> None:
+    """Windows shells put one before the first line."""
+    assert read_line(b"\xef\xbb\xbf" + line) == read_line(line)
+
+
+@pytest.mark.fault("C8")
+def test_each_message_of_a_batch_is_taken_or_refused_by_itself() -> None:
+    """As revision 2025-03-26 allows; each gets a reply with its own id."""
+    batch = b'[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/x"},{"jsonrpc":"1.0","id":2,"method":"ping"},3]'
+    ping, note, wrong, number = read_line(batch)
+    assert isinstance(ping, JSONRPCRequest)
+    assert isinstance(note, JSONRPCNotification)
+    assert isinstance(wrong, Refusal)
+    assert wrong.id == 2
+    assert isinstance(number, Refusal)
+
+
+@pytest.mark.fault("B17")
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ('"{\\"prompt\\": \\"x\\"}"', {"prompt": "x"}),
+        (json.dumps(json.dumps(json.dumps({"prompt": "x"}))), {"prompt": "x"}),
+        ('""', {}),
+        ('"[1]"', {"arguments": [1]}),
+        ('"prompt=x"', {"arguments": "prompt=x"}),
+        ('{"prompt": "{}"}', {"prompt": "{}"}),
+        ("null", None),
+    ],
+)
+def test_arguments_sent_as_json_are_read_as_the_object_they_hold(sent: str, read: object) -> None:
+    """The SDK takes an object only. What holds none becomes an argument that no tool knows, and is refused with those it knows."""
+    line = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"groq_chat","arguments":{sent}}}}}'
+    message = read_one(line.encode())
+    assert isinstance(message, JSONRPCRequest)
+    assert message.params is not None
+    assert message.params["arguments"] == read
 
 
 def test_half_an_emoji_of_a_javascript_client_is_replaced_and_the_request_taken() -> None:
     """JSON.stringify writes a lone surrogate as an escape, which strict readers refuse."""
-    message = read_line(b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"prompt":"cut \\ud83d","ok":"\\ud83d\\ude00"}}')
+    message = read_one(b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"prompt":"cut \\ud83d","ok":"\\ud83d\\ude00"}}')
     assert isinstance(message, JSONRPCRequest)
     assert message.params == {"prompt": "cut \ufffd", "ok": "\U0001f600"}
 
@@ -100,8 +170,8 @@ def test_half_an_emoji_of_a_javascript_client_is_replaced_and_the_request_taken(
 @given(st.binary(max_size=200))
 def test_no_line_raises(line: bytes) -> None:
     """Whatever it holds."""
-    found = read_line(line)
-    assert found is None or isinstance(found, Refusal | JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError)
+    kinds = Refusal | JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError
+    assert all(isinstance(found, kinds) for found in read_line(line))
 
 
 JSON = st.recursive(
@@ -114,7 +184,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["jsonrpc", "id", "method", "params", "result", "error", "x"]), JSON))
 def test_no_json_raises_and_every_refusal_can_be_written(value: dict[str, Any]) -> None:
     """Surrogates and NaN included."""
-    found = read_line(json.dumps(value).encode())
+    found = read_one(json.dumps(value).encode())
     if isinstance(found, Refusal):
         assert json.loads(write_line(found.as_message()))["error"]["code"] in {-32700, -32600}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["LineSplitter", "Overlong"]
+__all__ = ["KEPT_OF_OVERLONG", "LineSplitter", "Overlong"]
 
 KEPT_OF_OVERLONG = 4_096
 

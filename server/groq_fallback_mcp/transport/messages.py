@@ -26,10 +26,13 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from groq_fallback_mcp.render import clean
-from groq_fallback_mcp.transport.lines import Overlong
+from groq_fallback_mcp.transport.lines import KEPT_OF_OVERLONG, Overlong
 
-__all__ = ["Refusal", "read_line", "refuse_overlong", "write_line"]
+__all__ = ["MOST_IN_BATCH", "Refusal", "read_line", "refuse_overlong", "write_line"]
 
+# A batch of more is not a client's, and each of its messages gets a reply of its own.
+MOST_IN_BATCH = 256
+_BOM = b"\xef\xbb\xbf"
 _ONE_A_LINE = "send one JSON-RPC 2.0 message a line, in UTF-8"
 _ID = rb'"id"\s*:\s*(-?\d{1,18}|"(?:[^"\\]|\\.){1,200}")\s*'
 _ID_IN_HEAD = re.compile(rb'\s*\{(?:\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*,)*\s*' + _ID + rb"[,}]")
@@ -49,29 +52,34 @@ class Refusal:
         return JSONRPCError(jsonrpc="2.0", id=self.id, error=ErrorData(code=self.code, message=self.message))
 
 
-def read_line(line: bytes) -> JSONRPCMessage | Refusal | None:
-    """The message in a line, why there is none, or None for a blank line."""
+def read_line(line: bytes) -> list[JSONRPCMessage | Refusal]:
+    """The messages in a line, and what is to be answered where there is none. Nothing for a blank line.
+
+    Protocol revision 2025-03-26 has batches: each message of one is handled, and answered, by itself. A byte order mark
+    is passed over.
+    """
+    line = line.removeprefix(_BOM)
     if not line.strip():
-        return None
+        return []
     value = _json(line)
     if isinstance(value, Refusal):
-        return value
-    if isinstance(value, list):
-        return Refusal(code=INVALID_REQUEST, message=f"batches are not part of MCP; {_ONE_A_LINE}")
-    if not isinstance(value, dict):
-        return Refusal(code=INVALID_REQUEST, message=f"a message is an object, not {type(value).__name__}; {_ONE_A_LINE}")
-    return _message(cast("dict[str, Any]", value))
+        return [value]
+    if not isinstance(value, list):
+        return [_one(value)]
+    batch = cast("list[object]", value)
+    if not 0 < len(batch) <= MOST_IN_BATCH:
+        return [
+            Refusal(code=INVALID_REQUEST, message=f"a batch has 1 to {MOST_IN_BATCH} messages, not {len(batch)}; {_ONE_A_LINE}")
+        ]
+    return [_one(item) for item in batch]
 
 
 def refuse_overlong(line: Overlong, cap: int) -> Refusal:
     """The refusal of a line above `cap` bytes, with its id if that stands near an end of it."""
-    found = _ID_IN_HEAD.match(line.head) or _ID_IN_TAIL.search(line.tail)
-    # what looks like an id may still be no JSON: a wrong escape, bytes that are no UTF-8
-    number = _json(found[1]) if found else None
     return Refusal(
         code=INVALID_REQUEST,
         message=f"the line has {line.size:,} bytes, the limit is {cap:,}; send less, or raise GROQ_FALLBACK_LINE_MIB",
-        id=number if isinstance(number, int | str) else None,
+        id=_id_near_an_end(line.head, line.tail),
     )
 
 
@@ -95,20 +103,74 @@ def write_line(message: JSONRPCMessage) -> bytes:
 
 def _json(line: bytes) -> object:
     try:
-        return cast("object", pydantic_core.from_json(line, allow_inf_nan=False))
+        return _value(line)
     except ValueError as error:
-        first = str(error)
-    if b"\\u" in line:
-        # JavaScript writes half an emoji, cut from a prompt, as an escaped lone surrogate
+        number = _id_near_an_end(line[:KEPT_OF_OVERLONG], line[-KEPT_OF_OVERLONG:])
+        return Refusal(code=PARSE_ERROR, message=f"not JSON: {str(error)[:200]}; {_ONE_A_LINE}", id=number)
+
+
+def _value(line: bytes) -> object:
+    """What JSON holds. Raises ValueError."""
+    try:
+        return cast("object", pydantic_core.from_json(line, allow_inf_nan=False))
+    except ValueError:
+        if b"\\u" not in line:
+            raise
         try:
+            # JavaScript writes half an emoji, cut from a prompt, as an escaped lone surrogate
             return clean(json.loads(line, parse_constant=_no_constant))
         except (ValueError, RecursionError):
             pass
-    return Refusal(code=PARSE_ERROR, message=f"not JSON: {first[:200]}; {_ONE_A_LINE}")
+        raise
+
+
+def _id_near_an_end(head: bytes, tail: bytes) -> RequestId | None:
+    """The id of a line that is not read as a whole, so that its sender does not wait for ever."""
+    found = _ID_IN_HEAD.match(head) or _ID_IN_TAIL.search(tail)
+    if found is None:
+        return None
+    try:
+        # what looks like an id may still be no JSON: a wrong escape, bytes that are no UTF-8
+        number = _value(found[1])
+    except ValueError:
+        return None
+    return number if isinstance(number, int | str) else None
 
 
 def _no_constant(name: str) -> object:
     raise ValueError(name)
+
+
+def _one(value: object) -> JSONRPCMessage | Refusal:
+    if not isinstance(value, dict):
+        return Refusal(code=INVALID_REQUEST, message=f"a message is an object, not {type(value).__name__}; {_ONE_A_LINE}")
+    return _message(_with_read_arguments(cast("dict[str, Any]", value)))
+
+
+def _with_read_arguments(value: dict[str, Any]) -> dict[str, Any]:
+    """The message, where a client sent the arguments of a call as the JSON of an object: the SDK takes only the object."""
+    params: object = value.get("params")
+    if value.get("method") != "tools/call" or not isinstance(params, dict):
+        return value
+    fields = cast("dict[str, Any]", params)
+    arguments = fields.get("arguments")
+    for _ in range(2):
+        if isinstance(arguments, str):
+            arguments = _decoded(arguments)
+    if arguments is fields.get("arguments"):
+        return value
+    # what is not an object is named as an argument of its own, and refused with what is valid
+    read = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {"arguments": arguments}
+    return {**value, "params": {**fields, "arguments": read}}
+
+
+def _decoded(text: str) -> object:
+    if not text.strip():
+        return {}
+    try:
+        return cast("object", pydantic_core.from_json(text))
+    except ValueError:
+        return {"arguments": text}
 
 
 def _message(value: dict[str, Any]) -> JSONRPCMessage | Refusal:

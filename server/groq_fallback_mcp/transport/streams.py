@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -9,7 +10,7 @@ from typing import Self
 
 import anyio
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
-from mcp_types import INVALID_REQUEST, JSONRPCError, JSONRPCRequest, JSONRPCResponse, RequestId
+from mcp_types import INVALID_REQUEST, JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse, RequestId
 
 from groq_fallback_mcp.transport.descriptors import Source
 from groq_fallback_mcp.transport.lines import LineSplitter, Overlong
@@ -74,11 +75,16 @@ class Incoming(_Stream):
         self._requests = requests
         self._line_bytes = line_bytes
         self._lines = LineSplitter(line_bytes)
+        self._messages: deque[JSONRPCMessage | Refusal] = deque()
         self._on_end = on_end
 
     async def receive(self) -> SessionMessage:
         """The next message. Raises EndOfStream when the client has closed its side."""
         while True:
+            if self._messages:
+                if (message := await self._accepted(self._messages.popleft())) is not None:
+                    return message
+                continue
             line = self._lines.next_line()
             if line is None:
                 await self._output.wait_for_room()
@@ -87,8 +93,10 @@ class Incoming(_Stream):
                     self._on_end()
                     raise anyio.EndOfStream
                 self._lines.feed(chunk)
-            elif (message := await self._accepted(line)) is not None:
-                return message
+            elif isinstance(line, Overlong):
+                self._messages.append(refuse_overlong(line, self._line_bytes))
+            else:
+                self._messages.extend(read_line(line))
 
     def __aiter__(self) -> Self:
         return self
@@ -99,10 +107,7 @@ class Incoming(_Stream):
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
-    async def _accepted(self, line: bytes | Overlong) -> SessionMessage | None:
-        message = refuse_overlong(line, self._line_bytes) if isinstance(line, Overlong) else read_line(line)
-        if message is None:
-            return None
+    async def _accepted(self, message: JSONRPCMessage | Refusal) -> SessionMessage | None:
         if isinstance(message, JSONRPCRequest):
             refusal = self._requests.refusal(message.id)
             if refusal is None:
