@@ -11,10 +11,13 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.render import excerpt
 
-__all__ = ["check_target", "not_there", "open_allowed", "write_allowed"]
+__all__ = ["check_target", "not_there", "open_allowed", "path_of_file_url", "write_allowed"]
 
 # Absent on Windows, which has no such files to wait on and no per-folder open.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -32,7 +35,7 @@ def open_allowed(path: str, *, allowed: Sequence[Path], cwd: Path | None = None)
     """
     if not allowed:
         raise InputRefused(
-            f"{path!r} cannot be read: no folder is open to this server",
+            f"{excerpt(path)} cannot be read: no folder is open to this server",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be read, or pass an https address",
         )
     try:
@@ -40,6 +43,15 @@ def open_allowed(path: str, *, allowed: Sequence[Path], cwd: Path | None = None)
         return _open_below(root, steps)
     except (OSError, ValueError) as error:
         raise not_there(path, allowed) from error
+
+
+def path_of_file_url(url: str) -> str:
+    """The path in a `file:` address. Raises ValueError where it names another machine."""
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"}:
+        message = f"a file address of another machine ({parts.netloc[:80]}); give the path of a file on this one"
+        raise ValueError(message)
+    return url2pathname(parts.path)
 
 
 def check_target(path: str, *, allowed: Sequence[Path], extensions: Sequence[str], overwrite: bool = False) -> None:
@@ -62,7 +74,7 @@ def write_allowed(
         raise _taken(path) from error
     except OSError as error:
         raise InputRefused(
-            f"{path!r} cannot be written: {error.strerror or error}",
+            f"{excerpt(path)} cannot be written: {error.strerror or error}",
             next_step="check the folder, its rights and the space left",
         ) from error
     return root.joinpath(*steps)
@@ -72,7 +84,7 @@ def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
     """The one answer for whatever cannot be read."""
     folders = ", ".join(str(folder) for folder in allowed)
     return InputRefused(
-        f"{path!r} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
+        f"{excerpt(path)} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
         next_step="Check the path, copy the file into one of them, or add its folder to GROQ_FALLBACK_FILES",
     )
 
@@ -80,12 +92,14 @@ def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
 def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, overwrite: bool) -> tuple[Path, tuple[str, ...]]:
     if not allowed:
         raise InputRefused(
-            f"{path!r} cannot be written: no folder is open to this server",
+            f"{excerpt(path)} cannot be written: no folder is open to this server",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be written to",
         )
     name = Path(path).name
     if Path(name).suffix.lower() not in extensions or name.startswith("."):
-        raise InputRefused(f"{path!r} cannot be written", next_step=f"give a name that ends in {' or '.join(extensions)}")
+        raise InputRefused(
+            f"{excerpt(path)} cannot be written", next_step=f"give a name that ends in {' or '.join(extensions)}"
+        )
     base = allowed[0].expanduser()
     try:
         # the name itself stays as it is: a link in its place is refused, not followed
@@ -94,10 +108,10 @@ def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, ov
     except (StopIteration, OSError, ValueError) as error:
         folders = ", ".join(str(folder) for folder in allowed)
         raise InputRefused(
-            f"{path!r} is outside the folders open to this server ({folders})", next_step="give a path below one of them"
+            f"{excerpt(path)} is outside the folders open to this server ({folders})", next_step="give a path below one of them"
         ) from error
     if not parent.is_dir():
-        raise InputRefused(f"the folder of {path!r} is not there", next_step="create it, or give another path")
+        raise InputRefused(f"the folder of {excerpt(path)} is not there", next_step="create it, or give another path")
     target = parent / name
     if target.is_symlink() or (target.exists() and not (overwrite and target.is_file())):
         raise _taken(path)
@@ -105,7 +119,7 @@ def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, ov
 
 
 def _taken(path: str) -> InputRefused:
-    return InputRefused(f"{path!r} is there already", next_step="give another name, or overwrite: true for a file")
+    return InputRefused(f"{excerpt(path)} is there already", next_step="give another name, or overwrite: true for a file")
 
 
 def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrite: bool) -> None:

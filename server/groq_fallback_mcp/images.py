@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from pathlib import Path
 
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import not_there, open_allowed
+from groq_fallback_mcp.render import excerpt
 
-__all__ = ["LARGEST_BYTES", "Image", "read_image"]
+__all__ = ["LARGEST_BYTES", "Image", "read_data_url", "read_image"]
 
 # Groq's documentation of vision: at most 4 MB for a request with an image in base64, which is a third longer.
 LARGEST_BYTES = 3 * 1024 * 1024
@@ -20,6 +22,8 @@ _MAGIC = {
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
 }
+# Line breaks and blanks that a data URL was wrapped with.
+_IGNORED = {ord(char): None for char in " \t\r\n"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +42,39 @@ def read_image(path: str, *, allowed: Sequence[Path]) -> Image:
             content = file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise not_there(path, allowed) from error
+    return _checked(content, path)
+
+
+def read_data_url(url: str) -> Image:
+    """The image in a `data:` address, which holds it in base64. Raises InputRefused: not base64, no image, or too large."""
+    if len(url) > LARGEST_BYTES * 4 // 3 + 1024:
+        raise _too_large(url)
+    head, comma, encoded = url.partition(",")
+    try:
+        if not comma or not head.lower().endswith(";base64"):
+            raise ValueError  # noqa: TRY301 - both are answered alike
+        content = base64.b64decode(encoded.translate(_IGNORED), validate=True)
+    except ValueError:
+        raise InputRefused(
+            f"{excerpt(url)} is not a data URL with an image in base64",
+            next_step="Give data:image/png;base64,... or the path of the image",
+        ) from None
+    return _checked(content, url)
+
+
+def _checked(content: bytes, source: str) -> Image:
     media_type = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         media_type = "image/webp"
     if media_type is None:
-        raise InputRefused(f"{path!r} is no image by its content", next_step="Pass a PNG, JPEG, GIF or WebP file")
+        raise InputRefused(f"{excerpt(source)} is not a PNG, JPEG, GIF or WebP image", next_step="Pass one of these")
     if len(content) > LARGEST_BYTES:
-        raise InputRefused(
-            f"{path!r} has more than {LARGEST_BYTES:,} bytes, the most that can be sent",
-            next_step="Scale it down, or pass an https address",
-        )
+        raise _too_large(source)
     return Image(media_type=media_type, content=content)
+
+
+def _too_large(source: str) -> InputRefused:
+    return InputRefused(
+        f"{excerpt(source)} has more than {LARGEST_BYTES:,} bytes, the most that can be sent",
+        next_step="Scale it down, or pass an https address",
+    )

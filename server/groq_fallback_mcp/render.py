@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-__all__ = ["clean", "clean_text", "quoted", "sentence"]
+__all__ = ["SHOWN_CHARS", "clean", "clean_text", "excerpt", "quoted", "sentence"]
 
+# Of a value that was refused, so that it can be recognized; it may be a file of megabytes.
+SHOWN_CHARS = 80
+SHOWN_NAMES = 3
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -31,6 +34,29 @@ def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
     if isinstance(value, list | tuple):
         return [clean(item) for item in cast("list[Any]", value)]
     return value
+
+
+def excerpt(value: object, *, quoted: bool = True) -> str:
+    """At most SHOWN_CHARS characters of a value, in quotation marks where it is text and unless `quoted` is false."""
+    if not isinstance(value, str):
+        return _cut(_shown(value))
+    # cut first: the rest of it need not be looked at
+    begun = value[: SHOWN_CHARS + 1]
+    return _cut(repr(begun) if quoted else begun)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        names = [excerpt(str(name)) for name in list(cast("Mapping[object, object]", value))[:SHOWN_NAMES]]
+        return "an object with " + ", ".join(names) if names else "an empty object"
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[object]", value)
+        return f"a list of {len(items)}" + (f", first {excerpt(items[0])}" if items else "")
+    return repr(value)
 
 
 def quoted(text: str) -> str:

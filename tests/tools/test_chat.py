@@ -78,7 +78,7 @@ async def test_images_are_sent_as_data_or_as_addresses_to_a_model_that_sees(tmp_
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        ("note.png", "is no image by its content"),
+        ("note.png", "is not a PNG, JPEG, GIF or WebP image"),
         ("../outside.png", "no readable regular file"),
         ("https://127.0.0.1/a.png", "not a public host name"),
         ("big.png", "more than 3,145,728 bytes"),

@@ -12,7 +12,7 @@ import tiktoken
 
 from groq_fallback_mcp.skill import SKILL_FILE, skill_files
 from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool, listed_tools
-from groq_fallback_mcp.tools.arguments import input_schema
+from groq_fallback_mcp.tools.input_schema import input_schema
 
 BUDGET = 600
 SKILL_BUDGET = 1_900

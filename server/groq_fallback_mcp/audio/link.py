@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from groq_fallback_mcp.call import AudioLink
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["check_link"]
 
@@ -53,7 +54,7 @@ def check_link(url: str) -> AudioLink:
     if "@" in parts.netloc:
         raise InputRefused("the address carries a user name or password", next_step=_NEXT_STEP)
     if port == 0:
-        raise InputRefused(f"the address of host {host!r} has port 0", next_step=_NEXT_STEP)
+        raise InputRefused(f"the address of host {excerpt(host)} has port 0", next_step=_NEXT_STEP)
     _require_public(host)
     return AudioLink(url=url)
 
@@ -62,6 +63,6 @@ def _require_public(host: str) -> None:
     name = host.removesuffix(".")
     # A last label that begins with a letter excludes every notation of an IPv4 address: dotted, decimal, octal, hex.
     if not _HOST.fullmatch(name):
-        raise InputRefused(f"{host!r} is not a public host name; IP addresses are not taken", next_step=_NEXT_STEP)
+        raise InputRefused(f"{excerpt(host)} is not a public host name; IP addresses are not taken", next_step=_NEXT_STEP)
     if name.rsplit(".", 1)[-1] in _NOT_PUBLIC:
-        raise InputRefused(f"{host!r} is a name of a private network", next_step=_NEXT_STEP)
+        raise InputRefused(f"{excerpt(host)} is a name of a private network", next_step=_NEXT_STEP)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from groq_fallback_mcp.generate.launch import Launch
 from groq_fallback_mcp.generate.markdown import code, table
 from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool
-from groq_fallback_mcp.tools.arguments import input_schema
+from groq_fallback_mcp.tools.input_schema import input_schema
 
 __all__ = ["clients_block", "tools_block", "toolsets_block"]
 

@@ -12,11 +12,13 @@ from groq_fallback_mcp.catalog import Catalog, Kind, Stage
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.offer import Offer
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["INJECTION", "ChatKinds", "Choice", "choose", "default_use_case", "is_retired", "resolve_model"]
 
 ChatKinds = (Kind.CHAT, Kind.SYSTEM)
 INJECTION = "injection"
+LONGEST_NAME = 200
 SHORT_PROMPT_TOKENS = 2_000
 _TOOL = {Kind.SPEECH_TO_TEXT: "transcribe", Kind.TEXT_TO_SPEECH: "speak", Kind.GUARD: "screen"}
 
@@ -95,7 +97,7 @@ def resolve_model(name: str, *, catalog: Catalog, offers: Sequence[Offer], kinds
     found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
     fitting = sorted(model for model, kind in known.items() if kind in kinds)
     if found is None:
-        raise InputRefused(f"unknown model {name!r}", next_step=_nearest(name, fitting, "a model") + ", see list_models")
+        raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting, "a model") + ", see list_models")
     if known[found] not in kinds:
         tool = _TOOL.get(known[found], "groq_chat")
         raise InputRefused(
@@ -145,9 +147,13 @@ def _use_case(request: AnyRequest, catalog: Catalog) -> str:
     practice = catalog.practices.get(request.use_case)
     if practice is None:
         fitting = [known.use_case for known in catalog.practices.values() if known.tool == request.asked_by]
-        raise InputRefused(f"unknown use_case {request.use_case!r}", next_step=_nearest(request.use_case, fitting, "one"))
+        raise InputRefused(
+            f"unknown use_case {excerpt(request.use_case)}", next_step=_nearest(request.use_case, fitting, "one")
+        )
     if practice.tool != request.asked_by:
-        raise InputRefused(f"the use case {request.use_case!r} is not for chat", next_step=f"use the tool {practice.tool}")
+        raise InputRefused(
+            f"the use case {excerpt(request.use_case)} is not for chat", next_step=f"use the tool {practice.tool}"
+        )
     return request.use_case
 
 
@@ -156,7 +162,7 @@ def _names_use_case(request: AnyRequest) -> bool:
 
 
 def _nearest(name: str, known: Sequence[str], what: str) -> str:
-    close = get_close_matches(name, known, n=3, cutoff=0.4)
+    close = get_close_matches(name[:LONGEST_NAME], known, n=3, cutoff=0.4)
     return (
         f"did you mean {' or '.join(close)}? Otherwise give {what} of {', '.join(known[:12])}"
         if close

@@ -10,6 +10,7 @@ from groq_fallback_mcp.catalog import Capabilities, Kind
 from groq_fallback_mcp.policy.choice import INJECTION
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.offer import OfferedModel
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["ChatNeeds", "Fitted", "chat_needs", "fit_audio", "fit_chat", "fit_speech", "remap_reasoning"]
 
@@ -132,7 +133,7 @@ def fit_speech(request: SpeechRequest, offered: OfferedModel) -> Fitted | str:
     if offered.languages and request.language not in offered.languages:
         return f"it speaks {', '.join(offered.languages)} only"
     if request.voice is not None and capabilities.voices and request.voice not in capabilities.voices:
-        return f"it has no voice {request.voice!r}: {', '.join(capabilities.voices)}"
+        return f"it has no voice {excerpt(request.voice)}: {', '.join(capabilities.voices)}"
     if capabilities.max_input_chars is not None and len(request.text) > capabilities.max_input_chars:
         return f"it takes {capabilities.max_input_chars} characters at a time"
     return Fitted()

@@ -18,12 +18,12 @@ from groq_fallback_mcp.providers.chat_wire import chat_outcome
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, rows, text_of, whole
 
-__all__ = ["BatchState", "Batches", "read_answers"]
+__all__ = ["FILE_BYTES", "BatchState", "Batches", "batch_file", "read_answers"]
 
 ENDPOINT = "/v1/chat/completions"
 TIMEOUT_S = 60.0
-# What Groq takes as input; answers are about as long.
-FILE_BYTES = 100 * 1024 * 1024
+# The facts page: JSONL of at most 100 MB, taken at the lesser meaning of it; answers are about as long.
+FILE_BYTES = 100 * 1000 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,8 @@ class Batches:
     def __init__(self, provider: OpenAICompatible) -> None:
         self._provider = provider
 
-    async def submit(self, bodies: Mapping[str, Mapping[str, Any]], *, window: str) -> BatchState | Failure:
-        """Begin a batch of chat requests: their bodies by the id each answer is found by again."""
-        lines = [
-            json.dumps({"custom_id": id_, "method": "POST", "url": ENDPOINT, "body": body}, ensure_ascii=False)
-            for id_, body in bodies.items()
-        ]
-        content = ("\n".join(lines) + "\n").encode("utf-8", "replace")
+    async def submit(self, content: bytes, *, window: str) -> BatchState | Failure:
+        """Begin a batch with what `batch_file` made."""
         files = {"file": ("batch.jsonl", content, "application/jsonl")}
         sent = await self._provider.send("POST", "/files", timeout_s=TIMEOUT_S, data={"purpose": "batch"}, files=files)
         if isinstance(sent, Failure):
@@ -99,6 +94,15 @@ class Batches:
         reply = await self._provider.send(method, path, timeout_s=TIMEOUT_S, **content)
         value = reply if isinstance(reply, Failure) else json_object(reply.body)
         return value if isinstance(value, Failure) else _read_state(value)
+
+
+def batch_file(bodies: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The file of a batch of chat requests: their bodies by the id that each answer is found by again."""
+    lines = (
+        json.dumps({"custom_id": id_, "method": "POST", "url": ENDPOINT, "body": body}, ensure_ascii=False)
+        for id_, body in bodies.items()
+    )
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
 def read_answers(content: bytes, *, model: str, now_wall: float) -> dict[str, Outcome]:

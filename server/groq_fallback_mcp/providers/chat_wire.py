@@ -13,6 +13,7 @@ from groq_fallback_mcp.providers.answer_text import content_pieces, function_nam
 from groq_fallback_mcp.providers.base import ChatCall, json_instruction
 from groq_fallback_mcp.providers.message_wire import wire_messages
 from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["chat_outcome", "chat_payload", "read_chat"]
 
@@ -180,7 +181,7 @@ def _broken_off(finish_reason: str, error: object) -> Failure | None:
     """The failure of a provider that gave up in the middle: its part of an answer is not returned."""
     if not error and finish_reason not in _BROKEN_OFF:
         return None
-    detail = text_of((mapping(error) or {}).get("message")) or text_of(error) or f"finish_reason {finish_reason[:80]!r}"
+    detail = text_of((mapping(error) or {}).get("message")) or text_of(error) or f"finish_reason {excerpt(finish_reason)}"
     message = f"the provider broke the answer off: {visible(detail)}"
     return Failure(kind=FailureKind.SERVER_ERROR, message=message, status=200)
 
@@ -189,7 +190,7 @@ def _unknown_tool(calls: Sequence[Mapping[str, Any]], tools: Sequence[str] | Non
     unknown = next((call["name"] for call in calls if tools is not None and call["name"] not in tools), None)
     if unknown is None:
         return None
-    message = f"the model called {unknown[:80]!r}, which is not one of the tools given"
+    message = f"the model called {excerpt(unknown)}, which is not one of the tools given"
     return Failure(kind=FailureKind.GENERATION_FAILED, message=message, status=200)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 
 from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.render import quoted, sentence
 from groq_fallback_mcp.tools.tool import Reply, Result
 
-__all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "label", "seconds"]
+__all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "label", "seconds", "total_usd"]
+
+ALL_OF_IT = Decimal(1)
 
 
 class AttemptLine(Result):
@@ -72,6 +75,12 @@ def error_reply(failure: NoAnswer) -> Reply:
 def label(provider: str, model: str) -> str:
     """A model with its provider, once where its id begins with it."""
     return model if model.startswith(f"{provider}/") else f"{provider}/{model}"
+
+
+def total_usd(costs: Sequence[Decimal | None], *, share: Decimal = ALL_OF_IT) -> str | None:
+    """What several calls cost together, or a `share` of it; None where one price is not known: a part is not the whole."""
+    known = [cost for cost in costs if cost is not None]
+    return f"{sum(known, Decimal(0)) * share:.6f}" if known and len(known) == len(costs) else None
 
 
 def seconds(value: float | None) -> float | None:

@@ -19,7 +19,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.plan import Candidate, plan
 from groq_fallback_mcp.policy.spending import usd
 from groq_fallback_mcp.providers.base import ChatCall
-from groq_fallback_mcp.providers.batches import Batches, BatchState
+from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState, batch_file
 from groq_fallback_mcp.providers.chat_wire import chat_payload
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.batch_notes import Note, known_notes, write_note
@@ -28,7 +28,7 @@ from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 __all__ = ["BATCH_STATUS", "BATCH_SUBMIT", "HALF", "ID", "batch_error", "groq_batches"]
 
 MOST_PROMPTS = 50_000
-MOST_BYTES = 95 * 1024 * 1024
+MOST_BYTES = FILE_BYTES
 HALF = Decimal("0.5")
 # It stands in an address.
 ID = r"^[A-Za-z0-9_-]{1,128}$"
@@ -97,9 +97,12 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
     bodies = {
         str(number): chat_payload(_call(candidate, request)) for number, (candidate, request) in enumerate(fitted, start=1)
     }
-    if sum(len(str(body)) for body in bodies.values()) > MOST_BYTES:
-        raise InputRefused("the prompts have more than 95 MB together", next_step="submit them in several batches")
-    state = await batches.submit(bodies, window=arguments.window)
+    content = await anyio.to_thread.run_sync(batch_file, bodies)
+    if len(content) > MOST_BYTES:
+        raise InputRefused(
+            f"The batch has {len(content):,} bytes, and Groq takes {MOST_BYTES:,}", next_step="Submit it in several batches"
+        )
+    state = await batches.submit(content, window=arguments.window)
     if isinstance(state, Failure):
         return batch_error(state)
     note = Note(id=state.id, model=model, prompts=len(bodies), created_s=context.gateway.clock.wall())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -15,6 +14,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import check_target, write_allowed
 from groq_fallback_mcp.providers.batches import Batches, BatchState, read_answers
 from groq_fallback_mcp.render import clean, quoted
+from groq_fallback_mcp.tools.account import total_usd
 from groq_fallback_mcp.tools.batch import HALF, ID, batch_error, groq_batches
 from groq_fallback_mcp.tools.batch_notes import note_of
 from groq_fallback_mcp.tools.result_limit import RESULT_BYTES, json_bytes
@@ -122,8 +122,7 @@ def _reply(
             break
         page.append(answer)
     after = arguments.offset + len(page)
-    costs = [catalog.cost_usd(answer.model, answer.usage) for answer in answers]
-    known = [cost for cost in costs if cost is not None]
+    costs = [catalog.cost_usd(answer.model, answer.usage) if answer.usage_reported else None for answer in answers]
     simulated = any(answer.simulated for answer in answers)
     notes = ["SIMULATED: these answers come from a stand-in for Groq"] if simulated else []
     if state.status != "completed":
@@ -136,7 +135,7 @@ def _reply(
         results=tuple(page),
         next_offset=after if after < len(outcomes) else None,
         path=path,
-        cost_usd=f"{sum(known, Decimal(0)) * HALF:.6f}" if len(known) == len(costs) and costs else None,
+        cost_usd=total_usd(costs, share=HALF),
         simulated=simulated,
         notes=tuple(notes),
     )

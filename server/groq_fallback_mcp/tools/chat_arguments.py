@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Restrictions, Search
+from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import MORE, Arguments
 
 __all__ = ["ChatArguments", "Document", "chat_request"]
@@ -29,6 +30,8 @@ _MESSAGE_KEYS = {
     *("cache_control", "executed_tools", "citations", "audio", "id", "index", "type", "status", "provider_specific_fields"),
     *("finish_reason", "logprobs", "metadata", "model", "usage", "created_at", "timestamp"),
 }
+# A list of types, which strict clients refuse, would say the same in more words; the object is taken too.
+_TOOL_CHOICE = {"type": "string", "description": "none | auto | required | the name of one of the tools"}
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
@@ -51,6 +54,32 @@ class Document(_Given):
     title: str | None = None
     text: Annotated[str, Field(min_length=1)]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return {"text": value} if isinstance(value, str) else value
+
+
+def _unwrapped(value: object) -> object:
+    """A JSON schema, also where it comes in OpenAI's response_format or in a part of it."""
+    if not isinstance(value, dict):
+        return value
+    given = cast("dict[str, Any]", value)
+    if given.get("type") == "json_object":
+        return {"type": "object"}
+    inner = given.get("json_schema") if given.get("type") == "json_schema" else given
+    schema = cast("dict[str, Any]", inner).get("schema") if isinstance(inner, dict) else None
+    # a schema proper may have a property of that name, but not beside these alone
+    named = isinstance(inner, dict) and set(cast("dict[str, Any]", inner)) <= {"name", "description", "schema", "strict"}
+    return cast("object", schema if isinstance(schema, dict) and named else value)
+
+
+def _tool_choice(value: object) -> object:
+    """OpenAI's form of a choice, also where it is the name of a function alone."""
+    if isinstance(value, str) and value not in {"none", "auto", "required"}:
+        return {"type": "function", "function": {"name": value}}
+    return value
+
 
 class ChatArguments(Arguments):
     """Arguments of groq_chat. Those marked MORE are listed by the toolset `full` only, and always taken."""
@@ -65,14 +94,16 @@ class ChatArguments(Arguments):
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     reasoning_effort: ReasoningEffort | None = None
-    response_schema: dict[str, Any] | None = Field(default=None, description="JSON schema for the answer")
+    response_schema: Annotated[dict[str, Any], BeforeValidator(_unwrapped)] | None = Field(
+        default=None, description="JSON schema for the answer"
+    )
     prompts: Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)] | None = Field(
         default=None,
-        description="Many questions at once in place of prompt; spread over models within the limits",
+        description="Many questions at once instead of prompt; spread over models within the limits",
         json_schema_extra=MORE,
     )
     images: Annotated[list[str], Field(min_length=1, max_length=MOST_IMAGES)] | None = Field(
-        default=None, description="Paths below the project folder, or https URLs", json_schema_extra=MORE
+        default=None, description="Paths below the project folder, https or data URLs", json_schema_extra=MORE
     )
     documents: Annotated[list[Document], Field(min_length=1, max_length=MOST_DOCUMENTS)] | None = Field(
         default=None, description="[{text, id, title}]; the answer cites them by id", json_schema_extra=MORE
@@ -80,9 +111,16 @@ class ChatArguments(Arguments):
     tools: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_TOOLS)] | None = Field(
         default=None, description="OpenAI function tools; calls come back for you to run", json_schema_extra=MORE
     )
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = Field(default=None, json_schema_extra=MORE)
+    tool_choice: (
+        Annotated[
+            Literal["none", "auto", "required"] | dict[str, Any], BeforeValidator(_tool_choice), WithJsonSchema(_TOOL_CHOICE)
+        ]
+        | None
+    ) = Field(default=None, json_schema_extra=MORE)
     parallel_tool_calls: bool | None = Field(default=None, json_schema_extra=MORE)
-    search: bool | SearchSettings = Field(default=False, description="Search the web", json_schema_extra=MORE)
+    search: Annotated[bool | SearchSettings, WithJsonSchema({"type": "boolean"})] = Field(
+        default=False, description="Search the web", json_schema_extra=MORE
+    )
     code: bool = Field(default=False, description="Run code at the provider", json_schema_extra=MORE)
     seed: int | None = Field(default=None, json_schema_extra=MORE)
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, json_schema_extra=MORE)
@@ -127,11 +165,11 @@ class ChatArguments(Arguments):
         doubled = next((name for name in names if names.count(name) > 1), None)
         fault = None
         if doubled is not None:
-            fault = f"two tools are named {doubled!r}"
+            fault = f"two tools are named {excerpt(doubled)}"
         elif self.tool_choice in ("auto", "required") and not names:
             fault = "tool_choice is given without tools"
         elif isinstance(self.tool_choice, dict) and (chosen := _chosen(self.tool_choice)) not in names:
-            fault = f"tool_choice names {chosen!r}, which is none of the tools"
+            fault = f"tool_choice names {excerpt(chosen)}, which is none of the tools"
         elif names and (self.search or self.code):
             fault = "give either tools of your own, or search and code"
         if fault is not None:
@@ -143,7 +181,7 @@ class ChatArguments(Arguments):
         ids = [document.id or str(number) for number, document in enumerate(self.documents or (), start=1)]
         doubled = next((id_ for id_ in ids if ids.count(id_) > 1), None)
         if doubled is not None:
-            message = f"two documents have the id {doubled!r}"
+            message = f"two documents have the id {excerpt(doubled)}"
             raise ValueError(message)
         return self
 
@@ -216,9 +254,9 @@ def _check_message(number: int, entry: dict[str, Any]) -> None:
     unknown = set(entry) - _MESSAGE_KEYS
     fault = None
     if role not in _ROLES:
-        fault = f"role must be one of {', '.join(_ROLES)} (got {str(role)[:80]!r})"
+        fault = f"role must be one of {', '.join(_ROLES)} (got {excerpt(role)})"
     elif unknown:
-        fault = f"unknown key {min(unknown)[:80]!r}; give role and content"
+        fault = f"unknown key {excerpt(min(unknown))}; give role and content"
     elif role == "tool" and not entry.get("tool_call_id"):
         fault = "a tool's result needs the tool_call_id of its call"
     elif role not in {"tool", "function"}:

@@ -9,7 +9,7 @@ from typing import Any
 
 from groq_fallback_mcp.call import Success
 from groq_fallback_mcp.gateway import Answer
-from groq_fallback_mcp.render import quoted
+from groq_fallback_mcp.render import excerpt, quoted
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
 from groq_fallback_mcp.tools.tool import Reply, Result
 
@@ -161,7 +161,7 @@ def _notes(answer: Answer, *, searched: bool) -> tuple[str, ...]:
     if success.finish_reason == "content_filter":
         notes.append("The provider's content filter cut the answer off here; the same request would be filtered again.")
     elif success.finish_reason not in KNOWN_FINISH_REASONS:
-        notes.append(f"The provider gave {success.finish_reason[:80]!r} as the reason why the answer ended.")
+        notes.append(f"The provider gave {excerpt(success.finish_reason)} as the reason why the answer ended.")
     if success.simulated:
         notes.append("SIMULATED: this answer comes from a stand-in for Groq")
     if answer.provider == "local":

@@ -1,4 +1,4 @@
-"""Images of a question: files below the folders that may be read, sent as data, and https addresses that Groq fetches."""
+"""Images of a question: files below the folders that may be read, sent as data, data URLs, and https addresses that Groq fetches."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 import anyio.to_thread
 
 from groq_fallback_mcp.audio.link import check_link
-from groq_fallback_mcp.images import read_image
+from groq_fallback_mcp.files import path_of_file_url
+from groq_fallback_mcp.images import read_data_url, read_image
 
 __all__ = ["image_parts"]
+
+LONGEST_SCHEME = 32
 
 
 async def image_parts(sources: Sequence[str], folders: Sequence[Path]) -> list[dict[str, Any]]:
@@ -21,7 +24,11 @@ async def image_parts(sources: Sequence[str], folders: Sequence[Path]) -> list[d
 
 
 async def _url(source: str, folders: Sequence[Path]) -> str:
-    if "://" in source:
+    if source[:5].lower() == "data:":
+        image = read_data_url(source)
+    elif "://" in source[:LONGEST_SCHEME] and source[:5].lower() != "file:":
         return check_link(source).url
-    image = await anyio.to_thread.run_sync(lambda: read_image(source, allowed=folders))
+    else:
+        path = path_of_file_url(source) if source[:5].lower() == "file:" else source
+        image = await anyio.to_thread.run_sync(lambda: read_image(path, allowed=folders))
     return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode('ascii')}"

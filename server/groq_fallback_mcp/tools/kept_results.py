@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.result_limit import head
 
 __all__ = ["FOLDER", "Page", "cursor", "keep", "read_on", "reading_on"]
@@ -72,7 +73,7 @@ def read_on(at: str, folder: Path) -> Page:
     """The page at a cursor. Blocking. Raises InputRefused."""
     found = _CURSOR.match(at)
     if found is None:
-        raise InputRefused(f"rest {at[:80]!r} names no kept result", next_step="give rest as a result's next step says it")
+        raise InputRefused(f"rest {excerpt(at)} names no kept result", next_step="give rest as a result's next step says it")
     name, start = found["name"], int(found["offset"] or 0)
     try:
         whole = (folder / name).read_bytes().decode("utf-8", "replace")
@@ -83,7 +84,7 @@ def read_on(at: str, folder: Path) -> Page:
         ) from error
     if start >= len(whole):
         raise InputRefused(
-            f"rest {at!r} is beyond the end: {name} has {len(whole):,} characters",
+            f"rest {excerpt(at)} is beyond the end: {name} has {len(whole):,} characters",
             next_step=f"give an offset below {len(whole)}",
         )
     text = head(whole[start:], PAGE_BYTES, most_lines=PAGE_LINES)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -17,7 +16,7 @@ from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.render import sentence
-from groq_fallback_mcp.tools.account import label, seconds
+from groq_fallback_mcp.tools.account import label, seconds, total_usd
 from groq_fallback_mcp.tools.chat_result import ChatUsage, chat_result
 from groq_fallback_mcp.tools.result_limit import head
 from groq_fallback_mcp.tools.schema import SchemaCheck
@@ -100,7 +99,6 @@ async def answer_all(requests: Sequence[ChatRequest], context: Context, *, check
 def _reply(outcomes: Sequence[Answer | NoAnswer], took_s: float, structured_answer: bool) -> Reply:
     items = tuple(_item(number, outcome, structured_answer) for number, outcome in enumerate(outcomes, start=1))
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-    costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
     simulated = any(answer.success.simulated for answer in answers)
     notes = ["SIMULATED: these answers come from a stand-in for Groq"] if simulated else []
     failed = len(outcomes) - len(answers)
@@ -112,7 +110,7 @@ def _reply(outcomes: Sequence[Answer | NoAnswer], took_s: float, structured_answ
         answered=len(answers),
         failed=failed,
         results=items,
-        cost_usd=f"{sum(costs, Decimal(0)):.6f}" if costs else None,
+        cost_usd=total_usd([answer.cost_usd for answer in answers]),
         duration_s=round(took_s, 3),
         simulated=simulated,
         notes=tuple(notes),

@@ -15,6 +15,7 @@ from groq_fallback_mcp.policy.drift import Drift, drift
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.roster import LiveList
 from groq_fallback_mcp.quota import Claim, obstacle
+from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
@@ -72,7 +73,9 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     gateway = context.gateway
     catalog = gateway.catalog
     if arguments.use_case is not None and arguments.use_case not in catalog.practices:
-        raise InputRefused(f"unknown use_case {arguments.use_case!r}", next_step=f"give one of {', '.join(catalog.practices)}")
+        raise InputRefused(
+            f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"give one of {', '.join(catalog.practices)}"
+        )
     live = await gateway.roster.live_list(timeout_s=min(LIVE_LIST_S, gateway.pace.deadline_s))
     offers = gateway.roster.offers()
     day = today(gateway.clock)

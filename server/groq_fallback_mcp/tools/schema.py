@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from groq_fallback_mcp.call import Failure, FailureKind, Success
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.render import excerpt
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -33,12 +34,14 @@ class SchemaCheck:
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
-            raise InputRefused(f"response_schema is not a JSON schema: {error.message}", next_step="correct it") from None
+            raise InputRefused(
+                f"response_schema is not a JSON schema: {excerpt(error.message, quoted=False)}", next_step="correct it"
+            ) from None
         registry: Registry[Any] = Registry()
         resolver = registry.with_resource("", DRAFT202012.create_resource(schema)).resolver()
         for reference in _references(schema):
             outside = InputRefused(
-                f"response_schema refers to {reference[:80]!r}, which is not inside it",
+                f"response_schema refers to {excerpt(reference)}, which is not inside it",
                 next_step="put what it refers to under $defs",
             )
             if not reference.startswith("#"):

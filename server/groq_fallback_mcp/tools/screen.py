@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from decimal import Decimal
 from typing import Annotated, Any, cast
 
 import anyio
@@ -17,7 +16,7 @@ from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.policy.windows import Window, windows
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label
+from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
 from groq_fallback_mcp.tools.schema import SchemaCheck
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
@@ -185,7 +184,6 @@ def _reply(parts: list[Window], answers: list[Answer], arguments: ScreenArgument
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     if simulated:
         notes.append("SIMULATED: judged by a stand-in for Groq")
-    costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
     worst = max(range(len(judged)), key=lambda index: judged[index].score)
     result = ScreenResult(
         flagged=bool(stretches),
@@ -195,7 +193,7 @@ def _reply(parts: list[Window], answers: list[Answer], arguments: ScreenArgument
         model=answers[worst].model,
         provider=answers[worst].provider,
         simulated=simulated,
-        cost_usd=f"{sum(costs, Decimal(0)):.6f}" if costs else None,
+        cost_usd=total_usd([answer.cost_usd for answer in answers]),
         duration_s=round(took_s, 3),
         attempts=attempt_rows([attempt for answer in answers for attempt in answer.attempts][:20]),
         notes=tuple(notes),

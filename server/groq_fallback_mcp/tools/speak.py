@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 import anyio
@@ -16,7 +15,7 @@ from groq_fallback_mcp.files import check_target, write_allowed
 from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.policy.windows import sentences
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label
+from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 from groq_fallback_mcp.tools.wav import WavFault, join_wav
 
@@ -170,7 +169,6 @@ async def _written(
         )
     )
     first = answers[0]
-    costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
     row = next(
         offered.row
         for offer in context.gateway.roster.offers()
@@ -190,7 +188,7 @@ async def _written(
         voice=arguments.voice if arguments.voice in row.capabilities.voices else next(iter(row.capabilities.voices), None),
         voices=row.capabilities.voices,
         simulated=any(answer.success.simulated for answer in answers),
-        cost_usd=f"{sum(costs, Decimal(0)):.6f}" if costs else None,
+        cost_usd=total_usd([answer.cost_usd for answer in answers]),
         duration_s=round(took_s, 3),
         attempts=attempt_rows([*attempts, *(attempt for answer in answers for attempt in answer.attempts)][:20]),
         notes=(*notes, *dict.fromkeys(note for answer in answers for note in answer.notes)),

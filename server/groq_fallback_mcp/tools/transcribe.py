@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import anyio
 import anyio.to_thread
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from groq_fallback_mcp.audio.file import OpenAudio, open_audio
+from groq_fallback_mcp.audio.languages import DETECTED, language_code
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.audio.parts import PART_S
 from groq_fallback_mcp.audio.stream import can_decode
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.files import check_target
+from groq_fallback_mcp.files import check_target, path_of_file_url
 from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.account import error_reply
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
 from groq_fallback_mcp.tools.transcript_result import EXTENSIONS, Format, Heard, transcript_reply
@@ -34,12 +37,38 @@ LARGEST_BYTES = 4 * 1024 * MEGABYTE
 LONGEST_AT_ONCE_S = 1_800.0
 
 
+def _language(text: str) -> str:
+    code = language_code(text)
+    if code is None:
+        message = "not a language that speech models know. Give an ISO 639-1 code such as en, or omit it to detect the language"
+        raise ValueError(message)
+    return code
+
+
+def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client sends
+    """Addresses in `url` and paths in `file`, whichever of the two they were given in; no language where it is to be detected."""
+    if not isinstance(given, dict):
+        return given
+    fields = cast("dict[str, Any]", given)
+    if str(fields.get("language", "")).strip().lower() in DETECTED:
+        fields = {name: value for name, value in fields.items() if name != "language"}
+    file, url = fields.get("file"), fields.get("url")
+    if isinstance(file, str) and "url" not in fields:
+        if re.match(r"https?://", file, re.IGNORECASE):
+            return {**{name: value for name, value in fields.items() if name != "file"}, "url": file}
+        if file.lower().startswith("file:"):
+            return {**fields, "file": path_of_file_url(file)}
+    if isinstance(url, str) and "file" not in fields and url.lower().startswith("file:"):
+        return {**{name: value for name, value in fields.items() if name != "url"}, "file": path_of_file_url(url)}
+    return fields
+
+
 class TranscribeArguments(Arguments):
     """Arguments of transcribe. Those marked MORE are listed by the toolset `full` only, and always taken."""
 
     file: str | None = Field(default=None, description="Path below the project folder")
     url: str | None = Field(default=None, description="Or an https URL")
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = Field(default=None, description="ISO 639, such as en")
+    language: Annotated[str, AfterValidator(_language)] | None = Field(default=None, description="ISO 639-1, e.g. en")
     prompt: Annotated[str, Field(max_length=PROMPT_CHARS)] | None = Field(default=None, description="Names and spelling")
     format: Format = "text"
     timestamps: Literal["segment", "word"] = "segment"
@@ -56,6 +85,11 @@ class TranscribeArguments(Arguments):
         default=None, description="Ask only these", json_schema_extra=MORE
     )
     local_only: bool = Field(default=False, description="Nothing leaves this machine", json_schema_extra=MORE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_their_places(cls, given: Any) -> Any:  # noqa: ANN401 - as pydantic has it
+        return _sorted_sources(given)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -92,7 +126,7 @@ async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | No
         opened = await anyio.to_thread.run_sync(stack.enter_context, opening)
         if opened.size > largest:
             raise InputRefused(
-                f"{path!r} has {opened.size:,} bytes, and more than {largest:,} are sent in parts only",
+                f"{excerpt(path)} has {opened.size:,} bytes, and more than {largest:,} are sent in parts only",
                 next_step="Install what splits it: pip install 'groq-fallback-mcp[audio]'; or compress it, or pass an https address",
             )
         if opened.size <= most:

@@ -24,6 +24,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.decode import SAMPLE_RATE, NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "load_whisper", "refuse_speech"]
 
@@ -61,7 +62,7 @@ def refuse_speech(request: AudioRequest) -> Failure | None:
     elif request.translate:
         message = "the local speech model does not translate; translation needs Groq's whisper-large-v3"
     elif language not in _ENGLISH:
-        message = f"the local speech model knows English only, not {request.language!r}"
+        message = f"the local speech model knows English only, not {excerpt(request.language)}"
     elif request.audio.duration_s is not None and request.audio.duration_s > LONGEST_S:
         message = _too_long()
     return None if message is None else _refused(FailureKind.UNSUPPORTED, message)
@@ -112,7 +113,9 @@ class LocalSpeech:
         try:
             samples = self._decode(request.audio, stopped)
         except NotDecodable as error:
-            return _refused(FailureKind.BAD_REQUEST, f"{request.audio.name!r} cannot be decoded as audio: {_brief(error)}")
+            return _refused(
+                FailureKind.BAD_REQUEST, f"{excerpt(request.audio.name)} cannot be decoded as audio: {_brief(error)}"
+            )
         except TooLong:
             return _refused(FailureKind.UNSUPPORTED, _too_long())
         try:
