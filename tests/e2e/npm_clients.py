@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,12 +14,15 @@ import anyio
 import pytest
 from anyio.abc import Process
 
+from groq_fallback_mcp.command import own_script
+
 __all__ = ["COMMAND", "TIMEOUT_S", "Npm", "node_24", "set_up"]
 
 REPOSITORY = Path(__file__).parents[2]
 BELOW_CACHE = Path("clients/node_modules/.bin")
 TIMEOUT_S = 90.0
-COMMAND = (sys.executable, "-m", "groq_fallback_mcp")
+# as the manifests have it, by its absolute path
+COMMAND = (str(own_script()),)
 
 
 @dataclass(frozen=True, slots=True)
