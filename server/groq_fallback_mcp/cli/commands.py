@@ -78,7 +78,12 @@ def chat(
     schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True)] = None,
     image: Annotated[list[str] | None, typer.Option(help="An image file or https URL; may be repeated.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Search the web.")] = False,
-    local_only: Annotated[bool, typer.Option("--local-only", help="Nothing leaves this machine.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Let a small local model answer when Groq and other providers cannot.")
+    ] = False,
+    local_only: Annotated[
+        bool, typer.Option("--local-only", help="Use local models only; nothing leaves this machine.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask one question."""
@@ -93,7 +98,7 @@ def chat(
         "search": search,
         "local_only": local_only,
     }
-    run(calls.chat, arguments, schema=schema, images=image or [], as_json=as_json)
+    run(calls.chat, arguments, schema=schema, images=image or [], local=local, as_json=as_json)
 
 
 @app.command()

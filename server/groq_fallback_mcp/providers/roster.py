@@ -13,6 +13,7 @@ from groq_fallback_mcp.call import Failure
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.policy.no_answer import NO_API_KEY
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.batches import Batches
@@ -24,7 +25,7 @@ from groq_fallback_mcp.settings import Settings
 
 __all__ = ["KEY_HINT", "LiveList", "Roster", "build_roster"]
 
-KEY_HINT = "no key is set: GROQ_API_KEY is empty"
+KEY_HINT = f"{NO_API_KEY} (GROQ_API_KEY is not set)"
 LIVE_LIST_LIFE_S = 600.0
 LONGEST_SPOKEN_CHARS = 2_000
 _SALT = b"groq-fallback-mcp organisation"
@@ -153,7 +154,7 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
                     f"{endpoint.key_env} holds white space or characters that are not printable ASCII",
                     next_step=f"copy the key of {endpoint.name} again",
                 )
-            hint = f"no key is set: {endpoint.key_env} is empty" if endpoint.key_env and not endpoint.key_optional else None
+            hint = f"{NO_API_KEY} ({endpoint.key_env} is not set)" if endpoint.key_env and not endpoint.key_optional else None
             providers[endpoint.name] = OpenAICompatible(
                 endpoint.name,
                 base_url=endpoint.base_url,
@@ -173,7 +174,9 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
         }
         if models:
             providers["local"] = local
-            offers.append(Offer(provider="local", models=models, on_this_machine=True))
+            text = frozenset(name for name, offered in models.items() if offered.row.kind is Kind.CHAT)
+            on_request = text if settings.local == "auto" else frozenset[str]()
+            offers.append(Offer(provider="local", models=models, on_this_machine=True, on_request=on_request))
     return Roster(
         providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq, catalogued=catalog.models
     )
