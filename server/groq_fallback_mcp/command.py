@@ -13,7 +13,7 @@ from pathlib import Path
 
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["MODULE", "SCRIPT", "lasting_command", "own_script", "server_command", "temporary_installer"]
+__all__ = ["MODULE", "SCRIPT", "lasting_command", "own_script", "server_command", "shared_command", "temporary_installer"]
 
 MODULE = "groq_fallback_mcp"
 SCRIPT = "groq-fallback-mcp"
@@ -47,6 +47,12 @@ def lasting_command() -> tuple[str, ...]:
         f"This copy runs from {installer}'s cache ({sys.prefix}), which may be emptied at any time",
         next_step=f"Install it first ({install}, or from the place you run it from), then run setup again",
     )
+
+
+def shared_command() -> tuple[str, ...]:
+    """The server for a file that several people share: by name, with nothing of this machine. Raises as `lasting_command`."""
+    command = lasting_command()
+    return (SCRIPT,) if temporary_installer(Path(sys.prefix)) is None else ("uvx", *command[1:])
 
 
 def own_script() -> Path | None:

@@ -266,11 +266,19 @@ def catalog_update(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check the set-up: key, base URL, live list, state, local models, and what a call would choose now."""
+def doctor(
+    start_project_servers: Annotated[
+        bool,
+        typer.Option(
+            "--start-project-servers", help="Also start servers that this folder's client files name; only if you trust them."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the key, connection, models and client configs."""
     from groq_fallback_mcp.cli.doctor import doctor as doctor_now  # noqa: PLC0415
 
-    run(doctor_now, as_json=as_json)
+    run(doctor_now, start_project_servers=start_project_servers, as_json=as_json)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.policy.durations import format_duration
 from groq_fallback_mcp.render import quoted
 
-__all__ = ["NO_API_KEY", "Code", "NoAnswer", "key_fault", "key_note", "no_answer"]
+__all__ = ["KEY_REFUSED", "NO_API_KEY", "Code", "NoAnswer", "key_fault", "key_note", "no_answer"]
 
 Code = Literal[
     "rate_limited",
@@ -33,6 +33,7 @@ SHORTEST_TOLD_S = 0.5
 # What a provider says of itself that needs a key and has none.
 NO_API_KEY = "no API key"
 _MISSING = "No Groq API key is set"
+KEY_REFUSED = "Groq refused the API key (401)"
 _REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallback-mcp key set` or export GROQ_API_KEY"
 _SET_KEY = "Run `groq-fallback-mcp key set`, or export GROQ_API_KEY where the MCP client starts this server"
 
@@ -141,7 +142,7 @@ def key_fault(attempts: Sequence[Attempt]) -> str | None:
     refused = next((a for a in reversed(attempts) if a.provider == "groq" and a.kind is FailureKind.AUTHENTICATION), None)
     if refused is None:
         return None
-    return _MISSING if NO_API_KEY in refused.detail else "Groq refused the API key (401)"
+    return _MISSING if NO_API_KEY in refused.detail else KEY_REFUSED
 
 
 def key_note(attempts: Sequence[Attempt]) -> str | None:
