@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 __all__ = ["JsoncFault", "digest", "is_empty", "loads", "remove", "set_value"]
@@ -19,6 +20,7 @@ _REST_OF_LINE = re.compile(r"(?:[ \t]|/\*[^\n]*?\*/)*(?://[^\r\n]*)?(?=\r?\n)")
 _SCALAR = re.compile(r'"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null')
 BYTE_ORDER_MARK = "\ufeff"
 MOST_DEPTH = 200
+_SIGNS = frozenset('{}[]:,"')
 
 
 class JsoncFault(ValueError):  # noqa: N818 - a finding about somebody's file
@@ -208,6 +210,8 @@ def _line(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
+# An edit reads the same few texts again and again; the nodes are never changed.
+@lru_cache(maxsize=4)
 def _parsed(text: str) -> _Node:
     at = _blank(text, 1 if text.startswith(BYTE_ORDER_MARK) else 0)
     if at == len(text):
@@ -220,6 +224,8 @@ def _parsed(text: str) -> _Node:
 
 
 def _blank(text: str, at: int) -> int:
+    if text[at : at + 1] in _SIGNS:
+        return at
     found = _BLANK.match(text, at)
     end = at if found is None else found.end()
     if text.startswith("/*", end):

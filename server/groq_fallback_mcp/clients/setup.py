@@ -197,7 +197,8 @@ def _without(path: Path, before: str | None, client: Client) -> tuple[str | None
             next_step="Remove it by hand if you do not want it",
         )
     former = backups.undo(backup_folder(), path, before)
-    if former is not None and entry_in(former.text or "", client, path=str(path)) is None:
+    earlier = None if former is None else entry_in(former.text or "", client, path=str(path))
+    if former is not None and (earlier is None or not entry_of(earlier, scope="global", path=path).names_us):
         return former.text, True
     after = without_server(before, client, path=str(path))
     return (None, False) if says_nothing(after, client) else (after, False)
