@@ -123,7 +123,7 @@ def test_a_huge_sparse_file_is_refused_at_once(home: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_refused(home: Path) -> None:
     """With what the system says."""
     (home / "project" / ".vscode").write_text("x")
-    with pytest.raises(ConfigurationError, match="Not a directory|cannot be"):
+    with pytest.raises(ConfigurationError, match=r"Not a directory|cannot be"):
         run("vscode", scope="project")
 
 
@@ -343,7 +343,7 @@ def test_from_uv_s_cache_the_command_is_uvx_s(home: Path, monkeypatch: pytest.Mo
 def test_from_another_cache_or_another_source_it_is_refused_with_what_to_install(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pipx run, and uvx --from a folder: nothing that lasts would start the same package."""
+    """A run of pipx, and uvx --from a folder: nothing that lasts would start the same package."""
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/pipx/abc"))
     with pytest.raises(ConfigurationError, match="pipx install 'groq-fallback-mcp"):
         run("kilo")

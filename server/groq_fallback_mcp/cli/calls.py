@@ -13,6 +13,7 @@ import typer
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.cli.piped import read_piped
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.render import clean, clean_text
 from groq_fallback_mcp.settings import Settings, load_settings
@@ -41,7 +42,7 @@ async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
     if name not in {tool.name for tool in ALL_TOOLS}:
         raise InputRefused(f"there is no tool {name!r}", next_step=f"give one of {', '.join(t.name for t in ALL_TOOLS)}")
     try:
-        given: object = json.loads(sys.stdin.read() if arguments == "-" else arguments)
+        given: object = json.loads(read_piped() if arguments == "-" else arguments)
     except ValueError as error:
         raise InputRefused(f"the arguments are not JSON: {error}", next_step='write them as \'{"name": "value"}\'') from error
     if not isinstance(given, dict):

@@ -9,7 +9,8 @@ import typer
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.cli import calls
-from groq_fallback_mcp.cli.console import run, run_blocking
+from groq_fallback_mcp.cli.console import attempt, run, run_blocking
+from groq_fallback_mcp.cli.piped import with_piped
 
 __all__ = ["app"]
 
@@ -64,7 +65,7 @@ def serve(
 
 @app.command()
 def chat(
-    prompt: Annotated[str, typer.Argument(help="The question; - reads standard input.")],
+    prompt: Annotated[str | None, typer.Argument(help="Prompt. Piped input is appended; - reads it from stdin.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     use_case: Annotated[
         str | None, typer.Option("--use-case", "-u", help="fast, reasoning, openai_compatible, agentic or vision.")
@@ -86,9 +87,9 @@ def chat(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask one question."""
+    """Ask one question, e.g. git diff | groq-fallback-mcp chat "Review this"."""
     arguments = {
-        "prompt": typer.get_text_stream("stdin").read() if prompt == "-" else prompt,
+        "prompt": attempt(lambda: with_piped(prompt)),
         "system": system,
         "use_case": use_case,
         "model": model,
@@ -155,7 +156,7 @@ def transcribe(
 
 @app.command()
 def speak(
-    text: Annotated[str, typer.Argument(help="What to say; - reads standard input.")],
+    text: Annotated[str, typer.Argument(help="Text to speak. Piped input is appended; - reads it from stdin.")],
     save_to: Annotated[str, typer.Argument(help="A new .wav file.")],
     voice: Annotated[str | None, typer.Option(help="One the model has; see `models --kind text_to_speech`.")] = None,
     language: Annotated[Literal["en", "ar"], typer.Option("--language", "-l")] = "en",
@@ -165,7 +166,7 @@ def speak(
 ) -> None:
     """Speak a text into a WAV file."""
     arguments = {
-        "text": typer.get_text_stream("stdin").read() if text == "-" else text,
+        "text": attempt(lambda: with_piped(text, what="text")),
         "save_to": save_to,
         "voice": voice,
         "language": language,
@@ -177,20 +178,20 @@ def speak(
 
 @app.command()
 def screen(
-    text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
-    policy: Annotated[str | None, typer.Option(help="Rules to judge by; without: prompt injection.")] = None,
+    text: Annotated[str | None, typer.Argument(help="Text to check. Piped input is appended; - reads it from stdin.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy to check against; default: prompt injection.")] = None,
     model: ModelOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a text holds prompt injection, or breaks a policy."""
-    given = typer.get_text_stream("stdin").read() if text == "-" else text
+    """Check text for prompt injection or policy violations."""
+    given = attempt(lambda: with_piped(text, what="text"))
     run(calls.call_tool, "screen", {"text": given, "policy": policy, "model": model}, as_json=as_json)
 
 
 @app.command()
 def call(
     tool: Annotated[str, typer.Argument(help="Any tool, of any toolset.")],
-    arguments: Annotated[str, typer.Argument(help="Its arguments as a JSON object; - reads standard input.")] = "{}",
+    arguments: Annotated[str, typer.Argument(help="Arguments as a JSON object; - reads them from stdin.")] = "{}",
     as_json: AsJson = False,
 ) -> None:
     """Call any tool with JSON arguments, as an agent would."""
