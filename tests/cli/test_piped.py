@@ -121,7 +121,7 @@ def test_what_is_not_text_is_refused_with_what_to_do(
 ) -> None:
     """Not replaced by question marks and sent."""
     pipe(stdin, monkeypatch, content)
-    with pytest.raises(InputRefused, match="not UTF-8 text|not text"):
+    with pytest.raises(InputRefused, match=r"not UTF-8 text|not text"):
         with_piped(prompt)
 
 
@@ -185,7 +185,9 @@ def run(arguments: Sequence[str], home: Path, **options: Any) -> subprocess.Comp
     )
 
 
-@pytest.mark.parametrize("arguments", [["chat", "p"], ["chat"], ["speak", "p", "out.wav"], ["screen", "p"], ["screen"], ["call", "groq_chat", "-"]])
+@pytest.mark.parametrize(
+    "arguments", [["chat", "p"], ["chat"], ["speak", "p", "out.wav"], ["screen", "p"], ["screen"], ["call", "groq_chat", "-"]]
+)
 def test_every_command_that_takes_text_refuses_a_binary_pipe_with_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
     """One line, no traceback."""
     done = run(arguments, tmp_path, input=b"\xff\xd8\xff\xe0")
