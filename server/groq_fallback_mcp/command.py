@@ -39,9 +39,7 @@ def lasting_command() -> tuple[str, ...]:
     if installer is None:
         return server_command()
     if installer == "uv" and not _is_from_elsewhere():
-        uvx = shutil.which("uvx")
-        found = uvx is not None and Path(uvx).is_absolute() and temporary_installer(Path(uvx).parent) is None
-        return (str(uvx) if found else "uvx", _requirement())
+        return (_uvx(), _requirement())
     install = f"uv tool install '{_requirement()}'" if installer == "uv" else f"pipx install '{_requirement()}'"
     raise ConfigurationError(
         f"This copy runs from {installer}'s cache ({sys.prefix}), which may be emptied at any time",
@@ -69,6 +67,15 @@ def temporary_installer(prefix: Path) -> str | None:
     pairs = set(pairwise(parts))
     in_cache = any((cache, "pipx") in pairs for cache in _CACHES) or ("pipx", ".cache") in pairs
     return "pipx" if in_cache and "venvs" not in parts else None
+
+
+def _uvx() -> str:
+    """The command uvx by its absolute path, as desktop programs have another PATH; by its name where it is not found."""
+    # uv tells the programs it runs where it is itself
+    beside = Path(os.environ.get("UV", "")).with_name("uvx")
+    found = str(beside) if beside.is_absolute() and beside.is_file() else shutil.which("uvx")
+    lasts = found is not None and Path(found).is_absolute() and temporary_installer(Path(found).parent) is None
+    return str(found) if lasts else "uvx"
 
 
 def _requirement() -> str:
