@@ -69,6 +69,8 @@ async def test_the_four_tools_work_as_commands(tmp_path: Path) -> None:
         assert "[groq/openai/gpt-oss-20b" in answer.stderr
         piped = await command("chat", "-", "--json", base_url=running.base_url, cwd=tmp_path, stdin="from a pipe")
         assert "from a pipe" in json.loads(piped.stdout)["text"]
+        about = await command("chat", "summarize", base_url=running.base_url, cwd=tmp_path, stdin="text\n")
+        assert about.stdout == "This is a simulated answer to: summarize text\n"
         models = await command("models", "--json", "--kind", "chat", base_url=running.base_url, cwd=tmp_path)
         assert {model["kind"] for model in json.loads(models.stdout)["models"]} == {"chat"}
         limits = await command(

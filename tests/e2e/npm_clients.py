@@ -106,9 +106,9 @@ def node_24() -> str:
     return str(found)
 
 
-async def set_up(client: str, *, home: Path, project: Path, environment: Mapping[str, str]) -> str:
-    """`groq-fallback-mcp setup CLIENT`, as a person runs it."""
-    command = [*COMMAND, "setup", client, "--no-check"]
+async def set_up(client: str, *, home: Path, project: Path, environment: Mapping[str, str], scope: str | None = None) -> str:
+    """`groq-fallback-mcp setup CLIENT`, as a person runs it; in the user's own file unless a scope is given."""
+    command = [*COMMAND, "setup", client, "--no-check", *(() if scope is None else ("--scope", scope))]
     clean = {"HOME": str(home), "PATH": os.environ["PATH"], **environment}
     done = await anyio.run_process(command, cwd=project, env=clean, check=False)
     assert done.returncode == 0, done
