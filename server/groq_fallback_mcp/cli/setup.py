@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from groq_fallback_mcp.clients.change import with_server
-from groq_fallback_mcp.clients.client import CLIENTS, Client, Scope
+from groq_fallback_mcp.clients.client import CLIENTS, SERVER, Client, Scope
 from groq_fallback_mcp.clients.config_file import write_text
 from groq_fallback_mcp.clients.entry import find_command
 from groq_fallback_mcp.clients.setup import Wanted, apply, find_clients, plan
@@ -131,7 +131,7 @@ def _checked(wanted: Wanted) -> int:
                 timeout=HEALTH_S,
                 stdin=subprocess.DEVNULL,
                 check=False,
-                env=os.environ,
+                env={**os.environ, **client.health_environment},
                 cwd=empty,
             )
         except subprocess.TimeoutExpired:
@@ -144,7 +144,8 @@ def _checked(wanted: Wanted) -> int:
     typer.echo("\n".join(output.splitlines()[:SHOWN_LINES]))
     lines = [line for line in output.splitlines() if "groq" in line]
     if any(client.healthy in line for line in lines):
-        typer.echo(f"{client.title} can reach the server.")
+        # some only list what is configured
+        typer.echo(f"{client.title} {'lists' if client.healthy == SERVER else 'can reach'} the server.")
         return 0
     if any("pending" in line.lower() for line in lines):
         typer.echo(f"{client.title} will ask you to approve the server when it next starts here.")

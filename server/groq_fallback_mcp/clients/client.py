@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 __all__ = ["CLIENTS", "KEY", "SERVER", "Client", "Scope"]
@@ -26,7 +27,8 @@ class Client:
 
     `table` is where the file has servers. `reference` is how a variable of the environment is named in it, None where
     the server inherits the environment or no reference is safe. `commands` are its programs, `health` the arguments by which
-    one lists its servers, `healthy` a word in the line of a server that works.
+    one lists its servers, `healthy` a word in the line of a server that works, `health_environment` what lets it start
+    servers in an empty folder that it has not seen before.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Client:
     commands: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
     healthy: str = ""
+    health_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType[str, str]({}))
     note: str = ""
 
     @property
@@ -179,6 +182,7 @@ _CLIENTS = (
         commands=("gemini",),
         health=("mcp", "list"),
         healthy="Connected",
+        health_environment=MappingProxyType({"GEMINI_CLI_TRUST_WORKSPACE": "true"}),
     ),
     Client(
         name="opencode",
