@@ -15,10 +15,9 @@ def drop_working_folder() -> None:
     Entries after the standard library stay: those are installed packages, even where the working folder is site-packages.
     """
     here = _real(os.curdir)
-    library = _real(os.path.dirname(os.__file__))  # noqa: PTH120 - pathlib is not loaded yet
-    places = [_real(entry or os.curdir) for entry in sys.path]
-    installed = places.index(library) if library in places else len(places)
-    sys.path[:] = [entry for at, entry in enumerate(sys.path) if at >= installed or places[at] != here]
+    library = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib is not loaded yet
+    installed = sys.path.index(library) if library in sys.path else len(sys.path)
+    sys.path[:installed] = [entry for entry in sys.path[:installed] if _real(entry or os.curdir) != here]
 
 
 def _real(path: str) -> str:
