@@ -50,7 +50,9 @@ async def main() -> None:
                 }
                 for arguments in COMMANDS:
                     command = [*server_command(), *arguments]
-                    done = await anyio.run_process(command, env=environment, cwd=home, check=False, stderr=subprocess.STDOUT)
+                    done = await anyio.run_process(
+                        command, env=environment, cwd=home, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
+                    )
                     shown = " ".join(f'"{part}"' if " " in part else part for part in arguments)
                     console.print(Text(f"$ groq-fallback-mcp {shown}", style="bold green"))
                     console.print(Text(done.stdout.decode().rstrip().replace(home, "~")))

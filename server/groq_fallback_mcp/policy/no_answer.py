@@ -154,7 +154,8 @@ def key_note(attempts: Sequence[Attempt]) -> str | None:
 def _unauthenticated(attempts: Sequence[Attempt]) -> tuple[Code, str, str]:
     fault = key_fault(attempts)
     if fault is not None:
-        return "authentication", fault, _SET_KEY if fault == _MISSING else _REPLACE_KEY
+        step = _SET_KEY if fault == _MISSING else _REPLACE_KEY
+        return "authentication", fault, f"{step}; `groq-fallback-mcp doctor` shows what is set"
     attempt = next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION)
     cause = f"The provider {attempt.provider} cannot be used: {attempt.detail}"
     return "authentication", cause, f"Put a valid key into the variable that key_env of {attempt.provider} names in config.toml"
