@@ -72,7 +72,7 @@ def temporary_installer(prefix: Path) -> str | None:
 def _uvx() -> str:
     """The command uvx by its absolute path, as desktop programs have another PATH; by its name where it is not found."""
     # uv tells the programs it runs where it is itself
-    beside = Path(os.environ.get("UV", "")).with_name("uvx")
+    beside = Path(os.environ.get("UV", "")).parent / "uvx"
     found = str(beside) if beside.is_absolute() and beside.is_file() else shutil.which("uvx")
     lasts = found is not None and Path(found).is_absolute() and temporary_installer(Path(found).parent) is None
     return str(found) if lasts else "uvx"

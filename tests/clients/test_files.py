@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "project").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "UV"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path / "project")
     before = os.umask(0o022)
@@ -337,6 +337,18 @@ def test_from_uv_s_cache_the_command_is_uvx_s(home: Path, monkeypatch: pytest.Mo
         program = str(uvx) if scope == "global" else "uvx"
         assert entry_of(entry, scope=scope, path=path).command == (program, "groq-fallback-mcp[audio]")
         assert "archive-v0" not in path.read_text()
+
+
+@pytest.mark.fault("B29")
+def test_uvx_is_found_beside_the_uv_that_runs_us(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not on the PATH; but not one that is in a cache itself."""
+    monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/uv/archive-v0/abc"))
+    monkeypatch.setattr(command_module, "_is_from_elsewhere", lambda: False)
+    for folder, found in ((home / "tools", True), (home / ".cache/uv/archive-v0/def/bin", False)):
+        folder.mkdir(parents=True)
+        (folder / "uvx").write_text("")
+        monkeypatch.setenv("UV", str(folder / "uv"))
+        assert lasting_command()[0] == (str(folder / "uvx") if found else "uvx")
 
 
 @pytest.mark.fault("B29")
