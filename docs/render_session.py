@@ -6,7 +6,6 @@ import io
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run_simulator
 
 TARGET = Path(__file__).with_name("session.svg")
@@ -49,8 +49,10 @@ async def main() -> None:
                     "GROQ_FALLBACK_LOCAL": "off",
                 }
                 for arguments in COMMANDS:
-                    command = [sys.executable, "-m", "groq_fallback_mcp", *arguments]
-                    done = await anyio.run_process(command, env=environment, cwd=home, check=False, stderr=subprocess.STDOUT)
+                    command = [*server_command(), *arguments]
+                    done = await anyio.run_process(
+                        command, env=environment, cwd=home, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
+                    )
                     shown = " ".join(f'"{part}"' if " " in part else part for part in arguments)
                     console.print(Text(f"$ groq-fallback-mcp {shown}", style="bold green"))
                     console.print(Text(done.stdout.decode().rstrip().replace(home, "~")))

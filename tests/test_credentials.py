@@ -168,12 +168,12 @@ def test_the_command_keeps_and_forgets_a_key_without_showing_it(ring: Ring) -> N
     """In the key ring, or in the file."""
     runner = CliRunner()
     kept = runner.invoke(app, ["key", "set"], input=f"{KEY}\n")
-    assert (kept.exit_code, "key ring" in kept.output, KEY in kept.output) == (0, True, False)
+    assert (kept.exit_code, "keyring" in kept.output, KEY in kept.output) == (0, True, False)
     filed = runner.invoke(app, ["key", "set", "--file"], input=f"{KEY}\n")
     assert (filed.exit_code, str(key_path()) in filed.output.replace("\n", "")) == (0, True)
     forgotten = runner.invoke(app, ["key", "remove"])
-    assert (forgotten.exit_code, forgotten.output.startswith("removed from the key ring and ")) == (0, True)
-    assert runner.invoke(app, ["key", "remove"]).output == "no key was kept\n"
+    assert (forgotten.exit_code, forgotten.output.startswith("Removed from the system keyring and ")) == (0, True)
+    assert runner.invoke(app, ["key", "remove"]).output == "No key was stored.\n"
     assert forget_key(key_path()) == []
 
 

@@ -269,7 +269,7 @@ async def test_a_local_answer_warns_that_it_is_the_last_resort() -> None:
     async with connected(world) as client:
         result = await client.call_tool("groq_chat", {"prompt": "hi"})
     assert "[local/smollm2-135m" in text_of(result)
-    assert "last resort" in text_of(result)
+    assert "small local model" in text_of(result)
     assert result.structured_content is not None
     assert result.structured_content["cost_usd"] == "0.000000"
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"
 RING_S = 2.0
 LONGEST_KEY = 4_096
-NO_RING = "no key ring answers here (pip install 'groq-fallback-mcp[keyring]', and a desktop session that holds one)"
+NO_RING = "No system keyring is available (pip install 'groq-fallback-mcp[keyring]', and a desktop session that holds one)"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -41,7 +41,7 @@ def find_key(file: Path) -> Credential | None:
     """The key of the key ring, else of `file`. Raises ConfigurationError for a file that others can read."""
     found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
     if found:
-        return Credential(key=SecretStr(str(found)), source="the key ring")
+        return Credential(key=SecretStr(str(found)), source="the system keyring")
     try:
         # without waiting, should it be a FIFO
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -113,7 +113,7 @@ def forget_key(file: Path) -> list[str]:
         return True
 
     if _ask_ring(remove):
-        forgotten.append("the key ring")
+        forgotten.append("the system keyring")
     with contextlib.suppress(FileNotFoundError):
         file.unlink()
         forgotten.append(str(file))

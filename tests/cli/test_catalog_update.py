@@ -85,7 +85,7 @@ async def test_without_a_live_list_it_says_why_and_writes_nothing(tmp_path: Path
     """Such as without a key."""
     done = await command("catalog", "update", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "GROQ_API_KEY is empty" in done.stderr
+    assert "GROQ_API_KEY is not set" in done.stderr
     assert list(tmp_path.glob("*.toml")) == []
 
 

@@ -69,6 +69,8 @@ async def test_the_four_tools_work_as_commands(tmp_path: Path) -> None:
         assert "[groq/openai/gpt-oss-20b" in answer.stderr
         piped = await command("chat", "-", "--json", base_url=running.base_url, cwd=tmp_path, stdin="from a pipe")
         assert "from a pipe" in json.loads(piped.stdout)["text"]
+        about = await command("chat", "summarize", base_url=running.base_url, cwd=tmp_path, stdin="text\n")
+        assert about.stdout == "This is a simulated answer to: summarize text\n"
         models = await command("models", "--json", "--kind", "chat", base_url=running.base_url, cwd=tmp_path)
         assert {model["kind"] for model in json.loads(models.stdout)["models"]} == {"chat"}
         limits = await command(
@@ -132,8 +134,9 @@ async def test_the_doctor_finds_what_is_missing_and_what_is_well(tmp_path: Path)
     async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
         well = await command("doctor", base_url=running.base_url, cwd=tmp_path)
     assert well.returncode == 0
-    assert "as in the catalogue" in well.stdout
-    assert "a short question would ask: groq/openai/gpt-oss-20b, then" in well.stdout
+    assert "as in the catalog" in well.stdout
+    assert "ok   chat: openai/gpt-oss-20b → openai/gpt-oss-120b" in well.stdout
+    assert well.stdout.splitlines()[-1] == "Ready."
     assert "gsk_" not in well.stdout
 
 
@@ -143,7 +146,7 @@ async def test_the_doctor_shows_a_key_that_is_refused_and_a_broken_file(tmp_path
     app = create_app(options, catalog=load_catalog(), clock=SystemClock())
     async with run_simulator(app) as running:
         refused = await command("doctor", base_url=running.base_url, cwd=tmp_path)
-    assert (refused.returncode, "Invalid API Key" in refused.stdout) == (1, True)
+    assert (refused.returncode, "key: refused by Groq (401)" in refused.stdout) == (1, True)
     (tmp_path / "config.toml").write_text("plan = 7")
     broken = await command("doctor", cwd=tmp_path, GROQ_FALLBACK_CONFIG=str(tmp_path / "config.toml"))
     assert (broken.returncode, "config.toml" in broken.stdout) == (1, True)

@@ -70,7 +70,7 @@ def test_any_document_gets_the_value_and_keeps_the_rest(document: dict[str, Any]
     """However it is written."""
     text = json.dumps(document, indent=indent, ensure_ascii=False)
     if "mcp" in document and not isinstance(document["mcp"], dict):
-        with pytest.raises(JsoncFault, match="is no table"):
+        with pytest.raises(JsoncFault, match="is not a table"):
             set_value(text, ["mcp", "groq"], value)
         return
     put = set_value(text, ["mcp", "groq"], value)

@@ -12,7 +12,9 @@ import pytest
 from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.clients.change import entry_in
 from groq_fallback_mcp.clients.client import CLIENTS, Scope
-from groq_fallback_mcp.clients.setup import Wanted, apply, find_clients, plan
+from groq_fallback_mcp.clients.entry import entry_of
+from groq_fallback_mcp.clients.setup import Wanted, apply, backup_folder, find_clients, plan
+from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.harness.answers import answers
 from groq_fallback_mcp.skill import skill_files
@@ -26,6 +28,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "project").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path
 
@@ -37,10 +41,10 @@ def run(name: str | None, *, scope: Scope | None = None, remove: bool = False, *
 
 
 @pytest.mark.parametrize(("name", "scope"), EVERY)
-def test_each_client_gets_this_interpreter_by_its_absolute_path_and_no_key(
+def test_each_client_gets_a_command_that_lasts_and_no_key(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str, scope: Scope
 ) -> None:
-    """In the form it reads; twice changes nothing; removed, nothing of it is left."""
+    """In the form it reads; a user's file names this interpreter, a project's nothing of this machine. Twice changes nothing."""
     monkeypatch.setenv("GROQ_API_KEY", "gsk_canary0123456789")
     project = home / "project"
     client = CLIENTS[name]
@@ -49,9 +53,11 @@ def test_each_client_gets_this_interpreter_by_its_absolute_path_and_no_key(
     text = path.read_text()
     entry = entry_in(text, client, path=str(path))
     assert entry is not None
-    assert sys.executable in text
+    command = entry_of(entry, scope=scope, path=path).command
+    assert command == (server_command() if scope == "global" else ("groq-fallback-mcp",))
+    assert (sys.executable in text) == (scope == "global")
     assert "gsk_canary" not in text
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o644
     skills = client.skills(scope, project=project, home=home)
     if skills is not None:
         folder = skills / "groq-fallback-mcp"
@@ -61,14 +67,13 @@ def test_each_client_gets_this_interpreter_by_its_absolute_path_and_no_key(
     assert run(name, scope=scope) == 0
     assert {file: file.read_bytes() for file in home.rglob("*") if file.is_file()} == before
     assert run(name, scope=scope, remove=True) == 0
-    assert entry_in(path.read_text(), client, path=str(path)) is None
-    assert not list(home.rglob("SKILL.md"))
-    assert not list(home.rglob("references"))
+    assert [one for one in home.rglob("*") if not one.is_relative_to(home / ".local")] == [project]
+    assert not [one for one in (home / ".local").rglob("*") if one.is_file()]
 
 
 @pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.shape != "codex"])
 def test_what_a_person_wrote_stays(home: Path, name: str) -> None:
-    """Comments and other servers; the old file is kept beside it."""
+    """Comments and other servers; the old file is kept in the user's state folder."""
     client = CLIENTS[name]
     scope = client.scopes[0]
     path = client.paths(scope, project=home / "project", home=home)[0]
@@ -82,11 +87,12 @@ def test_what_a_person_wrote_stays(home: Path, name: str) -> None:
     assert "// mine" in text
     assert '"other": {"command": "x"},' in text
     assert path.stat().st_mode & 0o777 == 0o644
-    (backup,) = path.parent.glob("*.bak")
+    (backup,) = backup_folder().rglob("before")
     assert backup.read_text() == mine
     assert backup.stat().st_mode & 0o777 == 0o600
     run(name, remove=True)
     assert path.read_text() == mine
+    assert not list(backup_folder().iterdir())
 
 
 def test_codex_keeps_its_comments_and_tables_too(home: Path) -> None:
@@ -138,12 +144,12 @@ def test_a_broken_file_is_named_and_left_alone(home: Path, name: str, text: str)
     assert str(path) in str(refusal.value)
     assert "nothing was changed" in str(refusal.value)
     assert path.read_text() == text
-    assert not list(home.rglob("*.bak"))
+    assert not list(home.rglob("before"))
 
 
 def test_a_dry_run_shows_the_change_and_makes_none(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As a diff."""
-    run("kilo", dry_run=True)
+    run("kilo", dry_run=True, scope="project")
     out = capsys.readouterr().out
     assert '+    "groq": {' in out
     assert "write " in out
@@ -159,17 +165,22 @@ def test_the_key_is_written_only_where_that_is_asked_for_and_never_shown(
     assert "gsk_canary" not in capsys.readouterr().out
     run("cursor", with_key=True)
     assert "gsk_canary" not in capsys.readouterr().out
-    assert "gsk_canary0123456789" in (home / "project" / ".cursor" / "mcp.json").read_text()
+    written = home / ".cursor" / "mcp.json"
+    assert "gsk_canary0123456789" in written.read_text()
+    assert written.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InputRefused, match="never written into a project's file"):
+        run("cursor", scope="project", with_key=True)
+    assert not (home / "project" / ".cursor").exists()
     monkeypatch.delenv("GROQ_API_KEY")
-    with pytest.raises(InputRefused, match="there is no key"):
+    with pytest.raises(InputRefused, match="There is no key"):
         run("cursor", with_key=True)
 
 
 def test_kilo_s_trap_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A reference to the environment makes it drop the whole file."""
     (home / "project" / "kilo.json").write_text('{"mcp": {"o": {"environment": {"K": "{env:K}"}}}}')
-    run("kilo")
-    assert "THIS FILE HOLDS {env:...}" in capsys.readouterr().out
+    run("kilo", scope="project")
+    assert "Kilo ignores it entirely" in capsys.readouterr().out
     assert "{env:" not in json.dumps(plan(Wanted(client=CLIENTS["kilo"], scope="global"), project=home, home=home).after)
 
 
@@ -177,7 +188,7 @@ def test_the_file_that_is_there_is_taken_before_the_usual_one(home: Path) -> Non
     """Kilo reads several."""
     (home / "project" / ".kilo").mkdir()
     (home / "project" / ".kilo" / "kilo.jsonc").write_text("{}")
-    run("kilo")
+    run("kilo", scope="project")
     assert "groq" in (home / "project" / ".kilo" / "kilo.jsonc").read_text()
     assert not (home / "project" / "kilo.json").exists()
 
@@ -188,40 +199,40 @@ def test_a_link_that_leads_out_is_not_followed(home: Path, tmp_path_factory: pyt
     outside.write_text("{}")
     (home / "project" / "kilo.json").symlink_to(outside)
     with pytest.raises(InputRefused, match="leads out of"):
-        run("kilo")
+        run("kilo", scope="project")
     assert outside.read_text() == "{}"
 
 
 def test_a_skill_that_was_changed_is_the_person_s(home: Path) -> None:
     """It stays when the server goes."""
-    run("kilo")
+    run("kilo", scope="project")
     skill = home / "project" / ".kilo" / "skills" / "groq-fallback-mcp" / "SKILL.md"
     skill.write_text("mine now")
-    run("kilo", remove=True)
+    run("kilo", scope="project", remove=True)
     assert skill.read_text() == "mine now"
     assert list(skill.parent.glob("references/*.md"))
 
 
 def test_a_reference_that_was_changed_keeps_the_skill_and_a_file_of_one_s_own_keeps_its_folder(home: Path) -> None:
     """Nothing a person wrote is removed."""
-    run("kilo")
+    run("kilo", scope="project")
     folder = home / "project" / ".kilo" / "skills" / "groq-fallback-mcp"
     (folder / "references" / "errors.md").write_text("mine")
-    run("kilo", remove=True)
+    run("kilo", scope="project", remove=True)
     assert (folder / "SKILL.md").is_file()
-    run("kilo")
+    run("kilo", scope="project")
     assert (folder / "references" / "errors.md").read_text() == skill_files()["references/errors.md"]
     (folder / "references" / "notes.md").write_text("mine too")
-    run("kilo", remove=True)
+    run("kilo", scope="project", remove=True)
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["notes.md"]
 
 
 def test_a_skill_without_its_references_gets_them(home: Path) -> None:
     """As one has who installed it by an earlier version."""
-    run("kilo")
+    run("kilo", scope="project")
     folder = home / "project" / ".kilo" / "skills" / "groq-fallback-mcp"
     (folder / "references" / "errors.md").unlink()
-    run("kilo")
+    run("kilo", scope="project")
     assert (folder / "references" / "errors.md").is_file()
 
 
@@ -236,9 +247,9 @@ def test_names_and_scopes_that_are_not_are_refused(home: Path) -> None:
 def test_without_a_name_the_clients_of_this_machine_are_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By their folders and commands."""
     assert run(None) == 0
-    assert "no client was found" in capsys.readouterr().out
+    assert "No supported client found" in capsys.readouterr().out
     (home / ".cursor").mkdir()
-    run("kilo")
+    run("kilo", scope="project")
     run(None)
     out = capsys.readouterr().out
     assert "cursor: not set up" in out
@@ -249,7 +260,7 @@ def test_without_a_name_the_clients_of_this_machine_are_listed(home: Path, capsy
 @pytest.mark.anyio
 async def test_a_configured_command_is_started_and_asked() -> None:
     """Which tells more than that it stands in a file."""
-    assert await answers((sys.executable, "-m", "groq_fallback_mcp")) is None
+    assert await answers(server_command()) is None
     assert "does not" in str(await answers((sys.executable, "-c", "pass")))
     assert "does not start" in str(await answers(("/nonexistent/command",)))
 

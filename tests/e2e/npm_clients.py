@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,12 +14,15 @@ import anyio
 import pytest
 from anyio.abc import Process
 
+from groq_fallback_mcp.command import own_script
+
 __all__ = ["COMMAND", "TIMEOUT_S", "Npm", "node_24", "set_up"]
 
 REPOSITORY = Path(__file__).parents[2]
 BELOW_CACHE = Path("clients/node_modules/.bin")
 TIMEOUT_S = 90.0
-COMMAND = (sys.executable, "-m", "groq_fallback_mcp")
+# as the manifests have it, by its absolute path
+COMMAND = (str(own_script()),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,9 @@ def node_24() -> str:
     return str(found)
 
 
-async def set_up(client: str, *, home: Path, project: Path, environment: Mapping[str, str]) -> str:
-    """`groq-fallback-mcp setup CLIENT`, as a person runs it."""
-    command = [*COMMAND, "setup", client, "--no-check"]
+async def set_up(client: str, *, home: Path, project: Path, environment: Mapping[str, str], scope: str | None = None) -> str:
+    """`groq-fallback-mcp setup CLIENT`, as a person runs it; in the user's own file unless a scope is given."""
+    command = [*COMMAND, "setup", client, "--no-check", *(() if scope is None else ("--scope", scope))]
     clean = {"HOME": str(home), "PATH": os.environ["PATH"], **environment}
     done = await anyio.run_process(command, cwd=project, env=clean, check=False)
     assert done.returncode == 0, done

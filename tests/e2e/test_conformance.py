@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from e2e.npm_clients import Npm, node_24
 from e2e.test_replicas import free_port, process, ready
 
+from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.transport.http import PATH
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
@@ -23,7 +23,7 @@ async def test_all_that_applies_to_a_tools_server_passes(tmp_path: Path, version
     npm.find("conformance")
     node = node_24()
     port = free_port()
-    command = [sys.executable, "-m", "groq_fallback_mcp", "serve", "--http", f"127.0.0.1:{port}"]
+    command = [*server_command(), "serve", "--http", f"127.0.0.1:{port}"]
     async with process(command, {"GROQ_FALLBACK_LOCAL": "off", "TMPDIR": os.environ.get("TMPDIR", "/tmp")}, tmp_path):
         await ready(f"http://127.0.0.1:{port}")
         arguments = ("--url", f"http://127.0.0.1:{port}{PATH}", "--expected-failures", str(BASELINE), "--spec-version", version)

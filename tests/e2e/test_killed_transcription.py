@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import anyio
@@ -14,6 +13,7 @@ from tone_speech import hear, script, wav
 
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.simulator import Heard, SimulatorOptions, create_app, run_simulator
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
@@ -54,7 +54,7 @@ async def test_a_killed_run_repeated_sends_only_the_missing_parts(tmp_path: Path
     (tmp_path / "talk.wav").write_bytes(wav(script(SECONDS), SECONDS))
     ears = Ears()
     app = create_app(SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock(), speech_engine=ears)
-    command = [sys.executable, "-m", "groq_fallback_mcp", "transcribe", "talk.wav", "--json", "--save-to", "talk.txt"]
+    command = [*server_command(), "transcribe", "talk.wav", "--json", "--save-to", "talk.txt"]
     async with run_simulator(app) as simulator:
         environment = {
             **{name: os.environ[name] for name in ("PATH",) if name in os.environ},

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 QUESTION = {"prompt": "Name three colours."}
 MUTE = (
     sys.executable,
+    "-P",
     "-c",
     "from groq_fallback_mcp.cli.app import main; from groq_fallback_mcp.gateway import progress; progress.GLANCE_S = 3600; main()",
 )

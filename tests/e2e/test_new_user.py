@@ -6,17 +6,19 @@ The installation is tested by `make package`, in an environment of its own; here
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from e2e.agents import CLAUDE_OFFLINE
 from e2e.conftest import SimulatedGroq
 from e2e.kilo import Kilo
-from e2e.npm_clients import Npm, set_up
+from e2e.npm_clients import COMMAND, Npm, set_up
 from e2e.scripted_dialects import MessagesModel
 from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
+ON_PATH = {"PATH": f"{Path(COMMAND[0]).parent}{os.pathsep}{os.environ['PATH']}"}
 QUESTION = {"prompt": "Name three colours.", "max_tokens": 64}
 
 
@@ -50,7 +52,7 @@ async def test_claude_code_answers_after_one_command(tmp_path: Path, groq: Simul
     """The key comes from the environment by a reference."""
     npm = Npm(tmp_path)
     npm.find("claude")
-    await set_up("claude-code", home=npm.home, project=npm.project, environment={})
+    await set_up("claude-code", home=npm.home, project=npm.project, environment={}, scope="project")
     assert "gsk_" not in (npm.project / ".mcp.json").read_text()
     model = MessagesModel(calls=[ToolCall(name="mcp__groq__groq_chat", arguments=QUESTION)])
     async with model.serve() as url:
@@ -58,7 +60,8 @@ async def test_claude_code_answers_after_one_command(tmp_path: Path, groq: Simul
             "claude",
             *("-p", "Follow the script.", "--mcp-config", ".mcp.json", "--strict-mcp-config"),
             *("--allowedTools", "mcp__groq__*", "--output-format", "json"),
-            environment={**groq.environment, "ANTHROPIC_BASE_URL": url, **CLAUDE_OFFLINE},
+            # a project's file names the command without a path
+            environment={**groq.environment, **ON_PATH, "ANTHROPIC_BASE_URL": url, **CLAUDE_OFFLINE},
         )
     assert LAST_WORDS in run.stdout, run
     (answer,) = model.tool_results

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
 from groq_fallback_mcp.transport.http import PATH
 from groq_fallback_mcp.transport.http_guards import HEALTH
@@ -101,9 +101,7 @@ async def test_a_replica_that_is_killed_loses_nothing_and_no_limit_is_exceeded(t
         environment["GROQ_FALLBACK_CATALOG"] = str(overlay)
         replicas = [
             await stack.enter_async_context(
-                process(
-                    [sys.executable, "-m", "groq_fallback_mcp", "serve", "--http", f"127.0.0.1:{port}"], environment, tmp_path
-                )
+                process([*server_command(), "serve", "--http", f"127.0.0.1:{port}"], environment, tmp_path)
             )
             for port in ports
         ]

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from fakes import CATALOG, World
+from servers import connected
 
 from groq_fallback_mcp.skill import SKILL_FILE, skill_files, skill_frontmatter
-from groq_fallback_mcp.tools import ALL_TOOLS, TOOLS
+from groq_fallback_mcp.tools import ALL_TOOLS, TOOLS, TOOLSETS
 from groq_fallback_mcp.tools.arguments import parse
 
 CHECKOUT = Path(__file__).parents[2]
@@ -120,3 +122,55 @@ def test_the_served_frontmatter_is_the_file_s() -> None:
     text = skill_files()[SKILL_FILE]
     assert text == TEXT
     assert skill_frontmatter(text) == frontmatter()
+
+
+@pytest.mark.fault("B21")
+def test_the_use_cases_that_the_skill_names_are_those_that_groq_chat_takes() -> None:
+    """`moderation` is for a tool that is not listed as installed."""
+    table = TEXT.partition("<!-- generated: use_cases -->")[2].partition("<!-- /generated")[0]
+    named = [name for name in re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) if name != "use_case"]
+    named += re.findall(r'"use_case": "(\w+)"', "\n".join(FILES.values()))
+    assert len(set(named)) >= 5
+    assert {CATALOG.practices[name].tool for name in named} == {"groq_chat"}
+
+
+@pytest.mark.fault("B21")
+@pytest.mark.anyio
+async def test_each_use_case_of_the_skill_works_with_the_tools_as_installed() -> None:
+    """Called as an agent does that has read it."""
+    table = TEXT.partition("<!-- generated: use_cases -->")[2].partition("<!-- /generated")[0]
+    async with connected(World()) as client:
+        listed = {tool.name for tool in (await client.list_tools()).tools}
+        for use_case in [name for name in re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) if name != "use_case"]:
+            result = await client.call_tool("groq_chat", {"prompt": "hi", "use_case": use_case})
+            assert not result.is_error, use_case
+        for call in calls(TEXT):
+            assert json.loads(call)["tool"] in listed
+
+
+@pytest.mark.fault("B21")
+@pytest.mark.parametrize("name", FILES)
+def test_a_tool_that_is_not_listed_as_installed_is_said_to_need_its_toolset(name: str) -> None:
+    """In each paragraph and each row that names it; references/toolsets.md is about nothing else."""
+    hidden = {tool.name: toolset.name for toolset in TOOLSETS.values() for tool in toolset.tools}
+    assert set(hidden) == {tool.name for tool in ALL_TOOLS} - {tool.name for tool in TOOLS}
+    if name == "references/toolsets.md":
+        assert "GROQ_FALLBACK_TOOLSETS" in FILES[name]
+        return
+    for block in re.split(r"\n\n|\n(?=[|-])", FILES[name]):
+        for tool, toolset in hidden.items():
+            if f"`{tool}`" in block:
+                assert "toolset" in block, block
+                assert f"`{toolset}`" in block or "toolsets.md" in block, block
+
+
+@pytest.mark.fault("B21")
+def test_every_argument_that_the_skill_names_for_a_tool_is_one_of_its_arguments() -> None:
+    """`groq_chat` with `response_schema`, and the like."""
+    named = re.findall(
+        r"`(groq_chat|transcribe|list_models|check_limits)` with `(\w+)`(?: or `(\w+)`)?", "\n".join(FILES.values())
+    )
+    assert len(named) >= 6
+    fields = {tool.name: set(tool.arguments.model_fields) for tool in TOOLS}
+    for tool, *arguments in named:
+        assert {argument for argument in arguments if argument} <= fields[tool]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import (
+    Attempt,
     AudioLink,
     AudioRequest,
     ChatRequest,
@@ -23,6 +25,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.no_answer import NO_API_KEY, key_note
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.policy.plan import Plan, plan, with_more_prompt
 from groq_fallback_mcp.policy.repair import repaired
@@ -197,3 +200,40 @@ def test_a_full_tier_is_dropped_where_one_was_asked_for() -> None:
     full = Failure(kind=FailureKind.TIER_FULL, message="", status=498)
     assert judge(full, attempts=1, alternative=True, jitter=0.0, tier="flex") == DropTier()
     assert judge(full, attempts=1, alternative=True, jitter=0.0, tier="on_demand") != DropTier()
+
+
+@pytest.mark.fault("A9")
+@pytest.mark.parametrize(
+    ("restrictions", "model", "asked"),
+    [
+        ({}, None, False),
+        ({"local_only": True}, None, True),
+        ({"providers": ("groq", "local")}, None, True),
+        ({"providers": ("groq",)}, None, False),
+        ({}, "own", True),
+    ],
+)
+def test_a_model_that_serves_on_request_is_in_the_plan_of_calls_that_ask_for_it(
+    restrictions: dict[str, object], model: str | None, asked: bool
+) -> None:
+    """Left out of the others without a word: an agent that reads of it would only be tempted."""
+    small = replace(own("local", near=True), on_request=frozenset({"own"}))
+    found = made(ask(model=model, restrictions=Restrictions(**restrictions)), groq(OSS), small)  # type: ignore[arg-type]
+    assert any(candidate.provider == "local" for candidate in found.candidates) == asked
+    assert "own" not in reasons(found)
+
+
+@pytest.mark.fault("A9")
+def test_the_note_on_a_key_says_what_is_wrong_and_what_to_do() -> None:
+    """A missing one, a refused one, and none where the key is not why."""
+
+    def attempt(detail: str, provider: str = "groq", kind: FailureKind = FailureKind.AUTHENTICATION) -> Attempt:
+        return Attempt(provider=provider, model="m", sent=False, outcome="authentication", detail=detail, kind=kind)
+
+    missing = key_note([attempt(f"{NO_API_KEY}: GROQ_API_KEY is not set")])
+    refused = key_note([attempt("Invalid API Key")])
+    assert missing is not None
+    assert missing.startswith("No Groq API key is set, so Groq was not used.")
+    assert refused is not None
+    assert "console.groq.com/keys" in refused
+    assert key_note([attempt("no", provider="mine"), attempt("slow", kind=FailureKind.TIMED_OUT)]) is None

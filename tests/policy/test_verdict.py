@@ -174,7 +174,7 @@ def test_the_key_of_another_provider_is_not_called_groq_s() -> None:
     """The variable to set is the one config.toml names."""
     attempt = Attempt(provider="mine", model="m", sent=True, outcome="authentication", detail="no", kind=K.AUTHENTICATION)
     failure = no_answer(attempts=[attempt], exclusions=(), last=None, least_wait_s=1, out_of_time=False, deadline_s=50)
-    assert "the provider mine cannot be asked" in failure.cause
+    assert "The provider mine cannot be used" in failure.cause
     assert "key_env of mine" in failure.next_step
 
 

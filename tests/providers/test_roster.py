@@ -82,7 +82,7 @@ async def test_without_a_key_groq_is_unready_and_says_why(monkeypatch: pytest.Mo
     """As is an endpoint whose variable is empty."""
     keyless = roster(GROQ_API_KEY="", providers=(PROXY,), local="off")
     assert keyless.providers["groq"].unready == KEY_HINT
-    assert keyless.providers["litellm"].unready == "no key is set: LITELLM_API_KEY is empty"
+    assert keyless.providers["litellm"].unready == "no API key: LITELLM_API_KEY is not set"
     monkeypatch.setenv("LITELLM_API_KEY", "sk-1")
     assert roster(providers=(PROXY,)).providers["litellm"].unready is None
     await keyless.aclose()

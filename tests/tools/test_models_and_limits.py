@@ -64,7 +64,7 @@ async def test_without_a_live_list_the_catalogue_is_shown_and_the_lack_is_said()
     world = with_live_list(FakeGroq(Failure(kind=FailureKind.UNREACHABLE, message="connection refused", sent=False)))
     async with connected(world) as client:
         text = text_of(await client.call_tool("list_models", {}))
-    assert "could not be read (connection refused); this is the catalogue alone" in text
+    assert "could not be read (connection refused); this is the catalog alone" in text
     assert FIRST in text
 
 
@@ -211,7 +211,7 @@ async def test_limits_plan_how_many_calls_fit_now_and_when_the_next_one_does() -
     async with connected(world) as client:
         text = text_of(await client.call_tool("check_limits", {"model": FIRST}))
     assert f"{FIRST}: 5 calls now, the next in 7.5 s" in text
-    assert "memory ledger (this process alone; what other processes spend shows only in answers)" in text
+    assert "Rate limits (this process only)" in text
 
 
 async def test_limits_that_nothing_is_known_of_are_named_unknown() -> None:

@@ -1,15 +1,16 @@
 """`groq-fallback-mcp`: without arguments it serves MCP over stdio, with one of the commands below it works for a person."""
 
-from __future__ import annotations
-
 import gc
 import sys
+
+from groq_fallback_mcp.import_path import drop_working_folder
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point. Serving skips everything that only the other commands need."""
+    drop_working_folder()
     if sys.argv[1:] in ([], ["serve"]):
         # what is made while modules are loaded stays: looking through it again and again took a quarter of the start
         gc.disable()

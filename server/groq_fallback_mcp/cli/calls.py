@@ -13,6 +13,7 @@ import typer
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.cli.piped import read_piped
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.render import clean, clean_text
 from groq_fallback_mcp.settings import Settings, load_settings
@@ -22,9 +23,17 @@ from groq_fallback_mcp.tools.arguments import parse
 __all__ = ["call_any", "call_tool", "chat", "with_bar"]
 
 
-async def call_tool(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None] = (), as_json: bool) -> int:
-    """Call one tool and print its result; 1 when it is an error. A person may name any file: folders of `files` are open."""
-    async with open_context(_with_folders_of(files, load_settings())) as context:
+async def call_tool(
+    name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None] = (), local: bool = False, as_json: bool
+) -> int:
+    """Call one tool and print its result; 1 when it is an error. A person may name any file: folders of `files` are open.
+
+    `local` lets a local text model answer as a last resort.
+    """
+    settings = load_settings()
+    if local and settings.local != "only":
+        settings = settings.model_copy(update={"local": "on"})
+    async with open_context(_with_folders_of(files, settings)) as context:
         return _print(await _call(name, arguments, context), as_json=as_json)
 
 
@@ -33,7 +42,7 @@ async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
     if name not in {tool.name for tool in ALL_TOOLS}:
         raise InputRefused(f"there is no tool {name!r}", next_step=f"give one of {', '.join(t.name for t in ALL_TOOLS)}")
     try:
-        given: object = json.loads(sys.stdin.read() if arguments == "-" else arguments)
+        given: object = json.loads(read_piped() if arguments == "-" else arguments)
     except ValueError as error:
         raise InputRefused(f"the arguments are not JSON: {error}", next_step='write them as \'{"name": "value"}\'') from error
     if not isinstance(given, dict):
@@ -41,11 +50,14 @@ async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
     return await call_tool(name, cast("dict[str, Any]", given), as_json=as_json)
 
 
-async def chat(arguments: Mapping[str, Any], *, schema: Path | None, images: Sequence[str], as_json: bool) -> int:
+async def chat(
+    arguments: Mapping[str, Any], *, schema: Path | None, images: Sequence[str], local: bool = False, as_json: bool
+) -> int:
     """The tool groq_chat. Raises InputRefused for a schema file without JSON."""
     given = arguments if schema is None else {**arguments, "response_schema": _read_json(schema)}
     files = [image for image in images if "://" not in image]
-    return await call_tool("groq_chat", {**given, "images": list(images) or None}, files=files, as_json=as_json)
+    arguments = {**given, "images": list(images) or None}
+    return await call_tool("groq_chat", arguments, files=files, local=local, as_json=as_json)
 
 
 async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None], as_json: bool) -> int:

@@ -9,13 +9,14 @@ import typer
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.cli import calls
-from groq_fallback_mcp.cli.console import run, run_blocking
+from groq_fallback_mcp.cli.console import attempt, run, run_blocking
+from groq_fallback_mcp.cli.piped import with_piped
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="groq-fallback-mcp",
-    help="Dependable Groq for coding agents. Without a command it serves MCP over stdio.",
+    help="Dependable Groq for coding agents. With no command, runs the MCP server on stdio.",
     no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,7 +24,7 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the structured result as JSON.")]
-ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Asked first; others follow if it fails.")]
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Model to try first.")]
 
 
 def _version(wanted: bool) -> None:
@@ -42,13 +43,15 @@ def _root(
 @app.command()
 def serve(
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="How much is logged; default warning.")
+        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="Log level; default: warning.")
     ] = None,
-    log_file: Annotated[Path | None, typer.Option(help="Append the log to this file in place of stderr.")] = None,
-    log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="Lines for people, or JSON.")] = None,
-    toolsets: Annotated[str | None, typer.Option(help="More tools: full, speech, safety, batch, or all; with commas.")] = None,
+    log_file: Annotated[Path | None, typer.Option(help="Append the log to this file instead of stderr.")] = None,
+    log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="Log lines as text or JSON.")] = None,
+    toolsets: Annotated[
+        str | None, typer.Option(help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
+    ] = None,
     http: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Over HTTP in place of stdio, such as 127.0.0.1:8765.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve HTTP at HOST:PORT instead of stdio, e.g. 127.0.0.1:8765.")
     ] = None,
 ) -> None:
     """Serve MCP over stdio (the same as no command), or over HTTP for a team."""
@@ -64,26 +67,31 @@ def serve(
 
 @app.command()
 def chat(
-    prompt: Annotated[str, typer.Argument(help="The question; - reads standard input.")],
+    prompt: Annotated[str | None, typer.Argument(help="Prompt. Piped input is appended; - reads it from stdin.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     use_case: Annotated[
         str | None, typer.Option("--use-case", "-u", help="fast, reasoning, openai_compatible, agentic or vision.")
     ] = None,
     model: ModelOption = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Bound on the answer, reasoning included.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum output tokens, including reasoning.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 to 2.")] = None,
     reasoning_effort: Annotated[
-        Literal["none", "default", "low", "medium", "high"] | None, typer.Option(help="Mapped to what the model takes.")
+        Literal["none", "default", "low", "medium", "high"] | None, typer.Option(help="Adjusted to what the model supports.")
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True)] = None,
     image: Annotated[list[str] | None, typer.Option(help="An image file or https URL; may be repeated.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Search the web.")] = False,
-    local_only: Annotated[bool, typer.Option("--local-only", help="Nothing leaves this machine.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Let a small local model answer when Groq and other providers cannot.")
+    ] = False,
+    local_only: Annotated[
+        bool, typer.Option("--local-only", help="Use local models only; nothing leaves this machine.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask one question."""
+    """Ask one question, e.g. git diff | groq-fallback-mcp chat "Review this"."""
     arguments = {
-        "prompt": typer.get_text_stream("stdin").read() if prompt == "-" else prompt,
+        "prompt": attempt(lambda: with_piped(prompt)),
         "system": system,
         "use_case": use_case,
         "model": model,
@@ -93,7 +101,7 @@ def chat(
         "search": search,
         "local_only": local_only,
     }
-    run(calls.chat, arguments, schema=schema, images=image or [], as_json=as_json)
+    run(calls.chat, arguments, schema=schema, images=image or [], local=local, as_json=as_json)
 
 
 @app.command()
@@ -104,7 +112,7 @@ def models(
     retired: Annotated[bool, typer.Option("--retired", help="Show models that were shut down too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List models, the live list laid over the catalogue."""
+    """List models with price, speed and availability."""
     arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired}
     run(calls.call_tool, "list_models", arguments, as_json=as_json)
 
@@ -124,11 +132,11 @@ def limits(
 def transcribe(
     source: Annotated[str, typer.Argument(help="An audio file, or an https URL.")],
     language: Annotated[str | None, typer.Option("--language", "-l", help="ISO 639 code, such as en.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Names and spelling to expect.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Vocabulary hint: names and terms to spell correctly.")] = None,
     form: Annotated[
-        Literal["text", "json", "verbose_json", "srt", "vtt"], typer.Option("--format", "-f", help="Form of the result.")
+        Literal["text", "json", "verbose_json", "srt", "vtt"], typer.Option("--format", "-f", help="Output format.")
     ] = "text",
-    words: Annotated[bool, typer.Option("--words", help="With a timestamp for each word.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Word-level timestamps.")] = False,
     translate: Annotated[bool, typer.Option("--translate", help="Translate to English.")] = False,
     model: ModelOption = None,
     save_to: Annotated[str | None, typer.Option(help="A new .txt, .srt, .vtt or .json file.")] = None,
@@ -150,7 +158,7 @@ def transcribe(
 
 @app.command()
 def speak(
-    text: Annotated[str, typer.Argument(help="What to say; - reads standard input.")],
+    text: Annotated[str, typer.Argument(help="Text to speak. Piped input is appended; - reads it from stdin.")],
     save_to: Annotated[str, typer.Argument(help="A new .wav file.")],
     voice: Annotated[str | None, typer.Option(help="One the model has; see `models --kind text_to_speech`.")] = None,
     language: Annotated[Literal["en", "ar"], typer.Option("--language", "-l")] = "en",
@@ -158,9 +166,9 @@ def speak(
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Speak a text into a WAV file."""
+    """Convert text to speech (WAV)."""
     arguments = {
-        "text": typer.get_text_stream("stdin").read() if text == "-" else text,
+        "text": attempt(lambda: with_piped(text, what="text")),
         "save_to": save_to,
         "voice": voice,
         "language": language,
@@ -172,20 +180,20 @@ def speak(
 
 @app.command()
 def screen(
-    text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
-    policy: Annotated[str | None, typer.Option(help="Rules to judge by; without: prompt injection.")] = None,
+    text: Annotated[str | None, typer.Argument(help="Text to check. Piped input is appended; - reads it from stdin.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy to check against; default: prompt injection.")] = None,
     model: ModelOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a text holds prompt injection, or breaks a policy."""
-    given = typer.get_text_stream("stdin").read() if text == "-" else text
+    """Check text for prompt injection or policy violations."""
+    given = attempt(lambda: with_piped(text, what="text"))
     run(calls.call_tool, "screen", {"text": given, "policy": policy, "model": model}, as_json=as_json)
 
 
 @app.command()
 def call(
     tool: Annotated[str, typer.Argument(help="Any tool, of any toolset.")],
-    arguments: Annotated[str, typer.Argument(help="Its arguments as a JSON object; - reads standard input.")] = "{}",
+    arguments: Annotated[str, typer.Argument(help="Arguments as a JSON object; - reads them from stdin.")] = "{}",
     as_json: AsJson = False,
 ) -> None:
     """Call any tool with JSON arguments, as an agent would."""
@@ -195,19 +203,19 @@ def call(
 @app.command()
 def simulate(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8787,
-    plan: Annotated[Literal["free", "developer"], typer.Option(help="Whose limits to enforce.")] = "free",
+    plan: Annotated[Literal["free", "developer"], typer.Option(help="Plan whose limits to enforce.")] = "free",
     fault: Annotated[
         list[str] | None,
         typer.Option(
             help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2; kinds: 429 503 500 502 498 401 403 404 hang cut html empty slow tool_use_failed json_validate_failed model_permission_blocked_org model_permission_blocked_project model_terms_required model_decommissioned."
         ),
     ] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Without the latency of real models.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Answer instantly.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain generated text even where local models are installed.")] = False,
-    keep_retired: Annotated[bool, typer.Option("--keep-retired", help="Models answer past their last day.")] = False,
+    keep_retired: Annotated[bool, typer.Option("--keep-retired", help="Keep serving retired models.")] = False,
     batch_seconds: Annotated[float, typer.Option(min=0, help="How long a batch takes.")] = 0.0,
 ) -> None:
-    """Run a stand-in for the Groq API on loopback. Its answers say that they are simulated."""
+    """Run a local Groq API simulator. Responses are marked SIMULATED."""
     from groq_fallback_mcp.cli.simulate import simulate as simulate_now  # noqa: PLC0415
 
     run(
@@ -222,15 +230,17 @@ def simulate(
     )
 
 
-key = typer.Typer(help="Keep Groq's key in the key ring, or in a file that only you can read.", no_args_is_help=True)
+key = typer.Typer(help="Store the API key in the system keyring, or in a file that only you can read.", no_args_is_help=True)
 app.add_typer(key, name="key")
 
 
 @key.command("set")
 def key_set(
-    file: Annotated[bool, typer.Option("--file", help="In a file of mode 0600 beside config.toml.")] = False,
+    file: Annotated[
+        bool, typer.Option("--file", help="Store it in a private file (mode 0600) instead of the keyring.")
+    ] = False,
 ) -> None:
-    """Ask for the key and keep it; the environment's GROQ_API_KEY goes before it."""
+    """Store the API key in the system keyring; GROQ_API_KEY takes precedence."""
     from groq_fallback_mcp.cli.key import set_key  # noqa: PLC0415
 
     run_blocking(set_key, file=file)
@@ -238,7 +248,7 @@ def key_set(
 
 @key.command("remove")
 def key_remove() -> None:
-    """Forget the key."""
+    """Remove the stored API key."""
     from groq_fallback_mcp.cli.key import remove_key  # noqa: PLC0415
 
     run_blocking(remove_key)
@@ -261,11 +271,19 @@ def catalog_update(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check the set-up: key, base URL, live list, state, local models, and what a call would choose now."""
+def doctor(
+    start_project_servers: Annotated[
+        bool,
+        typer.Option(
+            "--start-project-servers", help="Also start servers that this folder's client files name; only if you trust them."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the key, connection, models and client configs."""
     from groq_fallback_mcp.cli.doctor import doctor as doctor_now  # noqa: PLC0415
 
-    run(doctor_now, as_json=as_json)
+    run(doctor_now, start_project_servers=start_project_servers, as_json=as_json)
 
 
 @app.command()
@@ -273,18 +291,23 @@ def setup(
     client: Annotated[
         str | None,
         typer.Argument(
-            help="kilo, claude-code, claude-desktop, vscode, cursor, codex, gemini, opencode, cline, windsurf or zed; without: list and ask."
+            help="kilo, claude-code, claude-desktop, vscode, cursor, codex, gemini, opencode, cline, windsurf or zed. Omit to list detected clients and choose."
         ),
     ] = None,
-    scope: Annotated[Literal["project", "global"] | None, typer.Option(help="This folder, or every project.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
-    remove: Annotated[bool, typer.Option("--remove", help="Take it out again.")] = False,
-    with_key: Annotated[bool, typer.Option("--key", help="Write the key into the file, in clear text.")] = False,
-    toolsets: Annotated[str | None, typer.Option(help="More tools: full, speech, safety, batch, or all; with commas.")] = None,
-    no_skill: Annotated[bool, typer.Option("--no-skill", help="Without the skill.")] = False,
-    no_check: Annotated[bool, typer.Option("--no-check", help="Do not ask the client afterwards.")] = False,
+    scope: Annotated[
+        Literal["project", "global"] | None,
+        typer.Option(help="global: your own config, for every project (default). project: this folder's, for a team."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the server and skill.")] = False,
+    with_key: Annotated[bool, typer.Option("--key", help="Write the key into your own config, in clear text.")] = False,
+    toolsets: Annotated[
+        str | None, typer.Option(help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
+    ] = None,
+    no_skill: Annotated[bool, typer.Option("--no-skill", help="Skip the skill.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Skip the connection check.")] = False,
 ) -> None:
-    """Put the server and its skill into a client's configuration, in place; a backup is kept."""
+    """Add the server and skill to a client's config (edits in place, keeps a backup)."""
     from groq_fallback_mcp.cli.setup import setup as setup_now  # noqa: PLC0415
 
     run_blocking(
@@ -306,7 +329,7 @@ def generate(
     root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Write the tables of README and the skill and the manifests anew from the catalogue."""
+    """Regenerate docs and manifests from the catalog (maintainers)."""
     from groq_fallback_mcp.cli.generate import generate as generate_now  # noqa: PLC0415
 
     run_blocking(generate_now, root, check=check, as_json=as_json)
@@ -314,7 +337,7 @@ def generate(
 
 @app.command()
 def demo(as_json: AsJson = False) -> None:
-    """Show the whole way against the simulator: tools, a fallback, limits, a transcript, and no provider left."""
+    """Watch a fallback happen, against the simulator (no key needed)."""
     from groq_fallback_mcp.cli.demo import demo as demo_now  # noqa: PLC0415
 
     run(demo_now, as_json=as_json)
@@ -322,7 +345,7 @@ def demo(as_json: AsJson = False) -> None:
 
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
-    """Start the server over real stdio against the simulator and try every tool, in both protocol eras."""
+    """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28)."""
     from groq_fallback_mcp.cli.selftest import selftest as selftest_now  # noqa: PLC0415
 
     run(selftest_now, as_json=as_json)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import typer
@@ -16,8 +16,9 @@ import typer
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.redaction import redact
 
-__all__ = ["print_json", "run", "run_blocking"]
+__all__ = ["attempt", "print_json", "run", "run_blocking"]
 
+T = TypeVar("T")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -39,9 +40,10 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _exit(work: Callable[[], int]) -> None:
+def attempt(work: Callable[[], T]) -> T:
+    """What `work` returns. Where it fails, the command ends with a message and the exit code for that."""
     try:
-        status = work()
+        return work()
     except GroqFallbackError as error:
         _say(str(error))
         status = USAGE_ERROR
@@ -51,6 +53,10 @@ def _exit(work: Callable[[], int]) -> None:
         sys.stderr.close()
         status = 1
     raise typer.Exit(status)
+
+
+def _exit(work: Callable[[], int]) -> None:
+    raise typer.Exit(attempt(work))
 
 
 def _say(message: str) -> None:

@@ -1,4 +1,4 @@
-"""doctor: what is set up, what is missing, and what a call would choose now. Spends no quota."""
+"""doctor: what is set up, what is missing, and which models a call would use now. Spends no quota."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ import typer
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, FailureKind
 from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.clients.client import Client
+from groq_fallback_mcp.clients.entry import Entry, origin
 from groq_fallback_mcp.clients.setup import find_clients
 from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.command import SCRIPT, server_command
 from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.answers import answers
 from groq_fallback_mcp.policy.drift import drift
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
+from groq_fallback_mcp.providers.roster import LiveList
 from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
 from groq_fallback_mcp.tools import Context
@@ -31,74 +35,125 @@ from groq_fallback_mcp.tools.account import label
 __all__ = ["Finding", "doctor"]
 
 State = Literal["ok", "warn", "fail"]
+KeyState = Literal["set", "missing", "refused", "unused"]
+SET_KEY = f"Run {SCRIPT} key set, or export GROQ_API_KEY"
+REPLACE_KEY = f"Copy a valid key from console.groq.com/keys, then run {SCRIPT} key set or export GROQ_API_KEY"
+SAMPLE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do where it is not well."""
+    """One line: what was looked at, how it is, and `fix`, what to do about a failure."""
 
     what: str
     state: State
     detail: str
+    fix: str | None = None
 
 
-async def doctor(*, as_json: bool) -> int:
-    """Print the findings; 1 when something that a call needs is missing."""
-    findings = await _findings()
+async def doctor(*, start_project_servers: bool = False, as_json: bool) -> int:
+    """Print the findings and whether all is ready, or what to do first; 1 when something that a call needs is missing.
+
+    `start_project_servers`: start whatever the client files of the current folder name, which a repository may have brought.
+    """
+    findings = await _findings(start_project_servers=start_project_servers)
+    first = next((finding for finding in findings if finding.state == "fail"), None)
+    verdict = "Ready." if first is None else f"Not ready. {first.fix or f'{first.what}: {first.detail}'}."
     if as_json:
-        print_json({"ok": all(f.state != "fail" for f in findings), "findings": [asdict(f) for f in findings]})
+        print_json({"ok": first is None, "verdict": verdict, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             typer.echo(redact(f"{finding.state:<4} {finding.what}: {finding.detail}"))
-    return 1 if any(finding.state == "fail" for finding in findings) else 0
+        typer.echo(redact(verdict))
+    return 0 if first is None else 1
 
 
-async def _findings() -> Sequence[Finding]:
-    python = f"groq-fallback-mcp {__version__}, Python {sys.version.split()[0]} at {sys.executable}"
+async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
+    python = f"{SCRIPT} {__version__}, Python {sys.version.split()[0]} at {sys.executable}"
     findings = [Finding(what="version", state="ok", detail=python)]
     path = config_path()
     try:
         settings = load_settings()
         named = "GROQ_FALLBACK_CONFIG" in os.environ
-        shown = f"{path}" if path.exists() else f"no file at {path}" + ("" if named else ", which is fine")
+        shown = f"{path}" if path.exists() else f"{path} does not exist" if named else f"no {path} (optional)"
         state: State = "warn" if named and not path.exists() else "ok"
         findings.append(Finding(what="configuration", state=state, detail=shown))
         async with open_context(settings) as context:
-            findings += [_key(settings), Finding(what="base URL", state="ok", detail=settings.base_url)]
-            findings += [await _live(settings, context), await _store(context), *_local(settings), _folders(context)]
-            findings += await _choices(context)
+            live = await context.gateway.roster.live_list()
+            key = _key_state(settings, live)
+            chat, transcribe = await _choices(context, key)
+            findings.append(_key(settings, key, chat_works=chat.state != "fail"))
+            findings.append(Finding(what="base URL", state="ok", detail=settings.base_url))
+            findings += [_live(live, key, context), await _store(context), *_local(settings), _folders(context)]
+            findings += [chat, transcribe]
     except ConfigurationError as error:
-        findings.append(Finding(what="configuration", state="fail", detail=redact(str(error))))
-    return [*findings, *await _clients()]
+        fix = error.next_step[:1].upper() + error.next_step[1:]
+        findings.append(Finding(what="configuration", state="fail", detail=redact(str(error)), fix=redact(fix)))
+    return [*findings, *await _clients(start_project_servers=start_project_servers)]
 
 
-async def _clients() -> list[Finding]:
-    """Each client of this machine: whether our server is in its configuration, and whether what stands there answers."""
+async def _clients(*, start_project_servers: bool) -> list[Finding]:
+    """Each client of this machine: whether our server is in its configuration, and whether it answers."""
     findings: list[Finding] = []
-    for found in find_clients(project=Path.cwd(), home=Path.home()):
+    project, home = Path.cwd(), Path.home()
+    # in the home folder a project's file is the user's own
+    trusted = start_project_servers or project.resolve() == home.resolve()
+    own: str | None = None
+    started = False
+    for found in find_clients(project=project, home=home):
         what = f"client {found.client.name}"
         if found.fault is not None:
             findings.append(Finding(what=what, state="warn", detail=redact(found.fault)))
         elif not found.configured:
-            detail = f"not set up: groq-fallback-mcp setup {found.client.name}"
-            findings.append(Finding(what=what, state="ok", detail=detail))
-        for scope, path, command in found.configured:
-            answer = await answers(command)
-            state: State = "ok" if answer is None else "warn"
-            detail = f"{scope}, {path}: " + ("the server answers" if answer is None else answer)
-            findings.append(Finding(what=what, state=state, detail=redact(detail)))
+            findings.append(Finding(what=what, state="ok", detail=f"not set up; run {SCRIPT} setup {found.client.name}"))
+        for entry in found.configured:
+            kind = origin(entry.command)
+            if kind == "ours" and not started:
+                own, started = await answers(server_command()), True
+            findings.append(await _entry(found.client, entry, own=own, project=project, trusted=trusted))
     return findings
 
 
-def _key(settings: Settings) -> Finding:
+async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:
+    """An entry. Of a project's file nothing is started but this installation, by our own command and not by the file's."""
+    kind, local = origin(entry.command), entry.scope == "project"
+    if kind == "ours":
+        answer = own
+    elif kind == "older":
+        answer = f"written by an older version, imports from the working folder; run {SCRIPT} setup {client.name} again"
+    elif not local or trusted:
+        answer = await answers(entry.command, folder=project if local else None) if entry.command else "it has no command"
+    else:
+        answer = f"starts another command, which was not run: {entry.shown()} (doctor --start-project-servers runs it)"
+    detail = f"{entry.scope}, {entry.path}: {'the server answers' if answer is None else answer}"
+    if local and entry.unexpected:
+        detail += f"; it also sets {', '.join(entry.unexpected)[:80]}, which setup does not write: check who did"
+    state: State = "ok" if answer is None and not (local and entry.unexpected) else "warn"
+    return Finding(what=f"client {client.name}", state=state, detail=redact(detail))
+
+
+def _key_state(settings: Settings, live: LiveList) -> KeyState:
+    if settings.local == "only":
+        return "unused"
     if settings.api_key is None:
-        usable = settings.local != "off" and bool(available_models(settings.local_text_model))
-        state: State = "warn" if usable or settings.providers else "fail"
-        detail = "there is none: export GROQ_API_KEY where the MCP client is started, or run `groq-fallback-mcp key set`"
-        return Finding(what="key", state=state, detail=detail)
-    return Finding(
-        what="key", state="ok", detail=f"{len(settings.api_key.get_secret_value())} characters, from {_key_source(settings)}"
-    )
+        return "missing"
+    refused = live.failure is not None and live.failure.kind is FailureKind.AUTHENTICATION
+    return "refused" if refused else "set"
+
+
+def _key(settings: Settings, key: KeyState, *, chat_works: bool) -> Finding:
+    match key:
+        case "unused":
+            return Finding(what="key", state="ok", detail="not needed (GROQ_FALLBACK_LOCAL=only)")
+        case "missing":
+            state: State = "warn" if chat_works else "fail"
+            return Finding(what="key", state=state, detail=f"not set. {SET_KEY}", fix=SET_KEY)
+        case "refused":
+            detail = f"refused by Groq (401), from {_key_source(settings)}"
+            return Finding(what="key", state="fail", detail=detail, fix=REPLACE_KEY)
+        case "set":
+            length = len(settings.api_key.get_secret_value()) if settings.api_key is not None else 0
+            return Finding(what="key", state="ok", detail=f"{length} characters, from {_key_source(settings)}")
 
 
 def _key_source(settings: Settings) -> str:
@@ -108,23 +163,23 @@ def _key_source(settings: Settings) -> str:
     return kept.source if kept is not None and kept.key == settings.api_key else f"{config_path()}"
 
 
-async def _live(settings: Settings, context: Context) -> Finding:
-    if settings.api_key is None or settings.local == "only":
-        return Finding(what="live list", state="warn", detail="not read: there is no key, or Groq is switched off")
-    roster, catalog = context.gateway.roster, context.gateway.catalog
-    live = await roster.live_list()
+def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
+    what, catalog = "live list", context.gateway.catalog
+    if key != "set":
+        reason = {"missing": "no API key", "refused": "the key was refused"}.get(key, "Groq is not used")
+        return Finding(what=what, state="ok" if key == "unused" else "warn", detail=f"not read ({reason})")
     if live.failure is not None or live.ids is None:
         reason = live.failure.message if live.failure is not None else "no answer"
-        return Finding(
-            what="live list", state="fail", detail=f"could not be read: {reason}; check the key, GROQ_BASE_URL and the network"
-        )
+        restricted = live.failure is not None and live.failure.kind is FailureKind.ORGANISATION_REFUSED
+        fix = "Ask Groq's support about your organization" if restricted else "Check the network and GROQ_BASE_URL"
+        return Finding(what=what, state="fail", detail=f"could not be read: {reason}", fix=fix)
     found = drift(catalog, live.ids, today(context.gateway.clock))
-    detail = f"{len(live.ids)} models" + (f"; {found}" if found.differences() else ", as in the catalogue")
+    detail = f"{len(live.ids)} models" + (f"; {found}" if found.differences() else ", as in the catalog")
     if found.unknown or found.not_live:
-        detail += "; `groq-fallback-mcp catalog update` writes that down for review"
+        detail += f"; `{SCRIPT} catalog update` writes an overlay for review"
     if ended := found.replacements():
         detail += f"; shut down and replaced: {ended}"
-    return Finding(what="live list", state="warn" if found.differences() else "ok", detail=detail)
+    return Finding(what=what, state="warn" if found.differences() else "ok", detail=detail)
 
 
 async def _store(context: Context) -> Finding:
@@ -132,20 +187,32 @@ async def _store(context: Context) -> Finding:
     await ledger.spending([today(context.gateway.clock).isoformat()])
     status = ledger.status
     if status.degraded is not None:
-        detail = f"{status.store} cannot be used, limits are kept in each process at a cautious share: {status.degraded}"
+        detail = f"{status.store} cannot be used, each process falls back to a quarter of the limits: {status.degraded}"
         return Finding(what="quota store", state="warn", detail=detail)
     return Finding(what="quota store", state="ok", detail=f"{status.store}, {status.place}")
 
 
 def _local(settings: Settings) -> Sequence[Finding]:
+    what = "local models"
     if settings.local == "off":
-        return [Finding(what="local models", state="ok", detail="switched off by GROQ_FALLBACK_LOCAL")]
+        return [Finding(what=what, state="ok", detail="off (GROQ_FALLBACK_LOCAL)")]
     found = available_models(settings.local_text_model)
+    use = {
+        "auto": "speech as a last resort, text only on request (--local)",
+        "on": "as a last resort",
+        "only": "nothing else is used",
+    }[settings.local]
+    if not found:
+        # an extra that nobody asked for is not missing
+        state: State = "ok" if settings.local == "auto" else "warn"
+        return [Finding(what=what, state=state, detail="none installed (optional: the extra `local`)")]
     missing = missing_parts(settings.local_text_model)
-    findings = [Finding(what="local models", state="ok" if found else "warn", detail=", ".join(found) or "none installed")]
-    return findings + [
-        Finding(what="local models", state="warn", detail=f"{part.what} is missing, needed for {part.serves}: {part.command}")
-        for part in missing
+    return [
+        Finding(what=what, state="ok", detail=f"{', '.join(found)}; {use}"),
+        *(
+            Finding(what=what, state="warn", detail=f"{part.what} is missing, needed for {part.serves}: {part.command}")
+            for part in missing
+        ),
     ]
 
 
@@ -155,24 +222,33 @@ def _folders(context: Context) -> Finding:
         return Finding(what="folders", state="warn", detail=detail)
     missing = [str(folder) for folder in context.folders if not folder.is_dir()]
     if missing:
-        return Finding(what="folders", state="warn", detail=f"not there: {', '.join(missing)}")
+        return Finding(what="folders", state="warn", detail=f"{', '.join(missing)} does not exist")
     return Finding(what="folders", state="ok", detail=", ".join(str(folder) for folder in context.folders))
 
 
-async def _choices(context: Context) -> Sequence[Finding]:
-    chat = ChatRequest(messages=({"role": "user", "content": "hello"},))
-    requests: dict[str, ChatRequest | AudioRequest] = {
-        "a short question": chat,
-        "a transcription": AudioRequest(audio=AudioLink(url="https://example.com/a.wav")),
-    }
-    findings: list[Finding] = []
-    for words, request in requests.items():
-        candidates = (await context.gateway.plan(request)).candidates
-        providers = context.gateway.roster.providers
-        names = [label(c.provider, c.model) for c in candidates if providers[c.provider].unready is None]
-        unready = {c.provider: providers[c.provider].unready for c in candidates if providers[c.provider].unready is not None}
-        state: State = "fail" if not names else "warn" if unready else "ok"
-        detail = ", then ".join(names) or "nobody"
-        detail += "".join(f"; {provider} cannot be asked, {reason}" for provider, reason in unready.items())
-        findings.append(Finding(what=f"{words} would ask", state=state, detail=detail))
-    return findings
+async def _choices(context: Context, key: KeyState) -> tuple[Finding, Finding]:
+    """Which models chat and transcription would use now, best first."""
+    recording = AudioFile(name="a.wav", content=b"", media_type="audio/wav", duration_s=SAMPLE_S)
+    chat = await _order(context, ChatRequest(messages=({"role": "user", "content": "hello"},)), key)
+    heard = await _order(context, AudioRequest(audio=recording), key)
+    why = {"missing": "no API key", "refused": "API key refused"}.get(key, "no provider is configured")
+    fix = SET_KEY if key == "missing" else REPLACE_KEY if key == "refused" else "Add a provider to config.toml"
+    if chat:
+        chats = Finding(what="chat", state="ok", detail=" → ".join(chat))
+    else:
+        chats = Finding(what="chat", state="fail", detail=f"unavailable ({why})", fix=fix)
+    if not heard:
+        return chats, Finding(what="transcribe", state="warn", detail=f"unavailable ({why})")
+    if key in {"missing", "refused"} and all(name.startswith("local/") for name in heard):
+        return chats, Finding(what="transcribe", state="warn", detail=f"local model only ({why})")
+    return chats, Finding(what="transcribe", state="ok", detail=" → ".join(heard))
+
+
+async def _order(context: Context, request: ChatRequest | AudioRequest, key: KeyState) -> list[str]:
+    candidates = (await context.gateway.plan(request)).candidates
+    providers = context.gateway.roster.providers
+    return [
+        one.model if one.provider == "groq" else label(one.provider, one.model)
+        for one in candidates
+        if providers[one.provider].unready is None and not (key == "refused" and one.provider == "groq")
+    ]

@@ -21,21 +21,21 @@ def set_key(*, file: bool) -> int:
     key = str(text).strip()
     if not key or not is_clean_key(key):
         raise ConfigurationError(
-            "the key is empty or holds white space or characters that are not printable ASCII",
-            next_step="copy it again from Groq's console",
+            "That doesn't look like an API key (empty, or contains spaces)",
+            next_step="Copy it again from console.groq.com/keys",
         )
     if file:
         keep_in_file(SecretStr(key), key_path())
-        typer.echo(f"kept in {key_path()}, which only you can read")
+        typer.echo(f"Stored in {key_path()}, which only you can read.")
     elif keep_in_ring(SecretStr(key)):
-        typer.echo("kept in the key ring")
+        typer.echo("Stored in the system keyring.")
     else:
-        raise ConfigurationError(NO_RING, next_step=f"keep it in {key_path()}: groq-fallback-mcp key set --file")
+        raise ConfigurationError(NO_RING, next_step=f"Store it in {key_path()}: groq-fallback-mcp key set --file")
     return 0
 
 
 def remove_key() -> int:
     """Forget the key wherever it is kept."""
     forgotten = forget_key(key_path())
-    typer.echo(f"removed from {' and '.join(forgotten)}" if forgotten else "no key was kept")
+    typer.echo(f"Removed from {' and '.join(forgotten)}." if forgotten else "No key was stored.")
     return 0

@@ -1,17 +1,21 @@
-"""`setup`: puts the server into a client's configuration, shows what would change, and asks the client how it is."""
+"""`setup`: puts the server into a client's configuration, shows what would change, and checks that the client can reach it."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import typer
 
-from groq_fallback_mcp.clients.client import CLIENTS, Client, Scope
+from groq_fallback_mcp.clients.change import with_server
+from groq_fallback_mcp.clients.client import CLIENTS, SERVER, Client, Scope
+from groq_fallback_mcp.clients.config_file import write_text
+from groq_fallback_mcp.clients.entry import find_command
 from groq_fallback_mcp.clients.setup import Wanted, apply, find_clients, plan
+from groq_fallback_mcp.command import shared_command
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.settings import load_settings
 
@@ -32,12 +36,12 @@ def setup(
     skill: bool,
     check: bool,
 ) -> int:
-    """Set one client up, or list those of this machine and ask. 1 where the client does not find the server well."""
+    """Set one client up, or list those of this machine and ask. 1 where the client cannot reach the server."""
     if name is None:
         return _choose(dry_run=dry_run, remove=remove, with_key=with_key, toolsets=toolsets, skill=skill, check=check)
     client = CLIENTS.get(name)
     if client is None:
-        raise InputRefused(f"there is no client {name!r}", next_step=f"give one of {', '.join(CLIENTS)}")
+        raise InputRefused(f"Unknown client {name[:80]!r}", next_step=f"Give one of {', '.join(CLIENTS)}")
     wanted = Wanted(
         client=client,
         scope=scope or client.scopes[0],
@@ -51,23 +55,24 @@ def setup(
         typer.echo(f"{client.title}: {'not set up in' if remove else 'already set up in'} {change.path}")
     elif dry_run:
         typer.echo(_discreet(change.diff(), wanted.key), nl=False)
-    else:
+    if not dry_run:
+        # also where nothing changes: a folder that set-up made may be left
         for line in apply(change):
             typer.echo(line)
     for note in change.notes:
         typer.echo(f"Note: {note}")
     if dry_run or remove or not check:
         return 0
-    return _checked(client)
+    return _checked(wanted)
 
 
 def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None, skill: bool, check: bool) -> int:
     found = find_clients(project=Path.cwd(), home=Path.home())
     if not found:
-        typer.echo(f"no client was found on this machine; name one: {', '.join(CLIENTS)}")
+        typer.echo(f"No supported client found. Specify one of: {', '.join(CLIENTS)}")
         return 0
     for entry in found:
-        where = ", ".join(str(path) for _, path, _ in entry.configured)
+        where = ", ".join(str(one.path) for one in entry.configured)
         state = entry.fault or (f"set up in {where}" if where else "not set up")
         typer.echo(f"{entry.client.name}: {state}")
     if not sys.stdin.isatty():
@@ -95,7 +100,7 @@ def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None
 def _key() -> str:
     settings = load_settings()
     if settings.api_key is None:
-        raise InputRefused("there is no key to write", next_step="export GROQ_API_KEY first, or leave --key out")
+        raise InputRefused("There is no key to write", next_step="Export GROQ_API_KEY first, or run it without --key")
     return settings.api_key.get_secret_value()
 
 
@@ -103,27 +108,54 @@ def _discreet(text: str, key: str | None) -> str:
     return text if key is None else text.replace(key, "(the key)")
 
 
-def _checked(client: Client) -> int:
-    """What the client itself says of the server; nothing where it cannot be asked."""
-    command = next((found for name in client.commands if (found := shutil.which(name))), None)
+def _checked(wanted: Wanted) -> int:
+    """Whether the client itself can reach the server; nothing where it has no command for that.
+
+    It is run in an empty folder: in the project it would also start whatever the project's own files name.
+    """
+    client = wanted.client
+    command = next((found for name in client.commands if (found := find_command(name, project=Path.cwd()))), None)
     if command is None or not client.health:
-        typer.echo(f"Next step: start {client.title} and see that the server groq is there.")
+        typer.echo(f"Next step: restart {client.title} and check that the groq server is listed.")
         return 0
-    try:
-        done = subprocess.run(  # noqa: S603 - the client's own command, found on the PATH
-            [command, *client.health],
-            capture_output=True,
-            text=True,
-            timeout=HEALTH_S,
-            stdin=subprocess.DEVNULL,
-            check=False,
-            env=os.environ,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        typer.echo(f"{client.title} could not be asked: {error}")
-        return 1
+    with tempfile.TemporaryDirectory(prefix="groq-fallback-mcp-") as empty:
+        if wanted.scope == "project":
+            _write_alone(client, wanted, Path(empty))
+        try:
+            done = subprocess.run(  # noqa: S603 - the client's own command, found on the PATH outside the project
+                [command, *client.health],
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=HEALTH_S,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                env={**os.environ, **client.health_environment},
+                cwd=empty,
+            )
+        except subprocess.TimeoutExpired:
+            typer.echo(f"{client.title} did not answer within {HEALTH_S:g} s. Check it yourself: {client.commands[0]} mcp list")
+            return 1
+        except OSError as error:
+            typer.echo(f"{client.title} could not be started ({error.strerror}). Check it yourself.")
+            return 1
     output = f"{done.stdout}\n{done.stderr}".strip()
     typer.echo("\n".join(output.splitlines()[:SHOWN_LINES]))
-    well = any("groq" in line and client.healthy in line for line in output.splitlines())
-    typer.echo(f"{client.title} {'finds the server well' if well else 'does not find the server well: see above'}")
-    return 0 if well else 1
+    lines = [line for line in output.splitlines() if "groq" in line]
+    if any(client.healthy in line for line in lines):
+        # some only list what is configured
+        typer.echo(f"{client.title} {'lists' if client.healthy == SERVER else 'can reach'} the server.")
+        return 0
+    if any("pending" in line.lower() for line in lines):
+        typer.echo(f"{client.title} will ask you to approve the server when it next starts here.")
+        return 0
+    typer.echo(f"{client.title} cannot reach the server (see above).")
+    return 1
+
+
+def _write_alone(client: Client, wanted: Wanted, folder: Path) -> None:
+    """A project's file with nothing but our entry."""
+    path = folder / client.project[0]
+    entry = client.entry(shared_command(), wanted.environment)
+    write_text(path, with_server("", client, entry, path=str(path)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 __all__ = ["CLIENTS", "KEY", "SERVER", "Client", "Scope"]
@@ -24,8 +25,10 @@ Shape = Literal["kilo", "standard", "typed", "nested", "zed", "codex", "gemini"]
 class Client:
     """A client. Paths are relative to the project or to the home folder, the first that exists is taken, else the first.
 
-    `table` is where servers stand in the file. `reference` is how a variable of the environment is named in it, None where
-    the server inherits the environment or no reference is safe. `commands` tell that it is installed, `health` asks it.
+    `table` is where the file has servers. `reference` is how a variable of the environment is named in it, None where
+    the server inherits the environment or no reference is safe. `commands` are its programs, `health` the arguments by which
+    one lists its servers, `healthy` a word in the line of a server that works, `health_environment` what lets it start
+    servers in an empty folder that it has not seen before.
     """
 
     name: str
@@ -40,20 +43,21 @@ class Client:
     commands: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
     healthy: str = ""
+    health_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType[str, str]({}))
     note: str = ""
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """Where it can be set up, the usual place first."""
+        """Where it can be set up, the usual place first: the user's own file, which no repository brings along."""
         found: list[Scope] = []
-        if self.project:
-            found.append("project")
         if self.home:
             found.append("global")
+        if self.project:
+            found.append("project")
         return tuple(found)
 
     def paths(self, scope: Scope, *, project: Path, home: Path) -> list[Path]:
-        """The files its configuration may stand in."""
+        """The files its configuration may be in."""
         if scope == "project":
             return [project / path for path in self.project]
         return [_under(home, path) for path in self.home]
@@ -98,7 +102,6 @@ def _under(home: Path, path: str) -> Path:
     return home / ".config" / rest
 
 
-_KILO_TRAP = "a project's config must not hold {env:...}: Kilo then drops the whole file without a word"
 _CLIENTS = (
     Client(
         name="kilo",
@@ -112,7 +115,6 @@ _CLIENTS = (
         commands=("kilo", "kilocode"),
         health=("mcp", "list"),
         healthy="connected",
-        note=_KILO_TRAP,
     ),
     Client(
         name="claude-code",
@@ -134,7 +136,7 @@ _CLIENTS = (
         shape="standard",
         table=("mcpServers",),
         home=("@app/Claude/claude_desktop_config.json",),
-        note="it does not hand the environment on: keep the key with `groq-fallback-mcp key set`",
+        note="Claude Desktop does not pass environment variables on; store the key with `groq-fallback-mcp key set`.",
     ),
     Client(
         name="vscode",
@@ -167,7 +169,7 @@ _CLIENTS = (
         commands=("codex",),
         health=("mcp", "list"),
         healthy=SERVER,
-        note="`codex exec` begins without a server that is not up yet: `required = true` in [mcp_servers.groq] makes it wait",
+        note="`codex exec` starts without a server that is not up yet; `required = true` in [mcp_servers.groq] makes it wait.",
     ),
     Client(
         name="gemini",
@@ -180,6 +182,7 @@ _CLIENTS = (
         commands=("gemini",),
         health=("mcp", "list"),
         healthy="Connected",
+        health_environment=MappingProxyType({"GEMINI_CLI_TRUST_WORKSPACE": "true"}),
     ),
     Client(
         name="opencode",

@@ -1,7 +1,7 @@
 """JSON with comments, changed in place: one value set or removed, every other character left as it is.
 
-People keep comments, order and trailing commas in their editors' settings; a parser that writes the document anew loses
-all of them. So the document is read with the place of each part, and only the text of the change is written.
+People keep comments, order and trailing commas in their editors' settings; a parser that rewrites the document loses all
+of them. So the document is read with the place of each part, and only the text of the change is written.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
-__all__ = ["JsoncFault", "loads", "remove", "set_value"]
+__all__ = ["JsoncFault", "digest", "is_empty", "loads", "remove", "set_value"]
 
 _BLANK = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_REST_OF_LINE = re.compile(r"(?:[ \t]|/\*[^\n]*?\*/)*(?://[^\r\n]*)?(?=\r?\n)")
 _SCALAR = re.compile(r'"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null')
+BYTE_ORDER_MARK = "\ufeff"
 MOST_DEPTH = 200
+_SIGNS = frozenset('{}[]:,"')
 
 
 class JsoncFault(ValueError):  # noqa: N818 - a finding about somebody's file
-    """The text is no JSON with comments. `line` counts from 1."""
+    """The text is not JSON with comments, or has no place for the value. `line` counts from 1."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(f"line {line}: {message}")
@@ -30,9 +34,20 @@ class JsoncFault(ValueError):  # noqa: N818 - a finding about somebody's file
 @dataclass(slots=True)
 class _Node:
     start: int
-    end: int
-    value: Any
+    kind: Literal["table", "list", "scalar"]
+    end: int = 0
+    scalar: Any = None
     members: list[_Member] = field(default_factory=list["_Member"])
+    items: list[_Node] = field(default_factory=list["_Node"])
+
+    def plain(self) -> Any:  # noqa: ANN401 - JSON
+        match self.kind:
+            case "table":
+                return {member.name: member.node.plain() for member in self.members}
+            case "list":
+                return [item.plain() for item in self.items]
+            case "scalar":
+                return self.scalar
 
 
 @dataclass(slots=True)
@@ -44,101 +59,137 @@ class _Member:
 
 
 def loads(text: str) -> Any:  # noqa: ANN401 - JSON
-    """The value of the document. Raises JsoncFault."""
-    return _parsed(text).value
+    """The value of the document; an empty text counts as an empty table. Raises JsoncFault."""
+    return _parsed(text).plain()
+
+
+def is_empty(text: str) -> bool:
+    """Whether the document is an empty table without a comment, or nothing at all."""
+    return "".join(text.removeprefix(BYTE_ORDER_MARK).split()) in {"", "{}"}
+
+
+def digest(text: str, *, without: Sequence[str]) -> str:
+    """All that the document says but for the value at `without`, with repeated names and order, for comparison.
+
+    Tables on the way to that value which hold nothing else count as absent. Raises JsoncFault.
+    """
+    return repr(_said(_parsed(text), tuple(without)))
 
 
 def set_value(text: str, path: Sequence[str], value: Any) -> str:  # noqa: ANN401 - JSON
     """The text with `value` at `path`; tables on the way are made. An empty text counts as an empty table.
 
-    Raises JsoncFault for what cannot be read, or where the path leads through something that is no table.
+    Raises JsoncFault for what cannot be read, or where the path leads through something that is not a table or is there twice.
     """
-    if not text.strip():
-        text = "{}\n"
+    if not text.removeprefix(BYTE_ORDER_MARK).strip():
+        text = f"{text[: text.startswith(BYTE_ORDER_MARK)]}{{}}\n"
     node = _parsed(text)
     for depth, name in enumerate(path):
-        if not isinstance(node.value, dict):
-            where = ".".join(path[:depth]) or "the document"
-            raise JsoncFault(f"{where} is no table", _line(text, node.start))
-        member = next((member for member in node.members if member.name == name), None)
+        member = _only(text, node, path[: depth + 1])
         if member is None:
             for outer in reversed(path[depth + 1 :]):
                 value = {outer: value}
             return _inserted(text, node, name, value)
         node = member.node
     indent = _indent_at(text, node.start)
-    return text[: node.start] + _written(value, indent, _unit(text)) + text[node.end :]
+    return text[: node.start] + _written(value, indent, text) + text[node.end :]
 
 
 def remove(text: str, path: Sequence[str]) -> str:
-    """The text without the value at `path`; as it is where there is none. Raises JsoncFault for what cannot be read."""
-    if not text.strip():
+    """The text without the value at `path`; as it is where there is none. Raises JsoncFault as `set_value` does."""
+    if not text.removeprefix(BYTE_ORDER_MARK).strip():
         return text
     node = _parsed(text)
-    for name in path[:-1]:
-        found = next((member for member in node.members if member.name == name), None)
-        if found is None:
+    for depth in range(1, len(path) + 1):
+        member = _only(text, node, path[:depth]) if node.kind == "table" else None
+        if member is None:
             return text
-        node = found.node
-    index = next((index for index, member in enumerate(node.members) if member.name == path[-1]), None)
-    if index is None:
-        return text
-    member = node.members[index]
-    before = node.members[index - 1] if index else None
-    if before is not None and member.comma is None:
-        # the last one, without a comma of its own: the one before it loses its
-        comma = before.comma
-        assert comma is not None  # noqa: S101 - two members have one between them
-        return text[:comma] + text[comma + 1 : before.node.end] + _without(text, before.node.end, member.node.end, comma)
+        if depth == len(path):
+            return _taken_out(text, node, node.members.index(member))
+        node = member.node
+    return text
+
+
+def _only(text: str, node: _Node, path: Sequence[str]) -> _Member | None:
+    """The member at the end of `path` in its table; None without one."""
+    if node.kind != "table":
+        where = f"{'.'.join(path[:-1])!r}" if len(path) > 1 else "the document"
+        raise JsoncFault(f"{where} is not a table", _line(text, node.start))
+    found = [member for member in node.members if member.name == path[-1]]
+    if len(found) > 1:
+        raise JsoncFault(
+            f"{path[-1]!r} is there twice, first on line {_line(text, found[0].start)}", _line(text, found[1].start)
+        )
+    return found[0] if found else None
+
+
+def _said(node: _Node, without: tuple[str, ...]) -> object:
+    match node.kind:
+        case "scalar":
+            return node.scalar
+        case "list":
+            return [_said(item, ()) for item in node.items]
+        case "table":
+            said: list[tuple[str, object]] = []
+            for member in node.members:
+                here = bool(without) and member.name == without[0]
+                if here and len(without) == 1:
+                    continue
+                below = _said(member.node, without[1:] if here else ())
+                if not (here and member.node.kind == "table" and not below):
+                    said.append((member.name, (member.node.kind, below)))
+            return tuple(said)
+
+
+def _taken_out(text: str, table: _Node, index: int) -> str:
+    member, before = table.members[index], table.members[index - 1] if index else None
+    start = len(text[: member.start].rstrip(" \t"))
+    own_lines = text[start - 1 : start] == "\n"
     end = member.node.end if member.comma is None else member.comma + 1
-    start = member.start
-    line = text.rfind("\n", 0, start) + 1
-    if not text[line:start].strip():
-        # it stands on lines of its own: they go with it
-        start = max(line - 1, node.start + 1) if line else line
-    return text[:start] + text[end:]
-
-
-def _without(text: str, start: int, end: int, comma: int) -> str:
-    """What follows the member before: without its comma and without the removed one."""
-    between = text[start:end]
-    kept = between[: comma - start] + between[comma - start + 1 :] if start <= comma < end else between
-    # of what stands between the two, comments stay
-    blank = _BLANK.match(kept)
-    rest = kept[: blank.end()] if blank is not None else ""
-    return rest.rstrip() + text[end:]
+    if own_lines:
+        # the line break before it goes with it
+        start -= 2 if text[start - 2 : start] == "\r\n" else 1
+    elif member.comma is not None:
+        # what follows on the line takes its place
+        start, end = member.start, end + len(text[end:]) - len(text[end:].lstrip(" \t"))
+    rest = text[:start] + text[end:]
+    if member.comma is None and before is not None and before.comma is not None:
+        rest = rest[: before.comma] + rest[before.comma + 1 :]
+    if len(table.members) == 1:
+        inside = rest[table.start + 1 : table.end - 1 - (len(text) - len(rest))]
+        if not inside.strip():
+            rest = rest[: table.start + 1] + rest[table.start + 1 + len(inside) :]
+    return rest
 
 
 def _inserted(text: str, table: _Node, name: str, value: Any) -> str:  # noqa: ANN401 - JSON
-    unit = _unit(text)
-    outer = _indent_at(text, table.start)
-    inner = (
-        _indent_at(text, table.members[0].start) if table.members and _own_line(text, table.members[0].start) else outer + unit
-    )
-    entry = f"{json.dumps(name, ensure_ascii=False)}: {_written(value, inner, unit)}"
-    if not table.members:
-        return f"{text[: table.start + 1]}\n{inner}{entry}{_blank_end(text, table)}\n{outer}{text[table.end - 1 :]}"
-    last = table.members[-1]
-    if last.comma is not None:
-        return f"{text[: last.comma + 1]}\n{inner}{entry},{text[last.comma + 1 :]}"
-    return f"{text[: last.node.end]},\n{inner}{entry}{_to_the_end(text, last, table, outer)}"
+    line_break, outer = _line_break(text), _indent_at(text, table.start)
+    first = table.members[0] if table.members else None
+    inner = _indent_at(text, first.start) if first is not None and _own_line(text, first.start) else outer + _unit(text)
+    entry = f"{line_break}{inner}{json.dumps(name, ensure_ascii=False)}: {_written(value, inner, text)}"
+    last = table.members[-1] if table.members else None
+    if last is None:
+        # a comment in an empty table stays before the entry
+        inside = text[table.start + 1 : table.end - 1].rstrip()
+        return f"{text[: table.start + 1]}{inside}{entry}{line_break}{outer}{text[table.end - 1 :]}"
+    at = last.node.end if last.comma is None else last.comma + 1
+    # a comment on the line of the last member stays there
+    rest_of_line = _REST_OF_LINE.match(text, at, table.end)
+    after = at if rest_of_line is None else rest_of_line.end()
+    comma, own_comma = (",", "") if last.comma is None else ("", ",")
+    closing = "" if "\n" in text[at : table.end - 1] else f"{line_break}{outer}"
+    rest = text[after:].lstrip(" \t") if closing else text[after:]
+    return f"{text[:at]}{comma}{text[at:after]}{entry}{own_comma}{closing}{rest}"
 
 
-def _to_the_end(text: str, last: _Member, table: _Node, outer: str) -> str:
-    rest = text[last.node.end :]
-    if "\n" in text[last.node.end : table.end - 1]:
-        return rest
-    return f"\n{outer}{rest.lstrip(' ')}"
+def _written(value: Any, indent: str, text: str) -> str:  # noqa: ANN401 - JSON
+    lines = json.dumps(value, indent=_unit(text), ensure_ascii=False).split("\n")
+    return _line_break(text).join([lines[0], *(indent + line for line in lines[1:])])
 
 
-def _blank_end(text: str, table: _Node) -> str:
-    """What stands in an empty table: comments, which stay after the new entry."""
-    return text[table.start + 1 : table.end - 1].rstrip()
-
-
-def _written(value: Any, indent: str, unit: str) -> str:  # noqa: ANN401 - JSON
-    lines = json.dumps(value, indent=unit, ensure_ascii=False).split("\n")
-    return "\n".join([lines[0], *(indent + line for line in lines[1:])])
+def _line_break(text: str) -> str:
+    at = text.find("\n")
+    return "\r\n" if at > 0 and text[at - 1] == "\r" else "\n"
 
 
 def _unit(text: str) -> str:
@@ -159,9 +210,12 @@ def _line(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
+# An edit reads the same few texts again and again; the nodes are never changed.
+@lru_cache(maxsize=4)
 def _parsed(text: str) -> _Node:
-    start = 1 if text.startswith("\ufeff") else 0
-    at = _blank(text, start)
+    at = _blank(text, 1 if text.startswith(BYTE_ORDER_MARK) else 0)
+    if at == len(text):
+        return _Node(at, "table", end=at)
     node, at = _node(text, at, 0)
     at = _blank(text, at)
     if at != len(text):
@@ -170,6 +224,8 @@ def _parsed(text: str) -> _Node:
 
 
 def _blank(text: str, at: int) -> int:
+    if text[at : at + 1] in _SIGNS:
+        return at
     found = _BLANK.match(text, at)
     end = at if found is None else found.end()
     if text.startswith("/*", end):
@@ -179,57 +235,56 @@ def _blank(text: str, at: int) -> int:
 
 def _node(text: str, at: int, depth: int) -> tuple[_Node, int]:
     if depth > MOST_DEPTH:
-        raise JsoncFault("nested without end", _line(text, at))
+        raise JsoncFault(f"nested deeper than {MOST_DEPTH} levels", _line(text, at))
     if text.startswith("{", at):
         return _table(text, at, depth)
     if text.startswith("[", at):
         return _list(text, at, depth)
     found = _SCALAR.match(text, at)
     if found is None:
-        raise JsoncFault(f"a value was expected, not {text[at : at + 10]!r}", _line(text, at))
+        raise JsoncFault(f"expected a value, not {text[at : at + 10]!r}", _line(text, at))
     try:
         value: Any = json.loads(found[0])
     except ValueError as error:
         raise JsoncFault(str(error), _line(text, at)) from None
-    return _Node(at, found.end(), value), found.end()
+    return _Node(at, "scalar", end=found.end(), scalar=value), found.end()
 
 
 def _table(text: str, at: int, depth: int) -> tuple[_Node, int]:
-    node = _Node(at, at, {})
+    node = _Node(at, "table")
     at = _blank(text, at + 1)
     while not text.startswith("}", at):
         start = at
         name, at = _node(text, at, depth)
-        if not isinstance(name.value, str):
-            raise JsoncFault("a name in quotation marks was expected", _line(text, start))
+        if not isinstance(name.scalar, str):
+            raise JsoncFault("expected a name in quotation marks", _line(text, start))
         at = _blank(text, at)
         if not text.startswith(":", at):
-            raise JsoncFault("a colon was expected", _line(text, at))
+            raise JsoncFault("expected a colon", _line(text, at))
         value, at = _node(text, _blank(text, at + 1), depth + 1)
-        member = _Member(name.value, start, value)
+        member = _Member(name.scalar, start, value)
         node.members.append(member)
-        node.value[name.value] = value.value
         at, member.comma = _next(text, at, "}")
     node.end = at + 1
     return node, at + 1
 
 
 def _list(text: str, at: int, depth: int) -> tuple[_Node, int]:
-    node = _Node(at, at, [])
+    node = _Node(at, "list")
     at = _blank(text, at + 1)
     while not text.startswith("]", at):
         value, at = _node(text, at, depth + 1)
-        node.value.append(value.value)
+        node.items.append(value)
         at, _ = _next(text, at, "]")
     node.end = at + 1
     return node, at + 1
 
 
 def _next(text: str, at: int, end: str) -> tuple[int, int | None]:
-    """Past the comma, if there is one, to the next value or the end; and where the comma stands."""
+    """Past the comma, if there is one, to the next value or the end; and where the comma is."""
     at = _blank(text, at)
     if text.startswith(",", at):
         return _blank(text, at + 1), at
     if not text.startswith(end, at):
-        raise JsoncFault(f"a comma or {end!r} was expected", _line(text, at))
+        raise JsoncFault(f"expected a comma or {end!r}", _line(text, at))
     return at, None

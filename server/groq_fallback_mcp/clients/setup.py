@@ -1,25 +1,30 @@
-"""Carries a change out: backup, new file in place of the old one, the skill; and says what was done."""
+"""Carries a set-up out: backup, new file instead of the old one, the skill; and says what was done."""
 
 from __future__ import annotations
 
 import difflib
-import os
 import shutil
-import stat
-import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
-from groq_fallback_mcp.clients.change import entry_in, with_server, without_server
+from groq_fallback_mcp.clients import backups
+from groq_fallback_mcp.clients.change import entry_in, says_nothing, with_server, without_server
 from groq_fallback_mcp.clients.client import CLIENTS, KEY, Client, Scope
+from groq_fallback_mcp.clients.config_file import PRIVATE, exists, read_text, require_inside, require_writable, write_text
+from groq_fallback_mcp.clients.entry import Entry, entry_of
+from groq_fallback_mcp.command import SCRIPT, lasting_command, shared_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
+from groq_fallback_mcp.settings import state_folder
 from groq_fallback_mcp.skill import SKILL_NAME, skill_files
 
-__all__ = ["Change", "Found", "Wanted", "apply", "find_clients", "plan", "server_command"]
+__all__ = ["Change", "Found", "Wanted", "apply", "backup_folder", "find_clients", "plan"]
+
+_KILO_TRAP = "Do not use {env:...} in this file: Kilo then silently ignores the whole file."
+_KILO_IGNORES = (
+    "This file contains {env:...}, so Kilo ignores it entirely, including this server. Remove it or use --scope global."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +43,16 @@ class Wanted:
 class Change:
     """What would be done: a file's new text, and a skill written or removed. `notes` is what the person should know.
 
-    `skill` is the skill's folder; its files stand by their path below it.
+    A text of None means that there is no file, before or after. `undone`: the file is as it was before the first set-up.
+    `skill` is the skill's folder; its files are keyed by their path below it.
     """
 
     path: Path
-    before: str
-    after: str
+    before: str | None
+    after: str | None
+    removes: bool
+    undone: bool
+    holds_key: bool
     skill: Path | None
     skill_before: Mapping[str, str]
     skill_after: Mapping[str, str]
@@ -59,9 +68,8 @@ class Change:
 
     def diff(self) -> str:
         """A unified diff of the configuration, and the skill in a line."""
-        lines = difflib.unified_diff(
-            self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), str(self.path), str(self.path)
-        )
+        before, after = ((text or "").splitlines(keepends=True) for text in (self.before, self.after))
+        lines = difflib.unified_diff(before, after, str(self.path), str(self.path))
         text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
         if self.changes_skill:
             text += f"{'write' if self.skill_after else 'remove'} {self.skill}\n"
@@ -73,168 +81,209 @@ class Found:
     """A client on this machine, and the files in which our server is. `fault`: why a file could not be read."""
 
     client: Client
-    configured: tuple[tuple[Scope, Path, tuple[str, ...]], ...]
+    configured: tuple[Entry, ...]
     fault: str | None = None
 
 
-def server_command() -> tuple[str, ...]:
-    """How the server is started whatever a client's PATH is: this interpreter, by its absolute path."""
-    return (sys.executable, "-m", "groq_fallback_mcp")
+def backup_folder() -> Path:
+    """Where the former texts of clients' files are kept."""
+    return state_folder() / "backups"
 
 
 def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
     """What has to be changed. Raises InputRefused for a scope the client has not, ConfigurationError for a broken file."""
     client, scope = wanted.client, wanted.scope
     if scope not in client.scopes:
-        raise InputRefused(f"{client.title} has no {scope} configuration", next_step=f"use --scope {client.scopes[0]}")
-    paths = client.paths(scope, project=project, home=home)
-    path = next((path for path in paths if path.exists()), paths[0])
+        raise InputRefused(f"{client.title} has no {scope} configuration", next_step=f"Use --scope {client.scopes[0]}")
+    if wanted.key is not None and scope == "project":
+        raise InputRefused(
+            "A key is never written into a project's file, which others may read",
+            next_step=f"Use --scope global, or `{SCRIPT} key set`",
+        )
     root = project if scope == "project" else home
-    _stays_inside(path, root)
-    before = _read(path)
-    environment = dict(wanted.environment)
-    if wanted.key is not None:
-        environment[KEY] = wanted.key
-    elif client.reference is not None:
-        environment[KEY] = client.reference
-    entry = client.entry(server_command(), environment)
-    if wanted.remove:
-        after = without_server(before, client, path=str(path))
-    else:
-        after = with_server(before, client, entry, path=str(path))
-    skill, skill_before, skill_after = _skill(wanted, project=project, home=home)
+    paths = client.paths(scope, project=project, home=home)
+    path = next((path for path in paths if exists(path)), paths[0])
+    require_inside(path, root)
+    before = read_text(path)
+    after, undone = _without(path, before, client) if wanted.remove else (_with(path, before, wanted), False)
+    if before != after:
+        require_writable(path)
+    skill, skill_before, skill_after = _skill(wanted, root=root, project=project, home=home)
     return Change(
         path=path,
         before=before,
         after=after,
+        removes=wanted.remove,
+        undone=undone,
+        holds_key=wanted.key is not None,
         skill=skill,
         skill_before=skill_before,
         skill_after=skill_after,
-        notes=tuple(_notes(wanted, before)),
+        notes=() if wanted.remove else tuple(_notes(wanted, before or "", path)),
     )
 
 
 def apply(change: Change) -> list[str]:
     """Carry it out; a line for each thing done. Raises ConfigurationError where the system does not let us."""
     done: list[str] = []
+    root = backup_folder()
     try:
+        made = _missing_folders(change)
         if change.changes_config:
-            if change.path.exists():
-                backup = change.path.with_name(f"{change.path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
-                _write(backup, change.before, 0o600)
-                done.append(f"kept the old file as {backup}")
-            _write(change.path, change.after, _mode(change.path))
-            done.append(f"wrote {change.path}")
+            done += _replace(change, root, made)
+        elif made:
+            with suppress(OSError):
+                _kept(change, change.before, root, made)
         if change.changes_skill and change.skill is not None:
-            for name, text in change.skill_after.items():
-                if change.skill_before.get(name) != text:
-                    _write(change.skill / name, text, 0o644)
-            for name in set(change.skill_before) - set(change.skill_after):
-                (change.skill / name).unlink()
-            for folder in (change.skill / "references", change.skill):
-                with suppress(OSError):  # it is not there, or a person keeps files of their own in it
+            done.append(_write_skill(change.skill, change))
+        if change.removes:
+            for folder in backups.made_folders(root, change.path):
+                with suppress(OSError):  # something else is in it by now
                     folder.rmdir()
-            done.append(f"{'wrote' if change.skill_after else 'removed'} {change.skill}")
+        if change.undone:
+            backups.forget(root, change.path)
     except OSError as error:
         raise ConfigurationError(
-            f"{error.filename or change.path} cannot be written: {error.strerror or error}", next_step="check its rights"
+            f"{error.filename or change.path} cannot be written: {error.strerror or error}",
+            next_step="Check the permissions and the free space",
         ) from error
     return done
 
 
 def find_clients(*, project: Path, home: Path) -> list[Found]:
-    """The clients whose command or folder is here, with where our server stands in their configuration."""
+    """The clients whose command or folder is here, with the entries under our name in their configuration."""
     found: list[Found] = []
     for client in CLIENTS.values():
-        configured: list[tuple[Scope, Path, tuple[str, ...]]] = []
+        configured: list[Entry] = []
         here = any(shutil.which(command) for command in client.commands)
         fault = None
         for scope in client.scopes:
             for path in client.paths(scope, project=project, home=home):
-                here = here or (scope == "global" and path.parent != home and path.parent.is_dir())
-                if not path.is_file():
+                here = here or (scope == "global" and path.parent != home and exists(path.parent))
+                if not exists(path):
                     continue
                 here = True
                 try:
-                    entry = entry_in(_read(path), client, path=str(path))
+                    fields = entry_in(read_text(path) or "", client, path=str(path))
                 except ConfigurationError as error:
                     fault = str(error)
                     continue
-                if entry is not None:
-                    configured.append((scope, path, _command_of(entry)))
+                if fields is not None:
+                    configured.append(entry_of(fields, scope=scope, path=path))
         if here:
             found.append(Found(client=client, configured=tuple(configured), fault=fault))
     return found
 
 
-def _command_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    fields: Mapping[str, Any] = entry.get("transport", entry)
-    command: Any = fields.get("command")
-    args: Any = fields.get("args", ())
-    first = cast("list[Any]", command) if isinstance(command, list) else [command]
-    return tuple(str(part) for part in (*first, *args))
+def _with(path: Path, before: str | None, wanted: Wanted) -> str:
+    environment = dict(wanted.environment)
+    if wanted.key is not None:
+        environment[KEY] = wanted.key
+    elif wanted.client.reference is not None:
+        environment[KEY] = wanted.client.reference
+    command = shared_command() if wanted.scope == "project" else lasting_command()
+    return with_server(before or "", wanted.client, wanted.client.entry(command, environment), path=str(path))
 
 
-def _skill(wanted: Wanted, *, project: Path, home: Path) -> tuple[Path | None, Mapping[str, str], Mapping[str, str]]:
+def _without(path: Path, before: str | None, client: Client) -> tuple[str | None, bool]:
+    """The text without our entry, None for no file; and whether it is what was there before the first set-up."""
+    present = None if before is None else entry_in(before, client, path=str(path))
+    if before is None or present is None:
+        return before, False
+    entry = entry_of(present, scope="global", path=path)
+    if not entry.names_us:
+        raise ConfigurationError(
+            f"The entry in {path} starts another server ({entry.shown()}), which setup did not write",
+            next_step="Remove it by hand if you do not want it",
+        )
+    former = backups.undo(backup_folder(), path, before)
+    earlier = None if former is None else entry_in(former.text or "", client, path=str(path))
+    if former is not None and (earlier is None or not entry_of(earlier, scope="global", path=path).names_us):
+        return former.text, True
+    after = without_server(before, client, path=str(path))
+    return (None, False) if says_nothing(after, client) else (after, False)
+
+
+def _replace(change: Change, root: Path, made: list[Path]) -> list[str]:
+    if read_text(change.path) != change.before:
+        raise ConfigurationError(f"{change.path} was changed by another program meanwhile", next_step="Run the command again")
+    done: list[str] = []
+    if change.before and not change.undone:
+        done.append(f"backed up the old file to {_kept(change, change.before, root, made)}")
+    elif not change.undone and change.after is not None:
+        with suppress(OSError):  # without it the server can be removed too, only less exactly
+            _kept(change, change.before, root, made)
+    if change.after is None:
+        change.path.unlink()
+        done.append(f"removed {change.path}")
+    else:
+        write_text(change.path, change.after, mode=PRIVATE if change.holds_key else None)
+        done.append(f"wrote {change.path}")
+    return done
+
+
+def _kept(change: Change, before: str | None, root: Path, made: list[Path]) -> Path:
+    return backups.keep(root, backups.Made(path=change.path, before=before, after=change.after or "", folders=made))
+
+
+def _missing_folders(change: Change) -> list[Path]:
+    """The folders that do not exist yet of those that will be written to."""
+    if change.removes:
+        return []
+    files = [change.path]
+    if change.skill is not None:
+        files += [change.skill / name for name in change.skill_after]
+    return [*{folder for file in files for folder in file.parents if not folder.exists()}]
+
+
+def _write_skill(folder: Path, change: Change) -> str:
+    for name, text in change.skill_after.items():
+        if change.skill_before.get(name) != text:
+            write_text(folder / name, text)
+    for name in set(change.skill_before) - set(change.skill_after):
+        (folder / name).unlink()
+    for one in (folder / "references", folder):
+        with suppress(OSError):  # it is not there, or a person keeps files of their own in it
+            one.rmdir()
+    return f"{'wrote' if change.skill_after else 'removed'} {folder}"
+
+
+def _skill(
+    wanted: Wanted, *, root: Path, project: Path, home: Path
+) -> tuple[Path | None, Mapping[str, str], Mapping[str, str]]:
     skills = wanted.client.skills(wanted.scope, project=project, home=home)
     files = skill_files()
     if skills is None or not files or not wanted.skill:
         return None, {}, {}
     folder = skills / SKILL_NAME
     for name in files:
-        _stays_inside(folder / name, project if wanted.scope == "project" else home)
-    before = {name: text for name in files if (text := _read(folder / name))}
+        require_inside(folder / name, root)
+    before = {name: text for name in files if (text := read_text(folder / name))}
     if wanted.remove:
         # what a person has changed is theirs, with all it refers to
         return folder, before, {} if all(text == files[name] for name, text in before.items()) else before
     return folder, before, files
 
 
-def _notes(wanted: Wanted, before: str) -> list[str]:
+def _notes(wanted: Wanted, before: str, path: Path) -> list[str]:
     client = wanted.client
     notes: list[str] = []
-    if not wanted.remove and wanted.key is None and client.reference is None:
-        notes.append(
-            f"the key is not in the file: export {KEY} where {client.title} starts, or run `groq-fallback-mcp key set`"
-        )
-    if client.note and not wanted.remove:
+    present = entry_in(before, client, path=str(path))
+    replaced = None if present is None else entry_of(present, scope=wanted.scope, path=path)
+    if replaced is not None and not replaced.names_us:
+        notes.append(f"This replaced an entry of the same name, which started: {replaced.shown()}")
+    if wanted.key is None and client.reference is None:
+        notes.append(f"No key was written. Export {KEY} in the shell that starts {client.title}, or run `{SCRIPT} key set`.")
+    if wanted.scope == "project":
+        notes.append(_shared_note())
+    if client.note:
         notes.append(client.note)
-    if client.name == "kilo" and wanted.scope == "project" and "{env:" in before:
-        notes.append("THIS FILE HOLDS {env:...}: Kilo ignores all of it, our entry too; take that out, or use --scope global")
+    if client.name == "kilo" and wanted.scope == "project":
+        notes.append(_KILO_IGNORES if "{env:" in before else _KILO_TRAP)
     return notes
 
 
-def _stays_inside(path: Path, root: Path) -> None:
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        raise InputRefused(
-            f"{path} leads out of {root} by a link", next_step="change the file it leads to by hand, or remove the link"
-        )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", next_step="make it a readable UTF-8 file") from error
-
-
-def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Written beside its place and put there whole. A link is followed to the file it leads to."""
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.new")
-    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8"))
-        partial.chmod(mode)
-        partial.replace(target)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+def _shared_note() -> str:
+    name = shared_command()[0]
+    text = f"The file names the command {name} without a path, so that a team can share it; it must be on everyone's PATH."
+    return text if shutil.which(name) else f"{text} Here it is not."

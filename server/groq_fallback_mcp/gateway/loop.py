@@ -136,6 +136,7 @@ class Gateway:
             started=now,
             deadline=now + (self.pace.deadline_s if deadline_s is None else deadline_s),
             watched=progress is not None,
+            keyed=frozenset(name for name, provider in self.roster.providers.items() if provider.unready is None),
             check=check,
             quotas=quotas,
         )

@@ -60,7 +60,9 @@ class Picker:
         while True:
             least_s: float | None = None
             cautions: list[bool] = []
-            for index, tier in enumerate(walk.tiers):
+            for index in range(len(walk.tiers)):
+                walk.withhold_local_text()
+                tier = walk.tiers[index]
                 claims = [self._claim(candidate) for candidate in tier]
                 result = await self._ledger.reserve_any(claims, life_s=self._life_s(left_s))
                 waits = result.passed_over if isinstance(result, Granted) else result.waits

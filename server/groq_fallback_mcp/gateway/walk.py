@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, Success
+from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, FailureKind, Success
 from groq_fallback_mcp.policy.plan import Candidate, Plan
 from groq_fallback_mcp.quota import ModelQuota, QuotaKey
 
 __all__ = ["Answer", "Check", "Pace", "Walk"]
 
 Check = Callable[[Success], Failure | None]
+_KEY_REFUSED = {FailureKind.AUTHENTICATION, FailureKind.ORGANISATION_REFUSED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Walk:
-    """The state of one call. `quotas` is what the ledger said when it was planned."""
+    """The state of one call. `quotas` is what the ledger said when it was planned, `keyed` names the providers that have their key."""
 
     request: AnyRequest
     plan: Plan
@@ -51,6 +52,7 @@ class Walk:
     deadline: float
     check: Check | None
     watched: bool = False
+    keyed: frozenset[str] = frozenset()
     quotas: Mapping[QuotaKey, ModelQuota] = field(default_factory=dict[QuotaKey, ModelQuota])
     doing: str = "choosing a model"
     attempts: list[Attempt] = field(default_factory=list[Attempt])
@@ -75,6 +77,13 @@ class Walk:
 
     def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
         self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]
+
+    def withhold_local_text(self) -> None:
+        """After a refused key a local model's text would only hide what the user must fix."""
+        if isinstance(self.request, ChatRequest) and any(
+            attempt.kind in _KEY_REFUSED and attempt.provider in self.keyed for attempt in self.attempts
+        ):
+            self.drop(lambda candidate: candidate.provider == "local")
 
     def replace(self, old: Candidate, new: Candidate, *, last: bool = False) -> None:
         """Put `new` in the place of `old`, or at the end of its tier."""

@@ -21,7 +21,7 @@ REPOSITORY = f"https://github.com/{OWNER}/{PACKAGE}"
 DESCRIPTION = "Dependable Groq for coding agents: answers and transcripts with fallback, within rate limits."
 AUTHOR = "The developers of groq-fallback-mcp"
 SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
-KEY_WORDS = "Groq API key. Without it the server starts, and answers from local models where they are installed."
+KEY_WORDS = "Groq API key. Without it the server starts, and its errors say how to set it."
 _KEYWORDS = ("groq", "fallback", "rate-limit", "transcription", "agent")
 
 

@@ -15,6 +15,7 @@ from mcp.client.stdio import stdio_client
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.simulator import (
     Fault,
     RunningSimulator,
@@ -67,6 +68,7 @@ async def server_child(
     environment: Mapping[str, str], *, era: Era = "auto", errlog: TextIO = sys.stderr
 ) -> AsyncGenerator[Client]:
     """The server over stdio, connected. `legacy` opens with initialize, `auto` with the newest revision."""
-    parameters = StdioServerParameters(command=sys.executable, args=["-m", "groq_fallback_mcp"], env=dict(environment))
+    command, *arguments = server_command()
+    parameters = StdioServerParameters(command=command, args=arguments, env=dict(environment))
     async with Client(stdio_client(parameters, errlog=errlog), mode=era) as client:
         yield client

@@ -50,8 +50,8 @@ async def demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> Async
         no_key = {**rig.environment, "GROQ_API_KEY": ""}
         async with server_child(no_key) as client:
             yield await _call(client, "No key, and local models switched off", "groq_chat", {"prompt": QUESTION})
-        async with server_child({**no_key, "GROQ_FALLBACK_LOCAL": "auto"}) as client:
-            yield await _call(client, "No key, local models allowed", "groq_chat", {"prompt": QUESTION})
+        async with server_child({**no_key, "GROQ_FALLBACK_LOCAL": "on"}) as client:
+            yield await _call(client, "No key, local models as a last resort", "groq_chat", {"prompt": QUESTION})
 
 
 async def _tools(client: Client) -> Step:

@@ -11,7 +11,7 @@ from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.policy.durations import format_duration
 from groq_fallback_mcp.render import quoted
 
-__all__ = ["NOT_MENDED_BY_TIME", "Code", "NoAnswer", "no_answer"]
+__all__ = ["KEY_REFUSED", "NOT_MENDED_BY_TIME", "NO_API_KEY", "Code", "NoAnswer", "key_fault", "key_note", "no_answer"]
 
 Code = Literal[
     "rate_limited",
@@ -32,11 +32,12 @@ Code = Literal[
 
 SHOWN_EXCLUSIONS = 6
 SHORTEST_TOLD_S = 0.5
-NO_KEY = (
-    "Put a valid key into the environment variable GROQ_API_KEY where the MCP client starts this server, "
-    "or keep it with `groq-fallback-mcp key set`, or install the extra `local` for a small local model; "
-    "groq-fallback-mcp doctor shows what is set"
-)
+# What a provider says of itself that needs a key and has none.
+NO_API_KEY = "no API key"
+_MISSING = "No Groq API key is set"
+KEY_REFUSED = "Groq refused the API key (401)"
+_REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallback-mcp key set` or export GROQ_API_KEY"
+_SET_KEY = "Run `groq-fallback-mcp key set`, or export GROQ_API_KEY where the MCP client starts this server"
 
 _OVER_BUDGET = (
     "Ask for fewer max_tokens, wait for the next UTC day, or raise GROQ_FALLBACK_BUDGET_USD_PER_DAY or "
@@ -125,7 +126,7 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
         others = "" if kinds == {FailureKind.RATE_LIMITED} else ", or failed otherwise"
         return "rate_limited", f"every model that could answer is at a rate limit{others}", "Call again later"
     if FailureKind.AUTHENTICATION in kinds:
-        return _unauthenticated(next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION))
+        return _unauthenticated(attempts)
     if kinds & _ACCOUNT and kinds <= _ACCOUNT | NOT_MENDED_BY_TIME | _TOO_LARGE | {FailureKind.UNSUPPORTED}:
         return _account_refused(next(a for a in reversed(attempts) if a.kind in _ACCOUNT))
     if kinds == {FailureKind.UNSUPPORTED}:
@@ -163,9 +164,25 @@ def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:
     return "account_refused", cause, f"Do not call again; tell the user, who can ask the support of {provider}"
 
 
-def _unauthenticated(attempt: Attempt) -> tuple[Code, str, str]:
-    provider = "Groq" if attempt.provider == "groq" else f"the provider {attempt.provider}"
-    cause = f"{provider} cannot be asked: {attempt.detail}"
-    if attempt.provider == "groq":
-        return "authentication", cause, NO_KEY
+def key_fault(attempts: Sequence[Attempt]) -> str | None:
+    """What is wrong with Groq's key, in one sentence; None where nothing is known to be."""
+    refused = next((a for a in reversed(attempts) if a.provider == "groq" and a.kind is FailureKind.AUTHENTICATION), None)
+    if refused is None:
+        return None
+    return _MISSING if NO_API_KEY in refused.detail else KEY_REFUSED
+
+
+def key_note(attempts: Sequence[Attempt]) -> str | None:
+    """What to tell whoever got an answer without Groq because of its key; None where that is not why."""
+    fault = key_fault(attempts)
+    return None if fault is None else f"{fault}, so Groq was not used. {_SET_KEY if fault == _MISSING else _REPLACE_KEY}."
+
+
+def _unauthenticated(attempts: Sequence[Attempt]) -> tuple[Code, str, str]:
+    fault = key_fault(attempts)
+    if fault is not None:
+        step = _SET_KEY if fault == _MISSING else _REPLACE_KEY
+        return "authentication", fault, f"{step}; `groq-fallback-mcp doctor` shows what is set"
+    attempt = next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION)
+    cause = f"The provider {attempt.provider} cannot be used: {attempt.detail}"
     return "authentication", cause, f"Put a valid key into the variable that key_env of {attempt.provider} names in config.toml"

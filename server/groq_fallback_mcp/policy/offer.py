@@ -33,6 +33,7 @@ class Offer:
     `on_this_machine`: what is sent there leaves no machine. `use_cases` are those it is asked for, None for all.
     `live` holds the ids of the provider's live list, None while it has not been read. `catalogued`: the
     catalogue's shutdowns hold here, and models that stand in no chain, such as moderation models, are asked by name only.
+    `on_request` holds the ids that serve only calls that ask for this provider, for local models, or for them by name.
     """
 
     provider: str
@@ -41,3 +42,4 @@ class Offer:
     catalogued: bool = False
     on_this_machine: bool = False
     use_cases: frozenset[str] | None = None
+    on_request: frozenset[str] = frozenset()

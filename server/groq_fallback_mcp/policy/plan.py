@@ -23,7 +23,7 @@ from groq_fallback_mcp.policy.choice import Choice, choose, is_retired
 from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens, estimate_prompt_tokens, speech_cost
 from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat, fit_speech
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
-from groq_fallback_mcp.policy.restrict import model_objection, offer_objection, price_objection
+from groq_fallback_mcp.policy.restrict import is_requested, model_objection, offer_objection, price_objection
 from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
 
 __all__ = [
@@ -136,6 +136,8 @@ def plan(
         for model in choice.wanted:
             offered = offer.models.get(model)
             if offered is None or is_retired(model, catalog=catalog, offer=offer, today=today):
+                continue
+            if not is_requested(request.restrictions, offer, model, choice.requested_model):
                 continue
             known = (learnt or {}).get((offer.provider, model), UNLEARNT)
             tpm = offered.documented.get(Limit.TPM) if known.tpm is None else known.tpm

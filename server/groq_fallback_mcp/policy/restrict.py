@@ -7,7 +7,7 @@ from groq_fallback_mcp.catalog import ModelRow, Stage
 from groq_fallback_mcp.policy.offer import Offer
 from groq_fallback_mcp.policy.spending import Spend, picodollars, usd
 
-__all__ = ["model_objection", "offer_objection", "price_objection"]
+__all__ = ["is_requested", "model_objection", "offer_objection", "price_objection"]
 
 
 def offer_objection(restrictions: Restrictions, offer: Offer, use_case: str) -> str | None:
@@ -26,6 +26,13 @@ def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:
     if restrictions.no_preview and row.stage is Stage.PREVIEW:
         return "it is a preview model, and this call takes none (no_preview)"
     return None
+
+
+def is_requested(restrictions: Restrictions, offer: Offer, model: str, requested_model: str | None) -> bool:
+    """Whether a call asks for a model that serves only on request; true for every other model."""
+    if model not in offer.on_request or model == requested_model:
+        return True
+    return restrictions.local_only or offer.provider in (restrictions.providers or ())
 
 
 def price_objection(restrictions: Restrictions, most: Spend) -> str | None:

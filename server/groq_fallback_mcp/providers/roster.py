@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from groq_fallback_mcp.addresses import is_clean_key
-from groq_fallback_mcp.call import Failure
+from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.policy.no_answer import NO_API_KEY
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.batches import Batches
@@ -24,7 +25,7 @@ from groq_fallback_mcp.settings import Settings
 
 __all__ = ["KEY_HINT", "LiveList", "Roster", "build_roster"]
 
-KEY_HINT = "no key is set: GROQ_API_KEY is empty"
+KEY_HINT = f"{NO_API_KEY}: GROQ_API_KEY is not set"
 LIVE_LIST_LIFE_S = 600.0
 LONGEST_SPOKEN_CHARS = 2_000
 _SALT = b"groq-fallback-mcp organisation"
@@ -67,6 +68,7 @@ class Roster:
         self._groq = groq
         self._catalogued = catalogued
         self._live = LiveList(models=None, read_at=None, failure=None)
+        self._accepted_at: float | None = None
 
     def offers(self) -> tuple[Offer, ...]:
         """What each provider can be asked for; Groq's with models that only its live list knows."""
@@ -87,6 +89,7 @@ class Roster:
             self._live = LiveList(models=self._live.models, read_at=self._live.read_at, failure=found)
         else:
             self._live = LiveList(models=found, read_at=now, failure=None)
+            self._accepted_at = now
         return self._live
 
     @property
@@ -102,6 +105,24 @@ class Roster:
         if isinstance(found, Failure):
             return LiveList(models=None, read_at=None, failure=found)
         return LiveList(models=found, read_at=self._clock.monotonic(), failure=None)
+
+    async def key_refused(self, *, timeout_s: float) -> bool:
+        """Whether Groq refuses the key, as its live list tells at no charge; false where that cannot be found out.
+
+        An accepted key is believed for as long as the list. What can be asked stays as it is.
+        """
+        if self._groq is None or self._groq.unready is not None:
+            return False
+        failure = self._live.failure
+        if failure is not None and failure.kind is FailureKind.AUTHENTICATION:
+            return True
+        now = self._clock.monotonic()
+        if self._accepted_at is None or now - self._accepted_at >= LIVE_LIST_LIFE_S:
+            found = await self._groq.live_models(timeout_s=timeout_s)
+            if not isinstance(found, Failure):
+                self._accepted_at = now
+            return isinstance(found, Failure) and found.kind is FailureKind.AUTHENTICATION
+        return False
 
     def warm_up(self) -> None:
         """Load what Groq's first call needs. Blocking: a tenth of a second."""
@@ -153,7 +174,7 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
                     f"{endpoint.key_env} holds white space or characters that are not printable ASCII",
                     next_step=f"copy the key of {endpoint.name} again",
                 )
-            hint = f"no key is set: {endpoint.key_env} is empty" if endpoint.key_env and not endpoint.key_optional else None
+            hint = f"{NO_API_KEY}: {endpoint.key_env} is not set" if endpoint.key_env and not endpoint.key_optional else None
             providers[endpoint.name] = OpenAICompatible(
                 endpoint.name,
                 base_url=endpoint.base_url,
@@ -173,7 +194,9 @@ def build_roster(settings: Settings, *, catalog: Catalog, clock: Clock) -> Roste
         }
         if models:
             providers["local"] = local
-            offers.append(Offer(provider="local", models=models, on_this_machine=True))
+            text = frozenset(name for name, offered in models.items() if offered.row.kind is Kind.CHAT)
+            on_request = text if settings.local == "auto" else frozenset[str]()
+            offers.append(Offer(provider="local", models=models, on_this_machine=True, on_request=on_request))
     return Roster(
         providers=providers, offers=offers, organisations=organisations, clock=clock, groq=groq, catalogued=catalog.models
     )

@@ -70,8 +70,10 @@ class Settings(BaseSettings):
         description="Folders whose files may be read and, by name, written, separated like PATH. Default: the folder the server was started in, "
         "unless that is the root or the home folder.",
     )
-    local: Literal["auto", "off", "only"] = Field(
-        default="auto", description="Local models: last resort when installed, never, or nothing else."
+    local: Literal["auto", "on", "off", "only"] = Field(
+        default="auto",
+        description="Local models. `auto`: local speech as a last resort, local text only for calls that ask for it (`local_only`). "
+        "`on`: both as a last resort. `only`: nothing else. `off`: none.",
     )
     local_text_model: Path | None = Field(default=None, description="A GGUF file of your own for local text.")
     catalog: Path | None = Field(default=None, description="A catalog.toml laid over the shipped one.")

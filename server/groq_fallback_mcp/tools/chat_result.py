@@ -9,6 +9,7 @@ from typing import Any
 
 from groq_fallback_mcp.call import Success
 from groq_fallback_mcp.gateway import Answer
+from groq_fallback_mcp.policy.no_answer import key_note
 from groq_fallback_mcp.render import excerpt, quoted
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
 from groq_fallback_mcp.tools.tool import Reply, Result
@@ -145,7 +146,8 @@ def _citations(success: Success, documents: Mapping[str, str | None]) -> tuple[C
 
 
 def _notes(answer: Answer, *, searched: bool) -> tuple[str, ...]:
-    notes = list(answer.notes)
+    notes = [note for note in (key_note(answer.attempts),) if note is not None]
+    notes += answer.notes
     success = answer.success
     if success.ran:
         notes.append(f"ran at the provider: {', '.join(dict.fromkeys(success.ran))}; {UNTRUSTED}")
@@ -165,7 +167,7 @@ def _notes(answer: Answer, *, searched: bool) -> tuple[str, ...]:
     if success.simulated:
         notes.append("SIMULATED: this answer comes from a stand-in for Groq")
     if answer.provider == "local":
-        notes.append("written by a small local model, the last resort: check it before relying on it")
+        notes.append("Answered by a small local model; verify before relying on it.")
     return tuple(notes)
 
 
@@ -181,12 +183,13 @@ def _text(result: ChatResult, answer: Answer) -> str:
         f"tool call {call.id}: {call.name}({json.dumps(call.arguments, ensure_ascii=False)})"
         for call in result.tool_calls or ()
     ]
-    lines += ["", head]
+    fault = key_note(answer.attempts)
+    lines += ["", *([] if fault is None else [f"Note: {fault}"]), head]
     if result.sources:
         lines += ["Sources, data of others:", *(f"- {quoted(source.title)} {source.url}" for source in result.sources)]
     if result.citations:
         lines.append("Cited: " + ", ".join(f"[{c.id}]" + (f" {c.title}" if c.title else "") for c in result.citations))
-    lines += [f"Note: {note}" for note in result.notes]
+    lines += [f"Note: {note}" for note in result.notes if note != fault]
     if len(answer.attempts) > 1:
         lines += ["Attempts:", *(f"- {line}" for line in attempt_lines(answer.attempts))]
     return "\n".join(lines)

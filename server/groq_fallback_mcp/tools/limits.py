@@ -14,6 +14,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.admission import Bucket
 from groq_fallback_mcp.policy.choice import is_retired, resolve_model
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
+from groq_fallback_mcp.policy.no_answer import KEY_REFUSED
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.policy.spending import usd
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
@@ -23,6 +24,8 @@ from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 __all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
 
 KINDS = tuple(Kind)
+# Limits are an answer without Groq too.
+KEY_CHECK_S = 5.0
 
 
 class CheckLimitsArguments(Arguments):
@@ -109,9 +112,10 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
             else not is_retired(offered.row.id, catalog=gateway.catalog, offer=offer, today=day)
         )
     ]
+    refused = await gateway.roster.key_refused(timeout_s=min(KEY_CHECK_S, gateway.pace.deadline_s))
     quotas = await gateway.ledger.look([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
     models = tuple(
-        _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id))
+        _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id, refused=refused))
         for quota, (offer, offered) in zip(quotas, chosen, strict=True)
     )
     served = {"groq_chat", "transcribe"}
@@ -173,11 +177,13 @@ def _claim(context: Context, offer: Offer, offered: OfferedModel, tokens: int) -
     return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
 
 
-def _unusable(context: Context, offer: Offer, model: str) -> str | None:
-    """Why a model cannot be asked whatever its limits say; None when it can."""
+def _unusable(context: Context, offer: Offer, model: str, *, refused: bool) -> str | None:
+    """Why a model cannot be used whatever its limits say; None when it can. `refused`: Groq refuses the key."""
     gateway = context.gateway
     if is_retired(model, catalog=gateway.catalog, offer=offer, today=today(gateway.clock)):
         return "shut down"
+    if refused and offer.provider == "groq":
+        return KEY_REFUSED
     return gateway.roster.providers[offer.provider].unready
 
 
@@ -230,17 +236,15 @@ def _entry(bucket: Bucket, level: float) -> LimitEntry:
 
 
 def _text(result: CheckLimitsResult) -> str:
-    shared = "what other processes spend shows only in answers" if result.store == "memory" else "shared by all processes there"
-    lines = [
-        f"Limits now, from the {result.store} ledger ({result.place}; {shared}); a call is {result.tokens} tokens or 10 s of audio:"
-    ]
+    where = "this process only" if result.store == "memory" else f"shared through {result.place}"
+    lines = [f"Rate limits ({where}). Example call: {result.tokens:,} tokens or 10 s of audio."]
     if result.degraded is not None:
         lines.append(
             f"DEGRADED: the ledger cannot be used ({result.degraded}). "
             "Until it can, this process counts for itself, at a quarter of each limit."
         )
     if result.calls_now_all_models is not None:
-        lines.append(f"{result.calls_now_all_models} such calls now across all chat models.")
+        lines.append(f"{result.calls_now_all_models} such calls fit right now across all chat models.")
     lines.append(_spent_line(result.spent))
     if result.probe is not None:
         lines.append(f"Probe: {result.probe}.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Literal
 
-from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.choice import is_retired
 from groq_fallback_mcp.policy.drift import Drift, drift
+from groq_fallback_mcp.policy.no_answer import KEY_REFUSED
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.roster import LiveList
 from groq_fallback_mcp.quota import Claim, obstacle
@@ -88,7 +89,8 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     groq = next((offer for offer in offers if offer.provider == "groq"), None)
     if groq is not None:
         rows += [(groq, OfferedModel(row=row, wire_model=row.id)) for row in unoffered]
-    available = await _availability(context, rows)
+    refused = live.failure is not None and live.failure.kind is FailureKind.AUTHENTICATION
+    available = await _availability(context, rows, refused=refused)
     entries = [
         _entry(
             offer,
@@ -110,8 +112,12 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     return Reply(text=_text(result, found), structured=result.model_dump(mode="json", exclude_none=True))
 
 
-async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedModel]]) -> Mapping[tuple[str, str], str]:
+async def _availability(
+    context: Context, rows: Sequence[tuple[Offer, OfferedModel]], *, refused: bool
+) -> Mapping[tuple[str, str], str]:
+    """Whether each model can serve now, in words, by provider and id. `refused`: Groq refuses the key."""
     gateway = context.gateway
+    on_request = {(offer.provider, model) for offer, _ in rows for model in offer.on_request}
     claims = [
         Claim(
             key=gateway.key(offer.provider, offered.row.id),
@@ -123,8 +129,13 @@ async def _availability(context: Context, rows: Iterable[tuple[Offer, OfferedMod
     words: dict[tuple[str, str], str] = {}
     for quota in await gateway.ledger.look(claims):
         unready = gateway.roster.providers[quota.key.provider].unready
+        if unready is None and refused and quota.key.provider == "groq":
+            unready = KEY_REFUSED
         if unready is not None:
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
+            continue
+        if (quota.key.provider, quota.key.model) in on_request:
+            words[quota.key.provider, quota.key.model] = "only on request (local_only)"
             continue
         wait = obstacle(quota, ONE_REQUEST)
         state = (
@@ -196,7 +207,7 @@ def _matches(entry: ModelEntry, arguments: ListModelsArguments) -> bool:
 def _live_words(live: LiveList, context: Context) -> str:
     if live.read_at is None:
         reason = live.failure.message if live.failure is not None else "Groq is switched off"
-        return f"could not be read ({reason}); this is the catalogue alone"
+        return f"could not be read ({reason}); this is the catalog alone"
     age_s = max(context.gateway.clock.monotonic() - live.read_at, 0.0)
     failed = f"; a newer reading failed: {live.failure.message}" if live.failure is not None else ""
     return f"read {age_s:.0f} s ago{failed}"

@@ -13,6 +13,7 @@ import anyio.to_thread
 from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import Attempt, AudioSegment, Transcript
 from groq_fallback_mcp.files import write_allowed
+from groq_fallback_mcp.policy.no_answer import key_note
 from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
 from groq_fallback_mcp.tools.kept_results import FOLDER, cursor, keep, reading_on
@@ -170,11 +171,12 @@ def _subtitles(transcript: Transcript, form: Format) -> str | None:
 
 
 def _notes(heard: Heard) -> tuple[str, ...]:
-    notes = list(heard.notes)
+    notes = [note for note in (key_note(heard.attempts),) if note is not None]
+    notes += heard.notes
     if heard.simulated:
         notes.append("SIMULATED: this transcript comes from a stand-in for Groq")
     if heard.provider == "local":
-        notes.append("written down by a small local model: names and numbers may be wrong")
+        notes.append("Transcribed by a small local model; names and numbers may be wrong.")
     return tuple(notes)
 
 
@@ -183,13 +185,15 @@ def _whole(result: TranscribeResult, heard: Heard) -> str:
         return _json(result.model_dump(mode="python", exclude_none=True))
     audio = f", {result.audio_s:.1f} s of audio" if result.audio_s is not None else ""
     parts = f" in {result.parts} parts" if result.parts is not None else ""
+    fault = key_note(heard.attempts)
     lines = [
         (result.output or result.text) + ("…" if result.cut else ""),
         "",
+        *([] if fault is None else [f"Note: {fault}"]),
         f"[{label(result.provider, result.model)}{audio}{parts}, {result.duration_s:.1f} s; {UNTRUSTED}]",
     ]
     lines += [f"{word.start:.2f}-{word.end:.2f} {word.word}" for word in result.words or ()]
-    lines += [f"Note: {note}" for note in result.notes]
+    lines += [f"Note: {note}" for note in result.notes if note != fault]
     if len(heard.attempts) > 1:
         lines += ["Attempts:", *(f"- {line}" for line in attempt_lines(heard.attempts))]
     return "\n".join(lines)
