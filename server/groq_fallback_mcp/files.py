@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.render import path_excerpt
 
 __all__ = ["check_target", "not_there", "open_allowed", "path_of_file_url", "write_allowed"]
 
@@ -35,7 +35,7 @@ def open_allowed(path: str, *, allowed: Sequence[Path], cwd: Path | None = None)
     """
     if not allowed:
         raise InputRefused(
-            f"{excerpt(path)} cannot be read: no folder is open to this server",
+            f"{path_excerpt(path)} cannot be read: no folder is open to this server",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be read, or pass an https address",
         )
     try:
@@ -74,7 +74,7 @@ def write_allowed(
         raise _taken(path) from error
     except OSError as error:
         raise InputRefused(
-            f"{excerpt(path)} cannot be written: {error.strerror or error}",
+            f"{path_excerpt(path)} cannot be written: {error.strerror or error}",
             next_step="check the folder, its rights and the space left",
         ) from error
     return root.joinpath(*steps)
@@ -84,7 +84,7 @@ def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
     """The one answer for whatever cannot be read."""
     folders = ", ".join(str(folder) for folder in allowed)
     return InputRefused(
-        f"{excerpt(path)} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
+        f"{path_excerpt(path)} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
         next_step="Check the path, copy the file into one of them, or add its folder to GROQ_FALLBACK_FILES",
     )
 
@@ -92,13 +92,13 @@ def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
 def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, overwrite: bool) -> tuple[Path, tuple[str, ...]]:
     if not allowed:
         raise InputRefused(
-            f"{excerpt(path)} cannot be written: no folder is open to this server",
+            f"{path_excerpt(path)} cannot be written: no folder is open to this server",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be written to",
         )
     name = Path(path).name
     if Path(name).suffix.lower() not in extensions or name.startswith("."):
         raise InputRefused(
-            f"{excerpt(path)} cannot be written", next_step=f"give a name that ends in {' or '.join(extensions)}"
+            f"{path_excerpt(path)} cannot be written", next_step=f"give a name that ends in {' or '.join(extensions)}"
         )
     base = allowed[0].expanduser()
     try:
@@ -108,10 +108,11 @@ def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, ov
     except (StopIteration, OSError, ValueError) as error:
         folders = ", ".join(str(folder) for folder in allowed)
         raise InputRefused(
-            f"{excerpt(path)} is outside the folders open to this server ({folders})", next_step="give a path below one of them"
+            f"{path_excerpt(path)} is outside the folders open to this server ({folders})",
+            next_step="give a path below one of them",
         ) from error
     if not parent.is_dir():
-        raise InputRefused(f"the folder of {excerpt(path)} is not there", next_step="create it, or give another path")
+        raise InputRefused(f"the folder of {path_excerpt(path)} is not there", next_step="create it, or give another path")
     target = parent / name
     if target.is_symlink() or (target.exists() and not (overwrite and target.is_file())):
         raise _taken(path)
@@ -119,7 +120,7 @@ def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, ov
 
 
 def _taken(path: str) -> InputRefused:
-    return InputRefused(f"{excerpt(path)} is there already", next_step="give another name, or overwrite: true for a file")
+    return InputRefused(f"{path_excerpt(path)} is there already", next_step="give another name, or overwrite: true for a file")
 
 
 def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrite: bool) -> None:
