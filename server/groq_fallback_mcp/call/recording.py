@@ -27,10 +27,11 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A file that is open as `descriptor`, of which `size` bytes count. Whoever opened it closes it."""
+    """A file that is open as `descriptor`, of which `size` bytes from `start` on count. Whoever opened it closes it."""
 
     descriptor: int
     size: int
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,8 @@ class AudioFile:
         match self.content:
             case Spooled(path=path):
                 return path.open("rb")
-            case Opened(descriptor=descriptor, size=size):
-                return io.BufferedReader(_Reading(descriptor, size), READ_BYTES)
+            case Opened(descriptor=descriptor, size=size, start=start):
+                return io.BufferedReader(_Reading(descriptor, size, start), READ_BYTES)
             case content:
                 return io.BytesIO(content)
 
@@ -61,9 +62,10 @@ class AudioFile:
 class _Reading(io.RawIOBase):
     """A descriptor read from the beginning, at a place of its own: several can read it at once."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, descriptor: int, size: int, start: int) -> None:
         self._descriptor = descriptor
         self._size = size
+        self._start = start
         self._at = 0
 
     def readable(self) -> bool:
@@ -81,7 +83,7 @@ class _Reading(io.RawIOBase):
         wanted = min(len(view), max(self._size - self._at, 0))
         if wanted == 0:
             return 0
-        found = pread(self._descriptor, wanted, self._at)
+        found = pread(self._descriptor, wanted, self._start + self._at)
         if not found:
             raise OSError(errno.EIO, "the file became shorter while it was read")
         view[: len(found)] = found
