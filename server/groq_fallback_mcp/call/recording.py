@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["AudioFile", "Opened", "Spooled", "pread"]
+__all__ = ["AudioFile", "Opened", "Spooled", "open_recording", "pread"]
 
 READ_BYTES = 256 * 1024
 
@@ -50,13 +50,18 @@ class AudioFile:
 
     def open(self) -> BinaryIO:
         """The recording from its beginning, to be closed by the caller. Raises OSError where a spooled file is gone."""
-        match self.content:
-            case Spooled(path=path):
-                return path.open("rb")
-            case Opened(descriptor=descriptor, size=size, start=start):
-                return io.BufferedReader(_Reading(descriptor, size, start), READ_BYTES)
-            case content:
-                return io.BytesIO(content)
+        return open_recording(self.content)
+
+
+def open_recording(content: bytes | Spooled | Opened) -> BinaryIO:
+    """A recording from its beginning, at a place of its own. Raises OSError where a spooled file is gone."""
+    match content:
+        case Spooled(path=path):
+            return path.open("rb")
+        case Opened(descriptor=descriptor, size=size, start=start):
+            return io.BufferedReader(_Reading(descriptor, size, start), READ_BYTES)
+        case _:
+            return io.BytesIO(content)
 
 
 class _Reading(io.RawIOBase):
