@@ -63,7 +63,7 @@ def measure_s(recording: Recording, media_type: str, *, longest_s: float, longes
 
 def read_samples(
     recording: Recording, media_type: str, *, longest_s: float, longest_run_s: float, stopped: Stopped
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """Blocks of 16-bit samples, SAMPLE_RATE a second, mono. Raises as `measure_s`, and TooLong after `longest_s`."""
     task = {"do": "samples", "media_type": media_type, "longest_s": longest_s}
     with _decoding(recording, task, longest_run_s=longest_run_s, stopped=stopped) as messages:
@@ -159,7 +159,7 @@ def _descriptor(recording: Recording, stack: ExitStack) -> Opened:
     if isinstance(recording, Spooled):
         file = stack.enter_context(recording.path.open("rb"))
         return Opened(descriptor=file.fileno(), size=recording.size)
-    held = stack.enter_context(tempfile.TemporaryFile())
+    held = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with the stack
     held.write(recording)
     held.flush()
     held.seek(0)

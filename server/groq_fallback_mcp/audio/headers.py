@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from groq_fallback_mcp.audio.kind import AudioKind, Content, id3_length, mpeg_frame
 
-__all__ = ["UNKNOWN", "Headers", "read_headers"]
+__all__ = ["UNKNOWN", "Headers", "early_end", "read_headers"]
 
 LONGEST_BELIEVABLE_S = 100 * 86_400.0
 # A day of WebM in clusters of five seconds has 17,000.
@@ -25,6 +25,8 @@ _UNKNOWN_GRANULE = 0xFFFF_FFFF_FFFF_FFFF
 # Programs that write to a pipe cannot know a size; they leave 0, or one of these and more.
 _WAV_PLACEHOLDER = 0x7FFF_0000
 _BITRATE_LOOKS = 16
+# WebM's, of a track.
+_TRACK_TYPE, _SOUND_TRACK = 0x83, 2
 # Less is missing by rounding and by the delay of codecs.
 LEAST_MISSING_S = 1.0
 
@@ -55,6 +57,15 @@ def read_headers(content: Content, kind: AudioKind) -> Headers:
     if stated_s is not None and duration_s is not None and stated_s - duration_s < LEAST_MISSING_S:
         return replace(found, duration_s=duration_s, stated_s=stated_s, cut=False)
     return replace(found, duration_s=duration_s, stated_s=stated_s)
+
+
+def early_end(stated_s: float | None, held_s: float | None) -> str:
+    """That a recording ends before its headers say, for whoever reads the transcript."""
+    held = "" if held_s is None else f"holds {held_s:.1f} s".replace(".0 s", " s")
+    if stated_s is None:
+        return f"The file ends early: its last block is cut off{', and it ' if held else ''}{held}."
+    stated = f"{stated_s:.1f} s".replace(".0 s", " s")
+    return f"The file ends early: it states {stated}{', and ' if held else ''}{held}."
 
 
 def _believable(seconds: float | None) -> float | None:
@@ -324,7 +335,7 @@ def _webm_segment(content: Content, start: int, end: int, *, cut: bool) -> Heade
             last_cluster = at
     stated_s = None if ticks is None else ticks * scale_ns / 1e9
     held_s = stated_s if not cut or last_cluster is None else _webm_timestamp(content, last_cluster, end) * scale_ns / 1e9
-    return Headers(duration_s=held_s, stated_s=stated_s, cut=cut, has_sound=not types or 2 in types)
+    return Headers(duration_s=held_s, stated_s=stated_s, cut=cut, has_sound=not types or _SOUND_TRACK in types)
 
 
 def _webm_timestamp(content: Content, start: int, end: int) -> int:
@@ -339,9 +350,8 @@ def _webm_tracks(content: Content, start: int, end: int) -> set[int]:
     types: set[int] = set()
     for name, at, stop, _ in _elements(content, start, end):
         if name == 0xAE:  # noqa: PLR2004 - TrackEntry
-            types |= {
-                int.from_bytes(content[body : body + 1]) for inner, body, _, _ in _elements(content, at, stop) if inner == 0x83
-            }
+            inside = _elements(content, at, stop)
+            types |= {int.from_bytes(content[body : body + 1]) for inner, body, _, _ in inside if inner == _TRACK_TYPE}
     return types
 
 

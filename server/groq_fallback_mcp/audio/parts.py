@@ -46,10 +46,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRecording:
-    """All parts. `unread_s`: seconds that are damaged. `stated_s`: how long it says it is, where it ends early."""
+    """All parts. `unread_s`: seconds that are damaged. `ends_early`: it ends before its header says, after `stated_s`."""
 
     parts: tuple[Part, ...]
     unread_s: float = 0.0
+    ends_early: bool = False
     stated_s: float | None = None
 
 
@@ -100,9 +101,9 @@ def _accounted(parts: tuple[Part, ...], damage: Damage, *, cut: bool) -> SplitRe
     missing_s = 0.0 if damage.stated_s is None else damage.stated_s - read_s
     missing_s = round(missing_s, 1) if missing_s > max(1.0, 0.002 * read_s) else 0.0
     # what is missing is at the end where nothing comes after what was read
-    at_end = cut or (damage.reached_s is not None and damage.reached_s < read_s + missing_s / 2)
-    if missing_s and at_end:
-        return SplitRecording(parts=parts, stated_s=damage.stated_s)
+    reached_end = damage.reached_s is not None and damage.reached_s < read_s + missing_s / 2
+    if cut or (missing_s and reached_end):
+        return SplitRecording(parts=parts, ends_early=True, stated_s=damage.stated_s if missing_s else None)
     return SplitRecording(parts=parts, unread_s=missing_s or float(damage.stretches > 0))
 
 

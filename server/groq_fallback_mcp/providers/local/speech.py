@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import anyio.from_thread
+
 from groq_fallback_mcp.call import (
     AudioFile,
     AudioRequest,
@@ -83,13 +85,24 @@ class LocalSpeech:
         self._turns = Turns()
         self._engine: SpeechEngine | None = None
 
-    async def transcribe(self, request: AudioRequest) -> Outcome:
-        """Write down a recording. Cancelling returns at once; the computation ends at its next segment."""
+    async def transcribe(self, request: AudioRequest, *, moved: Callable[[], None] | None = None) -> Outcome:
+        """Write down a recording. Cancelling returns at once; the computation ends at its next segment.
+
+        `moved` is called in the event loop when its turn has come, and with each segment.
+        """
         refusal = refuse_speech(request)
         if refusal is not None:
             return refusal
+
+        def progressing(stopped: Stopped) -> bool:
+            if stopped():
+                return False
+            if moved is not None:
+                anyio.from_thread.run_sync(moved)
+            return True
+
         try:
-            return await self._turns.take(lambda stopped: self._transcribed(request, stopped))
+            return await self._turns.take(lambda stopped: self._transcribed(request, stopped, progressing))
         except Abandoned:
             return _refused(FailureKind.CANCELLED, "the local speech model has been closed")
 
@@ -101,8 +114,9 @@ class LocalSpeech:
 
         await self._turns.close(release)
 
-    def _transcribed(self, request: AudioRequest, stopped: Stopped) -> Outcome:
+    def _transcribed(self, request: AudioRequest, stopped: Stopped, progressing: Callable[[Stopped], bool]) -> Outcome:
         assert isinstance(request.audio, AudioFile)  # noqa: S101 - refuse_speech has seen to it
+        progressing(stopped)
         try:
             engine = self._started()
         except ConfigurationError as error:
@@ -116,8 +130,9 @@ class LocalSpeech:
         except TooLong:
             return _refused(FailureKind.UNSUPPORTED, _too_long())
         try:
+            progressing(stopped)
             found, _ = engine.transcribe(samples, **_options(request))
-            return _success(_until_stopped(found, stopped), duration_s=len(samples) / SAMPLE_RATE, words=request.words)
+            return _success(_until_stopped(found, lambda: not progressing(stopped)), duration_s=len(samples) / SAMPLE_RATE, words=request.words)
         except (RuntimeError, ValueError) as error:
             return Failure(kind=FailureKind.GENERATION_FAILED, message=f"the local speech model failed: {_brief(error)}")
 
