@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import av
@@ -50,7 +52,9 @@ def _encoded(
     video: bool = False,
     seekable: bool = True,
 ) -> bytes:
-    target: Any = io.BytesIO() if seekable else _Pipe()
+    # moving the index to the front takes a file that can be opened once more
+    named = tempfile.NamedTemporaryFile() if "faststart" in (muxer or {}).get("movflags", "") else None  # noqa: SIM115
+    target: Any = named.name if named is not None else io.BytesIO() if seekable else _Pipe()
     with av.open(target, "w", format=container, options=dict(muxer or {})) as output:
         picture = output.add_stream("mpeg4", rate=1) if video else None
         if picture is not None:
@@ -78,6 +82,9 @@ def _encoded(
                 image.pts = number
                 output.mux(picture.encode(image))
             output.mux(picture.encode(None))
+    if named is not None:
+        with named:
+            return Path(named.name).read_bytes()
     return bytes(target.getvalue())
 
 
@@ -118,7 +125,13 @@ def _sound(sound: str, seconds: float) -> Any:
 
 
 def wav_header(
-    *, rate: int, channels: int = 1, bits: int = 16, block_align: int | None = None, size: int = 4_000, stated: int | None = None
+    *,
+    rate: int,
+    channels: int = 1,
+    bits: int = 16,
+    block_align: int | None = None,
+    size: int = 4_000,
+    stated: int | None = None,
 ) -> bytes:
     """A PCM WAV file of so many bytes of sound, whose header says what it is told to."""
     align = channels * bits // 8 if block_align is None else block_align
@@ -128,9 +141,11 @@ def wav_header(
     return b"RIFF" + struct.pack("<I", 0xFFFF_FFFF if data == 0xFFFF_FFFF else len(body) + size) + body + bytes(size)
 
 
-def m4a_index(*, box: str, count: int) -> bytes:
-    """A small M4A one of whose sample tables claims so many samples."""
+def m4a_index(*, box: str, count: int, stated_s: float = 7_200.0) -> bytes:
+    """A small M4A one of whose sample tables claims so many samples, and that says it lasts so long."""
     content = bytearray(_encoded(container="ipod", codec="aac", seconds=1.0))
+    movie = content.index(b"mvhd") + 4
+    content[movie + 16 : movie + 20] = int(stated_s * int.from_bytes(content[movie + 12 : movie + 16])).to_bytes(4)
     at = content.index(box.encode()) + 8
     match box:
         case "stsz":
@@ -176,6 +191,32 @@ def mkv_zlib(*, seconds: float) -> bytes:
     block = element(0xA3, b"\x81\x00\x00\x80" + zlib.compress(bytes(int(seconds * 32_000)), 9))
     cluster = element(0x1F43_B675, element(0xE7, b"\x00") + block)
     return ebml(b"matroska") + element(0x1853_8067, info + tracks + cluster)
+
+
+def webm_live(*, seconds: float, repeat: int = 1, cluster_s: float = 5.0) -> bytes:
+    """What a browser's MediaRecorder writes: Opus in clusters, sizes and length unknown. The sound may be repeated."""
+    packets = _opus_packets(seconds)
+    head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 312, 48_000, 0, 0)
+    audio = element(0xE1, element(0xB5, struct.pack(">d", 48_000.0)) + element(0x9F, b"\x01"))
+    entry = element(0xD7, b"\x01") + element(0x73C5, b"\x01") + element(0x83, b"\x02") + element(0x86, b"A_OPUS")
+    tracks = element(0x1654_AE6B, element(0xAE, entry + element(0x63A2, head) + audio))
+    info = element(0x1549_A966, element(0x2AD7B1, (1_000_000).to_bytes(3)) + element(0x4D80, b"Chrome"))
+    unknown = b"\x01\xff\xff\xff\xff\xff\xff\xff"
+    pieces = [ebml(b"webm"), b"\x18\x53\x80\x67" + unknown, info, tracks]
+    in_cluster = int(cluster_s / 0.02)
+    total = len(packets) * repeat
+    for begin in range(0, total, in_cluster):
+        pieces.append(b"\x1f\x43\xb6\x75" + unknown + element(0xE7, (begin * 20).to_bytes(6)))
+        for number in range(begin, min(begin + in_cluster, total)):
+            offset = struct.pack(">h", (number - begin) * 20)
+            pieces.append(element(0xA3, b"\x81" + offset + b"\x80" + packets[number % len(packets)]))
+    return b"".join(pieces)
+
+
+def _opus_packets(seconds: float) -> list[bytes]:
+    content = _encoded(container="ogg", codec="libopus", seconds=seconds, rate=48_000, bit_rate=24_000)
+    with av.open(io.BytesIO(content), format="ogg") as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
 def mkv_block_size(*, size: int) -> bytes:
@@ -242,6 +283,51 @@ def flac_rate(*, rate: int, seconds_of_16k: float) -> bytes:
     return bytes(content)
 
 
+def flac_silence(*, seconds: float, rate: int = 16_000, block: int = 32_768) -> bytes:
+    """Silence as FLAC, a dozen bytes for two seconds."""
+    total = int(seconds * rate)
+    info = struct.pack(">HH", block, block) + bytes(6) + (rate << 44 | 15 << 36 | total).to_bytes(8) + bytes(16)
+    frames = [b"fLaC\x80\x00\x00\x22" + info]
+    for number, at in enumerate(range(0, total, block)):
+        head = b"\xff\xf8\x70\x08" + _utf8(number) + struct.pack(">H", min(block, total - at) - 1)
+        body = head + bytes([_crc(head, 8, 0x07)]) + b"\x00\x00\x00"
+        frames.append(body + _crc(body, 16, 0x8005).to_bytes(2))
+    return b"".join(frames)
+
+
+def _utf8(number: int) -> bytes:
+    return chr(number).encode("utf-8", "surrogatepass")
+
+
+def _crc(data: bytes, bits: int, polynomial: int) -> int:
+    value, top, mask = 0, 1 << bits - 1, (1 << bits) - 1
+    for byte in data:
+        value ^= byte << bits - 8
+        for _ in range(8):
+            value = (value << 1 ^ polynomial) & mask if value & top else value << 1 & mask
+    return value
+
+
+def id3_tag(*, size: int) -> bytes:
+    """An MP3 behind a tag of so many bytes of cover art."""
+    return id3(size=size) + _encoded(container="mp3", codec="libmp3lame", seconds=3.0)
+
+
+def aiff_rate(*, rate: int, size: int) -> bytes:
+    """An AIFF file of 8-bit silence at so many samples a second."""
+    mantissa = rate << 64 - rate.bit_length()
+    extended = struct.pack(">HQ", 16_383 + rate.bit_length() - 1, mantissa)
+    common = b"COMM" + struct.pack(">IHIH", 18, 1, size, 8) + extended
+    sound = b"SSND" + struct.pack(">III", size + 8, 0, 0) + bytes(size)
+    return b"FORM" + struct.pack(">I", 4 + len(common) + len(sound)) + b"AIFF" + common + sound
+
+
+def caf_rate(*, rate: float, size: int) -> bytes:
+    """A CAF file of 16-bit silence at so many samples a second."""
+    desc = b"desc" + struct.pack(">qd", 32, rate) + b"lpcm" + struct.pack(">IIIII", 0, 2, 1, 1, 16)
+    return b"caff\x00\x01\x00\x00" + desc + b"data" + struct.pack(">qI", size + 4, 0) + bytes(size)
+
+
 def id3(*, size: int) -> bytes:
     """An ID3 tag of so many bytes of cover art."""
     body = b"APIC" + _synchsafe(size - 10) + b"\x00\x00" + b"\x00image/png\x00\x03\x00" + bytes(size - 24)
@@ -268,10 +354,15 @@ BYTES: Mapping[str, Callable[..., bytes]] = {
     "webm_empty_elements": webm_empty_elements,
     "mp4_empty_boxes": mp4_empty_boxes,
     "mkv_zlib": mkv_zlib,
+    "webm_live": webm_live,
     "mkv_block_size": mkv_block_size,
     "mkv_cues": mkv_cues,
     "ogg_comment": ogg_comment,
     "flac_rate": flac_rate,
+    "flac_silence": flac_silence,
+    "id3_tag": id3_tag,
+    "aiff_rate": aiff_rate,
+    "caf_rate": caf_rate,
     "amr_silence": amr_silence,
     "literal": literal,
 }
@@ -295,6 +386,11 @@ def _zeros(content: bytes, count: int) -> bytes:
     return bytes(count) + content
 
 
+def _behind(content: bytes, head: str) -> bytes:
+    """Begin with other bytes, in hex."""
+    return bytes.fromhex(head) + content
+
+
 def _tagged(content: bytes, size: int = 2_000) -> bytes:
     """Begin with an ID3 tag."""
     return id3(size=size) + content
@@ -312,18 +408,17 @@ def _replaced(content: bytes, old: str, new: str) -> bytes:
     return content.replace(before, after, 1)
 
 
+def _silent_tracks(content: bytes) -> bytes:
+    """A Matroska file whose sound tracks are said to be something else."""
+    return content.replace(b"\x83\x81\x02", b"\x83\x81\x11")
+
+
 def _rf64(content: bytes) -> bytes:
     """A WAV file in the form for more than 4 GB."""
     data = content.index(b"data")
     size = len(content) - data - 8
     ds64 = b"ds64" + struct.pack("<IQQQI", 28, len(content) + 28, size, 0, 0)
     return b"RF64\xff\xff\xff\xffWAVE" + ds64 + content[12:data] + b"data\xff\xff\xff\xff" + content[data + 8 :]
-
-
-def _no_granules(content: bytes) -> bytes:
-    """An Ogg file whose pages do not tell their time."""
-    pages = content.split(b"OggS")
-    return b"OggS".join([pages[0], *(page[:2] + b"\xff" * 8 + page[10:] for page in pages[1:])])
 
 
 def _bad_wave_size(content: bytes, stated: int) -> bytes:
@@ -348,11 +443,12 @@ CHANGES: Mapping[str, Callable[..., bytes]] = {
     "keep": _keep,
     "drop": _drop,
     "zeros": _zeros,
+    "behind": _behind,
     "tagged": _tagged,
     "chained": _chained,
     "replaced": _replaced,
+    "silent_tracks": _silent_tracks,
     "rf64": _rf64,
-    "no_granules": _no_granules,
     "bad_wave_size": _bad_wave_size,
     "doctype": _doctype,
 }

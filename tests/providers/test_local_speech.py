@@ -73,7 +73,13 @@ async def test_words_prompt_and_temperature_reach_the_model() -> None:
     assert isinstance(outcome, Success)
     assert outcome.transcript is not None
     assert [w.word for w in outcome.transcript.words] == ["Hello", "there."]
-    assert engine.options == {"language": "en", "word_timestamps": True, "initial_prompt": "Greetings", "temperature": 0.4}
+    assert engine.options == {
+        "language": "en",
+        "word_timestamps": True,
+        "initial_prompt": "Greetings",
+        "temperature": 0.4,
+        "vad_filter": True,
+    }
 
 
 @pytest.mark.parametrize("language", [None, "en", "EN", "en-GB", "en_US", "english"])

@@ -48,7 +48,12 @@ _PASSED_ON = (
     "TMP",
 )
 # Large blocks go back to the system as soon as they are free: what lies between smaller ones would count as taken.
-_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "131072", "OPENBLAS_NUM_THREADS": "1"}
+_MALLOC = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 def measure_s(recording: Recording, media_type: str, *, longest_s: float, longest_run_s: float, stopped: Stopped) -> float:

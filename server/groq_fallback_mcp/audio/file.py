@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from groq_fallback_mcp.audio.headers import UNKNOWN, Headers, read_headers
+from groq_fallback_mcp.audio.headers import Headers, read_headers
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible, recognize
 from groq_fallback_mcp.audio.stream import can_decode
 from groq_fallback_mcp.audio.window import Window
@@ -47,7 +47,7 @@ class OpenAudio:
 
     def headers(self) -> Headers:
         """What the headers tell of its length. Blocking."""
-        return UNKNOWN if isinstance(self.kind, Convertible) else read_headers(self._window(), self.kind)
+        return read_headers(self._window(), self.kind)
 
     def audio(self, duration_s: float | None) -> AudioFile:
         """The recording, which lasts so long; a large one stays in its file. Blocking."""
@@ -108,9 +108,7 @@ def _checked(file: BinaryIO, path: str, max_bytes: int) -> OpenAudio:
 def _unsupported(path: str) -> InputRefused:
     sent, converted = ", ".join(AudioKind), ", ".join(Convertible)
     how = "Supported after conversion" if can_decode() else f"Supported after conversion, with the audio extra ({INSTALL})"
-    return InputRefused(
-        f"{_shown(path)} is not a supported audio file", next_step=f"Supported: {sent}. {how}: {converted}"
-    )
+    return InputRefused(f"{_shown(path)} is not a supported audio file", next_step=f"Supported: {sent}. {how}: {converted}")
 
 
 def _shown(path: str) -> str:

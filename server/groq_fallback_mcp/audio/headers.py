@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from groq_fallback_mcp.audio.kind import AudioKind, Content, id3_length, mpeg_frame
+from groq_fallback_mcp.audio.kind import AudioKind, Content, Convertible, id3_length, mpeg_frame
 
 __all__ = ["UNKNOWN", "Headers", "early_end", "read_headers"]
 
@@ -29,6 +29,7 @@ _BITRATE_LOOKS = 16
 _TRACK_TYPE, _SOUND_TRACK = 0x83, 2
 # Less is missing by rounding and by the delay of codecs.
 LEAST_MISSING_S = 1.0
+WHOLE_FROM_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Headers:
 UNKNOWN = Headers()
 
 
-def read_headers(content: Content, kind: AudioKind) -> Headers:
+def read_headers(content: Content, kind: AudioKind | Convertible) -> Headers:
     """What the headers of a whole file of this kind tell. MP3 without an index is taken as constant bit rate if it looks so."""
     parser = _PARSERS.get(kind)
     found = UNKNOWN if parser is None else parser(content)
@@ -61,11 +62,15 @@ def read_headers(content: Content, kind: AudioKind) -> Headers:
 
 def early_end(stated_s: float | None, held_s: float | None) -> str:
     """That a recording ends before its headers say, for whoever reads the transcript."""
-    held = "" if held_s is None else f"holds {held_s:.1f} s".replace(".0 s", " s")
+    held = "" if held_s is None else f"holds {_short(held_s)}"
     if stated_s is None:
         return f"The file ends early: its last block is cut off{', and it ' if held else ''}{held}."
-    stated = f"{stated_s:.1f} s".replace(".0 s", " s")
-    return f"The file ends early: it states {stated}{', and ' if held else ''}{held}."
+    return f"The file ends early: it states {_short(stated_s)}{', and ' if held else ''}{held}."
+
+
+def _short(seconds: float) -> str:
+    """Tenths only where they say something."""
+    return f"{seconds:.0f} s" if seconds >= WHOLE_FROM_S else f"{seconds:.1f} s".replace(".0 s", " s")
 
 
 def _believable(seconds: float | None) -> float | None:
@@ -95,7 +100,8 @@ def _wav(content: Content) -> Headers:
 
 def _wav_bytes_per_s(fmt: bytes) -> int:
     """What a second takes; of PCM by what decoders go by, as the figure that states it is often wrong."""
-    form, _, rate, stated, block = struct.unpack_from("<HHIIH", fmt.ljust(16, b"\0"))
+    form, rate = int.from_bytes(fmt[:2], "little"), int.from_bytes(fmt[4:8], "little")
+    stated, block = int.from_bytes(fmt[8:12], "little"), int.from_bytes(fmt[12:14], "little")
     return rate * block if form in {1, 3, 0xFFFE} and rate * block else stated
 
 
@@ -386,7 +392,31 @@ def _elements(content: Content, at: int, end: int) -> Iterator[tuple[int, int, i
         at = stated_end
 
 
-_PARSERS: Mapping[AudioKind, Callable[[Content], Headers]] = {
+def _rf64(content: Content) -> Headers:
+    """WAV whose sizes stand in a chunk of their own."""
+    stated = int.from_bytes(content[28:36], "little") if content[12:16] == b"ds64" else 0
+    found = _wav(content)
+    if found.duration_s is None or not stated or stated >= _WAV_PLACEHOLDER << 32:
+        return found
+    at = content[:_SYNC_SEARCH_BYTES].find(b"data")
+    there = len(content) - at - 8
+    if at < 0 or stated <= there:
+        return replace(found, stated_s=None, cut=False)
+    return Headers(duration_s=found.duration_s, stated_s=found.duration_s * stated / there if there > 0 else None, cut=True)
+
+
+def _riff(content: Content) -> Headers:
+    """A file whose first box holds all of it: whether that is there."""
+    size = int.from_bytes(content[4:8], "little")
+    return Headers(cut=0 < size < _WAV_PLACEHOLDER and size + 8 > len(content) + 1)
+
+
+def _w64(content: Content) -> Headers:
+    size = int.from_bytes(content[16:24], "little")
+    return Headers(cut=0 < size < 1 << 62 and size > len(content) + 8)
+
+
+_PARSERS: Mapping[AudioKind | Convertible, Callable[[Content], Headers]] = {
     AudioKind.WAV: _wav,
     AudioKind.FLAC: _flac,
     AudioKind.OGG: _ogg,
@@ -395,4 +425,11 @@ _PARSERS: Mapping[AudioKind, Callable[[Content], Headers]] = {
     AudioKind.MP4: _mp4,
     AudioKind.M4A: _mp4,
     AudioKind.WEBM: _webm,
+    Convertible.AVI: _riff,
+    Convertible.MKV: _webm,
+    Convertible.MOV: _mp4,
+    Convertible.QCP: _riff,
+    Convertible.RF64: _rf64,
+    Convertible.W64: _w64,
+    Convertible.XWMA: _riff,
 }

@@ -56,6 +56,8 @@ def _silent(segments: Sequence[AudioSegment]) -> list[bool]:
 def _by_itself(segment: AudioSegment) -> bool:
     if segment.no_speech_prob is None or segment.no_speech_prob <= NO_SPEECH_PROB:
         return False
+    if not _plain(segment):
+        return True
     unsure = segment.avg_logprob is not None and segment.avg_logprob < LEAST_LOGPROB
     return unsure or (segment.compression_ratio is not None and segment.compression_ratio > MOST_COMPRESSION)
 

@@ -40,6 +40,8 @@ LARGEST_BYTES = 4 * 1024 * MEGABYTE
 # Longer ones are sent in parts: each is answered soon, and what fails is repeated alone.
 LONGEST_AT_ONCE_S = 1_800.0
 LEAST_LEFT_S = 1.0
+# Of the deadline: whoever is to write the recording down needs the rest.
+SHARE_FOR_MEASURING, LONGEST_MEASURING_S = 0.2, 8.0
 
 
 class TranscribeArguments(Arguments):
@@ -127,7 +129,8 @@ async def _probed(opened: OpenAudio, deadline_s: float) -> Headers | None:
 
     def work() -> Headers:
         with apart.file:
-            return probe(apart, longest_s=LONGEST_AT_ONCE_S, longest_run_s=deadline_s, stopped=left.is_set)
+            measuring_s = min(deadline_s * SHARE_FOR_MEASURING, LONGEST_MEASURING_S)
+            return probe(apart, longest_s=LONGEST_AT_ONCE_S, longest_run_s=measuring_s, stopped=left.is_set)
 
     try:
         with anyio.move_on_after(deadline_s):
@@ -153,9 +156,7 @@ async def _at_once(request: AudioRequest, context: Context, *, deadline_s: float
     return outcome if isinstance(outcome, NoAnswer) else _of_one(outcome)
 
 
-async def _in_parts(
-    opened: OpenAudio, headers: Headers, arguments: TranscribeArguments, context: Context
-) -> Heard | NoAnswer:
+async def _in_parts(opened: OpenAudio, headers: Headers, arguments: TranscribeArguments, context: Context) -> Heard | NoAnswer:
     nothing_yet = AudioFile(name=opened.name, content=b"", media_type=opened.kind.media_type, duration_s=None)
     found = await write_down(
         opened.recording,

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 import anyio.from_thread
 
+from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
     AudioRequest,
@@ -132,7 +133,11 @@ class LocalSpeech:
         try:
             progressing(stopped)
             found, _ = engine.transcribe(samples, **_options(request))
-            return _success(_until_stopped(found, lambda: not progressing(stopped)), duration_s=len(samples) / SAMPLE_RATE, words=request.words)
+            return _success(
+                _until_stopped(found, lambda: not progressing(stopped)),
+                duration_s=len(samples) / SAMPLE_RATE,
+                words=request.words,
+            )
         except (RuntimeError, ValueError) as error:
             return Failure(kind=FailureKind.GENERATION_FAILED, message=f"the local speech model failed: {_brief(error)}")
 
@@ -150,7 +155,13 @@ def _decode(audio: AudioFile, stopped: Stopped) -> Any:  # noqa: ANN401 - a nump
 
 
 def _options(request: AudioRequest) -> dict[str, Any]:
-    options: dict[str, Any] = {"language": "en", "word_timestamps": request.words, "initial_prompt": request.prompt}
+    # of silence the model would write "You" again and again
+    options: dict[str, Any] = {
+        "language": "en",
+        "word_timestamps": request.words,
+        "initial_prompt": request.prompt,
+        "vad_filter": True,
+    }
     if request.temperature is not None:
         options["temperature"] = request.temperature
     return options
@@ -167,6 +178,8 @@ def _until_stopped(segments: Iterable[Any], stopped: Stopped) -> list[Any]:
 
 
 def _success(segments: list[Any], *, duration_s: float, words: bool) -> Success:
+    given = [(segment, text) for segment in segments if (text := segment.text.strip())]
+    spoken = [word for segment in segments for word in segment.words or () if word.word.strip()] if words else []
     return Success(
         model=SPEECH_MODEL,
         transcript=Transcript(
@@ -175,17 +188,29 @@ def _success(segments: list[Any], *, duration_s: float, words: bool) -> Success:
             duration_s=duration_s,
             # The model times in windows of 30 s and may point past the end of the recording.
             segments=tuple(
-                AudioSegment(start=min(s.start, duration_s), end=min(s.end, duration_s), text=s.text.strip()) for s in segments
+                _segment(*given[place.index], start=min(place.start, duration_s), end=min(place.end, duration_s))
+                for place in in_order([Timed(segment.start, segment.end, reading_s(text)) for segment, text in given])
             ),
             words=tuple(
-                AudioWord(start=min(w.start, duration_s), end=min(w.end, duration_s), word=w.word.strip())
-                for s in segments
-                for w in (s.words or ())
-            )
-            if words
-            else (),
+                AudioWord(
+                    start=min(place.start, duration_s), end=min(place.end, duration_s), word=spoken[place.index].word.strip()
+                )
+                for place in in_order([Timed(word.start, word.end) for word in spoken])
+            ),
         ),
         usage=Usage(audio_s=duration_s),
+    )
+
+
+def _segment(found: Any, text: str, *, start: float, end: float) -> AudioSegment:  # noqa: ANN401 - faster-whisper's own
+    return AudioSegment(
+        start=start,
+        end=end,
+        text=text,
+        no_speech_prob=getattr(found, "no_speech_prob", None),
+        avg_logprob=getattr(found, "avg_logprob", None),
+        compression_ratio=getattr(found, "compression_ratio", None),
+        temperature=getattr(found, "temperature", None),
     )
 
 
