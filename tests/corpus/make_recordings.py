@@ -340,7 +340,7 @@ def _synchsafe(number: int) -> bytes:
 
 def amr_silence(*, seconds: float, wide: bool = False) -> bytes:
     """An AMR file of frames without speech data."""
-    return (b"#!AMR-WB\n" if wide else b"#!AMR\n") + (b"\x7c" if wide else b"\x7c") * int(seconds * 50)
+    return (b"#!AMR-WB\n" if wide else b"#!AMR\n") + b"\x7c" * int(seconds * 50)
 
 
 def literal(*, text: str = "", hexed: str = "", repeat: int = 1) -> bytes:

@@ -30,7 +30,7 @@ from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.tools.account import error_reply
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
 from groq_fallback_mcp.tools.transcript_result import EXTENSIONS, Format, Heard, transcript_reply
-from groq_fallback_mcp.transcription import LongTranscript, Unfinished, write_down
+from groq_fallback_mcp.transcription import LOCAL_PART_S, LongTranscript, Unfinished, only_on_this_machine, write_down
 
 __all__ = ["TRANSCRIBE", "TranscribeArguments"]
 
@@ -110,15 +110,26 @@ async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | No
         headers = await _probed(opened, deadline_s)
         if headers is None:
             return _not_probed(path, deadline_s)
-        long = headers.duration_s is not None and headers.duration_s > LONGEST_AT_ONCE_S and can_decode()
-        if long or opened.size > most or isinstance(opened.kind, Convertible):
+        if isinstance(opened.kind, Convertible) or opened.size > most:
             return await _in_parts(opened, headers, arguments, context)
         audio = await anyio.to_thread.run_sync(opened.audio, headers.duration_s)
+        request = _request(arguments, audio)
+        if can_decode() and await _is_long(request, headers.duration_s, context):
+            return await _in_parts(opened, headers, arguments, context)
         left_s = max(deadline_s - (clock.monotonic() - started), LEAST_LEFT_S)
-        found = await _at_once(_request(arguments, audio), context, deadline_s=left_s)
+        found = await _at_once(request, context, deadline_s=left_s)
         if isinstance(found, Heard) and headers.cut:
             return replace(found, notes=[*found.notes, early_end(headers.stated_s, headers.duration_s)])
         return found
+
+
+async def _is_long(request: AudioRequest, length_s: float | None, context: Context) -> bool:
+    """Whether one answer for all of it would come too late: a model on this machine takes its time."""
+    if length_s is None:
+        return False
+    if length_s > LONGEST_AT_ONCE_S:
+        return True
+    return length_s > LOCAL_PART_S and await only_on_this_machine(request, context.gateway)
 
 
 async def _probed(opened: OpenAudio, deadline_s: float) -> Headers | None:

@@ -26,7 +26,7 @@ from groq_fallback_mcp.policy.durations import format_duration
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.transcription.job_folder import Done, JobFolder, JobTaken, job_name
 
-__all__ = ["LongTranscript", "Unfinished", "write_down"]
+__all__ = ["LOCAL_PART_S", "LongTranscript", "Unfinished", "only_on_this_machine", "write_down"]
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ async def write_down(
     def report() -> tuple[float, float, str]:
         return counts[0], counts[1], doing[0]
 
-    here = await _only_on_this_machine(request, gateway)
+    here = await only_on_this_machine(request, gateway)
     async with heartbeat(progress, report):
         folder = await _taken(source, request, root, part_s)
         finished = False
@@ -154,7 +154,7 @@ async def write_down(
         return result
 
 
-async def _only_on_this_machine(request: AudioRequest, gateway: Gateway) -> bool:
+async def only_on_this_machine(request: AudioRequest, gateway: Gateway) -> bool:
     """Whether, as things stand now, nobody but a model on this machine can write a part down."""
     here = {offer.provider for offer in gateway.roster.offers() if offer.on_this_machine}
     if not here:
