@@ -193,9 +193,9 @@ def mkv_zlib(*, seconds: float) -> bytes:
     return ebml(b"matroska") + element(0x1853_8067, info + tracks + cluster)
 
 
-def webm_live(*, seconds: float, repeat: int = 1, cluster_s: float = 5.0) -> bytes:
+def webm_live(*, seconds: float, repeat: int = 1, cluster_s: float = 5.0, bit_rate: int = 24_000) -> bytes:
     """What a browser's MediaRecorder writes: Opus in clusters, sizes and length unknown. The sound may be repeated."""
-    packets = _opus_packets(seconds)
+    packets = _opus_packets(seconds, bit_rate)
     head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 312, 48_000, 0, 0)
     audio = element(0xE1, element(0xB5, struct.pack(">d", 48_000.0)) + element(0x9F, b"\x01"))
     entry = element(0xD7, b"\x01") + element(0x73C5, b"\x01") + element(0x83, b"\x02") + element(0x86, b"A_OPUS")
@@ -213,8 +213,8 @@ def webm_live(*, seconds: float, repeat: int = 1, cluster_s: float = 5.0) -> byt
     return b"".join(pieces)
 
 
-def _opus_packets(seconds: float) -> list[bytes]:
-    content = _encoded(container="ogg", codec="libopus", seconds=seconds, rate=48_000, bit_rate=24_000)
+def _opus_packets(seconds: float, bit_rate: int) -> list[bytes]:
+    content = _encoded(container="ogg", codec="libopus", seconds=seconds, rate=48_000, bit_rate=bit_rate)
     with av.open(io.BytesIO(content), format="ogg") as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 

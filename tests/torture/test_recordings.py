@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 from corpus.make_recordings import make
+from fakes import GROQ_SPEECH_MODELS, World, offer
 from server_process import ServerProcess, running
+from servers import connected
+from simulated import simulated_groq
+
+from groq_fallback_mcp.simulator import Heard
 
 pytestmark = [pytest.mark.torture]
 
@@ -90,6 +95,35 @@ def test_headers_without_end_are_looked_at_for_less_than_the_deadline(tmp_path: 
         took_s = time.monotonic() - started
     print(f"B6: {took_s:.2f} s")
     assert took_s < SLOW_S + 1
+
+
+class Clock:
+    """Hears nothing but how long it takes."""
+
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+        """From the head of a FLAC file."""
+        fields = int.from_bytes(content[18:26])
+        return Heard(text="heard", duration_s=(fields & 0xF_FFFF_FFFF) / (fields >> 44))
+
+
+@pytest.mark.fault("B22")
+@pytest.mark.anyio
+async def test_three_hours_of_a_browsers_recording_without_a_stated_length_are_split(tmp_path: Path) -> None:
+    """It is small enough for one request, and far too long."""
+    content = make({"bytes": "webm_live", "with": {"seconds": 60, "repeat": 180, "bit_rate": 12_000}})
+    assert len(content) < 25 * 2**20
+    (tmp_path / "meeting.webm").write_bytes(content)
+    world = World([offer("groq", GROQ_SPEECH_MODELS, plan="developer")])
+    app = simulated_groq(world, speech=Clock())
+    started = time.monotonic()
+    async with connected(world, folders=(tmp_path,), state=tmp_path / "state") as client:
+        result = await client.call_tool("transcribe", {"file": "meeting.webm"})
+    found = dict(result.structured_content or {})
+    print(f"B22: {found['parts']} parts in {time.monotonic() - started:.1f} s")
+    assert not result.is_error
+    assert found["parts"] >= 3 * 12
+    assert abs(found["audio_s"] - 10_800) < 5
+    assert sum(counts.get("200", 0) for counts in app.state.world.calls.values()) == found["parts"]
 
 
 @contextmanager

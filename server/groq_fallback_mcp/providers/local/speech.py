@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +24,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.decode import SAMPLE_RATE, NotDecodable, TooLong, decode_speech
+from groq_fallback_mcp.providers.local.offline import keep_offline
 from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
 
@@ -48,8 +48,8 @@ Decode = Callable[[AudioFile, Stopped], Any]
 def load_whisper(folder: Path) -> SpeechEngine:
     """Load the model from a folder, about 0.9 s with the import. Raises ConfigurationError on wrong weights."""
     verify_speech_model(folder)
-    # It would ask the Hugging Face hub for a tokenizer where the folder lacks one; nothing here may use the network.
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    # it would ask the Hugging Face hub for a tokenizer where the folder lacks one
+    keep_offline()
     whisper = import_module("faster_whisper")
     model = whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
     return cast("SpeechEngine", model)
