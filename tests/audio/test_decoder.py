@@ -158,13 +158,9 @@ def test_no_kind_that_is_decoded_makes_sound_of_text(kind: AudioKind | Convertib
 def test_parts_are_written_by_the_decoder(tmp_path: Path) -> None:
     """As private as ever."""
     content = wav(script(60), 60)
-    found = split_apart(
-        content, WAV, tmp_path, part_s=20, headers=UNKNOWN, longest_run_s=RUN_S, stopped=lambda: False
-    )
+    found = split_apart(content, WAV, tmp_path, part_s=20, headers=UNKNOWN, longest_run_s=RUN_S, stopped=lambda: False)
     assert found.parts[-1].end_s == pytest.approx(60, abs=0.1)
     assert all((tmp_path / part.file).stat().st_mode & 0o777 == 0o600 for part in found.parts)
     with pytest.raises(OSError, match="No such file"):
-        split_apart(
-            content, WAV, tmp_path / "none", part_s=20, headers=UNKNOWN, longest_run_s=RUN_S, stopped=lambda: False
-        )
+        split_apart(content, WAV, tmp_path / "none", part_s=20, headers=UNKNOWN, longest_run_s=RUN_S, stopped=lambda: False)
     assert os.listdir(tmp_path)

@@ -231,9 +231,11 @@ anyio.run(main)
     "use",
     [
         "from groq_fallback_mcp.providers.local.voice import load_hibari; load_hibari()('Hello.')",
-        "import numpy; from groq_fallback_mcp.providers.local.speech import load_whisper; "
-        "from groq_fallback_mcp.providers.local.weights import find_speech_model; "
-        "list(load_whisper(find_speech_model()).transcribe(numpy.zeros(48000, numpy.float32), vad_filter=True)[0])",
+        (
+            "import numpy; from groq_fallback_mcp.providers.local.speech import load_whisper; "
+            "from groq_fallback_mcp.providers.local.weights import find_speech_model; "
+            "list(load_whisper(find_speech_model()).transcribe(numpy.zeros(48000, numpy.float32), vad_filter=True)[0])"
+        ),
     ],
     ids=["voice", "speech"],
 )

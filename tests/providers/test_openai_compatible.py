@@ -564,9 +564,7 @@ async def test_an_upload_may_take_as_long_as_it_moves(
     groq = OpenAICompatible(
         "groq", base_url="https://groq.test/openai/v1", key=KEY, clock=FakeClock(), key_hint=None, transport=uplink
     )
-    found = await groq.transcribe(
-        AudioCall(request=AudioRequest(audio=audio), model="m", longest_s=longest_s), timeout_s=0.7
-    )
+    found = await groq.transcribe(AudioCall(request=AudioRequest(audio=audio), model="m", longest_s=longest_s), timeout_s=0.7)
     assert isinstance(found, Success) is answered
     if isinstance(found, Failure):
         assert found.kind is FailureKind.TIMED_OUT
