@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -163,4 +162,4 @@ def test_parts_are_written_by_the_decoder(tmp_path: Path) -> None:
     assert all((tmp_path / part.file).stat().st_mode & 0o777 == 0o600 for part in found.parts)
     with pytest.raises(OSError, match="No such file"):
         split_apart(content, WAV, tmp_path / "none", part_s=20, headers=UNKNOWN, longest_run_s=RUN_S, stopped=lambda: False)
-    assert os.listdir(tmp_path)
+    assert list(tmp_path.iterdir())

@@ -20,15 +20,21 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from groq_fallback_mcp.audio.parts import TooLong, split
-from groq_fallback_mcp.audio.stream import BYTES_A_SAMPLE, SAMPLE_RATE, Damage, NotDecodable, OutOfMemory, measured_s, pcm
+from groq_fallback_mcp.audio.stream import (
+    BYTES_A_SAMPLE,
+    MEMORY_BYTES,
+    OUT_OF_MEMORY,
+    SAMPLE_RATE,
+    Damage,
+    NotDecodable,
+    OutOfMemory,
+    measured_s,
+    pcm,
+)
 from groq_fallback_mcp.call import Opened, open_recording
 
-__all__ = ["MEMORY_BYTES", "OUT_OF_MEMORY", "main"]
+__all__ = ["main"]
 
-# What decoding may take beside the code itself. A part of five minutes has 10 MB, the index of ten hours of M4A 50.
-MEMORY_BYTES = 40 * 1024 * 1024
-# The status of a process that has taken more, where the system does not refuse it.
-OUT_OF_MEMORY = 77
 LIFE_SIGN_S = 0.25
 WATCH_S = 0.02
 MOST_FILES = 32

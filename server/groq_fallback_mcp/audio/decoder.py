@@ -18,13 +18,12 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
-from groq_fallback_mcp.audio.decode_process import MEMORY_BYTES, OUT_OF_MEMORY
 from groq_fallback_mcp.audio.headers import Headers
 from groq_fallback_mcp.audio.parts import SplitRecording, TooLong
-from groq_fallback_mcp.audio.stream import Abandoned, NotDecodable, OutOfMemory
+from groq_fallback_mcp.audio.stream import MEMORY_BYTES, OUT_OF_MEMORY, Abandoned, NotDecodable, OutOfMemory
 from groq_fallback_mcp.call import Opened, Spooled
 
-__all__ = ["MEMORY_BYTES", "measure_s", "read_samples", "split_apart"]
+__all__ = ["measure_s", "read_samples", "split_apart"]
 
 Stopped = Callable[[], bool]
 Recording = bytes | Spooled | Opened

@@ -18,6 +18,8 @@ from groq_fallback_mcp.audio.kind import AudioKind, Convertible
 
 __all__ = [
     "BYTES_A_SAMPLE",
+    "MEMORY_BYTES",
+    "OUT_OF_MEMORY",
     "SAMPLE_RATE",
     "Abandoned",
     "Damage",
@@ -33,6 +35,10 @@ __all__ = [
 SAMPLE_RATE = 16_000
 BYTES_A_SAMPLE = 2
 MOST_FUTILE_READS = 100
+# What decoding may take beside the code itself. A part of five minutes has 10 MB, the index of ten hours of M4A 50.
+MEMORY_BYTES = 40 * 1024 * 1024
+# The status of a decoder that has taken more, where the system does not refuse it.
+OUT_OF_MEMORY = 77
 # At 1 Hz a second of sound is a sample of input and 32 kB of output: a block of 64 kB becomes 2 GB.
 LEAST_RATE, MOST_RATE = 1_000, 768_000
 
