@@ -101,8 +101,9 @@ def _wav(content: Content) -> Headers:
 def _wav_bytes_per_s(fmt: bytes) -> int:
     """What a second takes; of PCM by what decoders go by, as the figure that states it is often wrong."""
     form, rate = int.from_bytes(fmt[:2], "little"), int.from_bytes(fmt[4:8], "little")
-    stated, block = int.from_bytes(fmt[8:12], "little"), int.from_bytes(fmt[12:14], "little")
-    return rate * block if form in {1, 3, 0xFFFE} and rate * block else stated
+    channels, bits = int.from_bytes(fmt[2:4], "little"), int.from_bytes(fmt[14:16], "little")
+    plain = rate * channels * ((bits + 7) // 8) if form in {1, 3, 0xFFFE} else 0
+    return plain or int.from_bytes(fmt[8:12], "little")
 
 
 def _flac(content: Content) -> Headers:

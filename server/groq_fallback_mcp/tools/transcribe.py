@@ -150,7 +150,7 @@ async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | No
         request = _request(arguments, audio)
         if can_decode() and await _is_long(request, headers.duration_s, context):
             return await _in_parts(opened, headers, arguments, context)
-        left_s = max(deadline_s - (clock.monotonic() - started), LEAST_LEFT_S)
+        left_s = max(round(deadline_s - (clock.monotonic() - started), 1), LEAST_LEFT_S)
         found = await _at_once(request, context, deadline_s=left_s)
         if isinstance(found, Heard) and headers.cut:
             return replace(found, notes=[*found.notes, early_end(headers.stated_s, headers.duration_s)])
