@@ -23,7 +23,7 @@ from groq_fallback_mcp.simulator import Heard
 from groq_fallback_mcp.tools import transcribe as tool
 
 pytestmark = pytest.mark.anyio
-ROWS: Sequence[Mapping[str, Any]] = json.loads((Path(__file__).parent / "recordings.json").read_text(encoding="utf-8"))
+ROWS: Sequence[Mapping[str, Any]] = json.loads((Path(__file__).parent / "recordings.json").read_text(encoding="utf-8"))["cases"]
 PART_S, LONG_S = 20.0, 40.0
 
 
