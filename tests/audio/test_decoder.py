@@ -78,6 +78,20 @@ def test_the_decoder_gets_no_key_and_no_folder_of_ours(
     assert not set(options["env"]) & {"HOME", "GROQ_API_KEY"}
 
 
+@pytest.mark.fault("A2")
+@pytest.mark.parametrize("path", ["", ".", "sub", ":"])
+def test_the_decoder_imports_nothing_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Whatever PYTHONPATH says: a cloned repository may hold an av.py."""
+    for folder in (tmp_path, tmp_path / "sub"):
+        folder.mkdir(exist_ok=True)
+        for name in ("av", "json", "pydantic", "numpy", "signal"):
+            (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", path)
+    assert samples_of(wav(script(2.0), 2.0), WAV) == 2 * SAMPLE_RATE
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.fault("A6")
 def test_a_recording_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
     """By the decoder itself."""

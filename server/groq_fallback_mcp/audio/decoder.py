@@ -133,11 +133,11 @@ def _decoding(
         source = _descriptor(recording, stack)
         given = {**task, "size": source.size, "start": source.start, "longest_run_s": longest_run_s}
         process = subprocess.Popen(  # noqa: S603 - our own module, and nothing of the recording among the arguments
-            [sys.executable, "-P", "-m", "groq_fallback_mcp.audio.decode_process", json.dumps(given)],
+            [sys.executable, *_flags(), "-m", "groq_fallback_mcp.audio.decode_process", json.dumps(given)],
             stdin=source.descriptor,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_MALLOC | {name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            env=_environment(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         output = process.stdout
@@ -154,6 +154,20 @@ def _decoding(
             process.wait()
             output.close()
             watch.join()
+
+
+def _flags() -> list[str]:
+    """Nothing of the working folder is imported, and no variable is read that this process does not read."""
+    return [*(["-E"] if sys.flags.ignore_environment else []), "-P"]
+
+
+def _environment() -> dict[str, str]:
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    if "PYTHONPATH" in passed_on:
+        # an empty or relative entry is the working folder, or lies in it
+        entries = passed_on["PYTHONPATH"].split(os.pathsep)
+        passed_on["PYTHONPATH"] = os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
+    return _MALLOC | passed_on
 
 
 def _descriptor(recording: Recording, stack: ExitStack) -> Opened:
