@@ -44,7 +44,7 @@ class ErrorBody:
 def read_error(text: str, *, now_wall: float) -> ErrorBody:
     """What a body says. `now_wall` (Unix seconds) is for waits that are given as a moment."""
     try:
-        value: Any = json.loads(text)
+        value: object = json.loads(text)
     except (ValueError, RecursionError):
         return ErrorBody(message=on_one_line(text), is_json=False)
     fields = _fields_of(value)
@@ -109,7 +109,7 @@ def _all_fields(value: object) -> Iterator[tuple[str, object]]:
         inside: list[object] = []
         if isinstance(at, list):
             inside = cast("list[object]", at)[:MOST_FIELDS]
-        for name, inner in list(_mapping(at).items())[:MOST_FIELDS]:
+        for name, inner in list(_mapping(cast("object", at)).items())[:MOST_FIELDS]:
             yield name.lower().replace("-", "_"), inner
             inside.append(_quoted(inner) if name == "raw" else inner)
         waiting += [(each, depth + 1) for each in inside if depth < MOST_NESTED]
@@ -125,13 +125,14 @@ def _quoted(relayed: object) -> object:
         return relayed
 
 
-def _fields_of(value: Any) -> Mapping[str, Any] | str:  # noqa: ANN401 - JSON
+def _fields_of(value: object) -> Mapping[str, Any] | str:
     """The object that describes an error, or the words themselves."""
+    at: object = value
     for _ in range(4):
-        if isinstance(value, list):
-            # Gemini's compatible endpoint
-            value = cast("list[Any]", value)[0] if value else {}
-        fields = _mapping(cast("object", value))
+        # Gemini's compatible endpoint sends a list
+        listed = cast("list[object]", at) if isinstance(at, list) else [at]
+        at = listed[0] if listed else None
+        fields = _mapping(at)
         if not fields:
             break
         # OpenAI and most; Cloudflare; FastAPI, where `detail` may be an object, a list or the words; MiniMax
@@ -140,8 +141,8 @@ def _fields_of(value: Any) -> Mapping[str, Any] | str:  # noqa: ANN401 - JSON
             return fields
         if isinstance(inner, str):
             return {**fields, "message": inner}
-        value = inner
-    return value if isinstance(value, str) else _mapping(value)
+        at = inner
+    return at if isinstance(at, str) else _mapping(at)
 
 
 def _message_of(fields: Mapping[str, Any]) -> str:
@@ -149,7 +150,7 @@ def _message_of(fields: Mapping[str, Any]) -> str:
     named = next((fields[name] for name in names if fields.get(name)), "")
     if isinstance(named, dict):
         # Mistral has the details of a validation error here
-        inner = _fields_of(named)
+        inner = _fields_of(cast("object", named))
         named = inner if isinstance(inner, str) else inner.get("message", inner.get("msg"))
     return named if isinstance(named, str) else ""
 

@@ -12,7 +12,6 @@ from groq_fallback_mcp.policy.classify import classify_stream_error, visible
 from groq_fallback_mcp.providers.answer_text import AnswerText, content_pieces, json_text, separate
 from groq_fallback_mcp.providers.base import ChatCall, json_instruction
 from groq_fallback_mcp.providers.finish_reason import BROKEN_OFF, finish_reason
-from groq_fallback_mcp.providers.message_wire import wire_messages
 from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
 from groq_fallback_mcp.providers.tool_calls import is_written_call, read_calls
 from groq_fallback_mcp.render import excerpt
@@ -29,7 +28,7 @@ _SAYS_NOTHING = {"type", "param", "object", "logid"}
 def chat_payload(call: ChatCall, *, groq: bool = True) -> dict[str, Any]:
     """The JSON body of POST chat/completions. Fields without a value are left out; `groq`: those only Groq knows are not."""
     request = call.request
-    messages = wire_messages(request.messages)
+    messages = [dict(message) for message in request.messages]
     payload: dict[str, Any] = {"model": call.model, "messages": messages}
     payload["max_completion_tokens" if groq else "max_tokens"] = call.max_tokens
     optional = {

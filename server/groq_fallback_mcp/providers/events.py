@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot, Speed, Success
+from groq_fallback_mcp.call.messages import called_function, stated_calls
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify_stream_error
 from groq_fallback_mcp.providers.answer_text import content_pieces
 from groq_fallback_mcp.providers.chat_wire import chat_outcome, choice_of, reasoning_of, stated_error
 from groq_fallback_mcp.providers.finish_reason import finish_reason, worst_reason
 from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, text_of, whole
-from groq_fallback_mcp.providers.tool_calls import call_rows, called_function
 
 __all__ = ["ChatStream"]
 
@@ -244,7 +244,7 @@ class ChatStream:
         content, thought = content_pieces(delta.get("content"))
         content = content or text_of(delta.get("refusal")) or ""
         reasoning = reasoning_of(delta) or thought
-        calls = call_rows(delta)
+        calls = stated_calls(delta)
         if content:
             self._content.append(content)
         if reasoning:

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from groq_fallback_mcp.call import Failure, FailureKind
+from groq_fallback_mcp.call.messages import called_function, stated_calls
 from groq_fallback_mcp.providers.answer_text import json_text
-from groq_fallback_mcp.providers.reading import mapping, rows, text_of
+from groq_fallback_mcp.providers.reading import text_of
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["call_rows", "called_function", "function_name", "is_written_call", "read_calls"]
+__all__ = ["function_name", "is_written_call", "read_calls"]
 
-_CALL_PARTS = {"tool_use", "tool_call", "tool-call", "function_call"}
 # Put before the name of a function by Harmony, Kimi and Gemini.
 _NAMESPACES = ("functions.", "function.", "default_api.", "tools.", "tool.")
 # Kimi numbers its calls in their names: `functions.f:0`.
@@ -44,7 +44,7 @@ def read_calls(message: Mapping[str, Any], tools: Sequence[str]) -> tuple[dict[s
     """
     calls: list[dict[str, str]] = []
     ids: set[str] = set()
-    for row in call_rows(message):
+    for row in stated_calls(message):
         function = called_function(row)
         name = function_name(text_of(function.get("name")) or "", tools)
         arguments = _arguments(function.get("arguments"))
@@ -60,31 +60,6 @@ def read_calls(message: Mapping[str, Any], tools: Sequence[str]) -> tuple[dict[s
         ids.add(id_)
         calls.append({"id": id_, "name": name, "arguments": arguments})
     return tuple(calls)
-
-
-def call_rows(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The calls in a message or in a piece of one, as they are stated."""
-    stated = message.get("tool_calls")
-    if isinstance(stated, str):
-        try:
-            stated = json.loads(stated)
-        except (ValueError, RecursionError):
-            stated = None
-    one = mapping(stated)
-    found = [*rows(stated)] if one is None else [one]
-    legacy = mapping(message.get("function_call"))
-    if not found and legacy:
-        found = [{"index": 0, "function": legacy}]
-    return found or [row for row in rows(message.get("content")) if row.get("type") in _CALL_PARTS]
-
-
-def called_function(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The `name` and the `arguments` in one call; `arguments` is missing where they are."""
-    function = mapping(row.get("function")) or mapping(row.get("custom")) or row
-    found = next(
-        (function[name] for name in ("arguments", "args", "input", "parameters") if function.get(name) is not None), None
-    )
-    return {"name": function.get("name") or function.get("toolName"), "arguments": found}
 
 
 def function_name(name: str, known: Sequence[str]) -> str:

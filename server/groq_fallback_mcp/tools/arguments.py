@@ -7,7 +7,10 @@ string or list for what was left out, one value for a list of one. Each reads as
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
@@ -15,32 +18,73 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.render import clean, excerpt
+from groq_fallback_mcp.render import clean, clean_text, excerpt
 from groq_fallback_mcp.tools.tool import Arguments
 
 __all__ = ["parse"]
 
 _ABSENT = object()
 # A list inside a string inside a string: some clients encode the whole of what they were given once more.
-MOST_ENCODED = 2
+MOST_ENCODED = 3
 MOST_FAULTS = 4
+# What some clients put around all arguments.
+_WRAPPERS = {"arguments", "args", "input", "params", "parameters", "kwargs"}
+# What languages other than JSON write for nothing.
+_NOTHING = {"null", "none", "nil", "undefined"}
+# Other spellings of choices, each taken only where the choice exists.
+_SPELLED = {
+    "webvtt": "vtt",
+    "txt": "text",
+    "plain": "text",
+    "text/plain": "text",
+    "subrip": "srt",
+    "subtitles": "srt",
+    "verbosejson": "verbose_json",
+    "json_verbose": "verbose_json",
+    "words": "word",
+    "segments": "segment",
+    "1d": "24h",
+}
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z")
+_FENCED = re.compile(r"```\w{0,20}\n(.*)\n```\Z", re.DOTALL)
+_NUMBERS = (int, float, Decimal)
 
 
 def parse(arguments: type[Arguments], raw: Mapping[str, Any]) -> Arguments:
     """Validated arguments. Raises InputRefused that names each fault, the value and what is valid."""
-    read = _read_fields(arguments, clean(dict(raw)))
     try:
+        read = _read_fields(arguments, _without_wrapper(arguments, raw))
         return arguments.model_validate(read)
     except ValidationError as error:
         faults = [_fault(arguments, dict(detail)) for detail in error.errors()[:MOST_FAULTS]]
         raise InputRefused("; ".join(faults), next_step=f"valid arguments: {', '.join(arguments.model_fields)}") from None
+    except _NoNumberError as error:
+        raise InputRefused(str(error), next_step=f"valid arguments: {', '.join(arguments.model_fields)}") from None
+
+
+class _NoNumberError(ValueError):
+    """Why a value that another language counts as a number is none here."""
+
+
+def _without_wrapper(arguments: type[Arguments], raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = {name: value for name, value in raw.items() if name != "_meta"}
+    name, inner = next(iter(given.items()), ("", None))
+    wrapped = len(given) == 1 and name in _WRAPPERS - set(arguments.model_fields) and isinstance(inner, Mapping)
+    return cast("Mapping[str, Any]", inner) if wrapped else given
 
 
 def _read_fields(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for name, value in given.items():
         field = model.model_fields.get(name)
-        found = value if field is None else _read(field.annotation, value, required=field.is_required())
+        if field is None:
+            read[clean_text(name)] = clean(value)
+            continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _NoNumberError(f"{name}: a number must be finite (got {value})")
+        found = _read(field.annotation, clean(value), required=field.is_required())
+        if isinstance(found, bool) and not {bool, Any} & set(_members(field.annotation)):
+            raise _NoNumberError(f"{name}: true and false have no meaning here (got {str(found).lower()})")
         if found is not _ABSENT:
             read[name] = found
     return read
@@ -48,27 +92,63 @@ def _read_fields(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
 
 def _read(annotation: Any, value: Any, *, required: bool) -> Any:  # noqa: ANN401 - whatever JSON holds
     """The value as it is meant where this type is wanted; _ABSENT where it says that nothing was given."""
-    if not required and (value is None or value in ("", [])):
+    if not required and _says_nothing(value):
         return _ABSENT
     wanted = _members(annotation)
+    lists = [member for member in wanted if get_origin(member) in {list, tuple, Sequence}]
+    if isinstance(value, list) and not lists:
+        # one value in a list, where one is wanted
+        given = cast("list[Any]", value)
+        value = (
+            given[0] if len(given) == 1 and not isinstance(given[0], dict) else _joined_text(given) if str in wanted else given
+        )
+    if isinstance(value, int | float) and not isinstance(value, bool) and wanted == [str]:
+        return str(value)
     if isinstance(value, str) and not _takes_any_text(wanted):
-        named = _literal(wanted, value)
-        if named is not None:
-            return named
-        decoded = _decoded(value)
-        if decoded is None and not required:
+        value = _meant(wanted, value)
+        if not required and (_says_nothing(value) or (isinstance(value, str) and value.strip().lower() in _NOTHING)):
             return _ABSENT
-        if any(_fits(member, decoded) for member in wanted):
-            value = decoded
+    for member in lists:
+        given = cast("list[Any]", value) if isinstance(value, list) else [cast("Any", value)]
+        inner = get_args(member)[0]
+        items = [_read(inner, item, required=True) for item in given if item is not None]
+        return _ABSENT if not required and all(item == "" for item in items) else items
     for member in wanted:
-        origin = get_origin(member)
-        if origin in {list, tuple, Sequence}:
-            items = cast("list[Any]", value) if isinstance(value, list) else [cast("Any", value)]
-            inner = get_args(member)[0]
-            return [_read(inner, item, required=True) for item in items]
         if isinstance(value, dict) and isinstance(member, type) and issubclass(member, BaseModel):
             return _read_fields(member, cast("dict[str, Any]", value))
     return cast("Any", value)
+
+
+def _says_nothing(value: object) -> bool:
+    return value is None or value in ("", [], {})
+
+
+def _joined_text(parts: list[Any]) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """The text of a list of text parts; the list itself where it holds anything else."""
+    texts = [cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else None for part in parts]
+    return "\n".join(cast("list[str]", texts)) if texts and all(isinstance(text, str) for text in texts) else parts
+
+
+def _meant(wanted: Sequence[Any], value: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """What a text stands for, where not any text is wanted: a choice, a number, a list, an object."""
+    named = _literal(wanted, value)
+    if named is not None:
+        return named
+    decoded = _decoded(value)
+    if isinstance(decoded, str):
+        named = _literal(wanted, decoded)
+        if named is not None:
+            return named
+    if decoded is None or any(_fits(member, decoded) for member in wanted):
+        return decoded
+    if any(member in _NUMBERS for member in wanted):
+        plain = value.strip().lstrip("$")
+        return plain.replace(",", "") if _THOUSANDS.match(plain) else plain
+    return (
+        value.strip().lower()
+        if bool in wanted and value.strip().lower() in {"true", "false", "yes", "no", "on", "off"}
+        else value
+    )
 
 
 def _members(annotation: Any) -> list[Any]:  # noqa: ANN401 - a type
@@ -86,9 +166,11 @@ def _takes_any_text(wanted: Sequence[Any]) -> bool:
 
 
 def _literal(wanted: Sequence[Any], value: str) -> str | None:
-    """The literal that a text is in another case, or with spaces around it."""
+    """The choice that a text is in another case or spelling, or with spaces around it."""
     known = [option for member in wanted if get_origin(member) is Literal for option in get_args(member)]
-    return next((option for option in known if isinstance(option, str) and option == value.strip().lower()), None)
+    plain = value.strip().lower().lstrip(".")
+    spelled = {plain, plain.replace("-", "_").replace(" ", "_"), _SPELLED.get(plain, plain)}
+    return next((option for option in known if isinstance(option, str) and option in spelled), None)
 
 
 def _fits(member: Any, value: object) -> bool:  # noqa: ANN401 - a type
@@ -106,16 +188,22 @@ def _fits(member: Any, value: object) -> bool:  # noqa: ANN401 - a type
 
 
 def _decoded(text: str) -> object:
-    """What a JSON string holds, also where it was encoded twice; the text itself where it is not JSON."""
-    value: object = text
+    """What a JSON string holds, also where it was encoded twice or in a code fence; the text itself where it is not JSON."""
+    fenced = _FENCED.match(text.strip()) if text.lstrip().startswith("```") else None
+    value: object = fenced[1] if fenced else text
     for _ in range(MOST_ENCODED):
         if not isinstance(value, str):
             break
         try:
-            value = clean(json.loads(value))
+            value = clean(json.loads(value, parse_constant=_no_constant))
         except (ValueError, RecursionError):
             break
     return value
+
+
+def _no_constant(name: str) -> object:
+    """Python's reader takes NaN and Infinity, which are no JSON."""
+    raise ValueError(name)
 
 
 def _fault(arguments: type[Arguments], detail: Mapping[str, Any]) -> str:
@@ -126,4 +214,7 @@ def _fault(arguments: type[Arguments], detail: Mapping[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"the argument {location!r} is missing"
     message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "value_error" and isinstance(detail["input"], list):
+        # it has named what is wrong in the list
+        return message
     return f"{excerpt(location, quoted=False)}: {message} (got {excerpt(detail['input'])})" if location else message
