@@ -276,7 +276,7 @@ ALONE = (
     ("25", "498", "all_failed|deadline", 3, False),
     ("26", "400", "bad_request", 1, True),
     ("26", "401", "authentication", 1, True),
-    ("26", "403", "all_failed", 1, True),
+    ("26", "403", "account_refused", 1, True),
     ("26", "403_html", "unreachable", 1, True),
     ("26", "404", "all_failed", 1, True),
     ("26", "413", "too_large", 1, True),

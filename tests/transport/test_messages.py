@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from groq_fallback_mcp.transport.lines import Overlong
-from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
+from groq_fallback_mcp.transport.messages import MOST_IN_BATCH, Refusal, read_line, refuse_overlong, write_line
 
 
 def read_one(line: bytes) -> JSONRPCMessage | Refusal:
@@ -107,7 +108,13 @@ def test_blank_lines_are_passed_over(line: bytes) -> None:
         (b'{"jsonrpc":"2.0","id":1,"method":"ping"} trailing', 1),
         (b'{"jsonrpc":"2.0","method":"tools/call","params":{"x":nope},"id":8}', 8),
         (b'{"id":9,"jsonrpc":"2.0","method":"tools/call",}', 9),
-        (b'{"jsonrpc":"2.0","id":1,"method":"a"}{"jsonrpc":"2.0","id":2,"method":"b"}', 1),
+        (b'{"jsonrpc":"2.0","id":1,"method":"a"}{"jsonrpc":"2.0","id":2,"method":nope}', 1),
+        (b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"},"id":5,"extra":{nope}}', 5),
+        (b'{"params":{"id":99,"x":nope},"jsonrpc":"2.0","id":7,"method":"x"}', 7),
+        (b'{"jsonrpc":"2.0","id":123456789012345678901,"method":"x","params":{nope}}', 123456789012345678901),
+        (b'{"jsonrpc":"2.0","id":1.0,"method":"x","params":{nope}}', 1),
+        (b'data: {"jsonrpc":"2.0","id":15,"method":"ping"}', 15),
+        (b'{"jsonrpc":"2.0","method":"x","params":{"text":"\\"id\\":3,","x":nope},"id":"a\\"b"}', 'a"b'),
     ],
 )
 def test_a_line_that_cannot_be_read_is_refused_with_the_id_that_can(line: bytes, number: int | str) -> None:
@@ -115,6 +122,72 @@ def test_a_line_that_cannot_be_read_is_refused_with_the_id_that_can(line: bytes,
     refusal = read_one(line)
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.id) == (-32700, number)
+
+
+@pytest.mark.fault("C8")
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc":"2.0","method":"x","params":{"name":nope,"id":99}',
+        b'{"jsonrpc":"2.0","method":"x","params":[{"id":99},nope]}',
+        b'{"jsonrpc":"2.0","method":"x","params":{"text":"\\"id\\":3","x":nope}}',
+        b'"id":3,nope',
+    ],
+)
+def test_an_id_that_is_not_the_messages_own_is_never_answered(line: bytes) -> None:
+    """It could be that of another call, whose caller would take the refusal for its answer."""
+    refusal = read_one(line)
+    assert isinstance(refusal, Refusal)
+    assert refusal.id is None
+
+
+@pytest.mark.fault("C8")
+def test_messages_whose_line_breaks_were_lost_are_each_read() -> None:
+    """Some clients write two at once."""
+    first, second = read_line(b'{"jsonrpc":"2.0","id":1,"method":"a"} {"jsonrpc":"2.0","id":2,"method":"b"}')
+    assert isinstance(first, JSONRPCRequest)
+    assert isinstance(second, JSONRPCRequest)
+    assert (first.id, second.id) == (1, 2)
+
+
+@pytest.mark.fault("C8")
+@pytest.mark.parametrize("stated", [b"1.0", b"1", b"1e0"])
+def test_an_id_is_the_same_number_however_it_is_written(stated: bytes) -> None:
+    """The numbers of some languages are all floats."""
+    request = read_one(b'{"jsonrpc":"2.0","method":"ping","id":' + stated + b"}")
+    assert isinstance(request, JSONRPCRequest)
+    assert request.id == 1
+
+
+@pytest.mark.fault("C8")
+def test_a_notification_with_an_id_of_null_is_one() -> None:
+    """It must not be refused: the server would wait for it."""
+    assert isinstance(read_one(b'{"jsonrpc":"2.0","method":"notifications/initialized","id":null}'), JSONRPCNotification)
+
+
+@pytest.mark.fault("C8")
+def test_each_message_of_a_batch_that_is_too_long_is_refused_by_its_id() -> None:
+    """Whoever sent it waits for each."""
+    batch = [{"jsonrpc": "2.0", "id": number, "method": "ping"} for number in range(MOST_IN_BATCH + 1)]
+    refusals = read_line(json.dumps(batch).encode())
+    assert [refusal.id for refusal in refusals if isinstance(refusal, Refusal)] == list(range(MOST_IN_BATCH + 1))
+
+
+@pytest.mark.fault("C8")
+@pytest.mark.parametrize("part", [b"{", b"}", b"} ", b'{"a":', b'"id":', b'\\"', b'{"x":1}', b"} {"])
+def test_a_line_that_cannot_be_read_takes_time_linear_in_its_length(part: bytes) -> None:
+    """And no more is searched for an id than its first part."""
+
+    def seconds(count: int) -> float:
+        line = b'{"a":"x' + part * count
+        best = float("inf")
+        for _ in range(3):
+            began = time.process_time()
+            read_line(line)
+            best = min(best, time.process_time() - began)
+        return best
+
+    assert seconds(80_000) < 10 * max(seconds(20_000), 1e-3)
 
 
 @pytest.mark.fault("C8")

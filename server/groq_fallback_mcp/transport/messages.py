@@ -32,11 +32,18 @@ __all__ = ["MOST_IN_BATCH", "Refusal", "read_line", "refuse_overlong", "write_li
 
 # A batch of more is not a client's, and each of its messages gets a reply of its own.
 MOST_IN_BATCH = 256
+# Of a batch that is refused, those who wait for an answer.
+MOST_ANSWERED = 4_096
+# Of a line that cannot be read, what is searched for its id.
+MOST_SCANNED = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
 _ONE_A_LINE = "send one JSON-RPC 2.0 message a line, in UTF-8"
-_ID = rb'"id"\s*:\s*(-?\d{1,18}|"(?:[^"\\]|\\.){1,200}")\s*'
-_ID_IN_HEAD = re.compile(rb'\s*\{(?:\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*,)*\s*' + _ID + rb"[,}]")
-_ID_IN_TAIL = re.compile(_ID + rb'(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*)*\}\s*$')
+_ID = rb'(-?\d{1,40}(?:\.0{1,9})?|"(?:[^"\\]|\\.){1,200}")\s*'
+# A text, also one that never ends, or a bracket: enough of JSON to know how deep a name stands.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
+_SPACES = re.compile(r"\s*")
+_VALUE_OF_ID = re.compile(rb"\s*:\s*" + _ID + rb"(?:[,}]|$)")
+_ID_IN_TAIL = re.compile(rb'"id"\s*:\s*' + _ID + rb'(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*)*\}\s*$')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +75,9 @@ def read_line(line: bytes) -> list[JSONRPCMessage | Refusal]:
         return [_one(value)]
     batch = cast("list[object]", value)
     if not 0 < len(batch) <= MOST_IN_BATCH:
-        return [
-            Refusal(code=INVALID_REQUEST, message=f"a batch has 1 to {MOST_IN_BATCH} messages, not {len(batch)}; {_ONE_A_LINE}")
-        ]
+        message = f"a batch has 1 to {MOST_IN_BATCH} messages, not {len(batch)}; {_ONE_A_LINE}"
+        ids = [number for number in map(_id_of, batch) if number is not None][:MOST_ANSWERED]
+        return [Refusal(code=INVALID_REQUEST, message=message, id=number) for number in (ids or (None,))]
     return [_one(item) for item in batch]
 
 
@@ -105,7 +112,11 @@ def _json(line: bytes) -> object:
     try:
         return _value(line)
     except ValueError as error:
-        number = _id_near_an_end(line[:KEPT_OF_OVERLONG], line[-KEPT_OF_OVERLONG:])
+        several = _several(line)
+        if several is not None:
+            return several
+        tail = line[-KEPT_OF_OVERLONG:] if len(line) > MOST_SCANNED else b""
+        number = _id_near_an_end(line[:MOST_SCANNED], tail)
         return Refusal(code=PARSE_ERROR, message=f"not JSON: {str(error)[:200]}; {_ONE_A_LINE}", id=number)
 
 
@@ -124,9 +135,35 @@ def _value(line: bytes) -> object:
         raise
 
 
+def _several(line: bytes) -> list[object] | None:
+    """The messages of a line whose line breaks were lost; None where it is not made of messages alone."""
+    if not re.search(rb"\}\s*\{", line):
+        return None
+    found: list[object] = []
+    try:
+        text = line.decode()
+        reader = json.JSONDecoder(parse_constant=_no_constant)
+        at = 0
+        while at < len(text) and len(found) <= MOST_IN_BATCH:
+            value, end = reader.raw_decode(text, at)
+            found.append(clean(value))
+            at = _SPACES.match(text, end).end()  # type: ignore[union-attr]
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _id_of(message: object) -> RequestId | None:
+    number = cast("dict[str, object]", message).get("id") if isinstance(message, dict) else None
+    if isinstance(number, float) and number.is_integer():
+        # a client whose numbers are all floats
+        number = int(number)
+    return number if isinstance(number, int | str) and not isinstance(number, bool) else None
+
+
 def _id_near_an_end(head: bytes, tail: bytes) -> RequestId | None:
     """The id of a line that is not read as a whole, so that its sender does not wait for ever."""
-    found = _ID_IN_HEAD.match(head) or _ID_IN_TAIL.search(tail)
+    found = _id_in_head(head) or _ID_IN_TAIL.search(tail)
     if found is None:
         return None
     try:
@@ -134,7 +171,20 @@ def _id_near_an_end(head: bytes, tail: bytes) -> RequestId | None:
         number = _value(found[1])
     except ValueError:
         return None
-    return number if isinstance(number, int | str) else None
+    return _id_of({"id": number})
+
+
+def _id_in_head(head: bytes) -> re.Match[bytes] | None:
+    """The id of the message itself, never one that stands deeper."""
+    depth = 0
+    for token in _TOKEN.finditer(head):
+        text = token[0]
+        if text == b'"id"' and depth == 1:
+            found = _VALUE_OF_ID.match(head, token.end())
+            if found is not None:
+                return found
+        depth += (text in b"{[") - (text in b"}]")
+    return None
 
 
 def _no_constant(name: str) -> object:
@@ -174,8 +224,11 @@ def _decoded(text: str) -> object:
 
 
 def _message(value: dict[str, Any]) -> JSONRPCMessage | Refusal:
-    number = value.get("id")
-    known = number if isinstance(number, str) or (isinstance(number, int) and not isinstance(number, bool)) else None
+    known = _id_of(value)
+    if known is not None:
+        value = {**value, "id": known}
+    elif value.get("id", "") is None and str(value.get("method")).startswith("notifications/"):
+        value = {name: field for name, field in value.items() if name != "id"}
     kind: type[JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError]
     if "method" in value:
         kind = JSONRPCRequest if "id" in value else JSONRPCNotification
