@@ -15,6 +15,7 @@ import pytest
 
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.logs import HELD_LINES, _HandedOver, start_logging
+from groq_fallback_mcp.outgoing import register_secrets
 
 SECRET = "canary-without-a-known-form"
 
@@ -44,7 +45,8 @@ def written(file: Path) -> str:
 def test_keys_and_organisations_are_in_no_record_and_no_traceback(tmp_path: Path, as_json: bool) -> None:
     """Whether they look like keys or not."""
     file = tmp_path / "log"
-    start_logging("info", secrets=(SECRET,), file=file, as_json=as_json)
+    register_secrets(SECRET)
+    start_logging("info", file=file, as_json=as_json)
     log = logging.getLogger("x")
     log.info("plain %s, %s", SECRET, "Bearer abcdefghijk")
     try:
@@ -63,7 +65,7 @@ def test_json_lines_hold_time_level_logger_and_message(tmp_path: Path) -> None:
     start_logging("debug", file=tmp_path / "log", as_json=True)
     logging.getLogger("a.b").debug("two\nlines \ud83d")
     (line,) = [row for row in map(json.loads, written(tmp_path / "log").splitlines()) if row["logger"] == "a.b"]
-    assert (line["level"], line["logger"], line["message"]) == ("debug", "a.b", "two\nlines \ud83d")
+    assert (line["level"], line["logger"], line["message"]) == ("debug", "a.b", "two\nlines \ufffd")
     assert line["time"].endswith("+00:00")
 
 
@@ -110,7 +112,8 @@ def test_a_reader_that_stands_still_holds_nobody_up_and_hears_later_how_much_it_
 
 def test_what_nobody_caught_and_warnings_become_records(tmp_path: Path) -> None:
     """In threads too, so that a traceback on stderr is redacted like all else."""
-    start_logging("warning", secrets=(SECRET,), file=tmp_path / "log")
+    register_secrets(SECRET)
+    start_logging("warning", file=tmp_path / "log")
 
     def fail() -> None:
         raise ValueError(SECRET)

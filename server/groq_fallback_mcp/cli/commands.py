@@ -9,7 +9,7 @@ import typer
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.cli import calls
-from groq_fallback_mcp.cli.console import attempt, run, run_blocking
+from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
 from groq_fallback_mcp.cli.piped import with_piped
 
 __all__ = ["app"]
@@ -29,7 +29,7 @@ ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Model to
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"groq-fallback-mcp {__version__}")
+        echo(f"groq-fallback-mcp {__version__}")
         raise typer.Exit
 
 
