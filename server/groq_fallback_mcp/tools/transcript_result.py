@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ import anyio.to_thread
 from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import Attempt, AudioSegment, Transcript
 from groq_fallback_mcp.files import write_allowed
-from groq_fallback_mcp.outgoing import sanitize_json
+from groq_fallback_mcp.outgoing import sanitize, sanitize_json
 from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.policy.no_answer import key_note
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
@@ -96,6 +96,7 @@ async def transcript_reply(
     heard: Heard, context: Context, *, form: Format, words: bool, save_to: str | None, overwrite: bool
 ) -> Reply:
     """A transcript as a tool's result, written to a file where that is asked for or the result would be too long."""
+    heard = replace(heard, transcript=_sanitized(heard.transcript))
     result = _result(heard, form, words=words)
     whole = _whole(result, heard)
     reply = _reply(result, whole, form)
@@ -135,6 +136,17 @@ async def transcript_reply(
         }
     )
     return _reply(brief, _whole(brief, heard), form)
+
+
+def _sanitized(transcript: Transcript) -> Transcript:
+    """Before anything is counted or cut: a file and what is shown of it begin alike."""
+    return replace(
+        transcript,
+        text=sanitize(transcript.text),
+        language=None if transcript.language is None else sanitize(transcript.language),
+        segments=tuple(replace(segment, text=sanitize(segment.text)) for segment in transcript.segments),
+        words=tuple(replace(word, word=sanitize(word.word)) for word in transcript.words),
+    )
 
 
 def _reply(result: TranscribeResult, text: str, form: Format) -> Reply:
