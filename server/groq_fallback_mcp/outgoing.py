@@ -157,7 +157,7 @@ class _Secrets:
         for _ in range(MOST_DECODINGS):
             if _ESCAPE.search(decoded) is None:
                 break
-            decoded = _ESCAPE.sub(_unescaped, decoded)
+            decoded = _CONTROL_RUN.sub(_uncontrolled, _ESCAPE.sub(_unescaped, decoded))
             if self._are_in(decoded):
                 if not self._escaped_patterns:
                     self._escaped_patterns = tuple(re.compile("".join(map(_escaped_or_not, one))) for one in self._known)
@@ -170,7 +170,7 @@ class _Secrets:
     def _still_decoded(self, text: str) -> str:
         decoded = text
         for _ in range(MOST_DECODINGS):
-            decoded = _ESCAPE.sub(_unescaped, decoded)
+            decoded = _CONTROL_RUN.sub(_uncontrolled, _ESCAPE.sub(_unescaped, decoded))
             if self._are_in(decoded):
                 text = decoded = self._replaced(decoded)
         return text
