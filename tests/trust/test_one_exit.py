@@ -478,6 +478,7 @@ def test_neither_keys_nor_controls_reach_the_terminal(arguments: tuple[str, ...]
     assert shown.strip()
     assert_clean(shown)
     assert "Traceback" not in shown
+    assert "xxxx" not in shown
     for path in (tmp_path / "catalog-update.toml", tmp_path / "log"):
         if path.exists():
             assert_clean(path.read_text())
