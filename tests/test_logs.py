@@ -150,7 +150,7 @@ def test_the_same_message_is_written_a_few_times_and_then_counted(tmp_path: Path
     log = logging.getLogger("asyncio")
     for number in range(10_000):
         try:
-            raise OSError(24, "Too many open files")
+            raise OSError(24, "Too many open files")  # noqa: TRY301 - it is what the loop raises
         except OSError:
             log.exception(f"socket.accept() out of system resource\nsocket: <fd={number}, {number * 7:#x}>")  # noqa: G004 - as asyncio does
         if number % 200 == 0:

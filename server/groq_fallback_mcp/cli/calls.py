@@ -12,12 +12,14 @@ from typing import Any, cast
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.cli.console import echo, echo_message, print_json, progress_bar
 from groq_fallback_mcp.cli.piped import read_piped
+from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
 from groq_fallback_mcp.tools.arguments import parse
 
-__all__ = ["call_any", "call_tool", "chat", "with_bar"]
+__all__ = ["call_any", "call_tool", "chat", "reopen_budget", "with_bar"]
 
 
 async def call_tool(
@@ -62,6 +64,19 @@ async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[s
     async with open_context(_with_folders_of(files, load_settings())) as context:
         call = _call_with_bar if sys.stderr.isatty() else _call
         return _print(await call(name, arguments, context), as_json=as_json)
+
+
+async def reopen_budget() -> int:
+    """Let today's budget be spent though what was spent of it is not known; 1 where the store cannot be used."""
+    async with open_context(load_settings()) as context:
+        day = today(context.gateway.clock).isoformat()
+        try:
+            found = await context.gateway.ledger.reopen_budget(day)
+        except StoreUnusable as error:
+            echo_message(f"The quota store cannot be used: {error}", err=True)
+            return 1
+    echo(f"The budget of {day} is open again." if found else f"Nothing was lost of {day}; the budget is as it was.")
+    return 0
 
 
 def _read_json(path: Path) -> object:

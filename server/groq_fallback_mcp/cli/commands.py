@@ -122,9 +122,14 @@ def limits(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
     tokens: Annotated[int, typer.Option(help="Size of the call to plan.")] = 1_500,
     probe: Annotated[bool, typer.Option("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
+    reopen_budget: Annotated[
+        bool, typer.Option("--reopen-budget", help="After a damaged ledger: count today's unknown spending as nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what is left of each limit."""
+    if reopen_budget:
+        run(calls.reopen_budget)
     run(calls.call_tool, "check_limits", {"model": model, "tokens": tokens, "probe": probe}, as_json=as_json)
 
 

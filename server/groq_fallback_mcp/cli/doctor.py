@@ -23,6 +23,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.answers import answers
 from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.policy.drift import drift
+from groq_fallback_mcp.policy.spending import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.roster import LiveList
@@ -183,12 +184,17 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
 
 
 async def _store(context: Context) -> Finding:
-    ledger = context.gateway.ledger
-    await ledger.spending([today(context.gateway.clock).isoformat()])
+    ledger, budget = context.gateway.ledger, context.gateway.budget
+    day = today(context.gateway.clock).isoformat()
+    totals = (await ledger.spending([day]))[day]
     status = ledger.status
     if status.degraded is not None:
         detail = f"{status.store} cannot be used, each process falls back to a quarter of the limits: {status.degraded}"
         return Finding(what="quota store", state="warn", detail=detail)
+    if totals.unknown and budget.bounded:
+        return Finding(
+            what="quota store", state="fail", detail=UNKNOWN_SPENDING, fix=f"Run {REOPEN_BUDGET}, or wait for midnight UTC"
+        )
     return Finding(what="quota store", state="ok", detail=f"{status.store}, {status.place}")
 
 
