@@ -46,6 +46,8 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+# Free pages in the file itself: when the disk is full, the log can be put there, and cut.
+_RESERVE = ("CREATE TABLE reserve (page BLOB)", "INSERT INTO reserve VALUES (zeroblob(131072))", "DROP TABLE reserve")
 _DUE = "SELECT CAST(key AS BLOB) FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
 _NOT_TEXT = "SELECT 1 FROM records WHERE typeof(key) <> 'text' LIMIT 1"
 
@@ -72,6 +74,7 @@ class SqliteStore:
         self._busy_s = busy_s
         self._records: Records | None = None
         self._inode: tuple[int, int] | None = None
+        self._log: tuple[int, int] | None = None
         # of the event loop's thread: it waits for no lock, and leaves checkpoints, which wait for the disk, to `rest`
         self._quick: Records | None = None
         self._quick_lock = threading.Lock()
@@ -114,6 +117,9 @@ class SqliteStore:
             self._connected().connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def due(self, limit: int) -> Sequence[str]:
+        if self._records is not None and self._log_now() != self._log:
+            # removed under us: what is written goes to a file that no other process can read
+            self.close()
         return self._guarded(lambda records: self._due(records.connection, limit))
 
     def _due(self, connection: sqlite3.Connection, limit: int) -> list[str]:
@@ -198,6 +204,7 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
+        self._log = self._log_now()
         self._records = records = Records(connection)
         self._open_quick()
         return records
@@ -224,6 +231,12 @@ class SqliteStore:
             return _inode(self._path) == self._inode
         except OSError:
             return False
+
+    def _log_now(self) -> tuple[int, int] | None:
+        try:
+            return _inode(Path(f"{self._path}-wal"))
+        except OSError:
+            return None
 
     def _prepare_file(self) -> None:
         """The folder for nobody else, and the file; SQLite gives its companions the same mode."""
@@ -274,7 +287,10 @@ class SqliteStore:
                     connection.execute(statement)
                 rows = [(key, record.body, record.expires_at) for key, record in (kept or {}).items()]
                 connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+                for statement in _RESERVE:
+                    connection.execute(statement)
             connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
