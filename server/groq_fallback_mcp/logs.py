@@ -22,7 +22,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.log_repeats import Repeats, kind_of
 from groq_fallback_mcp.outgoing import sanitize_message
 
-__all__ = ["start_logging"]
+__all__ = ["sanitize_unhandled", "start_logging"]
 
 HELD_LINES = 1_000
 LONGEST_LINE = 16_384
@@ -42,6 +42,12 @@ def start_logging(level: str, *, file: Path | None = None, as_json: bool = False
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_exception
     threading.excepthook = lambda what: _log_exception(what.exc_type, what.exc_value, what.exc_traceback)
+
+
+def sanitize_unhandled() -> None:
+    """Let what Python writes to stderr where no logging was started, as under a command, pass the exit too."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Plain())
 
 
 class _Plain(logging.Formatter):

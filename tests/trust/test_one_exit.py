@@ -485,6 +485,25 @@ def test_neither_keys_nor_controls_reach_the_terminal(arguments: tuple[str, ...]
 
 
 @pytest.mark.fault("B5")
+def test_what_nobody_caught_and_what_is_logged_under_a_command_pass_the_exit() -> None:
+    """A bug's traceback, and a warning where no logging was started."""
+    program = (
+        "import logging, sys; from groq_fallback_mcp.cli.console import run_blocking; from groq_fallback_mcp.settings import Settings\n"
+        "Settings(GROQ_API_KEY=sys.argv[1])\n"
+        "def work():\n"
+        "    logging.getLogger('x').warning('with %s \\x1b[31m', sys.argv[1])\n"
+        "    raise ZeroDivisionError(sys.argv[1] + '\\x1b]0;owned\\x07')\n"
+        "try:\n    run_blocking(work)\nexcept BaseException as error:\n    sys.exit(error.exit_code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, KEY], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "WARNING x: with [redacted]" in done.stderr
+    assert "ZeroDivisionError: [redacted]" in done.stderr
+    assert_clean(done.stderr)
+
+
+@pytest.mark.fault("B5")
 def test_nothing_but_the_exit_writes_to_the_terminal() -> None:
     """Found in the source: whoever adds another way out is told here."""
     allowed = {"cli/console.py", "cli/serve.py", "cli/serve_http.py", "logs.py"}

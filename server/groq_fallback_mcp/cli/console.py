@@ -18,6 +18,7 @@ import typer
 
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.gateway import Progress
+from groq_fallback_mcp.logs import sanitize_unhandled
 from groq_fallback_mcp.outgoing import sanitize, sanitize_json, sanitize_message
 
 __all__ = ["attempt", "echo", "echo_message", "print_json", "print_panel", "progress_bar", "run", "run_blocking"]
@@ -83,6 +84,7 @@ def run_blocking(work: Callable[..., int], *arguments: Any, **options: Any) -> N
 
 def attempt(work: Callable[[], T]) -> T:
     """What `work` returns. Where it fails, the command ends with a message and the exit code for that."""
+    sanitize_unhandled()
     try:
         return work()
     except GroqFallbackError as error:
