@@ -277,6 +277,8 @@ class SqliteStore:
         connection.text_factory = _as_it_is
 
     def _create(self, connection: sqlite3.Connection, kept: Mapping[str, Record] | None = None) -> None:
+        # a new file holds nothing yet that a power cut could take: no wait for the disk in somebody's first call
+        connection.execute("PRAGMA synchronous = OFF")
         to_wal(connection)
         begin(connection, self._busy_s)
         try:
