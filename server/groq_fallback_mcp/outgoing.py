@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from groq_fallback_mcp.redaction import redact
@@ -44,12 +44,13 @@ _CONTROL_RUN = re.compile(rf"\r\n?|([\x00\ud800-\udfff])|{_CONTROL_SEQUENCE}|[{_
 _ASCII_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n")
 # Shown as nothing, so a secret may be hidden from a plain search by them.
 _INVISIBLE = re.compile("[\xad\u034f\u061c\u200c-\u200f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Of addresses, JSON, Python and HTML. It begins with a set of characters: the search runs from one of them to the next.
 _ESCAPE = re.compile(
-    r"%([0-9A-Fa-f]{2})|\\u00([0-9A-Fa-f]{2})|\\x([0-9A-Fa-f]{2})|&#(\d{1,3});|&#[xX]([0-9A-Fa-f]{1,2});|\\([\"\\/])"
+    r"[%\\&](?:(?<=%)([0-9A-Fa-f]{2})|(?<=\\)(?:[uU]00([0-9A-Fa-f]{2})|x([0-9A-Fa-f]{2})|([\"\\/]))"
+    r"|(?<=&)#(?:(\d{1,3})|[xX]([0-9A-Fa-f]{1,2}));)"
 )
-_PERCENT = re.compile(rb"%[0-9A-Fa-f][0-9A-Fa-f]")
-# The first byte of what JSON escapes in a text without controls; a backslash in the text may begin an escape of its own.
-_HARMLESS_ESCAPES = {b"n", b"t", b'"', b"/"}
+# The first byte of what JSON escapes in a text without controls.
+_HARMLESS_ESCAPES = {"n", "t", '"', "/"}
 
 
 def register_secrets(*secrets: str) -> None:
@@ -87,15 +88,13 @@ def sanitize_message(text: str) -> str:
 
 def is_clean_json(written: bytes) -> bool:
     """Whether `sanitize_json` surely changes nothing in what was written as JSON: far faster than value by value."""
-    if b"\x7f" in written or b"NaN" in written or b"Infinity" in written:
+    if b"NaN" in written or b"Infinity" in written:
         return False
-    if (b"%" in written and _PERCENT.search(written)) or (b"&" in written and b"&#" in written):
+    text = written.decode("utf-8", "replace").replace("\\\\", "\0")
+    if not {after[:1] for after in text.split("\\")[1:]} <= _HARMLESS_ESCAPES:
         return False
-    if not {after[:1] for after in written.split(b"\\")[1:]} <= _HARMLESS_ESCAPES:
-        return False
-    if not written.isascii() and not written.decode("utf-8", "replace").isprintable():
-        return False
-    return not _secrets.may_be_in(written)
+    text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\", "").replace("\0", "\\")
+    return not _may_hold_controls(text) and not _secrets.may_be_in(text)
 
 
 def _may_hold_controls(text: str) -> bool:
@@ -118,7 +117,6 @@ class _Secrets:
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
         self._forms: tuple[str, ...] = ()
-        self._forms_in_bytes: tuple[bytes, ...] = ()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self._escaped_patterns: tuple[re.Pattern[str], ...] = ()
 
@@ -129,50 +127,41 @@ class _Secrets:
         # the longest first: one may be the beginning of another
         self._known = tuple(sorted({*self._known[: MOST_SECRETS - len(new)], *new}, key=len, reverse=True))
         self._forms = tuple(form.lower() for secret in self._known for form in (secret, *_encodings(secret)))
-        self._forms_in_bytes = tuple(form.encode("utf-8", "surrogatepass") for form in self._forms)
         self._patterns = self._escaped_patterns = ()
 
-    def may_be_in(self, written: bytes) -> bool:
-        """In UTF-8, where non-ASCII characters may hide one."""
-        lowered = written.lower()
-        if any(form in lowered for form in self._forms_in_bytes):
-            return True
-        if lowered.isascii():
+    def may_be_in(self, text: str) -> bool:
+        """Whether a secret is there as it is, escaped, or with something between that is not shown; never falsely denied."""
+        if not self._known:
             return False
-        visible = lowered.decode("utf-8", "replace").encode("ascii", "ignore")
-        return any(form in visible for form in self._forms_in_bytes)
+        if self._are_in(text) or (not text.isascii() and self._are_in(text.encode("ascii", "ignore").decode())):
+            return True
+        return any(self._are_in(decoded) for decoded in _decodings(text))
 
     def removed_from(self, text: str) -> str:
         if not self._known:
             return text
+        text = self._removed_visible(text)
+        return self._removed_escaped(text) if any(self._are_in(decoded) for decoded in _decodings(text)) else text
+
+    def _removed_visible(self, text: str) -> str:
         if self._are_in(text):
             text = self._replaced(text)
         if not text.isascii() and self._are_in(text.encode("ascii", "ignore").decode()):
             visible = _INVISIBLE.sub("", text)
             text = self._replaced(visible) if self._are_in(visible) else text
-        return self._removed_escaped(text) if "%" in text or "\\" in text or "&#" in text else text
-
-    def _removed_escaped(self, text: str) -> str:
-        decoded = text
-        for _ in range(MOST_DECODINGS):
-            if _ESCAPE.search(decoded) is None:
-                break
-            decoded = _CONTROL_RUN.sub(_uncontrolled, _ESCAPE.sub(_unescaped, decoded))
-            if self._are_in(decoded):
-                if not self._escaped_patterns:
-                    self._escaped_patterns = tuple(re.compile("".join(map(_escaped_or_not, one))) for one in self._known)
-                for pattern in self._escaped_patterns:
-                    text = pattern.sub(REDACTED, text)
-                # an escaped encoding, or an escape within an escape, has no pattern: the text is shown as what it says
-                return self._still_decoded(text)
         return text
 
-    def _still_decoded(self, text: str) -> str:
-        decoded = text
+    def _removed_escaped(self, text: str) -> str:
+        if not self._escaped_patterns:
+            self._escaped_patterns = tuple(re.compile("".join(map(_escaped_or_not, one))) for one in self._known)
+        for pattern in self._escaped_patterns:
+            text = pattern.sub(REDACTED, text)
+        # an escaped encoding, or an escape within an escape, has no pattern: the text is shown as what it says
         for _ in range(MOST_DECODINGS):
-            decoded = _CONTROL_RUN.sub(_uncontrolled, _ESCAPE.sub(_unescaped, decoded))
-            if self._are_in(decoded):
-                text = decoded = self._replaced(decoded)
+            found = next((decoded for decoded in _decodings(text) if self._are_in(decoded)), None)
+            if found is None:
+                break
+            text = self._removed_visible(found)
         return text
 
     def _are_in(self, text: str) -> bool:
@@ -187,8 +176,19 @@ class _Secrets:
         return text
 
 
+def _decodings(text: str) -> Iterator[str]:
+    """The text with its escapes read, and again with those that were in them."""
+    for _ in range(MOST_DECODINGS):
+        if _ESCAPE.search(text) is None:
+            return
+        text = _ESCAPE.sub(_unescaped, text)
+        if _may_hold_controls(text):
+            text = _CONTROL_RUN.sub(_uncontrolled, text)
+        yield text
+
+
 def _unescaped(found: re.Match[str]) -> str:
-    percent, unicode, hexadecimal, decimal, entity, escaped = found.groups()
+    percent, unicode, hexadecimal, escaped, decimal, entity = found.groups()
     if escaped is not None:
         return str(escaped)
     return chr(int(decimal)) if decimal is not None else chr(int(percent or unicode or hexadecimal or entity, 16))
@@ -213,7 +213,7 @@ def _pattern(secret: str) -> str:
     hexadecimal, *base64s = _encodings(secret)
     # with what is left of the last character, and padding
     encoded = [re.escape(core) + "[A-Za-z0-9+/_-]?={0,2}" for core in base64s]
-    return "|".join([f"(?i:{re.escape(secret)})", f"(?i:{hexadecimal})", *encoded])
+    return f"(?i:{'|'.join([re.escape(secret), hexadecimal, *encoded])})"
 
 
 def _escaped_or_not(character: str) -> str:

@@ -388,6 +388,16 @@ def test_what_is_let_through_at_a_glance_is_what_the_exit_would_not_change(text:
         assert sanitize(text) == text
 
 
+@pytest.mark.fault("B5")
+def test_escapes_without_an_end_after_a_form_in_another_case_are_read_a_bounded_number_of_times() -> None:
+    """An upstream knows the key, and may nest escapes deeper than Python's stack."""
+    register_secrets(KEY)
+    encoded = base64.b64encode(KEY.encode()).decode().swapcase()
+    shown = sanitize(f"{encoded}\u0130 %{'25' * 50_000}")
+    assert encoded not in shown
+    assert shown.startswith("[redacted]")
+
+
 class Echo(BaseHTTPRequestHandler):
     """An upstream that says the Authorization header again, colored, in every way at once."""
 
