@@ -18,7 +18,7 @@ from groq_fallback_mcp.atomic_file import partial_name, sweep_partials
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.outgoing import sanitize
 from groq_fallback_mcp.own_files import is_own, remember
-from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.render import path_excerpt
 from groq_fallback_mcp.write_targets import name_fault
 
 __all__ = ["check_target", "not_there", "open_allowed", "path_of_file_url", "write_allowed"]
@@ -39,7 +39,7 @@ def open_allowed(path: str, *, allowed: Sequence[Path], cwd: Path | None = None)
     """
     if not allowed:
         raise InputRefused(
-            f"{excerpt(path)} cannot be read: no folder is open to this server",
+            f"{path_excerpt(path)} cannot be read: no folder is open to this server",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be read, or pass an https address",
         )
     try:
@@ -89,7 +89,7 @@ def write_allowed(
         raise _taken(path) from error
     except OSError as error:
         raise InputRefused(
-            f"{excerpt(path)} cannot be written: {error.strerror or error}",
+            f"{path_excerpt(path)} cannot be written: {error.strerror or error}",
             next_step="check the folder, its rights and the space left",
         ) from error
     if records is not None:
@@ -101,7 +101,7 @@ def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
     """The one answer for whatever cannot be read."""
     folders = ", ".join(str(folder) for folder in allowed)
     return InputRefused(
-        f"{excerpt(path)} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
+        f"{path_excerpt(path)} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
         next_step="Check the path, copy the file into one of them, or add its folder to GROQ_FALLBACK_FILES",
     )
 
@@ -115,7 +115,7 @@ def _target(
     """
     if not allowed:
         raise InputRefused(
-            f"{excerpt(path)} cannot be written: no folder is open to this server",
+            f"{path_excerpt(path)} cannot be written: no folder is open to this server",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be written to",
         )
     base = allowed[0].expanduser()
@@ -128,27 +128,28 @@ def _target(
     except (OSError, ValueError) as error:
         folders = ", ".join(str(folder) for folder in allowed)
         raise InputRefused(
-            f"{excerpt(path)} is outside the folders open to this server ({folders})", next_step="give a path below one of them"
+            f"{path_excerpt(path)} is outside the folders open to this server ({folders})",
+            next_step="give a path below one of them",
         ) from error
     target = parent / name
     steps = target.relative_to(root).parts
     fault = name_fault(steps or (name,), extensions)
     if fault is not None:
-        raise InputRefused(f"{excerpt(path)} cannot be written: {fault[0]}", next_step=fault[1])
+        raise InputRefused(f"{path_excerpt(path)} cannot be written: {fault[0]}", next_step=fault[1])
     try:
         if not parent.is_dir():
-            raise InputRefused(f"the folder of {excerpt(path)} is not there", next_step="create it, or give another path")
+            raise InputRefused(f"the folder of {path_excerpt(path)} is not there", next_step="create it, or give another path")
         occupied = target.is_symlink() or target.exists()
     except OSError as error:
         raise InputRefused(
-            f"{excerpt(path)} cannot be written: {error.strerror or error}", next_step="give another path"
+            f"{path_excerpt(path)} cannot be written: {error.strerror or error}", next_step="give another path"
         ) from error
     if occupied:
         if own is None or target.is_symlink() or not target.is_file():
             raise _taken(path)
         if not _is_own(root, steps, own):
             raise InputRefused(
-                f"{excerpt(path)} already exists and is not a result of this server, or was changed since",
+                f"{path_excerpt(path)} already exists and is not a result of this server, or was changed since",
                 next_step="give another name, or delete that file yourself",
             )
     return root, steps, occupied
@@ -168,7 +169,7 @@ def _is_own(root: Path, steps: tuple[str, ...], records: Path) -> bool:
 
 
 def _taken(path: str) -> InputRefused:
-    return InputRefused(f"{excerpt(path)} is there already", next_step="give another name, or overwrite: true for a file")
+    return InputRefused(f"{path_excerpt(path)} is there already", next_step="give another name, or overwrite: true for a file")
 
 
 def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrite: bool) -> None:

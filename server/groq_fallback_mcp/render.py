@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-__all__ = ["SHOWN_CHARS", "clean", "clean_text", "excerpt", "quoted", "sentence"]
+__all__ = ["SHOWN_CHARS", "clean", "clean_text", "excerpt", "path_excerpt", "quoted", "sentence"]
 
 # Of a value that was refused, so that it can be recognized; it may be a file of megabytes.
 SHOWN_CHARS = 80
@@ -34,6 +34,11 @@ def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
     if isinstance(value, list | tuple):
         return [clean(item) for item in cast("list[Any]", value)]
     return value
+
+
+def path_excerpt(path: str) -> str:
+    """The last SHOWN_CHARS characters of a path in quotation marks: its name tells more than where it begins."""
+    return repr(path) if len(path) <= SHOWN_CHARS else repr(f"…{path[-SHOWN_CHARS:]}")
 
 
 def excerpt(value: object, *, quoted: bool = True) -> str:

@@ -177,9 +177,9 @@ TASKS = [
         hearing,
     ),
     Task(
-        "a language in words",
+        "a language that is none",
         "transcribe",
-        {"url": "https://example.com/a.wav", "language": "English"},
+        {"url": "https://example.com/a.wav", "language": "Klingonish"},
         ("language",),
         ("transcribe", {"url": "https://example.com/a.wav", "language": "en"}),
         hearing,

@@ -47,6 +47,40 @@ class Ears:
         )
 
 
+@pytest.mark.fault("B26")
+# the interrupted client leaves its upload open in the simulator
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_interrupted_run_says_what_is_kept(tmp_path: Path) -> None:
+    """Ctrl-C: the person learns that the work is not lost."""
+    (tmp_path / "talk.wav").write_bytes(wav(script(SECONDS), SECONDS))
+    ears = Ears()
+    app = create_app(SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock(), speech_engine=ears)
+    command = [*server_command(), "transcribe", "talk.wav"]
+    async with run_simulator(app) as simulator:
+        environment = {
+            **{name: os.environ[name] for name in ("PATH",) if name in os.environ},
+            "HOME": str(tmp_path),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "GROQ_API_KEY": "gsk_simulated",
+            "GROQ_BASE_URL": simulator.base_url,
+            "GROQ_FALLBACK_LOCAL": "off",
+        }
+        with anyio.fail_after(60):
+            async with await anyio.open_process(command, env=environment, cwd=tmp_path) as first:
+                await ears.held.wait()
+                while ears.answered < 2:  # noqa: ASYNC110 - the answers are on their way to the process
+                    await anyio.sleep(0.05)
+                await anyio.sleep(0.5)
+                first.send_signal(signal.SIGINT)
+                assert first.stderr is not None
+                said = b"".join([chunk async for chunk in first.stderr]).decode()
+                assert await first.wait() == 130
+                for pipe in (first.stdin, first.stdout):
+                    assert pipe is not None
+                    await pipe.aclose()
+    assert "2 of 5 parts are kept; repeat the command to resume" in said
+
+
 # the killed client leaves its upload open in the simulator
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_killed_run_repeated_sends_only_the_missing_parts(tmp_path: Path) -> None:

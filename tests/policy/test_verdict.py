@@ -154,6 +154,8 @@ def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_t
         ([K.AUTHENTICATION], 300.0, "authentication", "GROQ_API_KEY"),
         ([K.BAD_REQUEST], 0.0, "bad_request", "Correct the arguments"),
         ([K.UNREACHABLE], None, "unreachable", "Check the network"),
+        ([K.TIMED_OUT, K.TIMED_OUT], None, "deadline", "Call again"),
+        ([K.TIMED_OUT, K.UNREACHABLE], None, "unreachable", "Check the network"),
         ([K.SERVER_ERROR, K.RATE_LIMITED], None, "all_failed", "list_models"),
         ([K.SERVER_ERROR], 0.1, "all_failed", "Call again"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -224,3 +225,23 @@ anyio.run(main)
 
     assert done.stdout == ""
     assert done.stderr.split() == ["Success", "Failure", "Success", "Failure"]
+
+
+@needs_speech
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from groq_fallback_mcp.providers.local.voice import load_hibari; load_hibari()('Hello.')",
+        (
+            "import numpy; from groq_fallback_mcp.providers.local.speech import load_whisper; "
+            "from groq_fallback_mcp.providers.local.weights import find_speech_model; "
+            "list(load_whisper(find_speech_model()).transcribe(numpy.zeros(48000, numpy.float32), vad_filter=True)[0])"
+        ),
+    ],
+    ids=["voice", "speech"],
+)
+def test_no_library_of_a_local_model_reports_its_use(tmp_path: Path, use: str) -> None:
+    """ONNX Runtime makes an id of the machine and sends events, unless it is told not to before it is loaded."""
+    environment = {"HOME": str(tmp_path), "PATH": os.environ.get("PATH", "")}
+    subprocess.run([sys.executable, "-P", "-c", use], env=environment, cwd=tmp_path, check=True, timeout=120)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

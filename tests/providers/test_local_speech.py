@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Failure, FailureKind, Success
 from groq_fallback_mcp.providers.base import AudioCall
+from groq_fallback_mcp.providers.local import provider as local_provider
 from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.speech import LocalSpeech
@@ -73,7 +75,13 @@ async def test_words_prompt_and_temperature_reach_the_model() -> None:
     assert isinstance(outcome, Success)
     assert outcome.transcript is not None
     assert [w.word for w in outcome.transcript.words] == ["Hello", "there."]
-    assert engine.options == {"language": "en", "word_timestamps": True, "initial_prompt": "Greetings", "temperature": 0.4}
+    assert engine.options == {
+        "language": "en",
+        "word_timestamps": True,
+        "initial_prompt": "Greetings",
+        "temperature": 0.4,
+        "vad_filter": True,
+    }
 
 
 @pytest.mark.parametrize("language", [None, "en", "EN", "en-GB", "en_US", "english"])
@@ -193,3 +201,61 @@ async def test_after_closing_requests_are_refused() -> None:
 
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.sent) == (FailureKind.CANCELLED, False)
+
+
+@dataclass
+class SlowWhisper:
+    """A segment each `pause_s` seconds."""
+
+    pause_s: float
+    segments: int
+
+    def transcribe(self, audio: Any, **options: Any) -> tuple[Any, Any]:
+        return self._segments(), None
+
+    def _segments(self) -> Any:
+        for number in range(self.segments):
+            time.sleep(self.pause_s)
+            yield SimpleNamespace(start=float(number), end=number + 1.0, text=f" {number}", words=None)
+
+
+@pytest.mark.fault("B26")
+async def test_a_slow_model_is_given_time_as_long_as_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight segments of 0.1 s, where 0.5 s without one would be too long."""
+    monkeypatch.setattr(local_provider, "STALLED_S", 0.5)
+    slow = LocalSpeech(find=lambda: Path("m"), load=lambda _: SlowWhisper(0.1, 8), decode=lambda *_: [0.0] * 160_000)
+    provider = LocalProvider(speech=slow)
+    outcome = await provider.transcribe(AudioCall(request=REQUEST, model="whisper-tiny.en"), timeout_s=30)
+    assert isinstance(outcome, Success)
+    await provider.aclose()
+
+
+@pytest.mark.fault("B26")
+async def test_a_model_that_makes_no_progress_is_given_up_before_the_job_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As timed out; and whoever waits for its turn meanwhile is not stuck."""
+    monkeypatch.setattr(local_provider, "STALLED_S", 0.2)
+    engine = FakeWhisper(blocking=True)
+    provider = LocalProvider(speech=speech(engine))
+    call = AudioCall(request=REQUEST, model="whisper-tiny.en")
+    outcome = await provider.transcribe(call, timeout_s=30)
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.TIMED_OUT
+    assert "no progress" in outcome.message
+    waiting = await provider.transcribe(call, timeout_s=0.6)
+    assert isinstance(waiting, Failure)
+    assert "took longer than 0.6 s" in waiting.message
+    engine.go_on.set()
+    await provider.aclose()
+
+
+@pytest.mark.fault("C9")
+async def test_what_the_model_says_of_its_segments_is_kept() -> None:
+    """And silence is not given to it at all."""
+    figures = {"no_speech_prob": 0.1, "avg_logprob": -0.2, "compression_ratio": 1.1, "temperature": 0.0}
+    engine = FakeWhisper()
+    engine._segments = lambda: [SimpleNamespace(start=0.0, end=1.0, text=" Hello", words=None, **figures)]  # type: ignore[method-assign]
+    outcome = await speech(engine).transcribe(REQUEST)
+    assert isinstance(outcome, Success)
+    assert outcome.transcript is not None
+    assert {name: getattr(outcome.transcript.segments[0], name) for name in figures} == figures
+    assert engine.options["vad_filter"] is True

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 from fake_clock import FakeClock
@@ -19,6 +21,7 @@ from groq_fallback_mcp.call import (
     FailureKind,
     Limit,
     Outcome,
+    Spooled,
     Success,
     Usage,
 )
@@ -521,3 +524,47 @@ async def test_the_live_list_is_read_and_odd_rows_are_passed_over() -> None:
         groq = provider(bad)
         assert isinstance(await groq.live_models(timeout_s=5), Failure)
         await groq.aclose()
+
+
+class SlowUplink(httpx2.AsyncBaseTransport):
+    """Takes a piece of the request each `pause_s` seconds, then answers after `answer_s`."""
+
+    def __init__(self, *, pause_s: float, answer_s: float = 0.0) -> None:
+        self.pause_s = pause_s
+        self.answer_s = answer_s
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        async for _ in request.stream:  # type: ignore[union-attr]
+            await anyio.sleep(self.pause_s)
+        await anyio.sleep(self.answer_s)
+        return httpx2.Response(200, json={"text": "hello", "duration": 5.0})
+
+
+@pytest.mark.fault("B26")
+@pytest.mark.parametrize(
+    ("uplink", "longest_s", "answered"),
+    [
+        (SlowUplink(pause_s=0.05), 30.0, True),
+        (SlowUplink(pause_s=0.05), 0.4, False),
+        (SlowUplink(pause_s=0.05), None, False),
+        (SlowUplink(pause_s=0.0, answer_s=2.0), 30.0, False),
+        (SlowUplink(pause_s=2.0), 30.0, False),
+    ],
+    ids=["moves", "to its bound", "a call like any other", "no answer", "stuck"],
+)
+async def test_an_upload_may_take_as_long_as_it_moves(
+    uplink: SlowUplink, longest_s: float | None, answered: bool, tmp_path: Path
+) -> None:
+    """Within what its job has left: a part on a slow network takes minutes."""
+    path = tmp_path / "part.flac"
+    path.write_bytes(b"fLaC" + bytes(1_500_000))
+    audio = AudioFile(
+        name="part.flac", content=Spooled(path=path, size=path.stat().st_size), media_type="audio/flac", duration_s=5.0
+    )
+    groq = OpenAICompatible(
+        "groq", base_url="https://groq.test/openai/v1", key=KEY, clock=FakeClock(), key_hint=None, transport=uplink
+    )
+    found = await groq.transcribe(AudioCall(request=AudioRequest(audio=audio), model="m", longest_s=longest_s), timeout_s=0.7)
+    assert isinstance(found, Success) is answered
+    if isinstance(found, Failure):
+        assert found.kind is FailureKind.TIMED_OUT

@@ -77,6 +77,12 @@ class ServerProcess:
         self.call(self._next, tool, **arguments)
         return dict(self.wait(self._next)["result"])
 
+    def ask_within(self, seconds: float, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The same, for what may take long."""
+        self._next += 1
+        self.call(self._next, tool, **arguments)
+        return dict(self.wait(self._next, seconds)["result"])
+
     def ping(self) -> float:
         """Seconds until it answers."""
         self._next += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from fakes import CATALOG, GROQ_SPEECH_MODELS, World, failure, offer, rate_limit
 from servers import connected, text_of
 from tone_speech import hear, script, wav
 
+from groq_fallback_mcp.audio.stream import Abandoned
 from groq_fallback_mcp.call import AudioFile, FailureKind, Limit, Outcome, Success, Usage
 from groq_fallback_mcp.gateway import Pace
 from groq_fallback_mcp.providers.base import AudioCall
@@ -106,7 +109,7 @@ async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(rec
     text, found = await transcribed(here, recording)
     assert "has no transcript" in text
     assert "finished parts are kept: the same call goes on from there" in text
-    assert found["error"]["code"] == "all_failed"
+    assert found["error"]["code"] == "account_refused"
     sent = len(here.groq.calls)
     again = world()
     text, found = await transcribed(again, recording)
@@ -250,6 +253,132 @@ async def test_jobs_nobody_came_back_for_are_removed_after_a_week(recording: Pat
     os.utime(old, (1_000_000_000, 1_000_000_000))
     await transcribed(world(), recording)
     assert not old.exists()
+
+
+def on_this_machine(**options: Any) -> World:
+    """Nothing but a model on this machine, which takes two minutes a part where a call may take 50 s."""
+    local = replace(offer("local", [TURBO]), on_this_machine=True)
+    found = World([local], **options)
+    found.groq.reply = hearing
+    found.groq.took_s = 120.0
+    return found
+
+
+@pytest.mark.fault("B26")
+async def test_a_slow_model_on_this_machine_gets_short_parts_one_at_a_time_and_no_deadline_for_each(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes longer than a call may, and the job has an hour."""
+    monkeypatch.setattr("groq_fallback_mcp.transcription.job.LOCAL_PART_S", 15.0)
+    here = on_this_machine()
+    at_work: list[int] = []
+    most: list[int] = []
+
+    async def busy() -> None:
+        at_work.append(1)
+        most.append(len(at_work))
+        await anyio.lowlevel.checkpoint()
+        at_work.pop()
+
+    here.groq.before = busy
+    text, found = await transcribed(here, recording)
+    assert found.get("text", text).split() == said()
+    assert found["parts"] >= 7
+    assert max(most) == 1
+    assert min(here.groq.timeouts) > 120.0
+    assert all(call.request.audio.duration_s <= 15.0 + 2.1 for call in here.groq.calls)  # type: ignore[union-attr]
+
+
+@pytest.mark.fault("B26")
+async def test_a_recording_that_is_short_for_groq_is_long_for_a_model_on_this_machine(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts, rather than at once within 50 s."""
+    monkeypatch.setattr(tool, "LONGEST_AT_ONCE_S", 1_800.0)
+    monkeypatch.setattr(tool, "LOCAL_PART_S", 20.0)
+    _, found = await transcribed(on_this_machine(), recording)
+    assert found["text"].split() == said()
+    assert found["parts"] >= 5
+
+
+@pytest.mark.fault("B26")
+async def test_a_model_on_this_machine_that_follows_a_failing_groq_is_waited_for_too(recording: Path) -> None:
+    """The last resort has the time of the job, not what a call of 50 s has left."""
+    local = replace(offer("local", [LARGE]), on_this_machine=True)
+    here = World([offer("groq", [TURBO]), local])
+    here.groq.default = failure(FailureKind.UNREACHABLE)
+    here.providers["local"].reply = hearing
+    here.providers["local"].took_s = 120.0
+    text, found = await transcribed(here, recording)
+    assert found.get("text", text).split() == said()
+    assert found["provider"] == "local"
+
+
+@pytest.mark.fault("B26")
+async def test_parts_that_all_time_out_are_a_deadline_and_what_is_finished_is_kept(recording: Path) -> None:
+    """Not a fault of the network."""
+    here = world()
+
+    def two_then_none(call: object) -> Outcome:
+        return hearing(call) if len(here.groq.calls) <= 2 else failure(FailureKind.TIMED_OUT)
+
+    here.groq.reply = two_then_none
+    text, found = await transcribed(here, recording)
+    assert found["error"]["code"] == "deadline"
+    assert "network" not in text
+    assert "2 finished parts are kept" in text
+    again = world()
+    _, found = await transcribed(again, recording)
+    assert found["text"].split() == said()
+    assert any("2 of" in note and "not sent again" in note for note in found["notes"])
+
+
+@pytest.mark.fault("B26")
+async def test_a_cancelled_call_says_how_many_parts_are_kept(recording: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a person sees it, and whoever reads the log."""
+    here = world()
+    reached = anyio.Event()
+
+    async def hold() -> None:
+        if len(here.groq.calls) > 3:
+            reached.set()
+            await anyio.sleep_forever()
+
+    here.groq.before = hold
+    async with anyio.create_task_group() as group:
+
+        async def call() -> None:
+            await transcribed(here, recording)
+
+        group.start_soon(call)
+        with anyio.fail_after(20):
+            await reached.wait()
+        group.cancel_scope.cancel()
+    assert any("parts are kept; repeat the command to resume" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.fault("B6")
+async def test_a_recording_whose_length_cannot_be_found_in_time_ends_at_the_deadline(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it would be looked at; and nothing is sent."""
+    over: list[bool] = []
+
+    def endless(opened: Any, *, stopped: Any, **_: Any) -> Any:
+        while not stopped():
+            time.sleep(0.01)
+        over.append(True)
+        raise Abandoned
+
+    monkeypatch.setattr(tool, "probe", endless)
+    here = World([offer("groq", GROQ_SPEECH_MODELS)], pace=Pace(deadline_s=0.3))
+    with anyio.fail_after(10):
+        text, found = await transcribed(here, recording)
+        while not over:  # noqa: ASYNC110 - a thread says so
+            await anyio.sleep(0.01)
+    assert found["error"]["code"] == "deadline"
+    assert "within the deadline of 0.3 s" in text
+    assert here.groq.calls == []
 
 
 class _Tones:

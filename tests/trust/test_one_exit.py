@@ -542,6 +542,7 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
         "response_cache.py": "sanitizes what it keeps",
         "logs.py": "sanitizes each record",
         "quota/sqlite.py": "opens the ledger",
+        "audio/decode_process.py": "opens /dev/null; sound leaves it on a pipe",
         "audio/parts.py": "sound",
         "cli/catalog.py": "sanitizes the overlay",
         "cli/generate.py": "our own documents",

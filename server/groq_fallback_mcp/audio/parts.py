@@ -1,6 +1,7 @@
 """A long recording as FLAC files that can be sent one by one: cut in pauses, each a little longer than its share.
 
-Blocking: run in a thread. At no time is more than one part in memory.
+Blocking. At no time is more than one part in memory. Recordings that others made are split in a process of its own, see
+decoder.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from groq_fallback_mcp.audio.cuts import FRAME_S, find_cut
-from groq_fallback_mcp.audio.stream import SAMPLE_RATE, Damage, NotDecodable, decoded, encode_flac
+from groq_fallback_mcp.audio.stream import SAMPLE_RATE, Damage, NotDecodable, encode_flac, pcm
 
 __all__ = ["OVERLAP_S", "PART_S", "Part", "SplitRecording", "TooLong", "split"]
 
@@ -45,67 +46,110 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRecording:
-    """All parts, and how many seconds of the recording could not be read."""
+    """All parts. `unread_s`: seconds that are damaged. `ends_early`: it ends before its header says, after `stated_s`."""
 
     parts: tuple[Part, ...]
     unread_s: float = 0.0
+    ends_early: bool = False
+    stated_s: float | None = None
 
 
 def split(
-    source: BinaryIO, media_type: str, folder: Path, *, stopped: Callable[[], bool], part_s: float = PART_S
+    source: BinaryIO,
+    media_type: str,
+    folder: Path,
+    *,
+    stopped: Callable[[], bool],
+    part_s: float = PART_S,
+    stated_s: float | None = None,
+    cut: bool = False,
 ) -> SplitRecording:
-    """Write the parts into `folder`. Raises NotDecodable, TooLong, OSError, and Abandoned once `stopped()`."""
+    """Write the parts into `folder`. `stated_s`: how long the recording says it is, `cut`: that it ends before that.
+
+    Raises NotDecodable, TooLong, OSError, and Abandoned once `stopped()`.
+    """
     numpy = import_module("numpy")
     overlap = int(OVERLAP_S * SAMPLE_RATE)
     most = int(part_s * SAMPLE_RATE)
     damage = Damage()
-    blocks = decoded(source, media_type, stopped=stopped, damage=damage)
+    held = _Held(numpy, pcm(source, media_type, stopped=stopped, damage=damage), most + 2 * overlap)
     parts: list[Part] = []
-    # what was read and not yet spoken for, from `offset` of the recording on
-    held = numpy.zeros(0, dtype=numpy.int16)
-    offset, begins = 0, 0
+    begins = 0
     while True:
-        held, ended = _filled(numpy, held, blocks, (begins - offset) + most + overlap)
-        if offset + len(held) > LONGEST_S * SAMPLE_RATE:
+        ended = held.fill(begins + most + overlap)
+        if held.end > LONGEST_S * SAMPLE_RATE:
             raise TooLong
         # a short rest is not worth a part of its own
-        last = ended and len(held) - (begins - offset) <= most + overlap
-        until = offset + len(held) if last else begins + _cut(numpy, held[begins - offset : begins - offset + most], part_s)
-        start, end = max(begins - overlap, offset), min(until + overlap, offset + len(held))
-        parts.append(_written(held[start - offset : end - offset], folder, len(parts) + 1, start=start, end=end, until=until))
+        last = ended and held.end - begins <= most + overlap
+        until = held.end if last else begins + _cut(numpy, held.samples(begins, begins + most), part_s)
+        start, end = max(begins - overlap, held.begin), min(until + overlap, held.end)
+        parts.append(_written(held.samples(start, end), folder, len(parts) + 1, start=start, end=end, until=until))
         if last:
             break
         begins = until
-        drop = max(begins - overlap, 0) - offset
-        held, offset = held[drop:].copy(), offset + drop
-    if not parts or parts[-1].until_s <= 0:
+        held.forget(max(begins - overlap, 0))
+    if parts[-1].until_s <= 0:
         message = "it holds no sound"
         raise NotDecodable(message)
-    return SplitRecording(parts=tuple(parts), unread_s=_unread_s(damage, parts[-1].until_s))
+    damage.stated_s = damage.stated_s if stated_s is None else stated_s
+    return _accounted(tuple(parts), damage, cut=cut)
 
 
-def _unread_s(damage: Damage, read_s: float) -> float:
-    """By how much less was read than the recording says it holds; what is hardly more than rounding is nothing."""
+def _accounted(parts: tuple[Part, ...], damage: Damage, *, cut: bool) -> SplitRecording:
+    """The parts, with what is missing beside what the recording says it holds; what is hardly more than rounding is nothing."""
+    read_s = parts[-1].until_s
     missing_s = 0.0 if damage.stated_s is None else damage.stated_s - read_s
-    return round(missing_s, 1) if missing_s > max(1.0, 0.002 * read_s) else float(damage.stretches > 0)
+    missing_s = round(missing_s, 1) if missing_s > max(1.0, 0.002 * read_s) else 0.0
+    # what is missing is at the end where nothing comes after what was read
+    reached_end = damage.reached_s is not None and damage.reached_s < read_s + missing_s / 2
+    if cut or (missing_s and reached_end):
+        return SplitRecording(parts=parts, ends_early=True, stated_s=damage.stated_s if missing_s else None)
+    return SplitRecording(parts=parts, unread_s=missing_s or float(damage.stretches > 0))
 
 
-def _filled(numpy: Any, held: Any, blocks: Iterator[Any], wanted: int) -> tuple[Any, bool]:  # noqa: ANN401 - numpy is imported late
-    pieces, size = [held], len(held)
-    for block in blocks:
-        pieces.append(block)
-        size += len(block)
-        if size >= wanted:
-            return numpy.concatenate(pieces), False
-    return numpy.concatenate(pieces), True
+class _Held:
+    """A stretch of the samples, from `begin` to `end` of the recording, in one piece of memory of a fixed size."""
+
+    def __init__(self, numpy: Any, blocks: Iterator[bytes], most: int) -> None:  # noqa: ANN401 - numpy is imported late
+        self._numpy = numpy
+        self._blocks = blocks
+        self._block = numpy.empty(0, dtype=numpy.int16)
+        self._samples = numpy.empty(most, dtype=numpy.int16)
+        self.begin = 0
+        self.end = 0
+
+    def samples(self, begin: int, end: int) -> Any:  # noqa: ANN401 - a numpy array
+        return self._samples[begin - self.begin : min(end, self.end) - self.begin]
+
+    def fill(self, end: int) -> bool:
+        """Read on to `end` of the recording. True when it ends before."""
+        while self.end < end:
+            if not len(self._block):
+                block = next(self._blocks, None)
+                if block is None:
+                    return True
+                self._block = self._numpy.frombuffer(block, dtype=self._numpy.int16)
+            taken = self._block[: end - self.end]
+            at = self.end - self.begin
+            self._samples[at : at + len(taken)] = taken
+            self.end += len(taken)
+            self._block = self._block[len(taken) :]
+        return False
+
+    def forget(self, before: int) -> None:
+        """Keep only what comes from there on."""
+        kept = self._samples[before - self.begin : self.end - self.begin].copy()
+        self._samples[: len(kept)] = kept
+        self.begin = before
 
 
 def _cut(numpy: Any, samples: Any, part_s: float) -> int:  # noqa: ANN401 - numpy is imported late
     """How many samples of these the part speaks for."""
     earliest = min(int(max(part_s - CHOICE_S, part_s / 2) * SAMPLE_RATE), len(samples) - _FRAME) // _FRAME * _FRAME
     window = samples[earliest:]
-    frames = window[: len(window) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(numpy.float32)
-    power = numpy.sqrt((frames * frames).mean(axis=1)) / _FULL_SCALE
+    frames = window[: len(window) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    # in small pieces: a minute as floats would take as much memory as the part itself
+    power = numpy.sqrt(numpy.einsum("ij,ij->i", frames, frames, dtype=numpy.float32) / _FRAME) / _FULL_SCALE
     levels = 20.0 * numpy.log10(numpy.maximum(power, 1e-6))
     return earliest + find_cut(levels.tolist(), earliest=0).frame * _FRAME
 
@@ -114,5 +158,5 @@ def _written(samples: Any, folder: Path, number: int, *, start: int, end: int, u
     name = f"part-{number:04}.flac"
     descriptor = os.open(folder / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as target:
-        encode_flac(samples, target)
+        encode_flac(memoryview(samples), target)
     return Part(number=number, start_s=start / SAMPLE_RATE, end_s=end / SAMPLE_RATE, until_s=until / SAMPLE_RATE, file=name)

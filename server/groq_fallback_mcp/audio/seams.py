@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
 
-__all__ = ["HeardPart", "join_parts"]
+__all__ = ["HeardPart", "join_parts", "spaced"]
 
 # Words that stand in both, but whose times are further apart, are two words.
 SAME_WORD_S = 1.0
@@ -62,7 +62,7 @@ def _joined(left: Transcript, right: Transcript, cut_s: float) -> Transcript:
     keep_left, keep_right = _by_anchor(left.words, right.words, cut_s) or _by_time(left.words, right.words, cut_s)
     ours, theirs = _kept(left, 0, keep_left), _kept(right, keep_right, len(right.words))
     return Transcript(
-        text=_spaced(ours.text, theirs.text),
+        text=spaced(ours.text, theirs.text),
         language=language,
         segments=ours.segments + theirs.segments,
         words=ours.words + theirs.words,
@@ -106,17 +106,17 @@ def _kept(transcript: Transcript, first: int, end: int) -> Transcript:
         if len(left) == at - begin and left:
             segments.append(segment)
         elif left:
-            text = _spaced(*(word.word for word in left))
+            text = spaced(*(word.word for word in left))
             segments.append(AudioSegment(start=left[0].start, end=left[-1].end, text=text))
     kept = words[first:end]
     texts = [segment.text for segment in segments] if segments else [word.word for word in kept]
-    return replace(transcript, text=_spaced(*texts), segments=tuple(segments), words=kept)
+    return replace(transcript, text=spaced(*texts), segments=tuple(segments), words=kept)
 
 
 def _joined_by_text(left: Transcript, right: Transcript, cut_s: float) -> Transcript:
     ours, theirs = left.text.split(), right.text.split()
     shared = _shared_run([_plain(word) for word in ours], [_plain(word) for word in theirs])
-    text = _spaced(left.text, " ".join(theirs[shared:]))
+    text = spaced(left.text, " ".join(theirs[shared:]))
     kept = [segment for segment in left.segments if segment.start < cut_s]
     # one that both heard is the left's; what the right heard after it is the right's
     spoken_s = max([cut_s, *(segment.end for segment in kept)])
@@ -130,7 +130,7 @@ def _shared_run(left: Sequence[str], right: Sequence[str]) -> int:
     return next((count for count in range(most, 0, -1) if list(left[-count:]) == list(right[:count])), 0)
 
 
-def _spaced(*pieces: str) -> str:
+def spaced(*pieces: str) -> str:
     """The pieces as one text: with spaces, but not between two letters of a script that is written without."""
     text = ""
     for piece in (stripped for each in pieces if (stripped := each.strip())):

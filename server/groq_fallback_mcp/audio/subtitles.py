@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 
+from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import AudioSegment
 
 __all__ = ["render_srt", "render_vtt"]
@@ -26,19 +26,16 @@ def render_vtt(segments: Iterable[AudioSegment]) -> str:
 
 
 def _cues(segments: Iterable[AudioSegment], safe: Callable[[str], str]) -> Iterator[tuple[int, int, str]]:
-    """Start and end in milliseconds and safe text. Starts never go back, and every cue lasts: players drop others."""
-    earliest = 0
-    for segment in segments:
-        text = safe(_compact(segment.text))
-        if not text:
-            continue
-        start = max(_milliseconds(segment.start), earliest)
-        yield start, max(_milliseconds(segment.end), start + 1), text
-        earliest = start
+    """Start and end in milliseconds and safe text, in order. Every cue lasts until it can be read: players drop others."""
+    given = [(segment, text) for segment in segments if (text := _compact(segment.text))]
+    placed = in_order([Timed(segment.start, segment.end, reading_s(text)) for segment, text in given])
+    for place in placed:
+        start, end = _milliseconds(place.start), _milliseconds(place.end)
+        yield start, max(end, start + 1), safe(given[place.index][1])
 
 
 def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000) if math.isfinite(seconds) else 0
+    return round(seconds * 1000)
 
 
 def _timestamp(milliseconds: int, mark: str) -> str:

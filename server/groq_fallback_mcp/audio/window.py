@@ -9,14 +9,17 @@ from groq_fallback_mcp.call import pread
 __all__ = ["Window"]
 
 PAGE_BYTES = 64 * 1024
+# Read where somebody has jumped to: whoever walks from box to box looks at a few bytes of each.
+LOOK_BYTES = 4 * 1024
 
 
 class Window:
-    """The first `size` bytes behind a descriptor; blocking. Slices beyond the end are short, as with bytes."""
+    """The `size` bytes from `start` on behind a descriptor; blocking. Slices beyond the end are short, as with bytes."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, descriptor: int, size: int, start: int = 0) -> None:
         self._descriptor = descriptor
         self._size = size
+        self._start = start
         self._page = b""
         self._page_at = 0
 
@@ -46,12 +49,14 @@ class Window:
         if end - begin > PAGE_BYTES:
             return self._all(begin, end)
         if not self._page_at <= begin <= end <= self._page_at + len(self._page):
-            self._page, self._page_at = self._all(begin, min(begin + PAGE_BYTES, self._size)), begin
+            goes_on = self._page_at <= begin <= self._page_at + len(self._page)
+            length = max(PAGE_BYTES if goes_on else LOOK_BYTES, end - begin)
+            self._page, self._page_at = self._all(begin, min(begin + length, self._size)), begin
         return self._page[begin - self._page_at : max(end - self._page_at, 0)]
 
     def _all(self, begin: int, end: int) -> bytes:
         pieces: list[bytes] = []
-        while begin < end and (piece := pread(self._descriptor, end - begin, begin)):
+        while begin < end and (piece := pread(self._descriptor, end - begin, self._start + begin)):
             pieces.append(piece)
             begin += len(piece)
         return b"".join(pieces)

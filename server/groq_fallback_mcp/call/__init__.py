@@ -19,7 +19,7 @@ from groq_fallback_mcp.call.outcomes import (
     Transcript,
     Usage,
 )
-from groq_fallback_mcp.call.recording import AudioFile, Opened, Spooled, pread
+from groq_fallback_mcp.call.recording import AudioFile, Opened, Spooled, open_recording, pread
 from groq_fallback_mcp.call.requests import (
     UNRESTRICTED,
     AnyRequest,
@@ -64,5 +64,6 @@ __all__ = [
     "Success",
     "Transcript",
     "Usage",
+    "open_recording",
     "pread",
 ]

@@ -72,11 +72,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioSegment:
-    """A stretch of speech; times in seconds from the start of the file."""
+    """A stretch of speech; times in seconds from the start of the file.
+
+    What the model says of its own work, None where it says nothing: how likely nobody speaks (0 to 1), the mean logarithm of
+    its tokens' probabilities, how far the text can be compressed (repetition), and the temperature it was sampled at.
+    """
 
     start: float
     end: float
     text: str
+    no_speech_prob: float | None = None
+    avg_logprob: float | None = None
+    compression_ratio: float | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

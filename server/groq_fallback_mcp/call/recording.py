@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["AudioFile", "Opened", "Spooled", "pread"]
+__all__ = ["AudioFile", "Opened", "Spooled", "open_recording", "pread"]
 
 READ_BYTES = 256 * 1024
 
@@ -27,10 +27,11 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A file that is open as `descriptor`, of which `size` bytes count. Whoever opened it closes it."""
+    """A file that is open as `descriptor`, of which `size` bytes from `start` on count. Whoever opened it closes it."""
 
     descriptor: int
     size: int
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +50,27 @@ class AudioFile:
 
     def open(self) -> BinaryIO:
         """The recording from its beginning, to be closed by the caller. Raises OSError where a spooled file is gone."""
-        match self.content:
-            case Spooled(path=path):
-                return path.open("rb")
-            case Opened(descriptor=descriptor, size=size):
-                return io.BufferedReader(_Reading(descriptor, size), READ_BYTES)
-            case content:
-                return io.BytesIO(content)
+        return open_recording(self.content)
+
+
+def open_recording(content: bytes | Spooled | Opened) -> BinaryIO:
+    """A recording from its beginning, at a place of its own. Raises OSError where a spooled file is gone."""
+    match content:
+        case Spooled(path=path):
+            return path.open("rb")
+        case Opened(descriptor=descriptor, size=size, start=start):
+            return io.BufferedReader(_Reading(descriptor, size, start), READ_BYTES)
+        case _:
+            return io.BytesIO(content)
 
 
 class _Reading(io.RawIOBase):
     """A descriptor read from the beginning, at a place of its own: several can read it at once."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, descriptor: int, size: int, start: int) -> None:
         self._descriptor = descriptor
         self._size = size
+        self._start = start
         self._at = 0
 
     def readable(self) -> bool:
@@ -81,7 +88,7 @@ class _Reading(io.RawIOBase):
         wanted = min(len(view), max(self._size - self._at, 0))
         if wanted == 0:
             return 0
-        found = pread(self._descriptor, wanted, self._at)
+        found = pread(self._descriptor, wanted, self._start + self._at)
         if not found:
             raise OSError(errno.EIO, "the file became shorter while it was read")
         view[: len(found)] = found

@@ -87,7 +87,9 @@ class Gateway:
         self.budget = budget or Budget()
         self._restrictions = restrictions or UNRESTRICTED
         self._jitter = jitter
-        self._patience = Patience(catalog=catalog, clock=clock, pace=pace, claim=self.claim, waits=self.waits)
+        self._patience = Patience(
+            catalog=catalog, clock=clock, pace=pace, claim=self.claim, waits=self.waits, is_here=self._is_here
+        )
         self._picker = Picker(
             ledger=ledger,
             clock=clock,
@@ -151,6 +153,9 @@ class Gateway:
         """What asking this candidate would take from whose buckets."""
         key = self.key(candidate.provider, candidate.model)
         return Claim(key=key, cost=candidate.cost, documented=candidate.documented, spend=candidate.spend)
+
+    def _is_here(self, provider: str) -> bool:
+        return any(offer.on_this_machine for offer in self.roster.offers() if offer.provider == provider)
 
     async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
         """For each candidate, what keeps it from being asked now; None when nothing does."""

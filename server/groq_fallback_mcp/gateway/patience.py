@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from groq_fallback_mcp.call import ChatRequest
+from groq_fallback_mcp.call import AudioRequest, ChatRequest
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.gateway.picking import LEAST_ATTEMPT_S
@@ -26,7 +26,8 @@ SLOWER_THAN_SAID = 1.5
 class Patience:
     """Remembers, as long as the process lives, what the answers of each model took.
 
-    `claim` says what asking a candidate takes, `waits` what keeps candidates from being asked now.
+    `claim` says what asking a candidate takes, `waits` what keeps candidates from being asked now, `is_here` whether a
+    provider is on this machine.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Patience:
         pace: Pace,
         claim: Callable[[Candidate], Claim],
         waits: Callable[[Sequence[Candidate]], Awaitable[Sequence[Wait | None]]],
+        is_here: Callable[[str], bool],
     ) -> None:
         self._catalog = catalog
         self._clock = clock
         self._pace = pace
         self._claim = claim
         self._waits = waits
+        self._is_here = is_here
         self._took_s: dict[tuple[str, str], deque[float]] = {}
 
     def answered(self, walk: Walk, candidate: Candidate, took_s: float) -> None:
@@ -52,6 +55,9 @@ class Patience:
 
     async def timeout_s(self, walk: Walk, candidate: Candidate) -> float:
         """Seconds for an attempt that begins now."""
+        if isinstance(walk.request, AudioRequest) and self._is_here(candidate.provider):
+            # it computes as fast as this machine can, and there is nobody to come back to sooner
+            return walk.deadline - self._clock.monotonic()
         # the call may be part of a job of an hour: one that hangs must not take all of it
         left_s = min(walk.deadline - self._clock.monotonic(), self._pace.deadline_s)
         if left_s <= LEAST_ATTEMPT_S or not await self._someone_else_within(walk, candidate, left_s * (1 - SHARE_OF_REMAINING)):

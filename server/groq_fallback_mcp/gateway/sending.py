@@ -102,7 +102,9 @@ class Sender:
     async def _ask(self, candidate: Candidate, request: AnyRequest, terms: Terms, timeout_s: float) -> Outcome:
         provider = self._roster.providers[candidate.provider]
         if isinstance(request, AudioRequest):
-            return await provider.transcribe(AudioCall(request=request, model=candidate.wire_model), timeout_s=timeout_s)
+            call_s = max(terms.deadline - self._clock.monotonic(), timeout_s)
+            audio = AudioCall(request=request, model=candidate.wire_model, longest_s=call_s)
+            return await provider.transcribe(audio, timeout_s=timeout_s)
         if isinstance(request, SpeechRequest):
             voice = candidate.voice if request.voice is None else request.voice
             return await provider.speak(

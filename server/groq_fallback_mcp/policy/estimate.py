@@ -36,6 +36,9 @@ TOKENS_PER_REQUEST = 12
 TOKENS_PER_IMAGE = 1_600
 MINIMUM_BILLED_AUDIO_S = 10.0
 UNKNOWN_AUDIO_S = 60.0
+# Opus for speech at its lowest, 6 kbit a second.
+LEAST_AUDIO_BYTES_PER_S = 750.0
+MOST_ASSUMED_AUDIO_S = 3_600.0
 FACTOR_FALL = 0.003
 LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 LEAST_CLAIMED = 1.5
@@ -93,9 +96,17 @@ def chat_cost(prompt_tokens: int, max_tokens: int) -> dict[Limit, float]:
 
 
 def audio_cost(request: AudioRequest) -> dict[Limit, float]:
-    """One request and the billed seconds: at least 10; a guess of a minute where the length is not known."""
-    known = request.audio.duration_s if isinstance(request.audio, AudioFile) else None
-    seconds = max(UNKNOWN_AUDIO_S if known is None else known, MINIMUM_BILLED_AUDIO_S)
+    """One request and the billed seconds, at least 10.
+
+    Where the length is not known, as many as the bytes can hold, though no more than half of what the free plan gives an hour;
+    a minute for an address.
+    """
+    audio = request.audio
+    known = audio.duration_s if isinstance(audio, AudioFile) else UNKNOWN_AUDIO_S
+    if known is None:
+        size = audio.size if isinstance(audio, AudioFile) else 0
+        known = min(max(size / LEAST_AUDIO_BYTES_PER_S, UNKNOWN_AUDIO_S), MOST_ASSUMED_AUDIO_S)
+    seconds = max(known, MINIMUM_BILLED_AUDIO_S)
     return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: seconds, Limit.ASD: seconds}
 
 

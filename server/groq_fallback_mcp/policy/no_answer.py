@@ -141,6 +141,8 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
             "the request is larger than any model takes",
             "Shorten the messages, split the file, or lower max_tokens",
         )
+    if kinds == {FailureKind.TIMED_OUT}:
+        return "deadline", "no model answered in time", "Call again, or send less at once"
     if kinds <= _UNREACHABLE:
         return "unreachable", "no provider could be reached", "Check the network and GROQ_BASE_URL, then call again"
     return "all_failed", "every model that could be asked failed", "Call again, or give another model; see list_models"

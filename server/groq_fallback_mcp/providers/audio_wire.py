@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
     AudioRequest,
@@ -19,6 +21,9 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
 from groq_fallback_mcp.providers.base import AudioCall, SpeechCall
 from groq_fallback_mcp.providers.reading import bad_response, json_object, number, request_id, rows, text_of
+
+# Thirty years of audio.
+LATEST_S = 1e9
 
 __all__ = ["read_speech", "read_transcript", "speech_payload", "transcription_fields"]
 
@@ -87,20 +92,39 @@ def read_speech(body: bytes, *, request: SpeechRequest, model: str, quota: Quota
 
 
 def _segments(found: object) -> list[AudioSegment]:
+    given = [(row, text.strip()) for row in rows(found) if (text := text_of(row.get("text"))) is not None and text.strip()]
+    placed = in_order([Timed(_time(row.get("start")), _time(row.get("end")), reading_s(text)) for row, text in given])
     return [
-        AudioSegment(start=start, end=end, text=text.strip())
-        for row in rows(found)
-        if (start := number(row.get("start"))) is not None
-        and (end := number(row.get("end"))) is not None
-        and (text := text_of(row.get("text"))) is not None
+        AudioSegment(
+            start=place.start,
+            end=place.end,
+            text=given[place.index][1],
+            no_speech_prob=_figure(given[place.index][0].get("no_speech_prob")),
+            avg_logprob=_figure(given[place.index][0].get("avg_logprob")),
+            compression_ratio=_figure(given[place.index][0].get("compression_ratio")),
+            temperature=_figure(given[place.index][0].get("temperature")),
+        )
+        for place in placed
     ]
 
 
 def _words(found: object) -> list[AudioWord]:
-    return [
-        AudioWord(start=start, end=end, word=word.strip())
-        for row in rows(found)
-        if (start := number(row.get("start"))) is not None
-        and (end := number(row.get("end"))) is not None
-        and (word := text_of(row.get("word"))) is not None
-    ]
+    given = [(row, word.strip()) for row in rows(found) if (word := text_of(row.get("word"))) is not None and word.strip()]
+    placed = in_order([Timed(_time(row.get("start")), _time(row.get("end"))) for row, _ in given])
+    return [AudioWord(start=place.start, end=place.end, word=given[place.index][1]) for place in placed]
+
+
+def _time(value: object) -> float | None:
+    """A number of seconds, below zero too; None for what cannot be one."""
+    seconds = _figure(value)
+    return seconds if seconds is not None and abs(seconds) < LATEST_S else None
+
+
+def _figure(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        figure = float(value)
+    except OverflowError:
+        return None
+    return figure if math.isfinite(figure) else None

@@ -38,10 +38,14 @@ class ChatCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioCall:
-    """One transcription or translation by one model; `model` is the id on the wire."""
+    """One transcription or translation by one model; `model` is the id on the wire.
+
+    The time-out of the call bounds what makes no progress, `longest_s` the whole; None: the time-out does.
+    """
 
     request: AudioRequest
     model: str
+    longest_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,10 +50,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Upload(httpx2.AsyncByteStream):
-    """A request body that knows how much of its `size` bytes was taken."""
+    """A request body that knows how much of its `size` bytes was taken, and calls `moved` with each piece of them."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream, size: int) -> None:
+    def __init__(self, stream: httpx2.AsyncByteStream, size: int, moved: Callable[[], None] | None = None) -> None:
         self._stream = stream
+        self._moved = moved
         self.size = size
         self.sent = 0
 
@@ -61,6 +62,8 @@ class _Upload(httpx2.AsyncByteStream):
         async for chunk in self._stream:
             yield chunk
             self.sent += len(chunk)
+            if self._moved is not None:
+                self._moved()
 
     def broken_off(self) -> bool:
         """Whether the other side closed while this was on its way, as it does after an early 413.
@@ -98,14 +101,23 @@ class Wire:
         *,
         timeout_s: float,
         most_bytes: int = BODY_BYTES,
+        longest_s: float | None = None,
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         files: Mapping[str, tuple[str | None, bytes | BinaryIO, str]] | None = None,
     ) -> Reply | Failure:
-        """Send one request and read its response, of at most `most_bytes`, within `timeout_s` seconds."""
+        """Send one request and read its response, of at most `most_bytes`, within `timeout_s` seconds.
+
+        With `longest_s` the time counts anew with each piece of the request that is taken, though not beyond so many seconds.
+        """
         reply: Reply | Failure | None = None
-        with anyio.move_on_after(timeout_s):
-            reply = await self._attempt(method, path, most_bytes, json=json, data=data, files=files)
+        end = anyio.current_time() + (timeout_s if longest_s is None else longest_s)
+        with anyio.move_on_after(timeout_s) as scope:
+
+            def moved() -> None:
+                scope.deadline = max(scope.deadline, min(anyio.current_time() + timeout_s, end))
+
+            reply = await self._attempt(method, path, most_bytes, moved=moved, json=json, data=data, files=files)
         if reply is None:
             return Failure(kind=FailureKind.TIMED_OUT, message=f"no complete answer within {timeout_s:.0f} s")
         return reply
@@ -143,12 +155,14 @@ class Wire:
         path: str,
         most_bytes: int,
         take: Callable[[bytes], bool] | None = None,
+        *,
+        moved: Callable[[], None] | None = None,
         **content: Any,  # noqa: ANN401 - httpx's own arguments
     ) -> Reply | Failure:
         upload: _Upload | None = None
         response: httpx2.Response | None = None
         try:
-            request, upload = self._request(method, path, **content)
+            request, upload = self._request(method, path, moved=moved, **content)
             response = await self._transport.handle_async_request(request)
             return await _read(response, most_bytes, take)
         except (
@@ -178,6 +192,7 @@ class Wire:
         method: str,
         path: str,
         *,
+        moved: Callable[[], None] | None = None,
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         files: Mapping[str, Any] | None = None,
@@ -196,7 +211,7 @@ class Wire:
             request = httpx2.Request(method, url, headers=headers, extensions=_EXTENSIONS, stream=stream)
         if size < LARGE_UPLOAD_BYTES and isinstance(stream, httpx2.ByteStream):
             return request, None
-        request.stream = upload = _Upload(stream, size)
+        request.stream = upload = _Upload(stream, size, moved)
         return request, upload
 
     def _failure(self, kind: FailureKind, error: Exception, *, sent: bool = True) -> Failure:

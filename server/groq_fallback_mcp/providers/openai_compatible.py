@@ -150,7 +150,15 @@ class OpenAICompatible:
             else:
                 # a form without a file must be multipart too; a part without a file name makes httpx build it so
                 files = {"url": (None, str(fields.pop("url")).encode(), "text/plain")}
-            reply = await self.send("POST", path, timeout_s=timeout_s, most_bytes=TRANSCRIPT_BYTES, data=fields, files=files)
+            reply = await self.send(
+                "POST",
+                path,
+                timeout_s=timeout_s,
+                most_bytes=TRANSCRIPT_BYTES,
+                longest_s=call.longest_s,
+                data=fields,
+                files=files,
+            )
         if isinstance(reply, Failure):
             return reply
         quota = snapshot(reply.headers)
@@ -178,6 +186,7 @@ class OpenAICompatible:
         *,
         timeout_s: float,
         most_bytes: int = BODY_BYTES,
+        longest_s: float | None = None,
         json: Mapping[str, object] | None = None,
         data: Mapping[str, object] | None = None,
         files: Mapping[str, tuple[str | None, bytes | BinaryIO, str]] | None = None,
@@ -186,7 +195,14 @@ class OpenAICompatible:
         if self._missing_key is not None:
             return self._keyless(self._missing_key)
         reply = await self._wire.exchange(
-            method, path, timeout_s=timeout_s, most_bytes=most_bytes, json=json, data=data, files=files
+            method,
+            path,
+            timeout_s=timeout_s,
+            most_bytes=most_bytes,
+            longest_s=longest_s,
+            json=json,
+            data=data,
+            files=files,
         )
         return reply if isinstance(reply, Failure) else self._checked(reply)
 

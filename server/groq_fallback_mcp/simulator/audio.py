@@ -118,7 +118,9 @@ def _duration_s(content: bytes) -> float:
     if content.startswith(b"RIFF"):
         try:
             with wave.open(io.BytesIO(content)) as audio:
-                return float(audio.getnframes() / audio.getframerate())
+                # programs that write to a pipe state any size
+                held = len(content) / (audio.getnchannels() * audio.getsampwidth())
+                return float(min(audio.getnframes(), held) / audio.getframerate())
         except (wave.Error, EOFError, ZeroDivisionError):
             pass
     if content.startswith(b"fLaC") and len(content) > _STREAMINFO_END:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -11,10 +14,14 @@ import anyio
 import anyio.to_thread
 from pydantic import AfterValidator, Field, model_validator
 
-from groq_fallback_mcp.audio.file import OpenAudio, open_audio
+from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, open_audio
+from groq_fallback_mcp.audio.headers import Headers, early_end
+from groq_fallback_mcp.audio.kind import Convertible
 from groq_fallback_mcp.audio.languages import DETECTED, language_code
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.audio.parts import PART_S
+from groq_fallback_mcp.audio.probe import probe
+from groq_fallback_mcp.audio.silence import NO_SPEECH, left_out, without_silence
 from groq_fallback_mcp.audio.stream import can_decode
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind
@@ -24,11 +31,11 @@ from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.policy.no_answer import NoAnswer
-from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.render import path_excerpt
 from groq_fallback_mcp.tools.account import error_reply
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
 from groq_fallback_mcp.tools.transcript_result import SUFFIX, Format, Heard, transcript_reply
-from groq_fallback_mcp.transcription import LongTranscript, Unfinished, write_down
+from groq_fallback_mcp.transcription import LOCAL_PART_S, LongTranscript, Unfinished, only_on_this_machine, write_down
 
 __all__ = ["TRANSCRIBE", "TranscribeArguments"]
 
@@ -37,6 +44,9 @@ LARGEST_UPLOAD_MB = 100
 LARGEST_BYTES = 4 * 1024 * MEGABYTE
 # Longer ones are sent in parts: each is answered soon, and what fails is repeated alone.
 LONGEST_AT_ONCE_S = 1_800.0
+LEAST_LEFT_S = 1.0
+# Of the deadline: whoever is to write the recording down needs the rest.
+SHARE_FOR_MEASURING, LONGEST_MEASURING_S = 0.2, 8.0
 
 
 def _language(text: str) -> str:
@@ -132,36 +142,87 @@ async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | No
     path = arguments.file or ""
     most = _upload_bytes(context)
     largest = LARGEST_BYTES if can_decode() else most
+    clock, deadline_s = context.gateway.clock, context.gateway.pace.deadline_s
+    started = clock.monotonic()
     with ExitStack() as stack:
         opening = open_audio(path, allowed=context.folders, max_bytes=LARGEST_BYTES)
         opened = await anyio.to_thread.run_sync(stack.enter_context, opening)
         if opened.size > largest:
             raise InputRefused(
-                f"{excerpt(path)} has {opened.size:,} bytes, and more than {largest:,} are sent in parts only",
-                next_step="Install what splits it: pip install 'groq-fallback-mcp[audio]'; or compress it, or pass an https address",
+                f"{path_excerpt(path)} has {opened.size:,} bytes, and more than {largest:,} are sent in parts only",
+                next_step=f"Install what splits it: {INSTALL}; or compress it, or pass an https address",
             )
-        if opened.size <= most:
-            audio = await anyio.to_thread.run_sync(opened.probed)
-            if audio.duration_s is None or audio.duration_s <= LONGEST_AT_ONCE_S or not can_decode():
-                return await _at_once(_request(arguments, audio), context)
-        return await _in_parts(opened, arguments, context)
+        headers = await _probed(opened, deadline_s)
+        if headers is None:
+            return _not_probed(path, deadline_s)
+        if isinstance(opened.kind, Convertible) or opened.size > most:
+            return await _in_parts(opened, headers, arguments, context)
+        audio = await anyio.to_thread.run_sync(opened.audio, headers.duration_s)
+        request = _request(arguments, audio)
+        if can_decode() and await _is_long(request, headers.duration_s, context):
+            return await _in_parts(opened, headers, arguments, context)
+        left_s = max(round(deadline_s - (clock.monotonic() - started), 1), LEAST_LEFT_S)
+        found = await _at_once(request, context, deadline_s=left_s)
+        if isinstance(found, Heard) and headers.cut:
+            return replace(found, notes=[*found.notes, early_end(headers.stated_s, headers.duration_s)])
+        return found
 
 
-async def _at_once(request: AudioRequest, context: Context) -> Heard | NoAnswer:
-    outcome = await context.gateway.serve(request, progress=context.progress)
+async def _is_long(request: AudioRequest, length_s: float | None, context: Context) -> bool:
+    """Whether one answer for all of it would come too late: a model on this machine takes its time."""
+    if length_s is None:
+        return False
+    if length_s > LONGEST_AT_ONCE_S:
+        return True
+    return length_s > LOCAL_PART_S and await only_on_this_machine(request, context.gateway)
+
+
+async def _probed(opened: OpenAudio, deadline_s: float) -> Headers | None:
+    """What is known of the recording, None where the deadline came first."""
+    left = threading.Event()
+    # a descriptor of its own: a thread that is left behind must not read another file under the same number
+    apart = replace(opened, file=os.fdopen(os.dup(opened.file.fileno()), "rb"))
+
+    def work() -> Headers:
+        with apart.file:
+            measuring_s = min(deadline_s * SHARE_FOR_MEASURING, LONGEST_MEASURING_S)
+            return probe(apart, longest_s=LONGEST_AT_ONCE_S, longest_run_s=measuring_s, stopped=left.is_set)
+
+    try:
+        with anyio.move_on_after(deadline_s):
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+        return None
+    finally:
+        left.set()
+
+
+def _not_probed(path: str, deadline_s: float) -> NoAnswer:
+    return NoAnswer(
+        code="deadline",
+        cause=f"the length of {path_excerpt(path)} could not be read within the deadline of {deadline_s:g} s",
+        next_step="Call again, or copy the file to a faster disk first",
+        retry_after_s=0.0,
+        attempts=(),
+        exclusions=(),
+    )
+
+
+async def _at_once(request: AudioRequest, context: Context, *, deadline_s: float | None = None) -> Heard | NoAnswer:
+    outcome = await context.gateway.serve(request, progress=context.progress, deadline_s=deadline_s)
     return outcome if isinstance(outcome, NoAnswer) else _of_one(outcome)
 
 
-async def _in_parts(opened: OpenAudio, arguments: TranscribeArguments, context: Context) -> Heard | NoAnswer:
+async def _in_parts(opened: OpenAudio, headers: Headers, arguments: TranscribeArguments, context: Context) -> Heard | NoAnswer:
     nothing_yet = AudioFile(name=opened.name, content=b"", media_type=opened.kind.media_type, duration_s=None)
     found = await write_down(
-        opened.file,
+        opened.recording,
         _request(arguments, nothing_yet),
         gateway=context.gateway,
         root=context.state / "jobs",
         deadline_s=context.job_deadline_s,
         progress=context.progress,
         part_s=PART_S,
+        headers=headers,
     )
     return found.failure if isinstance(found, Unfinished) else _of_many(found, arguments)
 
@@ -194,8 +255,9 @@ def _upload_bytes(context: Context) -> int:
 
 
 def _of_one(answer: Answer) -> Heard:
+    transcript, silent = without_silence(answer.success.transcript or Transcript(text=""))
     return Heard(
-        transcript=answer.success.transcript or Transcript(text=""),
+        transcript=transcript,
         provider=answer.provider,
         model=answer.model,
         requested_model=answer.requested_model,
@@ -203,7 +265,7 @@ def _of_one(answer: Answer) -> Heard:
         simulated=answer.success.simulated,
         cost_usd=answer.cost_usd,
         attempts=answer.attempts,
-        notes=answer.notes,
+        notes=[*answer.notes, *_of_silence(transcript, silent)],
         duration_s=answer.duration_s,
     )
 
@@ -212,6 +274,7 @@ def _of_many(found: LongTranscript, arguments: TranscribeArguments) -> Heard:
     notes = list(found.notes)
     if len(found.by) > 1:
         notes.append("parts by " + ", ".join(f"{who}: {count}" for who, count in found.by.items()))
+    notes += _of_silence(found.transcript, found.silent)
     if found.resumed:
         notes.append(f"{found.resumed} of {found.parts} parts were done by an earlier call and not sent again")
     return Heard(
@@ -227,6 +290,11 @@ def _of_many(found: LongTranscript, arguments: TranscribeArguments) -> Heard:
         duration_s=found.duration_s,
         parts=found.parts,
     )
+
+
+def _of_silence(transcript: Transcript, silent: int) -> list[str]:
+    """What to say of stretches without speech, and where there is nothing else."""
+    return [*([left_out(silent)] if silent else []), *([] if transcript.text else [NO_SPEECH])]
 
 
 TRANSCRIBE = Tool(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -48,11 +48,15 @@ class Heard:
 
 
 class Segment(Result):
-    """A stretch of speech; seconds from the start."""
+    """A stretch of speech; seconds from the start. The rest as the model gives it."""
 
     start: float
     end: float
     text: str
+    no_speech_prob: float | None = None
+    avg_logprob: float | None = None
+    compression_ratio: float | None = None
+    temperature: float | None = None
 
 
 class Word(Result):
@@ -163,7 +167,7 @@ def _result(heard: Heard, form: Format, *, words: bool) -> TranscribeResult:
         output=_subtitles(transcript, form),
         language=transcript.language,
         audio_s=transcript.duration_s,
-        segments=tuple(Segment(start=s.start, end=s.end, text=s.text) for s in transcript.segments) if detailed else None,
+        segments=tuple(Segment(**asdict(segment)) for segment in transcript.segments) if detailed else None,
         words=tuple(Word(start=w.start, end=w.end, word=w.word) for w in transcript.words) if words else None,
         parts=heard.parts if heard.parts > 1 else None,
         model=heard.model,

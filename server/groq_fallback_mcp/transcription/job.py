@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import anyio
 import anyio.to_thread
 
-from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLong, split
+from groq_fallback_mcp.audio.decoder import split_apart
+from groq_fallback_mcp.audio.headers import UNKNOWN, Headers, early_end
+from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLong
 from groq_fallback_mcp.audio.seams import HeardPart, join_parts
-from groq_fallback_mcp.audio.stream import NotDecodable
-from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest, Transcript
+from groq_fallback_mcp.audio.silence import without_silence
+from groq_fallback_mcp.audio.stream import NotDecodable, OutOfMemory
+from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest, Opened, Transcript
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.gateway import Answer, Gateway, Progress, heartbeat
 from groq_fallback_mcp.policy.durations import format_duration
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.transcription.job_folder import Done, JobFolder, JobTaken, job_name
 
-__all__ = ["LongTranscript", "Unfinished", "write_down"]
+__all__ = ["LOCAL_PART_S", "LongTranscript", "Unfinished", "only_on_this_machine", "write_down"]
+
+_log = logging.getLogger(__name__)
 
 AT_ONCE = 3
+# A model on this machine computes one part after the other, and its parts are done sooner.
+LOCAL_PART_S = 120.0
+# Whoever is free again so soon counts as being there.
+SOON_S = 5.0
 PROMPT_CHARS = 896
 SHOWN_ATTEMPTS = 20
 STOPPING_S = 5.0
@@ -34,7 +43,9 @@ UNREAD = "the recording is damaged: about {seconds:g} s of it could not be read 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LongTranscript:
-    """The whole. `resumed`: how many of the parts an earlier run had done. `by` names who wrote how many parts."""
+    """The whole. `resumed`: how many of the parts an earlier run had done. `by` names who wrote how many parts, `silent`
+    counts the segments without speech that were left out.
+    """
 
     transcript: Transcript
     provider: str
@@ -48,6 +59,7 @@ class LongTranscript:
     attempts: Sequence[Attempt]
     notes: Sequence[str]
     duration_s: float
+    silent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +78,13 @@ class _Run:
     done: dict[int, Done]
     attempts: list[Attempt]
     notes: list[str]
+    at_once: int
     fallback: bool = False
     failed: tuple[Part, NoAnswer] | None = None
 
 
 async def write_down(
-    source: BinaryIO,
+    source: Opened,
     request: AudioRequest,
     *,
     gateway: Gateway,
@@ -79,10 +92,12 @@ async def write_down(
     deadline_s: float,
     progress: Progress | None = None,
     part_s: float = PART_S,
+    headers: Headers = UNKNOWN,
 ) -> LongTranscript | Unfinished:
     """Transcribe what `source` holds, of the kind, name and options of `request`, whose own content is not looked at.
 
-    `root` is the folder of all jobs. Raises InputRefused for what is no audio, and where another process has the job.
+    `root` is the folder of all jobs, `headers` what is known of the recording. Raises InputRefused for what is no audio, and
+    where another process has the job.
     """
     clock = gateway.clock
     started = clock.monotonic()
@@ -92,11 +107,16 @@ async def write_down(
     def report() -> tuple[float, float, str]:
         return counts[0], counts[1], doing[0]
 
+    here = await only_on_this_machine(request, gateway)
     async with heartbeat(progress, report):
         folder = await _taken(source, request, root, part_s)
         finished = False
+        run: _Run | None = None
         try:
-            recording = await _split(source, request, folder, part_s)
+            least_s = min(part_s, LOCAL_PART_S) if here else part_s
+            recording = await _split(source, request, folder, part_s=least_s, headers=headers, deadline_s=deadline_s)
+            if recording is None:
+                return Unfinished(failure=_too_slow(request, deadline_s))
             parts = recording.parts
             found = await anyio.to_thread.run_sync(lambda: [(part, folder.done(part)) for part in parts])
             done = {part.number: kept for part, kept in found if kept is not None}
@@ -105,15 +125,17 @@ async def write_down(
                 request=request,
                 parts=parts,
                 folder=folder,
-                end=started + deadline_s,
+                # a short recording is a call like any other, though it was converted first
+                end=started + (min(deadline_s, gateway.pace.deadline_s) if len(parts) == 1 and not here else deadline_s),
                 done=done,
                 attempts=[],
-                notes=[UNREAD.format(seconds=recording.unread_s)] if recording.unread_s else [],
+                notes=_notes(recording),
+                at_once=1 if here else AT_ONCE,
             )
 
             def tell() -> None:
-                counts[:] = [len(run.done), len(parts)]
-                doing[0] = f"{len(run.done)} of {len(parts)} parts of the recording written down"
+                counts[:] = [len(done), len(parts)]
+                doing[0] = f"{len(done)} of {len(parts)} parts of the recording written down"
 
             tell()
             await _send_all(run, gateway, tell)
@@ -121,14 +143,41 @@ async def write_down(
                 return Unfinished(failure=_explained(run))
             result = _result(run, resumed, clock.monotonic() - started)
             finished = True
-            return result
+        except anyio.get_cancelled_exc_class():
+            if run is not None and run.done:
+                _log.warning("%d of %d parts are kept; repeat the command to resume", len(run.done), len(run.parts))
+            raise
         finally:
             # not cancelled half-way: the lock must be free when this call is over
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(partial(folder.release, finished=finished))
+        return result
 
 
-async def _taken(source: BinaryIO, request: AudioRequest, root: Path, part_s: float) -> JobFolder:
+async def only_on_this_machine(request: AudioRequest, gateway: Gateway) -> bool:
+    """Whether, as things stand now, nobody but a model on this machine can write a part down."""
+    here = {offer.provider for offer in gateway.roster.offers() if offer.on_this_machine}
+    if not here:
+        return False
+    candidates = (await gateway.plan(request)).candidates
+    waits = await gateway.waits(candidates)
+    able = [
+        candidate.provider
+        for candidate, wait in zip(candidates, waits, strict=True)
+        if gateway.roster.providers[candidate.provider].unready is None
+        and (wait is None or (wait.wait_s is not None and wait.wait_s <= SOON_S))
+    ]
+    return bool(able) and here.issuperset(able)
+
+
+def _notes(recording: SplitRecording) -> list[str]:
+    notes = [UNREAD.format(seconds=recording.unread_s)] if recording.unread_s else []
+    if recording.ends_early:
+        notes.append(early_end(recording.stated_s, recording.parts[-1].until_s))
+    return notes
+
+
+async def _taken(source: Opened, request: AudioRequest, root: Path, part_s: float) -> JobFolder:
     options = (request.model, request.language, request.prompt, request.temperature, request.translate, part_s)
     name = await anyio.to_thread.run_sync(job_name, source, options)
     try:
@@ -144,7 +193,10 @@ async def _taken(source: BinaryIO, request: AudioRequest, root: Path, part_s: fl
         ) from error
 
 
-async def _split(source: BinaryIO, request: AudioRequest, folder: JobFolder, part_s: float) -> SplitRecording:
+async def _split(
+    source: Opened, request: AudioRequest, folder: JobFolder, *, part_s: float, headers: Headers, deadline_s: float
+) -> SplitRecording | None:
+    """The parts, those of an earlier call if it had split it; None where the deadline came first."""
     kept = await anyio.to_thread.run_sync(folder.parts)
     if kept is not None:
         return kept
@@ -154,14 +206,29 @@ async def _split(source: BinaryIO, request: AudioRequest, folder: JobFolder, par
 
     def work() -> SplitRecording:
         try:
-            found = split(source, audio.media_type, folder.path, stopped=left.is_set, part_s=part_s)
+            found = split_apart(
+                source,
+                audio.media_type,
+                folder.path,
+                part_s=part_s,
+                headers=headers,
+                longest_run_s=deadline_s,
+                stopped=left.is_set,
+            )
             folder.keep_parts(found)
             return found
         finally:
             over.set()
 
+    found: SplitRecording | None = None
     try:
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+        with anyio.move_on_after(deadline_s):
+            found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+    except OutOfMemory as error:
+        raise InputRefused(
+            f"The recording {audio.name!r} needs more memory to decode than allowed ({error})",
+            next_step="Convert it first: ffmpeg -i FILE -ar 16000 -ac 1 speech.flac",
+        ) from error
     except NotDecodable as error:
         raise InputRefused(f"{audio.name!r} cannot be decoded as audio: {error}", next_step="Pass a file that plays") from error
     except TooLong as error:
@@ -176,6 +243,19 @@ async def _split(source: BinaryIO, request: AudioRequest, folder: JobFolder, par
         # the thread reads the caller's file and writes into the folder: neither is let go of under it
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(over.wait, STOPPING_S)
+    return found
+
+
+def _too_slow(request: AudioRequest, deadline_s: float) -> NoAnswer:
+    assert isinstance(request.audio, AudioFile)  # noqa: S101 - an address is never split
+    return NoAnswer(
+        code="deadline",
+        cause=f"{request.audio.name!r} could not be decoded within the deadline of {deadline_s:g} s",
+        next_step="Split it, or convert it to 16 kHz mono FLAC first",
+        retry_after_s=None,
+        attempts=(),
+        exclusions=(),
+    )
 
 
 async def _send_all(run: _Run, gateway: Gateway, tell: Callable[[], None]) -> None:
@@ -189,7 +269,7 @@ async def _send_all(run: _Run, gateway: Gateway, tell: Callable[[], None]) -> No
             tell()
 
     async with anyio.create_task_group() as group:
-        for _ in range(AT_ONCE):
+        for _ in range(run.at_once):
             group.start_soon(work)
 
 
@@ -212,8 +292,10 @@ async def _send(run: _Run, part: Part, gateway: Gateway) -> None:
 
 
 def _done(answer: Answer) -> Done:
+    transcript, silent = without_silence(answer.success.transcript or Transcript(text=""))
     return Done(
-        transcript=answer.success.transcript or Transcript(text=""),
+        transcript=transcript,
+        silent=silent,
         provider=answer.provider,
         model=answer.model,
         simulated=answer.success.simulated,
@@ -253,12 +335,15 @@ def _result(run: _Run, resumed: int, took_s: float) -> LongTranscript:
         attempts=run.attempts[:SHOWN_ATTEMPTS],
         notes=run.notes,
         duration_s=took_s,
+        silent=sum(done.silent for _, done in ordered),
     )
 
 
 def _explained(run: _Run) -> NoAnswer:
     assert run.failed is not None  # noqa: S101 - only asked for then
     part, failure = run.failed
+    if len(run.parts) == 1:
+        return failure
     begins, ends = (format_duration(round(at, 1)) for at in (part.start_s, part.until_s))
     cause = f"part {part.number} of {len(run.parts)} ({begins} to {ends}) has no transcript: {failure.cause}"
     kept = f"{len(run.done)} finished parts are kept: the same call goes on from there"

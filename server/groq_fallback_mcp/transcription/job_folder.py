@@ -16,20 +16,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.atomic_file import write_atomically
 from groq_fallback_mcp.audio.parts import Part, SplitRecording
-from groq_fallback_mcp.call import Spooled, Transcript
+from groq_fallback_mcp.call import Opened, Spooled, Transcript, open_recording
 from groq_fallback_mcp.outgoing import sanitize_json
 
 __all__ = ["Done", "JobFolder", "JobTaken", "job_name"]
 
 KEPT_S = 7 * 86_400.0
 # Other ways of splitting or joining must not meet parts of this one.
-VERSION = 1
+VERSION = 2
 _CHUNK = 1 << 20
 
 _log = logging.getLogger(__name__)
@@ -41,13 +40,14 @@ class JobTaken(Exception):  # noqa: N818 - a finding, not an error of ours
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A part that has its transcript, and who gave it."""
+    """A part that has its transcript, and who gave it. `silent`: how many segments without speech were left out."""
 
     transcript: Transcript
     provider: str
     model: str
     simulated: bool
     cost_usd: str | None
+    silent: int = 0
 
 
 @cache
@@ -60,13 +60,12 @@ def _done() -> TypeAdapter[Done]:
     return TypeAdapter(Done)
 
 
-def job_name(source: BinaryIO, options: Sequence[object]) -> str:
+def job_name(source: Opened, options: Sequence[object]) -> str:
     """A digest of the recording's bytes and of how it is to be transcribed. Blocking: it reads the whole file."""
     digest = hashlib.blake2b(json.dumps([VERSION, *options], default=str).encode(), digest_size=16)
-    source.seek(0)
-    while chunk := source.read(_CHUNK):
-        digest.update(chunk)
-    source.seek(0)
+    with open_recording(source) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -24,6 +24,9 @@ from groq_fallback_mcp.providers.local.weights import (
 
 __all__ = ["LocalProvider", "available_models"]
 
+# Half a minute of speech, computed a hundred times slower than on the smallest machine it was tried on.
+STALLED_S = 300.0
+
 
 def available_models(gguf: Path | None = None) -> tuple[str, ...]:
     """Ids of the local models whose engine and weights are installed: text first, the voice last. Nothing is loaded or verified."""
@@ -71,7 +74,14 @@ class LocalProvider:
         return await _within(timeout_s, self._text.chat(call), "text")
 
     async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
-        return await _within(timeout_s, self._speech.transcribe(call.request), "speech")
+        # from its turn on: whoever waits behind a long recording is not stuck
+        with anyio.CancelScope() as stall:
+
+            def moved() -> None:
+                stall.deadline = anyio.current_time() + STALLED_S
+
+            return await _within(timeout_s, self._speech.transcribe(call.request, moved=moved), "speech")
+        return Failure(kind=FailureKind.TIMED_OUT, message=f"the local speech model made no progress for {STALLED_S:g} s")
 
     async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
         return await _within(timeout_s, self._voice.speak(call.request), "voice")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import anyio.from_thread
+
+from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
     AudioRequest,
@@ -22,6 +24,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.decode import SAMPLE_RATE, NotDecodable, TooLong, decode_speech
+from groq_fallback_mcp.providers.local.offline import keep_offline
 from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
 from groq_fallback_mcp.render import excerpt
@@ -46,8 +49,8 @@ Decode = Callable[[AudioFile, Stopped], Any]
 def load_whisper(folder: Path) -> SpeechEngine:
     """Load the model from a folder, about 0.9 s with the import. Raises ConfigurationError on wrong weights."""
     verify_speech_model(folder)
-    # It would ask the Hugging Face hub for a tokenizer where the folder lacks one; nothing here may use the network.
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    # it would ask the Hugging Face hub for a tokenizer where the folder lacks one
+    keep_offline()
     whisper = import_module("faster_whisper")
     model = whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
     return cast("SpeechEngine", model)
@@ -84,13 +87,24 @@ class LocalSpeech:
         self._turns = Turns()
         self._engine: SpeechEngine | None = None
 
-    async def transcribe(self, request: AudioRequest) -> Outcome:
-        """Write down a recording. Cancelling returns at once; the computation ends at its next segment."""
+    async def transcribe(self, request: AudioRequest, *, moved: Callable[[], None] | None = None) -> Outcome:
+        """Write down a recording. Cancelling returns at once; the computation ends at its next segment.
+
+        `moved` is called in the event loop when its turn has come, and with each segment.
+        """
         refusal = refuse_speech(request)
         if refusal is not None:
             return refusal
+
+        def progressing(stopped: Stopped) -> bool:
+            if stopped():
+                return False
+            if moved is not None:
+                anyio.from_thread.run_sync(moved)
+            return True
+
         try:
-            return await self._turns.take(lambda stopped: self._transcribed(request, stopped))
+            return await self._turns.take(lambda stopped: self._transcribed(request, stopped, progressing))
         except Abandoned:
             return _refused(FailureKind.CANCELLED, "the local speech model has been closed")
 
@@ -102,8 +116,9 @@ class LocalSpeech:
 
         await self._turns.close(release)
 
-    def _transcribed(self, request: AudioRequest, stopped: Stopped) -> Outcome:
+    def _transcribed(self, request: AudioRequest, stopped: Stopped, progressing: Callable[[Stopped], bool]) -> Outcome:
         assert isinstance(request.audio, AudioFile)  # noqa: S101 - refuse_speech has seen to it
+        progressing(stopped)
         try:
             engine = self._started()
         except ConfigurationError as error:
@@ -119,8 +134,13 @@ class LocalSpeech:
         except TooLong:
             return _refused(FailureKind.UNSUPPORTED, _too_long())
         try:
+            progressing(stopped)
             found, _ = engine.transcribe(samples, **_options(request))
-            return _success(_until_stopped(found, stopped), duration_s=len(samples) / SAMPLE_RATE, words=request.words)
+            return _success(
+                _until_stopped(found, lambda: not progressing(stopped)),
+                duration_s=len(samples) / SAMPLE_RATE,
+                words=request.words,
+            )
         except (RuntimeError, ValueError) as error:
             return Failure(kind=FailureKind.GENERATION_FAILED, message=f"the local speech model failed: {_brief(error)}")
 
@@ -138,7 +158,13 @@ def _decode(audio: AudioFile, stopped: Stopped) -> Any:  # noqa: ANN401 - a nump
 
 
 def _options(request: AudioRequest) -> dict[str, Any]:
-    options: dict[str, Any] = {"language": "en", "word_timestamps": request.words, "initial_prompt": request.prompt}
+    # of silence the model would write "You" again and again
+    options: dict[str, Any] = {
+        "language": "en",
+        "word_timestamps": request.words,
+        "initial_prompt": request.prompt,
+        "vad_filter": True,
+    }
     if request.temperature is not None:
         options["temperature"] = request.temperature
     return options
@@ -155,6 +181,8 @@ def _until_stopped(segments: Iterable[Any], stopped: Stopped) -> list[Any]:
 
 
 def _success(segments: list[Any], *, duration_s: float, words: bool) -> Success:
+    given = [(segment, text) for segment in segments if (text := segment.text.strip())]
+    spoken = [word for segment in segments for word in segment.words or () if word.word.strip()] if words else []
     return Success(
         model=SPEECH_MODEL,
         transcript=Transcript(
@@ -163,17 +191,29 @@ def _success(segments: list[Any], *, duration_s: float, words: bool) -> Success:
             duration_s=duration_s,
             # The model times in windows of 30 s and may point past the end of the recording.
             segments=tuple(
-                AudioSegment(start=min(s.start, duration_s), end=min(s.end, duration_s), text=s.text.strip()) for s in segments
+                _segment(*given[place.index], start=min(place.start, duration_s), end=min(place.end, duration_s))
+                for place in in_order([Timed(segment.start, segment.end, reading_s(text)) for segment, text in given])
             ),
             words=tuple(
-                AudioWord(start=min(w.start, duration_s), end=min(w.end, duration_s), word=w.word.strip())
-                for s in segments
-                for w in (s.words or ())
-            )
-            if words
-            else (),
+                AudioWord(
+                    start=min(place.start, duration_s), end=min(place.end, duration_s), word=spoken[place.index].word.strip()
+                )
+                for place in in_order([Timed(word.start, word.end) for word in spoken])
+            ),
         ),
         usage=Usage(audio_s=duration_s),
+    )
+
+
+def _segment(found: Any, text: str, *, start: float, end: float) -> AudioSegment:  # noqa: ANN401 - faster-whisper's own
+    return AudioSegment(
+        start=start,
+        end=end,
+        text=text,
+        no_speech_prob=getattr(found, "no_speech_prob", None),
+        avg_logprob=getattr(found, "avg_logprob", None),
+        compression_ratio=getattr(found, "compression_ratio", None),
+        temperature=getattr(found, "temperature", None),
     )
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from groq_fallback_mcp.call import Failure, FailureKind, Outcome, SpeechRequest, Success, Usage
+from groq_fallback_mcp.providers.local.offline import keep_offline
 from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import VOICE_ENGINE
 
@@ -28,6 +29,7 @@ class VoiceEngine(Protocol):
 
 def load_hibari() -> VoiceEngine:
     """Load the voice, about half a second with the import."""
+    keep_offline()
     return cast("VoiceEngine", import_module(VOICE_ENGINE).Hibari(voice=VOICE))
 
 
