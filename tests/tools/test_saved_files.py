@@ -177,6 +177,7 @@ TEXTS = [
     "constraints.txt",
     "robots.txt",
     "CMakeLists.txt",
+    "compile_flags.txt",
     "llms.txt",
     "llms-full.txt",
     "AGENTS.txt",
