@@ -4,41 +4,21 @@ Providers should send reasoning in a field of its own. Where a model, template o
 between tags, before a closing tag that was never opened, or in the channels of OpenAI's Harmony format. Content can also be
 a list of parts (Mistral, Gemini's and Cohere's compatible endpoints) instead of a string.
 
+An answer may be about all of this, so only what has the place and the form of a leak is taken for one: a block at the very
+beginning, a closing tag that no opening tag precedes and no sentence surrounds, a whole message of Harmony.
 The Harmony format is documented in https://cookbook.openai.com/articles/openai-harmony.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-__all__ = ["AnswerText", "content_pieces", "function_name", "separate"]
-
-_TAG = re.compile(r"<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning|reflection|seed:think)>", re.IGNORECASE)
-_CODE = r"```.*?```|~~~.*?~~~|`[^`\n]+`"
-_CODE_OR_TAG = re.compile(f"{_CODE}|{_TAG.pattern}", re.IGNORECASE | re.DOTALL)
-_MARKER = re.compile(r"<\|(?:channel|message|start|end|return|call|constrain)\|>")
-_CODE_OR_MARKER = re.compile(f"{_CODE}|(?P<marker>{_MARKER.pattern})", re.DOTALL)
-# One message of Harmony: its header names the channel and, for a tool call, the recipient.
-_MESSAGE = re.compile(
-    r"<\|channel\|>(?P<header>[^<]*)(?:<\|constrain\|>[^<]*)?<\|message\|>(?P<body>.*?)"
-    r"(?:<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)|\Z)",
-    re.DOTALL,
-)
-# A role or a channel whose message never came.
-_LEFT_OVER = re.compile(r"<\|start\|>(?:assistant)?|<\|channel\|>(?:analysis|commentary|final)?(?: to=[^\s<]*)?")
-# The same where a template removed the markers and left the words between them.
-_UNMARKED = ("analysis", "assistantfinal")
-# These end a turn; a template that does not know them leaks them.
-_END_TOKENS = (
-    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>", "<|call|>"),
-    *("</s>", "<end_of_turn>"),
-)
-# A list of parts that hold a list of parts; providers nest no deeper.
-MOST_NESTED = 8
-_THINKING_PARTS = {"thinking", "reasoning", "redacted_thinking", "thought"}
+__all__ = ["AnswerText", "content_pieces", "json_text", "separate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +27,79 @@ class AnswerText:
 
     text: str
     reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """How some model delimits its reasoning. `always`: between these nothing but reasoning is ever written."""
+
+    opens: re.Pattern[str]
+    closes: re.Pattern[str]
+    always: bool = True
+
+
+def _tag(opens: str, closes: str, *, always: bool = True) -> _Tag:
+    return _Tag(re.compile(opens, re.IGNORECASE), re.compile(closes, re.IGNORECASE), always)
+
+
+_TAGS = (
+    _tag(r"<think(?:\s[^<>]{0,80})?>", r"</think\s{0,8}>"),
+    _tag(r"<thinking(?:\s[^<>]{0,80})?>", r"</thinking\s{0,8}>"),
+    _tag(r"<seed:think>", r"</seed:think>"),
+    _tag(r"\[THINK\]", r"\[/THINK\]"),
+    _tag(r"◁think▷", r"◁/think▷"),
+    _tag(r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    _tag(r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
+    _tag(r"<\|channel>thought\n?", r"<channel\|>"),
+    _tag(r"<unused94>(?:thought\n)?", r"<unused95>"),
+    # what is asked for as XML may have these names too
+    *(_tag(f"<{name}>", f"</{name}>", always=False) for name in ("thought", "thoughts", "reasoning", "reflection")),
+)
+# Cohere and Sky mark the answer too.
+_RESPONSE_MARKS = re.compile(
+    r"\A\s{0,80}<\|(?:START_RESPONSE|begin_of_solution)\|>|<\|(?:END_RESPONSE|end_of_solution)\|>\s{0,80}\Z"
+)
+# How a template begins the model's turn.
+_TURN_HEADER = re.compile(
+    r"\A\s{0,80}(?:<\|im_start\|>assistant\s|<\|start_header_id\|>assistant<\|end_header_id\|>|<\uff5cAssistant\uff5c>)\s{0,80}"
+)
+# A tag that a sentence or a quotation surrounds is spoken of.
+_SPOKEN_OF_BEFORE = " \t\"'`([{\u201c\u2018\xab"
+_SPOKEN_OF_AFTER = " \t\"'`)]}\u201d\u2019\xbb,.;:!?"
+_LINE_END = re.compile(r"[ \t]{0,80}(?:[\r\n]|\Z)")
+_CODE = re.compile(r"(`{3,}|~{3,}).*?\1|`[^`\n]+`", re.DOTALL)
+_CHANNEL = re.compile(r"<\|channel\|>(?:analysis|commentary|final)\b")
+# One message of Harmony: its header names the channel and, for a tool call, the recipient. What looks like its end in the
+# middle of it is spoken of.
+_MESSAGE = re.compile(
+    r"<\|channel\|>(?P<header>[^<]*)(?:<\|constrain\|>[^<]*)?<\|message\|>(?P<body>.*?)"
+    r"(?:<\|(?:end|return|call)\|>\s{0,8}(?=<\|start\|>|<\|channel\|>|\Z)|(?=<\|start\|>|<\|channel\|>)|\Z)",
+    re.DOTALL,
+)
+# A role or a channel whose message never came, and what ends a message.
+_LEFT_OVER = re.compile(
+    r"<\|start\|>(?:assistant)?|<\|channel\|>(?:analysis|commentary|final)?(?: to=[^\s<]*)?|<\|(?:end|return|call|message)\|>"
+)
+# The same where a template removed the markers and left the words between them: `analysisWe need ...assistantfinalfour`.
+_UNMARKED = re.compile(r"analysis(?=[A-Z\n])|(?:commentary)?(?=assistantfinal)")
+_UNMARKED_END = "assistantfinal"
+# A turn that the model made up for the other side.
+_NEXT_TURN = re.compile(
+    r"(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>)\s{0,8}<(?:\|im_start\||\|start_header_id\||start_of_turn)>"
+    r"|<\|endoftext\|>\s{0,8}(?:Human|User|Question):"
+)
+# These end a turn; a template that does not know them leaks them, right behind the last word.
+_END_TOKENS = (
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>", "<|call|>"),
+    *("</s>", "<end_of_turn>", "<eos>", "[/INST]", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
+)
+# Of a line that holds nothing but a tag.
+MOST_INDENT = 80
+# A list of parts that hold a list of parts; providers nest no deeper.
+MOST_NESTED = 8
+_THINKING_PARTS = {"thinking", "reasoning", "redacted_thinking", "thought"}
+# A line that opens a code fence, and the language named behind it.
+_FENCE = re.compile(r"^[ \t]{0,8}(`{3,16}|~{3,16})[^\n`]{0,80}\n", re.MULTILINE)
 
 
 def content_pieces(content: object, *, depth: int = MOST_NESTED) -> tuple[str, str]:
@@ -61,30 +114,43 @@ def content_pieces(content: object, *, depth: int = MOST_NESTED) -> tuple[str, s
     return "".join(text for text, _ in pieces), "".join(reasoning for _, reasoning in pieces)
 
 
-def separate(content: str) -> AnswerText:
-    """The answer in `content`, and the reasoning that was written before or between its parts.
+def separate(content: str, *, reasoned: bool = False) -> AnswerText:
+    """The answer in `content`, and the reasoning that was written before it.
 
-    Tags and markers inside code stay: an answer may be about them.
+    `reasoned`: the reasoning came in a field of its own, so that nothing of it can be in the content.
     """
-    begin, end = _UNMARKED
-    if content.startswith(begin) and end in content:
-        reasoning, _, text = content.removeprefix(begin).partition(end)
-        return AnswerText(text=text.strip(), reasoning=reasoning.strip() or None)
-    if "<" not in content:
+    if reasoned or _is_json(content):
         return AnswerText(text=content)
-    channels = ""
-    if _MARKER.search(content) is not None:
-        content, channels = _without_channels(content)
+    unmarked = _UNMARKED.match(content)
+    if unmarked is not None:
+        begin, found, end = content[unmarked.end() :].partition(_UNMARKED_END)
+        if found and not begin[-1:].isspace():
+            return AnswerText(text=end.strip(), reasoning=begin.strip() or None)
+    if not any(mark in content for mark in ("<", "[/", "[THINK", "◁")):
+        return AnswerText(text=content)
+    content, channels = _without_channels(_TURN_HEADER.sub("", content))
     text, tagged = _without_tags(_without_end_tokens(content))
     return AnswerText(text=text, reasoning=_joined((channels, tagged)) or None)
 
 
-def function_name(name: str, known: Sequence[str]) -> str:
-    """The name of a called function without what Harmony leaks into it: `functions.f<|channel|>commentary` -> `f`."""
-    plain = name.split("<|", 1)[0].strip()
-    if plain not in known and plain.removeprefix("functions.") in known:
-        return plain.removeprefix("functions.")
-    return plain
+def json_text(content: str) -> str:
+    """The JSON in an answer that was asked for as JSON: without a code fence or a sentence around it; as it is without any."""
+    text = content.removeprefix("\ufeff").strip()
+    if _is_json(text, of_any_kind=True):
+        return text
+    begins = [at for at in (text.find("{"), text.find("[")) if at >= 0]
+    ends = max(text.rfind("}"), text.rfind("]"))
+    tried = [*_fenced(text), text[min(begins) : ends + 1] if begins else ""]
+    return next((found for found in tried if _is_json(found)), content)
+
+
+def _fenced(text: str) -> tuple[str, ...]:
+    """What stands in the first code block, up to the nearest and up to the last fence that could close it."""
+    opened = _FENCE.search(text)
+    if opened is None:
+        return ()
+    ends = (text.find(f"\n{opened[1]}", opened.end() - 1), text.rfind(f"\n{opened[1]}"))
+    return tuple(text[opened.end() : end].strip() for end in ends if end > opened.end())
 
 
 def _part(part: Mapping[str, Any], depth: int) -> tuple[str, str]:
@@ -93,47 +159,108 @@ def _part(part: Mapping[str, Any], depth: int) -> tuple[str, str]:
         inner = part.get("thinking", part.get("reasoning", part.get("text", part.get("summary"))))
         return "", "".join(content_pieces(inner, depth=depth))
     for name in ("text", "refusal"):
-        if isinstance(part.get(name), str):
-            return part[name], ""
-    return content_pieces(part.get("content", part.get("parts")), depth=depth) if kind in {"text", "message"} else ("", "")
+        given = part.get(name)
+        # OpenAI's assistants have the words one level deeper
+        words = cast("Mapping[str, Any]", given).get("value") if isinstance(given, Mapping) else given
+        if isinstance(words, str):
+            return words, ""
+    inside = part.get("content", part.get("parts"))
+    return content_pieces(inside, depth=depth) if kind in {"text", "message"} else ("", "")
+
+
+def _is_json(text: str, *, of_any_kind: bool = False) -> bool:
+    """Whether a text is a JSON object or list, or JSON `of_any_kind`."""
+    if not of_any_kind and not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _without_tags(content: str) -> tuple[str, str]:
+    begin = len(content) - len(content.lstrip())
+    for tag in _TAGS:
+        opened = tag.opens.match(content, begin)
+        if opened is not None:
+            return _without_blocks(content, tag, opened)
+    stray = _stray_close(content)
+    if stray is None:
+        return content, ""
+    return _answer_of(content[stray.end() :]), content[: stray.start()].strip()
+
+
+def _without_blocks(content: str, tag: _Tag, opened: re.Match[str]) -> tuple[str, str]:
+    """A content that begins with reasoning: its blocks are taken out, those further on as well."""
     kept: list[str] = []
     thoughts: list[str] = []
-    taken = searched = depth = opened = 0
-    while True:
-        # code is looked for outside the reasoning only: a fence left open in it must not hide its end
-        found = (_TAG if depth else _CODE_OR_TAG).search(content, searched)
-        if found is None:
+    next_open: re.Match[str] | None = opened
+    at = 0
+    while next_open is not None:
+        kept.append(content[at : next_open.start()])
+        end = _matching_close(content, tag, next_open.end())
+        if end is None:
+            at = len(content)
+            thoughts.append(content[next_open.end() :])
             break
-        searched = found.end()
-        if found["end"] is None:
-            continue  # code
-        closing = bool(found["end"])
-        if depth == 0 and closing:
-            if taken == 0 and not kept:
-                # a template that opens the tag itself leaves only the end of it: all before belongs to it
-                thoughts.append(content[: found.start()])
-                taken = searched
-            continue
-        if depth == 0 or (depth == 1 and closing):
-            (thoughts if closing else kept).append(content[taken : found.start()])
-            taken, opened = searched, found.start()
-        depth += -1 if closing else 1
-    if taken == 0:
+        thoughts.append(content[next_open.end() : end.start()])
+        at = end.end()
+        next_open = tag.opens.search(content, at)
+    kept.append(content[at:])
+    text = _answer_of("".join(kept))
+    if not text and not tag.always:
         return content, ""
-    if depth and content[:opened].rpartition("\n")[2].strip():
-        # never closed and in the middle of a line: the answer speaks of the tag
-        kept.append(content[opened:])
-    else:
-        (thoughts if depth else kept).append(content[taken:])
-    return "".join(kept).strip(), _joined(thoughts)
+    return text, "\n\n".join(part.strip() for part in thoughts if part.strip())
+
+
+def _matching_close(content: str, tag: _Tag, at: int) -> re.Match[str] | None:
+    """The close of a block that begins at `at`; blocks of the same name may stand in it.
+
+    Without one, the last: then an opening tag in it was spoken of.
+    """
+    depth = 1
+    closed = None
+    while (found := tag.closes.search(content, at)) is not None:
+        closed = found
+        depth += sum(1 for _ in tag.opens.finditer(content, at, closed.start())) - 1
+        if depth == 0:
+            break
+        at = closed.end()
+    return closed
+
+
+def _stray_close(content: str) -> re.Match[str] | None:
+    """The end of reasoning whose beginning the template wrote; None where such a tag is only spoken of."""
+    code: list[int] | None = None
+    for tag in _TAGS:
+        opened = tag.opens.search(content) if tag.always else None
+        for found in tag.closes.finditer(content) if tag.always else ():
+            if opened is not None and opened.start() < found.start():
+                break
+            if _stands_alone(content, found):
+                return found
+            before, after = content[max(found.start() - 1, 0) : found.start()], content[found.end() : found.end() + 1]
+            if before in _SPOKEN_OF_BEFORE and (after in _SPOKEN_OF_AFTER or before not in " \t"):
+                continue
+            code = [edge for block in _CODE.finditer(content) for edge in block.span()] if code is None else code
+            # an even number of edges before it: outside of all blocks
+            if bisect(code, found.start()) % 2 == 0:
+                return found
+    return None
+
+
+def _stands_alone(content: str, found: re.Match[str]) -> bool:
+    """Whether there is nothing else on its line."""
+    line = content[max(found.start() - MOST_INDENT, 0) : found.start()].rstrip(" \t")
+    return line[-1:] in {"", "\n"} and _LINE_END.match(content, found.end()) is not None
 
 
 def _without_channels(content: str) -> tuple[str, str]:
-    """What the channels of Harmony hold for the user, and the rest of them; unchanged where markers stand in code only."""
-    if not any(found["marker"] for found in _CODE_OR_MARKER.finditer(content)):
+    """What the channels of Harmony hold for the user, and the rest of them; unchanged where they are only spoken of."""
+    begun = content.lstrip().removeprefix("assistant").startswith(("<|channel|>", "<|start|>", "<|message|>"))
+    found = _CHANNEL.search(content)
+    if not begun and (found is None or "<|message|>" not in content or _in_code(content, found.start())):
         return content, ""
     final: list[str] = []
     preamble: list[str] = []
@@ -143,18 +270,40 @@ def _without_channels(content: str) -> tuple[str, str]:
         # without a recipient it speaks to the user, unless the arguments of a lost tool call stand in it
         speaks = channel == "commentary" and not recipient and not message["body"].lstrip().startswith("{")
         (final if channel == "final" else preamble if speaks else others).append(message["body"])
-    outside = _MARKER.sub("", _LEFT_OVER.sub("", _MESSAGE.sub("", content))).strip()
     if final:
         return _joined(final), _joined([*preamble, *others])
+    outside = _LEFT_OVER.sub("", _MESSAGE.sub("", content)).strip().removeprefix("assistant")
     return _joined([outside, *preamble]), _joined(others)
 
 
+def _in_code(content: str, at: int) -> bool:
+    return any(code.start() <= at < code.end() for code in _CODE.finditer(content))
+
+
 def _without_end_tokens(content: str) -> str:
-    shorter = content.rstrip()
-    while shorter.endswith(_END_TOKENS):
-        shorter = shorter[: shorter.rindex("<")].rstrip()
-        content = shorter
-    return content
+    turn = _NEXT_TURN.search(content)
+    if turn is not None and not _in_code(content, turn.start()):
+        return content[: turn.start()].rstrip()
+    opened = content.find("<s>")
+    end = _end_of_text(content, len(content))
+    while (mark := next((mark for mark in _END_TOKENS if content.endswith(mark, 0, end)), None)) is not None:
+        cut = end - len(mark)
+        # behind a space, and where the answer itself opened it, it belongs to a sentence
+        if content[cut - 1 : cut] in {" ", "\t"} or (mark == "</s>" and 0 <= opened < cut):
+            break
+        end = _end_of_text(content, cut)
+    return content[:end] if end < len(content.rstrip()) else content
+
+
+def _end_of_text(content: str, end: int) -> int:
+    """Where the text before `end` ends without the white space behind it."""
+    while end > 0 and content[end - 1].isspace():
+        end -= 1
+    return end
+
+
+def _answer_of(text: str) -> str:
+    return _RESPONSE_MARKS.sub("", text).strip()
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -19,8 +19,10 @@ from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot, Speed, S
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.classify import classify_stream_error
 from groq_fallback_mcp.providers.answer_text import content_pieces
-from groq_fallback_mcp.providers.chat_wire import chat_outcome
-from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, rows, text_of, whole
+from groq_fallback_mcp.providers.chat_wire import chat_outcome, choice_of, reasoning_of, stated_error
+from groq_fallback_mcp.providers.finish_reason import finish_reason, worst_reason
+from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, text_of, whole
+from groq_fallback_mcp.providers.tool_calls import call_rows, called_function
 
 __all__ = ["ChatStream"]
 
@@ -31,7 +33,11 @@ MOST_ANSWER_CHARS = 4 * 1024 * 1024
 # What search and code tools at the provider report, beside the answer.
 MOST_REPORTED_BYTES = 1024 * 1024
 MOST_TOOL_CALLS = 128
-END = b"[DONE]"
+# Four times what OpenAI takes.
+MOST_NAME_CHARS = 256
+# In whatever case and quotation marks, and the words by which a connection is kept open.
+_END = re.compile(rb"\"?\[?DONE\]?\"?\Z", re.IGNORECASE)
+_HEARTBEAT = re.compile(rb"(?:\{\}|\[\]|null|\"?:? ?(?:ping|pong|keep-?_?alive|heartbeat|processing)\"?)?\Z", re.IGNORECASE)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
@@ -39,8 +45,13 @@ _BOM = b"\xef\xbb\xbf"
 @dataclass(slots=True)
 class _ToolCall:
     id: str = ""
-    name: list[str] = field(default_factory=list[str])
+    name: str = ""
     arguments: list[str] = field(default_factory=list[str])
+
+    @property
+    def is_half(self) -> bool:
+        """Whether more of its arguments must follow."""
+        return bool(self.arguments) and not self.arguments[-1].rstrip().endswith("}")
 
 
 class ChatStream:
@@ -77,6 +88,7 @@ class ChatStream:
         self._reported: dict[str, list[Any]] = {}
         self._reported_bytes = 0
         self._about: dict[str, Any] = {}
+        self._index: int | None = None
         self._finish_reason: str | None = None
         self._failure: Failure | None = None
         self.pieces = 0
@@ -113,6 +125,7 @@ class ChatStream:
 
     def outcome(self, *, quota: QuotaSnapshot, simulated: bool) -> Success | Failure:
         """What the stream amounts to, once it has ended or broken off."""
+        self._take_the_rest()
         if self._failure is not None:
             return self._failure
         if self._finish_reason is None:
@@ -123,7 +136,7 @@ class ChatStream:
             answer["reasoning"] = "".join(self._reasoning)
         if self._calls:
             answer["tool_calls"] = [
-                {"id": call.id, "function": {"name": "".join(call.name), "arguments": "".join(call.arguments)}}
+                {"id": call.id, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
                 for _, call in sorted(self._calls.items())
             ]
         value = {**self._about, "choices": [{"message": answer, "finish_reason": self._finish_reason}]}
@@ -153,31 +166,38 @@ class ChatStream:
         if name == b"event":
             self._event = value
         elif name == b"data":
+            if len(self._data) == 1 and _is_whole(self._data[0]):
+                # some endpoints leave out the empty line between two events
+                self._dispatch()
             self._data.append(value)
             # an empty line of data is a line too
             self._data_bytes += len(value) + 1
 
-    def _dispatch(self) -> None:
-        data, event = b"\n".join(self._data), self._event
-        self._data, self._data_bytes, self._event = [], 0, b""
-        if not data.strip():
+    def _take_the_rest(self) -> None:
+        """The last event where the stream ended without the empty line behind it; nothing of half an event."""
+        if self.ended:
             return
-        if data.strip() == END:
+        self._end_line()
+        if self._data and _is_whole(b"\n".join(self._data)):
+            self._dispatch()
+
+    def _dispatch(self) -> None:
+        data, event = b"\n".join(self._data).strip(), self._event
+        self._data, self._data_bytes, self._event = [], 0, b""
+        if _HEARTBEAT.match(data):
+            return
+        if _END.match(data):
             self.ended = True
             return
         piece = json_object(data)
         if isinstance(piece, Failure):
-            self._fail(
-                piece
-                if data.startswith(b"{")
-                else classify_stream_error(data.decode("utf-8", "replace"), now_wall=self._clock.wall())
-            )
+            stated = piece if data.startswith(b"{") else data.decode("utf-8", "replace")
+            self._error(stated)
             return
         x_groq = mapping(piece.get("x_groq")) or {}
-        error = piece.get("error") or x_groq.get("error")
-        if event == b"error" or error:
-            stated = json.dumps({"error": error}) if error else data.decode("utf-8", "replace")
-            self._fail(classify_stream_error(stated, now_wall=self._clock.wall()))
+        error = stated_error(piece) or stated_error({"error": x_groq.get("error")})
+        if error is not None or event == b"error":
+            self._error(error or data.decode("utf-8", "replace"))
         else:
             self._piece(piece, x_groq, size=len(data))
 
@@ -190,21 +210,41 @@ class ChatStream:
             self._about["usage"] = usage
         if text_of(x_groq.get("id")):
             self._about["x_groq"] = {"id": x_groq["id"]}
-        choices = rows(piece.get("choices"))
-        if not choices:
+        choice = choice_of(piece, self._index)
+        if choice is None:
             return
-        error = choices[0].get("error")
-        if error:
-            self._fail(classify_stream_error(json.dumps({"error": error}), now_wall=self._clock.wall()))
+        if self._index is None:
+            self._index = whole(choice.get("index")) or 0
+        delta = self._delta_of(choice)
+        error = stated_error({"error": choice.get("error")}) or stated_error({"error": delta.get("error")})
+        if error is not None:
+            self._error(error)
             return
-        self._finish_reason = text_of(choices[0].get("finish_reason")) or self._finish_reason
-        # some endpoints repeat the whole message in the last piece, beside an empty delta
-        self._delta(mapping(choices[0].get("delta")) or {}, size=size)
+        stated = finish_reason(choice)
+        if stated is not None:
+            self._finish_reason = worst_reason((stated, self._finish_reason or stated))
+        self._delta(delta, size=size)
+
+    def _delta_of(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a piece adds. Some endpoints send the whole message, as the only piece or again in the last."""
+        delta = mapping(choice.get("delta"))
+        if delta is None and text_of(choice.get("text")):
+            return {"content": choice["text"]}
+        message = mapping(choice.get("message"))
+        return message if message is not None and not delta and self.pieces == 0 else delta or {}
+
+    def _error(self, stated: str | Failure) -> None:
+        """An error in the stream. Behind the end of an answer it takes nothing from it."""
+        if self.whole:
+            self.ended = True
+            return
+        self._fail(stated if isinstance(stated, Failure) else classify_stream_error(stated, now_wall=self._clock.wall()))
 
     def _delta(self, delta: Mapping[str, Any], *, size: int) -> None:
         content, thought = content_pieces(delta.get("content"))
-        reasoning = text_of(delta.get("reasoning")) or text_of(delta.get("reasoning_content")) or thought
-        calls = rows(delta.get("tool_calls"))
+        content = content or text_of(delta.get("refusal")) or ""
+        reasoning = reasoning_of(delta) or thought
+        calls = call_rows(delta)
         if content:
             self._content.append(content)
         if reasoning:
@@ -219,16 +259,20 @@ class ChatStream:
 
     def _tool_call(self, row: Mapping[str, Any]) -> None:
         """Groq sends a call in one piece, OpenAI its arguments in many."""
-        function = mapping(row.get("function")) or {}
+        function = called_function(row)
         name = text_of(function.get("name")) or ""
         arguments = function.get("arguments")
         # a few endpoints send the object itself
         text = json.dumps(arguments) if isinstance(arguments, dict) else text_of(arguments) or ""
-        call = self._call_of(whole(row.get("index")), text_of(row.get("id")) or "", name)
+        call = self._call_of(_index(row), text_of(row.get("id")) or "", name)
         if call is None:
             self._fail(bad_response(f"more than {MOST_TOOL_CALLS} tool calls"))
             return
-        call.name += [name] if name else []
+        # some endpoints repeat it in each piece
+        call.name += name if name != call.name else ""
+        if len(call.name) > MOST_NAME_CHARS:
+            self._fail(bad_response(f"the name of a tool of more than {MOST_NAME_CHARS} characters"))
+            return
         call.arguments += [text] if text else []
         self._count(len(name) + len(text))
 
@@ -236,12 +280,18 @@ class ChatStream:
         """The call that a piece belongs to, a new one where it begins one; None where there are too many.
 
         Some endpoints leave the index out, or give each of several calls the index 0: then a name with a new id, or with
-        neither, begins a new call.
+        neither, begins a new call, unless the one with this index is half written.
         """
         last = next(reversed(self._calls), None)
-        at = last if index is None else index
+        by_id = next((at for at, call in self._calls.items() if id_ and call.id == id_), last)
+        at = by_id if index is None else index
         known = None if at is None else self._calls.get(at)
-        if known is not None and not (name and (id_ != known.id if id_ and known.id else index is None and known.name)):
+        begins = known is None or bool(
+            name
+            and (id_ != known.id if id_ and known.id else index is None and known.name)
+            and not (index is not None and known.is_half)
+        )
+        if known is not None and not begins:
             known.id = known.id or id_
             return known
         if len(self._calls) >= MOST_TOOL_CALLS:
@@ -269,3 +319,16 @@ class ChatStream:
         # what is not an answer is not held either
         self._content, self._reasoning, self._calls, self._reported, self._data = [], [], {}, {}, []
         self._line = bytearray()
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether these lines of data are an event, with nothing missing."""
+    data = data.strip()
+    if not (data.startswith(b"{") and data.endswith(b"}")):
+        return _END.match(data) is not None
+    return not isinstance(json_object(data), Failure)
+
+
+def _index(row: Mapping[str, Any]) -> int | None:
+    stated = row.get("index")
+    return int(stated) if isinstance(stated, str) and stated.isdecimal() and len(stated) < 4 else whole(stated)  # noqa: PLR2004

@@ -126,6 +126,7 @@ class OpenAICompatible:
             simulated=_simulated(reply),
             now_wall=self._clock.wall(),
             tools=_function_names(call),
+            wants_json=call.json_mode != "none",
         )
 
     async def _speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
