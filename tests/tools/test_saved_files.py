@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -374,17 +375,23 @@ def test_what_a_dead_process_left_stands_in_nobody_s_way_and_is_swept(tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {mine, fresh, "a.txt", "key", f"key.{os.getpid()}"}
 
 
-def _keep_many(folder: str) -> list[bool]:
-    """In a process of its own: twenty threads keep the same text."""
+LONG = "the same long answer " * 5_000
+# Twenty threads keep the same text; its last line tells how many are there.
+KEEPER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from groq_fallback_mcp.tools.kept_results import keep
 
-    def once(_: int) -> bool:
-        try:
-            return keep("the same long answer " * 5_000, Path(folder), stem="groq_chat", suffix=".txt").is_file()
-        except OSError:
-            return False
+def once(_):
+    try:
+        return keep(sys.argv[2] * 5_000, Path(sys.argv[1]), stem="groq_chat", suffix=".txt").is_file()
+    except OSError:
+        return False
 
-    with ThreadPoolExecutor(20) as pool:
-        return list(pool.map(once, range(40)))
+with ThreadPoolExecutor(20) as pool:
+    print(sum(pool.map(once, range(40))))
+"""
 
 
 @pytest.mark.fault("B7")
@@ -396,10 +403,10 @@ def test_identical_long_results_at_once_lose_none(tmp_path: Path) -> None:
     for number in range(200):
         (folder / f"groq_chat-{number:016x}.txt").write_text("old")
         os.utime(folder / f"groq_chat-{number:016x}.txt", (long_ago, long_ago))
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        found = [kept for each in pool.map(_keep_many, [str(folder)] * 3) for kept in each]
-    assert found == [True] * 120
-    assert [path.read_text() for path in folder.iterdir()] == ["the same long answer " * 5_000]
+    command = [sys.executable, "-P", "-c", KEEPER, str(folder), "the same long answer "]
+    keepers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [int(keeper.communicate(timeout=60)[0]) for keeper in keepers] == [40] * 3
+    assert [path.read_text() for path in folder.iterdir()] == [LONG]
 
 
 @pytest.mark.fault("B7")

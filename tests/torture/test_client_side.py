@@ -131,7 +131,8 @@ def test_row_4_what_is_unknown_is_named_with_what_there_is(server: ServerProcess
     worse = server.ask("groq_chat", prompt="x", use_case="wrong")
     assert "reasoning" in worse["content"][0]["text"]
     server.send(id=2, method="tools/call", params={"name": "groq_chat", "arguments": "text"})
-    assert "error" in server.wait(2)
+    # a text that holds no object is no arguments; the model can read that too
+    assert server.wait(2)["result"]["isError"] is True
 
 
 def test_row_5_a_call_before_initialize_is_refused_and_both_protocol_revisions_work(tmp_path: Path) -> None:
