@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +21,134 @@ from groq_fallback_mcp.policy.verdict import Abort, RelaxSchema, judge
 
 NOW = 1_795_000_000.0
 K = FailureKind
+ERRORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "error_words.json").read_text(encoding="utf-8"))["errors"]
 
 
 def kind_of(status: int, message: str, **fields: Any) -> FailureKind:
     """The kind of an error in OpenAI's form."""
     return classify(status, {}, json.dumps({"error": {"message": message, **fields}}), now_wall=NOW).kind
+
+
+@pytest.mark.fault("B9", "B13", "B14", "B15", "B27", "C3", "C6")
+@pytest.mark.parametrize("error", ERRORS, ids=[f"{error['kind']}-{number}" for number, error in enumerate(ERRORS)])
+def test_an_error_is_known_by_its_words(error: dict[str, Any]) -> None:
+    """In the wordings of two dozen providers and servers; error_words.json holds them."""
+    sent = error["body"] if "body" in error else {"error": {"message": error["message"]}}
+    found = classify(error["status"], {}, sent if isinstance(sent, str) else json.dumps(sent), now_wall=NOW)
+    assert found.kind == K(error["kind"])
+
+
+@pytest.mark.fault("B14")
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        ("`max_tokens` must be less than or equal to `16384`", 16_384),
+        ("This model supports at most 16384 completion tokens", 16_384),
+        ("You requested up to 4000 tokens, but can only afford 1500.", 1_500),
+        ("the valid range of max_tokens is [1, 8192]", 8_192),
+        ("max_tokens: 100000 > 8192, which is the maximum", 8_192),
+        ("The maximum tokens you requested exceeds the model limit of 4096.", 4_096),
+        ("maxOutputTokens value of 100000 but the supported range is from 1 (inclusive) to 8193 (exclusive)", 8_192),
+        ("'max_tokens' or 'max_completion_tokens' is too large: 1. It has 30 input tokens (100000 > 32768 - 30).", 32_738),
+        ("max_tokens (100000) is too large: prompt 20 + max_tokens > 8192", None),
+    ],
+)
+def test_the_most_tokens_that_are_allowed_are_read(message: str, limit: int | None) -> None:
+    """As far as a message says them; with them the same model answers at once."""
+    found = classify(400, {}, json.dumps({"error": {"message": message}}), now_wall=NOW)
+    assert (found.kind, found.max_tokens_limit) == (K.MAX_TOKENS_TOO_LARGE, limit)
+
+
+@pytest.mark.fault("B14", "C3")
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "20"}, 20),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"x-ms-retry-after-ms": "60000"}, 60),
+        ({"x-ratelimit-reset-after": "30"}, 30),
+        ({"ratelimit-reset": "60"}, 60),
+        ({"ratelimit": "limit=10, remaining=0, reset=60"}, 60),
+        ({"ratelimit": '"default";r=0;t=60'}, 60),
+        ({"x-ratelimit-reset": str(NOW + 60)}, 60),
+        ({"x-ratelimit-reset": "2026-11-18T11:07:40Z"}, 60),
+        ({"x-ratelimit-reset": "1m"}, 60),
+        ({"retry-after": "0", "x-ratelimit-reset": str(NOW + 60)}, 60),
+        ({"anthropic-ratelimit-requests-reset": "2026-11-18T11:07:40Z"}, 60),
+        ({"anthropic-ratelimit-tokens-remaining": "9", "anthropic-ratelimit-tokens-reset": "2026-11-18T11:07:40Z"}, None),
+        ({"x-ratelimit-reset": "2026-13-45T99:00:00Z"}, None),
+        ({"ratelimit-reset": "soon"}, None),
+    ],
+    ids=str,
+)
+def test_a_wait_is_read_from_the_headers_of_every_provider(headers: dict[str, str], seconds: float | None) -> None:
+    """The later of two counts; that of a limit which is not used up does not."""
+    found = classify(429, headers, json.dumps({"error": {"message": "slow"}}), now_wall=NOW).retry_after_s
+    assert found == (None if seconds is None else pytest.approx(seconds, abs=0.01))
+
+
+@pytest.mark.fault("B14", "C3")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "slow", "retryAfter": 60}},
+        {"error": {"message": "slow"}, "retry_after": "60s"},
+        {"message": "slow", "retry_after_seconds": 60},
+        {"error": {"message": "slow", "retry_after_ms": 60_000}},
+        {"error": {"message": "slow", "metadata": {"retry_after": 60}}},
+        {"error": {"message": "slow", "metadata": {"headers": {"Retry-After": "60"}}}},
+        {"error": {"message": "slow", "metadata": {"headers": {"X-RateLimit-Reset": int((NOW + 60) * 1000)}}}},
+        {"error": {"message": "slow", "resets_in_seconds": 60}},
+        {"error": {"message": "slow", "resets_at": int(NOW + 60)}},
+        {"error": {"message": "slow", "details": {"retryDelay": "60s"}}},
+        [{"error": {"message": "slow", "details": [{"a": 1}, {"retryDelay": "60s"}]}}],
+        {
+            "error": {
+                "message": "Provider returned error",
+                "metadata": {"raw": '{"error": {"details": [{"retryDelay": "60s"}]}}'},
+            }
+        },
+        {"error": {"message": "Provider returned error", "metadata": {"raw": '{"error": {"message": "try again in 60s"}}'}}},
+        {"error": {"message": "Provider returned error", "metadata": {"raw": "Please retry after 60 seconds."}}},
+        {"error": {"message": "Provider returned error", "metadata": {"raw": "{retry after 60 seconds"}}},
+        {"retry_after": 60, "limits": [[[[[[[{"retry_after": 900}]]]]]]]},
+    ],
+    ids=str,
+)
+def test_a_wait_is_read_wherever_a_body_states_it(body: Any) -> None:
+    """In the error or beside it, of a router or of the provider that it quotes; not too deep."""
+    found = classify(429, {}, json.dumps(body), now_wall=NOW)
+    assert (found.kind, found.retry_after_s) == (K.RATE_LIMITED, pytest.approx(60, abs=0.01))
+
+
+@pytest.mark.fault("B14")
+@pytest.mark.parametrize("field", [True, None, [], {}, "soon", -1, 1e30, "x" * 9_000], ids=lambda value: str(value)[:20])
+def test_a_field_that_is_no_wait_is_none(field: object) -> None:
+    """Nor does it make the reading fail."""
+    assert (
+        classify(429, {}, json.dumps({"error": {"message": "slow", "retry_after": field}}), now_wall=NOW).retry_after_s is None
+    )
+
+
+def test_only_so_much_of_a_body_is_looked_at_for_a_wait() -> None:
+    """However many lists it holds."""
+    body = {"rows": [[[i] for i in range(50)] for _ in range(50)], "error": {"message": "slow"}}
+    assert classify(429, {}, json.dumps(body), now_wall=NOW).kind is K.RATE_LIMITED
+
+
+@pytest.mark.fault("B14")
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        ({"message": "Too many tokens per day, please wait before trying again."}, 3_600),
+        ({"message": "slow", "details": [{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}]}, 3_600),
+        ({"message": "Too many requests per minute"}, None),
+    ],
+    ids=str,
+)
+def test_a_limit_per_day_without_a_wait_is_asked_again_in_an_hour(error: dict[str, Any], seconds: float | None) -> None:
+    """Asking each minute would cost a request each minute."""
+    assert classify(429, {}, json.dumps({"error": error}), now_wall=NOW).retry_after_s == seconds
 
 
 @pytest.mark.fault("B13")
@@ -101,6 +225,16 @@ def test_the_words_of_an_error_say_whose_fault_it_is(
         ("Try again in 400 days", None),
         ("retry your request 3 times", None),
         ("wait 7", None),
+        ("Retry-After: 45", 45.0),
+        ("Try again in 120.", 120.0),
+        ("Wait for 3 requests", None),
+        ("Expected available in 45 seconds.", 45.0),
+        ("the limit will be lifted in 40 seconds", 40.0),
+        ("please retry after 1,200 seconds", 1_200.0),
+        ("Try again in 1h30", 5_400.0),
+        ("try again after a minute", 60.0),
+        ("Please try again in 1 week", 86_400.0),
+        ("cooldown_time: 5.0", 5.0),
     ],
 )
 def test_a_wait_is_read_however_it_is_written(text: str, seconds: float | None) -> None:

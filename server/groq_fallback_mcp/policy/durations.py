@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "parse_reset",
     "parse_retry_after",
     "parse_written_duration",
+    "stated_waits",
 ]
 
 DAY_S = 86_400.0
@@ -21,12 +24,30 @@ DAY_S = 86_400.0
 _YEAR_2001_S = 1e9
 _YEAR_2001_MS = 1e12
 
-_UNIT_S = {"d": DAY_S, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000_001, "µs": 0.000_001, "ns": 1e-9}
+# In milliseconds, of which the more exact one counts instead of retry-after; in seconds; moments or seconds.
+_WAIT_MS = ("retry-after-ms", "x-ms-retry-after-ms")
+_WAIT_S = ("x-ratelimit-retry-after", "x-ratelimit-reset-after")
+_RESETS = ("x-ratelimit-reset", "ratelimit-reset")
+# The draft standard's `ratelimit: limit=10, remaining=0, reset=60`, or `"default";r=0;t=60`.
+_DRAFT_RESET = re.compile(r"\b(?:reset|t)=(\d{1,7})\b")
+_ANTHROPIC_RESET = re.compile(r"anthropic-ratelimit-(?P<limit>[a-z-]{1,40})-reset\Z")
+
+_UNIT_S = {
+    "w": 7 * DAY_S,
+    "d": DAY_S,
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 0.001,
+    "us": 0.000_001,
+    "µs": 0.000_001,
+    "ns": 1e-9,
+}
 _PART = r"(?:\d{1,12}(?:\.\d{1,15})?)(?:ms|us|µs|ns|d|h|m|s)"
 _WHOLE = re.compile(rf"(?:{_PART})+\Z", re.ASCII)
 _ONE = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
 _NUMBER = r"\d{1,12}(?:\.\d{1,15})?"
-_WORD = r"(?:milliseconds?|msecs?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|ms|us|µs|ns|d|h|m|s)(?![A-Za-z])"
+_WORD = r"(?:milliseconds?|msecs?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|weeks?|ms|us|µs|ns|d|h|m|s)(?![A-Za-z])"
 # `14 minutes and 24 seconds`, `1 hour, 2 min`, `2m59.56s`: for use inside other patterns.
 WRITTEN_DURATION = rf"{_NUMBER} ?{_WORD}(?:(?:, ?| and |, and | )?{_NUMBER} ?{_WORD})*"
 _WRITTEN_PART = re.compile(rf"({_NUMBER}) ?({_WORD})", re.IGNORECASE)
@@ -84,20 +105,50 @@ def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
 
 
 def parse_reset(value: str | None, *, now_wall: float) -> float | None:
-    """Seconds until the moment of an `x-ratelimit-reset` header: Unix milliseconds, Unix seconds, or seconds from now."""
+    """Seconds until the moment of an `x-ratelimit-reset` header: Unix milliseconds, Unix seconds, an ISO date, or seconds
+    from now.
+    """
     moment = None if value is None else _number(value.strip())
     if moment is None or not math.isfinite(moment):
-        return parse_retry_after(value, now_wall=now_wall)
+        dated = None if value is None else _dated(value.strip())
+        return (
+            parse_retry_after(value, now_wall=now_wall)
+            if dated is None
+            else parse_retry_after(f"{max(dated - now_wall, 0.0)}", now_wall=now_wall)
+        )
     if moment > _YEAR_2001_MS:
         moment /= 1_000
     seconds = moment - now_wall if moment > _YEAR_2001_S else moment
     return seconds if 0 <= seconds <= DAY_S else None
 
 
+def stated_waits(headers: Mapping[str, str], *, now_wall: float) -> tuple[list[float], list[float]]:
+    """The seconds to wait, and those until a limit begins again, that headers (lower-case names) state."""
+    milliseconds = [parse_retry_after(f"{headers[name]}ms", now_wall=now_wall) for name in _WAIT_MS if name in headers]
+    waits = milliseconds or [parse_retry_after(headers.get("retry-after"), now_wall=now_wall)]
+    waits += [parse_retry_after(headers.get(name), now_wall=now_wall) for name in _WAIT_S]
+    resets = [parse_reset(headers.get(name), now_wall=now_wall) for name in _RESETS]
+    draft = _DRAFT_RESET.search(headers.get("ratelimit", ""))
+    resets.append(float(draft[1]) if draft else None)
+    for name, value in headers.items():
+        limit = _ANTHROPIC_RESET.match(name)
+        # a limit of which something is left is not the one that was met
+        if limit and headers.get(f"anthropic-ratelimit-{limit['limit']}-remaining", "0") == "0":
+            resets.append(parse_reset(value, now_wall=now_wall))
+    return [wait for wait in waits if wait is not None], [reset for reset in resets if reset is not None]
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
+        return None
+
+
+def _dated(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if "-" in text[1:] and "T" in text else None
+    except (ValueError, OverflowError):
         return None
 
 

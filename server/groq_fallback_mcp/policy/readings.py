@@ -32,12 +32,20 @@ _FIGURES = re.compile(
     r"(?:\((?P<metric>[A-Z]{3,5})\))?\s*:\s*Limit ~?(?P<limit>\d[\d.]*), (?:Used ~?(?P<used>\d[\d.]*), )?"
     r"Requested ~?(?P<requested>\d[\d.]*)"
 )
-# Such as: Please try again in 17.359s; retry after 27 seconds; resets in: 6 hours; wait 14 minutes and 24 seconds.
+# Such as: Please try again in 17.359s; retry after 27 seconds; resets in: 6 hours; wait 14 minutes and 24 seconds; or, at the
+# end of a sentence, Retry-After: 45.
+_AGAIN = (
+    r"(?:try(?:ing)? again|retry(?:ing)?|retry-after|wait(?:ing)?|reset(?:s|ting)?|available(?: again)?|come back|lifted|allowed"
+    r"|cooldown(?:_time)?)\b"
+)
 _WAIT = re.compile(
-    r"(?:try(?:ing)? again|retry(?:ing)?|wait(?:ing)?|resets?|available again|come back)\b[ :-]{1,3}"
-    rf"(?:(?:in|after|for|at least|about|approximately|another)[ :]{{1,3}}){{0,2}}(?P<wait>{WRITTEN_DURATION})",
+    rf"{_AGAIN}[ :=-]{{1,3}}(?:(?:in|after|for|at least|about|approximately|another)[ :]{{1,3}}){{0,2}}(?P<wait>{WRITTEN_DURATION})"
+    rf"|{_AGAIN}(?: ?[:=] ?| (?:in|after|for)[ :]{{1,3}})(?P<seconds>\d{{1,6}}(?:\.\d{{1,6}})?)(?=[.;,!)]?(?:\s*\Z|[.;,!)]\s))",
     re.IGNORECASE,
 )
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_HOURS_AND_MINUTES = re.compile(r"\b(\d{1,3})h(\d{1,2})\b")
+_ONE = re.compile(r"\b(?:an?|one) (?=(?:second|minute|hour|day|week)\b)", re.IGNORECASE)
 # A month: quotas are never longer. A wait is asked about again after a day.
 LONGEST_STATED_S = 31 * DAY_S
 _LARGEST = 1e12
@@ -80,8 +88,10 @@ def read_message(message: str, *, error_type: str | None = None) -> LimitReading
 
 def stated_wait(message: str) -> float | None:
     """Seconds that a text says to wait, at most a day; None when it says none that can be true."""
-    found = _WAIT.search(message)
-    seconds = parse_written_duration(found["wait"]) if found else None
+    found = _WAIT.search(_ONE.sub("1 ", _HOURS_AND_MINUTES.sub(r"\1h\2m", _THOUSANDS.sub("", message))))
+    if found is None:
+        return None
+    seconds = parse_written_duration(found["wait"]) if found["wait"] else float(found["seconds"])
     return min(seconds, DAY_S) if seconds is not None and seconds <= LONGEST_STATED_S else None
 
 
