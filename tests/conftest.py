@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+from groq_fallback_mcp import outgoing
+
 # nobody's real key ring: not here, and not in the processes that tests start
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
@@ -32,9 +34,17 @@ def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is taken out of what the process writes from then on."""
+    monkeypatch.setattr(outgoing, "_secrets", outgoing._Secrets())
+
+
+@pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
         if name.startswith("GROQ_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(tmp_path_factory.getbasetemp() / "no-such-config.toml"))
     monkeypatch.setenv("GROQ_FALLBACK_STATE", "memory")
+    # nothing of a test is kept in the state folder of whoever runs it
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))

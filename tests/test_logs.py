@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.log_repeats import MOST_KINDS, Repeats
 from groq_fallback_mcp.logs import HELD_LINES, _HandedOver, start_logging
+from groq_fallback_mcp.outgoing import register_secrets
 
 SECRET = "canary-without-a-known-form"
 
@@ -44,7 +46,8 @@ def written(file: Path) -> str:
 def test_keys_and_organisations_are_in_no_record_and_no_traceback(tmp_path: Path, as_json: bool) -> None:
     """Whether they look like keys or not."""
     file = tmp_path / "log"
-    start_logging("info", secrets=(SECRET,), file=file, as_json=as_json)
+    register_secrets(SECRET)
+    start_logging("info", file=file, as_json=as_json)
     log = logging.getLogger("x")
     log.info("plain %s, %s", SECRET, "Bearer abcdefghijk")
     try:
@@ -63,7 +66,7 @@ def test_json_lines_hold_time_level_logger_and_message(tmp_path: Path) -> None:
     start_logging("debug", file=tmp_path / "log", as_json=True)
     logging.getLogger("a.b").debug("two\nlines \ud83d")
     (line,) = [row for row in map(json.loads, written(tmp_path / "log").splitlines()) if row["logger"] == "a.b"]
-    assert (line["level"], line["logger"], line["message"]) == ("debug", "a.b", "two\nlines \ud83d")
+    assert (line["level"], line["logger"], line["message"]) == ("debug", "a.b", "two\nlines \ufffd")
     assert line["time"].endswith("+00:00")
 
 
@@ -110,7 +113,8 @@ def test_a_reader_that_stands_still_holds_nobody_up_and_hears_later_how_much_it_
 
 def test_what_nobody_caught_and_warnings_become_records(tmp_path: Path) -> None:
     """In threads too, so that a traceback on stderr is redacted like all else."""
-    start_logging("warning", secrets=(SECRET,), file=tmp_path / "log")
+    register_secrets(SECRET)
+    start_logging("warning", file=tmp_path / "log")
 
     def fail() -> None:
         raise ValueError(SECRET)
@@ -137,3 +141,41 @@ def test_a_record_that_cannot_be_formatted_costs_nothing_else(tmp_path: Path) ->
     text = written(tmp_path / "log")
     assert "a record could not be written: TypeError" in text
     assert "INFO x: next" in text
+
+
+@pytest.mark.fault("B1")
+def test_the_same_message_is_written_a_few_times_and_then_counted(tmp_path: Path) -> None:
+    """Ten thousand tracebacks with other numbers in them are one message; other messages and quieter levels are not held back."""
+    start_logging("info", file=tmp_path / "log")
+    log = logging.getLogger("asyncio")
+    for number in range(10_000):
+        try:
+            raise OSError(24, "Too many open files")  # noqa: TRY301 - it is what the loop raises
+        except OSError:
+            log.exception(f"socket.accept() out of system resource\nsocket: <fd={number}, {number * 7:#x}>")  # noqa: G004 - as asyncio does
+        if number % 200 == 0:
+            # no reader is that slow, but the test must not depend on it
+            log.info("chatter %d", number)
+    log.error("something else")
+    text = written(tmp_path / "log")
+    assert text.count("Traceback") == 20
+    assert "9980 more like this were not logged: asyncio: socket.accept() out of system resource" in text
+    assert text.count("chatter") == 50
+    assert "ERROR asyncio: something else" in text
+    assert len(text) < 100_000
+
+
+@pytest.mark.fault("B1")
+def test_what_was_left_out_is_told_when_its_minute_is_over() -> None:
+    """Then as many are written again; and no number of kinds fills the memory or the log."""
+    now = [0.0]
+    repeats = Repeats(now=lambda: now[0])
+    assert [repeats.admits("a") for _ in range(30)] == [True] * 20 + [False] * 10
+    assert repeats.admits("b")
+    assert list(repeats.left_out()) == []
+    now[0] = 61.0
+    assert list(repeats.left_out()) == ["10 more like this were not logged: a"]
+    assert list(repeats.left_out(at_end=True)) == []
+    assert repeats.admits("a")
+    assert sum(repeats.admits(f"kind {number}") for number in range(10_000)) < 500
+    assert len(repeats._seen) <= MOST_KINDS + 1

@@ -27,7 +27,7 @@ async def test_both_protocol_eras_list_the_four_tools(mode: str) -> None:
     for tool in tools:
         assert ("additionalProperties" in tool.input_schema) == (tool.name in {"list_models", "check_limits"})
         assert tool.annotations is not None
-        assert tool.annotations.read_only_hint is True
+        assert tool.annotations.read_only_hint is (tool.name != "transcribe")
         assert "title" not in tool.input_schema
         assert "anyOf" not in str(tool.input_schema)
 

@@ -17,7 +17,9 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
+from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.outgoing import register_secrets
 
 __all__ = ["NO_RING", "Credential", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private"]
 
@@ -41,6 +43,7 @@ def find_key(file: Path) -> Credential | None:
     """The key of the key ring, else of `file`. Raises ConfigurationError for a file that others can read."""
     found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
     if found:
+        register_secrets(str(found))
         return Credential(key=SecretStr(str(found)), source="the system keyring")
     try:
         # without waiting, should it be a FIFO
@@ -56,6 +59,7 @@ def find_key(file: Path) -> Credential | None:
         raise _unreadable(file, type(error).__name__) from None
     finally:
         os.close(descriptor)
+    register_secrets(text)
     return Credential(key=SecretStr(text), source=str(file)) if text else None
 
 
@@ -91,15 +95,8 @@ def keep_in_ring(key: SecretStr) -> bool:
 def keep_in_file(key: SecretStr, file: Path) -> None:
     """Write the key into a file of mode 0600, in place of what was there."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(key.get_secret_value() + "\n")
-        beside.replace(file)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    sweep_partials(file.parent)
+    write_atomically(file, f"{key.get_secret_value()}\n".encode())
 
 
 def forget_key(file: Path) -> list[str]:

@@ -14,8 +14,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from groq_fallback_mcp.atomic_file import partial_name, sweep_partials
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.outgoing import sanitize
+from groq_fallback_mcp.own_files import is_own, remember
 from groq_fallback_mcp.render import path_excerpt
+from groq_fallback_mcp.write_targets import name_fault
 
 __all__ = ["check_target", "not_there", "open_allowed", "path_of_file_url", "write_allowed"]
 
@@ -54,22 +58,33 @@ def path_of_file_url(url: str) -> str:
     return url2pathname(parts.path)
 
 
-def check_target(path: str, *, allowed: Sequence[Path], extensions: Sequence[str], overwrite: bool = False) -> None:
-    """Raises InputRefused, before any work is done, for a path that `write_allowed` would refuse."""
-    _target(path, allowed, extensions, overwrite=overwrite)
+def check_target(
+    path: str, *, allowed: Sequence[Path], extensions: Sequence[str], overwrite: bool = False, records: Path | None = None
+) -> None:
+    """Raises InputRefused, before any work is done, for a path that `write_allowed` would refuse. Blocking: call it in a thread."""
+    _target(path, allowed, extensions, records if overwrite else None)
 
 
 def write_allowed(
-    path: str, content: bytes, *, allowed: Sequence[Path], extensions: Sequence[str], overwrite: bool = False
+    path: str,
+    content: str | bytes,
+    *,
+    allowed: Sequence[Path],
+    extensions: Sequence[str],
+    overwrite: bool = False,
+    records: Path | None = None,
 ) -> Path:
-    """Write a new file below an allowed folder; its folder must be there. Blocking: call it in a thread.
+    """Write a new file below an allowed folder; its folder must exist. Blocking: call it in a thread.
 
-    `extensions` are those it may have, such as .wav: nothing that a machine would run or read its settings from. Written
-    beside its place and put there at the end, so that it is whole or not there. Raises InputRefused.
+    A text is sanitized; bytes are sound and are written as they are. `extensions` are those it may have, such as .wav:
+    nothing that a machine would run or read its settings from. With `overwrite` it replaces a file that this server wrote and
+    nobody has changed since, as `records` says, and no other. Written beside its place and put there at the end, so that it is
+    whole or not there. Raises InputRefused.
     """
-    root, steps = _target(path, allowed, extensions, overwrite=overwrite)
+    written = sanitize(content).encode("utf-8", "replace") if isinstance(content, str) else content
+    root, steps, replaces = _target(path, allowed, extensions, records if overwrite else None)
     try:
-        _write_below(root, steps, content, overwrite=overwrite)
+        _write_below(root, steps, written, overwrite=replaces)
     except FileExistsError as error:
         raise _taken(path) from error
     except OSError as error:
@@ -77,6 +92,8 @@ def write_allowed(
             f"{path_excerpt(path)} cannot be written: {error.strerror or error}",
             next_step="check the folder, its rights and the space left",
         ) from error
+    if records is not None:
+        remember(records, written)
     return root.joinpath(*steps)
 
 
@@ -89,34 +106,66 @@ def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
     )
 
 
-def _target(path: str, allowed: Sequence[Path], extensions: Sequence[str], *, overwrite: bool) -> tuple[Path, tuple[str, ...]]:
+def _target(
+    path: str, allowed: Sequence[Path], extensions: Sequence[str], own: Path | None
+) -> tuple[Path, tuple[str, ...], bool]:
+    """The allowed folder, the steps below it, and whether a file is there that may be replaced.
+
+    `own`: the records of such files, None where none may be.
+    """
     if not allowed:
         raise InputRefused(
             f"{path_excerpt(path)} cannot be written: no folder is open to this server",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be written to",
         )
-    name = Path(path).name
-    if Path(name).suffix.lower() not in extensions or name.startswith("."):
-        raise InputRefused(
-            f"{path_excerpt(path)} cannot be written", next_step=f"give a name that ends in {' or '.join(extensions)}"
-        )
     base = allowed[0].expanduser()
     try:
         # the name itself stays as it is: a link in its place is refused, not followed
+        name = Path(path).name
         parent = Path(os.path.realpath((base / _expanded(path)).parent))
-        root = next(folder for folder in _roots(allowed) if parent.is_relative_to(folder))
-    except (StopIteration, OSError, ValueError) as error:
+        # the innermost: a folder that is open by itself may be hidden, one inside another may not
+        root = max((folder for folder in _roots(allowed) if parent.is_relative_to(folder)), key=lambda one: len(one.parts))
+    except (OSError, ValueError) as error:
         folders = ", ".join(str(folder) for folder in allowed)
         raise InputRefused(
             f"{path_excerpt(path)} is outside the folders open to this server ({folders})",
             next_step="give a path below one of them",
         ) from error
-    if not parent.is_dir():
-        raise InputRefused(f"the folder of {path_excerpt(path)} is not there", next_step="create it, or give another path")
     target = parent / name
-    if target.is_symlink() or (target.exists() and not (overwrite and target.is_file())):
-        raise _taken(path)
-    return root, target.relative_to(root).parts
+    steps = target.relative_to(root).parts
+    fault = name_fault(steps or (name,), extensions)
+    if fault is not None:
+        raise InputRefused(f"{path_excerpt(path)} cannot be written: {fault[0]}", next_step=fault[1])
+    try:
+        if not parent.is_dir():
+            raise InputRefused(f"the folder of {path_excerpt(path)} is not there", next_step="create it, or give another path")
+        occupied = target.is_symlink() or target.exists()
+    except OSError as error:
+        raise InputRefused(
+            f"{path_excerpt(path)} cannot be written: {error.strerror or error}", next_step="give another path"
+        ) from error
+    if occupied:
+        if own is None or target.is_symlink() or not target.is_file():
+            raise _taken(path)
+        if not _is_own(root, steps, own):
+            raise InputRefused(
+                f"{path_excerpt(path)} already exists and is not a result of this server, or was changed since",
+                next_step="give another name, or delete that file yourself",
+            )
+    return root, steps, occupied
+
+
+def _is_own(root: Path, steps: tuple[str, ...], records: Path) -> bool:
+    try:
+        descriptor = _open_below(root, steps)
+    except OSError:
+        return False
+    try:
+        return is_own(records, descriptor)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _taken(path: str) -> InputRefused:
@@ -125,8 +174,9 @@ def _taken(path: str) -> InputRefused:
 
 def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrite: bool) -> None:
     folder = _open_folder(root, steps[:-1]) if _STEPWISE else None
-    name = steps[-1] if folder is not None else str(root.joinpath(*steps))
-    partial = f"{name}.{os.getpid()}.part"
+    beside = root.joinpath(*steps[:-1])
+    name = steps[-1] if folder is not None else str(beside / steps[-1])
+    partial = partial_name() if folder is not None else str(beside / partial_name())
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, 0o600, dir_fd=folder)
         try:
@@ -138,12 +188,13 @@ def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrit
                 # unlike a rename it fails where somebody was there first
                 os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
                 os.unlink(partial, dir_fd=folder)
-        except OSError:
+        except BaseException:
             os.unlink(partial, dir_fd=folder)
             raise
     finally:
         if folder is not None:
             os.close(folder)
+    sweep_partials(beside)
 
 
 def _locate(path: str, allowed: Sequence[Path], base: Path) -> tuple[Path, tuple[str, ...]]:

@@ -13,16 +13,16 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.redaction import redact
+from groq_fallback_mcp.log_repeats import Repeats, kind_of
+from groq_fallback_mcp.outgoing import sanitize_message
 
-__all__ = ["start_logging"]
+__all__ = ["sanitize_unhandled", "start_logging"]
 
 HELD_LINES = 1_000
 LONGEST_LINE = 16_384
@@ -31,71 +31,87 @@ LAST_WORDS_S = 0.3
 _log = logging.getLogger(__name__)
 
 
-def start_logging(level: str, *, secrets: Sequence[str] = (), file: Path | None = None, as_json: bool = False) -> None:
+def start_logging(level: str, *, file: Path | None = None, as_json: bool = False) -> None:
     """Send all records of `level` and above to stderr, or append them to `file`, which only the user may read.
 
     Uncaught exceptions and warnings become records too. Raises ConfigurationError when the file cannot be opened.
     """
     handler = _HandedOver(sys.stderr if file is None else _opened(file))
-    handler.setFormatter(_Json(secrets) if as_json else _Plain(secrets))
+    handler.setFormatter(_Json() if as_json else _Plain())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_exception
     threading.excepthook = lambda what: _log_exception(what.exc_type, what.exc_value, what.exc_traceback)
 
 
+def sanitize_unhandled() -> None:
+    """Let what Python writes to stderr where no logging was started, as under a command, pass the exit too."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Plain())
+
+
 class _Plain(logging.Formatter):
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
-        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record), *self._secrets)[:LONGEST_LINE]
+        return _shown(super().format(record))
 
 
 class _Json(logging.Formatter):
-    def __init__(self, secrets: Sequence[str]) -> None:
-        super().__init__()
-        self._secrets = secrets
-
     def format(self, record: logging.LogRecord) -> str:
         fields = {
             "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": self._clean(record.getMessage()),
+            "message": _shown(record.getMessage()),
         }
         if record.exc_info:
-            fields["exception"] = self._clean(self.formatException(record.exc_info))
+            fields["exception"] = _shown(self.formatException(record.exc_info))
         return json.dumps(fields)
 
-    def _clean(self, text: str) -> str:
-        return redact(text, *self._secrets)[:LONGEST_LINE]
+
+def _shown(text: str) -> str:
+    # cut twice: what is beyond need not be looked at, and a substitute may be longer than what it stands for
+    return sanitize_message(text[: 2 * LONGEST_LINE])[:LONGEST_LINE]
 
 
 class _HandedOver(logging.Handler):
-    """Writes in a thread of its own."""
+    """Writes in a thread of its own, warnings and errors of one kind only so often."""
 
     def __init__(self, target: TextIO) -> None:
         super().__init__()
         self._target = target
         self._lines: queue.Queue[str | None] = queue.Queue(HELD_LINES)
         self._dropped = 0
+        self._repeats = Repeats()
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
+        for text in self._repeats.left_out():
+            self._hand_over(self._of_our_own(text))
         try:
+            if record.levelno >= logging.WARNING and not self._repeats.admits(kind_of(record.name, str(record.msg))):
+                return
             line = self.format(record)
         except Exception as error:  # noqa: BLE001 - a log line must not cost a call
             line = f"ERROR {record.name}: a record could not be written: {type(error).__name__}"
+        self._hand_over(line)
+
+    def _hand_over(self, line: str) -> None:
         try:
             self._lines.put_nowait(line)
         except queue.Full:
             self._dropped += 1
 
+    def _of_our_own(self, text: str) -> str:
+        return self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None))
+
     def close(self) -> None:
         """Wait a moment for what is still to be written."""
+        for text in self._repeats.left_out(at_end=True):
+            self._hand_over(self._of_our_own(text))
         try:
             self._lines.put_nowait(None)
         except queue.Full:

@@ -21,6 +21,7 @@ import anyio.to_thread
 
 from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.outgoing import sanitize_json
 
 __all__ = ["Kept", "ResponseCache"]
 
@@ -59,7 +60,7 @@ class ResponseCache:
 
     async def put(self, request: ChatRequest, *, text: str, structured: Mapping[str, Any]) -> None:
         """Keep an answer; those too old, and the oldest of too many, go."""
-        answer = json.dumps({"text": text, "structured": structured}, ensure_ascii=False)
+        answer = json.dumps(sanitize_json({"text": text, "structured": structured}), ensure_ascii=False)
         await anyio.to_thread.run_sync(self._write, _question(request), self._clock.wall(), answer)
 
     def _read(self, question: str, oldest: float) -> tuple[float, dict[str, Any]] | None:

@@ -16,13 +16,13 @@ from groq_fallback_mcp.audio.kind import AudioKind, sniff
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.call import AudioLink, AudioRequest, Failure, QuotaSnapshot, Success
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.outgoing import sanitize
 from groq_fallback_mcp.policy.classify import classify, classify_stream_error
 from groq_fallback_mcp.policy.durations import parse_duration, parse_retry_after
 from groq_fallback_mcp.policy.readings import read_headers, snapshot
 from groq_fallback_mcp.providers.audio_wire import read_transcript
 from groq_fallback_mcp.providers.chat_wire import read_chat
 from groq_fallback_mcp.providers.models_wire import read_models
-from groq_fallback_mcp.render import clean_text
 from groq_fallback_mcp.transport.lines import Overlong
 from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
 
@@ -54,7 +54,7 @@ def chat_answer(data: bytes) -> None:
     if isinstance(found, Success):
         assert found.text
         assert found.text.strip()
-        clean_text(found.text).encode()
+        sanitize(found.text).encode()
     else:
         assert found.message
 

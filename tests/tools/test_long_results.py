@@ -17,7 +17,7 @@ from mcp_types import CallToolResult
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import FailureKind, Source, Success, Usage
-from groq_fallback_mcp.render import clean_text
+from groq_fallback_mcp.outgoing import register_secrets, sanitize
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.tools.long_results import sendable
 from groq_fallback_mcp.tools.result_limit import ends, head, json_bytes, shortened
@@ -78,7 +78,7 @@ async def test_a_long_answer_is_shown_by_its_ends_and_stands_whole_in_a_file(tex
     result, found = await called(world, tmp_path, prompt="hi")
     whole = found["whole"]
     path, shown = Path(whole["text_path"]), text_of(result)
-    said = text.replace("\ud800", "\ufffd")
+    said = sanitize(text)
     assert path.read_bytes().decode() == said
     assert path.parent == tmp_path / "results"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -100,7 +100,7 @@ async def test_an_agent_that_cannot_read_files_reads_on_without_asking_anybody(t
     cursor = cursor_of(found)
     begun = text_of(result)[: int(cursor.partition(":")[2])]
     assert len(begun) > 500
-    assert begun + await read_all(world, tmp_path, cursor) == text.replace("\ud800", "\ufffd")
+    assert begun + await read_all(world, tmp_path, cursor) == sanitize(text)
     assert len(world.groq.calls) == 1
 
 
@@ -242,7 +242,8 @@ async def test_no_secret_reaches_a_file(tmp_path: Path) -> None:
     """A prompt may have held the key, and the model may have said it again."""
     text = "the key is gsk-made-up " * 3_000
     reply = Reply(text=text, structured={"text": text}, body=text)
-    sent = await sendable(reply, name="groq_chat", state=tmp_path, secrets=("gsk-made-up",))
+    register_secrets("gsk-made-up")
+    sent = await sendable(reply, name="groq_chat", state=tmp_path)
     kept = [path.read_text() for path in (tmp_path / "results").iterdir()]
     assert len(kept) == 2
     assert not any("gsk-made-up" in found for found in (*kept, sent.text, json.dumps(sent.structured)))
@@ -320,12 +321,12 @@ def test_whatever_a_tool_returns_it_fits_and_nothing_of_it_is_lost(
             return
         assert sent.text.count("[account]") >= 1
         kept = json.loads(Path(sent.structured["whole"]["json_path"]).read_text(encoding="utf-8"))
-        assert kept["extra"] == clean_text(extra)
+        assert kept["extra"] == sanitize(extra)
         for name, value in sent.structured.items():
             assert name == "whole" or value == kept[name] or name in sent.structured["whole"]["lacking"]
         if "text_path" in sent.structured["whole"]:
             whole = Path(sent.structured["whole"]["text_path"]).read_bytes().decode()
-            assert whole == clean_text(text if with_body else reply.text)
+            assert whole == sanitize(text if with_body else reply.text)
 
 
 @given(st.text(), st.integers(0, 200))

@@ -115,12 +115,16 @@ async def test_what_cannot_be_written_or_spoken_is_refused_before_anything_is_se
     assert (tmp_path / "there.wav").read_bytes() == b"old"
 
 
-async def test_a_file_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+async def test_only_a_result_of_this_server_is_replaced_where_that_is_asked_for(tmp_path: Path) -> None:
     """And nothing is left beside it."""
-    (tmp_path / "out.wav").write_bytes(b"old")
-    await spoken(speaking("groq"), tmp_path, text="hi", overwrite=True)
-    assert (tmp_path / "out.wav").read_bytes()[:4] == b"RIFF"
+    await spoken(speaking("groq"), tmp_path, text="hi")
+    _, found = await spoken(speaking("groq"), tmp_path, text="hi again, and longer", overwrite=True)
+    assert (tmp_path / "out.wav").stat().st_size == found["bytes"]
     assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
+    (tmp_path / "out.wav").write_bytes(b"changed by its owner")
+    text, _ = await spoken(speaking("groq"), tmp_path, text="hi", overwrite=True)
+    assert "is not a result of this server, or was changed since" in text
+    assert (tmp_path / "out.wav").read_bytes() == b"changed by its owner"
 
 
 async def test_nothing_is_written_where_nobody_speaks(tmp_path: Path) -> None:

@@ -9,18 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import typer
-
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.cli.console import echo, echo_message, print_json, progress_bar
 from groq_fallback_mcp.cli.piped import read_piped
+from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.render import clean, clean_text
+from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
 from groq_fallback_mcp.tools.arguments import parse
 
-__all__ = ["call_any", "call_tool", "chat", "with_bar"]
+__all__ = ["call_any", "call_tool", "chat", "reopen_budget", "with_bar"]
 
 
 async def call_tool(
@@ -67,6 +66,19 @@ async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[s
         return _print(await call(name, arguments, context), as_json=as_json)
 
 
+async def reopen_budget() -> int:
+    """Let today's budget be spent though what was spent of it is not known; 1 where the store cannot be used."""
+    async with open_context(load_settings()) as context:
+        day = today(context.gateway.clock).isoformat()
+        try:
+            found = await context.gateway.ledger.reopen_budget(day)
+        except StoreUnusable as error:
+            echo_message(f"The quota store cannot be used: {error}", err=True)
+            return 1
+    echo(f"The budget of {day} is open again." if found else f"Nothing was lost of {day}; the budget is as it was.")
+    return 0
+
+
 def _read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -81,16 +93,7 @@ async def _call(name: str, arguments: Mapping[str, Any], context: Context) -> Re
 
 
 async def _call_with_bar(name: str, arguments: Mapping[str, Any], context: Context) -> Reply:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-
-        async def progress(done: float, total: float, message: str) -> None:
-            bar.update(task, description=message, completed=done, total=total)
-
+    with progress_bar(name) as progress:
         return await _call(name, arguments, replace(context, progress=progress))
 
 
@@ -111,11 +114,13 @@ def _with_folders_of(files: Sequence[str | None], settings: Settings) -> Setting
 
 def _print(reply: Reply, *, as_json: bool) -> int:
     if as_json:
-        print_json(clean(reply.structured))
+        print_json(reply.structured)
     elif reply.body is not None:
         # what a person keeps goes to stdout alone, the account of the call beside it
-        typer.echo(clean_text(reply.body))
-        typer.echo(clean_text(reply.text.removeprefix(reply.body).strip()), err=True)
+        echo(reply.body)
+        echo(reply.text.removeprefix(reply.body).strip(), err=True)
+    elif reply.is_error:
+        echo_message(reply.text, err=True)
     else:
-        typer.echo(clean_text(reply.text), err=reply.is_error)
+        echo(reply.text)
     return 1 if reply.is_error else 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
-import typer
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.cli.console import echo, echo_message
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.generate.overlay import update_overlay
+from groq_fallback_mcp.outgoing import sanitize
 from groq_fallback_mcp.policy.drift import drift
-from groq_fallback_mcp.render import clean_text
 from groq_fallback_mcp.settings import load_settings
 
 __all__ = ["update"]
@@ -33,7 +33,7 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
         live = await roster.live_list()
         if live.ids is None:
             reason = live.failure.message if live.failure is not None else "Groq is switched off"
-            typer.echo(clean_text(f"the live list could not be read: {reason}. Run `groq-fallback-mcp doctor`."), err=True)
+            echo_message(f"the live list could not be read: {reason}. Run `groq-fallback-mcp doctor`.", err=True)
             return 1
         found = drift(catalog, live.ids, day)
         rows = {
@@ -43,24 +43,24 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
             for model, offered in offer.models.items()
         }
     for words, ids in found.differences().items():
-        typer.echo(clean_text(f"{words}: {', '.join(ids)}"), err=dry_run)
+        echo(f"{words}: {', '.join(ids)}", err=dry_run)
     if not (found.unknown or found.not_live):
-        typer.echo("nothing to write: the catalogue has every live model, and every model it has is live", err=dry_run)
+        echo("nothing to write: the catalogue has every live model, and every model it has is live", err=dry_run)
         return 0
     unknown = [rows[model] for model in found.unknown if model in rows]
     text = update_overlay(found, unknown=unknown, catalog=catalog, defined=load_catalog().models, day=day)
     if dry_run:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
         return 0
     _write(output, text, force=force)
-    typer.echo(f"written: {output}; review it, then set GROQ_FALLBACK_CATALOG to it")
+    echo(f"written: {output}; review it, then set GROQ_FALLBACK_CATALOG to it")
     return 0
 
 
 def _write(output: Path, text: str, *, force: bool) -> None:
     try:
         with output.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(sanitize(text))
     except FileExistsError:
         raise _occupied(output) from None
     except OSError as error:

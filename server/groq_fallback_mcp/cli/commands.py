@@ -9,7 +9,7 @@ import typer
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.cli import calls
-from groq_fallback_mcp.cli.console import attempt, run, run_blocking
+from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
 from groq_fallback_mcp.cli.piped import with_piped
 
 __all__ = ["app"]
@@ -29,7 +29,7 @@ ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Model to
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"groq-fallback-mcp {__version__}")
+        echo(f"groq-fallback-mcp {__version__}")
         raise typer.Exit
 
 
@@ -122,9 +122,14 @@ def limits(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
     tokens: Annotated[int, typer.Option(help="Size of the call to plan.")] = 1_500,
     probe: Annotated[bool, typer.Option("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
+    reopen_budget: Annotated[
+        bool, typer.Option("--reopen-budget", help="After a damaged ledger: count today's unknown spending as nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what is left of each limit."""
+    if reopen_budget:
+        run(calls.reopen_budget)
     run(calls.call_tool, "check_limits", {"model": model, "tokens": tokens, "probe": probe}, as_json=as_json)
 
 

@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import typer
-
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, FailureKind
-from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.cli.console import echo_message, print_json
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
 from groq_fallback_mcp.clients.setup import find_clients
@@ -23,11 +21,12 @@ from groq_fallback_mcp.command import SCRIPT, server_command
 from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.answers import answers
+from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.policy.drift import drift
+from groq_fallback_mcp.policy.spending import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.roster import LiveList
-from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.account import label
@@ -63,8 +62,8 @@ async def doctor(*, start_project_servers: bool = False, as_json: bool) -> int:
         print_json({"ok": first is None, "verdict": verdict, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            typer.echo(redact(f"{finding.state:<4} {finding.what}: {finding.detail}"))
-        typer.echo(redact(verdict))
+            echo_message(f"{finding.state:<4} {finding.what}: {finding.detail}")
+        echo_message(verdict)
     return 0 if first is None else 1
 
 
@@ -88,7 +87,9 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
             findings += [chat, transcribe]
     except ConfigurationError as error:
         fix = error.next_step[:1].upper() + error.next_step[1:]
-        findings.append(Finding(what="configuration", state="fail", detail=redact(str(error)), fix=redact(fix)))
+        findings.append(
+            Finding(what="configuration", state="fail", detail=sanitize_message(str(error)), fix=sanitize_message(fix))
+        )
     return [*findings, *await _clients(start_project_servers=start_project_servers)]
 
 
@@ -103,7 +104,7 @@ async def _clients(*, start_project_servers: bool) -> list[Finding]:
     for found in find_clients(project=project, home=home):
         what = f"client {found.client.name}"
         if found.fault is not None:
-            findings.append(Finding(what=what, state="warn", detail=redact(found.fault)))
+            findings.append(Finding(what=what, state="warn", detail=sanitize_message(found.fault)))
         elif not found.configured:
             findings.append(Finding(what=what, state="ok", detail=f"not set up; run {SCRIPT} setup {found.client.name}"))
         for entry in found.configured:
@@ -129,7 +130,7 @@ async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path
     if local and entry.unexpected:
         detail += f"; it also sets {', '.join(entry.unexpected)[:80]}, which setup does not write: check who did"
     state: State = "ok" if answer is None and not (local and entry.unexpected) else "warn"
-    return Finding(what=f"client {client.name}", state=state, detail=redact(detail))
+    return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail))
 
 
 def _key_state(settings: Settings, live: LiveList) -> KeyState:
@@ -183,12 +184,17 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
 
 
 async def _store(context: Context) -> Finding:
-    ledger = context.gateway.ledger
-    await ledger.spending([today(context.gateway.clock).isoformat()])
+    ledger, budget = context.gateway.ledger, context.gateway.budget
+    day = today(context.gateway.clock).isoformat()
+    totals = (await ledger.spending([day]))[day]
     status = ledger.status
     if status.degraded is not None:
         detail = f"{status.store} cannot be used, each process falls back to a quarter of the limits: {status.degraded}"
         return Finding(what="quota store", state="warn", detail=detail)
+    if totals.unknown and budget.bounded:
+        return Finding(
+            what="quota store", state="fail", detail=UNKNOWN_SPENDING, fix=f"Run {REOPEN_BUDGET}, or wait for midnight UTC"
+        )
     return Finding(what="quota store", state="ok", detail=f"{status.store}, {status.place}")
 
 

@@ -6,10 +6,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-import typer
-
 from groq_fallback_mcp.catalog import load_catalog
-from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.cli.console import echo, print_json
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.generate import DOCUMENTS, SPEED, generated_files
 
@@ -71,8 +69,8 @@ def _report(stale: Mapping[str, str], *, total: int, check: bool, as_json: bool)
         print_json({"check": check, "stale" if check else "written": list(stale), "files": total, "command": COMMAND})
         return
     for path in stale:
-        typer.echo(f"{'stale' if check else 'written'}: {path}")
+        echo(f"{'stale' if check else 'written'}: {path}")
     if not stale:
-        typer.echo(f"{total} generated files are up to date")
+        echo(f"{total} generated files are up to date")
     elif check:
-        typer.echo(f"refresh them with: {COMMAND}")
+        echo(f"refresh them with: {COMMAND}")

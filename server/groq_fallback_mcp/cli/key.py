@@ -8,6 +8,7 @@ import typer
 from pydantic import SecretStr
 
 from groq_fallback_mcp.addresses import is_clean_key
+from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.credentials import NO_RING, forget_key, keep_in_file, keep_in_ring
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import key_path
@@ -26,9 +27,9 @@ def set_key(*, file: bool) -> int:
         )
     if file:
         keep_in_file(SecretStr(key), key_path())
-        typer.echo(f"Stored in {key_path()}, which only you can read.")
+        echo(f"Stored in {key_path()}, which only you can read.")
     elif keep_in_ring(SecretStr(key)):
-        typer.echo("Stored in the system keyring.")
+        echo("Stored in the system keyring.")
     else:
         raise ConfigurationError(NO_RING, next_step=f"Store it in {key_path()}: groq-fallback-mcp key set --file")
     return 0
@@ -37,5 +38,5 @@ def set_key(*, file: bool) -> int:
 def remove_key() -> int:
     """Forget the key wherever it is kept."""
     forgotten = forget_key(key_path())
-    typer.echo(f"Removed from {' and '.join(forgotten)}." if forgotten else "No key was stored.")
+    echo(f"Removed from {' and '.join(forgotten)}." if forgotten else "No key was stored.")
     return 0

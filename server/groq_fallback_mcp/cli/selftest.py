@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import typer
-
-from groq_fallback_mcp.cli.console import print_json
+from groq_fallback_mcp.cli.console import echo, print_json
 from groq_fallback_mcp.harness.selftest import Check
 from groq_fallback_mcp.harness.selftest import selftest as run_checks
 
@@ -20,10 +18,10 @@ async def selftest(*, as_json: bool) -> int:
         done.append(check)
         if not as_json:
             mark = "ok  " if check.ok else "FAIL"
-            typer.echo(f"{mark} {check.era}: {check.name} ({check.took_s:.2f} s): {check.detail}")
+            echo(f"{mark} {check.era}: {check.name} ({check.took_s:.2f} s): {check.detail}")
     failed = [check for check in done if not check.ok]
     if as_json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in done]})
     else:
-        typer.echo(f"{len(done) - len(failed)} passed, {len(failed)} failed")
+        echo(f"{len(done) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0

@@ -14,7 +14,7 @@ import anyio
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.redaction import redact
+from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.server import build_server
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import listed_tools
@@ -37,18 +37,15 @@ def serve(**flags: object) -> None:
         raise SystemExit(USAGE_ERROR)
     try:
         settings = _checked(load_settings(**flags))
-        start_logging(
-            settings.log_level, secrets=settings.secrets(), file=settings.log_file, as_json=settings.log_format == "json"
-        )
+        start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
     except ConfigurationError as error:
-        sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
+        sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
         raise SystemExit(USAGE_ERROR) from None
     listed = anyio.Event()
     server = build_server(
         lambda: open_context(settings, watch_drift=True, listed=listed),
         tools=listed_tools(settings.toolsets),
         full=bool({"full", "all"} & set(settings.toolsets)),
-        secrets=settings.secrets(),
         on_listed=listed.set,
     )
     gc.freeze()

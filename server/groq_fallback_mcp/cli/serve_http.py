@@ -13,7 +13,7 @@ from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.redaction import redact
+from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.server import build_server
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import listed_tools
@@ -36,18 +36,15 @@ def serve_over_http(address: str, **flags: object) -> None:
         load_catalog(settings.catalog)
         host, port = _place(address)
         token = _token(settings, host)
-        start_logging(
-            settings.log_level, secrets=settings.secrets(), file=settings.log_file, as_json=settings.log_format == "json"
-        )
+        start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
     except GroqFallbackError as error:
-        sys.stderr.write(f"groq-fallback-mcp: {redact(str(error))}\n")
+        sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
         raise SystemExit(USAGE_ERROR) from None
     server = build_server(
         # the caller's files are on another machine: only folders that were named are open
         lambda: open_context(settings, remote=True),
         tools=listed_tools(settings.toolsets),
         full=bool({"full", "all"} & set(settings.toolsets)),
-        secrets=settings.secrets(),
     )
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
     sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")

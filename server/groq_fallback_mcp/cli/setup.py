@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.clients.change import with_server
 from groq_fallback_mcp.clients.client import CLIENTS, SERVER, Client, Scope
 from groq_fallback_mcp.clients.config_file import write_text
@@ -52,15 +53,15 @@ def setup(
     )
     change = plan(wanted, project=Path.cwd(), home=Path.home())
     if not change.changes_config and not change.changes_skill:
-        typer.echo(f"{client.title}: {'not set up in' if remove else 'already set up in'} {change.path}")
+        echo(f"{client.title}: {'not set up in' if remove else 'already set up in'} {change.path}")
     elif dry_run:
-        typer.echo(_discreet(change.diff(), wanted.key), nl=False)
+        echo(_discreet(change.diff(), wanted.key), nl=False)
     if not dry_run:
         # also where nothing changes: a folder that set-up made may be left
         for line in apply(change):
-            typer.echo(line)
+            echo(line)
     for note in change.notes:
-        typer.echo(f"Note: {note}")
+        echo(f"Note: {note}")
     if dry_run or remove or not check:
         return 0
     return _checked(wanted)
@@ -69,14 +70,14 @@ def setup(
 def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None, skill: bool, check: bool) -> int:
     found = find_clients(project=Path.cwd(), home=Path.home())
     if not found:
-        typer.echo(f"No supported client found. Specify one of: {', '.join(CLIENTS)}")
+        echo(f"No supported client found. Specify one of: {', '.join(CLIENTS)}")
         return 0
     for entry in found:
         where = ", ".join(str(one.path) for one in entry.configured)
         state = entry.fault or (f"set up in {where}" if where else "not set up")
-        typer.echo(f"{entry.client.name}: {state}")
+        echo(f"{entry.client.name}: {state}")
     if not sys.stdin.isatty():
-        typer.echo("Next step: groq-fallback-mcp setup CLIENT [--scope project|global]")
+        echo("Next step: groq-fallback-mcp setup CLIENT [--scope project|global]")
         return 0
     worst = 0
     for entry in found:
@@ -116,7 +117,7 @@ def _checked(wanted: Wanted) -> int:
     client = wanted.client
     command = next((found for name in client.commands if (found := find_command(name, project=Path.cwd()))), None)
     if command is None or not client.health:
-        typer.echo(f"Next step: restart {client.title} and check that the groq server is listed.")
+        echo(f"Next step: restart {client.title} and check that the groq server is listed.")
         return 0
     with tempfile.TemporaryDirectory(prefix="groq-fallback-mcp-") as empty:
         if wanted.scope == "project":
@@ -135,22 +136,22 @@ def _checked(wanted: Wanted) -> int:
                 cwd=empty,
             )
         except subprocess.TimeoutExpired:
-            typer.echo(f"{client.title} did not answer within {HEALTH_S:g} s. Check it yourself: {client.commands[0]} mcp list")
+            echo(f"{client.title} did not answer within {HEALTH_S:g} s. Check it yourself: {client.commands[0]} mcp list")
             return 1
         except OSError as error:
-            typer.echo(f"{client.title} could not be started ({error.strerror}). Check it yourself.")
+            echo(f"{client.title} could not be started ({error.strerror}). Check it yourself.")
             return 1
     output = f"{done.stdout}\n{done.stderr}".strip()
-    typer.echo("\n".join(output.splitlines()[:SHOWN_LINES]))
+    echo("\n".join(output.splitlines()[:SHOWN_LINES]))
     lines = [line for line in output.splitlines() if "groq" in line]
     if any(client.healthy in line for line in lines):
         # some only list what is configured
-        typer.echo(f"{client.title} {'lists' if client.healthy == SERVER else 'can reach'} the server.")
+        echo(f"{client.title} {'lists' if client.healthy == SERVER else 'can reach'} the server.")
         return 0
     if any("pending" in line.lower() for line in lines):
-        typer.echo(f"{client.title} will ask you to approve the server when it next starts here.")
+        echo(f"{client.title} will ask you to approve the server when it next starts here.")
         return 0
-    typer.echo(f"{client.title} cannot reach the server (see above).")
+    echo(f"{client.title} cannot reach the server (see above).")
     return 1
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import anyio
-import typer
 
 from groq_fallback_mcp.catalog import Plan, load_catalog
+from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.cli.engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, parse_fault, run_simulator
@@ -37,11 +37,11 @@ async def simulate(
     async with local_engines(wanted=not plain) as (text, speech):
         app = create_app(options, catalog=load_catalog(), clock=clock, text_engine=text, speech_engine=speech)
         async with run_simulator(app, port=port) as running:
-            typer.echo(f"Simulated Groq API on {running.base_url} (plan {plan}); answers are labelled as simulated.")
-            typer.echo(
+            echo(f"Simulated Groq API on {running.base_url} (plan {plan}); answers are labelled as simulated.")
+            echo(
                 f"Text: {'local model' if text else 'plain sentences'}. Speech: {'local model' if speech else 'plain sentences'}."
             )
-            typer.echo(f"Use it with: GROQ_BASE_URL={running.base_url} GROQ_API_KEY=gsk_simulated groq-fallback-mcp chat hello")
+            echo(f"Use it with: GROQ_BASE_URL={running.base_url} GROQ_API_KEY=gsk_simulated groq-fallback-mcp chat hello")
             await anyio.sleep_forever()
     return 0
 

@@ -6,9 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 
-__all__ = ["NOTHING", "Budget", "DayTotals", "Spend", "Total", "picodollars", "usd"]
+__all__ = [
+    "NOTHING",
+    "REOPEN_BUDGET",
+    "UNKNOWN_SPENDING",
+    "Budget",
+    "DayTotals",
+    "Spend",
+    "Total",
+    "picodollars",
+    "usd",
+]
 
 PICO = Decimal(10) ** 12
+REOPEN_BUDGET = "groq-fallback-mcp limits --reopen-budget"
+UNKNOWN_SPENDING = (
+    "the ledger was damaged and what was spent today is not known, so the daily budget counts as used up until midnight UTC "
+    f"(or run `{REOPEN_BUDGET}`)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +69,22 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayTotals:
-    """A day's totals by `provider/model`, and what calls under way may still cost."""
+    """A day's totals by `provider/model`, and what calls under way may still cost.
+
+    `losses`: how often what was spent until then was lost with the ledger. `accepted_losses`: how many of those the user has
+    chosen to count as nothing.
+    """
 
     models: Mapping[str, Total] = field(default_factory=dict[str, Total])
     held_tokens: int = 0
     held_picousd: int = 0
+    losses: int = 0
+    accepted_losses: int = 0
+
+    @property
+    def unknown(self) -> bool:
+        """Whether more was spent than is known here."""
+        return self.losses > self.accepted_losses
 
     @property
     def tokens(self) -> int:
@@ -100,13 +126,21 @@ class Budget:
 
         Calls under way count with the most they can cost, so that no number of processes spends more than the budget.
         """
-        if spend == NOTHING:
+        if spend == NOTHING or not self.bounded:
             return None
+        if totals.unknown:
+            return UNKNOWN_SPENDING
+        return self._tokens_objection(totals, spend) or self._price_objection(totals, spend)
+
+    def _tokens_objection(self, totals: DayTotals, spend: Spend) -> str | None:
         if self.tokens is not None and totals.tokens + totals.held_tokens + spend.tokens > self.tokens:
             return (
                 f"the budget of {self.tokens} tokens a day leaves {max(self.tokens - totals.tokens - totals.held_tokens, 0)}, "
                 f"this call may take {spend.tokens}"
             )
+        return None
+
+    def _price_objection(self, totals: DayTotals, spend: Spend) -> str | None:
         if self.picousd is None:
             return None
         if spend.picousd is None:

@@ -22,8 +22,8 @@ import httpx2
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
+from groq_fallback_mcp.outgoing import register_secrets, sanitize_message
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply, Sink
-from groq_fallback_mcp.redaction import redact
 
 __all__ = ["Wire"]
 
@@ -86,6 +86,7 @@ class Wire:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._key = key or ""
+        register_secrets(self._key)
         headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
         if key:
             headers.append(("Authorization", f"Bearer {key}"))
@@ -214,7 +215,7 @@ class Wire:
         return request, upload
 
     def _failure(self, kind: FailureKind, error: Exception, *, sent: bool = True) -> Failure:
-        text = redact(str(error), self._key) or type(error).__name__
+        text = sanitize_message(str(error)) or type(error).__name__
         return Failure(kind=kind, message=text[:200], sent=sent)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.policy.classify import classify
 from groq_fallback_mcp.policy.readings import snapshot
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
@@ -18,7 +19,6 @@ from groq_fallback_mcp.providers.events import ChatStream
 from groq_fallback_mcp.providers.models_wire import read_models
 from groq_fallback_mcp.providers.reading import mapping
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
-from groq_fallback_mcp.redaction import redact
 
 if TYPE_CHECKING:
     import httpx2
@@ -177,7 +177,7 @@ class OpenAICompatible:
     def _discreet(self, outcome: _Found | Failure) -> _Found | Failure:
         """The outcome without the key in its message, in whatever form an upstream may quote it."""
         if isinstance(outcome, Failure):
-            return replace(outcome, message=redact(outcome.message, self._key or ""))
+            return replace(outcome, message=sanitize_message(outcome.message))
         return outcome
 
     async def send(

@@ -116,6 +116,10 @@ class DegradingLedger:
         done = await self._try(lambda: self._shared.spending(days))
         return await self._own.spending(days) if done is None else done
 
+    async def reopen_budget(self, day: str) -> bool:
+        """Raises StoreUnusable: that nothing can be counted now is not accepted for later."""
+        return await self._shared.reopen_budget(day)
+
     async def aclose(self) -> None:
         await self._tell_pending(self._clock.monotonic())
         for ledger in (self._shared, self._own):

@@ -202,6 +202,10 @@ class Ledger(Protocol):
         """What was spent on each of `days` (UTC, YYYY-MM-DD)."""
         ...
 
+    async def reopen_budget(self, day: str) -> bool:
+        """Count what was spent on a day and is not known any more as nothing; whether there was any such spending."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of the store; what was acknowledged stays."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from groq_fallback_mcp.clock import Clock
@@ -9,9 +10,10 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.ledger import Ledger
+from groq_fallback_mcp.quota.losses import lost_records
 from groq_fallback_mcp.quota.memory import MemoryStore
-from groq_fallback_mcp.quota.store import Store
-from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.quota.store import Record, Store
+from groq_fallback_mcp.quota.stored import StoredLedger, utc_day
 from groq_fallback_mcp.settings import state_folder
 
 __all__ = ["default_path", "memory_ledger", "open_ledger"]
@@ -45,7 +47,7 @@ def _store(state: str, clock: Clock) -> Store:
         from groq_fallback_mcp.quota.sqlite import SqliteStore  # noqa: PLC0415 - each process needs one store only
 
         path = state.removeprefix("sqlite").removeprefix("://")
-        return SqliteStore(_path(path) if path else default_path(), clock.wall)
+        return SqliteStore(_path(path) if path else default_path(), clock.wall, on_loss=_lost)
     try:
         from groq_fallback_mcp.quota.redis import RedisStore  # noqa: PLC0415 - the same, and an extra
     except ImportError as error:
@@ -54,6 +56,10 @@ def _store(state: str, clock: Clock) -> Store:
             next_step="pip install 'groq-fallback-mcp[redis]', or set GROQ_FALLBACK_STATE to sqlite",
         ) from error
     return RedisStore(state)
+
+
+def _lost(now: float) -> Mapping[str, Record]:
+    return lost_records(utc_day(now))
 
 
 def _path(text: str) -> Path:

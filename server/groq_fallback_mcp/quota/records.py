@@ -22,6 +22,7 @@ __all__ = [
     "OpenReservation",
     "ProviderAccount",
     "day_key",
+    "day_of",
     "decode",
     "encode",
     "model_key",
@@ -35,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 LARGEST = 1e15
+# In picodollars: a billion dollars.
+MOST_SPENT = 10**21
+_DAY = "day/"
 MOST_KNOWN = 256
 LONGEST_PAUSE_S = 2 * 86_400.0
 
@@ -101,7 +105,12 @@ def told_key(reservation: str) -> str:
 
 def day_key(day: str) -> str:
     """Where a day's spending is kept."""
-    return f"day/{day}"
+    return f"{_DAY}{day}"
+
+
+def day_of(key: str) -> str | None:
+    """The day whose spending is kept under a key, None where it is another record."""
+    return key.removeprefix(_DAY) if key.startswith(_DAY) else None
 
 
 def encode(record: Account | ProviderAccount | OpenReservation | DayTotals, *, expires_at: float | None = None) -> Record:
@@ -162,6 +171,13 @@ def _sane(record: object) -> bool:
             return _sane_health(health)
         case OpenReservation(cost=cost):
             return _within(cost.values(), 0.0, LARGEST)
+        case DayTotals(models=models, held_tokens=tokens, held_picousd=held, losses=losses, accepted_losses=accepted):
+            amounts = [tokens, held, losses, accepted]
+            amounts += [
+                amount for total in models.values() for amount in (total.calls, total.input_tokens, total.output_tokens)
+            ]
+            amounts += [total.picousd for total in models.values()]
+            return all(0 <= amount <= MOST_SPENT for amount in amounts)
         case _:
             return True
 

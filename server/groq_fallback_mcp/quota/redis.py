@@ -7,6 +7,7 @@ Keys share a hash tag, so that a cluster keeps them on one node.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -17,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
 
 __all__ = ["RedisStore"]
@@ -26,6 +28,8 @@ TIME_LIMIT_S = 0.25
 PREFIX = "{groq-fallback-mcp}:"
 DUE = f"{PREFIX}due"
 UNREAD = "?"
+# The year 5138: a clock may be wrong, but not so.
+LATEST_S = 1e11
 
 
 class RedisStore:
@@ -67,14 +71,14 @@ class RedisStore:
         writes: list[str] = []
         result: list[T] = []
         while True:
-            reply = self._call(names, [*seen, *writes])
-            if reply[1] == 1 and result:
+            now, written, bodies_now = self._call(names, [*seen, *writes])
+            if written and result:
                 return result[0]
             if result and time.monotonic() > end:
                 raise StoreUnusable(f"{self._place}: too busy to be written within {self._time_limit_s:g} s")
-            seen = reply[2:]
+            seen = bodies_now
             bodies = {key: body[1:] for key, body in zip(keys, seen, strict=True) if body}
-            done = change(View(now=float(reply[0]), bodies=bodies))
+            done = change(View(now=now, bodies=bodies))
             if not done.writes:
                 return done.result
             result = [done.result]
@@ -102,12 +106,17 @@ class RedisStore:
         """Nothing is put off."""
 
     def due(self, limit: int) -> Sequence[str]:
+        def ask() -> list[str]:
+            found: object = self._client.zrangebyscore(DUE, "-inf", self._now(), start=0, num=limit)
+            return [_text(key).removeprefix(PREFIX) for key in _list(found)]
+
         try:
-            now = self._now()
-            found: list[str] = self._client.zrangebyscore(DUE, "-inf", now, start=0, num=limit)
-        except (redis.RedisError, OSError) as error:
-            raise self._unusable(error) from error
-        return [key.removeprefix(PREFIX) for key in found]
+            return self._understood(ask)
+        except StoreUnusable as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            # the next transaction that writes puts it right
+            return ()
 
     def close(self) -> None:
         self._client.close()
@@ -116,16 +125,53 @@ class RedisStore:
         if self._wall is not None:
             return self._wall()
         seconds, micros = self._client.time()
-        return float(seconds) + float(micros) / 1e6
+        return _seconds(f"{seconds}.{micros:06}")
 
-    def _call(self, names: Sequence[str], arguments: Sequence[str]) -> list[Any]:
+    def _call(self, names: Sequence[str], arguments: Sequence[str]) -> tuple[float, bool, list[str]]:
+        """The time, whether the writes were made, and the records as they are where they were not."""
         now = "" if self._wall is None else repr(self._wall())
-        try:
-            reply: list[Any] = self._swap(keys=names, args=[now, *arguments])
-        except (redis.RedisError, OSError) as error:
-            raise self._unusable(error) from error
-        return reply
 
-    def _unusable(self, error: Exception) -> StoreUnusable:
-        # redis-py puts no password into its errors, but what a server says is cut all the same
-        return StoreUnusable(f"{self._place}: {type(error).__name__}: {str(error)[:200]}")
+        def ask() -> tuple[float, bool, list[str]]:
+            reply = _list(self._swap(keys=names, args=[now, *arguments]))
+            written = reply[1] == 1
+            bodies = [_text(body) for body in reply[2:]]
+            if len(bodies) != (0 if written else len(names) - 1) or not all(body[:1] in {"", "="} for body in bodies):
+                message = f"a reply of {len(reply)} parts"
+                raise ValueError(message)
+            return _seconds(reply[0]), written, bodies
+
+        return self._understood(ask)
+
+    def _understood(self, ask: Callable[[], T]) -> T:
+        """What the server answers. Whatever is not understood, by us or by its client, means that it cannot be used."""
+        try:
+            return ask()
+        except Exception as error:
+            # replies that are still on their way would be taken for those of the next question
+            with contextlib.suppress(Exception):
+                self._client.connection_pool.disconnect()
+            # redis-py puts no password into its errors, but what a server says is cut all the same
+            message = f"{self._place}: {type(error).__name__}: {sanitize_message(str(error)[:200])}"
+            raise StoreUnusable(message) from error
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        message = f"a {type(value).__name__} in the place of a list"
+        raise TypeError(message)
+    return cast("list[object]", value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        message = f"a {type(value).__name__} in the place of a text"
+        raise TypeError(message)
+    return value
+
+
+def _seconds(value: object) -> float:
+    found = float(_text(value))
+    if not 0 <= found < LATEST_S:
+        message = "a time that is none"
+        raise ValueError(message)
+    return found

@@ -14,12 +14,13 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from groq_fallback_mcp.atomic_file import partial_name
 from groq_fallback_mcp.quota.sqlite_transaction import Records, begin, code_of, is_damage, to_wal, transaction
-from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, Record, StoreUnusable, View
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -45,22 +46,35 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_DUE = "SELECT key FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+# Free pages in the file itself: when the disk is full, the log can be put there, and cut.
+_RESERVE = ("CREATE TABLE reserve (page BLOB)", "INSERT INTO reserve VALUES (zeroblob(131072))", "DROP TABLE reserve")
+_DUE = "SELECT CAST(key AS BLOB) FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+_NOT_TEXT = "SELECT 1 FROM records WHERE typeof(key) <> 'text' LIMIT 1"
 
 
 class SqliteStore:
     """Keeps records in the file at `path`. `wall` gives Unix seconds. `transact_now` belongs to the event loop's thread, all else to one of the store's own.
 
-    A damaged file is set aside once, by one of the processes that find it, and begun anew. One that is deleted while it
-    is open is noticed and made again. A file of a newer version, or of something else, is refused and left alone.
+    A damaged file is set aside once, by one of the processes that find it, and replaced by one with the records of `on_loss`. One
+    that is deleted while it is open is noticed and made again. A file of a newer version, or of something else, is refused
+    and left alone. After any other fault the next transaction opens the file again, so that it recovers when its cause is gone.
     """
 
-    def __init__(self, path: Path, wall: Callable[[], float], *, busy_s: float = BUSY_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        wall: Callable[[], float],
+        *,
+        busy_s: float = BUSY_S,
+        on_loss: Callable[[float], Mapping[str, Record]] | None = None,
+    ) -> None:
         self._path = path
         self._wall = wall
+        self._on_loss = on_loss
         self._busy_s = busy_s
         self._records: Records | None = None
         self._inode: tuple[int, int] | None = None
+        self._log: tuple[int, int] | None = None
         # of the event loop's thread: it waits for no lock, and leaves checkpoints, which wait for the disk, to `rest`
         self._quick: Records | None = None
         self._quick_lock = threading.Lock()
@@ -103,7 +117,21 @@ class SqliteStore:
             self._connected().connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def due(self, limit: int) -> Sequence[str]:
-        return self._guarded(lambda records: [row[0] for row in records.connection.execute(_DUE, (self._wall(), limit))])
+        if self._records is not None and self._log_now() != self._log:
+            # removed under us: what is written goes to a file that no other process can read
+            self.close()
+        return self._guarded(lambda records: self._due(records.connection, limit))
+
+    def _due(self, connection: sqlite3.Connection, limit: int) -> list[str]:
+        found: list[bytes] = [row[0] for row in connection.execute(_DUE, (self._wall(), limit))]
+        foreign = [key for key in found if not key.isascii()]
+        if foreign:
+            # no key of ours: left there, they would be found again and again in the place of others
+            connection.executemany("DELETE FROM records WHERE CAST(key AS BLOB) = ?", [(key,) for key in foreign])
+        if connection.execute(_NOT_TEXT).fetchone() is not None:
+            connection.execute("DELETE FROM records WHERE typeof(key) <> 'text'")
+            found = [row[0] for row in connection.execute(_DUE, (self._wall(), limit))]
+        return [key.decode() for key in found if key.isascii()]
 
     def close(self) -> None:
         with self._quick_lock:
@@ -116,15 +144,34 @@ class SqliteStore:
         self._quick = None
 
     def _guarded(self, work: Callable[[Records], T]) -> T:
-        """The result of `work`, after setting a damaged file aside if need be."""
+        """The result of `work`, after setting a damaged file aside or making room on the disk if need be."""
+        made_room = False
         for attempt in range(OPENINGS):
             try:
                 return work(self._connected())
             except (sqlite3.Error, OSError) as error:
+                if not made_room and isinstance(error, sqlite3.Error) and self._made_room(error):
+                    made_room = True
+                    continue
                 if attempt == OPENINGS - 1 or not self._is_mended(error):
+                    if not (isinstance(error, sqlite3.Error) and code_of(error) == sqlite3.SQLITE_BUSY):
+                        # a connection that has met a fault may go on meeting it when its cause is gone
+                        self.close()
                     raise self._unusable(error) from error
                 self.close()
         raise AssertionError  # pragma: no cover - the last attempt returned or raised
+
+    def _made_room(self, error: sqlite3.Error) -> bool:
+        """Whether there may be room now, where there was none: the log is put into the file, of which little is new."""
+        if code_of(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR} or self._records is None:
+            return False
+        with self._quick_lock:
+            self._close_quick()
+        try:
+            busy, *_ = self._records.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy
 
     def _is_mended(self, error: sqlite3.Error | OSError) -> bool:
         """Whether opening the file again may help: this process has set it aside, or another has, at whatever moment."""
@@ -142,6 +189,8 @@ class SqliteStore:
     def _connected(self) -> Records:
         if self._records is not None:
             if self._same_file():
+                if self._quick is None:
+                    self._open_quick()
                 return self._records
             # deleted or replaced under us: two processes would keep two books
             self.close()
@@ -155,9 +204,9 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
+        self._log = self._log_now()
         self._records = records = Records(connection)
-        with contextlib.suppress(sqlite3.Error):
-            self._quick = Records(self._opened_quick())
+        self._open_quick()
         return records
 
     def _open(self, busy_s: float) -> sqlite3.Connection:
@@ -165,6 +214,10 @@ class SqliteStore:
         return sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw", uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
         )
+
+    def _open_quick(self) -> None:
+        with contextlib.suppress(sqlite3.Error), self._quick_lock:
+            self._quick = Records(self._opened_quick())
 
     def _opened_quick(self) -> sqlite3.Connection:
         connection = self._open(0.0)
@@ -178,6 +231,12 @@ class SqliteStore:
             return _inode(self._path) == self._inode
         except OSError:
             return False
+
+    def _log_now(self) -> tuple[int, int] | None:
+        try:
+            return _inode(Path(f"{self._path}-wal"))
+        except OSError:
+            return None
 
     def _prepare_file(self) -> None:
         """The folder for nobody else, and the file; SQLite gives its companions the same mode."""
@@ -217,7 +276,9 @@ class SqliteStore:
         # garbage must be seen as it is, to be replaced
         connection.text_factory = _as_it_is
 
-    def _create(self, connection: sqlite3.Connection) -> None:
+    def _create(self, connection: sqlite3.Connection, kept: Mapping[str, Record] | None = None) -> None:
+        # a new file holds nothing yet that a power cut could take: no wait for the disk in somebody's first call
+        connection.execute("PRAGMA synchronous = OFF")
         to_wal(connection)
         begin(connection, self._busy_s)
         try:
@@ -226,28 +287,56 @@ class SqliteStore:
                     raise self._foreign()  # noqa: TRY301 - the transaction is rolled back below
                 for statement in _SCHEMA:
                     connection.execute(statement)
+                rows = [(key, record.body, record.expires_at) for key, record in (kept or {}).items()]
+                connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+                for statement in _RESERVE:
+                    connection.execute(statement)
             connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
 
     def _set_aside(self, damage: Exception) -> None:
-        """Rename the damaged file, unless another process has done so meanwhile."""
+        """Replace the damaged file, unless another process has done so meanwhile."""
         try:
             damaged = _inode(self._path)
             with self._lock():
                 if _inode(self._path) != damaged or not self._is_damaged():
                     return
                 aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._wall())}-{os.getpid()}")
-                self._path.rename(aside)
-                self._unlink_companions()
+                self._replace(aside)
         except FileNotFoundError:
             # another process was first
             return
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             raise StoreUnusable(f"{self._path} is damaged ({damage}) and cannot be set aside: {error}") from error
-        _log.warning("%s is damaged (%s): set aside as %s, limits and spending begin anew", self._path, damage, aside.name)
+        _log.warning(
+            "%s is damaged (%s): set aside as %s; limits start over, and what was spent today is not known any more",
+            self._path,
+            damage,
+            aside.name,
+        )
+
+    def _replace(self, aside: Path) -> None:
+        """Put a new file in the place of the damaged one, which keeps the name `aside`: never is there none, to be begun as if nothing was lost."""
+        new = self._path.with_name(partial_name())
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+                self._create(connection, {} if self._on_loss is None else self._on_loss(self._wall()))
+            try:
+                aside.hardlink_to(self._path)
+            except OSError:
+                self._path.rename(aside)
+            # what is left of the old log would be read into the new file
+            self._unlink_companions()
+            new.replace(self._path)
+        except BaseException:
+            for name in (new, *(Path(f"{new}{companion}") for companion in ("-wal", "-shm"))):
+                name.unlink(missing_ok=True)
+            raise
 
     def _lock(self) -> FileLock:
         """Raises filelock's Timeout, a TimeoutError, when it cannot be had."""

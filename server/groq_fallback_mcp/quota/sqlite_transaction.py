@@ -45,7 +45,8 @@ class Records:
             select = f"SELECT key, body FROM records WHERE key IN ({','.join('?' * len(unknown))})"  # noqa: S608 - only question marks
             found = self.connection.execute(select, unknown).fetchall()
             known.update(dict.fromkeys(unknown))
-            known.update(found)
+            # what is no text was not written here: as it stands it can only be replaced
+            known.update((key, body if isinstance(body, str) else "") for key, body in found)
         return {key: body for key in keys if (body := known[key]) is not None}
 
     def are_current(self) -> bool:

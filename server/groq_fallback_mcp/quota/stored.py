@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,8 @@ import anyio
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.policy.spending import Budget, DayTotals
+from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.policy.spending import UNKNOWN_SPENDING, Budget, DayTotals
 from groq_fallback_mcp.quota import transactions
 from groq_fallback_mcp.quota.book import Book
 from groq_fallback_mcp.quota.ledger import (
@@ -30,16 +32,29 @@ from groq_fallback_mcp.quota.ledger import (
     Standing,
     StoreStatus,
 )
-from groq_fallback_mcp.quota.records import OpenReservation, day_key, model_key, open_key, prepare, provider_key, told_key
+from groq_fallback_mcp.quota.losses import reopened, totals_of, watching
+from groq_fallback_mcp.quota.records import (
+    OpenReservation,
+    day_key,
+    day_of,
+    model_key,
+    open_key,
+    prepare,
+    provider_key,
+    told_key,
+)
 from groq_fallback_mcp.quota.store import NOT_NOW, Change, Store, StoreUnusable, View
 
-__all__ = ["StoredLedger"]
+__all__ = ["StoredLedger", "utc_day"]
 
 T = TypeVar("T")
 TIME_LIMIT_S = 0.25
 SWEEP_EVERY_S = 60.0
 SWEPT_AT_ONCE = 100
 MOST_DOUBTFUL = 1_000
+MOST_DAYS = 3
+
+_log = logging.getLogger(__name__)
 
 
 class StoredLedger:
@@ -64,6 +79,8 @@ class StoredLedger:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") if threaded else None
         self._swept_at = float("-inf")
         self._prepared = not threaded
+        # what was last seen of each day's spending, the oldest day first
+        self._seen: dict[str, DayTotals] = {}
         self._doubtful: deque[tuple[str, Sequence[str]]] = deque(maxlen=MOST_DOUBTFUL)
 
     @property
@@ -100,6 +117,8 @@ class StoredLedger:
         await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))
 
     async def cool_down(self, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> None:
+        # the reason may quote the provider, and the store is a way out too
+        reason = sanitize_message(reason)
         change = partial(transactions.cool_down, key=key, wait_s=wait_s, reason=reason, limit=limit, kind=kind)
         await self._transact([model_key(key), provider_key(key)], change)
 
@@ -114,6 +133,9 @@ class StoredLedger:
 
         return await self._transact([day_key(day) for day in days], read, writing=False)
 
+    async def reopen_budget(self, day: str) -> bool:
+        return await self._transact([day_key(day)], partial(reopened, day=day))
+
     async def aclose(self) -> None:
         with contextlib.suppress(StoreUnusable):
             await self._forgo()
@@ -122,6 +144,35 @@ class StoredLedger:
             self._thread.shutdown(wait=False)
 
     async def _transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        days = [day for key in keys if (day := day_of(key)) is not None] if self._budget.bounded else []
+        if not days:
+            return await self._transacted(keys, change, writing=writing)
+        watched = watching(change, keys, self._seen)
+        after: dict[str, DayTotals] = {}
+
+        def noted(view: View) -> Change[T]:
+            done = watched(view)
+            written = {key: record.body for key, record in done.writes.items() if record is not None}
+            left = View(now=view.now, bodies={**view.bodies, **written})
+            after.clear()
+            after.update((day, totals) for day in days if (totals := totals_of(left, day)) is not None)
+            return done
+
+        done = await self._transacted(keys, noted, writing=writing)
+        self._note(after)
+        return done
+
+    def _note(self, totals: Mapping[str, DayTotals]) -> None:
+        """Remember what is now known of days, and say once where something was lost."""
+        for day, now in totals.items():
+            before = self._seen.pop(day, DayTotals())
+            self._seen[day] = now
+            if now.unknown and now.losses > before.losses:
+                _log.warning("%s: %s", day, UNKNOWN_SPENDING)
+        while len(self._seen) > MOST_DAYS:
+            del self._seen[next(iter(self._seen))]
+
+    async def _transacted(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool) -> T:
         if self._prepared and (done := self._store.transact_now(keys, change, writing=writing)) is not NOT_NOW:
             if self._store.wants_rest and self._thread is not None:
                 self._thread.submit(self._store.rest)
@@ -172,7 +223,12 @@ class StoredLedger:
             await self._transact([key, *others], partial(transactions.expire, reservations=[reservation]))
 
     def _day(self) -> str:
-        return datetime.fromtimestamp(self._clock.wall(), tz=UTC).date().isoformat()
+        return utc_day(self._clock.wall())
+
+
+def utc_day(now: float) -> str:
+    """The day of a moment in Unix seconds."""
+    return datetime.fromtimestamp(now, tz=UTC).date().isoformat()
 
 
 def _read_open(view: View, reservation: str) -> Change[OpenReservation | None]:

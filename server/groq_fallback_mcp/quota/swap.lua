@@ -14,13 +14,24 @@ local found = {}
 local same = true
 for i = 1, count do
   local body = redis.pcall('GET', KEYS[i])
-  -- a key of another type is none of ours: absent, and overwritten
   local seen = type(body) == 'string' and '=' .. body or ''
+  if type(body) == 'table' and body.err then
+    if not string.find(body.err, 'WRONGTYPE', 1, true) then
+      return body
+    end
+    -- a key of another type is there and cannot be read: overwritten, and not taken for one that never was
+    seen = '='
+  end
   found[i] = seen
   same = same and seen == ARGV[i + 1]
 end
 if not same then
   return { now, 0, unpack(found) }
+end
+-- nothing below may fail: what was written before would stay. The set is ours by its name, whatever was put there
+local kind = redis.call('TYPE', due).ok
+if kind ~= 'zset' and kind ~= 'none' then
+  redis.call('DEL', due)
 end
 for i = count + 2, #ARGV, 3 do
   local key = KEYS[tonumber(ARGV[i])]

@@ -22,7 +22,7 @@ from mcp_types import Tool as ToolDefinition
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.errors import GroqFallbackError
-from groq_fallback_mcp.redaction import redact
+from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.render import excerpt, sentence
 from groq_fallback_mcp.server.skills import serve_skill
 from groq_fallback_mcp.tools import TOOLS
@@ -49,12 +49,11 @@ def build_server(
     *,
     tools: Sequence[Tool] = TOOLS,
     full: bool = False,
-    secrets: Sequence[str] = (),
     on_listed: Callable[[], None] | None = None,
 ) -> Server[Context]:
-    """A server that lists and calls `tools`, with all their arguments where `full`. `open_context` opens what they need, once, and closes it at the end.
+    """A server that lists and calls `tools`, with all their arguments where `full`.
 
-    `secrets` are taken out of every result, whoever put them there. `on_listed` hears of each tools/list.
+    `open_context` opens what they need, once, and closes it at the end. `on_listed` hears of each tools/list.
     """
     by_name = {tool.name: tool for tool in tools}
     definitions = tool_definitions(tools, full=full)
@@ -79,7 +78,7 @@ def build_server(
         else:
             reply = await _call(tool, params.arguments or {}, context)
         name = "refusal" if tool is None else tool.name
-        return _result(await sendable(reply, name=name, state=context.lifespan_context.state, secrets=secrets))
+        return _result(await sendable(reply, name=name, state=context.lifespan_context.state))
 
     server: Server[Context] = Server(
         "groq-fallback-mcp",
@@ -104,8 +103,8 @@ def tool_definitions(tools: Sequence[Tool] = TOOLS, *, full: bool = False) -> li
             annotations=ToolAnnotations(
                 title=tool.title,
                 read_only_hint=tool.read_only,
-                destructive_hint=False,
-                idempotent_hint=False,
+                destructive_hint=tool.destructive,
+                idempotent_hint=tool.idempotent,
                 open_world_hint=tool.open_world,
             ),
         )
@@ -117,7 +116,7 @@ async def _call(tool: Tool, raw: Mapping[str, Any], request: ServerRequestContex
     shared = request.lifespan_context
 
     async def progress(done: float, total: float, message: str) -> None:
-        await request.session.report_progress(done, total, message)
+        await request.session.report_progress(done, total, sanitize_message(message))
 
     # nobody watches who gave no token: then nothing need be streamed for it
     watched = bool(request.meta and request.meta.get("progress_token") is not None)
@@ -133,7 +132,7 @@ async def _call(tool: Tool, raw: Mapping[str, Any], request: ServerRequestContex
 
 
 def _refusal(cause: str, next_step: str, code: str) -> Reply:
-    cause, next_step = (redact(text)[:LONGEST_REFUSAL] for text in (cause, next_step))
+    cause, next_step = (sanitize_message(text)[:LONGEST_REFUSAL] for text in (cause, next_step))
     return Reply(
         text=f"{code}: {sentence(cause)}\nNext step: {sentence(next_step)}",
         structured={"error": {"code": code, "cause": cause, "next_step": next_step}},

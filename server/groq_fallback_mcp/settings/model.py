@@ -6,20 +6,19 @@ import os
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback, is_proxy
+from groq_fallback_mcp.outgoing import SHORTEST_SECRET, register_secrets
 from groq_fallback_mcp.settings.endpoints import EndpointSettings
 
 __all__ = ["Settings", "Toolset"]
 
 Toolset = Literal["full", "speech", "safety", "batch", "all"]
-# shorter ones would blot out words of every sentence
-SHORTEST_SECRET = 6
 
 
 class Settings(BaseSettings):
@@ -123,18 +122,22 @@ class Settings(BaseSettings):
         return None if self.proxy is None or is_loopback(urlsplit(base_url).hostname or "") else self.proxy.get_secret_value()
 
     def secrets(self) -> tuple[str, ...]:
-        """Whatever must be in no output: keys, and a password in an address."""
+        """Whatever must be in no output: keys, and passwords and tokens in addresses."""
         keys = [os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env]
-        addresses = [self.state.get_secret_value(), self.proxy.get_secret_value() if self.proxy else ""]
-        passwords = [urlsplit(address).password or "" for address in addresses if "://" in address]
+        addresses = [self.state, self.proxy] if self.proxy is not None else [self.state]
         found = [
             *keys,
             self.http_token.get_secret_value() if self.http_token else "",
-            *passwords,
-            *map(unquote, passwords),
             self.api_key.get_secret_value() if self.api_key else "",
+            *(secret for address in addresses for secret in _secrets_in(address.get_secret_value())),
         ]
         return tuple(secret for secret in found if len(secret) >= SHORTEST_SECRET)
+
+    @model_validator(mode="after")
+    def _register_secrets(self) -> Self:
+        """From now on no output holds them, whoever has these settings."""
+        register_secrets(*self.secrets())
+        return self
 
     @field_validator("api_key", mode="before")
     @classmethod
@@ -221,6 +224,19 @@ class Settings(BaseSettings):
         """Only the environment: flags and config.toml are merged by `load_settings`, which can name the file."""
         del settings_cls, dotenv_settings, file_secret_settings
         return (init_settings, env_settings)
+
+
+def _secrets_in(address: str) -> list[str]:
+    """The password of an address, a token in the place of a user's name, and those of its query; as written and decoded."""
+    if "://" not in address:
+        return []
+    parts = urlsplit(address)
+    written = [parts.password or ""]
+    if not parts.password and parts.username:
+        written.append(parts.username)
+    fields = (field.partition("=") for field in parts.query.split("&"))
+    written += [value for name, _, value in fields if re.search("pass|token|secret|key|auth", name, re.IGNORECASE)]
+    return [form for secret in written for form in (secret, unquote(secret))]
 
 
 def _expanded(path: Path) -> Path:

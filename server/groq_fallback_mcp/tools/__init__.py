@@ -17,7 +17,7 @@ __all__ = ["ALL_TOOLS", "TOOLS", "TOOLSETS", "Context", "Reply", "Tool", "Toolse
 TOOLS: tuple[Tool, ...] = (GROQ_CHAT, LIST_MODELS, CHECK_LIMITS, TRANSCRIBE)
 
 _SETS = (
-    Toolset(name="full", title="Every argument of the four tools", tools=(), tokens=588),
+    Toolset(name="full", title="Every argument of the four tools", tools=(), tokens=593),
     Toolset(name="speech", title="Text to speech", tools=(SPEAK,), tokens=155),
     Toolset(name="safety", title="Prompt injection and policies", tools=(SCREEN,), tokens=125),
     Toolset(

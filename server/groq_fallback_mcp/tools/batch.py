@@ -247,4 +247,7 @@ BATCH_STATUS = Tool(
     arguments=StatusArguments,
     handle=_status,
     read_only=False,
+    # it can cancel, once
+    destructive=True,
+    idempotent=True,
 )

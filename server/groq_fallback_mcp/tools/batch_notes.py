@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
+from groq_fallback_mcp.outgoing import sanitize
 
 __all__ = ["Note", "known_notes", "note_of", "write_note"]
 
@@ -26,14 +28,13 @@ class Note(BaseModel):
 
 
 def write_note(state: Path, note: Note) -> None:
-    """Keep it. An id that is no file name is not kept: Groq keeps the batch all the same."""
-    if not _FIT_FOR_A_NAME.fullmatch(note.id):
+    """Keep it. An id that is no file name, or holds a secret, is not kept: Groq keeps the batch all the same."""
+    if not _FIT_FOR_A_NAME.fullmatch(note.id) or sanitize(note.id) != note.id:
         return
     folder = state / "batches"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / f"{note.id}.json", os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(note.model_dump_json())
+    sweep_partials(folder)
+    write_atomically(folder / f"{note.id}.json", sanitize(note.model_dump_json()).encode())
 
 
 def note_of(state: Path, id_: str) -> Note | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -12,8 +13,10 @@ from groq_fallback_mcp.call import Failure, Outcome, Success
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import check_target, write_allowed
+from groq_fallback_mcp.outgoing import sanitize_json
+from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.providers.batches import Batches, BatchState, read_answers
-from groq_fallback_mcp.render import clean, quoted
+from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.account import total_usd
 from groq_fallback_mcp.tools.batch import HALF, ID, batch_error, groq_batches
 from groq_fallback_mcp.tools.batch_notes import note_of
@@ -22,7 +25,7 @@ from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["BATCH_RESULTS"]
 
-EXTENSIONS = (".jsonl", ".json")
+EXTENSIONS = (".jsonl",)
 PAGE = 50
 # Each answer stands twice in a result, as text and as structured content.
 PAGE_BYTES = RESULT_BYTES * 3 // 4
@@ -64,7 +67,16 @@ class ResultsResult(Result):
 
 async def _results(arguments: ResultsArguments, context: Context) -> Reply:
     if arguments.save_to is not None:
-        check_target(arguments.save_to, allowed=context.folders, extensions=EXTENSIONS, overwrite=arguments.overwrite)
+        await anyio.to_thread.run_sync(
+            partial(
+                check_target,
+                arguments.save_to,
+                allowed=context.folders,
+                extensions=EXTENSIONS,
+                overwrite=arguments.overwrite,
+                records=context.state / WRITTEN,
+            )
+        )
     batches = groq_batches(context)
     state = await batches.look(arguments.id)
     if isinstance(state, Failure):
@@ -83,7 +95,12 @@ async def _results(arguments: ResultsArguments, context: Context) -> Reply:
         save_to, content = arguments.save_to, _lines(outcomes)
         path = await anyio.to_thread.run_sync(
             lambda: write_allowed(
-                save_to, content, allowed=context.folders, extensions=EXTENSIONS, overwrite=arguments.overwrite
+                save_to,
+                content,
+                allowed=context.folders,
+                extensions=EXTENSIONS,
+                overwrite=arguments.overwrite,
+                records=context.state / WRITTEN,
             )
         )
     return _reply(state, outcomes, arguments, path=None if path is None else str(path), catalog=context.gateway.catalog)
@@ -163,11 +180,11 @@ def _answer(number: str, outcome: Outcome) -> BatchAnswer:
     return BatchAnswer(number=number, text=outcome.text, finish_reason=outcome.finish_reason)
 
 
-def _lines(outcomes: dict[str, Outcome]) -> bytes:
+def _lines(outcomes: dict[str, Outcome]) -> str:
     rows: list[dict[str, Any]] = [
         _answer(number, outcome).model_dump(exclude_none=True) for number, outcome in outcomes.items()
     ]
-    return "".join(f"{json.dumps(clean(row), ensure_ascii=False)}\n" for row in rows).encode("utf-8", "replace")
+    return "".join(f"{json.dumps(sanitize_json(row), ensure_ascii=False)}\n" for row in rows)
 
 
 BATCH_RESULTS = Tool(
@@ -177,4 +194,6 @@ BATCH_RESULTS = Tool(
     arguments=ResultsArguments,
     handle=_results,
     read_only=False,
+    destructive=True,
+    idempotent=True,
 )

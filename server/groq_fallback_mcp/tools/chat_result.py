@@ -9,6 +9,7 @@ from typing import Any
 
 from groq_fallback_mcp.call import Success
 from groq_fallback_mcp.gateway import Answer
+from groq_fallback_mcp.outgoing import sanitize_json
 from groq_fallback_mcp.policy.no_answer import key_note
 from groq_fallback_mcp.render import excerpt, quoted
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
@@ -180,7 +181,7 @@ def _text(result: ChatResult, answer: Answer) -> str:
     head += f", {result.tokens_per_s:.0f} tokens/s]" if result.tokens_per_s is not None else "]"
     lines = [result.text] if result.text.strip() else []
     lines += [
-        f"tool call {call.id}: {call.name}({json.dumps(call.arguments, ensure_ascii=False)})"
+        f"tool call {call.id}: {call.name}({json.dumps(sanitize_json(call.arguments), ensure_ascii=False)})"
         for call in result.tool_calls or ()
     ]
     fault = key_note(answer.attempts)

@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.outgoing import sanitize
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.result_limit import head
 
@@ -35,28 +37,32 @@ class Page:
 
 
 def keep(body: str, folder: Path, *, stem: str, suffix: str) -> Path:
-    """Write a result into a folder of our own, for its owner alone. Blocking. OSError where that cannot be done.
+    """Write a result, sanitized, into a folder of our own. Blocking. OSError where that cannot be done.
 
-    The same content has the same name, and is put in its place whole: another process may be writing it too.
+    The same content has the same name, and any number of threads and processes may write it at once.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep_partials(folder)
+    _sweep_old(folder)
+    content = sanitize(body).encode("utf-8", "replace")
+    path = folder / f"{stem}-{hashlib.blake2b(content, digest_size=8).hexdigest()}{suffix}"
+    write_atomically(path, content)
+    return path
+
+
+def _sweep_old(folder: Path) -> None:
+    """Remove what was kept for KEPT_S, but never what another process writes again at this moment."""
     oldest = time.time() - KEPT_S
     for old in folder.iterdir():
         with suppress(OSError):
-            if old.stat().st_mtime < oldest:
-                old.unlink()
-    content = body.encode("utf-8", "replace")
-    path = folder / f"{stem}-{hashlib.blake2b(content, digest_size=8).hexdigest()}{suffix}"
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    return path
+            if old.stat().st_mtime >= oldest:
+                continue
+            taken = old.with_name(partial_name())
+            old.rename(taken)
+            if taken.stat().st_mtime >= oldest:
+                # written since it was looked at: back in its place, unless it was written once more
+                os.link(taken, old)
+            taken.unlink()
 
 
 def cursor(name: str, offset: int) -> str:

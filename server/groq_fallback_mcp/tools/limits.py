@@ -16,8 +16,9 @@ from groq_fallback_mcp.policy.choice import is_retired, resolve_model
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
 from groq_fallback_mcp.policy.no_answer import KEY_REFUSED
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
-from groq_fallback_mcp.policy.spending import usd
+from groq_fallback_mcp.policy.spending import UNKNOWN_SPENDING, Budget, DayTotals, usd
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
+from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
@@ -69,7 +70,10 @@ class ModelLimits(Result):
 
 
 class Spending(Result):
-    """What was spent in a UTC day. `usd` counts calls whose price is known, `unpriced_calls` are the others."""
+    """What was spent in a UTC day. `usd` counts calls whose price is known, `unpriced_calls` are the others.
+
+    `incomplete` says why more was spent than is counted here, and is absent where nothing was lost.
+    """
 
     day: str
     calls: int
@@ -78,6 +82,7 @@ class Spending(Result):
     unpriced_calls: int
     budget_usd: str | None = None
     budget_tokens: int | None = None
+    incomplete: str | None = None
 
 
 class CheckLimitsResult(Result):
@@ -152,7 +157,14 @@ async def _spent(context: Context, day: str) -> Spending:
         unpriced_calls=sum(total.unpriced_calls for total in totals.models.values()),
         budget_usd=None if budget.picousd is None else str(usd(budget.picousd)),
         budget_tokens=budget.tokens,
+        incomplete=_incomplete(totals, budget),
     )
+
+
+def _incomplete(totals: DayTotals, budget: Budget) -> str | None:
+    if totals.unknown and budget.bounded:
+        return UNKNOWN_SPENDING
+    return "the ledger was damaged today; what was spent before is not counted" if totals.losses else None
 
 
 async def _probe(model: str | None, context: Context) -> str:
@@ -258,7 +270,8 @@ def _spent_line(spent: Spending) -> str:
     unpriced = f" and {spent.unpriced_calls} calls without a known price" if spent.unpriced_calls else ""
     of_usd = f" of {spent.budget_usd}" if spent.budget_usd is not None else ""
     of_tokens = f" of {spent.budget_tokens}" if spent.budget_tokens is not None else ""
-    return f"Spent on {spent.day} (UTC): {spent.usd}{of_usd} USD{unpriced}, {spent.tokens}{of_tokens} tokens in {spent.calls} calls."
+    line = f"Spent on {spent.day} (UTC): {spent.usd}{of_usd} USD{unpriced}, {spent.tokens}{of_tokens} tokens in {spent.calls} calls."
+    return line if spent.incomplete is None else f"{line}\nNote: {sentence(spent.incomplete)}"
 
 
 def _model_lines(model: ModelLimits) -> Sequence[str]:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 import pydantic_core
 
-from groq_fallback_mcp.redaction import without
-from groq_fallback_mcp.render import clean, clean_text
+from groq_fallback_mcp.outgoing import is_clean_json, sanitize, sanitize_json
 from groq_fallback_mcp.tools.kept_results import FOLDER, cursor, keep, reading_on
 from groq_fallback_mcp.tools.result_limit import ENVELOPE_BYTES, RESULT_BYTES, TEXT_LINES, ends, fits, json_bytes, shortened
 from groq_fallback_mcp.tools.tool import Reply
 
-__all__ = ["sendable"]
+__all__ = ["sanitized", "sendable"]
 
 TEXT_SHARE = 0.45
 LACKING_BYTES = 1_500
 # Written with a space after each comma and colon it is longer, but not so much.
 SURELY_SHORT_BYTES = RESULT_BYTES // 2
-# NUL, and numbers that JSON does not know; a lone surrogate cannot be written at all
-_UNSOUND = (rb"\u0000", b"NaN", b"Infinity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,38 +33,37 @@ class _Kept:
     fault: str | None = None
 
 
-async def sendable(reply: Reply, *, name: str, state: Path, secrets: Sequence[str] = ()) -> Reply:
-    """A reply that JSON readers take, without the secrets, and no longer than clients pass on.
+async def sendable(reply: Reply, *, name: str, state: Path) -> Reply:
+    """A reply sanitized, and no longer than clients pass on.
 
     `name` is the tool's. Of a longer one the beginning and the end are returned, and where all of it stands.
     """
-    if _is_short_and_sound(reply, secrets):
+    if _is_short_and_clean(reply):
         return reply
-    reply = _cleaned(reply, secrets)
+    reply = sanitized(reply)
     if fits(reply.text, reply.structured):
         return reply
-    body = reply.text if reply.body is None else clean_text(without(reply.body, secrets))
+    body = reply.body or reply.text
     kept = await anyio.to_thread.run_sync(_kept, reply, body, name, state / FOLDER)
-    shown = reply if reply.brief is None else _cleaned(reply.brief(), secrets)
+    shown = reply if reply.brief is None else sanitized(reply.brief())
     return _within(shown, kept, read=len(body) if shown is reply and reply.text.startswith(body) else 0)
 
 
-def _is_short_and_sound(reply: Reply, secrets: Sequence[str]) -> bool:
-    """Whether there is surely nothing to take out: seen in the JSON as a whole, far faster than value by value."""
+def sanitized(reply: Reply) -> Reply:
+    """The reply without secrets and terminal controls."""
+    body = None if reply.body is None else sanitize(reply.body)
+    return replace(reply, text=sanitize(reply.text), structured=sanitize_json(reply.structured), body=body)
+
+
+def _is_short_and_clean(reply: Reply) -> bool:
+    """Whether there is surely nothing to take out or to shorten: seen in the JSON as a whole, far faster than value by value."""
     try:
         written = pydantic_core.to_json([reply.text, reply.structured], inf_nan_mode="constants")
     except (ValueError, TypeError):
         return False
     if len(written) > SURELY_SHORT_BYTES or written.count(b"\\n") >= TEXT_LINES:
         return False
-    forms = (form for secret in secrets if secret for form in (secret.encode(), pydantic_core.to_json(secret)[1:-1]))
-    return not any(form in written for form in (*_UNSOUND, *forms))
-
-
-def _cleaned(reply: Reply, secrets: Sequence[str]) -> Reply:
-    text = clean_text(without(reply.text, secrets))
-    structured = clean(without(reply.structured, secrets))
-    return Reply(text=text, structured=structured, is_error=reply.is_error, body=reply.body, brief=reply.brief)
+    return is_clean_json(written)
 
 
 def _kept(reply: Reply, body: str, name: str, folder: Path) -> _Kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import anyio
@@ -13,6 +14,7 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import check_target, write_allowed
 from groq_fallback_mcp.gateway import Answer
+from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.policy.windows import sentences
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
@@ -64,7 +66,16 @@ class SpeakResult(Result):
 
 
 async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
-    check_target(arguments.save_to, allowed=context.folders, extensions=EXTENSIONS, overwrite=arguments.overwrite)
+    await anyio.to_thread.run_sync(
+        partial(
+            check_target,
+            arguments.save_to,
+            allowed=context.folders,
+            extensions=EXTENSIONS,
+            overwrite=arguments.overwrite,
+            records=context.state / WRITTEN,
+        )
+    )
     texts = sentences(arguments.text, PIECE_CHARS)
     if not texts:
         raise InputRefused("text holds nothing to say", next_step="give words")
@@ -166,6 +177,7 @@ async def _written(
             allowed=context.folders,
             extensions=EXTENSIONS,
             overwrite=arguments.overwrite,
+            records=context.state / WRITTEN,
         )
     )
     first = answers[0]
@@ -206,4 +218,5 @@ SPEAK = Tool(
     arguments=SpeakArguments,
     handle=_handle,
     read_only=False,
+    destructive=True,
 )

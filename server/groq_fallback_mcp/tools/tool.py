@@ -78,7 +78,11 @@ class Toolset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A tool. `read_only`: it changes nothing anywhere. `open_world`: it talks to the outside."""
+    """A tool, and what its annotations tell clients, which may ask the user only before some.
+
+    `read_only`: no argument makes it change anything but this server's own state. `destructive`: it can replace or end what
+    exists. `idempotent`: the same call again changes nothing more. `open_world`: it talks to the outside.
+    """
 
     name: str
     title: str
@@ -86,4 +90,6 @@ class Tool:
     arguments: type[Arguments]
     handle: Callable[[Any, Context], Awaitable[Reply]]
     read_only: bool = True
+    destructive: bool = False
+    idempotent: bool = False
     open_world: bool = True

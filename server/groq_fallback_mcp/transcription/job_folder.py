@@ -19,8 +19,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from groq_fallback_mcp.atomic_file import write_atomically
 from groq_fallback_mcp.audio.parts import Part, SplitRecording
 from groq_fallback_mcp.call import Opened, Spooled, Transcript, open_recording
+from groq_fallback_mcp.outgoing import sanitize_json
 
 __all__ = ["Done", "JobFolder", "JobTaken", "job_name"]
 
@@ -96,7 +98,7 @@ class JobFolder:
 
     def keep_parts(self, found: SplitRecording) -> None:
         """Say that all parts are there."""
-        self._write("parts.json", _split().dump_json(found))
+        write_atomically(self.path / "parts.json", _split().dump_json(found), durable=True)
 
     def done(self, part: Part) -> Done | None:
         """The transcript of a part, None where it has none yet."""
@@ -107,7 +109,8 @@ class JobFolder:
 
     def keep(self, part: Part, done: Done) -> None:
         """Keep a part's transcript: whole on disk before this returns."""
-        self._write(f"{part.file}.json", json.dumps(asdict(done), ensure_ascii=False).encode())
+        content = json.dumps(sanitize_json(asdict(done)), ensure_ascii=False).encode()
+        write_atomically(self.path / f"{part.file}.json", content, durable=True)
 
     def spooled(self, part: Part) -> Spooled:
         """A part's audio, which stays in its file: several are on their way at once."""
@@ -120,15 +123,6 @@ class JobFolder:
             shutil.rmtree(self.path, ignore_errors=True)
         # its file stays, empty: removed, somebody could hold the lock of a file that is no more. A week, as all here
         self._lock.release()
-
-    def _write(self, name: str, content: bytes) -> None:
-        partial = self.path / f"{name}.new"
-        descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path / name)
 
 
 def _remove_old(root: Path) -> None:

@@ -1,11 +1,16 @@
-"""What stands before the HTTP endpoint: who may ask, and how many at once. Plain ASGI, without a word about MCP."""
+"""What stands before the HTTP endpoint: who may ask, how much, and how many at once. Plain ASGI, without a word about MCP."""
 
 from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
+
+import anyio
+
+from groq_fallback_mcp.transport.http_connections import BODY_PROGRESS_S, BODY_S, KNOWN
+from groq_fallback_mcp.transport.http_origin import is_own_host, is_own_origin
 
 __all__ = ["HEALTH", "MOST_AT_ONCE", "Guard"]
 
@@ -18,19 +23,37 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEALTH = "/healthz"
 # As many calls as are under way at Groq at a time, and as many again that wait for their turn.
 MOST_AT_ONCE = 128
+BODY_BYTES = 16 * 1024 * 1024
+# Of all bodies that are still coming, together.
+MOST_ARRIVING_BYTES = 64 * 1024 * 1024
+_CLOSE = (b"connection", b"close")
 
 
 class Guard:
     """Lets a request through to `app` with the right bearer token, while fewer than `most` are under way.
 
-    `token` None: nobody is asked for one. The address HEALTH tells whoever asks that the process lives, and nothing else.
+    `token` None: nobody is asked for one. `hosts` are the names that it may be asked by, None for any: others are refused with
+    421, and pages of other origins with 403. Only a request that has come to its end takes a place: a body of more than
+    `body_bytes` is refused with 413, one that stops coming with 408. The address HEALTH tells whoever asks that the process
+    lives, and nothing else.
     """
 
-    def __init__(self, app: App, *, token: str | None, most: int = MOST_AT_ONCE) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        token: str | None,
+        most: int = MOST_AT_ONCE,
+        hosts: Sequence[str] | None = None,
+        body_bytes: int = BODY_BYTES,
+    ) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
         self._most = most
+        self._hosts = hosts
+        self._body_bytes = body_bytes
         self._under_way = 0
+        self._arriving_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,15 +67,76 @@ class Guard:
             next_step = "send the header Authorization: Bearer with the token that GROQ_FALLBACK_HTTP_TOKEN holds at the server"
             await _answer(send, 401, {"error": cause, "next_step": next_step}, (b"www-authenticate", b"Bearer"))
             return
+        if (know := scope.get("state", {}).get(KNOWN)) is not None:
+            know()
+        if (refusal := self._misdirected(scope)) is not None:
+            status, header = refusal
+            cause = f"the header {header} does not name this server"
+            await _answer(send, status, {"error": cause, "next_step": "add its name to GROQ_FALLBACK_HTTP_HOSTS at the server"})
+            return
+        body = await self._whole_body(scope, receive, send)
+        if body is not None:
+            await self._served(body, scope, receive, send)
+
+    async def _served(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         if self._under_way >= self._most:
             refusal = {"error": f"{self._most} requests are under way", "next_step": "send it again in a second, or elsewhere"}
             await _answer(send, 503, refusal, (b"retry-after", b"1"))
             return
+        rest: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return rest.pop() if rest else await receive()
+
         self._under_way += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, replay, send)
         finally:
             self._under_way -= 1
+
+    async def _whole_body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
+        """The request's body; None where the client has gone, or was refused."""
+        held = bytearray()
+        try:
+            with anyio.move_on_after(BODY_S):
+                while True:
+                    with anyio.move_on_after(BODY_PROGRESS_S):
+                        message = await receive()
+                        if message["type"] != "http.request":
+                            return None
+                        chunk = message.get("body", b"")
+                        held += chunk
+                        self._arriving_bytes += len(chunk)
+                        if len(held) > self._body_bytes or _declared(scope) > self._body_bytes:
+                            refusal = {"error": f"the body has more than {self._body_bytes:,} bytes", "next_step": "send less"}
+                            await _answer(send, 413, refusal, _CLOSE)
+                            return None
+                        if self._arriving_bytes > max(MOST_ARRIVING_BYTES, self._body_bytes):
+                            refusal = {
+                                "error": "too many large requests arrive at once",
+                                "next_step": "send it again in a second",
+                            }
+                            await _answer(send, 503, refusal, (b"retry-after", b"1"), _CLOSE)
+                            return None
+                        if not message.get("more_body", False):
+                            return bytes(held)
+                        continue
+                    break
+        finally:
+            self._arriving_bytes -= len(held)
+        await _answer(send, 408, {"error": "the body stopped coming", "next_step": "send the request again"}, _CLOSE)
+        return None
+
+    def _misdirected(self, scope: Scope) -> tuple[int, str] | None:
+        """The status and the header for which a request is refused; None where both headers are right."""
+        if self._hosts is None:
+            return None
+        hosts, origins = ([value for name, value in scope["headers"] if name == wanted] for wanted in (b"host", b"origin"))
+        if len(hosts) != 1 or not is_own_host(hosts[0].decode("latin-1"), self._hosts):
+            return 421, "Host"
+        if len(origins) > 1 or not all(is_own_origin(origin.decode("latin-1"), self._hosts) for origin in origins):
+            return 403, "Origin"
+        return None
 
     def _may(self, scope: Scope) -> bool:
         if self._token is None:
@@ -61,6 +145,11 @@ class Guard:
         scheme, _, token = (given[0] if len(given) == 1 else b"").partition(b" ")
         # in constant time: how long it takes tells nothing about the token
         return hmac.compare_digest(token.strip(), self._token) and scheme.lower() == b"bearer"
+
+
+def _declared(scope: Scope) -> int:
+    lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
+    return int(lengths[0]) if lengths else 0
 
 
 async def _answer(send: Send, status: int, body: dict[str, str], *headers: tuple[bytes, bytes]) -> None:
