@@ -12,11 +12,13 @@ import pytest
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.generate import SPEED
+from groq_fallback_mcp.generate import SOURCES
 from groq_fallback_mcp.generate.blocks import fill_blocks
 from groq_fallback_mcp.generate.documents import all_blocks
 from groq_fallback_mcp.generate.failures import ADVICE, CODES
+from groq_fallback_mcp.generate.faults import faults_block
 from groq_fallback_mcp.generate.markdown import table
+from groq_fallback_mcp.generate.speed import RESULTS as SPEED
 from groq_fallback_mcp.generate.speed import speed_block
 from groq_fallback_mcp.policy import no_answer
 from groq_fallback_mcp.settings import Settings
@@ -24,8 +26,9 @@ from groq_fallback_mcp.tools import TOOLS
 
 CATALOG = load_catalog()
 ROOT = Path(__file__).parents[2]
-TESTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
-BLOCKS = all_blocks(CATALOG, TESTS, (ROOT / SPEED).read_text(encoding="utf-8"))
+PATHS = [*(ROOT / "tests").rglob("*.py"), *(ROOT / path for path in SOURCES)]
+READ = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
+BLOCKS = all_blocks(CATALOG, READ)
 
 
 def rows(block: str) -> list[list[str]]:
@@ -198,3 +201,35 @@ def test_figures_that_the_benchmark_did_not_write_are_refused(text: str) -> None
 def test_without_a_run_of_the_benchmark_its_command_is_shown() -> None:
     """A copy of the documents alone can be made anew too."""
     assert "make bench" in speed_block("")
+
+
+FAULT = '[[fault]]\nrow = "A1"\nfault = "f"\nbefore = "b"\nafter = "a"\n'
+MARKED = {"tests/test_x.py": '@pytest.mark.fault("A1")\ndef test_it() -> None: ...\n'}
+
+
+def test_each_fault_is_shown_with_its_tests_and_what_came_out() -> None:
+    """From the markers, and from the rows of the corpus."""
+    corpus = {"tests/corpus/upstream.json": '{"cases": [{"row": "A1"}, {"row": "A1"}]}'}
+
+    assert "[test_it](../tests/test_x.py); 2 rows of [upstream.json]" in faults_block(FAULT, MARKED, corpus)
+    whole_module = {
+        "tests/test_x.py": 'pytestmark = [pytest.mark.fault("A1")]\ndef test_it() -> None: ...\ndef no_test() -> None: ...\n'
+    }
+    assert "| [test_it](../tests/test_x.py) |" in faults_block(FAULT, whole_module, {})
+
+
+@pytest.mark.parametrize(
+    ("rows_", "tests", "corpus", "words"),
+    [
+        (FAULT, {}, {}, "A1 has no test"),
+        (FAULT.replace('after = "a"', 'after = ""'), MARKED, {}, "A1 has no test or no result"),
+        (FAULT, {**MARKED, "tests/y.py": MARKED["tests/test_x.py"].replace("A1", "Z9")}, {}, "'Z9' is not a row"),
+        (FAULT, MARKED, {"c.json": '{"cases": [{"row": "Z9"}]}'}, "'Z9' is not a row"),
+    ],
+)
+def test_a_fault_without_a_test_or_a_result_is_refused(
+    rows_: str, tests: dict[str, str], corpus: dict[str, str], words: str
+) -> None:
+    """And a marker of none."""
+    with pytest.raises(InputRefused, match=words):
+        faults_block(rows_, tests, corpus)

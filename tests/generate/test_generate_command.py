@@ -10,7 +10,7 @@ import pytest
 
 from groq_fallback_mcp.cli.generate import generate
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.generate import SPEED
+from groq_fallback_mcp.generate.speed import RESULTS as SPEED
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -22,8 +22,9 @@ def copy(tmp_path: Path) -> Path:
         shutil.copy(CHECKOUT / name, tmp_path / name)
     for name in ("manifests", "references"):
         shutil.copytree(CHECKOUT / name, tmp_path / name)
-    (tmp_path / SPEED).parent.mkdir(parents=True)
-    shutil.copy(CHECKOUT / SPEED, tmp_path / SPEED)
+    for path in (SPEED, "docs/faults.md"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        shutil.copy(CHECKOUT / path, tmp_path / path)
     shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
     return tmp_path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.console import echo, print_json
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.generate import DOCUMENTS, SPEED, generated_files
+from groq_fallback_mcp.generate import DOCUMENTS, SOURCES, generated_files
 
 __all__ = ["generate"]
 
@@ -25,8 +25,9 @@ def generate(root: Path, *, check: bool, as_json: bool) -> int:
     """
     _refuse_other_projects(root)
     documents = {name: _read(root / name) or "" for name in DOCUMENTS}
-    tests = {path.relative_to(root).as_posix(): _read(path) or "" for path in sorted((root / "tests").rglob("*.py"))}
-    wanted = generated_files(documents, load_catalog(), tests, _read(root / SPEED) or "")
+    paths = [path.relative_to(root).as_posix() for path in sorted((root / "tests").rglob("*.py"))]
+    read = {path: _read(root / path) for path in (*paths, *SOURCES)}
+    wanted = generated_files(documents, load_catalog(), {path: text for path, text in read.items() if text is not None})
     stale = {path: text for path, text in wanted.items() if _read(root / path) != text}
     if not check:
         _write(root, stale)

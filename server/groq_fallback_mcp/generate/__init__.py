@@ -3,7 +3,6 @@
 Pure string building: nothing here reads or writes a file, and nothing depends on the day it runs.
 """
 
-from groq_fallback_mcp.generate.documents import DOCUMENTS, generated_files
-from groq_fallback_mcp.generate.speed import RESULTS as SPEED
+from groq_fallback_mcp.generate.documents import DOCUMENTS, SOURCES, generated_files
 
-__all__ = ["DOCUMENTS", "SPEED", "generated_files"]
+__all__ = ["DOCUMENTS", "SOURCES", "generated_files"]

@@ -6,7 +6,7 @@ Tests say what they cover by the marker `covers`; it is read from their source, 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from groq_fallback_mcp.catalog import Catalog
@@ -14,7 +14,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.generate.markdown import code, table
 from groq_fallback_mcp.generate.seed_rows import seed_rows
 
-__all__ = ["abilities_block", "covering_tests", "seed_block"]
+__all__ = ["abilities_block", "marked_tests", "seed_block"]
 
 MARKER = "covers"
 CLIENT_MARKER = "client"
@@ -35,7 +35,7 @@ SHOWN_TESTS = 2
 
 def seed_block(catalog: Catalog, tests: Mapping[str, str]) -> str:
     """The table. `tests` holds the sources of the test files by path. Raises InputRefused for a row that no test covers."""
-    found = covering_tests(tests)
+    found = marked_tests(tests, MARKER)
     rows = list(seed_rows(catalog))
     unknown = [name for name in found if not any(fnmatchcase(row.name, name) for row in rows)]
     if unknown:
@@ -71,22 +71,34 @@ def abilities_block(tests: Mapping[str, str]) -> str:
     return table(("Client", *ABILITIES), rows)
 
 
-def covering_tests(tests: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
-    """By the name or pattern given to the marker: the path and the name of each test that has it."""
+def marked_tests(tests: Mapping[str, str], marker: str) -> dict[str, list[tuple[str, str]]]:
+    """By the name or pattern given to a marker: the path and the name of each test that has it."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for path, test, names in _marks(tests, MARKER):
+    for path, test, names in _marks(tests, marker):
         for name in names:
             found.setdefault(name, []).append((path, test))
     return found
 
 
 def _marks(tests: Mapping[str, str], marker: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Each test with the marker: its path, its name, and what the marker was given."""
+    """Each test with the marker, its own or its module's: its path, its name, and what the marker was given."""
     for path, source in sorted(tests.items()):
-        for node in ast.walk(ast.parse(source)):
+        tree = ast.parse(source)
+        of_all = [names for node in tree.body if _sets_pytestmark(node) for names in _given(ast.walk(node), marker)]
+        for node in ast.walk(tree):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
-            for decorator in node.decorator_list:
-                call = decorator if isinstance(decorator, ast.Call) else None
-                if call is not None and isinstance(call.func, ast.Attribute) and call.func.attr == marker:
-                    yield path, node.name, [str(part.value) for part in call.args if isinstance(part, ast.Constant)]
+            inherited = of_all if node.name.startswith("test_") else []
+            for names in [*_given(node.decorator_list, marker), *inherited]:
+                yield path, node.name, names
+
+
+def _sets_pytestmark(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == "pytestmark" for name in node.targets)
+
+
+def _given(nodes: Iterable[ast.AST], marker: str) -> Iterator[list[str]]:
+    """What each call of the marker among the nodes was given."""
+    for call in nodes:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == marker:
+            yield [str(part.value) for part in call.args if isinstance(part, ast.Constant)]
