@@ -29,8 +29,9 @@ from groq_fallback_mcp.gateway.progress import Progress, heartbeat
 from groq_fallback_mcp.gateway.record import answer_of, attempt_of
 from groq_fallback_mcp.gateway.sending import Pick, Sender, Terms
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Walk
+from groq_fallback_mcp.policy.breaker import useful_wait_s
 from groq_fallback_mcp.policy.choice import choose
-from groq_fallback_mcp.policy.no_answer import NOT_MENDED_BY_TIME, NoAnswer, no_answer
+from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
 from groq_fallback_mcp.policy.plan import (
     Candidate,
@@ -309,17 +310,12 @@ class Gateway:
 
     async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
         waits = await self.waits(walk.open() or list(walk.plan.candidates))
-        # a pause after what only a person can mend says nothing of when it is mended
-        finite = [
-            0.0 if wait is None else wait.wait_s
-            for wait in waits
-            if wait is None or (wait.wait_s is not None and wait.kind not in NOT_MENDED_BY_TIME)
-        ]
+        useful = [0.0 if wait is None else useful_wait_s(wait.wait_s, wait.kind) for wait in waits]
         return no_answer(
             attempts=walk.attempts,
             exclusions=walk.plan.exclusions,
             last=walk.last,
-            least_wait_s=min((seconds for seconds in finite if seconds is not None), default=None),
+            least_wait_s=min((seconds for seconds in useful if seconds is not None), default=None),
             out_of_time=out_of_time,
             deadline_s=walk.deadline - walk.started,
         )

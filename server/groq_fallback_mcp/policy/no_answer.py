@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.policy.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.policy.durations import format_duration
 from groq_fallback_mcp.render import quoted
 
-__all__ = ["KEY_REFUSED", "NOT_MENDED_BY_TIME", "NO_API_KEY", "Code", "NoAnswer", "key_fault", "key_note", "no_answer"]
+__all__ = ["KEY_REFUSED", "NO_API_KEY", "Code", "NoAnswer", "key_fault", "key_note", "no_answer"]
 
 Code = Literal[
     "rate_limited",
@@ -57,8 +58,6 @@ _UNREACHABLE = {
     FailureKind.CONNECTION_LOST,
 }
 _ACCOUNT = {FailureKind.ORGANISATION_REFUSED, FailureKind.NO_CREDIT}
-# What keeps a model away until a person, a new key or a new release changes it.
-NOT_MENDED_BY_TIME = {*_ACCOUNT, FailureKind.AUTHENTICATION, FailureKind.MODEL_GONE, FailureKind.MODEL_BLOCKED}
 # Codes of errors that time does not mend.
 _HOPELESS = {
     *("over_budget", "bad_request", "authentication", "account_refused", "content_filtered"),
