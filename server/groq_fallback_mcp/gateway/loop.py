@@ -123,11 +123,13 @@ class Gateway:
         *,
         progress: Progress | None = None,
         check: Check | None = None,
+        repair: bool = False,
         deadline_s: float | None = None,
     ) -> Answer | NoAnswer:
         """Answer a request within the deadline, the usual one unless `deadline_s` says otherwise, or say why not.
 
-        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation.
+        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation;
+        with `repair` the model is shown that answer and what was wrong with it. Never for a classifier, which would judge those words.
         Raises InputRefused for unknown names, before anything is sent.
         """
         planned, quotas = await self._planned(request)
@@ -141,6 +143,7 @@ class Gateway:
             watched=progress is not None,
             keyed=frozenset(name for name, provider in self.roster.providers.items() if provider.unready is None),
             check=check,
+            repairs=repair,
             quotas=quotas,
         )
 
@@ -217,7 +220,7 @@ class Gateway:
         terms = Terms(deadline=walk.deadline, timeout_s=timeout_s, longest_s=self.pace.deadline_s, told=told)
         outcome, standing = await self._sender.send(picked, request, terms)
         if isinstance(outcome, Success) and walk.check is not None and (fault := walk.check(outcome)) is not None:
-            walk.repair = repaired(walk.request, outcome.text, fault.message)
+            walk.repair = repaired(walk.request, outcome.text, fault.message) if walk.repairs else None
             outcome = fault
         took_s = self.clock.monotonic() - started
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != candidate.identity]
