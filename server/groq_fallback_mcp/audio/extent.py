@@ -33,6 +33,8 @@ MOST_TABLE_ENTRIES = 4_000_000
 class Extent:
     """Bytes of `size` that are sound or pictures (`media`) and that belong to no part of the container (`stray`).
 
+    Padding of zeros is not counted.
+
     `pictures`: there is a track of them. `text`: what should be samples is text.
     """
 
@@ -106,7 +108,7 @@ _WAV_PLACEHOLDER = 0x7FFF_0000
 
 def _flac(content: Content) -> Extent:
     """Blocks of metadata, then frames whose numbers count up; the last of a complete recording ends with the file."""
-    at, most, samples, block = 4, LARGEST_FLAC_FRAME, 0, 0
+    at, most, samples, block, padding = 4, LARGEST_FLAC_FRAME, 0, 0, 0
     for number in range(MOST_UNITS):
         head = content[at : at + 4]
         kind, size = head[0] & 0x7F if head else 127, int.from_bytes(head[1:4])
@@ -116,6 +118,8 @@ def _flac(content: Content) -> Extent:
             body = content[at + 4 : at + 4 + size]
             block, samples = int.from_bytes(body[:2]), int.from_bytes(body[10:18]) & 0xF_FFFF_FFFF
             most = int.from_bytes(body[7:10]) or LARGEST_FLAC_FRAME
+        if kind == 1 and not content[at + 4 : at + 4 + size].strip(b"\0"):
+            padding += size
         at += 4 + size
         if head[0] & 0x80:
             break
@@ -129,7 +133,7 @@ def _flac(content: Content) -> Extent:
     complete = samples and (number + 1) * block >= samples if sync == b"\xff\xf8" else samples and number + block >= samples
     if complete and flac_checksum(content[last:end]) != 0:
         return _to_the_end(content, last, last - begin)
-    return _to_the_end(content, len(content), end - begin)
+    return Extent(size=len(content) - padding, media=end - begin, stray=0)
 
 
 def _last_flac_frame(content: Content, begin: int, sync: bytes, most: int) -> tuple[int, int]:
