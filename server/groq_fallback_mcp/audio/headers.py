@@ -355,6 +355,72 @@ def _w64(content: Content) -> Headers:
     return Headers(cut=0 < size < 1 << 62 and size > len(content) + 8)
 
 
+def _iff(content: Content) -> Headers:
+    size = int.from_bytes(content[4:8])
+    return Headers(cut=0 < size < _WAV_PLACEHOLDER and size + 8 > len(content) + 1)
+
+
+def _dsf(content: Content) -> Headers:
+    return Headers(cut=len(content) < int.from_bytes(content[12:20], "little") < 1 << 62)
+
+
+def _voc(content: Content) -> Headers:
+    """Blocks; a block of type 0 is the end."""
+    at = int.from_bytes(content[20:22], "little")
+    for _ in range(MOST_STEPS):
+        head = content[at : at + 4]
+        if len(head) < 4 or head[0] == 0:  # noqa: PLR2004 - a type and a size
+            break
+        at += 4 + int.from_bytes(head[1:], "little")
+    return Headers(cut=at > len(content))
+
+
+def _sox(content: Content) -> Headers:
+    """Samples of four bytes, which are counted in the header."""
+    order = "<" if content.startswith(b".SoX") else ">"
+    begin, samples, rate, channels = struct.unpack(f"{order}IQdI", content[4:28].ljust(24, b"\0"))
+    held = max(len(content) - begin - 4, 0)
+    return _partly(held, samples * 4, rate * channels * 4) if held < samples * 4 < 1 << 62 else UNKNOWN
+
+
+def _au(content: Content) -> Headers:
+    order = "<" if content.startswith(b"dns.") else ">"
+    begin, size, coding, rate, channels = struct.unpack(f"{order}5I", content[4:24].ljust(20, b"\0"))
+    held = min(size, max(len(content) - begin, 0))
+    if not 0 < size < _WAV_PLACEHOLDER or held == size:
+        return UNKNOWN
+    return _partly(held, size, rate * channels * _AU_SAMPLE_BYTES.get(coding, 0))
+
+
+def _caf(content: Content) -> Headers:
+    """Chunks, of which that with the sound may be of unknown size, which is then the last."""
+    at, bytes_per_s = 8, 0.0
+    for _ in range(MOST_STEPS):
+        head = content[at : at + 12]
+        if len(head) < 12:  # noqa: PLR2004 - a name and a size
+            break
+        size = int.from_bytes(head[4:], signed=True)
+        if head.startswith(b"desc"):
+            rate, packet_bytes, packet_frames = struct.unpack(">d8xII", content[at + 12 : at + 36].ljust(24, b"\0"))
+            bytes_per_s = rate * packet_bytes / packet_frames if packet_frames else 0.0
+        if size < 0:
+            break
+        there = len(content) - at - 12
+        if size > there:
+            # the first four bytes count edits
+            return _partly(max(there - 4, 0), size - 4, bytes_per_s) if head.startswith(b"data") else Headers(cut=True)
+        at += 12 + size
+    return UNKNOWN
+
+
+def _partly(held: int, stated: int, bytes_per_s: float) -> Headers:
+    """Of so many bytes of sound only the first are there."""
+    known = math.isfinite(bytes_per_s) and bytes_per_s > 0
+    return Headers(duration_s=held / bytes_per_s if known else None, stated_s=stated / bytes_per_s if known else None, cut=True)
+
+
+# 8-bit μ-law and A-law, PCM of 8 to 32 bits, floats; what is not here is compressed.
+_AU_SAMPLE_BYTES = {1: 1, 27: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8}
 _PARSERS: Mapping[AudioKind | Convertible, Callable[[Content], Headers]] = {
     AudioKind.WAV: _wav,
     AudioKind.FLAC: _flac,
@@ -364,11 +430,17 @@ _PARSERS: Mapping[AudioKind | Convertible, Callable[[Content], Headers]] = {
     AudioKind.MP4: _mp4,
     AudioKind.M4A: _mp4,
     AudioKind.WEBM: _webm,
+    Convertible.AU: _au,
     Convertible.AVI: _riff,
+    Convertible.CAF: _caf,
+    Convertible.DSF: _dsf,
+    Convertible.IFF: _iff,
     Convertible.MKV: _webm,
     Convertible.MOV: _mp4,
     Convertible.QCP: _riff,
     Convertible.RF64: _rf64,
+    Convertible.SOX: _sox,
+    Convertible.VOC: _voc,
     Convertible.W64: _w64,
     Convertible.XWMA: _riff,
 }

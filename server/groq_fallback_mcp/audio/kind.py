@@ -88,7 +88,6 @@ class Convertible(StrEnum):
     OMA = "oma"
     QCP = "qcp"
     RF64 = "rf64"
-    RIFX = "rifx"
     RM = "rm"
     SHN = "shn"
     SOX = "sox"
@@ -253,8 +252,6 @@ _MAGIC: Mapping[bytes, AudioKind | Convertible] = {
 def _by_magic(head: bytes) -> AudioKind | Convertible | None:  # noqa: PLR0911 - a table whose rows differ in kind
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12])
-    if head.startswith(b"RIFX"):
-        return Convertible.RIFX if head[8:12] == b"WAVE" else None
     if head[:4] in {b"RF64", b"BW64"}:
         return Convertible.RF64 if head[8:12] == b"WAVE" else None
     if head.startswith(b"FORM"):

@@ -75,7 +75,6 @@ _DEMUXER: Mapping[str, str] = {
     Convertible.OMA.media_type: "oma",
     Convertible.QCP.media_type: "qcp",
     Convertible.RF64.media_type: "wav",
-    Convertible.RIFX.media_type: "wav",
     Convertible.RM.media_type: "rm",
     Convertible.SHN.media_type: "shn",
     Convertible.SOX.media_type: "sox",
