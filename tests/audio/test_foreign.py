@@ -185,6 +185,11 @@ def test_only_what_is_a_recording_to_its_last_byte_is_sent_as_it_is(
     assert found.start >= len(tag) or not sent_as_it_is(tag + recording)
 
 
+def test_a_recording_joined_of_many_with_a_tag_each_is_one(record: Callable[[str, float], bytes]) -> None:
+    """As players of streams save it: each piece of ten seconds begins with a tag."""
+    assert sent_as_it_is(record("mp3", 0.5) * 300)
+
+
 @pytest.mark.fault("B23")
 @pytest.mark.parametrize("container", ["wav", "flac", "ogg", "mp3", "mpga", "webm"])
 @pytest.mark.parametrize("share", [0.3, 0.77])

@@ -179,8 +179,8 @@ _OGG_PICTURES = (b"\x80theora", b"OVP80", b"BBCD\x00", b"\x01video")
 
 def _mpeg_audio(content: Content) -> Extent:
     """Frames back to back, with tags before, between and behind them, and zeros at the end. What is between is stray."""
-    at, media, stray = 0, 0, 0
-    for _ in range(MOST_GAPS):
+    at, media, stray, gaps = 0, 0, 0, 0
+    for _ in range(MOST_UNITS):
         at, found = _frames(content, at)
         media += found
         tag = _tag(content, at)
@@ -189,10 +189,11 @@ def _mpeg_audio(content: Content) -> Extent:
         elif len(content) - at < 4:  # noqa: PLR2004 - a header that is cut off, or the end
             at = len(content)
             break
+        elif gaps == MOST_GAPS:
+            break
         else:
             again = _next_row(content, at + 1)
-            stray += again - at
-            at = again
+            stray, gaps, at = stray + again - at, gaps + 1, again
     return Extent(size=len(content), media=media, stray=stray + max(len(content) - at, 0))
 
 
