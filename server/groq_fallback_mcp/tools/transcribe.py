@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, open_audio
 from groq_fallback_mcp.audio.headers import Headers, early_end
-from groq_fallback_mcp.audio.languages import DETECTED, language_code
+from groq_fallback_mcp.audio.languages import is_detected, language_code, only_one
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.audio.parts import PART_S
 from groq_fallback_mcp.audio.probe import Probed, probe
@@ -59,8 +59,10 @@ def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client send
     if not isinstance(given, dict):
         return given
     fields = cast("dict[str, Any]", given)
-    if str(fields.get("language", "")).strip().lower() in DETECTED:
+    language = only_one(fields.get("language"))
+    if isinstance(language, str):
         fields = {name: value for name, value in fields.items() if name != "language"}
+        fields |= {} if is_detected(language) else {"language": language}
     file, url = fields.get("file"), fields.get("url")
     if isinstance(file, str) and "url" not in fields:
         if re.match(r"https?://", file, re.IGNORECASE):
