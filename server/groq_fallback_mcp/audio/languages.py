@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import cast
@@ -26,10 +26,8 @@ LONGEST_CODE = 3
 
 def only_one(given: object) -> object:
     """The member of a list of one; anything else as it was given."""
-    if not isinstance(given, list | tuple):
-        return given
-    members = cast("Sequence[object]", given)
-    return members[0] if len(members) == 1 else given
+    members = cast("list[object]", given) if isinstance(given, list) else []
+    return members[0] if len(members) == 1 else cast("object", given)
 
 
 def is_detected(text: str) -> bool:
