@@ -303,6 +303,7 @@ _FAULTS: Mapping[str, Act] = {
     "503": _sends(_reply(_error("Service Unavailable", kind="service_unavailable"), 503)),
     "498": _sends(_reply(_error("Flex tier capacity exceeded", code="capacity_exceeded"), 498)),
     "401": _sends(_reply(_error("Invalid API Key", code="invalid_api_key"), 401)),
+    "402": _sends(_reply(_error("Insufficient balance", code="insufficient_balance"), 402)),
     "403": _sends(_reply(_error("Organization has been restricted", code="organization_restricted"), 403)),
     "403_html": _sends(_reply("<html>Access denied</html>", 403, type_="text/html")),
     "400": _sends(_reply(_error("'messages.0' is wrong"), 400)),

@@ -544,7 +544,7 @@ async def test_more_calls_than_are_sent_at_once_wait_for_their_turn_and_are_told
     assert len(world.groq.calls) == 2
 
 
-@pytest.mark.parametrize("kind", [K.AUTHENTICATION, K.ORGANISATION_REFUSED, K.NETWORK_DENIED, K.MODEL_GONE])
+@pytest.mark.parametrize("kind", [K.AUTHENTICATION, K.ORGANISATION_REFUSED, K.NO_CREDIT, K.NETWORK_DENIED, K.MODEL_GONE])
 async def test_where_everybody_rests_by_our_own_caution_one_is_asked_all_the_same(kind: FailureKind) -> None:
     """A key, a permission or a network may be mended at any moment; until then each call costs one request."""
     world = World([offer("groq", [FIRST, SECOND])])
@@ -557,6 +557,46 @@ async def test_where_everybody_rests_by_our_own_caution_one_is_asked_all_the_sam
     world.groq.default = answer("mended")
     assert (await served(world)).success.text == "mended"
     assert (await served(world)).success.text == "mended"
+
+
+NOT_MENDED = {
+    K.AUTHENTICATION: "authentication",
+    K.ORGANISATION_REFUSED: "account_refused",
+    K.NO_CREDIT: "account_refused",
+    K.NETWORK_DENIED: "unreachable",
+    K.MODEL_GONE: "all_failed",
+    K.MODEL_BLOCKED: "all_failed",
+}
+
+
+@pytest.mark.fault("A9")
+@pytest.mark.parametrize(("kind", "code"), NOT_MENDED.items())
+async def test_a_call_of_an_hour_does_not_wait_for_what_time_does_not_mend(kind: FailureKind, code: str) -> None:
+    """Jobs have such deadlines. Each call ends at once with the right error; what is mended meanwhile serves at once."""
+    world = World([offer("groq", [FIRST, SECOND])])
+    world.groq.default = failure(kind, status=403)
+    for _ in range(3):
+        result = await world.gateway.serve(ask(), deadline_s=3_600.0)
+        assert isinstance(result, NoAnswer)
+        assert (result.code, result.retry_after_s) == (code, None)
+        assert all(attempt.retry_after_s is None for attempt in result.attempts)
+    world.groq.default = answer("mended")
+    result = await world.gateway.serve(ask(), deadline_s=3_600.0)
+    assert isinstance(result, Answer)
+    assert sum(world.clock.slept) < 1
+
+
+@pytest.mark.fault("A9")
+async def test_a_call_of_an_hour_waits_for_a_limit_beside_a_refused_key() -> None:
+    """The other provider is free sooner than the key's pause is over, and later than it."""
+    for wait_s in (30.0, 600.0):
+        world = World([offer("groq", [FIRST]), offer("mine", ["my-model"])])
+        world.groq.default = failure(K.AUTHENTICATION, status=401)
+        world.providers["mine"].script("my-model", rate_limited(wait_s), answer("later"))
+        result = await world.gateway.serve(ask(), deadline_s=3_600.0)
+        assert isinstance(result, Answer)
+        assert sum(world.clock.slept) == pytest.approx(wait_s, abs=2)
+        assert world.groq.asked == [FIRST]
 
 
 async def test_a_limit_is_not_passed_over_for_want_of_others() -> None:

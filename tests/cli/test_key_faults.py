@@ -12,9 +12,12 @@ from typing import Any
 import anyio
 import pytest
 from fakes import World, offer
+from fault_server import fault_server
 
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.cli.calls import call_tool
+from groq_fallback_mcp.cli.doctor import doctor
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.providers.local.provider import available_models
@@ -135,6 +138,44 @@ async def test_models_and_limits_say_that_no_model_of_groq_s_can_be_used(tmp_pat
         assert refused.stderr.splitlines()[0].startswith("authentication: ")
 
 
+RESTRICTED = ("Groq refuses this organization", "Not ready. Ask Groq's support about your organization.")
+UNPAID = ("Groq asks for payment", "Not ready. Check the credit and billing at console.groq.com.")
+
+
+@pytest.mark.fault("C6")
+@pytest.mark.parametrize(
+    ("mode", "why", "verdict"),
+    [("models:403", *RESTRICTED), ("403", *RESTRICTED), ("models:402", *UNPAID), ("402", *UNPAID)],
+)
+async def test_a_refused_account_is_named_by_all_three_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str, why: str, verdict: str
+) -> None:
+    """Whether the live list is refused too, or only calls are. None gives a time to come back, as time does not help."""
+    with fault_server(mode) as groq:
+        given = {"GROQ_API_KEY": GOOD, "GROQ_BASE_URL": groq.url, "GROQ_FALLBACK_LOCAL": "off"}
+        for name, value in {**given, "GROQ_FALLBACK_STATE": f"sqlite:///{tmp_path / 'ledger.db'}"}.items():
+            monkeypatch.setenv(name, value)
+        if not mode.startswith("models:"):
+            assert await call_tool("groq_chat", {"prompt": "hi"}, as_json=False) == 1
+        capsys.readouterr()
+        await call_tool("check_limits", {}, as_json=True)
+        limits = json.loads(capsys.readouterr().out)
+        await call_tool("check_limits", {}, as_json=False)
+        shown = capsys.readouterr().out
+        await call_tool("list_models", {}, as_json=True)
+        models = json.loads(capsys.readouterr().out)["models"]
+        status = await doctor(as_json=True)
+        report = json.loads(capsys.readouterr().out)
+    assert limits["calls_now_all_models"] == 0
+    assert all(why in model["blocked_by"] and model["available"] is False for model in limits["models"])
+    assert not any({"next_call_in_s", "cooldown_s"} & model.keys() for model in limits["models"])
+    assert (f"not available ({why}" in shown, "next call in" in shown) == (True, False)
+    listed = [model["available"] for model in models if model.get("listed") is not False]
+    assert set(listed) == {f"no, {why}"}
+    chat = next(finding for finding in report["findings"] if finding["what"] == "chat")
+    assert (status, report["verdict"], chat["detail"]) == (1, verdict, f"unavailable ({why})")
+
+
 @needs_local
 async def test_models_says_which_local_models_serve_on_request_only(tmp_path: Path) -> None:
     """Text does, speech does not."""
@@ -163,10 +204,8 @@ async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time
             return answers.pop(0)
 
     roster._groq = Groq()  # type: ignore[assignment]
-    assert await roster.key_refused(timeout_s=1)
-    assert not await roster.key_refused(timeout_s=1)
-    assert not await roster.key_refused(timeout_s=1)
-    assert not await roster.key_refused(timeout_s=1)
+    assert await roster.refused(timeout_s=1) is FailureKind.AUTHENTICATION
+    assert [await roster.refused(timeout_s=1) for _ in range(3)] == [None, None, None]
     assert answers == []
     assert roster.offers()[0].live is None
 

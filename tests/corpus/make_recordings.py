@@ -13,6 +13,7 @@ import io
 import struct
 import tempfile
 import zlib
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -391,6 +392,11 @@ def _behind(content: bytes, head: str) -> bytes:
     return bytes.fromhex(head) + content
 
 
+def _followed(content: bytes, text: str) -> bytes:
+    """With text behind its end."""
+    return content + text.encode()
+
+
 def _tagged(content: bytes, size: int = 2_000) -> bytes:
     """Begin with an ID3 tag."""
     return id3(size=size) + content
@@ -421,6 +427,16 @@ def _rf64(content: bytes) -> bytes:
     return b"RF64\xff\xff\xff\xffWAVE" + ds64 + content[12:data] + b"data\xff\xff\xff\xff" + content[data + 8 :]
 
 
+def _rifx(content: bytes) -> bytes:
+    """A 16-bit WAV file with all numbers the other way round, which FFmpeg plays as noise."""
+    at = content.find(b"data") + 8
+    form = struct.unpack("<IHHIIHH", content[16:36])
+    sound = array("h", content[at : at + (len(content) - at) // 2 * 2])
+    sound.byteswap()
+    head = b"WAVEfmt " + struct.pack(">IHHIIHH", *form) + b"data" + struct.pack(">I", len(sound) * 2)
+    return b"RIFX" + struct.pack(">I", len(head) + len(sound) * 2) + head + sound.tobytes()
+
+
 def _bad_wave_size(content: bytes, stated: int) -> bytes:
     """A WAV file that says another size of its sound."""
     data = content.index(b"data")
@@ -441,6 +457,7 @@ def _doctype(content: bytes, name: str) -> bytes:
 
 CHANGES: Mapping[str, Callable[..., bytes]] = {
     "keep": _keep,
+    "followed": _followed,
     "drop": _drop,
     "zeros": _zeros,
     "behind": _behind,
@@ -449,6 +466,7 @@ CHANGES: Mapping[str, Callable[..., bytes]] = {
     "replaced": _replaced,
     "silent_tracks": _silent_tracks,
     "rf64": _rf64,
+    "rifx": _rifx,
     "bad_wave_size": _bad_wave_size,
     "doctype": _doctype,
 }

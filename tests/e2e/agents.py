@@ -71,7 +71,7 @@ class Launch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """An agent. `prefix` comes before our tools' names. `configure` takes its home, its project, its model's URL and the
-    environment of our server, None to leave our server out. `read` takes a result apart that it showed its model, `read_error` one that was an error.
+    environment of our server, None to leave our server to what `setup` writes. `read` takes a result apart that it showed its model, `read_error` one that was an error.
     """
 
     command: str
@@ -86,11 +86,13 @@ class Agent:
 
 def _claude(home: Path, project: Path, url: str, environment: Mapping[str, str] | None) -> Launch:
     del home
+    named: Sequence[str] = ()
     if environment is not None:
         _write(project / ".mcp.json", {"mcpServers": {"groq": _server(environment)}})
-    allowed = ("--strict-mcp-config", "--allowedTools", "mcp__groq__*")
+        # a server that a project's file names is otherwise not started before somebody approves it
+        named = ("--mcp-config", ".mcp.json", "--strict-mcp-config")
     return Launch(
-        arguments=("-p", PROMPT, "--mcp-config", ".mcp.json", *allowed, "--output-format", "json"),
+        arguments=("-p", PROMPT, *named, "--allowedTools", "mcp__groq__*", "--output-format", "json"),
         environment={"ANTHROPIC_BASE_URL": url, **CLAUDE_OFFLINE},
     )
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.policy.breaker import (
+    NOT_MENDED_BY_TIME,
     OWN_CAUTION,
+    PROBE_POLL_S,
     Cooldown,
     Health,
     RetryBudget,
@@ -20,6 +22,7 @@ from groq_fallback_mcp.policy.breaker import (
     probing,
     rebased,
     roused,
+    useful_wait_s,
 )
 
 T0 = 1_790_000_000.0
@@ -28,6 +31,15 @@ T0 = 1_790_000_000.0
 def cooling(seconds: float, *, since: float = T0) -> Health:
     """A model on its bench."""
     return cooled(Health(), Cooldown(since=since, until=since + seconds, reason="server error"))
+
+
+@pytest.mark.fault("A9")
+@pytest.mark.parametrize("kind", FailureKind)
+def test_nobody_waits_for_what_time_does_not_mend(kind: FailureKind) -> None:
+    """But for the moment in which another call tests it."""
+    assert useful_wait_s(300.0, kind) == (None if kind in NOT_MENDED_BY_TIME else 300.0)
+    assert useful_wait_s(PROBE_POLL_S, kind) == PROBE_POLL_S
+    assert useful_wait_s(None, kind) is None
 
 
 def test_a_healthy_model_is_never_held() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from groq_fallback_mcp.call import Attempt, ChatRequest, Failure, FailureKind
 from groq_fallback_mcp.policy.classify import classify, classify_stream_error
 from groq_fallback_mcp.policy.durations import format_duration, parse_reset, parse_retry_after, parse_written_duration
-from groq_fallback_mcp.policy.no_answer import no_answer
+from groq_fallback_mcp.policy.no_answer import no_answer, refusal
 from groq_fallback_mcp.policy.plan import with_json_mode
 from groq_fallback_mcp.policy.readings import stated_wait
 from groq_fallback_mcp.policy.verdict import Abort, RelaxSchema, judge
@@ -378,6 +378,22 @@ def test_what_only_a_person_can_mend_is_never_a_wait(kind: FailureKind, provider
     assert (found.code, found.retry_after_s) == ("account_refused", None)
     assert cause in found.cause
     assert next_step in found.next_step
+
+
+@pytest.mark.fault("B28")
+@pytest.mark.parametrize(
+    ("kind", "provider", "words"),
+    [
+        (K.AUTHENTICATION, "groq", "Groq refused the API key (401)"),
+        (K.AUTHENTICATION, "openrouter", "the provider openrouter refused the API key"),
+        (K.ORGANISATION_REFUSED, "groq", "Groq refuses this organization"),
+        (K.NO_CREDIT, "openrouter", "the provider openrouter asks for payment"),
+        (K.RATE_LIMITED, "groq", None),
+    ],
+)
+def test_what_refuses_every_call_has_words_of_its_own(kind: FailureKind, provider: str, words: str | None) -> None:
+    """The same in each command."""
+    assert refusal(kind, provider) == words
 
 
 @pytest.mark.fault("A8")

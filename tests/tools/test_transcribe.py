@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,7 +162,8 @@ def hearing_with_limit() -> World:
 
 async def test_a_file_too_large_for_groq_goes_to_a_provider_without_that_limit(folder: Path) -> None:
     """Such as a whisper of one's own."""
-    (folder / "long.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVEfmt " + b"\x00" * (26 * 1_048_576))
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
+    (folder / "long.wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt " + form + b"data\0\0\0\0" + b"\x01\x00" * (13 * 1_048_576))
     world = hearing(offer("groq", [TURBO]), offer("mine", [LARGE]))
     groq = world.offers[0]
     limited = {name: replace(offered, upload_mb=25) for name, offered in groq.models.items()}

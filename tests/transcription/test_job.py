@@ -242,7 +242,7 @@ async def test_what_does_not_decode_is_refused_before_anything_is_sent(
     text, _ = await transcribed(here, recording)
     assert "cannot be decoded as audio" in text
     assert here.groq.calls == []
-    assert not [path for path in (recording.parent / "state" / "jobs").iterdir() if path.is_dir() and list(path.glob("*.flac"))]
+    assert not list((recording.parent / "state").rglob("*.flac"))
 
 
 async def test_jobs_nobody_came_back_for_are_removed_after_a_week(recording: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from groq_fallback_mcp.audio.content import Content
 from groq_fallback_mcp.audio.headers import read_headers
-from groq_fallback_mcp.audio.kind import AudioKind, Content
+from groq_fallback_mcp.audio.kind import AudioKind
 
 __all__ = ["probe_duration_s"]
 

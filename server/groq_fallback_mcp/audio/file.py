@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from groq_fallback_mcp.audio.extent import Extent, extent
 from groq_fallback_mcp.audio.headers import Headers, read_headers
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible, recognize
 from groq_fallback_mcp.audio.stream import can_decode
@@ -48,6 +49,14 @@ class OpenAudio:
     def headers(self) -> Headers:
         """What the headers tell of its length. Blocking."""
         return read_headers(self._window(), self.kind)
+
+    def extent(self) -> Extent | None:
+        """How much of it is sound, None where it is not sent as it is in any case. Blocking."""
+        return None if isinstance(self.kind, Convertible) else extent(self._window(), self.kind)
+
+    def unsupported(self) -> InputRefused:
+        """That it cannot be sent, with what can be."""
+        return _unsupported(self.path)
 
     def audio(self, duration_s: float | None) -> AudioFile:
         """The recording, which lasts so long; a large one stays in its file. Blocking."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from groq_fallback_mcp.audio.kind import AudioKind, Content, Convertible, id3_length, mpeg_frame
+from groq_fallback_mcp.audio.boxes import MOST_STEPS, ebml_elements, iso_boxes
+from groq_fallback_mcp.audio.content import Content
+from groq_fallback_mcp.audio.flac import flac_frame_number
+from groq_fallback_mcp.audio.frames import id3_length, mpeg_frame
+from groq_fallback_mcp.audio.kind import AudioKind, Convertible
 
 __all__ = ["UNKNOWN", "Headers", "early_end", "read_headers"]
 
 LONGEST_BELIEVABLE_S = 100 * 86_400.0
-# A day of WebM in clusters of five seconds has 17,000.
-MOST_STEPS = 20_000
 _SYNC_SEARCH_BYTES = 65_536
 _OGG_TAIL_BYTES = 131_072
 _FLAC_TAIL_BYTES = 262_144
@@ -131,40 +133,13 @@ def _flac_samples(content: Content, block_size: int, stated: int) -> int | None:
         for _ in range(MOST_STEPS):
             if at < 0:
                 break
-            number = _flac_frame_number(tail[at : at + 16])
+            number = flac_frame_number(tail[at : at + 16])
             if number is not None:
                 end = (number + 1) * block_size if fixed else number + block_size
                 if end <= stated + block_size:
                     furthest = max(furthest or 0, min(end, stated))
             at = tail.rfind(sync, 0, at)
     return furthest
-
-
-def _flac_frame_number(header: bytes) -> int | None:
-    """The number of the frame, or of its first sample, that a frame header holds; None where it is none."""
-    if len(header) < 6 or header[2] >> 4 == 0 or header[2] & 15 == 15 or header[3] & 1:  # noqa: PLR2004 - reserved values
-        return None
-    first = header[4]
-    ones = 8 - (first ^ 0xFF).bit_length()
-    length = 1 if ones == 0 else ones
-    if ones in {1, 8}:
-        return None
-    number = first & (0x7F >> ones)
-    for byte in header[5 : 4 + length]:
-        if byte >> 6 != 2:  # noqa: PLR2004 - a byte that goes on
-            return None
-        number = number << 6 | byte & 0x3F
-    end = 4 + length + {6: 1, 7: 2}.get(header[2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(header[2] & 15, 0)
-    return number if end < len(header) and _crc8(header[:end]) == header[end] else None
-
-
-def _crc8(data: bytes) -> int:
-    value = 0
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = (value << 1 ^ 0x07) & 0xFF if value & 0x80 else value << 1
-    return value
 
 
 def _ogg(content: Content) -> Headers:
@@ -260,13 +235,13 @@ def _mp4(content: Content) -> Headers:
     stated_s: float | None = None
     index = has_tracks = has_sound = fragmented = False
     cut, share, reached = False, 1.0, 0
-    for name, start, end, stated_end in _boxes(content, 0, len(content)):
+    for name, start, end, stated_end in iso_boxes(content, 0, len(content)):
         reached = stated_end
         if stated_end > len(content):
             cut = True
         if name == b"moov":
             index = True
-            for inner, at, stop, _ in _boxes(content, start, end):
+            for inner, at, stop, _ in iso_boxes(content, start, end):
                 if inner == b"mvhd":
                     stated_s = _movie_header(content[at : at + 32])
                 elif inner == b"trak":
@@ -288,9 +263,9 @@ def _mp4(content: Content) -> Headers:
 
 def _handler(content: Content, start: int, end: int) -> bytes:
     """The kind of a track: soun, vide; empty where it does not tell."""
-    for name, at, stop, _ in _boxes(content, start, end):
+    for name, at, stop, _ in iso_boxes(content, start, end):
         if name == b"mdia":
-            for inner, body, _, _ in _boxes(content, at, stop):
+            for inner, body, _, _ in iso_boxes(content, at, stop):
                 if inner == b"hdlr":
                     return content[body + 8 : body + 12]
     return b""
@@ -304,26 +279,9 @@ def _movie_header(body: bytes) -> float | None:
     return duration / scale if scale and duration else None
 
 
-def _boxes(content: Content, at: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
-    """Each ISO box between two offsets: its name, where its body begins and ends, and where it says that it ends."""
-    for _ in range(MOST_STEPS):
-        if at + 8 > end:
-            return
-        head = content[at : at + 16]
-        size, header = int.from_bytes(head[:4]), 8
-        if size == 1:
-            size, header = int.from_bytes(head[8:16]), 16
-        elif size == 0:
-            size = end - at
-        if size < header:
-            return
-        yield head[4:8], at + header, min(at + size, end), at + size
-        at += size
-
-
 def _webm(content: Content) -> Headers:
     """Segment > Info > Duration, in units of TimestampScale nanoseconds. Live recordings have none."""
-    for name, start, end, stated_end in _elements(content, 0, len(content)):
+    for name, start, end, stated_end in ebml_elements(content, 0, len(content)):
         if name == 0x1853_8067:  # noqa: PLR2004 - Segment
             return _webm_segment(content, start, end, cut=stated_end > len(content))
     return UNKNOWN
@@ -332,7 +290,7 @@ def _webm(content: Content) -> Headers:
 def _webm_segment(content: Content, start: int, end: int, *, cut: bool) -> Headers:
     scale_ns, ticks, last_cluster = 1_000_000, None, None
     types: set[int] = set()
-    for name, at, stop, stated_end in _elements(content, start, end):
+    for name, at, stop, stated_end in ebml_elements(content, start, end):
         cut = cut or stated_end > len(content)
         if name == 0x1549_A966:  # noqa: PLR2004 - Info
             scale_ns, ticks = _webm_info(content, at, stop)
@@ -346,7 +304,7 @@ def _webm_segment(content: Content, start: int, end: int, *, cut: bool) -> Heade
 
 
 def _webm_timestamp(content: Content, start: int, end: int) -> int:
-    for (name, at, stop, _), _ in zip(_elements(content, start, end), range(8), strict=False):
+    for (name, at, stop, _), _ in zip(ebml_elements(content, start, end), range(8), strict=False):
         if name == 0xE7:  # noqa: PLR2004 - Timestamp
             return int.from_bytes(content[at : min(stop, at + 8)])
     return 0
@@ -355,42 +313,22 @@ def _webm_timestamp(content: Content, start: int, end: int) -> int:
 def _webm_tracks(content: Content, start: int, end: int) -> set[int]:
     """The types of all tracks: 1 is video, 2 sound."""
     types: set[int] = set()
-    for name, at, stop, _ in _elements(content, start, end):
+    for name, at, stop, _ in ebml_elements(content, start, end):
         if name == 0xAE:  # noqa: PLR2004 - TrackEntry
-            inside = _elements(content, at, stop)
+            inside = ebml_elements(content, at, stop)
             types |= {int.from_bytes(content[body : body + 1]) for inner, body, _, _ in inside if inner == _TRACK_TYPE}
     return types
 
 
 def _webm_info(content: Content, start: int, end: int) -> tuple[int, float | None]:
     scale_ns, ticks = 1_000_000, None
-    for name, at, stop, _ in _elements(content, start, end):
+    for name, at, stop, _ in ebml_elements(content, start, end):
         body = content[at : min(stop, at + 8)]
         if name == 0x2AD7B1:  # noqa: PLR2004 - TimestampScale
             scale_ns = int.from_bytes(body)
         elif name == 0x4489 and stop - at in {4, 8}:  # noqa: PLR2004 - Duration
             ticks = float(struct.unpack(">f" if len(body) == 4 else ">d", body)[0])  # noqa: PLR2004 - bytes of a float
     return scale_ns, ticks
-
-
-def _elements(content: Content, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Each EBML element between two offsets: its id, where its body begins and ends, and where it says that it ends."""
-    for _ in range(MOST_STEPS):
-        if at >= end:
-            return
-        head = content[at : min(at + 12, end)]
-        id_length = 9 - head[0].bit_length() if head else 9
-        if id_length > 4 or id_length >= len(head):  # noqa: PLR2004 - the longest id
-            return
-        size_length = 9 - head[id_length].bit_length()
-        body = at + id_length + size_length
-        if size_length > 8 or body > end:  # noqa: PLR2004 - the longest size
-            return
-        mask = (1 << 7 * size_length) - 1
-        size = int.from_bytes(head[id_length : id_length + size_length]) & mask
-        stated_end = end if size == mask else body + size
-        yield int.from_bytes(head[:id_length]), body, min(stated_end, end), stated_end
-        at = stated_end
 
 
 def _rf64(content: Content) -> Headers:
@@ -417,6 +355,72 @@ def _w64(content: Content) -> Headers:
     return Headers(cut=0 < size < 1 << 62 and size > len(content) + 8)
 
 
+def _iff(content: Content) -> Headers:
+    size = int.from_bytes(content[4:8])
+    return Headers(cut=0 < size < _WAV_PLACEHOLDER and size + 8 > len(content) + 1)
+
+
+def _dsf(content: Content) -> Headers:
+    return Headers(cut=len(content) < int.from_bytes(content[12:20], "little") < 1 << 62)
+
+
+def _voc(content: Content) -> Headers:
+    """Blocks; a block of type 0 is the end."""
+    at = int.from_bytes(content[20:22], "little")
+    for _ in range(MOST_STEPS):
+        head = content[at : at + 4]
+        if len(head) < 4 or head[0] == 0:  # noqa: PLR2004 - a type and a size
+            break
+        at += 4 + int.from_bytes(head[1:], "little")
+    return Headers(cut=at > len(content))
+
+
+def _sox(content: Content) -> Headers:
+    """Samples of four bytes, which are counted in the header."""
+    order = "<" if content.startswith(b".SoX") else ">"
+    begin, samples, rate, channels = struct.unpack(f"{order}IQdI", content[4:28].ljust(24, b"\0"))
+    held = max(len(content) - begin - 4, 0)
+    return _partly(held, samples * 4, rate * channels * 4) if held < samples * 4 < 1 << 62 else UNKNOWN
+
+
+def _au(content: Content) -> Headers:
+    order = "<" if content.startswith(b"dns.") else ">"
+    begin, size, coding, rate, channels = struct.unpack(f"{order}5I", content[4:24].ljust(20, b"\0"))
+    held = min(size, max(len(content) - begin, 0))
+    if not 0 < size < _WAV_PLACEHOLDER or held == size:
+        return UNKNOWN
+    return _partly(held, size, rate * channels * _AU_SAMPLE_BYTES.get(coding, 0))
+
+
+def _caf(content: Content) -> Headers:
+    """Chunks, of which that with the sound may be of unknown size, which is then the last."""
+    at, bytes_per_s = 8, 0.0
+    for _ in range(MOST_STEPS):
+        head = content[at : at + 12]
+        if len(head) < 12:  # noqa: PLR2004 - a name and a size
+            break
+        size = int.from_bytes(head[4:], signed=True)
+        if head.startswith(b"desc"):
+            rate, packet_bytes, packet_frames = struct.unpack(">d8xII", content[at + 12 : at + 36].ljust(24, b"\0"))
+            bytes_per_s = rate * packet_bytes / packet_frames if packet_frames else 0.0
+        if size < 0:
+            break
+        there = len(content) - at - 12
+        if size > there:
+            # the first four bytes count edits
+            return _partly(max(there - 4, 0), size - 4, bytes_per_s) if head.startswith(b"data") else Headers(cut=True)
+        at += 12 + size
+    return UNKNOWN
+
+
+def _partly(held: int, stated: int, bytes_per_s: float) -> Headers:
+    """Of so many bytes of sound only the first are there."""
+    known = math.isfinite(bytes_per_s) and bytes_per_s > 0
+    return Headers(duration_s=held / bytes_per_s if known else None, stated_s=stated / bytes_per_s if known else None, cut=True)
+
+
+# 8-bit μ-law and A-law, PCM of 8 to 32 bits, floats; what is not here is compressed.
+_AU_SAMPLE_BYTES = {1: 1, 27: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8}
 _PARSERS: Mapping[AudioKind | Convertible, Callable[[Content], Headers]] = {
     AudioKind.WAV: _wav,
     AudioKind.FLAC: _flac,
@@ -426,11 +430,17 @@ _PARSERS: Mapping[AudioKind | Convertible, Callable[[Content], Headers]] = {
     AudioKind.MP4: _mp4,
     AudioKind.M4A: _mp4,
     AudioKind.WEBM: _webm,
+    Convertible.AU: _au,
     Convertible.AVI: _riff,
+    Convertible.CAF: _caf,
+    Convertible.DSF: _dsf,
+    Convertible.IFF: _iff,
     Convertible.MKV: _webm,
     Convertible.MOV: _mp4,
     Convertible.QCP: _riff,
     Convertible.RF64: _rf64,
+    Convertible.SOX: _sox,
+    Convertible.VOC: _voc,
     Convertible.W64: _w64,
     Convertible.XWMA: _riff,
 }

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, overload
 
-__all__ = [
-    "HEAD_BYTES",
-    "AudioKind",
-    "Content",
-    "Convertible",
-    "MpegFrame",
-    "Recognized",
-    "id3_length",
-    "mpeg_frame",
-    "recognize",
-    "sniff",
-]
+from groq_fallback_mcp.audio.content import Content
+from groq_fallback_mcp.audio.foreign import is_foreign
+from groq_fallback_mcp.audio.frames import (
+    ac3_length,
+    adts_length,
+    amr_row,
+    id3_length,
+    loas_length,
+    mpeg_frame,
+    mpeg_length,
+    row,
+)
+
+__all__ = ["AGREEING_FRAMES", "HEAD_BYTES", "AudioKind", "Convertible", "Recognized", "recognize", "sniff"]
 
 HEAD_BYTES = 65_536
 # Joined streams and players of chapters write several; each must be looked past.
@@ -26,22 +27,10 @@ MOST_TAGS = 8
 MOST_ZEROS = 4 * 1024 * 1024
 # A stream that is joined in the middle begins with the rest of a frame; the longest has 1,441 bytes (MP3) or 8,191 (AAC).
 LONGEST_REST = 8_192
-# Sync words occur by chance, frames that agree with each other and follow one another do not.
+# Sync words occur by chance, frames that agree with each other and follow one another do not. Where the first one is looked
+# for, there are as many chances as bytes.
 AGREEING_FRAMES = 3
-
-
-class Content(Protocol):
-    """Bytes, or what can be looked at as if it were."""
-
-    def __len__(self) -> int: ...
-    def startswith(self, prefix: bytes, /) -> bool:
-        """As of bytes."""
-        ...
-
-    @overload
-    def __getitem__(self, where: int, /) -> int: ...
-    @overload
-    def __getitem__(self, where: slice, /) -> bytes: ...
+AGREEING_FRAMES_BEHIND_OTHER_BYTES = 8
 
 
 class AudioKind(StrEnum):
@@ -94,6 +83,7 @@ class Convertible(StrEnum):
     MOV = "mov"
     MPC = "mpc"
     MPC8 = "mpc8"
+    NUT = "nut"
     OGV = "ogv"
     OMA = "oma"
     QCP = "qcp"
@@ -142,19 +132,6 @@ _MEDIA_TYPE: Mapping[AudioKind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MpegFrame:
-    """An MPEG audio frame header. `length` is in bytes, `samples` per channel and frame."""
-
-    layer: int
-    bitrate: int
-    sample_rate: int
-    samples: int
-    length: int
-    version_1: bool
-    mono: bool
-
-
 def sniff(head: bytes) -> AudioKind | None:
     """The kind of the file that begins with `head`, None when it is no audio Groq takes.
 
@@ -168,20 +145,28 @@ def sniff(head: bytes) -> AudioKind | None:
 
 
 def recognize(content: Content) -> Recognized | None:
-    """What a whole file is, None when it is no audio that can be sent or converted. It looks past tags and zeros."""
+    """What a file is by how it begins, None when it is no audio that can be sent or converted. It looks past tags and zeros.
+
+    What it is to its last byte, `extent` says.
+    """
+    if content.startswith(_AMR):
+        return Recognized(Convertible.AMR) if amr_row(content) else None
     at = _past_tags(content, 0)
-    head = content[at : at + HEAD_BYTES]
-    kind = _by_magic(head)
+    if is_foreign(content) or (at and is_foreign(content, at)):
+        return None
+    kind = _by_magic(content[at : at + HEAD_BYTES])
     if kind is not None:
-        return Recognized(kind)
+        return Recognized(kind, at)
     zeros = _zeros(content, at)
     begin = _past_tags(content, at + zeros)
-    head = content[begin : begin + HEAD_BYTES]
-    found = _framed(head)
+    if is_foreign(content, begin):
+        return None
+    found = _framed(content, begin)
     if found is None:
         return None
     kind, skipped = found
-    clean = zeros == 0 and skipped == 0
+    # tags go with the sound unless they are most of the file
+    clean = zeros == 0 and skipped == 0 and begin * 2 <= len(content)
     return Recognized(kind, 0 if clean else begin + skipped)
 
 
@@ -206,56 +191,6 @@ def _zeros(content: Content, at: int) -> int:
     return at - begin
 
 
-def id3_length(content: Content, at: int = 0) -> int:
-    """Bytes taken by an ID3v2 tag at offset `at`, 0 without one."""
-    head = content[at : at + 10]
-    if not head.startswith(b"ID3") or len(head) < 10:  # noqa: PLR2004 - the tag's header
-        return 0
-    size = 0
-    for byte in head[6:10]:
-        size = size << 7 | byte & 0x7F
-    return 10 + size + (10 if head[5] & 0x10 else 0)
-
-
-def mpeg_frame(content: Content, at: int) -> MpegFrame | None:
-    """The MPEG audio frame header at offset `at`, None when there is no valid one."""
-    header = int.from_bytes(content[at : at + 4])
-    version, layer_bits = header >> 19 & 3, header >> 17 & 3
-    bitrate_index, rate_index = header >> 12 & 15, header >> 10 & 3
-    if len(content) < at + 4 or header >> 21 != 0x7FF:  # noqa: PLR2004 - eleven bits of sync
-        return None
-    if version == 1 or layer_bits == 0 or bitrate_index in {0, 15} or rate_index == 3:  # noqa: PLR2004 - reserved values
-        return None
-    layer, version_1 = 4 - layer_bits, version == 3  # noqa: PLR2004 - coded backwards
-    bitrate = _KBIT[version_1, layer][bitrate_index - 1] * 1000
-    sample_rate = (44_100, 48_000, 32_000)[rate_index] // {3: 1, 2: 2, 0: 4}[version]
-    samples = 384 if layer == 1 else 576 if layer == 3 and not version_1 else 1152  # noqa: PLR2004 - layer numbers
-    padding = header >> 9 & 1
-    slot = 4 if layer == 1 else 1
-    return MpegFrame(
-        layer=layer,
-        bitrate=bitrate,
-        sample_rate=sample_rate,
-        samples=samples,
-        length=(samples // 8 // slot * bitrate // sample_rate + padding) * slot,
-        version_1=version_1,
-        mono=header >> 6 & 3 == 3,  # noqa: PLR2004 - the channel mode's code for mono
-    )
-
-
-_V1_L1 = (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
-_V1_L2 = (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
-_V1_L3 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_V2_L1 = (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256)
-_V2_L23 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_KBIT: Mapping[tuple[bool, int], tuple[int, ...]] = {
-    (True, 1): _V1_L1,
-    (True, 2): _V1_L2,
-    (True, 3): _V1_L3,
-    (False, 1): _V2_L1,
-    (False, 2): _V2_L23,
-    (False, 3): _V2_L23,
-}
 _M4A_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _PICTURE_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx ", b"jxl "}
 _OGG_CODECS = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
@@ -272,15 +207,16 @@ _FORM: Mapping[bytes, Convertible] = {
     b"8SVX": Convertible.IFF,
     b"16SV": Convertible.IFF,
 }
+_AMR = b"#!AMR"
 _MAGIC: Mapping[bytes, AudioKind | Convertible] = {
     b"fLaC": AudioKind.FLAC,
     b"\x00\x00\x01\xba": AudioKind.MPEG,
     b"caff\x00": Convertible.CAF,
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c": Convertible.WMA,
     b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00": Convertible.W64,
-    b"#!AMR": Convertible.AMR,
     b".snd": Convertible.AU,
     b"dns.": Convertible.AU,
+    b"nut/multimedia container\x00": Convertible.NUT,
     b"Creative Voice File\x1a": Convertible.VOC,
     b"TTA1": Convertible.TTA,
     b"wvpk": Convertible.WV,
@@ -365,125 +301,26 @@ def _is_transport_stream(head: bytes) -> bool:
     )
 
 
-def _framed(head: bytes) -> tuple[AudioKind | Convertible, int] | None:
-    """The kind of what is a row of frames without a container, and where the first one begins."""
-    at = head.find(b"\xff", 0, LONGEST_REST)
-    if at != 0 and _is_something_else(head):
-        return None
+def _framed(content: Content, begin: int) -> tuple[AudioKind | Convertible, int] | None:
+    """The kind of what is a row of frames without a container, and how far behind `begin` the first one is."""
+    head = content[begin : begin + LONGEST_REST]
+    at = head.find(b"\xff")
     while at >= 0:
-        kind = _frames_at(head, at)
+        kind = _frames_at(content, begin + at, AGREEING_FRAMES if begin + at == 0 else AGREEING_FRAMES_BEHIND_OTHER_BYTES)
         if kind is not None:
             return kind, at
-        at = head.find(b"\xff", at + 1, LONGEST_REST)
-    for sync, length, found in ((b"\x0b\x77", _ac3_length, None), (b"\x56", _loas_length, Convertible.LATM)):
-        if head.startswith(sync) and _row(head, 0, length):
-            return found or (Convertible.EAC3 if _ac3_version(head) > 10 else Convertible.AC3), 0  # noqa: PLR2004 - Annex E
-    return None
+        at = head.find(b"\xff", at + 1)
+    if row(content, begin, ac3_length, AGREEING_FRAMES):
+        version = content[begin + 5] >> 3
+        return (Convertible.EAC3 if version > 10 else Convertible.AC3), 0  # noqa: PLR2004 - Annex E
+    return (Convertible.LATM, 0) if row(content, begin, loas_length, AGREEING_FRAMES) else None
 
 
-def _is_something_else(head: bytes) -> bool:
-    """Whether a file that begins within no frame is one of another kind: an archive, a program, a document, text."""
-    begin = head[:512]
-    return begin.startswith(_OTHER_MAGIC) or all(byte in _TEXT for byte in begin[:16])
-
-
-_TEXT = frozenset((*range(32, 127), 9, 10, 13))
-_OTHER_MAGIC = (
-    b"PK",
-    b"%PDF",
-    b"\x89PNG",
-    b"\x7fELF",
-    b"GIF8",
-    b"MZ",
-    b"\x1f\x8b",
-    b"BZh",
-    b"7z\xbc\xaf",
-    b"\xfd7zXZ",
-    b"SQLite format",
-    b"\xca\xfe\xba\xbe",
-    b"\xcf\xfa\xed\xfe",
-    b"RIFF",
-    b"FORM",
-    b"OggS",
-    b"Rar!",
-    b"\x00\x00\x01\x00",
-    b"BM",
-    b"II*\0",
-    b"MM\0*",
-    b"wOF",
-    b"\x28\xb5\x2f\xfd",
-    b"\xd0\xcf\x11\xe0",
-)
-
-
-def _frames_at(head: bytes, at: int) -> AudioKind | Convertible | None:
-    """The kind of the row of frames that begins here, None without one."""
-    if _row(head, at, _adts_length):
+def _frames_at(content: Content, at: int, count: int) -> AudioKind | Convertible | None:
+    """The kind of the row of so many frames that begins here, None without one."""
+    if row(content, at, adts_length, count):
         return Convertible.AAC
-    frame = mpeg_frame(head, at)
-    if frame is None or not _row(head, at, _mpeg_length):
+    if not row(content, at, mpeg_length, count):
         return None
-    return AudioKind.MP3 if frame.layer == 3 else AudioKind.MPGA  # noqa: PLR2004 - layer III is MP3
-
-
-class _Length(Protocol):
-    def __call__(self, head: bytes, at: int) -> tuple[int, object] | None:
-        """Bytes of the frame at `at`, and what all frames of a file have in common."""
-        ...
-
-
-def _row(head: bytes, at: int, length: _Length) -> bool:
-    """Whether AGREEING_FRAMES follow one another from here, or as many as there are to the end."""
-    common: object = None
-    for number in range(AGREEING_FRAMES):
-        if number and at + 8 > len(head):
-            return at <= len(head)
-        found = length(head, at)
-        if found is None or (number and found[1] != common):
-            return False
-        common = found[1]
-        at += found[0]
-        if number == 0 and at > len(head):
-            return False
-    return True
-
-
-def _mpeg_length(head: bytes, at: int) -> tuple[int, object] | None:
-    frame = mpeg_frame(head, at)
-    if frame is None or frame.length < 4:  # noqa: PLR2004 - its header
-        return None
-    return frame.length, (frame.layer, frame.sample_rate, frame.version_1)
-
-
-def _adts_length(head: bytes, at: int) -> tuple[int, object] | None:
-    header = int.from_bytes(head[at : at + 7])
-    # twelve bits of sync, a version, two bits of layer that are zero
-    if len(head) < at + 7 or header >> 44 != 0xFFF or header >> 41 & 3 or header >> 34 & 15 > 12:  # noqa: PLR2004 - rates
-        return None
-    size = header >> 13 & 0x1FFF
-    return (size, header >> 32 & 0xFFFF) if size > 7 else None  # noqa: PLR2004 - its header
-
-
-def _ac3_version(head: bytes) -> int:
-    return head[5] >> 3 if len(head) > 5 else 0  # noqa: PLR2004 - bsid is in the sixth byte
-
-
-def _ac3_length(head: bytes, at: int) -> tuple[int, object] | None:
-    if head[at : at + 2] != b"\x0b\x77" or len(head) < at + 6:
-        return None
-    if head[at + 5] >> 3 > 10:  # noqa: PLR2004 - Annex E: the size stands in the header
-        return ((int.from_bytes(head[at + 2 : at + 4]) & 0x7FF) + 1) * 2, head[at + 5] >> 3
-    rate, code = head[at + 4] >> 6, head[at + 4] & 0x3F
-    if rate == 3 or code >> 1 >= len(_AC3_KBIT):  # noqa: PLR2004 - reserved
-        return None
-    kbit = _AC3_KBIT[code >> 1]
-    words = {0: kbit * 2, 1: kbit * 96_000 // 44_100 + (code & 1), 2: kbit * 3}[rate]
-    return words * 2, head[at + 5] >> 3
-
-
-_AC3_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
-
-
-def _loas_length(head: bytes, at: int) -> tuple[int, object] | None:
-    header = int.from_bytes(head[at : at + 3])
-    return ((header & 0x1FFF) + 3, None) if header >> 13 == 0x2B7 and len(head) >= at + 3 else None  # noqa: PLR2004 - sync
+    frame = mpeg_frame(content, at)
+    return AudioKind.MP3 if frame is not None and frame.layer == 3 else AudioKind.MPGA  # noqa: PLR2004 - layer III is MP3

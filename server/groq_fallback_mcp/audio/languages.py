@@ -9,41 +9,54 @@ from functools import cache
 from importlib.resources import files
 from typing import cast
 
-__all__ = ["DETECTED", "language_code"]
+__all__ = ["is_detected", "language_code", "only_one"]
 
-# The model finds out by itself.
-DETECTED = {
-    "auto",
-    "automatic",
-    "autodetect",
-    "auto-detect",
-    "detect",
-    "detected",
-    "multilingual",
-    "unknown",
-    "any",
-    "und",
-    "mul",
+# The model finds out by itself. Letters only, as people put spaces and hyphens anywhere.
+_DETECTED = {
+    *("auto", "automatic", "automatically", "automaticdetection", "detectautomatically"),
+    *("autodetect", "autodetected", "autodetection", "autodetectlanguage"),
+    *("detect", "detected", "detection", "detectlanguage", "languagedetection"),
+    *("multilingual", "multi", "mixed", "unknown", "unspecified", "any", "default"),
+    *("none", "null", "undefined", "und", "mul"),
 }
 _CODE = re.compile(r"[a-z]{2,3}\Z")
+_WORD = re.compile(r"[^\W\d_]+")
+LONGEST_CODE = 3
+
+
+def only_one(given: object) -> object:
+    """The member of a list of one; anything else as it was given."""
+    members = cast("list[object]", given) if isinstance(given, list) else []
+    return members[0] if len(members) == 1 else cast("object", given)
+
+
+def is_detected(text: str) -> bool:
+    """Whether this asks for the language to be found out."""
+    return "".join(_WORD.findall(text.casefold())) in _DETECTED
 
 
 def language_code(text: str) -> str | None:
-    """`en` for `en`, `EN`, `en-US`, `en_US.UTF-8`, `eng` and `English`; None for what is no language known here.
+    """`en` for `en`, `EN`, `en-US`, `en_US.UTF-8`, `eng`, `English` and `American English`; None for what is not known here.
 
-    A well-formed code that is not in the list is passed on: another provider may know it.
+    The code of a country stands for its language where it is not a language that speech models know. Any other well-formed
+    code is passed on: another provider may know it.
     """
     plain = " ".join(text.strip().lower().split())
     known = _codes()
     if plain in known:
         return known[plain]
+    # a name says more than a code beside it: "UK English"
+    named = [known[word] for word in _WORD.findall(plain) if len(word) > LONGEST_CODE and word in known]
+    if named:
+        return named[-1]
     base = re.split(r"[-_. (]", plain, maxsplit=1)[0]
     return known.get(base) or (base if _CODE.match(base) and (base == plain or plain[len(base)] in "-_.") else None)
 
 
 @cache
 def _codes() -> Mapping[str, str]:
-    """Each code by itself and by its other names."""
+    """Each code by itself, by its other names, and by countries."""
     text = files("groq_fallback_mcp.audio").joinpath("languages.toml").read_text(encoding="utf-8")
-    languages = cast("dict[str, list[str]]", tomllib.loads(text)["languages"])
-    return {name: code for code, names in languages.items() for name in (code, *names)}
+    table = tomllib.loads(text)
+    languages, countries = cast("dict[str, list[str]]", table["languages"]), cast("dict[str, str]", table["countries"])
+    return {**countries, **{name: code for code, names in languages.items() for name in (code, *names)}}

@@ -1,7 +1,8 @@
 """Leaves out what a speech model wrote where nobody spoke. Pure.
 
 Whisper always writes something: of silence it makes "You" or "Thank you." again and again. It says itself how likely it is that
-nobody speaks; the rule to believe it is OpenAI's, with which every implementation drops such segments.
+nobody speaks; the rule to believe it is OpenAI's, with which every implementation drops such segments. Where it is less sure, the
+same few words over and over are left out if their text compresses as no speech does.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ NO_SPEECH_PROB = 0.6
 LEAST_LOGPROB = -1.0
 # Above it a text repeats itself, which speech does not.
 MOST_COMPRESSION = 2.4
+# Below it somebody speaks, whatever the text looks like: a chorus, a chant.
+LEAST_DOUBT = 0.1
 # So many identical segments of so few words are no conversation, if most likely nobody spoke.
 IDENTICAL_RUN = 3
 FEW_WORDS = 4
+# So often a segment says the same few words.
+LOOPS = 5
 NO_SPEECH = "No speech was found in the recording."
 
 
@@ -47,7 +52,7 @@ def _silent(segments: Sequence[AudioSegment]) -> list[bool]:
         if at < len(segments) and _plain(segments[at]) == _plain(segments[begin]):
             continue
         run = segments[begin:at]
-        if len(run) >= IDENTICAL_RUN and len(_plain(run[0]).split()) <= FEW_WORDS and _mostly_no_speech(run):
+        if len(run) >= IDENTICAL_RUN and len(_plain(run[0]).split()) <= FEW_WORDS and (_mostly_no_speech(run) or _is_loop(run)):
             silent[begin:at] = [True] * len(run)
         begin = at
     return silent
@@ -55,16 +60,32 @@ def _silent(segments: Sequence[AudioSegment]) -> list[bool]:
 
 def _by_itself(segment: AudioSegment) -> bool:
     if segment.no_speech_prob is None or segment.no_speech_prob <= NO_SPEECH_PROB:
-        return False
+        return _repeats_itself(_plain(segment).split()) and _is_loop([segment])
     if not _plain(segment):
         return True
     unsure = segment.avg_logprob is not None and segment.avg_logprob < LEAST_LOGPROB
-    return unsure or (segment.compression_ratio is not None and segment.compression_ratio > MOST_COMPRESSION)
+    return unsure or _compresses(segment)
 
 
-def _mostly_no_speech(run: Sequence[AudioSegment]) -> bool:
+def _mostly_no_speech(run: Sequence[AudioSegment], least: float = NO_SPEECH_PROB) -> bool:
     known = sorted(segment.no_speech_prob for segment in run if segment.no_speech_prob is not None)
-    return bool(known) and known[len(known) // 2] > NO_SPEECH_PROB
+    return bool(known) and known[len(known) // 2] > least
+
+
+def _is_loop(run: Sequence[AudioSegment]) -> bool:
+    """Whether segments that repeat the same words do so because the model was caught in a loop."""
+    return all(_compresses(segment) for segment in run) and _mostly_no_speech(run, LEAST_DOUBT)
+
+
+def _compresses(segment: AudioSegment) -> bool:
+    return segment.compression_ratio is not None and segment.compression_ratio > MOST_COMPRESSION
+
+
+def _repeats_itself(words: Sequence[str]) -> bool:
+    return any(
+        len(words) >= LOOPS * length and all(words[at] == words[at % length] for at in range(len(words)))
+        for length in range(1, FEW_WORDS + 1)
+    )
 
 
 def _plain(segment: AudioSegment) -> str:

@@ -70,6 +70,7 @@ _DEMUXER: Mapping[str, str] = {
     Convertible.MOV.media_type: "mov",
     Convertible.MPC.media_type: "mpc",
     Convertible.MPC8.media_type: "mpc8",
+    Convertible.NUT.media_type: "nut",
     Convertible.OGV.media_type: "ogg",
     Convertible.OMA.media_type: "oma",
     Convertible.QCP.media_type: "qcp",

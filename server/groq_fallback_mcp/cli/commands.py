@@ -166,7 +166,7 @@ def speak(
     text: Annotated[str, typer.Argument(help="Text to speak. Piped input is appended; - reads it from stdin.")],
     save_to: Annotated[str, typer.Argument(help="A new .wav file.")],
     voice: Annotated[str | None, typer.Option(help="One the model has; see `models --kind text_to_speech`.")] = None,
-    language: Annotated[Literal["en", "ar"], typer.Option("--language", "-l")] = "en",
+    language: Annotated[str, typer.Option("--language", "-l", help="en or ar.")] = "en",
     model: ModelOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
     as_json: AsJson = False,

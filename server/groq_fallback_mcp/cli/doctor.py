@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,9 @@ from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.answers import answers
 from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.policy.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.policy.drift import drift
+from groq_fallback_mcp.policy.no_answer import refusal
 from groq_fallback_mcp.policy.spending import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
@@ -37,7 +39,13 @@ State = Literal["ok", "warn", "fail"]
 KeyState = Literal["set", "missing", "refused", "unused"]
 SET_KEY = f"Run {SCRIPT} key set, or export GROQ_API_KEY"
 REPLACE_KEY = f"Copy a valid key from console.groq.com/keys, then run {SCRIPT} key set or export GROQ_API_KEY"
+CHECK_NETWORK = "Check the network and GROQ_BASE_URL"
 SAMPLE_S = 10.0
+_FIX: Mapping[FailureKind | None, str] = {
+    FailureKind.AUTHENTICATION: REPLACE_KEY,
+    FailureKind.ORGANISATION_REFUSED: "Ask Groq's support about your organization",
+    FailureKind.NO_CREDIT: "Check the credit and billing at console.groq.com",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +88,7 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
         async with open_context(settings) as context:
             live = await context.gateway.roster.live_list()
             key = _key_state(settings, live)
-            chat, transcribe = await _choices(context, key)
+            chat, transcribe = await _choices(context, key, live)
             findings.append(_key(settings, key, chat_works=chat.state != "fail"))
             findings.append(Finding(what="base URL", state="ok", detail=settings.base_url))
             findings += [_live(live, key, context), await _store(context), *_local(settings), _folders(context)]
@@ -138,8 +146,7 @@ def _key_state(settings: Settings, live: LiveList) -> KeyState:
         return "unused"
     if settings.api_key is None:
         return "missing"
-    refused = live.failure is not None and live.failure.kind is FailureKind.AUTHENTICATION
-    return "refused" if refused else "set"
+    return "refused" if live.refused is FailureKind.AUTHENTICATION else "set"
 
 
 def _key(settings: Settings, key: KeyState, *, chat_works: bool) -> Finding:
@@ -171,9 +178,9 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
         return Finding(what=what, state="ok" if key == "unused" else "warn", detail=f"not read ({reason})")
     if live.failure is not None or live.ids is None:
         reason = live.failure.message if live.failure is not None else "no answer"
-        restricted = live.failure is not None and live.failure.kind is FailureKind.ORGANISATION_REFUSED
-        fix = "Ask Groq's support about your organization" if restricted else "Check the network and GROQ_BASE_URL"
-        return Finding(what=what, state="fail", detail=f"could not be read: {reason}", fix=fix)
+        return Finding(
+            what=what, state="fail", detail=f"could not be read: {reason}", fix=_FIX.get(live.refused, CHECK_NETWORK)
+        )
     found = drift(catalog, live.ids, today(context.gateway.clock))
     detail = f"{len(live.ids)} models" + (f"; {found}" if found.differences() else ", as in the catalog")
     if found.unknown or found.not_live:
@@ -232,29 +239,56 @@ def _folders(context: Context) -> Finding:
     return Finding(what="folders", state="ok", detail=", ".join(str(folder) for folder in context.folders))
 
 
-async def _choices(context: Context, key: KeyState) -> tuple[Finding, Finding]:
+async def _choices(context: Context, key: KeyState, live: LiveList) -> tuple[Finding, Finding]:
     """Which models chat and transcription would use now, best first."""
     recording = AudioFile(name="a.wav", content=b"", media_type="audio/wav", duration_s=SAMPLE_S)
-    chat = await _order(context, ChatRequest(messages=({"role": "user", "content": "hello"},)), key)
-    heard = await _order(context, AudioRequest(audio=recording), key)
-    why = {"missing": "no API key", "refused": "API key refused"}.get(key, "no provider is configured")
-    fix = SET_KEY if key == "missing" else REPLACE_KEY if key == "refused" else "Add a provider to config.toml"
-    if chat:
-        chats = Finding(what="chat", state="ok", detail=" → ".join(chat))
-    else:
-        chats = Finding(what="chat", state="fail", detail=f"unavailable ({why})", fix=fix)
-    if not heard:
-        return chats, Finding(what="transcribe", state="warn", detail=f"unavailable ({why})")
-    if key in {"missing", "refused"} and all(name.startswith("local/") for name in heard):
-        return chats, Finding(what="transcribe", state="warn", detail=f"local model only ({why})")
-    return chats, Finding(what="transcribe", state="ok", detail=" → ".join(heard))
+    chat = await _order(context, ChatRequest(messages=({"role": "user", "content": "hello"},)), live)
+    heard = await _order(context, AudioRequest(audio=recording), live)
+    # transcription is not what everybody came for
+    return _choice("chat", chat, key, missing="fail"), _choice("transcribe", heard, key, missing="warn")
 
 
-async def _order(context: Context, request: ChatRequest | AudioRequest, key: KeyState) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """The models that a request would use, best first. `refused`: why none of Groq's is among them, where that is known."""
+
+    names: Sequence[str]
+    refused: FailureKind | None
+
+
+async def _order(context: Context, request: ChatRequest | AudioRequest, live: LiveList) -> _Order:
     candidates = (await context.gateway.plan(request)).candidates
     providers = context.gateway.roster.providers
-    return [
-        one.model if one.provider == "groq" else label(one.provider, one.model)
-        for one in candidates
-        if providers[one.provider].unready is None and not (key == "refused" and one.provider == "groq")
-    ]
+    names: list[str] = []
+    refused = live.refused
+    for one, wait in zip(candidates, await context.gateway.waits(candidates), strict=True):
+        away = wait.kind if wait is not None and wait.kind in NOT_MENDED_BY_TIME else None
+        if one.provider == "groq":
+            away = live.refused or away
+            refused = refused or away
+        if away is None and providers[one.provider].unready is None:
+            names.append(one.model if one.provider == "groq" else label(one.provider, one.model))
+    return _Order(names=names, refused=refused)
+
+
+def _choice(what: str, order: _Order, key: KeyState, *, missing: State) -> Finding:
+    why, fix = _why(key, order.refused)
+    if not order.names:
+        return Finding(what=what, state=missing, detail=f"unavailable ({why})", fix=fix)
+    without = key == "missing" or order.refused is not None
+    if without and all(name.startswith("local/") for name in order.names):
+        return Finding(what=what, state="warn", detail=f"local model only ({why})")
+    return Finding(what=what, state="ok", detail=" → ".join(order.names))
+
+
+def _why(key: KeyState, refused: FailureKind | None) -> tuple[str, str]:
+    """Why none of Groq's models is used, and what to do."""
+    match key, refused:
+        case "missing", _:
+            return "no API key", SET_KEY
+        case _, None:
+            return "no provider is configured", "Add a provider to config.toml"
+        case _, FailureKind.AUTHENTICATION:
+            return "API key refused", REPLACE_KEY
+        case _, kind:
+            return refusal(kind, "groq") or kind.value.replace("_", " "), _FIX.get(kind, CHECK_NETWORK)

@@ -29,8 +29,9 @@ from groq_fallback_mcp.gateway.progress import Progress, heartbeat
 from groq_fallback_mcp.gateway.record import answer_of, attempt_of
 from groq_fallback_mcp.gateway.sending import Pick, Sender, Terms
 from groq_fallback_mcp.gateway.walk import Answer, Check, Pace, Walk
+from groq_fallback_mcp.policy.breaker import useful_wait_s
 from groq_fallback_mcp.policy.choice import choose
-from groq_fallback_mcp.policy.no_answer import NOT_MENDED_BY_TIME, NoAnswer, no_answer
+from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.offer import Offer
 from groq_fallback_mcp.policy.plan import (
     Candidate,
@@ -122,11 +123,13 @@ class Gateway:
         *,
         progress: Progress | None = None,
         check: Check | None = None,
+        repair: bool = False,
         deadline_s: float | None = None,
     ) -> Answer | NoAnswer:
         """Answer a request within the deadline, the usual one unless `deadline_s` says otherwise, or say why not.
 
-        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation.
+        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation;
+        with `repair` the model is shown that answer and what was wrong with it. Never for a classifier, which would judge those words.
         Raises InputRefused for unknown names, before anything is sent.
         """
         planned, quotas = await self._planned(request)
@@ -140,6 +143,7 @@ class Gateway:
             watched=progress is not None,
             keyed=frozenset(name for name, provider in self.roster.providers.items() if provider.unready is None),
             check=check,
+            repairs=repair,
             quotas=quotas,
         )
 
@@ -216,7 +220,7 @@ class Gateway:
         terms = Terms(deadline=walk.deadline, timeout_s=timeout_s, longest_s=self.pace.deadline_s, told=told)
         outcome, standing = await self._sender.send(picked, request, terms)
         if isinstance(outcome, Success) and walk.check is not None and (fault := walk.check(outcome)) is not None:
-            walk.repair = repaired(walk.request, outcome.text, fault.message)
+            walk.repair = repaired(walk.request, outcome.text, fault.message) if walk.repairs else None
             outcome = fault
         took_s = self.clock.monotonic() - started
         walk.attempts = [a for a in walk.attempts if a.sent or (a.provider, a.model) != candidate.identity]
@@ -309,17 +313,12 @@ class Gateway:
 
     async def _give_up(self, walk: Walk, *, out_of_time: bool = False) -> NoAnswer:
         waits = await self.waits(walk.open() or list(walk.plan.candidates))
-        # a pause after what only a person can mend says nothing of when it is mended
-        finite = [
-            0.0 if wait is None else wait.wait_s
-            for wait in waits
-            if wait is None or (wait.wait_s is not None and wait.kind not in NOT_MENDED_BY_TIME)
-        ]
+        useful = [0.0 if wait is None else useful_wait_s(wait.wait_s, wait.kind) for wait in waits]
         return no_answer(
             attempts=walk.attempts,
             exclusions=walk.plan.exclusions,
             last=walk.last,
-            least_wait_s=min((seconds for seconds in finite if seconds is not None), default=None),
+            least_wait_s=min((seconds for seconds in useful if seconds is not None), default=None),
             out_of_time=out_of_time,
             deadline_s=walk.deadline - walk.started,
         )

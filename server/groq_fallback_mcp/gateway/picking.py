@@ -9,7 +9,7 @@ from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.gateway.sending import Pick
 from groq_fallback_mcp.gateway.walk import Walk
-from groq_fallback_mcp.policy.breaker import OWN_CAUTION, PROBE_POLL_S
+from groq_fallback_mcp.policy.breaker import OWN_CAUTION, PROBE_POLL_S, useful_wait_s
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota import Claim, Granted, Ledger, Wait
 
@@ -70,7 +70,8 @@ class Picker:
                 if isinstance(result, Granted):
                     return Pick(tier[result.index], result.reservation)
                 cautions += [wait.kind in OWN_CAUTION for wait in waits]
-                soonest_s = min((wait.wait_s for wait in waits if wait.wait_s is not None), default=None)
+                useful = [useful_wait_s(wait.wait_s, wait.kind) for wait in waits]
+                soonest_s = min((seconds for seconds in useful if seconds is not None), default=None)
                 if soonest_s is None:
                     continue
                 least_s = soonest_s if least_s is None else min(least_s, soonest_s)
@@ -113,7 +114,7 @@ class Picker:
                         sent=False,
                         outcome="passed_over",
                         detail=wait.reason,
-                        retry_after_s=wait.wait_s,
+                        retry_after_s=useful_wait_s(wait.wait_s, wait.kind),
                         kind=wait.kind,
                     )
                 )

@@ -51,6 +51,7 @@ class Walk:
     started: float
     deadline: float
     check: Check | None
+    repairs: bool = False
     watched: bool = False
     keyed: frozenset[str] = frozenset()
     quotas: Mapping[QuotaKey, ModelQuota] = field(default_factory=dict[QuotaKey, ModelQuota])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from groq_fallback_mcp.call import FailureKind, Limit
 
 __all__ = [
+    "NOT_MENDED_BY_TIME",
     "OWN_CAUTION",
     "PROBE_POLL_S",
     "Cooldown",
@@ -24,6 +25,7 @@ __all__ = [
     "probing",
     "rebased",
     "roused",
+    "useful_wait_s",
 ]
 
 PROBE_POLL_S = 0.25
@@ -34,17 +36,19 @@ RETRY_TOKENS = 10.0
 RETRY_TOKEN_RATIO = 0.1
 
 
-# Nobody asked us to wait after these, and a key, a permission or a network may be mended at any moment.
-OWN_CAUTION = frozenset(
+# What keeps a model away until a person, a new key or a new release changes it: nobody waits for that.
+NOT_MENDED_BY_TIME = frozenset(
     {
         FailureKind.AUTHENTICATION,
         FailureKind.ORGANISATION_REFUSED,
+        FailureKind.NO_CREDIT,
         FailureKind.NETWORK_DENIED,
         FailureKind.MODEL_GONE,
         FailureKind.MODEL_BLOCKED,
-        FailureKind.UNREACHABLE,
     }
 )
+# Nobody asked us to wait after these, and a key, a permission or a network may be mended at any moment.
+OWN_CAUTION = NOT_MENDED_BY_TIME | {FailureKind.UNREACHABLE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,16 @@ def hold_s(health: Health, now: float) -> float:
     if health.suspect and health.probe and health.probe_until > now:
         return min(health.probe_until - now, PROBE_POLL_S)
     return 0.0
+
+
+def useful_wait_s(wait_s: float | None, kind: FailureKind) -> float | None:
+    """Seconds after which a call may succeed where it is kept waiting for this reason; None where waiting does not help.
+
+    A moment is always worth it: another call may be testing whether the fault was mended.
+    """
+    if wait_s is None or (kind in NOT_MENDED_BY_TIME and wait_s > PROBE_POLL_S):
+        return None
+    return wait_s
 
 
 def roused(health: Health, now: float) -> Health:

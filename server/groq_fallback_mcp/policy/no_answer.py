@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.policy.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.policy.durations import format_duration
 from groq_fallback_mcp.render import quoted
 
-__all__ = ["KEY_REFUSED", "NOT_MENDED_BY_TIME", "NO_API_KEY", "Code", "NoAnswer", "key_fault", "key_note", "no_answer"]
+__all__ = ["NO_API_KEY", "Code", "NoAnswer", "key_fault", "key_note", "no_answer", "refusal"]
 
 Code = Literal[
     "rate_limited",
@@ -35,7 +36,7 @@ SHORTEST_TOLD_S = 0.5
 # What a provider says of itself that needs a key and has none.
 NO_API_KEY = "no API key"
 _MISSING = "No Groq API key is set"
-KEY_REFUSED = "Groq refused the API key (401)"
+_REFUSED = "Groq refused the API key (401)"
 _REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallback-mcp key set` or export GROQ_API_KEY"
 _SET_KEY = "Run `groq-fallback-mcp key set`, or export GROQ_API_KEY where the MCP client starts this server"
 
@@ -57,8 +58,6 @@ _UNREACHABLE = {
     FailureKind.CONNECTION_LOST,
 }
 _ACCOUNT = {FailureKind.ORGANISATION_REFUSED, FailureKind.NO_CREDIT}
-# What keeps a model away until a person, a new key or a new release changes it.
-NOT_MENDED_BY_TIME = {*_ACCOUNT, FailureKind.AUTHENTICATION, FailureKind.MODEL_GONE, FailureKind.MODEL_BLOCKED}
 # Codes of errors that time does not mend.
 _HOPELESS = {
     *("over_budget", "bad_request", "authentication", "account_refused", "content_filtered"),
@@ -157,12 +156,29 @@ def _nobody(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
     return "no_model", cause, "Change what the reasons name, or give another model; see list_models"
 
 
+def refusal(kind: FailureKind, provider: str) -> str | None:
+    """That a provider refuses every call from this user, in a clause; None for kinds that say nothing of the kind."""
+    name = _named(provider)
+    match kind:
+        case FailureKind.AUTHENTICATION:
+            return _REFUSED if provider == "groq" else f"{name} refused the API key"
+        case FailureKind.ORGANISATION_REFUSED:
+            return f"{name} refuses this organization"
+        case FailureKind.NO_CREDIT:
+            return f"{name} asks for payment"
+        case _:
+            return None
+
+
+def _named(provider: str) -> str:
+    return "Groq" if provider == "groq" else f"the provider {provider}"
+
+
 def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:
-    provider = "Groq" if attempt.provider == "groq" else f"the provider {attempt.provider}"
-    if attempt.kind is FailureKind.NO_CREDIT:
-        cause = f"{provider} asks for payment: {quoted(attempt.detail)}"
+    kind, provider = attempt.kind or FailureKind.ORGANISATION_REFUSED, _named(attempt.provider)
+    cause = f"{refusal(kind, attempt.provider)}: {quoted(attempt.detail)}"
+    if kind is FailureKind.NO_CREDIT:
         return "account_refused", cause, f"Do not call again; tell the user to check the credit and billing of {provider}"
-    cause = f"{provider} refuses this organization: {quoted(attempt.detail)}"
     return "account_refused", cause, f"Do not call again; tell the user, who can ask the support of {provider}"
 
 
@@ -171,7 +187,7 @@ def key_fault(attempts: Sequence[Attempt]) -> str | None:
     refused = next((a for a in reversed(attempts) if a.provider == "groq" and a.kind is FailureKind.AUTHENTICATION), None)
     if refused is None:
         return None
-    return _MISSING if NO_API_KEY in refused.detail else KEY_REFUSED
+    return _MISSING if NO_API_KEY in refused.detail else _REFUSED
 
 
 def key_note(attempts: Sequence[Attempt]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
@@ -24,6 +25,9 @@ from groq_fallback_mcp.providers.reading import bad_response, json_object, numbe
 
 # Thirty years of audio.
 LATEST_S = 1e9
+_CLOCK = re.compile(
+    r"(?P<minus>-)?(?:(?:(?P<hours>\d{1,6}):)?(?P<minutes>\d{1,6}):)?(?P<seconds>\d{1,9}(?:[.,]\d{1,9})?)\s*s?", re.ASCII
+)
 
 __all__ = ["read_speech", "read_transcript", "speech_payload", "transcription_fields"]
 
@@ -115,9 +119,19 @@ def _words(found: object) -> list[AudioWord]:
 
 
 def _time(value: object) -> float | None:
-    """A number of seconds, below zero too; None for what cannot be one."""
-    seconds = _figure(value)
+    """A number of seconds, below zero too, or a clock's time in text; None for what cannot be one."""
+    seconds = _clock_s(value) if isinstance(value, str) else _figure(value)
     return seconds if seconds is not None and abs(seconds) < LATEST_S else None
+
+
+def _clock_s(text: str) -> float | None:
+    """The seconds of "1.5", "00:01.5", "00:00:01,5" or "1.5s"."""
+    found = _CLOCK.fullmatch(text.strip())
+    if found is None:
+        return None
+    hours, minutes, seconds = found["hours"] or "0", found["minutes"] or "0", found["seconds"].replace(",", ".")
+    value = int(hours) * 3_600 + int(minutes) * 60 + float(seconds)
+    return -value if found["minus"] else value
 
 
 def _figure(value: object) -> float | None:

@@ -13,7 +13,7 @@ from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.policy.no_answer import NO_API_KEY
+from groq_fallback_mcp.policy.no_answer import NO_API_KEY, refusal
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.batches import Batches
@@ -43,6 +43,16 @@ class LiveList:
     def ids(self) -> frozenset[str] | None:
         """The ids that can be asked, None when the list was never read."""
         return None if self.models is None else frozenset(model.id for model in self.models if model.active)
+
+    @property
+    def refused(self) -> FailureKind | None:
+        """How Groq refuses the key or its organization; None where the newest reading failed otherwise or not at all."""
+        return _refused(self.failure)
+
+
+def _refused(found: object) -> FailureKind | None:
+    kind = found.kind if isinstance(found, Failure) else None
+    return kind if kind is not None and refusal(kind, "groq") is not None else None
 
 
 class Roster:
@@ -106,23 +116,22 @@ class Roster:
             return LiveList(models=None, read_at=None, failure=found)
         return LiveList(models=found, read_at=self._clock.monotonic(), failure=None)
 
-    async def key_refused(self, *, timeout_s: float) -> bool:
-        """Whether Groq refuses the key, as its live list tells at no charge; false where that cannot be found out.
+    async def refused(self, *, timeout_s: float) -> FailureKind | None:
+        """How Groq refuses the key or its organization, as its live list shows at no charge; None where it is not known to.
 
         An accepted key is believed for as long as the list. What can be asked stays as it is.
         """
         if self._groq is None or self._groq.unready is not None:
-            return False
-        failure = self._live.failure
-        if failure is not None and failure.kind is FailureKind.AUTHENTICATION:
-            return True
+            return None
+        if (known := self._live.refused) is not None:
+            return known
         now = self._clock.monotonic()
         if self._accepted_at is None or now - self._accepted_at >= LIVE_LIST_LIFE_S:
             found = await self._groq.live_models(timeout_s=timeout_s)
             if not isinstance(found, Failure):
                 self._accepted_at = now
-            return isinstance(found, Failure) and found.kind is FailureKind.AUTHENTICATION
-        return False
+            return _refused(found)
+        return None
 
     def warm_up(self) -> None:
         """Load what Groq's first call needs. Blocking: a tenth of a second."""

@@ -39,7 +39,7 @@ async def _one(request: ChatRequest, arguments: ChatArguments, context: Context,
     cached = _caches(arguments, context)
     if cached and context.cache is not None and (kept := await context.cache.get(request)) is not None:
         return _from_cache(kept)
-    outcome = await context.gateway.serve(request, progress=context.progress, check=check)
+    outcome = await context.gateway.serve(request, progress=context.progress, check=check, repair=True)
     if isinstance(outcome, NoAnswer):
         return error_reply(outcome)
     reply = chat_reply(

@@ -7,14 +7,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from groq_fallback_mcp.call import Failure, Limit
+from groq_fallback_mcp.call import Failure, FailureKind, Limit
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.admission import Bucket
+from groq_fallback_mcp.policy.breaker import useful_wait_s
 from groq_fallback_mcp.policy.choice import is_retired, resolve_model
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
-from groq_fallback_mcp.policy.no_answer import KEY_REFUSED
+from groq_fallback_mcp.policy.no_answer import refusal
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.policy.spending import UNKNOWN_SPENDING, Budget, DayTotals, usd
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
@@ -51,12 +52,15 @@ class LimitEntry(Result):
 class ModelLimits(Result):
     """A model's limits. `next_call_in_s` is 0 for now, absent when a call of that size never fits.
 
+    `available` is false, and otherwise absent, where no call of any size is served: `blocked_by` says why.
+
     `then_next_in_s`: after `calls_now` calls at once, when one more would fit. `unknown_limits` are those nothing is known
     of. `in_flight` counts calls under way in all processes that share the store.
     """
 
     model: str
     provider: str
+    available: bool | None = None
     next_call_in_s: float | None = None
     blocked_by: str | None = None
     calls_now: int | None = None
@@ -117,7 +121,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
             else not is_retired(offered.row.id, catalog=gateway.catalog, offer=offer, today=day)
         )
     ]
-    refused = await gateway.roster.key_refused(timeout_s=min(KEY_CHECK_S, gateway.pace.deadline_s))
+    refused = await gateway.roster.refused(timeout_s=min(KEY_CHECK_S, gateway.pace.deadline_s))
     quotas = await gateway.ledger.look([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
     models = tuple(
         _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id, refused=refused))
@@ -189,33 +193,37 @@ def _claim(context: Context, offer: Offer, offered: OfferedModel, tokens: int) -
     return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
 
 
-def _unusable(context: Context, offer: Offer, model: str, *, refused: bool) -> str | None:
-    """Why a model cannot be used whatever its limits say; None when it can. `refused`: Groq refuses the key."""
+def _unusable(context: Context, offer: Offer, model: str, *, refused: FailureKind | None) -> str | None:
+    """Why a model cannot be used whatever its limits say; None when it can. `refused`: how Groq refuses every call."""
     gateway = context.gateway
     if is_retired(model, catalog=gateway.catalog, offer=offer, today=today(gateway.clock)):
         return "shut down"
-    if refused and offer.provider == "groq":
-        return KEY_REFUSED
+    if refused is not None and offer.provider == "groq":
+        return refusal(refused, offer.provider)
     return gateway.roster.providers[offer.provider].unready
 
 
 def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None) -> ModelLimits:
     now, wait = quota.now, obstacle(quota, cost)
+    cooldown = quota.cooldown
+    cooldown_s = None if cooldown is None else useful_wait_s(cooldown.until - now, cooldown.kind)
+    if unusable is None and cooldown is not None and cooldown_s is None:
+        unusable = refusal(cooldown.kind, quota.key.provider) or cooldown.reason
     if unusable is not None:
         wait = Wait(wait_s=None, reason=unusable)
-    cooldown = quota.cooldown
     levels = {limit: bucket.level_at(now) for limit, bucket in quota.buckets.items()}
     calls_now = 0 if wait is not None else _calls_now(levels, cost)
     return ModelLimits(
         model=quota.key.model,
         provider=quota.key.provider,
+        available=None if unusable is None else False,
         next_call_in_s=0.0 if wait is None else seconds(wait.wait_s),
         blocked_by=None if wait is None else wait.reason,
         calls_now=calls_now,
         then_next_in_s=None
         if wait is not None or calls_now is None
         else seconds(_wait_s(quota.buckets, cost, calls_now + 1, now)),
-        cooldown_s=None if cooldown is None else seconds(cooldown.until - now),
+        cooldown_s=seconds(cooldown_s),
         cooldown_reason=None if cooldown is None else cooldown.reason,
         in_flight=quota.calls_in_flight,
         limits=tuple(_entry(bucket, levels[limit]) for limit, bucket in quota.buckets.items()),
@@ -276,7 +284,7 @@ def _spent_line(spent: Spending) -> str:
 
 def _model_lines(model: ModelLimits) -> Sequence[str]:
     if model.next_call_in_s is None:
-        when = f"never ({model.blocked_by})"
+        when = f"{'never' if model.available is None else 'not available'} ({model.blocked_by})"
     elif model.next_call_in_s > 0:
         when = f"next call in {model.next_call_in_s:g} s ({model.blocked_by})"
     else:

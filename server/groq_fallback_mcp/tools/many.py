@@ -82,7 +82,9 @@ async def answer_all(requests: Sequence[ChatRequest], context: Context, *, check
             if stop:
                 outcomes[number] = stop[0]
                 continue
-            outcome = await context.gateway.serve(request, check=check, deadline_s=max(end - clock.monotonic(), 1.0))
+            outcome = await context.gateway.serve(
+                request, check=check, repair=True, deadline_s=max(end - clock.monotonic(), 1.0)
+            )
             outcomes[number] = outcome
             if isinstance(outcome, NoAnswer) and outcome.code in _FOR_ALL:
                 stop.append(outcome)

@@ -10,12 +10,13 @@ from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.breaker import useful_wait_s
 from groq_fallback_mcp.policy.choice import is_retired
 from groq_fallback_mcp.policy.drift import Drift, drift
-from groq_fallback_mcp.policy.no_answer import KEY_REFUSED
+from groq_fallback_mcp.policy.no_answer import refusal
 from groq_fallback_mcp.policy.offer import Offer, OfferedModel
 from groq_fallback_mcp.providers.roster import LiveList
-from groq_fallback_mcp.quota import Claim, obstacle
+from groq_fallback_mcp.quota import Claim, Wait, obstacle
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.account import label, seconds
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
@@ -89,8 +90,7 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     groq = next((offer for offer in offers if offer.provider == "groq"), None)
     if groq is not None:
         rows += [(groq, OfferedModel(row=row, wire_model=row.id)) for row in unoffered]
-    refused = live.failure is not None and live.failure.kind is FailureKind.AUTHENTICATION
-    available = await _availability(context, rows, refused=refused)
+    available = await _availability(context, rows, refused=live.refused)
     entries = [
         _entry(
             offer,
@@ -113,9 +113,9 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
 
 
 async def _availability(
-    context: Context, rows: Sequence[tuple[Offer, OfferedModel]], *, refused: bool
+    context: Context, rows: Sequence[tuple[Offer, OfferedModel]], *, refused: FailureKind | None
 ) -> Mapping[tuple[str, str], str]:
-    """Whether each model can serve now, in words, by provider and id. `refused`: Groq refuses the key."""
+    """Whether each model can serve now, in words, by provider and id. `refused`: how Groq refuses every call."""
     gateway = context.gateway
     on_request = {(offer.provider, model) for offer, _ in rows for model in offer.on_request}
     claims = [
@@ -129,20 +129,29 @@ async def _availability(
     words: dict[tuple[str, str], str] = {}
     for quota in await gateway.ledger.look(claims):
         unready = gateway.roster.providers[quota.key.provider].unready
-        if unready is None and refused and quota.key.provider == "groq":
-            unready = KEY_REFUSED
+        if unready is None and refused is not None and quota.key.provider == "groq":
+            unready = refusal(refused, "groq")
         if unready is not None:
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
             continue
         if (quota.key.provider, quota.key.model) in on_request:
             words[quota.key.provider, quota.key.model] = "only on request (local_only)"
             continue
-        wait = obstacle(quota, ONE_REQUEST)
-        state = (
-            "now" if wait is None else f"in {seconds(wait.wait_s):g} s ({wait.reason})" if wait.wait_s is not None else "never"
-        )
-        words[quota.key.provider, quota.key.model] = state
+        words[quota.key.provider, quota.key.model] = _when(obstacle(quota, ONE_REQUEST), quota.key.provider)
     return words
+
+
+def _when(wait: Wait | None, provider: str) -> str:
+    if wait is None:
+        return "now"
+    if wait.wait_s is None:
+        return "never"
+    useful_s = useful_wait_s(wait.wait_s, wait.kind)
+    return (
+        f"no, {refusal(wait.kind, provider) or wait.reason}"
+        if useful_s is None
+        else f"in {seconds(useful_s):g} s ({wait.reason})"
+    )
 
 
 def _entry(

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import anyio
 import anyio.to_thread
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from groq_fallback_mcp.audio.languages import language_code, only_one
 from groq_fallback_mcp.call import Attempt, Restrictions, SpeechRequest
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
@@ -33,6 +34,12 @@ PIECE_S = 120.0
 EXTENSIONS = (".wav",)
 
 
+def _language(given: object) -> object:
+    """The code of a language that was given by another name."""
+    language = only_one(given)
+    return (language_code(language) or language) if isinstance(language, str) else given
+
+
 class SpeakArguments(Arguments):
     """Arguments of speak."""
 
@@ -41,7 +48,7 @@ class SpeakArguments(Arguments):
     voice: str | None = Field(
         default=None, description="autumn diana hannah austin daniel troy; Arabic: abdullah fahad sultan lulwa noura aisha"
     )
-    language: Literal["en", "ar"] = "en"
+    language: Annotated[Literal["en", "ar"], BeforeValidator(_language)] = "en"
     model: str | None = None
     overwrite: bool = False
     local_only: bool = False

@@ -16,11 +16,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, open_audio
 from groq_fallback_mcp.audio.headers import Headers, early_end
-from groq_fallback_mcp.audio.kind import Convertible
-from groq_fallback_mcp.audio.languages import DETECTED, language_code
+from groq_fallback_mcp.audio.languages import is_detected, language_code, only_one
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.audio.parts import PART_S
-from groq_fallback_mcp.audio.probe import probe
+from groq_fallback_mcp.audio.probe import Probed, probe
 from groq_fallback_mcp.audio.silence import NO_SPEECH, left_out, without_silence
 from groq_fallback_mcp.audio.stream import can_decode
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Restrictions, Transcript
@@ -62,8 +61,10 @@ def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client send
     if not isinstance(given, dict):
         return given
     fields = cast("dict[str, Any]", given)
-    if str(fields.get("language", "")).strip().lower() in DETECTED:
+    language = only_one(fields.get("language"))
+    if isinstance(language, str):
         fields = {name: value for name, value in fields.items() if name != "language"}
+        fields |= {} if is_detected(language) else {"language": language}
     file, url = fields.get("file"), fields.get("url")
     if isinstance(file, str) and "url" not in fields:
         if re.match(r"https?://", file, re.IGNORECASE):
@@ -152,10 +153,11 @@ async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | No
                 f"{path_excerpt(path)} has {opened.size:,} bytes, and more than {largest:,} are sent in parts only",
                 next_step=f"Install what splits it: {INSTALL}; or compress it, or pass an https address",
             )
-        headers = await _probed(opened, deadline_s)
-        if headers is None:
+        probed = await _probed(opened, deadline_s)
+        if probed is None:
             return _not_probed(path, deadline_s)
-        if isinstance(opened.kind, Convertible) or opened.size > most:
+        headers = probed.headers
+        if not probed.sendable or opened.size > most:
             return await _in_parts(opened, headers, arguments, context)
         audio = await anyio.to_thread.run_sync(opened.audio, headers.duration_s)
         request = _request(arguments, audio)
@@ -177,13 +179,13 @@ async def _is_long(request: AudioRequest, length_s: float | None, context: Conte
     return length_s > LOCAL_PART_S and await only_on_this_machine(request, context.gateway)
 
 
-async def _probed(opened: OpenAudio, deadline_s: float) -> Headers | None:
+async def _probed(opened: OpenAudio, deadline_s: float) -> Probed | None:
     """What is known of the recording, None where the deadline came first."""
     left = threading.Event()
     # a descriptor of its own: a thread that is left behind must not read another file under the same number
     apart = replace(opened, file=os.fdopen(os.dup(opened.file.fileno()), "rb"))
 
-    def work() -> Headers:
+    def work() -> Probed:
         with apart.file:
             measuring_s = min(deadline_s * SHARE_FOR_MEASURING, LONGEST_MEASURING_S)
             return probe(apart, longest_s=LONGEST_AT_ONCE_S, longest_run_s=measuring_s, stopped=left.is_set)
