@@ -83,9 +83,12 @@ def marked_tests(tests: Mapping[str, str], marker: str) -> dict[str, list[tuple[
 def _marks(tests: Mapping[str, str], marker: str) -> Iterator[tuple[str, str, list[str]]]:
     """Each test with the marker, its own or its module's: its path, its name, and what the marker was given."""
     for path, source in sorted(tests.items()):
+        if f".{marker}(" not in source:
+            # parsing takes most of the time
+            continue
         tree = ast.parse(source)
         of_all = [names for node in tree.body if _sets_pytestmark(node) for names in _given(ast.walk(node), marker)]
-        for node in ast.walk(tree):
+        for node in tree.body:
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             inherited = of_all if node.name.startswith("test_") else []
