@@ -17,7 +17,7 @@ _DETECTED = {
     *("autodetect", "autodetected", "autodetection", "autodetectlanguage"),
     *("detect", "detected", "detection", "detectlanguage", "languagedetection"),
     *("multilingual", "multi", "mixed", "unknown", "unspecified", "any", "default"),
-    *("none", "null", "undefined", "und", "mul"),
+    *("none", "null", "undefined", "und", "mul", "zxx"),
 }
 _CODE = re.compile(r"[a-z]{2,3}\Z")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -32,16 +32,16 @@ def only_one(given: object) -> object:
 
 def is_detected(text: str) -> bool:
     """Whether this asks for the language to be found out."""
-    return "".join(_WORD.findall(text.casefold())) in _DETECTED
+    return text.strip() == "*" or "".join(_WORD.findall(text.casefold())) in _DETECTED
 
 
 def language_code(text: str) -> str | None:
-    """`en` for `en`, `EN`, `en-US`, `en_US.UTF-8`, `eng`, `English` and `American English`; None for what is not known here.
+    """`en` for `en`, `EN`, `en-US`, `en_US.UTF-8`, `en;q=0.9`, `eng`, `English` and `American English`; None for what is not known here.
 
     The code of a country stands for its language where it is not a language that speech models know. Any other well-formed
     code is passed on: another provider may know it.
     """
-    plain = " ".join(text.strip().lower().split())
+    plain = " ".join(text.replace("\u2013", "-").lower().split()).strip("\"'")
     known = _codes()
     if plain in known:
         return known[plain]
@@ -49,8 +49,8 @@ def language_code(text: str) -> str | None:
     named = [known[word] for word in _WORD.findall(plain) if len(word) > LONGEST_CODE and word in known]
     if named:
         return named[-1]
-    base = re.split(r"[-_. (]", plain, maxsplit=1)[0]
-    return known.get(base) or (base if _CODE.match(base) and (base == plain or plain[len(base)] in "-_.") else None)
+    base = re.split(r"[-_. (,;]", plain, maxsplit=1)[0]
+    return known.get(base) or (base if _CODE.match(base) and (base == plain or plain[len(base)] in "-_.,;") else None)
 
 
 @cache

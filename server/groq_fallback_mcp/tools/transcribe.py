@@ -48,6 +48,11 @@ LEAST_LEFT_S = 1.0
 SHARE_FOR_MEASURING, LONGEST_MEASURING_S = 0.2, 8.0
 
 
+_NOTHING = {"", "null", "none", "undefined"}
+# An address, but not the drive of a path on Windows.
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+
+
 def _language(text: str) -> str:
     code = language_code(text)
     if code is None:
@@ -65,15 +70,26 @@ def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client send
     if isinstance(language, str):
         fields = {name: value for name, value in fields.items() if name != "language"}
         fields |= {} if is_detected(language) else {"language": language}
-    file, url = fields.get("file"), fields.get("url")
-    if isinstance(file, str) and "url" not in fields:
-        if re.match(r"https?://", file, re.IGNORECASE):
-            return {**{name: value for name, value in fields.items() if name != "file"}, "url": file}
-        if file.lower().startswith("file:"):
-            return {**fields, "file": path_of_file_url(file)}
-    if isinstance(url, str) and "file" not in fields and url.lower().startswith("file:"):
-        return {**{name: value for name, value in fields.items() if name != "url"}, "file": path_of_file_url(url)}
-    return fields
+    sources = {name: _plain(found) for name in ("file", "url") if isinstance(found := only_one(fields.get(name)), str)}
+    stated = {name: source for name, source in sources.items() if source.lower() not in _NOTHING}
+    # a file may have such a name, but not beside an address
+    sources = stated or {name: source for name, source in sources.items() if name == "file" and source}
+    # one source, also where it is given twice
+    if len(set(sources.values())) == 1:
+        source = next(iter(sources.values()))
+        if source.lower().startswith("file:"):
+            sources = {"file": path_of_file_url(source)}
+        else:
+            sources = {"url" if _SCHEME.match(source) else "file": source}
+    return {**{name: value for name, value in fields.items() if name not in {"file", "url"}}, **sources}
+
+
+def _plain(source: str) -> str:
+    """An address or a path without quotation marks, and an address without the spaces around it."""
+    bare = source.strip()
+    if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'`":  # noqa: PLR2004 - the two marks
+        return bare[1:-1]
+    return bare if _SCHEME.match(bare) or not bare else source
 
 
 class TranscribeArguments(Arguments):
