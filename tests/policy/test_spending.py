@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.policy.spending import NOTHING, Budget, DayTotals, Spend, picodollars, usd
+from groq_fallback_mcp.policy.spending import NOTHING, UNKNOWN_SPENDING, Budget, DayTotals, Spend, picodollars, usd
 
 spends = st.builds(
     Spend, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(0, 10**6), picousd=st.integers(0, 10**13)
@@ -48,6 +48,16 @@ def test_a_budget_objects_to_what_might_exceed_it(budget: Budget, spend: Spend, 
     totals = DayTotals().plus("groq/a", spent).holding(Spend(output_tokens=20, picousd=2 * 10**11))
     assert budget.objection(totals, spend) == objection
     assert budget.bounded == (budget != Budget())
+
+
+@pytest.mark.fault("B8")
+def test_a_day_whose_spending_is_not_known_has_no_budget_left() -> None:
+    """Where there is one: what was lost may have been all of it."""
+    lost, some = DayTotals(losses=1), Spend(input_tokens=1)
+    assert Budget(tokens=10).objection(lost, some) == UNKNOWN_SPENDING
+    assert Budget(tokens=10).objection(DayTotals(losses=1, accepted_losses=1), some) is None
+    assert Budget().objection(lost, some) is None
+    assert Budget(tokens=10).objection(lost, NOTHING) is None
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**13), st.lists(st.tuples(spends, st.floats(0, 1)), max_size=20))
