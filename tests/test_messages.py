@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, cast
 
 import pytest
@@ -265,6 +266,55 @@ def test_calls_without_ids_get_some_and_their_results_follow_in_order() -> None:
     assert all(call["function"]["arguments"] == "{}" for call in read[0]["tool_calls"])
 
 
+@pytest.mark.fault("B16")
+def test_an_id_that_comes_again_in_a_later_turn_stays_as_it_is() -> None:
+    """Some models number the calls of each answer from 0."""
+    turn = [{"role": "assistant", "content": None, "tool_calls": [WIRE]}, GIVEN]
+    assert read_messages([*turn, *turn]) == [CALLED, GIVEN, CALLED, GIVEN]
+
+
+@pytest.mark.fault("B16")
+def test_two_open_calls_with_one_id_get_two() -> None:
+    """Their results, in order, belong to both."""
+    read = cast("list[dict[str, Any]]", read_messages([{**CALLED, "tool_calls": [WIRE, WIRE]}, GIVEN, GIVEN]))
+    ids = [call["id"] for call in read[0]["tool_calls"]]
+    assert len(set(ids)) == len(ids) == 2
+    assert [message["tool_call_id"] for message in read[1:]] == ids
+
+
+@pytest.mark.fault("C4")
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        ({"text": "4", "unit": "kg"}, '{"text": "4", "unit": "kg"}'),
+        ({"title": "T", "text": None}, '{"title": "T", "text": null}'),
+        ([{"id": 1, "text": "a"}, {"id": 2, "text": "b"}], '{"id": 1, "text": "a"}\n{"id": 2, "text": "b"}'),
+        ([{"type": "text", "text": "a", "annotations": []}], "a"),
+    ],
+    ids=str,
+)
+def test_a_tools_result_with_fields_of_its_own_keeps_them(content: object, sent: str) -> None:
+    """Though one of them is called text."""
+    assert read_messages([{"role": "tool", "tool_call_id": "c1", "content": content}]) == [{**GIVEN, "content": sent}]
+
+
+@pytest.mark.fault("C4")
+def test_many_results_of_calls_that_are_not_there_take_time_linear_in_their_number() -> None:
+    """Four times as many must not take sixteen times as long."""
+
+    def seconds(count: int) -> float:
+        calls = [{"id": f"c{number}", "name": "f", "arguments": {}} for number in range(count)]
+        results = [{"role": "tool", "tool_call_id": f"x{number}", "content": "3"} for number in range(count)]
+        best = float("inf")
+        for _ in range(3):
+            began = time.process_time()
+            read_messages([{"role": "assistant", "tool_calls": calls}, *results])
+            best = min(best, time.process_time() - began)
+        return best
+
+    assert seconds(4_000) < 10 * max(seconds(1_000), 1e-3)
+
+
 PNG = "iVBORw0KGgo="
 IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
 
@@ -309,6 +359,7 @@ def test_an_image_in_anybodys_form_is_one_in_openais(part: dict[str, Any]) -> No
         ({"role": "assistant"}, "content is missing"),
         ({"role": "tool", "content": "3"}, "a tool's result needs the tool_call_id of its call"),
         ({"role": "user", "content": "a", "colour": "red"}, "unknown key 'colour'"),
+        ({"role": "user", "content": "a", "images": 5}, "images must be a list"),
     ],
     ids=str,
 )

@@ -138,7 +138,9 @@ def _target(
         raise InputRefused(f"{path_excerpt(path)} cannot be written: {fault[0]}", next_step=fault[1])
     try:
         if not parent.is_dir():
-            raise InputRefused(f"the folder of {path_excerpt(path)} is not there", next_step="create it, or give another path")
+            raise InputRefused(
+                f"The directory of {path_excerpt(path)} does not exist", next_step="create it, or give another path"
+            )
         occupied = target.is_symlink() or target.exists()
     except OSError as error:
         raise InputRefused(
@@ -169,7 +171,9 @@ def _is_own(root: Path, steps: tuple[str, ...], records: Path) -> bool:
 
 
 def _taken(path: str) -> InputRefused:
-    return InputRefused(f"{path_excerpt(path)} is there already", next_step="give another name, or overwrite: true for a file")
+    return InputRefused(
+        f"{path_excerpt(path)} already exists", next_step="give another name, or overwrite: true if this server wrote it"
+    )
 
 
 def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrite: bool) -> None:

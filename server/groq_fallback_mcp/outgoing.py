@@ -20,6 +20,8 @@ __all__ = ["REDACTED", "SHORTEST_SECRET", "is_clean_json", "register_secrets", "
 REDACTED = "[redacted]"
 # shorter ones would blot out words of every sentence
 SHORTEST_SECRET = 6
+# A shorter one of letters alone may be a word, as the key `ollama` or a password: it is taken out of messages, not out of answers.
+SHORTEST_WORDLESS = 16
 MOST_SECRETS = 1_000
 # of base64 that may stand anywhere in a longer text: shorter ones are found in ordinary words
 SHORTEST_ENCODED = 8
@@ -34,16 +36,16 @@ _CONTROL_SEQUENCE = (
     r"|\x1b[ -/]{0,16}[0-~]"
 )
 # C0 but for tab and line feed, DEL, C1; then what is invisible and changes how the text around it is shown or read:
-# zero-width space and joiner, BiDi embeddings, overrides and isolates, annotations, tags. The joiners and direction marks
-# that scripts and emoji need (U+200C to U+200F, U+061C) stay.
-_CONTROLS = (
-    "\x00-\x08\x0b-\x1f\x7f-\x9f\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
-)
+# joiners without width, BiDi embeddings, overrides and isolates, annotations, tags. The joiners and direction marks
+# that scripts and emoji need (U+200B to U+200F, U+061C) stay, and tags where they make a flag of a black one.
+_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u180e\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
 _CONTROL = re.compile(f"[{_CONTROLS}]")
-_CONTROL_RUN = re.compile(rf"\r\n?|([\x00\ud800-\udfff])|{_CONTROL_SEQUENCE}|[{_CONTROLS}]")
+_CONTROL_RUN = re.compile(
+    rf"(?P<flag>\U0001f3f4[\U000e0030-\U000e007a]{{1,8}}\U000e007f)|\r\n?|(?P<broken>[\x00\ud800-\udfff])|{_CONTROL_SEQUENCE}|[{_CONTROLS}]"
+)
 _ASCII_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n")
 # Shown as nothing, so a secret may be hidden from a plain search by them.
-_INVISIBLE = re.compile("[\xad\u034f\u061c\u200c-\u200f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_INVISIBLE = re.compile("[\xad\u034f\u061c\u200b-\u200f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 # Of addresses, JSON, Python and HTML. It begins with a set of characters: the search runs from one of them to the next.
 _ESCAPE = re.compile(
     r"[%\\&](?:(?<=%)([0-9A-Fa-f]{2})|(?<=\\)(?:[uU]00([0-9A-Fa-f]{2})|x([0-9A-Fa-f]{2})|([\"\\/]))"
@@ -54,8 +56,13 @@ _HARMLESS_ESCAPES = {"n", "t", '"', "/"}
 
 
 def register_secrets(*secrets: str) -> None:
-    """Take these out of everything that leaves from now on. Those under SHORTEST_SECRET characters are not."""
-    _secrets.add(secrets)
+    """Take these out of everything that leaves from now on. Those under SHORTEST_SECRET characters are not.
+
+    Those that may be words are taken out of messages only.
+    """
+    words = {secret for secret in secrets if len(secret) < SHORTEST_WORDLESS and secret.isalpha()}
+    _secrets.add(tuple(secret for secret in secrets if secret not in words))
+    _words.add(tuple(words))
 
 
 def sanitize(text: str) -> str:
@@ -83,7 +90,7 @@ def sanitize_json(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
 
 def sanitize_message(text: str) -> str:
     """`text` sanitized, and without whatever looks like a key or an organization id: for errors, logs and notes."""
-    return redact(sanitize(text))
+    return redact(_words.removed_from(sanitize(text)))
 
 
 def is_clean_json(written: bytes) -> bool:
@@ -106,7 +113,9 @@ def _may_hold_controls(text: str) -> bool:
 
 
 def _uncontrolled(found: re.Match[str]) -> str:
-    if found[1] is not None:
+    if found["flag"] is not None:
+        return found[0]
+    if found["broken"] is not None:
         return "\ufffd"
     return "\n" if found[0].startswith("\r") else ""
 
@@ -227,3 +236,4 @@ def _escaped_or_not(character: str) -> str:
 
 
 _secrets = _Secrets()
+_words = _Secrets()

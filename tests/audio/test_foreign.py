@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 from effort import times
+from tone_speech import script, wav
 
 from groq_fallback_mcp.audio.extent import extent
 from groq_fallback_mcp.audio.kind import AudioKind, recognize
@@ -197,3 +198,11 @@ def test_a_recording_that_ends_early_is_still_one(container: str, share: float, 
     """It is sent, with a note."""
     recording = record(container, 4.0)
     assert sent_as_it_is(recording[: int(len(recording) * share)])
+
+
+@pytest.mark.fault("B24")
+@pytest.mark.parametrize("behind", [b"\0" * 512, b"\r\n", b"\0" * 65_536])
+def test_padding_behind_a_recording_is_not_counted(behind: bytes) -> None:
+    """Recorders and disks fill up to a block."""
+    assert extent(wav(script(6), 6.0) + behind, AudioKind.WAV).whole
+    assert not extent(wav(script(6), 6.0) + behind + b"secret=hunter2", AudioKind.WAV).whole

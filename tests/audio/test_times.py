@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from itertools import pairwise
 
 import pytest
@@ -58,3 +59,19 @@ def test_a_long_text_is_shown_longer() -> None:
     assert reading_s("Hi") == LEAST_CUE_S
     assert reading_s("x" * 60) == pytest.approx(4.0)
     assert reading_s("x" * 1_000) == pytest.approx(7.0)
+
+
+@pytest.mark.fault("A4", "C10")
+@pytest.mark.parametrize("word", [Timed(None, None), Timed(1.0, 1.0)], ids=["without times", "without length"])
+def test_many_words_take_time_linear_in_their_number(word: Timed) -> None:
+    """Four times as many must not take sixteen times as long."""
+
+    def seconds(count: int) -> float:
+        best = float("inf")
+        for _ in range(3):
+            began = time.process_time()
+            in_order([word] * count)
+            best = min(best, time.process_time() - began)
+        return best
+
+    assert seconds(20_000) < 10 * max(seconds(5_000), 1e-3)

@@ -199,3 +199,13 @@ async def test_the_schema_of_every_tool_is_taken_by_strict_clients(tool: Tool) -
     for full in (True, False):
         (definition,) = tool_definitions([tool], full=full)
         check(dict(definition.input_schema), tool.name)
+
+
+@pytest.mark.fault("B18")
+def test_none_is_a_choice_where_it_is_one() -> None:
+    """A model told not to think, or to call no tool, must not."""
+    tools = VALUES["tools"]
+    read = parse(
+        TOOLS["groq_chat"].arguments, {"prompt": "x", "reasoning_effort": "none", "tool_choice": "none", "tools": tools}
+    )
+    assert (getattr(read, "reasoning_effort"), getattr(read, "tool_choice")) == ("none", "none")  # noqa: B009 - of any tool

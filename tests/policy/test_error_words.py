@@ -17,7 +17,7 @@ from groq_fallback_mcp.policy.durations import format_duration, parse_reset, par
 from groq_fallback_mcp.policy.no_answer import no_answer, refusal
 from groq_fallback_mcp.policy.plan import with_json_mode
 from groq_fallback_mcp.policy.readings import stated_wait
-from groq_fallback_mcp.policy.verdict import Abort, RelaxSchema, judge
+from groq_fallback_mcp.policy.verdict import Abort, FallBack, RelaxSchema, judge
 
 NOW = 1_795_000_000.0
 K = FailureKind
@@ -36,6 +36,28 @@ def test_an_error_is_known_by_its_words(error: dict[str, Any]) -> None:
     sent = error["body"] if "body" in error else {"error": {"message": error["message"]}}
     found = classify(error["status"], {}, sent if isinstance(sent, str) else json.dumps(sent), now_wall=NOW)
     assert found.kind == K(error["kind"])
+
+
+@pytest.mark.fault("B14", "C3")
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "Invalid value: got null in 'Explain the free tier and rate limit of Groq'", K.BAD_REQUEST),
+        (400, "1 validation error: [type=string_type, input_value='tokens per minute exceeded']", K.BAD_REQUEST),
+        (400, "The user's prompt asks for: no API key header is needed", K.BAD_REQUEST),
+        (500, "maximum requests per minute handler crashed", K.SERVER_ERROR),
+    ],
+)
+def test_what_a_server_quotes_of_a_request_is_not_what_went_wrong(status: int, message: str, kind: FailureKind) -> None:
+    """One bad prompt must not make every process wait for a model."""
+    assert kind_of(status, message) is kind
+
+
+@pytest.mark.fault("B15")
+def test_a_server_that_breaks_on_a_grammar_nobody_asked_for_is_left() -> None:
+    """Another one may answer."""
+    failure = classify(500, {}, json.dumps({"error": {"message": "grammar worker crashed"}}), now_wall=NOW)
+    assert isinstance(judge(failure, attempts=1, alternative=True, jitter=0.0, json_mode="none"), FallBack)
 
 
 @pytest.mark.fault("B14")

@@ -27,6 +27,9 @@ from groq_fallback_mcp.providers.tool_calls import function_name, is_written_cal
         ("<{tag}>a", "", "a"),
         ("<{tag}>use <{tag}> there</{tag}>b", "b", "use <{tag}> there"),
         ("a `</{tag}>` b\n</{tag}>\nc", "c", "a `</{tag}>` b"),
+        ("a\n```py\nb\n</{tag}>\n\nc\n```py\nd\n```", "c\n```py\nd\n```", "a\n```py\nb"),
+        ("end with\n\n```\n</{tag}>\n```\n\nthere", "end with\n\n```\n</{tag}>\n```\n\nthere", None),
+        ("a = r'.*?</{tag}>')\nb", "a = r'.*?</{tag}>')\nb", None),
         ("b\n<{tag}>a</{tag}>", "b\n<{tag}>a</{tag}>", None),
         ("split at </{tag}> here", "split at </{tag}> here", None),
         ("between <{tag}> and </{tag}>.", "between <{tag}> and </{tag}>.", None),
@@ -51,6 +54,7 @@ def test_reasoning_in_tags_is_not_the_answer(tag: str, content: str, text: str, 
     [
         ("<{tag}>a</{tag}>b", "b", "a"),
         ("<{tag}>a</{tag}>", "<{tag}>a</{tag}>", None),
+        ("<{tag}>a</{tag}>\n<answer>b</answer>", "<{tag}>a</{tag}>\n<answer>b</answer>", None),
         ("a</{tag}>b", "a</{tag}>b", None),
     ],
 )
@@ -94,6 +98,12 @@ def test_where_reasoning_has_a_field_of_its_own_the_content_is_the_answer(conten
         ("<|begin_of_thought|>a<|end_of_thought|><|begin_of_solution|>b<|end_of_solution|>", "b", "a"),
         ("It ends with <|end|>", "It ends with <|end|>", None),
         ("Write <s>b</s>", "Write <s>b</s>", None),
+        ('Write <s class="a">b</s>', 'Write <s class="a">b</s>', None),
+        (
+            "<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\nc",
+            "<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\nc",
+            None,
+        ),
         ("Harmony writes `<|channel|>final`.", "Harmony writes `<|channel|>final`.", None),
     ],
 )
@@ -125,6 +135,7 @@ def test_no_mixture_makes_it_raise_and_nothing_is_made_up(parts: list[str]) -> N
     "part",
     [
         *("<think>", "</think>", " </think> ", "`<think>", "`a</think>b`", "<|channel|>", "<|channel|>a<|message|>", " <"),
+        *("`", "~", "``", "` ", "~~~a\n"),
         *("analysisAssistant", "<|end|>", "</s>", "{", "```\n", "~~~x\n{", "<think><think>a</think>", "<tool_call>"),
     ],
 )
@@ -137,6 +148,7 @@ def test_hostile_content_takes_time_linear_in_its_length(part: str) -> None:
         for _ in range(3):
             began = time.process_time()
             separate(content)
+            separate(f"{content}x</think>y")
             json_text(content)
             is_written_call(content)
             best = min(best, time.process_time() - began)

@@ -442,7 +442,7 @@ def test_identical_files_saved_at_once_are_whole_and_one_is_told_that_it_is_take
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(save, range(40)))
     assert found.count("a.txt") == 1
-    assert set(found) == {"a.txt", "'a.txt' is there already"}
+    assert set(found) == {"a.txt", "'a.txt' already exists"}
     assert [path.read_text() for path in tmp_path.iterdir()] == ["x" * 100_000]
 
 

@@ -93,9 +93,9 @@ async def test_arabic_has_voices_of_its_own(tmp_path: Path) -> None:
     [
         ({"text": "hi", "save_to": "out.mp3"}, "ends in .wav"),
         ({"text": "hi", "save_to": "../out.wav"}, "outside the folders"),
-        ({"text": "hi", "save_to": "there.wav"}, "is there already"),
-        ({"text": "hi", "save_to": "link.wav", "overwrite": True}, "is there already"),
-        ({"text": "hi", "save_to": "nowhere/out.wav"}, "the folder of 'nowhere/out.wav' is not there"),
+        ({"text": "hi", "save_to": "there.wav"}, "already exists"),
+        ({"text": "hi", "save_to": "link.wav", "overwrite": True}, "already exists"),
+        ({"text": "hi", "save_to": "nowhere/out.wav"}, "The directory of 'nowhere/out.wav' does not exist"),
         ({"text": "hi", "save_to": ".hidden.wav"}, "cannot be written"),
         ({"text": "   "}, "nothing to say"),
         ({"text": "hi", "voice": "nobody"}, "it has no voice 'nobody'"),

@@ -192,7 +192,7 @@ async def test_a_result_may_be_written_to_a_file(recording: Path) -> None:
     assert content.startswith("1\n00:00:00,")
     assert found["path"] == str((recording / "out.srt").resolve())
     text, _ = await transcribed(world(), recording, save_to="out.srt", format="srt")
-    assert "is there already" in text
+    assert "already exists" in text
     text, _ = await transcribed(world(), recording, save_to="out.sh")
     assert "ends in .txt" in text
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from groq_fallback_mcp.transport.lines import Overlong
-from groq_fallback_mcp.transport.messages import MOST_IN_BATCH, Refusal, read_line, refuse_overlong, write_line
+from groq_fallback_mcp.transport.messages import MOST_IN_BATCH, MOST_SCANNED, Refusal, read_line, refuse_overlong, write_line
 
 
 def read_one(line: bytes) -> JSONRPCMessage | Refusal:
@@ -332,3 +332,13 @@ def test_a_result_that_cannot_be_written_costs_one_error_and_not_the_server() ->
     error = json.loads(write_line(JSONRPCResponse(jsonrpc="2.0", id="q", result=circle)))
     assert (error["id"], error["error"]["code"]) == ("q", -32603)
     assert json.loads(write_line(JSONRPCResponse(jsonrpc="2.0", id=3, result={"x": object()})))["error"]["code"] == -32603
+
+
+@pytest.mark.fault("C8")
+def test_an_id_that_the_end_of_what_is_searched_cuts_is_not_answered() -> None:
+    """A part of an id is that of another call."""
+    begun = b'{"jsonrpc":"2.0","x":"'
+    line = begun + b"a" * (MOST_SCANNED - len(begun) - 9) + b'","id":123456,"params":{nope}}'
+    refusal = read_one(line)
+    assert isinstance(refusal, Refusal)
+    assert refusal.id is None

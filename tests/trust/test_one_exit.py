@@ -601,3 +601,20 @@ async def test_a_failure_kind_without_words_still_says_what_to_do() -> None:
         text = text_of(await client.call_tool("groq_chat", {"prompt": "hi"}))
     assert "[redacted]" in text
     assert "Next step: " in text
+
+
+@pytest.mark.fault("B5")
+def test_a_key_that_is_a_word_is_taken_out_of_messages_and_not_out_of_answers() -> None:
+    """Local servers take any key, and people give `ollama`: an answer may be about Ollama."""
+    register_secrets("ollama", "password", "hunter2-hunter2")
+    assert sanitize("Install Ollama and give no password.") == "Install Ollama and give no password."
+    assert sanitize_message("ollama: wrong password") == "[redacted]: wrong [redacted]"
+    assert "hunter2" not in sanitize("It is hunter2-hunter2.")
+
+
+@pytest.mark.fault("B5")
+def test_what_scripts_and_emoji_need_stays() -> None:
+    """The flag of England is a black one with tags; Thai breaks its lines at spaces without width."""
+    england = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+    assert sanitize(f"{england} \u0e01\u200b\u0e02 \u200d") == f"{england} \u0e01\u200b\u0e02 \u200d"
+    assert sanitize("a\U000e0067\U000e0062b\U0001f3f4\U000e0067") == "ab\U0001f3f4"

@@ -23,6 +23,8 @@ __all__ = ["Extent", "extent"]
 # 100 MB of MP3 at 32 kbit/s have 700,000 frames, of WebM in blocks of 20 ms about as many.
 MOST_UNITS = 1_000_000
 MOST_GAPS = 64
+# Of zeros behind a recording, as disks and recorders write them.
+MOST_PADDING = 64 * 1024
 BLOCK_BYTES = 256 * 1024
 # Of FLAC whose header does not state it: 65,535 samples of 24 bits in 8 channels.
 LARGEST_FLAC_FRAME = 1_600_000
@@ -61,8 +63,10 @@ def extent(content: Content, kind: AudioKind) -> Extent:
 
 
 def _to_the_end(content: Content, at: int, media: int, *, pictures: bool = False) -> Extent:
-    """Nothing is known of what comes from `at` on."""
-    return Extent(size=len(content), media=media, stray=max(len(content) - at, 0), pictures=pictures)
+    """Nothing is known of what comes from `at` on, but zeros and a line break pad a file."""
+    left = content[at : at + MOST_PADDING] if len(content) - at <= MOST_PADDING else None
+    padded = left is not None and not left.strip(b"\0" if len(left) > 2 else b"\0\r\n")  # noqa: PLR2004 - a line break
+    return Extent(size=len(content), media=media, stray=0 if padded else max(len(content) - at, 0), pictures=pictures)
 
 
 def _wav(content: Content) -> Extent:

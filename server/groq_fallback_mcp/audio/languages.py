@@ -22,6 +22,7 @@ _DETECTED = {
 _CODE = re.compile(r"[a-z]{2,3}\Z")
 _WORD = re.compile(r"[^\W\d_]+")
 LONGEST_CODE = 3
+LATIN = "la"
 
 
 def only_one(given: object) -> object:
@@ -45,10 +46,14 @@ def language_code(text: str) -> str | None:
     known = _codes()
     if plain in known:
         return known[plain]
-    # a name says more than a code beside it: "UK English"
+    # what stands in brackets is a region or a script: "Serbian (Latin)"
+    plain = " ".join(re.sub(r"\([^)]*\)?", " ", plain).split()) or plain
+    if plain in known:
+        return known[plain]
+    # a name says more than a code beside it: "UK English"; of two, Latin is that of a region: "Latin American Spanish"
     named = [known[word] for word in _WORD.findall(plain) if len(word) > LONGEST_CODE and word in known]
     if named:
-        return named[-1]
+        return next((code for code in named if code != LATIN), LATIN)
     base = re.split(r"[-_. (,;]", plain, maxsplit=1)[0]
     return known.get(base) or (base if _CODE.match(base) and (base == plain or plain[len(base)] in "-_.,;") else None)
 

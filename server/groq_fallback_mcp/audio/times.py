@@ -44,16 +44,24 @@ def in_order(stretches: Sequence[Timed]) -> list[Placed]:
     """
     starts = _starts(stretches)
     order = sorted(range(len(stretches)), key=lambda index: starts[index])
+    later_starts = _later_starts([starts[index] for index in order])
     placed: list[Placed] = []
-    for place, index in enumerate(order):
+    for index, later in zip(order, later_starts, strict=True):
         start, stretch = starts[index], stretches[index]
         end = _sane(stretch.end)
         if end is None or end <= start:
-            later = next((starts[other] for other in order[place + 1 :] if starts[other] > start), None)
             end = start + stretch.least_s if later is None else min(later, start + LONGEST_GUESS_S)
             end = max(end, start + min(stretch.least_s, LEAST_CUE_S))
         placed.append(Placed(index, start, end))
     return placed
+
+
+def _later_starts(starts: Sequence[float]) -> list[float | None]:
+    """Of each of these times, which are in order, the next one that is later."""
+    later: list[float | None] = [None] * len(starts)
+    for place in range(len(starts) - 2, -1, -1):
+        later[place] = starts[place + 1] if starts[place + 1] > starts[place] else later[place + 1]
+    return later
 
 
 def _starts(stretches: Sequence[Timed]) -> list[float]:

@@ -9,6 +9,7 @@ refuses `messages[].name` and `reasoning_content` with 400.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -43,6 +44,9 @@ _KNOWN = {
     *("providerOptions", "providerMetadata", "experimental_providerMetadata", "createdAt", "toolInvocations", "weight"),
 }
 _THINKING = {"thinking", "reasoning", "redacted_thinking", "step-start"}
+_TEXTS = {"text", "input_text", "output_text", "markdown"}
+# Gemini's text has no type. An object with other fields is what a tool returned.
+_UNTYPED = {"text", "thought", "thoughtSignature"}
 _CALLS = {"tool_use", "tool-call", "tool_call", "function_call"}
 _RESULTS = {"tool_result", "tool-result", "function_call_output"}
 # What endpoints know of a content part, by its type.
@@ -97,11 +101,14 @@ class _UnreadableError(ValueError):
 
 @dataclass(slots=True)
 class _Conversation:
-    """Messages so far. `_open` are the calls, as (id, name), whose results have not come yet."""
+    """Messages so far. `_open` are the ids of the calls whose results have not come yet, in order; `_waiting` the same by what a
+    result may name: the id as it was stated, or the function.
+    """
 
     messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    _open: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    _ids: set[str] = field(default_factory=set[str])
+    _open: dict[str, None] = field(default_factory=dict[str, None])
+    _waiting: dict[tuple[str, str], deque[str]] = field(default_factory=dict[tuple[str, str], deque[str]])
+    _calls: int = 0
 
     def take(self, entry: object) -> None:
         """One entry, which may stand for no message (reasoning alone), or for several (results in one message)."""
@@ -131,7 +138,7 @@ class _Conversation:
             found = _mapping(row.get("functionResponse")) or row
             self._result(found, next((found[at] for at in ("content", "output", "result", "response") if at in found), None))
         if results:
-            content = [row for row in cast("list[Any]", content) if row not in results]
+            content = [row for row in cast("list[object]", content) if not _is_result(_mapping(row) or {})]
             if not content:
                 return
         if role == "tool":
@@ -166,33 +173,41 @@ class _Conversation:
             function = called_function(row)
             name, arguments = str(function.get("name") or ""), function.get("arguments")
             text = arguments.strip() if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-            id_ = self._free_id(str(row.get("call_id") or row.get("toolCallId") or row.get("id") or ""))
-            self._open.append((id_, name))
+            stated = str(row.get("call_id") or row.get("toolCallId") or row.get("id") or "")
+            id_ = self._opened(stated, name)
             calls.append({"id": id_, "type": "function", "function": {"name": name, "arguments": text or "{}"}})
 
-    def _free_id(self, stated: str) -> str:
-        id_ = stated or f"call_{len(self._ids) + 1}"
-        while id_ in self._ids:
-            id_ = f"{id_}_{len(self._ids) + 1}"
-        self._ids.add(id_)
+    def _opened(self, stated: str, name: str) -> str:
+        """The id of a call: as stated, unless it has none or one that still waits for its result."""
+        self._calls += 1
+        id_ = stated or f"call_{self._calls}"
+        while id_ in self._open:
+            id_ = f"{id_}_{self._calls}"
+        self._open[id_] = None
+        for wanted in {("id", id_), ("id", stated), ("name", name)}:
+            self._waiting.setdefault(wanted, deque()).append(id_)
         return id_
 
     def _result(self, row: Mapping[str, Any], content: object) -> None:
         """The result of a call: by its id, else by the name of the function, else of the first call without one."""
         stated = next((str(row[name]) for name in _RESULT_IDS if row.get(name)), "")
         named = next((str(row[name]) for name in _NAMES if row.get(name)), "")
-        at = self._place(stated, named)
-        if at is None and not (stated or named):
+        found = self._named(stated, named)
+        if found is None and not (stated or named):
             raise _UnreadableError("a tool's result needs the tool_call_id of its call")
-        id_ = (stated or named) if at is None else self._open.pop(at)[0]
+        id_ = found or stated or named
+        self._open.pop(id_, None)
         self.messages.append({"role": "tool", "content": _as_text(_result_content(content)), "tool_call_id": id_})
 
-    def _place(self, stated: str, named: str) -> int | None:
-        for wanted, which in ((stated, 0), (stated, 1), (named, 1)):
-            found = next((at for at, call in enumerate(self._open) if wanted and call[which] == wanted), None)
-            if found is not None:
-                return found
-        return 0 if self._open and not stated and not named else None
+    def _named(self, stated: str, named: str) -> str | None:
+        """The open call that a result means."""
+        for wanted in (("id", stated), ("name", stated), ("name", named)):
+            waiting = self._waiting.get(wanted) if wanted[1] else None
+            while waiting:
+                if waiting[0] in self._open:
+                    return waiting[0]
+                waiting.popleft()
+        return None if stated or named else next(iter(self._open), None)
 
 
 def _role(message: Mapping[str, Any]) -> str:
@@ -247,13 +262,12 @@ def _part(part: str | Mapping[str, Any]) -> dict[str, Any] | None:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     kind = _kind(part)
-    if kind in _THINKING or ("text" in part and part["text"] is None):
+    if kind in _THINKING or (kind in _TEXTS and part.get("text") is None):
         return None
     url = _image_url(part, kind)
     if url is not None:
         return {"type": "image_url", "image_url": url}
-    if isinstance(part.get("text"), str) and kind not in _KEPT_PARTS:
-        # text, input_text, output_text, Gemini's without a type
+    if isinstance(part.get("text"), str) and (kind in _TEXTS or set(part) <= _UNTYPED):
         return {"type": "text", "text": part["text"]}
     kept = _KEPT_PARTS.get(kind)
     if kept is None or kept not in part:
@@ -288,7 +302,11 @@ def _address(data: str, media_type: str = "") -> str:
 
 def _with_images(content: object, message: Mapping[str, Any]) -> object:
     """The content with the images that Ollama's form has beside it."""
-    images = [image for image in cast("list[object]", message.get("images") or []) if isinstance(image, str)]
+    stated: object = message.get("images") or []
+    listed = cast("list[object]", stated) if isinstance(stated, list) else [stated]
+    images = [image for image in listed if isinstance(image, str)]
+    if len(images) < len(listed):
+        raise _UnreadableError(f"images must be a list of texts in base64 (got {excerpt(cast('object', stated))})")
     if not images:
         return content
     parts: list[Any] = (

@@ -57,7 +57,7 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
     code = fields.get("status_code", fields.get("code"))
     status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal() and len(code) == 3) else 0  # noqa: PLR2004
     message = _message_of(fields)
-    relayed = _text(metadata.get("raw"))
+    relayed = _relayed(metadata.get("raw"))
     return ErrorBody(
         # a router's own words say only that a provider failed, and quote what that one said
         message=on_one_line(f"{message}: {relayed}" if relayed and len(message) < RELAYED_CHARS else message),
@@ -113,6 +113,12 @@ def _all_fields(value: object) -> Iterator[tuple[str, object]]:
             yield name.lower().replace("-", "_"), inner
             inside.append(_quoted(inner) if name == "raw" else inner)
         waiting += [(each, depth + 1) for each in inside if depth < MOST_NESTED]
+
+
+def _relayed(raw: object) -> str | None:
+    """What the provider behind a router said, without the JSON around it."""
+    inner = _fields_of(_quoted(raw))
+    return (inner if isinstance(inner, str) else _message_of(inner)) or _text(raw)
 
 
 def _quoted(relayed: object) -> object:

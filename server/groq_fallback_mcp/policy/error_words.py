@@ -41,6 +41,14 @@ _RATE = re.compile(
     r"|free[ _]tier|daily free",
     re.IGNORECASE,
 )
+# The same where a status says nothing of a limit: only what is said of one that was met.
+_RATE_MET = re.compile(
+    r"\brate[ _-]?limit(?:ed\b|s?\b.{0,40}\b(?:exceed|reach|hit))|\btoo many (?:tokens|requests)\b.{0,40}(?:\bper\b|please wait|try again|slow down)"
+    r"|\bthrottl(?:ed|ing)|\brate exceeded|(?:tokens|requests) per .{0,40}exceeded|exceeded .{0,60}(?:tokens|requests) per",
+    re.IGNORECASE,
+)
+# What a server quotes of the request.
+_QUOTED = re.compile(r"(?<!\w)'[^']{20,}'(?!\w)|\"[^\"]{20,}\"|\binput(?:_value)?[=:].*", re.IGNORECASE)
 _PER_DAY = re.compile(r"per[ _-]?day|\bdaily\b|\b[RT]PD\b", re.IGNORECASE)
 # Nothing but money or the next month mends these.
 _NO_CREDIT = _words(
@@ -72,7 +80,8 @@ _WORDED = (
         FailureKind.AUTHENTICATION,
         frozenset({400, 403}),
         r"(?:api|access|auth\w*)[ _-]?(?:key|token)s? (?:is |was |provided is )?(?:not valid|invalid|expired|revoked|missing)",
-        r"(?:invalid|incorrect|wrong|missing|expired|revoked|\bno)(?: or \w+)? (?:api|access|auth\w*)[ _-]?(?:key|token|header)",
+        r"(?:invalid|incorrect|wrong|missing|expired|revoked)(?: or \w+)? (?:api|access|auth\w*)[ _-]?(?:key|token|header)",
+        r"\bno (?:api[ _-]?key|auth\w*) (?:was |is )?(?:passed|provided|found|given|supplied)",
         r"security token|authentication (?:error|fail)",
     ),
     _words(
@@ -151,16 +160,17 @@ def kind_of_words(  # noqa: PLR0911 - a decision table
 
     `waits`: the response says when to come back. `limited`: its code names a limit that refills.
     """
+    stated = _QUOTED.sub(" ", message)
     rate = limited or _RATE.search(message) is not None
     if status in {400, 402, 422} and _MAX_TOKENS.search(message):
         return _of_max_tokens(message)
     for words in _WORDED:
         refills = words is _NO_CREDIT and limited
-        if not refills and _says(words, status, message):
+        if not refills and _says(words, status, stated if words.kind is FailureKind.AUTHENTICATION else message):
             return words.kind
     if status in {403, 429} and not waits and not rate and _SPEAKS_OF_MONEY.search(message):
         return FailureKind.NO_CREDIT
-    if rate and (status in {400, 403, 413} or status >= 500):  # noqa: PLR2004
+    if (status in {400, 403, 413} or status >= 500) and (limited or _RATE_MET.search(stated)):  # noqa: PLR2004
         return FailureKind.RATE_LIMITED
     if _says(_CONTEXT, status, message):
         return FailureKind.CONTEXT_TOO_LONG

@@ -132,7 +132,10 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             return FallBack(reduced_to=bound) if too_large_here else Clamp(max_tokens=bound)
         case FailureKind.SCHEMA_REFUSED:
             weaker = WEAKER_JSON_MODE.get(json_mode)
-            return Abort() if weaker is None else RelaxSchema(json_mode=weaker)
+            if weaker is not None:
+                return RelaxSchema(json_mode=weaker)
+            # no schema was sent: what broke there may work elsewhere
+            return FallBack() if failure.status is not None and failure.status >= 500 else Abort()  # noqa: PLR2004
         case FailureKind.MODEL_GONE:
             return FallBack(bench_s=MODEL_GONE_S)
         case FailureKind.MODEL_BLOCKED:

@@ -55,6 +55,7 @@ _TAGS = (
     # what is asked for as XML may have these names too
     *(_tag(f"<{name}>", f"</{name}>", always=False) for name in ("thought", "thoughts", "reasoning", "reflection")),
 )
+_XML = re.compile(r"<[a-zA-Z]")
 # Cohere and Sky mark the answer too.
 _RESPONSE_MARKS = re.compile(
     r"\A\s{0,80}<\|(?:START_RESPONSE|begin_of_solution)\|>|<\|(?:END_RESPONSE|end_of_solution)\|>\s{0,80}\Z"
@@ -63,11 +64,14 @@ _RESPONSE_MARKS = re.compile(
 _TURN_HEADER = re.compile(
     r"\A\s{0,80}(?:<\|im_start\|>assistant\s|<\|start_header_id\|>assistant<\|end_header_id\|>|<\uff5cAssistant\uff5c>)\s{0,80}"
 )
+_OTHER_TURN = re.compile(r"\s{0,80}<(?:\|im_start\||\|start_header_id\||start_of_turn)>(?!assistant|model)")
 # A tag that a sentence or a quotation surrounds is spoken of.
 _SPOKEN_OF_BEFORE = " \t\"'`([{\u201c\u2018\xab"
 _SPOKEN_OF_AFTER = " \t\"'`)]}\u201d\u2019\xbb,.;:!?"
 _LINE_END = re.compile(r"[ \t]{0,80}(?:[\r\n]|\Z)")
-_CODE = re.compile(r"(`{3,}|~{3,}).*?\1|`[^`\n]+`", re.DOTALL)
+# A line that opens or closes a block of code, and code within a line.
+_FENCE_LINE = re.compile(r"^[ \t]{0,8}(`{3,}+|~{3,}+)([^\n`]{0,80})", re.MULTILINE)
+_INLINE_CODE = re.compile(r"(?<!`)`[^`\n]{1,500}`(?!`)")
 _CHANNEL = re.compile(r"<\|channel\|>(?:analysis|commentary|final)\b")
 # One message of Harmony: its header names the channel and, for a tool call, the recipient. What looks like its end in the
 # middle of it is spoken of.
@@ -93,6 +97,7 @@ _END_TOKENS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>", "<|call|>"),
     *("</s>", "<end_of_turn>", "<eos>", "[/INST]", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
 )
+_STRUCK = re.compile(r"<s[\s>]")
 # Of a line that holds nothing but a tag.
 MOST_INDENT = 80
 # A list of parts that hold a list of parts; providers nest no deeper.
@@ -127,6 +132,9 @@ def separate(content: str, *, reasoned: bool = False) -> AnswerText:
         if found and not begin[-1:].isspace():
             return AnswerText(text=end.strip(), reasoning=begin.strip() or None)
     if not any(mark in content for mark in ("<", "[/", "[THINK", "◁")):
+        return AnswerText(text=content)
+    if _OTHER_TURN.match(content):
+        # a transcript of turns that was asked for
         return AnswerText(text=content)
     content, channels = _without_channels(_TURN_HEADER.sub("", content))
     text, tagged = _without_tags(_without_end_tokens(content))
@@ -209,7 +217,8 @@ def _without_blocks(content: str, tag: _Tag, opened: re.Match[str]) -> tuple[str
         next_open = tag.opens.search(content, at)
     kept.append(content[at:])
     text = _answer_of("".join(kept))
-    if not text and not tag.always:
+    # a document in XML may have such a part, beside others
+    if not tag.always and (not text or _XML.match(text)):
         return content, ""
     return text, "\n\n".join(part.strip() for part in thoughts if part.strip())
 
@@ -231,23 +240,28 @@ def _matching_close(content: str, tag: _Tag, at: int) -> re.Match[str] | None:
 
 
 def _stray_close(content: str) -> re.Match[str] | None:
-    """The end of reasoning whose beginning the template wrote; None where such a tag is only spoken of."""
+    """The end of reasoning whose beginning the template wrote; None where such a tag is only spoken of, or stands in code."""
     code: list[int] | None = None
     for tag in _TAGS:
         opened = tag.opens.search(content) if tag.always else None
         for found in tag.closes.finditer(content) if tag.always else ():
             if opened is not None and opened.start() < found.start():
                 break
-            if _stands_alone(content, found):
-                return found
-            before, after = content[max(found.start() - 1, 0) : found.start()], content[found.end() : found.end() + 1]
-            if before in _SPOKEN_OF_BEFORE and (after in _SPOKEN_OF_AFTER or before not in " \t"):
+            if not _stands_alone(content, found) and _is_spoken_of(content, found):
                 continue
-            code = [edge for block in _CODE.finditer(content) for edge in block.span()] if code is None else code
-            # an even number of edges before it: outside of all blocks
+            code = _code_edges(content) if code is None else code
+            # an even number of edges before it: outside of all code
             if bisect(code, found.start()) % 2 == 0:
                 return found
     return None
+
+
+def _is_spoken_of(content: str, found: re.Match[str]) -> bool:
+    before, after = content[max(found.start() - 1, 0) : found.start()], content[found.end() : found.end() + 2]
+    if after[:1] in {'"', "'"} and after[1:] in {")", "]", ";", ","}:
+        # the end of a text in a program
+        return True
+    return before in _SPOKEN_OF_BEFORE and (after[:1] in _SPOKEN_OF_AFTER or before not in " \t")
 
 
 def _stands_alone(content: str, found: re.Match[str]) -> bool:
@@ -277,14 +291,34 @@ def _without_channels(content: str) -> tuple[str, str]:
 
 
 def _in_code(content: str, at: int) -> bool:
-    return any(code.start() <= at < code.end() for code in _CODE.finditer(content))
+    return bisect(_code_edges(content), at) % 2 == 1
+
+
+def _code_edges(content: str) -> list[int]:
+    """Where code begins and ends, by turns. A block that is never closed, or in which another one is opened, is none."""
+    edges: list[int] = []
+    opened: re.Match[str] | None = None
+    for line in _FENCE_LINE.finditer(content):
+        names_language = bool(line[2].strip())
+        closes = opened is not None and line[1].startswith(opened[1]) and not names_language
+        if opened is None or (names_language and line[1][0] == opened[1][0]):
+            opened = line
+        elif closes:
+            edges += [opened.start(), line.end()]
+            opened = None
+    blocks = list(edges)
+    for inline in _INLINE_CODE.finditer(content):
+        if bisect(blocks, inline.start()) % 2 == 0:
+            edges += inline.span()
+    return sorted(edges)
 
 
 def _without_end_tokens(content: str) -> str:
     turn = _NEXT_TURN.search(content)
     if turn is not None and not _in_code(content, turn.start()):
         return content[: turn.start()].rstrip()
-    opened = content.find("<s>")
+    struck = _STRUCK.search(content)
+    opened = -1 if struck is None else struck.start()
     end = _end_of_text(content, len(content))
     while (mark := next((mark for mark in _END_TOKENS if content.endswith(mark, 0, end)), None)) is not None:
         cut = end - len(mark)

@@ -184,7 +184,7 @@ def _is_error(stated: object) -> bool:
 
 def _is_success(fields: Mapping[str, Any]) -> bool:
     code = fields.get("code", fields.get("status_code"))
-    return code in {0, "0", 200} and not isinstance(code, bool)
+    return isinstance(code, int | str) and not isinstance(code, bool) and code in {0, "0", 200}
 
 
 def _answer(content: str, message: Mapping[str, Any], *, wants_json: bool, reasoned: bool) -> AnswerText:

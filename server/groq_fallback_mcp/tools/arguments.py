@@ -84,7 +84,7 @@ def _read_fields(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
             raise _NoNumberError(f"{name}: a number must be finite (got {value})")
         found = _read(field.annotation, clean(value), required=field.is_required())
         if isinstance(found, bool) and not {bool, Any} & set(_members(field.annotation)):
-            raise _NoNumberError(f"{name}: true and false have no meaning here (got {str(found).lower()})")
+            raise _NoNumberError(f"{name}: a number or text is expected, not {str(found).lower()}")
         if found is not _ABSENT:
             read[name] = found
     return read
@@ -97,16 +97,14 @@ def _read(annotation: Any, value: Any, *, required: bool) -> Any:  # noqa: ANN40
     wanted = _members(annotation)
     lists = [member for member in wanted if get_origin(member) in {list, tuple, Sequence}]
     if isinstance(value, list) and not lists:
-        # one value in a list, where one is wanted
-        given = cast("list[Any]", value)
-        value = (
-            given[0] if len(given) == 1 and not isinstance(given[0], dict) else _joined_text(given) if str in wanted else given
-        )
+        value = _one_of_list(cast("list[Any]", value), text=str in wanted)
     if isinstance(value, int | float) and not isinstance(value, bool) and wanted == [str]:
-        return str(value)
+        value = str(value)
     if isinstance(value, str) and not _takes_any_text(wanted):
-        value = _meant(wanted, value)
-        if not required and (_says_nothing(value) or (isinstance(value, str) and value.strip().lower() in _NOTHING)):
+        named = _literal(wanted, value)
+        value = _meant(wanted, value) if named is None else named
+        words = named is None and isinstance(value, str) and not lists and value.strip().lower() in _NOTHING
+        if not required and (words or _says_nothing(value)):
             return _ABSENT
     for member in lists:
         given = cast("list[Any]", value) if isinstance(value, list) else [cast("Any", value)]
@@ -117,6 +115,13 @@ def _read(annotation: Any, value: Any, *, required: bool) -> Any:  # noqa: ANN40
         if isinstance(value, dict) and isinstance(member, type) and issubclass(member, BaseModel):
             return _read_fields(member, cast("dict[str, Any]", value))
     return cast("Any", value)
+
+
+def _one_of_list(given: list[Any], *, text: bool) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """The one value of a list, where one is wanted; the text of a list of text parts."""
+    if len(given) == 1 and not isinstance(given[0], dict):
+        return given[0]
+    return _joined_text(given) if text else given
 
 
 def _says_nothing(value: object) -> bool:
@@ -131,9 +136,6 @@ def _joined_text(parts: list[Any]) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 def _meant(wanted: Sequence[Any], value: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     """What a text stands for, where not any text is wanted: a choice, a number, a list, an object."""
-    named = _literal(wanted, value)
-    if named is not None:
-        return named
     decoded = _decoded(value)
     if isinstance(decoded, str):
         named = _literal(wanted, decoded)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -12,15 +11,14 @@ from pydantic import Field
 from groq_fallback_mcp.call import Failure, Outcome, Success
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.files import check_target, write_allowed
 from groq_fallback_mcp.outgoing import sanitize_json
-from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.providers.batches import Batches, BatchState, read_answers
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.account import total_usd
 from groq_fallback_mcp.tools.batch import HALF, ID, batch_error, groq_batches
 from groq_fallback_mcp.tools.batch_notes import note_of
 from groq_fallback_mcp.tools.result_limit import RESULT_BYTES, json_bytes
+from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["BATCH_RESULTS"]
@@ -66,17 +64,10 @@ class ResultsResult(Result):
 
 
 async def _results(arguments: ResultsArguments, context: Context) -> Reply:
+    save_to = None
     if arguments.save_to is not None:
-        await anyio.to_thread.run_sync(
-            partial(
-                check_target,
-                arguments.save_to,
-                allowed=context.folders,
-                extensions=EXTENSIONS,
-                overwrite=arguments.overwrite,
-                records=context.state / WRITTEN,
-            )
-        )
+        save_to = SaveTo(path=arguments.save_to, extensions=EXTENSIONS, overwrite=arguments.overwrite)
+        await save_to.check(context)
     batches = groq_batches(context)
     state = await batches.look(arguments.id)
     if isinstance(state, Failure):
@@ -90,19 +81,7 @@ async def _results(arguments: ResultsArguments, context: Context) -> Reply:
     outcomes = await _outcomes(batches, state, context)
     if isinstance(outcomes, Failure):
         return batch_error(outcomes)
-    path = None
-    if arguments.save_to is not None:
-        save_to, content = arguments.save_to, _lines(outcomes)
-        path = await anyio.to_thread.run_sync(
-            lambda: write_allowed(
-                save_to,
-                content,
-                allowed=context.folders,
-                extensions=EXTENSIONS,
-                overwrite=arguments.overwrite,
-                records=context.state / WRITTEN,
-            )
-        )
+    path = None if save_to is None else await save_to.write(_lines(outcomes), context)
     return _reply(state, outcomes, arguments, path=None if path is None else str(path), catalog=context.gateway.catalog)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import anyio.to_thread
 
 from groq_fallback_mcp.audio.link import check_link
+from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.images import read_data_url, read_image
 
@@ -29,6 +30,9 @@ async def _url(source: str, folders: Sequence[Path]) -> str:
     elif "://" in source[:LONGEST_SCHEME] and source[:5].lower() != "file:":
         return check_link(source).url
     else:
-        path = path_of_file_url(source) if source[:5].lower() == "file:" else source
+        try:
+            path = path_of_file_url(source) if source[:5].lower() == "file:" else source
+        except ValueError as error:
+            raise InputRefused(str(error), next_step="Give a path, or an https or data URL") from None
         image = await anyio.to_thread.run_sync(lambda: read_image(path, allowed=folders))
     return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode('ascii')}"

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Literal
 
 import anyio
-import anyio.to_thread
 from pydantic import BeforeValidator, Field
 
 from groq_fallback_mcp.audio.languages import language_code, only_one
 from groq_fallback_mcp.call import Attempt, Restrictions, SpeechRequest
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.files import check_target, write_allowed
 from groq_fallback_mcp.gateway import Answer
-from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.policy.windows import sentences
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
+from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 from groq_fallback_mcp.tools.wav import WavFault, join_wav
 
@@ -72,17 +69,12 @@ class SpeakResult(Result):
     notes: tuple[str, ...]
 
 
+def _save_to(arguments: SpeakArguments) -> SaveTo:
+    return SaveTo(path=arguments.save_to, extensions=EXTENSIONS, overwrite=arguments.overwrite)
+
+
 async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
-    await anyio.to_thread.run_sync(
-        partial(
-            check_target,
-            arguments.save_to,
-            allowed=context.folders,
-            extensions=EXTENSIONS,
-            overwrite=arguments.overwrite,
-            records=context.state / WRITTEN,
-        )
-    )
+    await _save_to(arguments).check(context)
     texts = sentences(arguments.text, PIECE_CHARS)
     if not texts:
         raise InputRefused("text holds nothing to say", next_step="give words")
@@ -177,16 +169,7 @@ async def _written(
         raise InputRefused(
             f"the speech that came cannot be joined: {fault}", next_step="call again, or give another model"
         ) from fault
-    path = await anyio.to_thread.run_sync(
-        lambda: write_allowed(
-            arguments.save_to,
-            content,
-            allowed=context.folders,
-            extensions=EXTENSIONS,
-            overwrite=arguments.overwrite,
-            records=context.state / WRITTEN,
-        )
-    )
+    path = await _save_to(arguments).write(content, context)
     first = answers[0]
     row = next(
         offered.row

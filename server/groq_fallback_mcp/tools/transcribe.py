@@ -7,7 +7,6 @@ import re
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any, Literal, Self, cast
 
 import anyio
@@ -25,13 +24,13 @@ from groq_fallback_mcp.audio.stream import can_decode
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.files import check_target, path_of_file_url
+from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.gateway import Answer
-from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.render import path_excerpt
 from groq_fallback_mcp.tools.account import error_reply
+from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
 from groq_fallback_mcp.tools.transcript_result import SUFFIX, Format, Heard, transcript_reply
 from groq_fallback_mcp.transcription import LOCAL_PART_S, LongTranscript, Unfinished, only_on_this_machine, write_down
@@ -50,7 +49,7 @@ SHARE_FOR_MEASURING, LONGEST_MEASURING_S = 0.2, 8.0
 
 _NOTHING = {"", "null", "none", "undefined"}
 # An address, but not the drive of a path on Windows.
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://|file:|data:", re.IGNORECASE)
 
 
 def _language(text: str) -> str:
@@ -129,17 +128,10 @@ class TranscribeArguments(Arguments):
 
 
 async def _handle(arguments: TranscribeArguments, context: Context) -> Reply:
+    save_to = None
     if arguments.save_to is not None:
-        await anyio.to_thread.run_sync(
-            partial(
-                check_target,
-                arguments.save_to,
-                allowed=context.folders,
-                extensions=(SUFFIX[arguments.format],),
-                overwrite=arguments.overwrite,
-                records=context.state / WRITTEN,
-            )
-        )
+        save_to = SaveTo(path=arguments.save_to, extensions=(SUFFIX[arguments.format],), overwrite=arguments.overwrite)
+        await save_to.check(context)
     found = await _heard(arguments, context)
     if isinstance(found, NoAnswer):
         return error_reply(found)
@@ -148,8 +140,7 @@ async def _handle(arguments: TranscribeArguments, context: Context) -> Reply:
         context,
         form=arguments.format,
         words=arguments.timestamps == "word",
-        save_to=arguments.save_to,
-        overwrite=arguments.overwrite,
+        save_to=save_to,
     )
 
 

@@ -12,13 +12,12 @@ import anyio.to_thread
 
 from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import Attempt, AudioSegment, Transcript
-from groq_fallback_mcp.files import write_allowed
 from groq_fallback_mcp.outgoing import sanitize, sanitize_json
-from groq_fallback_mcp.own_files import FOLDER as WRITTEN
 from groq_fallback_mcp.policy.no_answer import key_note
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
 from groq_fallback_mcp.tools.kept_results import FOLDER, cursor, keep, reading_on
 from groq_fallback_mcp.tools.result_limit import fits, head
+from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Context, Reply, Result
 
 __all__ = ["SUFFIX", "Format", "Heard", "transcript_reply"]
@@ -96,9 +95,7 @@ class TranscribeResult(Result):
     untrusted: Literal[True] = True
 
 
-async def transcript_reply(
-    heard: Heard, context: Context, *, form: Format, words: bool, save_to: str | None, overwrite: bool
-) -> Reply:
+async def transcript_reply(heard: Heard, context: Context, *, form: Format, words: bool, save_to: SaveTo | None) -> Reply:
     """A transcript as a tool's result, written to a file where that is asked for or the result would be too long."""
     heard = replace(heard, transcript=_sanitized(heard.transcript))
     result = _result(heard, form, words=words)
@@ -108,16 +105,7 @@ async def transcript_reply(
         return reply
     body = _body(result, form)
     if save_to is not None:
-        path = await anyio.to_thread.run_sync(
-            lambda: write_allowed(
-                save_to,
-                body,
-                allowed=context.folders,
-                extensions=(SUFFIX[form],),
-                overwrite=overwrite,
-                records=context.state / WRITTEN,
-            )
-        )
+        path = await save_to.write(body, context)
     else:
         path = await anyio.to_thread.run_sync(
             lambda: keep(body, context.state / FOLDER, stem="transcript", suffix=SUFFIX[form])

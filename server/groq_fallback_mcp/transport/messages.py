@@ -116,7 +116,8 @@ def _json(line: bytes) -> object:
         if several is not None:
             return several
         tail = line[-KEPT_OF_OVERLONG:] if len(line) > MOST_SCANNED else b""
-        number = _id_near_an_end(line[:MOST_SCANNED], tail)
+        # what is cut off must not end in the middle of an id
+        number = _id_near_an_end(line if len(line) <= MOST_SCANNED else line[:MOST_SCANNED] + b"\0", tail)
         return Refusal(code=PARSE_ERROR, message=f"not JSON: {str(error)[:200]}; {_ONE_A_LINE}", id=number)
 
 
