@@ -17,7 +17,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz nightly audit sbom bundle package generate lock clean
+.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz nightly audit sbom bundle package generate lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
@@ -84,7 +84,7 @@ contracts: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/coverage run --include='server/groq_fallback_mcp/policy/*' -m pytest tests/policy -q
 	$(BIN)/coverage report --include='server/groq_fallback_mcp/policy/*' --fail-under=100
-	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' -n 2 --dist loadfile --durations=25
 
 .PHONY: generate-check
 generate-check: setup
@@ -109,9 +109,12 @@ $(CLIENTS):
 	  mcporter@0.9.0 opencode-ai@1.18.33 || true
 	mkdir -p .cache/clients && touch $@
 
+# What the network is waited for, so that it can be done beside other work.
+clients: $(KILO) $(NODE_SDK) $(CLIENTS)
+
 e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile --durations=15
 
 # Faults and attacks against the real server over stdio; prints how much memory each one cost.
 torture: $(VENV)/.dev

@@ -65,7 +65,7 @@ async def test_an_interrupted_run_says_what_is_kept(tmp_path: Path) -> None:
             "GROQ_BASE_URL": simulator.base_url,
             "GROQ_FALLBACK_LOCAL": "off",
         }
-        with anyio.fail_after(60):
+        with anyio.fail_after(180):
             async with await anyio.open_process(command, env=environment, cwd=tmp_path) as first:
                 await ears.held.wait()
                 while ears.answered < 2:  # noqa: ASYNC110 - the answers are on their way to the process
@@ -98,7 +98,7 @@ async def test_a_killed_run_repeated_sends_only_the_missing_parts(tmp_path: Path
             "GROQ_BASE_URL": simulator.base_url,
             "GROQ_FALLBACK_LOCAL": "off",
         }
-        with anyio.fail_after(60):
+        with anyio.fail_after(180):
             async with await anyio.open_process(command, env=environment, cwd=tmp_path) as first:
                 await ears.held.wait()
                 while ears.answered < 2:  # noqa: ASYNC110 - the answers are on their way to the process
