@@ -108,7 +108,7 @@ async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(rec
     here.groq.reply = third_fails
     text, found = await transcribed(here, recording)
     assert "has no transcript" in text
-    assert "finished parts are kept: the same call goes on from there" in text
+    assert "finished parts are kept; repeat the call to resume" in text
     assert found["error"]["code"] == "account_refused"
     sent = len(here.groq.calls)
     again = world()

@@ -75,7 +75,7 @@ async def reopen_budget() -> int:
         except StoreUnusable as error:
             echo_message(f"The quota store cannot be used: {error}", err=True)
             return 1
-    echo(f"The budget of {day} is open again." if found else f"Nothing was lost of {day}; the budget is as it was.")
+    echo(f"The budget of {day} is open again." if found else f"No spending of {day} was lost; the budget is unchanged.")
     return 0
 
 

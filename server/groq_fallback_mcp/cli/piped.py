@@ -81,7 +81,7 @@ def _all_of_it(silent_s: float | None) -> bytes:
     reading = _Reading()
     threading.Thread(target=_read, args=(reading,), name="standard input", daemon=True).start()
     if silent_s is not None and not reading.begun.wait(silent_s):
-        echo(f"Nothing was piped in within {silent_s:g} s; continuing without it. With - it is waited for.", err=True)
+        echo(f"Nothing was piped in within {silent_s:g} s; continuing without it. Use - to wait for it.", err=True)
         return b""
     reading.done.wait()
     if len(reading.content) > MOST_BYTES:

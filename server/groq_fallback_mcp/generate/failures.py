@@ -147,7 +147,7 @@ def _words(verdict: Verdict, kind: FailureKind) -> str:  # noqa: PLR0911 - a tab
             return "asks the same model on the usual tier"
         case FallBack(bench_s=bench_s):
             if kind is FailureKind.RATE_LIMITED:
-                return "next model; this one rests as long as Groq says"
+                return "next model; this one cools down as long as Groq says"
             return "next model" + (f"; this one rests {_rest(bench_s)}" if bench_s > 0 else "")
         case NextProvider(bench_s=bench_s):
             return f"next provider; this one rests {_rest(bench_s)}"

@@ -135,7 +135,7 @@ async def write_down(
 
             def tell() -> None:
                 counts[:] = [len(done), len(parts)]
-                doing[0] = f"{len(done)} of {len(parts)} parts of the recording written down"
+                doing[0] = f"Transcribed {len(done)} of {len(parts)} parts"
 
             tell()
             await _send_all(run, gateway, tell)
@@ -346,7 +346,7 @@ def _explained(run: _Run) -> NoAnswer:
         return failure
     begins, ends = (format_duration(round(at, 1)) for at in (part.start_s, part.until_s))
     cause = f"part {part.number} of {len(run.parts)} ({begins} to {ends}) has no transcript: {failure.cause}"
-    kept = f"{len(run.done)} finished parts are kept: the same call goes on from there"
+    kept = f"{len(run.done)} finished parts are kept; repeat the call to resume"
     return replace(
         failure, cause=cause, next_step=f"{failure.next_step.rstrip('.')}. {kept}", attempts=run.attempts[:SHOWN_ATTEMPTS]
     )
