@@ -203,6 +203,20 @@ def json_documents(draw: st.DrawFn, depth: int = 0) -> str:
 
 
 @pytest.mark.fault("B3")
+@pytest.mark.parametrize(
+    "text", ['{"TABLE":{ // d\n"groq":{}}\n}', '{"TABLE":{ // d\n"groq":{}}}', '{"TABLE":{"a":1, // d\n"groq":{}}}']
+)
+@pytest.mark.parametrize("client", JSON_CLIENTS, ids=lambda client: client.name)
+def test_an_entry_behind_a_comment_is_removed_and_the_comment_ends_where_it_did(text: str, client: Client) -> None:
+    """Not at the brace that followed the entry."""
+    text = text.replace("TABLE", client.table[0])
+    taken = without_server(text, client, path="config")
+    assert "// d\n" in taken
+    assert entry_in(taken, client, path="") is None
+    assert jsonc.digest(taken, without=(*client.table, "groq")) == jsonc.digest(text, without=(*client.table, "groq"))
+
+
+@pytest.mark.fault("B3")
 @settings(max_examples=400, deadline=None)
 @given(json_documents(), st.sampled_from(JSON_CLIENTS))
 def test_any_json_document_gets_the_entry_and_gives_it_back(text: str, client: Client) -> None:

@@ -144,8 +144,9 @@ def _said(node: _Node, without: tuple[str, ...]) -> object:
 def _taken_out(text: str, table: _Node, index: int) -> str:
     member, before = table.members[index], table.members[index - 1] if index else None
     start = len(text[: member.start].rstrip(" \t"))
-    own_lines = text[start - 1 : start] == "\n"
     end = member.node.end if member.comma is None else member.comma + 1
+    # with something else behind it on its last line, the line break before it stays: it may end a comment
+    own_lines = text[start - 1 : start] == "\n" and not text[end:].lstrip(" \t")[:1].strip()
     if own_lines:
         # the line break before it goes with it
         start -= 2 if text[start - 2 : start] == "\r\n" else 1

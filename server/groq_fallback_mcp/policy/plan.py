@@ -193,7 +193,9 @@ def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
 
 def with_json_mode(candidate: Candidate, json_mode: JsonMode) -> Candidate:
     """The same candidate, asked for JSON in another way."""
-    note = "It refused the JSON schema; the request was repeated without it, and the answer was checked against the schema here."
+    note = (
+        "It refused the JSON schema; the request was repeated without it, and the answer was checked against the schema here."
+    )
     return replace(candidate, json_mode=json_mode, notes=(*(n for n in candidate.notes if n != note), note))
 
 

@@ -124,7 +124,9 @@ class Guard:
                     break
         finally:
             self._arriving_bytes -= len(held)
-        await _answer(send, 408, {"error": "Timed out waiting for the request body", "next_step": "send the request again"}, _CLOSE)
+        await _answer(
+            send, 408, {"error": "Timed out waiting for the request body", "next_step": "send the request again"}, _CLOSE
+        )
         return None
 
     def _misdirected(self, scope: Scope) -> tuple[int, str] | None:
