@@ -84,7 +84,7 @@ contracts: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/coverage run --include='server/groq_fallback_mcp/policy/*' -m pytest tests/policy -q
 	$(BIN)/coverage report --include='server/groq_fallback_mcp/policy/*' --fail-under=100
-	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' -n 2 --dist loadfile --durations=25
+	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' --ignore tests/policy -n 2 --dist loadfile --durations=25
 
 .PHONY: generate-check
 generate-check: setup
@@ -114,7 +114,7 @@ clients: $(KILO) $(NODE_SDK) $(CLIENTS)
 
 e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest
-	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile --durations=15
+	$(BIN)/python -m pytest -m 'e2e and not nightly' -n 2 --dist loadfile --durations=15
 
 # Faults and attacks against the real server over stdio; prints how much memory each one cost.
 torture: $(VENV)/.dev

@@ -52,6 +52,8 @@ class Ears:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_an_interrupted_run_says_what_is_kept(tmp_path: Path) -> None:
     """Ctrl-C: the person learns that the work is not lost."""
+    # a child of a job in the background would inherit that interrupts are ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     (tmp_path / "talk.wav").write_bytes(wav(script(SECONDS), SECONDS))
     ears = Ears()
     app = create_app(SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock(), speech_engine=ears)

@@ -62,6 +62,7 @@ async def test_kilo_s_check_tells_of_the_reference_that_the_manifests_warn_of(ki
     assert "connected" not in listed
 
 
+@pytest.mark.nightly
 async def test_what_the_marketplace_s_entry_installs_is_a_server_that_connects(kilo: Kilo) -> None:
     """With the key as Kilo fills it in, and with none, as it is optional."""
     entry = yaml.safe_load(ENTRY.read_text(encoding="utf-8"))
