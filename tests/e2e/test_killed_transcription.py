@@ -47,6 +47,18 @@ class Ears:
         )
 
 
+def environment_of(home: Path, base_url: str) -> dict[str, str]:
+    """Variables of a client that knows the simulator and keeps its state in this folder."""
+    return {
+        **{name: os.environ[name] for name in ("PATH",) if name in os.environ},
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "GROQ_API_KEY": "gsk_simulated",
+        "GROQ_BASE_URL": base_url,
+        "GROQ_FALLBACK_LOCAL": "off",
+    }
+
+
 @pytest.mark.fault("B26")
 # the interrupted client leaves its upload open in the simulator
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -59,14 +71,7 @@ async def test_an_interrupted_run_says_what_is_kept(tmp_path: Path) -> None:
     app = create_app(SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock(), speech_engine=ears)
     command = [*server_command(), "transcribe", "talk.wav"]
     async with run_simulator(app) as simulator:
-        environment = {
-            **{name: os.environ[name] for name in ("PATH",) if name in os.environ},
-            "HOME": str(tmp_path),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
-            "GROQ_API_KEY": "gsk_simulated",
-            "GROQ_BASE_URL": simulator.base_url,
-            "GROQ_FALLBACK_LOCAL": "off",
-        }
+        environment = environment_of(tmp_path, simulator.base_url)
         with anyio.fail_after(180):
             async with await anyio.open_process(command, env=environment, cwd=tmp_path) as first:
                 await ears.held.wait()
@@ -92,14 +97,7 @@ async def test_a_killed_run_repeated_sends_only_the_missing_parts(tmp_path: Path
     app = create_app(SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock(), speech_engine=ears)
     command = [*server_command(), "transcribe", "talk.wav", "--json", "--save-to", "talk.txt"]
     async with run_simulator(app) as simulator:
-        environment = {
-            **{name: os.environ[name] for name in ("PATH",) if name in os.environ},
-            "HOME": str(tmp_path),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
-            "GROQ_API_KEY": "gsk_simulated",
-            "GROQ_BASE_URL": simulator.base_url,
-            "GROQ_FALLBACK_LOCAL": "off",
-        }
+        environment = environment_of(tmp_path, simulator.base_url)
         with anyio.fail_after(180):
             async with await anyio.open_process(command, env=environment, cwd=tmp_path) as first:
                 await ears.held.wait()
