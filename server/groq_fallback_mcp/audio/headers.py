@@ -63,7 +63,7 @@ def read_headers(content: Content, kind: AudioKind | Convertible) -> Headers:
 
 
 def early_end(stated_s: float | None, held_s: float | None) -> str:
-    """That a recording ends before its headers say, for whoever reads the transcript."""
+    """That a recording ends before its headers say, for the reader of the transcript."""
     held = "" if held_s is None else f"holds {_short(held_s)}"
     if stated_s is None:
         return f"The file ends early: its last block is cut off{', and it ' if held else ''}{held}."

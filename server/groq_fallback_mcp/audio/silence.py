@@ -30,7 +30,7 @@ NO_SPEECH = "No speech was found in the recording."
 
 
 def left_out(count: int) -> str:
-    """That so many segments were left out, for whoever reads the transcript."""
+    """That so many segments were skipped, for the reader of the transcript."""
     return f"{count} segment{'' if count == 1 else 's'} without speech {'was' if count == 1 else 'were'} left out"
 
 

@@ -153,7 +153,7 @@ def json_text(content: str) -> str:
 
 
 def _fenced(text: str) -> tuple[str, ...]:
-    """What stands in the first code block, up to the nearest and up to the last fence that could close it."""
+    """What is in the first code block, up to the nearest and up to the last fence that could close it."""
     opened = _FENCE.search(text)
     if opened is None:
         return ()

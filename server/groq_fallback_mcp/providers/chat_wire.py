@@ -78,7 +78,7 @@ def read_chat(
     tools: Sequence[str] | None = None,
     wants_json: bool = False,
 ) -> Success | Failure:
-    """The outcome of a chat reply with status 200. `model` is used where the reply names none; the rest as in chat_outcome."""
+    """The outcome of a chat reply with status 200. `model` is used if the reply does not name one; the rest as in chat_outcome."""
     value = json_object(body)
     if isinstance(value, Failure):
         return value

@@ -167,7 +167,7 @@ class ChatStream:
             self._event = value
         elif name == b"data":
             if len(self._data) == 1 and _is_whole(self._data[0]):
-                # some endpoints leave out the empty line between two events
+                # some endpoints omit the empty line between two events
                 self._dispatch()
             self._data.append(value)
             # an empty line of data is a line too
