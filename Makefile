@@ -80,11 +80,14 @@ types: $(VENV)/.dev
 contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# Policy decides alone, so its own tests must take every branch of it.
+# What decides without any I/O: its own tests must take every branch of it.
+PACKAGE := server/groq_fallback_mcp
+DECIDES := $(PACKAGE)/policy/*,$(PACKAGE)/fallback/final_error.py,$(PACKAGE)/call/refusals.py,$(PACKAGE)/quota/buckets.py,$(PACKAGE)/quota/breaker.py,$(PACKAGE)/quota/budget.py,$(PACKAGE)/quota/refund.py,$(PACKAGE)/providers/classify.py,$(PACKAGE)/providers/error_*.py,$(PACKAGE)/providers/rate_limit_headers.py,$(PACKAGE)/durations.py,$(PACKAGE)/catalog/drift.py
+DECIDING_TESTS := tests/policy tests/quota/test_buckets.py tests/quota/test_breaker.py tests/quota/test_budget.py tests/quota/test_refund.py tests/providers/test_classify.py tests/providers/test_durations.py tests/providers/test_error_words.py tests/catalog/test_drift.py
 unit: $(VENV)/.dev
-	$(BIN)/coverage run --include='server/groq_fallback_mcp/policy/*' -m pytest tests/policy -q
-	$(BIN)/coverage report --include='server/groq_fallback_mcp/policy/*' --fail-under=100
-	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' --ignore tests/policy -n 2 --dist loadfile --durations=25
+	$(BIN)/coverage run --include='$(DECIDES)' -m pytest $(DECIDING_TESTS) -q
+	$(BIN)/coverage report --include='$(DECIDES)' --fail-under=100
+	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' $(DECIDING_TESTS:%=--ignore %) -n 2 --dist loadfile --durations=25
 
 .PHONY: generate-check
 generate-check: setup

@@ -24,7 +24,7 @@ from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run
 TARGET = Path(__file__).with_name("session.svg")
 WIDTH = 112
 COMMANDS = (
-    ("chat", "Name the three primary colours in one short sentence."),
+    ("chat", "Name the three primary colors in one short sentence."),
     ("chat", "And again.", "--max-tokens", "32"),
     ("transcribe", "speech.flac", "--format", "srt"),
     ("limits", "--model", "openai/gpt-oss-20b"),

@@ -43,7 +43,7 @@ def written(file: Path) -> str:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_keys_and_organisations_are_in_no_record_and_no_traceback(tmp_path: Path, as_json: bool) -> None:
+def test_keys_and_organizations_are_in_no_record_and_no_traceback(tmp_path: Path, as_json: bool) -> None:
     """Whether they look like keys or not."""
     file = tmp_path / "log"
     register_secrets(SECRET)

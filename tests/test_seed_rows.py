@@ -17,8 +17,8 @@ from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.call import Failure, FailureKind, Limit
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.generate.seed_rows import SEED, seed_rows
-from groq_fallback_mcp.policy.classify import classify
-from groq_fallback_mcp.policy.readings import snapshot
+from groq_fallback_mcp.providers.classify import classify
+from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions
 from groq_fallback_mcp.tools import ALL_TOOLS
@@ -30,7 +30,7 @@ SMALL, LARGE = "openai/gpt-oss-20b", "openai/gpt-oss-120b"
 
 
 def world_of_all(*, day: float | None = None) -> World:
-    """Groq with every model of the catalogue."""
+    """Groq with every model of the catalog."""
     clock = FakeClock() if day is None else FakeClock(wall=day)
     return World([offer("groq", list(CATALOG.models), plan="developer")], clock=clock)
 
@@ -48,7 +48,7 @@ async def test_each_model_of_the_seed_answers_by_name_where_groq_still_lists_it(
     """Through the tool for its kind; enterprise accounts keep models that others have lost."""
     world = world_of_all()
     simulated_groq(world, SimulatorOptions(plan="developer", latency_scale=0.0, keep_retired=True))
-    await world.gateway.roster.live_list()
+    await world.engine.registry.live_list()
     (tmp_path / "speech.flac").write_bytes(sample_path().read_bytes())
     row = CATALOG.models[model]
     arguments: dict[Kind, tuple[str, dict[str, object]]] = {
@@ -192,14 +192,14 @@ async def test_a_repeated_beginning_is_cached_told_and_not_charged(tmp_path: Pat
     world = world_of_all()
     simulated_groq(world)
     system = "You know all about harbours. " * 120
-    key = world.gateway.key("groq", SMALL)
+    key = world.engine.key("groq", SMALL)
     for attempt in range(2):
         text, found = await called(world, tmp_path, "groq_chat", prompt="hi", system=system, model=SMALL, max_tokens=64)
         assert (found["usage"]["cached_tokens"] > 0) is (attempt == 1), text
     assert " cached)" in text
     from groq_fallback_mcp.quota import Claim
 
-    (quota,) = await world.gateway.ledger.look([Claim(key=key, cost={}, documented=CATALOG.limits(SMALL, "developer"))])
+    (quota,) = await world.engine.ledger.look([Claim(key=key, cost={}, documented=CATALOG.limits(SMALL, "developer"))])
     assert quota.buckets[Limit.TPM].capacity - quota.buckets[Limit.TPM].level < found["usage"]["input_tokens"] * 1.5
 
 

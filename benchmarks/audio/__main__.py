@@ -125,7 +125,7 @@ async def _whole(path: Path) -> dict[str, float]:
             stalls.append(time.perf_counter() - asked - 0.005)
 
     with tempfile.TemporaryDirectory() as state:
-        context = Context(gateway=world.gateway, folders=(path.parent,), state=Path(state))
+        context = Context(engine=world.engine, folders=(path.parent,), state=Path(state))
         before, began = _begin_peak(), time.perf_counter()
         async with anyio.create_task_group() as group:
             group.start_soon(watch)

@@ -1,6 +1,6 @@
 """The most calls that any policy could answer in time: an upper bound, by a relaxation that is solved exactly.
 
-What is relaxed, each time in favour of the policy:
+What is relaxed, each time in favor of the policy:
 - the models are one, whose bucket has the sum of their capacities and the sum of their refills;
 - the future is known, and calls may be answered in part: a fraction of a call counts as that fraction;
 - a call takes its real tokens only (where unused max_tokens come back), at any moment, in any portions, between its

@@ -2,7 +2,7 @@
 
 What is switched off decides nothing: prices, secret redaction, and tracebacks for log lines. What LiteLLM hands to
 threads is called at once, because threads run in real time, and its clocks follow the virtual one. Counting tokens
-is replaced by the true count, in LiteLLM's favour. Exceptions are those that its Groq provider was seen to raise
+is replaced by the true count, in LiteLLM's favor. Exceptions are those that its Groq provider was seen to raise
 for the same replies: 413 becomes a RateLimitError without retry-after.
 """
 

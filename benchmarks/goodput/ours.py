@@ -1,4 +1,4 @@
-"""The real gateway over the virtual Groq: only the provider's network is replaced, by what it would have read there."""
+"""The real engine over the virtual Groq: only the provider's network is replaced, by what it would have read there."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.gateway import Gateway, Pace
-from groq_fallback_mcp.gateway.walk import Answer
-from groq_fallback_mcp.policy.classify import classify
-from groq_fallback_mcp.policy.offer import Offer, OfferedModel
-from groq_fallback_mcp.policy.readings import snapshot
+from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
+from groq_fallback_mcp.fallback.call_state import Answer
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall
-from groq_fallback_mcp.providers.roster import Roster
+from groq_fallback_mcp.providers.classify import classify
+from groq_fallback_mcp.providers.rate_limit_headers import snapshot
+from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import Ledger, memory_ledger
 
 __all__ = ["gateways", "new_ledger"]
@@ -55,19 +55,19 @@ def gateways(processes: int, upstream: Upstream, *, seed: int) -> Sequence[Conte
 
 
 class _Process:
-    """One server process. The deadline belongs to a gateway's pace, so there is a gateway for each."""
+    """One server process. The deadline belongs to a engine's timeouts, so there is a engine for each."""
 
     def __init__(self, upstream: Upstream, ledger: Ledger, clock: Clock, *, seed: int) -> None:
         chance = random.Random(seed)
         provider = _VirtualGroq(upstream)
-        roster = Roster(providers={"groq": provider}, offers=[_offer()], organisations={}, clock=clock, groq=None)
+        registry = ProviderRegistry(providers={"groq": provider}, offers=[_offer()], organizations={}, clock=clock, groq=None)
         self._gateways = {
-            deadline_s: Gateway(
+            deadline_s: FallbackEngine(
                 catalog=_catalog(),
-                roster=roster,
+                registry=registry,
                 ledger=ledger,
                 clock=clock,
-                pace=Pace(deadline_s=deadline_s - HEADSTART_S),
+                timeouts=CallTimeouts(deadline_s=deadline_s - HEADSTART_S),
                 jitter=chance.random,
             )
             for deadline_s in set(DEADLINES_S)
@@ -129,15 +129,15 @@ def _request(job: Job) -> ChatRequest | AudioRequest:
     return ChatRequest(messages=messages, use_case=job.use_case, max_tokens=job.max_tokens)
 
 
-def _offer() -> Offer:
-    """All models, taken as alive although the catalogue knows when some of them ended."""
+def _offer() -> ProviderModels:
+    """All models, taken as alive although the catalog knows when some of them ended."""
     rows = load_catalog().models
-    models = {model: OfferedModel(row=rows[model], wire_model=model, documented=limits) for model, limits in LIMITS.items()}
-    return Offer(provider="groq", models=models, live=frozenset(models), catalogued=True)
+    models = {model: ProviderModel(row=rows[model], wire_model=model, documented=limits) for model, limits in LIMITS.items()}
+    return ProviderModels(provider="groq", models=models, live=frozenset(models), cataloged=True)
 
 
 def _catalog() -> Catalog:
-    """The shipped catalogue with this benchmark's order for each use case."""
+    """The shipped catalog with this benchmark's order for each use case."""
     shipped = load_catalog()
     ordered = {
         use_case: shipped.practices[use_case].model_copy(update={"model": order[0], "chain": order})

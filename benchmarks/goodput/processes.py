@@ -24,7 +24,7 @@ from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
-from groq_fallback_mcp.gateway import Answer
+from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.settings import load_settings
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
 
@@ -98,7 +98,7 @@ async def _child(number: int, seconds: float, share: float) -> None:
         async def ask() -> None:
             prompt = text_of(int(min(max(chance.lognormvariate(5.6, 0.6), 60), 2_000)), chance.random())
             request = ChatRequest(messages=({"role": "user", "content": prompt},), use_case="fast", max_tokens=512)
-            outcome = await context.gateway.serve(request)
+            outcome = await context.engine.serve(request)
             totals["calls"] += 1
             totals["served"] += isinstance(outcome, Answer)
 
@@ -107,7 +107,7 @@ async def _child(number: int, seconds: float, share: float) -> None:
         while anyio.current_time() < end:
             group.start_soon(ask)
             await anyio.sleep(chance.expovariate(per_s))
-    totals["degraded"] = context.gateway.ledger.status.degraded is not None
+    totals["degraded"] = context.engine.ledger.status.degraded is not None
     print(json.dumps(totals))
 
 

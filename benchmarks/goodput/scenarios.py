@@ -27,7 +27,7 @@ class Scenario:
     """`refunds`: tokens claimed by max_tokens and not used come back when the answer is complete.
 
     `headers_at_completion`: x-ratelimit-remaining tells the level when the answer is complete, not when its call was
-    admitted. `hidden_share`: what others of the organisation take of each bucket's refill. `daily_quota_left`: the
+    admitted. `hidden_share`: what others of the organization take of each bucket's refill. `daily_quota_left`: the
     share of the daily limits that is left when the run starts.
     """
 
@@ -44,11 +44,11 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario(name="base", about="an organisation of one's own; unused max_tokens come back", loads=LOADS),
+    Scenario(name="base", about="an organization of one's own; unused max_tokens come back", loads=LOADS),
     Scenario(name="no-refund", about="unused max_tokens do not come back", refunds=False),
     Scenario(name="fresh-headers", about="headers tell the level at completion", headers_at_completion=True),
     Scenario(name="sliding-window", about="a log of the last window in place of a bucket", sliding_window=True),
-    Scenario(name="hidden-traffic", about="others of the organisation take 30 % of each bucket", hidden_share=0.3),
+    Scenario(name="hidden-traffic", about="others of the organization take 30 % of each bucket", hidden_share=0.3),
     Scenario(
         name="outage",
         about="the first choices of `fast` and `reasoning` answer 503 from 200 s to 260 s",

@@ -18,7 +18,7 @@ from groq_fallback_mcp.simulator.limits import Charge, Limits, Refusal
 
 __all__ = ["OK", "Reply", "Sent", "Upstream"]
 
-ORGANISATION = "org_simulated"
+ORGANIZATION = "org_simulated"
 REFUSAL_S = 0.05
 OK = 200
 
@@ -46,7 +46,7 @@ class Sent:
 
 @dataclass(slots=True)
 class Upstream:
-    """One organisation's Groq. Charges stand whether or not the caller waits for the answer."""
+    """One organization's Groq. Charges stand whether or not the caller waits for the answer."""
 
     loop: VirtualLoop
     scenario: Scenario
@@ -60,7 +60,7 @@ class Upstream:
         if spent > 0:
             for model, limits in LIMITS.items():
                 daily = {limit: limits[limit] * spent for limit in limits.keys() & {Limit.RPD, Limit.TPD}}
-                self.limits.admit(ORGANISATION, model, daily)
+                self.limits.admit(ORGANIZATION, model, daily)
 
     async def ask(self, job: Job, model: str, max_tokens: int = 0) -> Reply:
         """Answer or refuse; `max_tokens` is what the caller bounds the answer of a chat to."""
@@ -68,9 +68,9 @@ class Upstream:
         if refusal is not None:
             await asyncio.sleep(REFUSAL_S)
             return refusal
-        charge = self.limits.admit(ORGANISATION, model, _claim(job, max_tokens))
+        charge = self.limits.admit(ORGANIZATION, model, _claim(job, max_tokens))
         self._note(job.number, model, charge.status if isinstance(charge, Refusal) else OK)
-        headers = self.limits.headers(ORGANISATION, model)
+        headers = self.limits.headers(ORGANIZATION, model)
         if isinstance(charge, Refusal):
             await asyncio.sleep(REFUSAL_S)
             return _refused(charge, headers)
@@ -78,12 +78,12 @@ class Upstream:
         takes_s = job.audio_s / TRANSCRIBED_PER_S if job.audio_s else output_tokens / TOKENS_PER_S[model]
         await asyncio.shield(self._settle_after(job.overhead_s + takes_s, charge, float(job.input_tokens + output_tokens)))
         if self.scenario.headers_at_completion:
-            headers = self.limits.headers(ORGANISATION, model)
+            headers = self.limits.headers(ORGANIZATION, model)
         return Reply(status=OK, headers=headers, input_tokens=job.input_tokens, output_tokens=output_tokens)
 
     def occupy(self, model: str, *, claimed: float, used: float, for_s: float) -> None:
-        """Take quota as somebody else of the organisation would; nothing happens when it does not fit."""
-        charge = self.limits.admit(ORGANISATION, model, _tokens(claimed))
+        """Take quota as somebody else of the organization would; nothing happens when it does not fit."""
+        charge = self.limits.admit(ORGANIZATION, model, _tokens(claimed))
         if isinstance(charge, Charge):
             self._settle_after(for_s, charge, used)
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import SystemClock
-from groq_fallback_mcp.policy.spending import Spend
 from groq_fallback_mcp.quota import Claim, QuotaKey, Settlement
+from groq_fallback_mcp.quota.budget import Spend
 from groq_fallback_mcp.quota.sqlite import SqliteStore
 from groq_fallback_mcp.quota.store import Change, NotNow, View
-from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 __all__ = ["CLAIMS", "SETTLEMENT", "TimedStore", "bare_pair", "timed_ledger"]
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _LIMITS = {Limit.RPM: 10**6, Limit.RPD: 10**9, Limit.TPM: 10**9, Limit.TPD: 10**11}
 CLAIMS = [
     Claim(
-        key=QuotaKey(provider="groq", organisation="0123456789abcdef", model=f"openai/model-{number}"),
+        key=QuotaKey(provider="groq", organization="0123456789abcdef", model=f"openai/model-{number}"),
         cost={Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: 900.0, Limit.TPD: 900.0},
         documented=_LIMITS,
         spend=Spend(input_tokens=200, output_tokens=700, picousd=300_000_000),

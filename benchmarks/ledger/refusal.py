@@ -16,10 +16,10 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
-from groq_fallback_mcp.gateway import Gateway, Pace
-from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall
-from groq_fallback_mcp.providers.roster import Roster
+from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import open_ledger
 
 __all__ = ["refusal_to_next_s"]
@@ -60,20 +60,20 @@ async def refusal_to_next_s(path: str) -> list[float]:
     """Seconds between the two, for each sample, with a ledger in a SQLite file."""
     clock, catalog, provider = SystemClock(), load_catalog(), _OneRefuses()
     limits = {Limit.RPM: 10**6, Limit.TPM: 10_000_000}
-    models = {name: OfferedModel(row=catalog.models[name], wire_model=name, documented=limits) for name in (REFUSED, ANSWERS)}
-    offers = [Offer(provider="groq", models=models, catalogued=True)]
+    models = {name: ProviderModel(row=catalog.models[name], wire_model=name, documented=limits) for name in (REFUSED, ANSWERS)}
+    offers = [ProviderModels(provider="groq", models=models, cataloged=True)]
     ledger = open_ledger(f"sqlite://{path}", clock)
-    gateway = Gateway(
+    engine = FallbackEngine(
         catalog=catalog,
-        roster=Roster(providers={"groq": provider}, offers=offers, organisations={}, clock=clock, groq=None),
+        registry=ProviderRegistry(providers={"groq": provider}, offers=offers, organizations={}, clock=clock, groq=None),
         ledger=ledger,
         clock=clock,
-        pace=Pace(),
+        timeouts=CallTimeouts(),
         jitter=random.random,
     )
     request = ChatRequest(messages=({"role": "user", "content": "hi"},), model=REFUSED, max_tokens=100)
     for _ in range(SAMPLES):
-        await gateway.serve(request)
+        await engine.serve(request)
         await clock.sleep(0.06)
     await ledger.aclose()
     return provider.took_s

@@ -21,8 +21,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     judged = [row for row in rows if row.limit and row.judged is not None]
     shares = [_share(row) for row in judged]
     figure, axes = plt.subplots(figsize=(9, 0.28 * len(judged) + 1))
-    colours = ["#2a7f62" if row.met else "#b3402a" for row in judged]
-    axes.barh(range(len(judged)), shares, color=colours)
+    colors = ["#2a7f62" if row.met else "#b3402a" for row in judged]
+    axes.barh(range(len(judged)), shares, color=colors)
     axes.set_yticks(range(len(judged)), [row.figure for row in judged], fontsize=7)
     axes.invert_yaxis()
     axes.axvline(1.0, color="black", linewidth=0.8)

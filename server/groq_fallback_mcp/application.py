@@ -1,4 +1,4 @@
-"""Puts the parts together: settings, catalogue, providers, ledger and gateway become what the tools need."""
+"""Puts the parts together: settings, catalog, providers, ledger and engine become what the tools need."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import anyio.to_thread
 from groq_fallback_mcp.call import Restrictions
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock, SystemClock
-from groq_fallback_mcp.gateway import Gateway, Pace, warn_of_drift
-from groq_fallback_mcp.policy.spending import Budget, picodollars
-from groq_fallback_mcp.providers.roster import Roster, build_roster
+from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine, warn_of_drift
+from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.quota import open_ledger
+from groq_fallback_mcp.quota.budget import Budget, picodollars
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings, state_folder
 from groq_fallback_mcp.tools.tool import Context
@@ -36,21 +36,21 @@ async def open_context(
     remote: bool = False,
     listed: anyio.Event | None = None,
 ) -> AsyncGenerator[Context]:
-    """What the tools need, closed at the end. Raises ConfigurationError for a bad catalogue overlay.
+    """What the tools need, closed at the end. Raises ConfigurationError for a bad catalog overlay.
 
-    `remote`: whoever calls is on another machine, so the current folder is not theirs. `watch_drift`: some seconds later, and beside all else, compare the catalogue with Groq's live list and log a warning. After `listed` what the first call needs is loaded, so that neither the start nor that call waits for it.
+    `remote`: whoever calls is on another machine, so the current folder is not theirs. `watch_drift`: some seconds later, and beside all else, compare the catalog with Groq's live list and log a warning. After `listed` what the first call needs is loaded, so that neither the start nor that call waits for it.
     """
     clock = clock or SystemClock()
     catalog: Catalog = load_catalog(settings.catalog)
-    roster: Roster = build_roster(settings, catalog=catalog, clock=clock)
+    registry: ProviderRegistry = build_registry(settings, catalog=catalog, clock=clock)
     budget = budget_of(settings)
     ledger = open_ledger(settings.state.get_secret_value(), clock, budget=budget)
-    gateway = Gateway(
+    engine = FallbackEngine(
         catalog=catalog,
-        roster=roster,
+        registry=registry,
         ledger=ledger,
         clock=clock,
-        pace=Pace(
+        timeouts=CallTimeouts(
             deadline_s=settings.deadline_s,
             attempt_timeout_s=settings.attempt_timeout_s,
             max_wait_s=settings.max_wait_s,
@@ -64,12 +64,12 @@ async def open_context(
         cache = ResponseCache(state_folder() / "answers.sqlite3", ttl_s=settings.cache_ttl_s, clock=clock)
     beside: list[asyncio.Task[None]] = []
     if watch_drift:
-        beside.append(asyncio.create_task(warn_of_drift(roster, catalog=catalog, clock=clock)))
+        beside.append(asyncio.create_task(warn_of_drift(registry, catalog=catalog, clock=clock)))
     if listed is not None:
-        beside.append(asyncio.create_task(_warm_up(roster, listed)))
+        beside.append(asyncio.create_task(_warm_up(registry, listed)))
     try:
         yield Context(
-            gateway=gateway,
+            engine=engine,
             folders=allowed_folders(settings, remote=remote),
             job_deadline_s=settings.job_deadline_s,
             cache=cache,
@@ -81,14 +81,14 @@ async def open_context(
         with anyio.move_on_after(CLOSING_S, shield=True):
             await asyncio.gather(*beside, return_exceptions=True)
         with anyio.move_on_after(CLOSING_S, shield=True):
-            await roster.aclose()
+            await registry.aclose()
         with anyio.move_on_after(CLOSING_S, shield=True):
             await ledger.aclose()
 
 
-async def _warm_up(roster: Roster, listed: anyio.Event) -> None:
+async def _warm_up(registry: ProviderRegistry, listed: anyio.Event) -> None:
     await listed.wait()
-    await anyio.to_thread.run_sync(roster.warm_up)
+    await anyio.to_thread.run_sync(registry.warm_up)
 
 
 def budget_of(settings: Settings) -> Budget:

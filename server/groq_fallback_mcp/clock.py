@@ -41,5 +41,5 @@ class SystemClock:
 
 
 def today(clock: Clock) -> date:
-    """The UTC date of `clock.wall()`; lifecycle dates in the catalogue are UTC days."""
+    """The UTC date of `clock.wall()`; lifecycle dates in the catalog are UTC days."""
     return datetime.fromtimestamp(clock.wall(), tz=UTC).date()

@@ -13,7 +13,7 @@ from groq_fallback_mcp.audio.samples import sample_path
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "ogg", "mp3", "mpga", "m4a", "mp4", "webm"])
-def test_each_container_is_recognised_by_its_content(name: str, record: Callable[[str, float], bytes]) -> None:
+def test_each_container_is_recognized_by_its_content(name: str, record: Callable[[str, float], bytes]) -> None:
     """A real file of each kind, made by FFmpeg."""
     assert sniff(record(name, 1.0)) == AudioKind(name)
 

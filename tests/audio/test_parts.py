@@ -82,7 +82,7 @@ def test_what_is_no_audio_is_said_to_be_none(tmp_path: Path, content: bytes, med
 
 @pytest.mark.parametrize("codec", ["adpcm_ms", "adpcm_ima_wav"])
 @pytest.mark.parametrize("block", [0, 20, 100])
-def test_a_bad_block_of_compressed_wav_costs_no_more_than_its_neighbours(codec: str, block: int) -> None:
+def test_a_bad_block_of_compressed_wav_costs_no_more_than_its_neighbors(codec: str, block: int) -> None:
     """The decoder drops the rest of the packet it came in: a large one would be seconds of a telephone call."""
     content = bytearray(encoded(script(60), 60, "wav", codec))
     begin, size = wav_blocks(bytes(content))

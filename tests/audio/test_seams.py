@@ -40,7 +40,7 @@ def parted(words: list[tuple[str, float, float]], cuts: list[float], end_s: floa
     st.lists(st.floats(2.0, 20.0), min_size=1, max_size=4),
 )
 def test_every_word_stands_once_wherever_the_cuts_fall(pieces: list[tuple[str, float, float]], gaps: list[float]) -> None:
-    """Through words, in pauses, close together: words that differ from their neighbours."""
+    """Through words, in pauses, close together: words that differ from their neighbors."""
     words: list[tuple[str, float, float]] = []
     at = 0.0
     for number, (word, length, gap) in enumerate(pieces):
@@ -96,10 +96,10 @@ def test_silent_parts_leave_the_others_alone() -> None:
     assert joined.duration_s == 12.0
 
 
-@pytest.mark.parametrize(("left_s", "right_s", "kept"), [(9.85, 9.75, "color"), (9.75, 9.85, "colour")])
+@pytest.mark.parametrize(("left_s", "right_s", "kept"), [(9.85, 9.75, "color"), (9.75, 9.85, "color")])
 def test_a_word_across_the_cut_that_the_parts_spell_differently_stands_once(left_s: float, right_s: float, kept: str) -> None:
     """Timed a tenth of a second apart, so that each part, or neither, takes it for its own."""
-    first = [AudioWord(start=1.0, end=2.0, word="one"), AudioWord(start=left_s, end=left_s + 0.4, word="colour")]
+    first = [AudioWord(start=1.0, end=2.0, word="one"), AudioWord(start=left_s, end=left_s + 0.4, word="color")]
     second = [AudioWord(start=right_s - 9.0, end=right_s - 8.6, word="color"), AudioWord(start=5.0, end=6.0, word="two")]
     parts = [
         HeardPart(

@@ -1,4 +1,4 @@
-"""The catalogue's answers on given days, and what an overlay may change or is refused for."""
+"""The catalog's answers on given days, and what an overlay may change or is refused for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_overlay(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def with_shutdowns(*pairs: tuple[str, str | None]) -> Catalog:
-    """A catalogue of nothing but models that ended on one day, each with its successor."""
+    """A catalog of nothing but models that ended on one day, each with its successor."""
     day = date(2026, 1, 1)
     rows = [Shutdown(model=old, on=day, successor=new, source=FACTS, checked=day) for old, new in pairs]
     return Catalog(
@@ -92,7 +92,7 @@ def test_eight_of_the_seeds_models_have_ended_and_one_that_came_later() -> None:
 
 
 def test_the_models_last_seen_alive_are_those_not_retired() -> None:
-    """What is left of the catalogue after the last shutdown."""
+    """What is left of the catalog after the last shutdown."""
     assert {model for model in CATALOG.models if CATALOG.stage(model, TODAY) is not Stage.RETIRED} == {
         "openai/gpt-oss-120b",
         "openai/gpt-oss-20b",
@@ -437,7 +437,7 @@ def test_an_overlay_may_cite_a_source_of_its_own(write_overlay: Callable[[str], 
 
 @pytest.mark.parametrize("text", ["", "\ufeff# written by an editor that marks its files\n"])
 def test_an_empty_overlay_changes_nothing(text: str, write_overlay: Callable[[str], Path]) -> None:
-    """Row for row the shipped catalogue."""
+    """Row for row the shipped catalog."""
     assert load_catalog(write_overlay(text)) == CATALOG
 
 
@@ -528,14 +528,14 @@ def test_an_overlay_that_cannot_be_read_is_named_with_its_path(tmp_path: Path) -
 
 @given(st.text(alphabet='[]{}="\n,.#abmodels01-', max_size=60))
 def test_no_text_at_all_makes_reading_crash(text: str) -> None:
-    """Any text is either a catalogue file or a named mistake."""
+    """Any text is either a catalog file or a named mistake."""
     try:
         read_catalog_file("any.toml", text)
     except ConfigurationError as refused:
         assert refused.cause.startswith("any.toml")  # noqa: PT017 - most texts are refused, some are empty files
 
 
-def test_asking_for_the_catalogue_again_costs_next_to_nothing() -> None:
+def test_asking_for_the_catalog_again_costs_next_to_nothing() -> None:
     """It is asked for on every call of a tool."""
     started = time.perf_counter()
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""The catalogue's rows with the seed as source are the seed's, row by row: none missing, added or different."""
+"""The catalog's rows with the seed as source are the seed's, row by row: none missing, added or different."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def seed_models() -> dict[str, ModelFacts]:
 
 
 def stated(row: ModelRow) -> ModelFacts:
-    """What the catalogue says of a model, in the order of `ModelFacts`."""
+    """What the catalog says of a model, in the order of `ModelFacts`."""
     return (
         row.kind,
         row.stage,
@@ -127,11 +127,11 @@ def test_models_are_those_of_the_seed() -> None:
 
 
 def test_the_seed_has_the_models_this_test_was_written_for() -> None:
-    """A parser that finds nothing would agree with an empty catalogue."""
+    """A parser that finds nothing would agree with an empty catalog."""
     assert len(seed_models()) == 17
 
 
-def test_confirmed_litellm_names_are_models_of_the_catalogue() -> None:
+def test_confirmed_litellm_names_are_models_of_the_catalog() -> None:
     """The names the seed confirms are known, and differ from LiteLLM's by the prefix only."""
     for row in table("Current Configuration Status"):
         assert row["Official API Name"] in CATALOG.models
@@ -153,7 +153,7 @@ def test_limits_are_those_of_the_seeds_plan_table() -> None:
 
 
 def test_audio_seconds_stated_with_the_models_are_those_of_the_limits() -> None:
-    """The seed gives audio seconds per hour in two tables; the catalogue holds one figure that fits both."""
+    """The seed gives audio seconds per hour in two tables; the catalog holds one figure that fits both."""
     for row in table("Audio Models (Speech-to-Text)"):
         assert CATALOG.limits(row["Model ID"], "free")[Limit.ASH] == count(row["Rate Limit (ASH)"])
 
@@ -257,6 +257,6 @@ def test_sdks_are_those_of_the_seed() -> None:
 
 
 def test_every_table_of_the_seed_is_compared_here() -> None:
-    """A table this file does not know would be a table the catalogue may lack."""
+    """A table this file does not know would be a table the catalog may lack."""
     separators = re.findall(r"^\| -[-| ]*\|$", DOCUMENT, re.MULTILINE)
     assert len(separators) == 12

@@ -1,4 +1,4 @@
-"""catalog update: what the live list says and the catalogue does not becomes an overlay that loads."""
+"""catalog update: what the live list says and the catalog does not becomes an overlay that loads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from cli.test_commands import command
 
 from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage, load_catalog
+from groq_fallback_mcp.catalog.drift import drift
+from groq_fallback_mcp.catalog.update import update_overlay
 from groq_fallback_mcp.clock import SystemClock
-from groq_fallback_mcp.generate.overlay import update_overlay
-from groq_fallback_mcp.policy.drift import drift
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ GONE, NEW, LINGERING = "qwen/qwen3.8-27b", "brand/new-model", "llama-3.1-8b-inst
 
 
 def altered() -> Catalog:
-    """What another Groq than the shipped catalogue's has: one model more, one less, one not shut down after all."""
+    """What another Groq than the shipped catalog's has: one model more, one less, one not shut down after all."""
     models: Mapping[str, ModelRow] = {name: row for name, row in CATALOG.models.items() if name != GONE}
     new = CATALOG.models["openai/gpt-oss-20b"].model_copy(update={"id": NEW, "context_window": 262_144})
     shutdowns = {name: row for name, row in CATALOG.shutdowns.items() if name != LINGERING}
@@ -42,8 +42,8 @@ async def test_an_overlay_is_written_that_loads_and_ends_the_drift(groq: str, tm
     """The new model as preview, the missing one shut down."""
     done = await command("catalog", "update", base_url=groq, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"live but not in the catalogue: {NEW}" in done.stdout
-    assert f"in the catalogue but not live: {GONE}" in done.stdout
+    assert f"live but not in the catalog: {NEW}" in done.stdout
+    assert f"in the catalog but not live: {GONE}" in done.stdout
     assert f"shut down but still live: {LINGERING}" in done.stdout
 
     catalog = load_catalog(tmp_path / "catalog-update.toml")
@@ -94,7 +94,7 @@ async def test_the_doctor_and_the_list_tell_the_same_drift(groq: str, tmp_path: 
     seen = await command("doctor", base_url=groq, cwd=tmp_path)
     listed = await command("models", base_url=groq, cwd=tmp_path)
     for shown in (seen.stdout, listed.stdout):
-        assert f"live but not in the catalogue: {NEW}; in the catalogue but not live: {GONE}" in shown
+        assert f"live but not in the catalog: {NEW}; in the catalog but not live: {GONE}" in shown
         assert "llama-3.3-70b-versatile (now openai/gpt-oss-120b)" in shown
     assert "groq-fallback-mcp catalog update" in seen.stdout
 

@@ -190,7 +190,7 @@ async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time
     from groq_fallback_mcp.call import Failure, FailureKind
 
     world = World([offer("groq", ["openai/gpt-oss-20b"])])
-    roster = world.gateway.roster
+    registry = world.engine.registry
     answers: list[Any] = [
         Failure(kind=FailureKind.AUTHENTICATION, message="no", status=401),
         Failure(kind=FailureKind.UNREACHABLE, message="no"),
@@ -203,11 +203,11 @@ async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time
         async def live_models(self, *, timeout_s: float) -> Any:
             return answers.pop(0)
 
-    roster._groq = Groq()  # type: ignore[assignment]
-    assert await roster.refused(timeout_s=1) is FailureKind.AUTHENTICATION
-    assert [await roster.refused(timeout_s=1) for _ in range(3)] == [None, None, None]
+    registry._groq = Groq()  # type: ignore[assignment]
+    assert await registry.refused(timeout_s=1) is FailureKind.AUTHENTICATION
+    assert [await registry.refused(timeout_s=1) for _ in range(3)] == [None, None, None]
     assert answers == []
-    assert roster.offers()[0].live is None
+    assert registry.offers()[0].live is None
 
 
 @needs_local

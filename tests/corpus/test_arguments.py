@@ -15,7 +15,7 @@ from mcp_types import JSONRPCRequest
 from servers import connected, text_of
 
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.server.build import tool_definitions
+from groq_fallback_mcp.mcp_server.build import tool_definitions
 from groq_fallback_mcp.tools import ALL_TOOLS, Tool
 from groq_fallback_mcp.tools.arguments import parse
 from groq_fallback_mcp.transport.messages import read_line

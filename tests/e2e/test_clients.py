@@ -29,7 +29,7 @@ TOOL_ERROR = 5
 def calls(prefix: str) -> list[ToolCall]:
     """A question whose first model is limited, a recording, and a mistake."""
     return [
-        ToolCall(name=f"{prefix}groq_chat", arguments={"prompt": "Name three colours.", "max_tokens": 64}),
+        ToolCall(name=f"{prefix}groq_chat", arguments={"prompt": "Name three colors.", "max_tokens": 64}),
         ToolCall(name=f"{prefix}transcribe", arguments={"file": "speech.flac"}),
         ToolCall(name=f"{prefix}groq_chat", arguments={"promt": "hi"}),
     ]
@@ -114,7 +114,7 @@ async def test_mcporter_lists_and_calls_the_tools(npm: Npm, groq: SimulatedGroq)
         run = await npm.run("mcporter", "call", *stdio, *arguments, environment=groq.environment)
         return Shown(structured=json.loads(run.stdout))
 
-    check_answer(await call("groq_chat", "prompt=Name three colours."), groq)
+    check_answer(await call("groq_chat", "prompt=Name three colors."), groq)
     check_transcript(await call("transcribe", "file=speech.flac"), groq)
     check_refusal(await call("groq_chat", "promt=hi"))
 
@@ -140,7 +140,7 @@ async def test_the_inspector_finds_nothing_to_complain_about(npm: Npm, groq: Sim
     status, listed = await inspect("tools/list", "--strict")
     assert status == 0, listed
     assert [tool["name"] for tool in listed["tools"]] == list(TOOLS)
-    status, shown = await call("groq_chat", "prompt=Name three colours.")
+    status, shown = await call("groq_chat", "prompt=Name three colors.")
     assert status == 0
     check_answer(shown, groq)
     status, shown = await call("transcribe", "file=speech.flac")

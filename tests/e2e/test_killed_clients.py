@@ -13,7 +13,7 @@ from e2e.processes import END_S, Watch, kill_all_but, marked
 from e2e.scripted_model import ToolCall
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
-QUESTION = {"prompt": "Name three colours."}
+QUESTION = {"prompt": "Name three colors."}
 
 
 @pytest.fixture

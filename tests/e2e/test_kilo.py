@@ -17,12 +17,12 @@ from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
 from heard import words_of
 
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
-from groq_fallback_mcp.server import INSTRUCTIONS
+from groq_fallback_mcp.mcp_server import INSTRUCTIONS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 
 FIRST, SECOND = "openai/gpt-oss-20b", "openai/gpt-oss-120b"
-QUESTION = "Name three colours."
+QUESTION = "Name three colors."
 
 
 async def converse(

@@ -12,12 +12,12 @@ from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
 
 pytestmark = pytest.mark.anyio
 
-QUESTION = {"prompt": "Name three colours."}
+QUESTION = {"prompt": "Name three colors."}
 MUTE = (
     sys.executable,
     "-P",
     "-c",
-    "from groq_fallback_mcp.cli.app import main; from groq_fallback_mcp.gateway import progress; progress.GLANCE_S = 3600; main()",
+    "from groq_fallback_mcp.cli.app import main; from groq_fallback_mcp.fallback import progress; progress.GLANCE_S = 3600; main()",
 )
 """Our server, but for its progress."""
 SHORT_LIMIT_S, SHORT_CALL_S = 7.0, 10.0

@@ -24,7 +24,7 @@ async def test_an_agent_set_up_by_one_command_awaits_more_than_a_minute(npm: Npm
     agent = AGENTS[name]
     npm.find(agent.command)
     groq.fail(f"*=slow:{CALL_S:.0f}x1")
-    model = agent.model([*agent.first, ToolCall(name=f"{agent.prefix}groq_chat", arguments={"prompt": "Name three colours."})])
+    model = agent.model([*agent.first, ToolCall(name=f"{agent.prefix}groq_chat", arguments={"prompt": "Name three colors."})])
     ours = npm.home / ".config/groq-fallback-mcp/config.toml"
     ours.parent.mkdir(parents=True)
     ours.write_text(

@@ -19,7 +19,7 @@ from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 ON_PATH = {"PATH": f"{Path(COMMAND[0]).parent}{os.pathsep}{os.environ['PATH']}"}
-QUESTION = {"prompt": "Name three colours.", "max_tokens": 64}
+QUESTION = {"prompt": "Name three colors.", "max_tokens": 64}
 
 
 @pytest.mark.client("Kilo Code", "set up by us", "connects", "skill")

@@ -20,7 +20,7 @@ from groq_fallback_mcp.generate.faults import faults_block
 from groq_fallback_mcp.generate.markdown import table
 from groq_fallback_mcp.generate.speed import RESULTS as SPEED
 from groq_fallback_mcp.generate.speed import speed_block
-from groq_fallback_mcp.policy import no_answer
+from groq_fallback_mcp.policy import final_error
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
 
@@ -37,7 +37,7 @@ def rows(block: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
-def test_every_model_of_the_catalogue_has_one_row() -> None:
+def test_every_model_of_the_catalog_has_one_row() -> None:
     """None is missing, none stands twice."""
     first = [cells[0] for cells in rows(BLOCKS["models"])[1:]]
 
@@ -137,11 +137,11 @@ def test_every_failure_kind_has_advice_and_stands_in_one_row() -> None:
 
 def test_every_code_of_the_final_error_is_explained() -> None:
     """Those of calls nobody could answer, and the server's own."""
-    assert {*get_args(no_answer.Code), "invalid_arguments", "unknown_tool", "internal"} == set(CODES)
+    assert {*get_args(final_error.Code), "invalid_arguments", "unknown_tool", "internal"} == set(CODES)
 
 
 def test_every_status_and_code_of_the_api_is_shown() -> None:
-    """The catalogue's error rows, one each."""
+    """The catalog's error rows, one each."""
     shown = [(cells[0], cells[1]) for cells in rows(BLOCKS["statuses"])]
 
     assert {str(row.status) for row in CATALOG.errors} <= {status for status, _ in shown}

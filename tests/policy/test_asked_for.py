@@ -23,10 +23,11 @@ from groq_fallback_mcp.call import (
     Search,
     SpeechRequest,
 )
+from groq_fallback_mcp.call.refusals import NO_API_KEY
 from groq_fallback_mcp.catalog import ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.policy.no_answer import NO_API_KEY, key_note
-from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.fallback.final_error import key_note
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.plan import Plan, plan, with_more_prompt
 from groq_fallback_mcp.policy.repair import repaired
 from groq_fallback_mcp.policy.streaming import LONG_TOKENS, streams
@@ -39,26 +40,26 @@ GUARD = "meta-llama/llama-prompt-guard-2-86m"
 ENGLISH, ARABIC = "canopylabs/orpheus-v1-english", "canopylabs/orpheus-arabic-saudi"
 
 
-def groq(*models: str, rows: Sequence[ModelRow] = ()) -> Offer:
+def groq(*models: str, rows: Sequence[ModelRow] = ()) -> ProviderModels:
     """Groq with these models."""
     found = [*(CATALOG.models[model] for model in models), *rows]
     offered = {
-        row.id: OfferedModel(
+        row.id: ProviderModel(
             row=row, wire_model=row.id, documented=CATALOG.limits(row.id, "free"), languages=row.capabilities.languages
         )
         for row in found
     }
-    return Offer(provider="groq", models=offered, catalogued=True)
+    return ProviderModels(provider="groq", models=offered, cataloged=True)
 
 
-def own(name: str = "mine", *, near: bool = False, use_cases: frozenset[str] | None = None) -> Offer:
+def own(name: str = "mine", *, near: bool = False, use_cases: frozenset[str] | None = None) -> ProviderModels:
     """An endpoint with a model of its own."""
     row = ModelRow(id="own", kind="chat", stage=Stage.PRODUCTION, source="user", checked=NOW)  # type: ignore[arg-type]
-    models = {"own": OfferedModel(row=row, wire_model="own")}
-    return Offer(provider=name, models=models, on_this_machine=near, use_cases=use_cases)
+    models = {"own": ProviderModel(row=row, wire_model="own")}
+    return ProviderModels(provider=name, models=models, on_this_machine=near, use_cases=use_cases)
 
 
-def made(request: ChatRequest | SpeechRequest | AudioRequest, *offers: Offer) -> Plan:
+def made(request: ChatRequest | SpeechRequest | AudioRequest, *offers: ProviderModels) -> Plan:
     """The plan."""
     return plan(request, catalog=CATALOG, offers=offers, today=NOW)
 

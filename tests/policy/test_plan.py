@@ -1,4 +1,4 @@
-"""Who is asked, in which order, with which values; on the shipped catalogue and on dates before and after shutdowns."""
+"""Who is asked, in which order, with which values; on the shipped catalog and on dates before and after shutdowns."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.policy.choice import choose, default_use_case, resolve_model
-from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, learnt_factor
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.fit import remap_reasoning
-from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.model_choice import choose, default_use_case, resolve_model
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.plan import Learnt, Plan, plan, with_counted_tokens, with_max_tokens
-from groq_fallback_mcp.policy.spending import Spend
+from groq_fallback_mcp.quota.budget import Spend
+from groq_fallback_mcp.quota.transactions import learnt_factor
 
 NOW = date(2026, 11, 23)
 SEED_DAY = date(2026, 2, 13)
 CATALOG = load_catalog()
 
 
-def groq(catalog: Catalog = CATALOG, *, live: frozenset[str] | None = None, tier: str = "free") -> Offer:
+def groq(catalog: Catalog = CATALOG, *, live: frozenset[str] | None = None, tier: str = "free") -> ProviderModels:
     """Groq's offer on a plan."""
     kinds = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT)
     models = {
-        row.id: OfferedModel(
+        row.id: ProviderModel(
             row=row,
             wire_model=row.id,
             documented=catalog.limits(row.id, tier),  # type: ignore[arg-type]
@@ -47,20 +48,20 @@ def groq(catalog: Catalog = CATALOG, *, live: frozenset[str] | None = None, tier
         )
         for row in catalog.by_kind(*kinds)
     }
-    return Offer(provider="groq", models=models, live=live, catalogued=True)
+    return ProviderModels(provider="groq", models=models, live=live, cataloged=True)
 
 
-def other(name: str, *ids: str, prefix: str = "", **fields: object) -> Offer:
-    """Another provider's offer of models, known to the catalogue or not."""
+def other(name: str, *ids: str, prefix: str = "", **fields: object) -> ProviderModels:
+    """Another provider's offer of models, known to the catalog or not."""
     models = {
-        id_: OfferedModel(
+        id_: ProviderModel(
             row=CATALOG.models.get(id_)
             or ModelRow(id=id_, kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked=NOW, **fields),  # type: ignore[arg-type]
             wire_model=prefix + id_,
         )
         for id_ in ids
     }
-    return Offer(provider=name, models=models)
+    return ProviderModels(provider=name, models=models)
 
 
 def ask(prompt: str = "hi", **fields: object) -> ChatRequest:
@@ -68,12 +69,12 @@ def ask(prompt: str = "hi", **fields: object) -> ChatRequest:
     return ChatRequest(messages=({"role": "user", "content": prompt},), **fields)  # type: ignore[arg-type]
 
 
-def made(request: ChatRequest | AudioRequest, offers: Sequence[Offer] | None = None, day: date = NOW) -> Plan:
+def made(request: ChatRequest | AudioRequest, offers: Sequence[ProviderModels] | None = None, day: date = NOW) -> Plan:
     """The plan on a day."""
     return plan(request, catalog=CATALOG, offers=[groq()] if offers is None else offers, today=day)
 
 
-def models(request: ChatRequest | AudioRequest, offers: Sequence[Offer] | None = None, day: date = NOW) -> list[str]:
+def models(request: ChatRequest | AudioRequest, offers: Sequence[ProviderModels] | None = None, day: date = NOW) -> list[str]:
     """The candidates' ids in order."""
     return [candidate.model for candidate in made(request, offers, day).candidates]
 
@@ -133,7 +134,9 @@ def test_a_model_missing_from_the_live_list_is_passed_over() -> None:
 def test_a_local_model_is_not_asked_for_what_it_cannot_hear() -> None:
     """Other languages and addresses."""
     row = CATALOG.models["whisper-large-v3"]
-    local = Offer(provider="local", models={"tiny": OfferedModel(row=row, wire_model="tiny", languages=("en",), links=False)})
+    local = ProviderModels(
+        provider="local", models={"tiny": ProviderModel(row=row, wire_model="tiny", languages=("en",), links=False)}
+    )
     assert "understands en only" in made(AudioRequest(audio=sound(), language="de"), [local]).exclusions[-1].reason
     assert "files only" in made(AudioRequest(audio=AudioLink(url="https://example.com/a")), [local]).exclusions[-1].reason
     assert made(AudioRequest(audio=sound(), language="en"), [local]).candidates
@@ -240,7 +243,7 @@ def test_a_prompt_larger_than_the_whole_minute_leaves_a_model_out() -> None:
 
 
 def test_a_choice_that_was_made_already_is_kept() -> None:
-    """The gateway chooses before it plans, to look at the quota of those it may ask."""
+    """The engine chooses before it plans, to look at the quota of those it may ask."""
     choice = choose(ask(use_case="reasoning"), catalog=CATALOG, offers=[groq()], today=NOW)
     made_plan = plan(ask(), catalog=CATALOG, offers=[groq()], today=NOW, choice=choice)
     assert made_plan.use_case == "reasoning"
@@ -267,8 +270,8 @@ def test_a_default_max_tokens_shrinks_to_the_bucket_and_an_explicit_one_moves_to
     assert models(request, offers)[0] == "big-model"
     small = {**groq().models}
     roomy = small["openai/gpt-oss-120b"]
-    small["openai/gpt-oss-120b"] = OfferedModel(row=roomy.row, wire_model=roomy.wire_model, documented={Limit.TPM: 100_000})
-    tier = made(ask(long, max_tokens=4000), [Offer(provider="groq", models=small, catalogued=True)]).candidates
+    small["openai/gpt-oss-120b"] = ProviderModel(row=roomy.row, wire_model=roomy.wire_model, documented={Limit.TPM: 100_000})
+    tier = made(ask(long, max_tokens=4000), [ProviderModels(provider="groq", models=small, cataloged=True)]).candidates
     assert tier[0].model == "openai/gpt-oss-120b"
     assert tier[0].max_tokens == 4000
     assert all("more never fits" in candidate.notes[-1] for candidate in tier[1:])
@@ -320,7 +323,7 @@ def test_tiers_follow_the_providers_and_a_named_model_of_a_later_one_goes_first(
         ("groq", "openai/gpt-oss-20b"),
     ]
     assert sum(candidate.model == "my-model" for candidate in named.candidates) == 1
-    only_named = made(ask(model="my-model"), [Offer(provider="groq", models={}), other("mine", "my-model")])
+    only_named = made(ask(model="my-model"), [ProviderModels(provider="groq", models={}), other("mine", "my-model")])
     assert [candidate.model for candidate in only_named.candidates] == ["my-model"]
 
 
@@ -334,7 +337,7 @@ def test_a_named_model_that_cannot_serve_is_left_out_with_a_note() -> None:
 
 
 def test_a_named_model_nobody_offers_gives_way_to_the_chain() -> None:
-    """It is in the catalogue, but Groq is switched off."""
+    """It is in the catalog, but Groq is switched off."""
     assert models(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]) == ["my-model"]
     assert models(ask(model="qwen/qwen3.8-27b"), []) == []
     assert "offered by no provider" in made(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]).notes[-1]
@@ -380,10 +383,10 @@ def test_audio_is_charged_by_its_length_with_the_billed_minimum(duration_s: floa
 def test_a_model_named_by_the_wrong_kind_of_offer_is_left_out() -> None:
     """An endpoint that lists a chat model cannot transcribe with it."""
     row = ModelRow(id="odd", kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked=NOW, capabilities=Capabilities())
-    offers = [Offer(provider="mine", models={"whisper-large-v3": OfferedModel(row=row, wire_model="odd")})]
+    offers = [ProviderModels(provider="mine", models={"whisper-large-v3": ProviderModel(row=row, wire_model="odd")})]
     assert "does not transcribe" in made(AudioRequest(audio=sound()), offers).exclusions[-1].reason
     speech = CATALOG.models["whisper-large-v3"]
-    offers = [Offer(provider="mine", models={"openai/gpt-oss-20b": OfferedModel(row=speech, wire_model="odd")})]
+    offers = [ProviderModels(provider="mine", models={"openai/gpt-oss-20b": ProviderModel(row=speech, wire_model="odd")})]
     assert "not for chat" in made(ask(), offers).exclusions[-1].reason
 
 
@@ -430,7 +433,7 @@ def test_a_prompt_is_claimed_on_the_safe_side_and_what_fits_is_not_shut_out_by_i
 
 
 def test_the_most_a_call_can_cost_is_known_before_it_is_sent() -> None:
-    """By the catalogue's price for Groq, nothing for local models, no price for the user's own endpoints."""
+    """By the catalog's price for Groq, nothing for local models, no price for the user's own endpoints."""
     request = ask("hi", max_tokens=1_000)
     candidates = {c.provider: c for c in made(request, [groq(), other("mine", "m"), other("local", "l")]).candidates}
     groq_spend = candidates["groq"].spend

@@ -18,8 +18,8 @@ from groq_fallback_mcp.call import (
     Success,
     Usage,
 )
+from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
 from groq_fallback_mcp.policy.backoff import backoff_s
-from groq_fallback_mcp.policy.no_answer import NoAnswer, no_answer
 from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
 from groq_fallback_mcp.policy.verdict import OUTAGE, Abort, Clamp, FallBack, NextProvider, RetrySame, judge
 
@@ -62,7 +62,7 @@ def test_a_stated_wait_is_kept(jitter: float, wait_s: float | None) -> None:
     assert isinstance(alone, RetrySame) or alone == FallBack(bench_s=pause_s, may_return=True)
 
 
-@pytest.mark.parametrize("kind", [K.UNREACHABLE, K.NETWORK_DENIED, K.ORGANISATION_REFUSED])
+@pytest.mark.parametrize("kind", [K.UNREACHABLE, K.NETWORK_DENIED, K.ORGANIZATION_REFUSED])
 def test_when_groq_as_a_whole_refuses_the_next_provider_is_asked(kind: FailureKind) -> None:
     """And this one is left alone for a while."""
     verdict = judge(Failure(kind=kind, message="x"), attempts=1, alternative=True, jitter=0)
@@ -133,14 +133,14 @@ def test_a_failure_is_charged_what_the_provider_may_have_spent(
     assert (settled[Limit.RPM], settled[Limit.TPM]) == (requests, tokens)
 
 
-def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_time: bool = False) -> NoAnswer:
+def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_time: bool = False) -> CallFailed:
     """The error after these attempts."""
     attempts = [
         Attempt(provider="groq", model=f"m{i}", sent=True, outcome=kind.value, detail="why", kind=kind)
         for i, kind in enumerate(outcomes)
     ]
     last = Failure(kind=outcomes[-1], message="why") if outcomes else None
-    return no_answer(attempts=attempts, exclusions=(), last=last, least_wait_s=wait_s, out_of_time=out_of_time, deadline_s=50)
+    return final_error(attempts=attempts, exclusions=(), last=last, least_wait_s=wait_s, out_of_time=out_of_time, deadline_s=50)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_final_error_names_its_cause_and_the_next_step(
 def test_the_key_of_another_provider_is_not_called_groq_s() -> None:
     """The variable to set is the one config.toml names."""
     attempt = Attempt(provider="mine", model="m", sent=True, outcome="authentication", detail="no", kind=K.AUTHENTICATION)
-    failure = no_answer(attempts=[attempt], exclusions=(), last=None, least_wait_s=1, out_of_time=False, deadline_s=50)
+    failure = final_error(attempts=[attempt], exclusions=(), last=None, least_wait_s=1, out_of_time=False, deadline_s=50)
     assert "The provider mine cannot be used" in failure.cause
     assert "key_env of mine" in failure.next_step
 
@@ -190,7 +190,9 @@ def test_running_out_of_time_is_said_with_the_deadline() -> None:
 def test_with_every_model_left_out_the_reasons_are_the_error() -> None:
     """Nothing was sent."""
     exclusion = Exclusion(provider="groq", model="m", reason="it does not read images")
-    failure = no_answer(attempts=(), exclusions=[exclusion] * 9, last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
+    failure = final_error(
+        attempts=(), exclusions=[exclusion] * 9, last=None, least_wait_s=None, out_of_time=False, deadline_s=50
+    )
     assert failure.code == "no_model"
     assert "m: it does not read images" in failure.cause
     assert len(failure.exclusions) == 6
@@ -201,12 +203,12 @@ def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
     attempt = Attempt(
         provider="groq", model="m", sent=False, outcome="passed_over", detail="tokens per minute used up", kind=K.RATE_LIMITED
     )
-    failure = no_answer(attempts=[attempt], exclusions=(), last=None, least_wait_s=9.0, out_of_time=False, deadline_s=50)
+    failure = final_error(attempts=[attempt], exclusions=(), last=None, least_wait_s=9.0, out_of_time=False, deadline_s=50)
     assert (failure.code, failure.retry_after_s) == ("rate_limited", 9.0)
 
 
 @pytest.mark.parametrize("kind", sorted(OUTAGE))
-def test_when_the_organisation_s_retries_are_used_up_an_outage_ends_the_provider_s_part_in_the_call(kind: FailureKind) -> None:
+def test_when_the_organization_s_retries_are_used_up_an_outage_ends_the_provider_s_part_in_the_call(kind: FailureKind) -> None:
     """The model is benched for as long as its failures in a row say."""
     verdict = judge(Failure(kind=kind, message=""), attempts=1, alternative=False, jitter=1.0, failures=4, retry_allowed=False)
     assert verdict == FallBack(bench_s=16.0, leave_provider=True)
@@ -252,7 +254,7 @@ def test_a_call_that_the_budget_forbids_says_so_and_what_to_do() -> None:
         detail="the budget is spent",
         kind=FailureKind.OVER_BUDGET,
     )
-    summed = no_answer(attempts=[attempt], exclusions=[], last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
+    summed = final_error(attempts=[attempt], exclusions=[], last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
     assert (summed.code, summed.cause, summed.retry_after_s) == ("over_budget", "not sent: the budget is spent", None)
     assert "GROQ_FALLBACK_BUDGET_USD_PER_DAY" in summed.next_step
 
@@ -261,7 +263,7 @@ def test_a_call_that_found_no_place_says_so_whatever_else_was_tried() -> None:
     """Nothing was sent; asking again at once would only lengthen the queue."""
     busy = Failure(kind=FailureKind.BUSY, message="64 requests of this server were under way until the deadline", sent=False)
     assert isinstance(judge(busy, attempts=1, alternative=True, jitter=0.5), Abort)
-    summed = no_answer(attempts=[], exclusions=[], last=busy, least_wait_s=0.0, out_of_time=False, deadline_s=50)
+    summed = final_error(attempts=[], exclusions=[], last=busy, least_wait_s=0.0, out_of_time=False, deadline_s=50)
     assert (summed.code, summed.cause, summed.next_step) == (
         "busy",
         "64 requests of this server were under way until the deadline",

@@ -11,7 +11,7 @@ import pytest
 from fakes import GROQ_CHAT_MODELS, World
 from servers import connected, text_of
 
-from groq_fallback_mcp.gateway import warn_of_drift
+from groq_fallback_mcp.fallback import warn_of_drift
 from groq_fallback_mcp.providers.models_wire import MOST_MODELS, read_models
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 
@@ -71,11 +71,11 @@ async def test_odd_ids_reach_neither_tools_nor_the_log(caplog: pytest.LogCapture
         "groq", base_url="http://upstream.test/v1", key="gsk_x", clock=world.clock, transport=httpx2.MockTransport(reply)
     )
     world.providers["groq"] = provider
-    world.gateway.roster._groq = provider
+    world.engine.registry._groq = provider
     async with connected(world) as client:
         shown = [text_of(await client.call_tool(name, {})) for name in ("list_models", "check_limits")]
     with caplog.at_level(logging.WARNING):
-        await warn_of_drift(world.gateway.roster, catalog=world.gateway.catalog, clock=world.clock)
+        await warn_of_drift(world.engine.registry, catalog=world.engine.catalog, clock=world.clock)
     shown.append(caplog.text)
     assert all("brand/new" in text for text in shown)
     for text in shown:

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(find_spec("xllamacpp") is None or MODEL is None, reason="no llama.cpp, or no weights for it"),
 ]
-SCHEMA = {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"], "additionalProperties": False}
+SCHEMA = {"type": "object", "properties": {"color": {"type": "string"}}, "required": ["color"], "additionalProperties": False}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,9 @@ async def test_it_answers_when_groq_cannot_be_reached(config: Path) -> None:
 
 async def test_it_streams_the_words_that_it_gives_at_once(config: Path, llamacpp: str) -> None:
     """Piece by piece, with the usage at the end; at temperature 0 nothing is left to chance."""
-    whole = await ask(prompt="Name three colours.", providers=["llamacpp"])
+    whole = await ask(prompt="Name three colors.", providers=["llamacpp"])
     pieces: list[int] = []
-    request = ChatRequest(messages=({"role": "user", "content": "Name three colours."},), temperature=0.0)
+    request = ChatRequest(messages=({"role": "user", "content": "Name three colors."},), temperature=0.0)
     provider = OpenAICompatible("llamacpp", base_url=llamacpp, key=None, clock=SystemClock(), groq=False)
     streamed = await provider.chat(
         ChatCall(request=request, model="local-model", max_tokens=48, stream=True, told=pieces.append), timeout_s=20
@@ -91,9 +91,9 @@ async def test_it_streams_the_words_that_it_gives_at_once(config: Path, llamacpp
 
 async def test_it_answers_in_json_that_fits_the_schema(config: Path) -> None:
     """Read and checked before it is handed on."""
-    reply = await ask(prompt="Which colour is the sky?", response_schema=SCHEMA, providers=["llamacpp"])
+    reply = await ask(prompt="Which color is the sky?", response_schema=SCHEMA, providers=["llamacpp"])
     assert not reply.is_error, reply.text
-    assert isinstance(reply.structured["answer"]["colour"], str), json.dumps(reply.structured)
+    assert isinstance(reply.structured["answer"]["color"], str), json.dumps(reply.structured)
 
 
 async def test_what_must_not_leave_this_machine_may_go_to_it(config: Path) -> None:

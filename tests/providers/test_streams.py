@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, QuotaSnapshot, Success
 from groq_fallback_mcp.providers.base import ChatCall
-from groq_fallback_mcp.providers.events import ChatStream
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.stream import ChatStream
 
 pytestmark = pytest.mark.anyio
 K = FailureKind

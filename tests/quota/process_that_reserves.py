@@ -13,7 +13,7 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Settlement
 from groq_fallback_mcp.quota.redis import RedisStore
 from groq_fallback_mcp.quota.sqlite import SqliteStore
-from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 # a machine that is busy with something else must not fail the test: what is asked is the sum, not the speed
 PATIENCE_S = 20.0
@@ -27,7 +27,7 @@ async def main(state: str, seconds: float, capacity: int) -> None:
     else:
         store = SqliteStore(Path(state), clock.wall, busy_s=PATIENCE_S)
     ledger = StoredLedger(store, clock, time_limit_s=PATIENCE_S)
-    key = QuotaKey(provider="p", organisation="o", model="m")
+    key = QuotaKey(provider="p", organization="o", model="m")
     claim = Claim(key=key, cost={Limit.RPM: 1.0, Limit.TPM: 10.0}, documented={Limit.RPM: capacity, Limit.TPM: 10_000_000})
     granted: list[float] = []
     await ledger.look([claim])

@@ -18,10 +18,10 @@ from pyrate_limiter.abstracts import GCRA
 from stores import STORES, make_store
 
 from groq_fallback_mcp.call import FailureKind, Limit
-from groq_fallback_mcp.policy.spending import Spend
 from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Refused, Reservation, Settlement
+from groq_fallback_mcp.quota.budget import Spend
 from groq_fallback_mcp.quota.store import Store
-from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 MODELS = ("a", "b", "c")
 LIMITS: Mapping[Limit, int] = {Limit.RPM: 6, Limit.TPM: 1_200, Limit.TPD: 14_400}
@@ -84,13 +84,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.open: list[tuple[Reservation, float]] = []
         self.model = Model()
-        # an organisation of its own, so that examples do not meet
-        self.organisation = str(next(NAMES))
+        # an organization of its own, so that examples do not meet
+        self.organization = str(next(NAMES))
         self.ledger = StoredLedger(self.store, self.clock, threaded=False)
 
     def claim(self, model: str, tokens: float) -> Claim:
         """A request with tokens."""
-        key = QuotaKey(provider="p", organisation=self.organisation, model=model)
+        key = QuotaKey(provider="p", organization=self.organization, model=model)
         return Claim(key=key, cost=cost_of(tokens), documented=LIMITS)
 
     @rule(order=st.permutations(MODELS), tokens=st.integers(1, 1_200))
@@ -137,7 +137,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(model=st.sampled_from(MODELS), seconds=st.integers(1, 100))
     def cool(self, model: str, seconds: int) -> None:
         """Of two cooldowns the later end counts; whoever tests the model afterwards succeeds at once."""
-        key = QuotaKey(provider="p", organisation=self.organisation, model=model)
+        key = QuotaKey(provider="p", organization=self.organization, model=model)
         self.runner.run(self.ledger.cool_down(key, seconds, "r", limit=None, kind=FailureKind.SERVER_ERROR))
         self.model.free_at[model] = max(self.model.free_at[model], self.model.now + seconds)
 
@@ -199,7 +199,7 @@ def test_every_store_admits_what_the_gcra_of_pyrate_limiter_admits(
     def same(arrivals: list[tuple[int, int]]) -> None:
         ledger = StoredLedger(store, clock, threaded=False)
         state = {rate: gcra.initial([rate]) for rate in rates}
-        key = QuotaKey(provider="p", organisation=str(next(NAMES)), model="m")
+        key = QuotaKey(provider="p", organization=str(next(NAMES)), model="m")
         with asyncio.Runner() as runner:
             for gap_ms, tokens in arrivals:
                 clock.advance(gap_ms / 1000)

@@ -18,7 +18,6 @@ from stores import RedisServer
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.policy.spending import Budget, Spend
 from groq_fallback_mcp.quota import (
     Claim,
     Granted,
@@ -26,19 +25,20 @@ from groq_fallback_mcp.quota import (
     Refused,
     Reservation,
     Settlement,
-    Standing,
+    SettleResult,
     memory_ledger,
     open_ledger,
 )
+from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.opening import default_path
 from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
-from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
-KEY = QuotaKey(provider="groq", organisation="o", model="m")
+KEY = QuotaKey(provider="groq", organization="o", model="m")
 
 
 class FragileStore(MemoryStore):
@@ -79,7 +79,7 @@ def rig() -> Rig:
 
 def claim(tokens: float = 100, *, spend: Spend | None = None, model: str = "m") -> Claim:
     """A call."""
-    key = QuotaKey(provider="groq", organisation="o", model=model)
+    key = QuotaKey(provider="groq", organization="o", model=model)
     documented = {Limit.RPM: 30, Limit.TPM: 1000}
     return Claim(key=key, cost={Limit.RPM: 1.0, Limit.TPM: float(tokens)}, documented=documented, spend=spend or Spend())
 
@@ -364,7 +364,7 @@ async def test_what_a_slow_store_takes_in_after_it_was_given_up_on_is_not_counte
     store.open.set()
     settle = shared.settle
 
-    async def slowly(reservation: Reservation, settlement: Settlement) -> Standing:
+    async def slowly(reservation: Reservation, settlement: Settlement) -> SettleResult:
         store.open.clear()
         return await settle(reservation, settlement)
 

@@ -9,11 +9,11 @@ import pytest
 from fake_clock import FakeClock
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
-from groq_fallback_mcp.policy.spending import Budget, Spend, picodollars, usd
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement
+from groq_fallback_mcp.quota.budget import Budget, Spend, picodollars, usd
 from groq_fallback_mcp.quota.records import model_key
 from groq_fallback_mcp.quota.store import Change, Record, Store
-from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 pytestmark = pytest.mark.anyio
 LIFE_S = 60.0
@@ -27,18 +27,18 @@ async def ledger(store: Store, clock: FakeClock) -> AsyncIterator[StoredLedger]:
     await ledger.aclose()
 
 
-def key(model: str = "m", provider: str = "groq", organisation: str = "o") -> QuotaKey:
+def key(model: str = "m", provider: str = "groq", organization: str = "o") -> QuotaKey:
     """Whose buckets."""
-    return QuotaKey(provider=provider, organisation=organisation, model=model)
+    return QuotaKey(provider=provider, organization=organization, model=model)
 
 
 def claim(
-    model: str = "m", tokens: float = 100, *, organisation: str = "o", tpm: int = 1000, rpm: int = 2, spend: Spend | None = None
+    model: str = "m", tokens: float = 100, *, organization: str = "o", tpm: int = 1000, rpm: int = 2, spend: Spend | None = None
 ) -> Claim:
     """A request and some tokens."""
     cost = {Limit.RPM: 1.0, Limit.TPM: float(tokens)}
     return Claim(
-        key=key(model, organisation=organisation),
+        key=key(model, organization=organization),
         cost=cost,
         documented={Limit.RPM: rpm, Limit.TPM: tpm},
         spend=spend or Spend(),
@@ -211,11 +211,11 @@ async def test_a_reservation_is_settled_once(ledger: StoredLedger) -> None:
     assert await level(ledger, Limit.RPM) == 2
 
 
-async def test_organisations_and_models_have_buckets_of_their_own(ledger: StoredLedger) -> None:
-    """More keys of one organisation share theirs."""
+async def test_organizations_and_models_have_buckets_of_their_own(ledger: StoredLedger) -> None:
+    """More keys of one organization share theirs."""
     await taken(ledger, claim("a", 1000))
     await taken(ledger, claim("b", 1000))
-    await taken(ledger, claim("a", 1000, organisation="other"))
+    await taken(ledger, claim("a", 1000, organization="other"))
     await refused(ledger, claim("a", 1000))
 
 
@@ -279,7 +279,7 @@ async def test_failures_in_a_row_are_counted_once_for_calls_that_were_under_way_
     assert (await ledger.settle(good.reservation, used({}))).failures == 0
 
 
-async def test_retries_of_the_whole_organisation_run_out_and_come_back_with_successes(
+async def test_retries_of_the_whole_organization_run_out_and_come_back_with_successes(
     ledger: StoredLedger, clock: FakeClock
 ) -> None:
     """Ten tokens: five failures are retried, and fifty successes pay for the next five."""
@@ -331,7 +331,7 @@ async def test_what_was_learnt_counts_until_nobody_has_stated_it_for_a_week(ledg
 
 
 async def test_another_documented_limit_replaces_one_that_was_never_confirmed(ledger: StoredLedger) -> None:
-    """After an update of the catalogue, or another plan."""
+    """After an update of the catalog, or another plan."""
     await taken(ledger, claim(tpm=1000))
     assert (await ledger.look([claim(tpm=4000)]))[0].buckets[Limit.TPM].capacity == 4000
 

@@ -22,16 +22,16 @@ from fake_clock import FakeClock
 from stores import RedisServer, redis_program
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.policy.spending import Budget, Spend
 from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Settlement, memory_ledger
+from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.redis import DUE, PREFIX, RedisStore
 from groq_fallback_mcp.quota.sqlite import SqliteStore
 from groq_fallback_mcp.quota.store import Change, Record, Store, StoreUnusable
-from groq_fallback_mcp.quota.stored import StoredLedger
+from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 pytestmark = pytest.mark.anyio
-KEY = QuotaKey(provider="groq", organisation="o", model="m")
+KEY = QuotaKey(provider="groq", organization="o", model="m")
 
 
 def put(store: Store, key: str, body: str, expires_at: float | None = None) -> None:
@@ -167,7 +167,7 @@ def ledger_at(store: Store, clock: FakeClock, budget: Budget | None = None) -> D
 
 
 async def called(ledger: DegradingLedger, times: int = 1) -> None:
-    """Calls as the gateway makes them: reserved, and settled but for the last, which nobody waits for."""
+    """Calls as the engine makes them: reserved, and settled but for the last, which nobody waits for."""
     claim = Claim(key=KEY, cost={Limit.TPM: 1.0}, documented={Limit.TPM: 1_000_000})
     for number in range(times):
         found = await ledger.reserve_any([claim], life_s=1.0)
@@ -574,7 +574,7 @@ async def test_a_process_that_lives_through_a_damage_never_spends_more_than_the_
 
 
 def _day(clock: FakeClock) -> str:
-    from groq_fallback_mcp.quota.stored import utc_day
+    from groq_fallback_mcp.quota.store_ledger import utc_day
 
     return utc_day(clock.wall())
 

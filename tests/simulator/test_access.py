@@ -65,7 +65,7 @@ async def test_what_no_path_serves_is_an_unknown_url(method: str, path: str, rig
     )
 
 
-async def test_every_answer_is_labelled_as_simulated(rig: Rig) -> None:
+async def test_every_answer_is_labeled_as_simulated(rig: Rig) -> None:
     """By a header; a chat also by its fingerprint and its request id."""
     chat = await rig.chat()
     replies = [

@@ -25,7 +25,7 @@ async def test_json_is_the_text_and_the_request_id(rig: Rig) -> None:
 
 
 async def test_text_is_plain(rig: Rig) -> None:
-    """And labelled by its header."""
+    """And labeled by its header."""
     reply = await rig.hear(silence(1), response_format="text")
     assert (reply.text, reply.headers["x-simulated"]) == (TEXT, "true")
     assert reply.headers["content-type"].startswith("text/plain")

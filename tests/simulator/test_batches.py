@@ -191,9 +191,9 @@ async def test_files_are_listed_described_and_deleted(paid: Rig) -> None:
     assert (await paid.get(path)).status_code == 404
 
 
-async def test_an_organisation_sees_its_own_files_and_batches_alone(open_rig: OpenRig) -> None:
+async def test_an_organization_sees_its_own_files_and_batches_alone(open_rig: OpenRig) -> None:
     """Another's are not found, and not listed."""
-    rig = open_rig(latency_scale=0.0, plan="developer", organisations={"gsk_other": "org_other"})
+    rig = open_rig(latency_scale=0.0, plan="developer", organizations={"gsk_other": "org_other"})
     made = (await _start(rig, _jsonl(_request("a")))).json()
     rig.headers = {"authorization": "Bearer gsk_other"}
     for path in (f"files/{made['input_file_id']}", f"files/{made['input_file_id']}/content", f"batches/{made['id']}"):

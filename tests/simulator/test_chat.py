@@ -19,7 +19,7 @@ NAMED = [{"role": "system", "content": "x"}, {"role": "user", "content": "x", "n
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 SCHEMA = {
     "$defs": {
-        "Colour": {"enum": ["red", "blue"]},
+        "Color": {"enum": ["red", "blue"]},
         "Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}},
     },
     "type": "object",
@@ -30,14 +30,14 @@ SCHEMA = {
         "share": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.9},
         "below": {"type": "integer", "maximum": -4},
         "even": {"type": "integer", "multipleOf": 4},
-        "colour": {"$ref": "#/$defs/Colour"},
+        "color": {"$ref": "#/$defs/Color"},
         "node": {"$ref": "#/$defs/Node"},
         "maybe": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
         "tags": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 3},
         "none": {"type": "array", "maxItems": 0},
         "both": {"allOf": [{"type": "object", "properties": {"a": {"const": 1}}}, {"properties": {"b": {"type": "boolean"}}}]},
     },
-    "required": ["name", "count", "colour", "tags", "both"],
+    "required": ["name", "count", "color", "tags", "both"],
     "additionalProperties": False,
 }
 
@@ -279,7 +279,7 @@ async def test_include_usage_adds_a_last_chunk_without_choices(rig: Rig) -> None
 
 
 @pytest.mark.anyio
-async def test_the_catalogues_speed_decides_how_long_an_answer_takes(open_rig: OpenRig) -> None:
+async def test_the_catalogs_speed_decides_how_long_an_answer_takes(open_rig: OpenRig) -> None:
     """Twice the latency scale, twice the time; nothing at 0."""
     took = []
     for scale in (0.0, 1.0, 2.0):

@@ -181,9 +181,9 @@ async def test_tokens_not_used_are_given_back_or_not(refund: bool, open_rig: Ope
 
 
 @pytest.mark.anyio
-async def test_keys_of_one_organisation_share_buckets_and_others_do_not(open_rig: OpenRig) -> None:
-    """Unknown keys share the default organisation."""
-    rig = open_rig(latency_scale=0.0, limits={MODEL: {"rpm": 2}}, organisations={"gsk_c": "org_c", "gsk_d": "org_c"})
+async def test_keys_of_one_organization_share_buckets_and_others_do_not(open_rig: OpenRig) -> None:
+    """Unknown keys share the default organization."""
+    rig = open_rig(latency_scale=0.0, limits={MODEL: {"rpm": 2}}, organizations={"gsk_c": "org_c", "gsk_d": "org_c"})
     statuses = [(await rig.chat(key=key)).status_code for key in ("gsk_a", "gsk_b", "gsk_a", "gsk_c", "gsk_d")]
     refused = await rig.chat(key="gsk_d")
     assert statuses == [200, 200, 429, 200, 200]
@@ -200,7 +200,7 @@ async def test_models_do_not_share_buckets(open_rig: OpenRig) -> None:
 
 @pytest.mark.anyio
 async def test_the_plan_decides_the_limits(open_rig: OpenRig) -> None:
-    """The catalogue's figures for free and developer."""
+    """The catalog's figures for free and developer."""
     limits = [(await open_rig(plan=plan).chat()).headers["x-ratelimit-limit-tokens"] for plan in ("free", "developer")]
     assert limits == ["8000", "250000"]
 

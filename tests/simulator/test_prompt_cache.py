@@ -32,11 +32,11 @@ async def test_cached_tokens_are_not_charged(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("other", [{"key": "gsk_other"}, {"system": {"role": "system", "content": "y" * 4_000}}])
-async def test_another_organisation_or_another_beginning_has_no_share_in_it(
+async def test_another_organization_or_another_beginning_has_no_share_in_it(
     other: dict[str, object], open_rig: OpenRig
 ) -> None:
     """As have short prompts and models of other families."""
-    rig = open_rig(latency_scale=0.0, organisations={"gsk_other": "org_other"})
+    rig = open_rig(latency_scale=0.0, organizations={"gsk_other": "org_other"})
     await _cached(rig)
     assert await _cached(rig, **other) == 0  # type: ignore[arg-type]
 

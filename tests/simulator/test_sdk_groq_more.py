@@ -76,7 +76,7 @@ async def test_it_searches_and_runs_code_at_groq(client: groq.AsyncGroq) -> None
 
 
 async def test_it_asks_a_compound_system(client: groq.AsyncGroq) -> None:
-    """Retired in the catalogue, kept by the option."""
+    """Retired in the catalog, kept by the option."""
     answer = await client.chat.completions.create(
         model="groq/compound",
         messages=HELLO,

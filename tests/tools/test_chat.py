@@ -14,7 +14,7 @@ from servers import connected, text_of
 from groq_fallback_mcp.call import Failure, FailureKind, Source, Speed, Success, Usage
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.providers.base import ChatCall
-from groq_fallback_mcp.providers.chat_wire import chat_payload
+from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.response_cache import ResponseCache
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""list_models and check_limits: the catalogue under the live list, and the ledger in figures."""
+"""list_models and check_limits: the catalog under the live list, and the ledger in figures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from servers import connected, text_of
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.catalog import Stage
-from groq_fallback_mcp.policy.spending import Budget
 from groq_fallback_mcp.providers.base import LiveModel
-from groq_fallback_mcp.providers.roster import Roster
+from groq_fallback_mcp.providers.registry import ProviderRegistry
+from groq_fallback_mcp.quota.budget import Budget
 
 pytestmark = pytest.mark.anyio
 FIRST, SECOND, THIRD = GROQ_CHAT_MODELS
@@ -40,13 +40,13 @@ def live(*ids: str, active: bool = True) -> tuple[LiveModel, ...]:
 def with_live_list(groq: FakeGroq) -> World:
     """A world whose Groq has a live list."""
     world = World()
-    world.gateway.roster = Roster(
+    world.engine.registry = ProviderRegistry(
         providers=world.providers,
         offers=world.offers,
-        organisations={},
+        organizations={},
         clock=world.clock,
         groq=groq,  # type: ignore[arg-type]
-        catalogued=CATALOG.models,
+        cataloged=CATALOG.models,
     )
     return world
 
@@ -59,7 +59,7 @@ async def listed(world: World, **arguments: object) -> dict[str, dict[str, objec
     return {entry["id"]: entry for entry in result.structured_content["models"]}
 
 
-async def test_without_a_live_list_the_catalogue_is_shown_and_the_lack_is_said() -> None:
+async def test_without_a_live_list_the_catalog_is_shown_and_the_lack_is_said() -> None:
     """The reason too."""
     world = with_live_list(FakeGroq(Failure(kind=FailureKind.UNREACHABLE, message="connection refused", sent=False)))
     async with connected(world) as client:
@@ -68,7 +68,7 @@ async def test_without_a_live_list_the_catalogue_is_shown_and_the_lack_is_said()
     assert FIRST in text
 
 
-async def test_the_live_list_is_laid_over_the_catalogue() -> None:
+async def test_the_live_list_is_laid_over_the_catalog() -> None:
     """Listed or not, unknown ones, and retired ones that still answer."""
     groq = FakeGroq(live(FIRST, "brand/new-model", "llama-3.3-70b-versatile"))
     world = with_live_list(groq)
@@ -86,11 +86,11 @@ async def test_a_live_list_of_other_names_takes_no_model_away(ids: tuple[str, ..
     """An empty one, or a proxy's: it would end every model at once."""
     world = with_live_list(FakeGroq(live(*ids)))
     assert (await listed(world))[FIRST]["available"] == "now"
-    assert (await world.gateway.plan(ChatRequest(messages=({"role": "user", "content": "hi"},)))).candidates[0].model == FIRST
+    assert (await world.engine.plan(ChatRequest(messages=({"role": "user", "content": "hi"},)))).candidates[0].model == FIRST
 
 
 async def test_a_model_only_the_live_list_knows_can_be_asked_by_name() -> None:
-    """New models come faster than catalogues."""
+    """New models come faster than catalogs."""
     world = with_live_list(FakeGroq(live(FIRST, "brand/new-model")))
     await listed(world)
     async with connected(world) as client:
@@ -158,7 +158,7 @@ async def test_a_cooling_model_says_when_it_can_serve() -> None:
     """Availability is that of this moment."""
     world = World()
     world.groq.script(FIRST, rate_limited(17.0))
-    await world.gateway.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
     available = (await listed(world))[FIRST]["available"]
     assert str(available).startswith("in 1")
     assert "rate limited (tokens per minute)" in str(available)
@@ -196,7 +196,7 @@ async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -
     reading = LimitReading(limit=Limit.RPD, capacity=1000, remaining=500)
     world.groq.script(FIRST, rate_limited(17.0))
     world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
-    await world.gateway.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
     result = await limits(world)
     by_model = {model["model"]: model for model in result["models"]}  # type: ignore[attr-defined]
     assert by_model[FIRST]["cooldown_s"] == pytest.approx(17.0, abs=0.3)
@@ -225,10 +225,10 @@ async def test_limits_that_nothing_is_known_of_are_named_unknown() -> None:
 
 
 async def test_limits_tell_what_was_spent_today_and_of_which_budget() -> None:
-    """In USD by the catalogue's prices, and in tokens."""
+    """In USD by the catalog's prices, and in tokens."""
     world = World(budget=Budget(picousd=5 * 10**12, tokens=10_000))
     world.groq.default = answer(tokens=1_000)
-    await world.gateway.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
     spent = (await limits(world))["spent"]
     assert isinstance(spent, dict)
     assert (spent["calls"], spent["tokens"], spent["budget_usd"], spent["budget_tokens"]) == (1, 1_000, "5.000000", 10_000)

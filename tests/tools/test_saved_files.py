@@ -21,8 +21,8 @@ from groq_fallback_mcp.call import Success, Transcript
 from groq_fallback_mcp.credentials import keep_in_file
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import check_target, open_allowed, write_allowed
+from groq_fallback_mcp.mcp_server import build
 from groq_fallback_mcp.own_files import MOST_RECORDS, remember
-from groq_fallback_mcp.server import build
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.tools import ALL_TOOLS
 from groq_fallback_mcp.tools.kept_results import KEPT_S, keep

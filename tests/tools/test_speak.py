@@ -73,7 +73,7 @@ async def test_a_long_text_is_spoken_in_pieces_and_joined_in_order(tmp_path: Pat
 async def test_one_voice_speaks_all_of_a_text(tmp_path: Path) -> None:
     """Where it fails in the middle, the next provider begins anew."""
     world = speaking("groq", "mine")
-    world.groq.script(ENGLISH, Success(model="m", speech=wav(5)), failure(FailureKind.ORGANISATION_REFUSED, status=403))
+    world.groq.script(ENGLISH, Success(model="m", speech=wav(5)), failure(FailureKind.ORGANIZATION_REFUSED, status=403))
     _, found = await spoken(world, tmp_path, text="One thing. " * 60)
     assert found["provider"] == "mine"
     texts = [call.request.text for call in world.providers["mine"].calls if isinstance(call, SpeechCall)]

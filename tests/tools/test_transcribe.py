@@ -156,7 +156,7 @@ def hearing_with_limit() -> World:
     world = hearing()
     groq = world.offers[0]
     limited = {name: replace(offered, upload_mb=25) for name, offered in groq.models.items()}
-    world.gateway.roster._offers = (replace(groq, models=limited),)
+    world.engine.registry._offers = (replace(groq, models=limited),)
     return world
 
 
@@ -167,7 +167,7 @@ async def test_a_file_too_large_for_groq_goes_to_a_provider_without_that_limit(f
     world = hearing(offer("groq", [TURBO]), offer("mine", [LARGE]))
     groq = world.offers[0]
     limited = {name: replace(offered, upload_mb=25) for name, offered in groq.models.items()}
-    world.gateway.roster._offers = (replace(groq, models=limited), world.offers[1])
+    world.engine.registry._offers = (replace(groq, models=limited), world.offers[1])
     world.providers["mine"].default = HEARD
     async with connected(world, folders=(folder,)) as client:
         result = await client.call_tool("transcribe", {"file": "long.wav"})

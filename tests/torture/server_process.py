@@ -146,7 +146,7 @@ def running(
     preexec: Callable[[], None] | None = None,
     stderr: int = subprocess.DEVNULL,
 ) -> Iterator[ServerProcess]:
-    """A server with an environment of its own and no neighbour's state; killed at the end if it still runs."""
+    """A server with an environment of its own and no neighbor's state; killed at the end if it still runs."""
     clean = {
         "HOME": str(folder),
         "PATH": "/usr/bin:/bin",

@@ -125,9 +125,9 @@ def test_row_4_what_is_unknown_is_named_with_what_there_is(server: ServerProcess
     unknown = server.ask("nope")
     assert unknown["isError"] is True
     assert "groq_chat, list_models, check_limits, transcribe" in unknown["content"][0]["text"]
-    bad = server.ask("groq_chat", prompt="x", use_case="wrong", colour="red")
+    bad = server.ask("groq_chat", prompt="x", use_case="wrong", color="red")
     assert bad["isError"] is True
-    assert "colour" in bad["content"][0]["text"]
+    assert "color" in bad["content"][0]["text"]
     worse = server.ask("groq_chat", prompt="x", use_case="wrong")
     assert "reasoning" in worse["content"][0]["text"]
     server.send(id=2, method="tools/call", params={"name": "groq_chat", "arguments": "text"})

@@ -159,8 +159,8 @@ def test_row_14_stray_output_of_code_of_children_and_of_c_never_reaches_stdout(t
     program = textwrap.dedent(
         """
         import os, subprocess, sys
-        from groq_fallback_mcp.gateway import Gateway
-        real = Gateway.serve
+        from groq_fallback_mcp.fallback import FallbackEngine
+        real = FallbackEngine.serve
         async def noisy(self, request, **options):
             print("STRAY print", flush=True)
             sys.stdout.write("STRAY write\\n")
@@ -168,7 +168,7 @@ def test_row_14_stray_output_of_code_of_children_and_of_c_never_reaches_stdout(t
             os.write(1, b"STRAY descriptor\\n")
             subprocess.run([sys.executable, "-c", "print('STRAY child'); import sys; sys.stdin.read()"], check=True)
             return await real(self, request, **options)
-        Gateway.serve = noisy
+        FallbackEngine.serve = noisy
         sys.argv = ["groq-fallback-mcp"]
         from groq_fallback_mcp.cli.app import main
         main()

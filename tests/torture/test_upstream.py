@@ -333,7 +333,7 @@ def test_row_17_a_host_that_does_not_exist_is_unreachable_and_keeps_nobody_from_
     "mode", ["hang", "trickle", "html", "null", "deep_json", "gzip_bomb", "body_300_mb", "json_bomb", "500", "401"]
 )
 def test_a_fault_of_the_live_list_costs_the_list_only(shared: tuple[FaultServer, ServerProcess], mode: str) -> None:
-    """The catalogue is listed in time, with a word on why it is alone; calls go on."""
+    """The catalog is listed in time, with a word on why it is alone; calls go on."""
     upstream, server = shared
     upstream.mode = f"models:{mode}"
     met = meet(server, len(server.seen) + 1, tool="list_models")

@@ -17,7 +17,7 @@ from tone_speech import hear, script, wav
 
 from groq_fallback_mcp.audio.stream import Abandoned
 from groq_fallback_mcp.call import AudioFile, FailureKind, Limit, Outcome, Success, Usage
-from groq_fallback_mcp.gateway import Pace
+from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.providers.base import AudioCall
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.simulator import Heard, SimulatorOptions, create_app
@@ -103,7 +103,7 @@ async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(rec
     def third_fails(call: object) -> Outcome:
         nonlocal count
         count += 1
-        return failure(FailureKind.ORGANISATION_REFUSED, status=403) if count >= 4 else hearing(call)
+        return failure(FailureKind.ORGANIZATION_REFUSED, status=403) if count >= 4 else hearing(call)
 
     here.groq.reply = third_fails
     text, found = await transcribed(here, recording)
@@ -371,7 +371,7 @@ async def test_a_recording_whose_length_cannot_be_found_in_time_ends_at_the_dead
         raise Abandoned
 
     monkeypatch.setattr(tool, "probe", endless)
-    here = World([offer("groq", GROQ_SPEECH_MODELS)], pace=Pace(deadline_s=0.3))
+    here = World([offer("groq", GROQ_SPEECH_MODELS)], timeouts=CallTimeouts(deadline_s=0.3))
     with anyio.fail_after(10):
         text, found = await transcribed(here, recording)
         while not over:  # noqa: ASYNC110 - a thread says so
@@ -399,7 +399,7 @@ async def test_an_hour_through_the_simulated_groq_loses_and_doubles_no_word(tmp_
     """115 MB, in parts over both models, within the free plan's limits: no refusal, and what it bills is what is there."""
     hour = 3_600.0
     (tmp_path / "long.wav").write_bytes(wav(script(hour), hour))
-    here = World([offer("groq", GROQ_SPEECH_MODELS)], pace=Pace(deadline_s=50.0))
+    here = World([offer("groq", GROQ_SPEECH_MODELS)], timeouts=CallTimeouts(deadline_s=50.0))
     app = create_app(SimulatorOptions(latency_scale=0.0), catalog=CATALOG, clock=here.clock, speech_engine=_Tones())
     here.providers["groq"] = OpenAICompatible(  # type: ignore[assignment]
         "groq",

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from groq_fallback_mcp.application import allowed_folders
 from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.cli.serve_http import serve_over_http
-from groq_fallback_mcp.server import build_server
+from groq_fallback_mcp.mcp_server import build_server
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import run_simulator
 from groq_fallback_mcp.tools.tool import Context
@@ -42,7 +42,7 @@ def app_of(world: World, *, token: str | None = TOKEN, body_bytes: int = 1_000_0
 
     @asynccontextmanager
     async def open_context() -> AsyncIterator[Context]:
-        yield Context(gateway=world.gateway, folders=())
+        yield Context(engine=world.engine, folders=())
 
     return http_app(build_server(open_context), hosts=HOSTS, token=token, body_bytes=body_bytes)
 
@@ -157,10 +157,10 @@ async def test_a_client_that_goes_gives_its_quota_back() -> None:
             with anyio.fail_after(10):
                 await began.wait()
             group.cancel_scope.cancel()
-        plan = await world.gateway.plan(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+        plan = await world.engine.plan(ChatRequest(messages=({"role": "user", "content": "hi"},)))
         with anyio.fail_after(10):
             while True:
-                (quota,) = await world.gateway.ledger.look([world.gateway.claim(plan.candidates[0])])
+                (quota,) = await world.engine.ledger.look([world.engine.claim(plan.candidates[0])])
                 if quota.calls_in_flight == 0:
                     break
                 await anyio.sleep(0.01)

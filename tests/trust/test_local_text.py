@@ -10,10 +10,10 @@ from servers import connected, text_of
 
 from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest, FailureKind, Restrictions
 from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
-from groq_fallback_mcp.gateway import Answer
-from groq_fallback_mcp.policy.no_answer import NoAnswer
-from groq_fallback_mcp.policy.offer import Offer, OfferedModel
-from groq_fallback_mcp.providers.roster import KEY_HINT, build_roster
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.providers.registry import KEY_HINT, build_registry
 from groq_fallback_mcp.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault("A9")]
@@ -23,11 +23,11 @@ TEXT, SPEECH = "local/smollm2-135m", "local/whisper-tiny.en"
 K = FailureKind
 
 
-def local(*, on_request: bool = True) -> Offer:
+def local(*, on_request: bool = True) -> ProviderModels:
     """Local text and speech, as the settings offer them."""
     made = offer("local", [TEXT, SPEECH])
     row = ModelRow(id=SPEECH, kind=Kind.SPEECH_TO_TEXT, stage=Stage.PRODUCTION, source="user", checked="2026-11-01")  # type: ignore[arg-type]
-    models = {**made.models, SPEECH: OfferedModel(row=row, wire_model=SPEECH)}
+    models = {**made.models, SPEECH: ProviderModel(row=row, wire_model=SPEECH)}
     return replace(made, models=models, on_this_machine=True, on_request=frozenset({TEXT} if on_request else ()))
 
 
@@ -50,7 +50,7 @@ FAULTS = {
     "down": failure(K.UNREACHABLE, sent=False),
     "broken": failure(K.SERVER_ERROR, status=500),
     "refused": failure(K.AUTHENTICATION, status=401),
-    "restricted": failure(K.ORGANISATION_REFUSED, status=400),
+    "restricted": failure(K.ORGANIZATION_REFUSED, status=400),
     "blocked": failure(K.NETWORK_DENIED, status=403),
 }
 
@@ -60,8 +60,8 @@ async def test_local_text_answers_no_call_that_did_not_ask_for_it(fault: str) ->
     """Whatever Groq does, the call fails with the reason."""
     made = world()
     made.groq.default = FAULTS[fault]
-    result = await made.gateway.serve(ask())
-    assert isinstance(result, NoAnswer)
+    result = await made.engine.serve(ask())
+    assert isinstance(result, CallFailed)
     assert made.providers["local"].calls == []
 
 
@@ -86,7 +86,7 @@ async def test_a_call_that_asks_for_local_text_gets_it(request_: ChatRequest) ->
     """By local_only, by its provider, by its name."""
     made = world()
     made.groq.default = rate_limited(300.0)
-    result = await made.gateway.serve(request_)
+    result = await made.engine.serve(request_)
     assert isinstance(result, Answer)
     assert result.provider == "local"
 
@@ -96,13 +96,13 @@ async def test_a_user_who_switched_local_text_on_gets_it_when_groq_is_down_or_wi
     for fault in ("limited", "down", "broken", "blocked"):
         made = world(on_request=False)
         made.groq.default = FAULTS[fault]
-        result = await made.gateway.serve(ask())
+        result = await made.engine.serve(ask())
         assert isinstance(result, Answer), fault
         assert result.provider == "local"
     keyless = world(on_request=False)
     keyless.groq.why_unready = KEY_HINT
     keyless.groq.default = failure(K.AUTHENTICATION, sent=False)
-    assert isinstance(await keyless.gateway.serve(ask()), Answer)
+    assert isinstance(await keyless.engine.serve(ask()), Answer)
 
 
 @pytest.mark.parametrize("fault", ["refused", "restricted"])
@@ -111,8 +111,8 @@ async def test_never_after_a_refused_key_even_then(fault: str) -> None:
     made = world(on_request=False)
     made.groq.default = FAULTS[fault]
     for _ in range(3):
-        result = await made.gateway.serve(ask())
-        assert isinstance(result, NoAnswer)
+        result = await made.engine.serve(ask())
+        assert isinstance(result, CallFailed)
         made.clock.advance(30)
     assert made.providers["local"].calls == []
 
@@ -121,9 +121,9 @@ async def test_a_mended_key_is_found_at_once() -> None:
     """The remembered refusal does not outlive the next try."""
     made = world(on_request=False)
     made.groq.default = FAULTS["refused"]
-    await made.gateway.serve(ask())
+    await made.engine.serve(ask())
     made.groq.default = answer("from groq")
-    result = await made.gateway.serve(ask())
+    result = await made.engine.serve(ask())
     assert isinstance(result, Answer)
     assert result.provider == "groq"
 
@@ -132,7 +132,7 @@ async def test_a_server_that_the_user_runs_answers_after_a_refused_key() -> None
     """It is an endpoint of config.toml, not our small model."""
     made = World([offer("groq", [GROQ]), offer("ollama", ["my-model"]), local(on_request=False)])
     made.groq.default = FAULTS["refused"]
-    result = await made.gateway.serve(ask())
+    result = await made.engine.serve(ask())
     assert isinstance(result, Answer)
     assert result.provider == "ollama"
 
@@ -142,7 +142,7 @@ async def test_local_speech_stays_the_last_resort_and_says_what_is_wrong_with_th
     """A transcript of a small model is of use; its note comes before the account."""
     made = world()
     made.groq.default = FAULTS[fault]
-    result = await made.gateway.serve(AudioRequest(audio=AudioLink(url="https://example.com/a.wav")))
+    result = await made.engine.serve(AudioRequest(audio=AudioLink(url="https://example.com/a.wav")))
     assert isinstance(result, Answer)
     assert result.provider == "local"
 
@@ -165,7 +165,7 @@ def test_the_setting_takes_its_old_and_its_new_values(
     if given is not None:
         monkeypatch.setenv("GROQ_FALLBACK_LOCAL", given)
     settings: Settings = load_settings(GROQ_API_KEY="gsk_a")
-    roster = build_roster(settings, catalog=load_catalog(), clock=World().clock)
-    assert list(roster.providers) == providers
-    found = next((one.on_request for one in roster.offers() if one.provider == "local"), None)
+    registry = build_registry(settings, catalog=load_catalog(), clock=World().clock)
+    assert list(registry.providers) == providers
+    found = next((one.on_request for one in registry.offers() if one.provider == "local"), None)
     assert found == on_request

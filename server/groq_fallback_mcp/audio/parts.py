@@ -22,7 +22,7 @@ __all__ = ["OVERLAP_S", "PART_S", "Part", "SplitRecording", "TooLong", "split"]
 PART_S = 300.0
 # Where the cut of a part is looked for: its last minute.
 CHOICE_S = 60.0
-# What two neighbours both hear on each side of a cut.
+# What two neighbors both hear on each side of a cut.
 OVERLAP_S = 1.0
 LONGEST_S = 24 * 3_600.0
 _FRAME = int(SAMPLE_RATE * FRAME_S)

@@ -1,6 +1,6 @@
 """Transcripts of overlapping parts made one: no word lost, none doubled, times counted from the beginning. Pure.
 
-Two neighbours hear the same seconds around a cut. Where both wrote down the same word there, the first speaks up to it and
+Two neighbors hear the same seconds around a cut. Where both wrote down the same word there, the first speaks up to it and
 the second from behind it. Where they agree on none, each speaks up to the cut by the times of its words; and where a
 model gives no times, the longest run of words that ends the one and begins the other is taken once.
 """

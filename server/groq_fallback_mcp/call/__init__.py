@@ -1,6 +1,6 @@
 """A call as data: what is asked, what came back, what was tried. The vocabulary of every layer above.
 
-Frozen dataclasses without behaviour beyond what follows from their own fields. Durations are seconds
+Frozen dataclasses without behavior beyond what follows from their own fields. Durations are seconds
 (`_s`), money is `Decimal` US dollars (`_usd`), tokens are counts.
 """
 

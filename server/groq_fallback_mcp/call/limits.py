@@ -10,7 +10,7 @@ __all__ = ["Limit", "LimitReading", "QuotaSnapshot"]
 
 
 class Limit(StrEnum):
-    """What Groq limits, per model and organisation.
+    """What Groq limits, per model and organization.
 
     `window_s`: seconds in which an empty bucket of this kind fills up. `unit`: what it counts, in words for people.
     """

@@ -41,7 +41,7 @@ class FailureKind(StrEnum):
     PAYLOAD_TOO_LARGE = "payload_too_large"
     BAD_REQUEST = "bad_request"
     AUTHENTICATION = "authentication"
-    ORGANISATION_REFUSED = "organisation_refused"
+    ORGANIZATION_REFUSED = "organization_refused"
     NO_CREDIT = "no_credit"
     NETWORK_DENIED = "network_denied"
     REMOTE_TOOL_AUTHENTICATION = "remote_tool_authentication"
@@ -56,6 +56,11 @@ class FailureKind(StrEnum):
     CANCELLED = "cancelled"
     OVER_BUDGET = "over_budget"
     BUSY = "busy"
+
+    @classmethod
+    def _missing_(cls, value: object) -> FailureKind | None:
+        # as ledgers of earlier releases have it
+        return cls.ORGANIZATION_REFUSED if value == "organisation_refused" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +134,7 @@ class Success:
     """An answer. `text` and `tool_calls` (chat), `transcript` (audio) or `speech` (a WAV file) carry it.
 
     `model` is the id the provider says answered, which may differ from the one asked for.
-    `simulated` is true when the upstream labelled its answer as made up. `sources` are what a search read, `ran` the
+    `simulated` is true when the upstream labeled its answer as made up. `sources` are what a search read, `ran` the
     tools that ran at the provider, `citations` the ids of documents the provider says it used: all words of others.
     """
 
@@ -155,7 +160,7 @@ class Success:
 class Failure:
     """A call that gave no answer.
 
-    `message` is the upstream text, cut and free of keys and organisation ids: data, never an instruction.
+    `message` is the upstream text, cut and free of keys and organization ids: data, never an instruction.
     `retry_after_s` is the wait the server stated, within [0, one day].
     `sent` is false when the request certainly never reached the provider, so that its charge is given back.
     `max_tokens_limit` is the bound a `max_tokens` refusal named. `pool`: the limit is shared by the provider's models whose

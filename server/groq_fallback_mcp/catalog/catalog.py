@@ -1,4 +1,4 @@
-"""Questions the rest of the project asks of the catalogue. Pure look-ups; the date is always an argument."""
+"""Questions the rest of the project asks of the catalog. Pure look-ups; the date is always an argument."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Catalog"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """The catalogue with any overlay already laid over it.
+    """The catalog with any overlay already laid over it.
 
     `limit_rows` keeps every row, older ones too; `limits` answers with the newest for a model and plan. Where an
     overlay states limits of a model on a plan, its row is the only one.
@@ -51,7 +51,7 @@ class Catalog:
     presets: Mapping[str, Preset] = field(default_factory=dict[str, Preset])
 
     def stage(self, model: str, on: date) -> Stage | None:
-        """The stage of `model` on a day; None for a model the catalogue does not know."""
+        """The stage of `model` on a day; None for a model the catalog does not know."""
         shutdown = self.shutdowns.get(model)
         if shutdown is not None and shutdown.on <= on:
             return Stage.RETIRED
@@ -80,11 +80,11 @@ class Catalog:
         return None if row is None else row.upload_mb
 
     def by_kind(self, *kinds: Kind) -> Iterator[ModelRow]:
-        """The models of these kinds, in the catalogue's order."""
+        """The models of these kinds, in the catalog's order."""
         return (row for row in self.models.values() if row.kind in kinds)
 
     def cost_usd(self, model: str, usage: Usage) -> Decimal | None:
-        """What a call cost at the catalogue's price; None where no price is known."""
+        """What a call cost at the catalog's price; None where no price is known."""
         row = self.models.get(model)
         if row is None:
             return None

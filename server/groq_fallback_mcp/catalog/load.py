@@ -1,4 +1,4 @@
-"""Reads the catalogue's TOML files and a user's overlay; every mistake is named with file, row and fix."""
+"""Reads the catalog's TOML files and a user's overlay; every mistake is named with file, row and fix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN_CHARS = 120
 
 
 def load_catalog(overlay: Path | None = None) -> Catalog:
-    """The shipped catalogue, with the overlay's rows laid over it.
+    """The shipped catalog, with the overlay's rows laid over it.
 
     Raises ConfigurationError when the overlay cannot be read, is not TOML, has a row that does not fit, or
     refers to a model or source that nothing defines.
@@ -64,7 +64,7 @@ def _shipped_rows() -> Rows:
 @cache
 def _shipped_catalog() -> Catalog:
     catalog = build_catalog(_shipped_rows())
-    check_references(catalog, "the shipped catalogue")
+    check_references(catalog, "the shipped catalog")
     return catalog
 
 
@@ -73,7 +73,7 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"the catalogue overlay {path} cannot be read: {error}",
+            f"the catalog overlay {path} cannot be read: {error}",
             next_step="make it a readable UTF-8 file, or remove the setting that names it",
         ) from error
 

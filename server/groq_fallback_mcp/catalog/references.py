@@ -65,7 +65,7 @@ def _check_successors(catalog: Catalog, name: str) -> None:
 
 
 def check_references(catalog: Catalog, name: str) -> None:
-    """Refuse a catalogue whose rows name a model or source that is not there, or succeed each other in a circle."""
+    """Refuse a catalog whose rows name a model or source that is not there, or succeed each other in a circle."""
     for where, model in _named_models(catalog):
         if model not in catalog.models:
             near = get_close_matches(model, catalog.models, n=1)

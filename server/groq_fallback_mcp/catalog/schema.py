@@ -1,4 +1,4 @@
-"""The rows of the catalogue, validated: unknown keys are refused, prices are Decimal, units are in the names.
+"""The rows of the catalog, validated: unknown keys are refused, prices are Decimal, units are in the names.
 
 Every row says where it is from (`source`, the id of a row in `sources`) and when it was checked.
 """
@@ -262,7 +262,7 @@ class Preset(_SourcedRow):
 
 
 class CatalogFile(_Row):
-    """One TOML file of the catalogue, or a user's overlay; every table may be absent."""
+    """One TOML file of the catalog, or a user's overlay; every table may be absent."""
 
     sources: tuple[SourceRow, ...] = ()
     models: tuple[ModelRow, ...] = ()

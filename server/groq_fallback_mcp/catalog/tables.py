@@ -1,4 +1,4 @@
-"""The tables of the catalogue by name: what makes a row the same row, and how rows become a `Catalog`."""
+"""The tables of the catalog by name: what makes a row the same row, and how rows become a `Catalog`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def key_of(row: BaseModel, fields: tuple[str, ...]) -> tuple[Hashable, ...]:
 
 
 def build_catalog(rows: Rows) -> Catalog:
-    """A catalogue of these rows, which must hold every table of KEYS."""
+    """A catalog of these rows, which must hold every table of KEYS."""
 
     def keyed(table: str) -> dict[Any, Any]:
         key = KEYS[table][0]

@@ -69,9 +69,9 @@ async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[s
 async def reopen_budget() -> int:
     """Let today's budget be spent though what was spent of it is not known; 1 where the store cannot be used."""
     async with open_context(load_settings()) as context:
-        day = today(context.gateway.clock).isoformat()
+        day = today(context.engine.clock).isoformat()
         try:
-            found = await context.gateway.ledger.reopen_budget(day)
+            found = await context.engine.ledger.reopen_budget(day)
         except StoreUnusable as error:
             echo_message(f"The quota store cannot be used: {error}", err=True)
             return 1

@@ -1,4 +1,4 @@
-"""`catalog update`: what Groq's live list says and the catalogue does not, as an overlay for review."""
+"""`catalog update`: what Groq's live list says and the catalog does not, as an overlay for review."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import anyio
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.catalog.drift import drift
+from groq_fallback_mcp.catalog.update import update_overlay
 from groq_fallback_mcp.cli.console import echo, echo_message
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.generate.overlay import update_overlay
 from groq_fallback_mcp.outgoing import sanitize
-from groq_fallback_mcp.policy.drift import drift
 from groq_fallback_mcp.settings import load_settings
 
 __all__ = ["update"]
@@ -28,9 +28,9 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
     if not (dry_run or force) and await anyio.Path(output).exists():
         raise _occupied(output)
     async with open_context(load_settings()) as context:
-        roster, catalog = context.gateway.roster, context.gateway.catalog
-        day = today(context.gateway.clock)
-        live = await roster.live_list()
+        registry, catalog = context.engine.registry, context.engine.catalog
+        day = today(context.engine.clock)
+        live = await registry.live_list()
         if live.ids is None:
             reason = live.failure.message if live.failure is not None else "Groq is switched off"
             echo_message(f"the live list could not be read: {reason}. Run `groq-fallback-mcp doctor`.", err=True)
@@ -38,14 +38,14 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
         found = drift(catalog, live.ids, day)
         rows = {
             model: offered.row
-            for offer in roster.offers()
+            for offer in registry.offers()
             if offer.provider == "groq"
             for model, offered in offer.models.items()
         }
     for words, ids in found.differences().items():
         echo(f"{words}: {', '.join(ids)}", err=dry_run)
     if not (found.unknown or found.not_live):
-        echo("nothing to write: the catalogue has every live model, and every model it has is live", err=dry_run)
+        echo("nothing to write: the catalog has every live model, and every model it has is live", err=dry_run)
         return 0
     unknown = [rows[model] for model in found.unknown if model in rows]
     text = update_overlay(found, unknown=unknown, catalog=catalog, defined=load_catalog().models, day=day)

@@ -269,7 +269,7 @@ def catalog_update(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the overlay.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Compare the catalogue with Groq's live list and write what differs as an overlay, for review."""
+    """Compare the catalog with Groq's live list and write what differs as an overlay, for review."""
     from groq_fallback_mcp.cli.catalog import update  # noqa: PLC0415
 
     run(update, output, dry_run=dry_run, force=force)

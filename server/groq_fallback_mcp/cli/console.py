@@ -17,7 +17,7 @@ import anyio
 import typer
 
 from groq_fallback_mcp.errors import GroqFallbackError
-from groq_fallback_mcp.gateway import Progress
+from groq_fallback_mcp.fallback import Progress
 from groq_fallback_mcp.logs import sanitize_unhandled
 from groq_fallback_mcp.outgoing import sanitize, sanitize_json, sanitize_message
 

@@ -12,6 +12,8 @@ from typing import Literal
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, FailureKind
+from groq_fallback_mcp.call.refusals import refusal
+from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.cli.console import echo_message, print_json
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
@@ -22,13 +24,11 @@ from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.answers import answers
 from groq_fallback_mcp.outgoing import sanitize_message
-from groq_fallback_mcp.policy.breaker import NOT_MENDED_BY_TIME
-from groq_fallback_mcp.policy.drift import drift
-from groq_fallback_mcp.policy.no_answer import refusal
-from groq_fallback_mcp.policy.spending import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
-from groq_fallback_mcp.providers.roster import LiveList
+from groq_fallback_mcp.providers.registry import LiveList
+from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
+from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.account import label
@@ -43,7 +43,7 @@ CHECK_NETWORK = "Check the network and GROQ_BASE_URL"
 SAMPLE_S = 10.0
 _FIX: Mapping[FailureKind | None, str] = {
     FailureKind.AUTHENTICATION: REPLACE_KEY,
-    FailureKind.ORGANISATION_REFUSED: "Ask Groq's support about your organization",
+    FailureKind.ORGANIZATION_REFUSED: "Ask Groq's support about your organization",
     FailureKind.NO_CREDIT: "Check the credit and billing at console.groq.com",
 }
 
@@ -86,7 +86,7 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
         state: State = "warn" if named and not path.exists() else "ok"
         findings.append(Finding(what="configuration", state=state, detail=shown))
         async with open_context(settings) as context:
-            live = await context.gateway.roster.live_list()
+            live = await context.engine.registry.live_list()
             key = _key_state(settings, live)
             chat, transcribe = await _choices(context, key, live)
             findings.append(_key(settings, key, chat_works=chat.state != "fail"))
@@ -172,7 +172,7 @@ def _key_source(settings: Settings) -> str:
 
 
 def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
-    what, catalog = "live list", context.gateway.catalog
+    what, catalog = "live list", context.engine.catalog
     if key != "set":
         reason = {"missing": "no API key", "refused": "the key was refused"}.get(key, "Groq is not used")
         return Finding(what=what, state="ok" if key == "unused" else "warn", detail=f"not read ({reason})")
@@ -181,7 +181,7 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
         return Finding(
             what=what, state="fail", detail=f"could not be read: {reason}", fix=_FIX.get(live.refused, CHECK_NETWORK)
         )
-    found = drift(catalog, live.ids, today(context.gateway.clock))
+    found = drift(catalog, live.ids, today(context.engine.clock))
     detail = f"{len(live.ids)} models" + (f"; {found}" if found.differences() else ", as in the catalog")
     if found.unknown or found.not_live:
         detail += f"; `{SCRIPT} catalog update` writes an overlay for review"
@@ -191,8 +191,8 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
 
 
 async def _store(context: Context) -> Finding:
-    ledger, budget = context.gateway.ledger, context.gateway.budget
-    day = today(context.gateway.clock).isoformat()
+    ledger, budget = context.engine.ledger, context.engine.budget
+    day = today(context.engine.clock).isoformat()
     totals = (await ledger.spending([day]))[day]
     status = ledger.status
     if status.degraded is not None:
@@ -257,11 +257,11 @@ class _Order:
 
 
 async def _order(context: Context, request: ChatRequest | AudioRequest, live: LiveList) -> _Order:
-    candidates = (await context.gateway.plan(request)).candidates
-    providers = context.gateway.roster.providers
+    candidates = (await context.engine.plan(request)).candidates
+    providers = context.engine.registry.providers
     names: list[str] = []
     refused = live.refused
-    for one, wait in zip(candidates, await context.gateway.waits(candidates), strict=True):
+    for one, wait in zip(candidates, await context.engine.waits(candidates), strict=True):
         away = wait.kind if wait is not None and wait.kind in NOT_MENDED_BY_TIME else None
         if one.provider == "groq":
             away = live.refused or away

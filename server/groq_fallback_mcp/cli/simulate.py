@@ -37,7 +37,7 @@ async def simulate(
     async with local_engines(wanted=not plain) as (text, speech):
         app = create_app(options, catalog=load_catalog(), clock=clock, text_engine=text, speech_engine=speech)
         async with run_simulator(app, port=port) as running:
-            echo(f"Simulated Groq API on {running.base_url} (plan {plan}); answers are labelled as simulated.")
+            echo(f"Simulated Groq API on {running.base_url} (plan {plan}); answers are labeled as simulated.")
             echo(
                 f"Text: {'local model' if text else 'plain sentences'}. Speech: {'local model' if speech else 'plain sentences'}."
             )

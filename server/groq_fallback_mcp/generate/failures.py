@@ -78,7 +78,7 @@ ADVICE: Mapping[FailureKind, str] = {
     FailureKind.PAYLOAD_TOO_LARGE: "Send a smaller file, or give a `url`.",
     FailureKind.BAD_REQUEST: "Correct the arguments. The same call fails again.",
     FailureKind.AUTHENTICATION: _STOP,
-    FailureKind.ORGANISATION_REFUSED: _STOP,
+    FailureKind.ORGANIZATION_REFUSED: _STOP,
     FailureKind.NO_CREDIT: _STOP,
     FailureKind.NETWORK_DENIED: _ONCE,
     FailureKind.REMOTE_TOOL_AUTHENTICATION: _STOP,
@@ -106,7 +106,7 @@ def errors_block() -> str:
 
 
 def statuses_block(catalog: Catalog) -> str:
-    """The statuses and codes of Groq's API as the catalogue has them."""
+    """The statuses and codes of Groq's API as the catalog has them."""
     statuses = table(("Status", "Means", "The server"), ((str(row.status), row.meaning, row.action) for row in catalog.errors))
     rows = ((str(row.status), code(row.code), row.message, row.action, row.correction) for row in catalog.error_codes)
     return f"{statuses}\n\n{table(('Status', 'Code', 'Text', 'The server', 'Correction'), rows)}"

@@ -1,4 +1,4 @@
-"""A configuration of the LiteLLM proxy: the catalogue's models with their limits and fallback chains."""
+"""A configuration of the LiteLLM proxy: the catalog's models with their limits and fallback chains."""
 
 from __future__ import annotations
 

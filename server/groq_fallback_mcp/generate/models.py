@@ -1,4 +1,4 @@
-"""The block `models`: every model of the catalogue, those without a shutdown first."""
+"""The block `models`: every model of the catalog, those without a shutdown first."""
 
 from __future__ import annotations
 

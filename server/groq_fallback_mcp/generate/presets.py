@@ -13,7 +13,7 @@ _HEADINGS = ("Preset", "Endpoint", "Base URL", "Key from", "Models", "Note")
 
 
 def presets_block(catalog: Catalog) -> str:
-    """One row a preset, in the catalogue's order."""
+    """One row a preset, in the catalog's order."""
     return table(_HEADINGS, (_cells(preset) for preset in catalog.presets.values()))
 
 

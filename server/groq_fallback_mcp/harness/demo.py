@@ -16,7 +16,7 @@ from groq_fallback_mcp.simulator import Fault, SpeechEngine, TextEngine
 __all__ = ["Step", "demo"]
 
 LIMITED = "openai/gpt-oss-20b"
-QUESTION = "Name the three primary colours in one short sentence."
+QUESTION = "Name the three primary colors in one short sentence."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

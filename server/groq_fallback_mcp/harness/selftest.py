@@ -100,7 +100,7 @@ async def _chat(client: Client) -> str:
     answer = await _called(client, "groq_chat", {"prompt": "Say hello."})
     models = [attempt["model"] for attempt in answer["attempts"]]
     _require(answer["model"] != LIMITED and models[0] == LIMITED, f"no fallback: {models}")
-    _require(answer["simulated"], "the answer is not labelled as simulated")
+    _require(answer["simulated"], "the answer is not labeled as simulated")
     return f"{models[0]} refused, {answer['model']} answered"
 
 

@@ -15,7 +15,6 @@ __all__ = [
     "claimed_prompt_tokens",
     "estimate_prompt_tokens",
     "has_images",
-    "learnt_factor",
     "speech_cost",
 ]
 
@@ -39,8 +38,6 @@ UNKNOWN_AUDIO_S = 60.0
 # Opus for speech at its lowest, 6 kbit a second.
 LEAST_AUDIO_BYTES_PER_S = 750.0
 MOST_ASSUMED_AUDIO_S = 3_600.0
-FACTOR_FALL = 0.003
-LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 LEAST_CLAIMED = 1.5
 CLAIMED_BESIDE = 60
 
@@ -63,18 +60,6 @@ def claimed_prompt_tokens(estimated: int, factor: float) -> int:
     refusal. Short texts vary most, so part of the margin is a number of tokens.
     """
     return math.ceil(estimated * max(factor, LEAST_CLAIMED)) + CLAIMED_BESIDE
-
-
-def learnt_factor(factor: float, estimated: int, actual: int) -> float:
-    """How far a model's prompts are from their estimates, after one more: at once when they are longer, else slowly.
-
-    A moving average that rises faster than it falls stays near the upper end of what occurs: a prompt that is longer
-    than its claim costs a refused call, one that is shorter costs nothing once it is settled.
-    """
-    if estimated <= 0 or actual <= 0:
-        return factor
-    seen = min(max(actual / estimated, LEAST_FACTOR), LARGEST_FACTOR)
-    return seen if seen > factor else factor + FACTOR_FALL * (seen - factor)
 
 
 def has_images(request: ChatRequest) -> int:

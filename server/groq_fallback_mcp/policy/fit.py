@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, JsonMode, ReasoningEffort, Search, SpeechRequest
 from groq_fallback_mcp.catalog import Capabilities, Kind
-from groq_fallback_mcp.policy.choice import INJECTION
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
-from groq_fallback_mcp.policy.offer import OfferedModel
+from groq_fallback_mcp.policy.model_choice import INJECTION
+from groq_fallback_mcp.policy.offer import ProviderModel
 from groq_fallback_mcp.render import excerpt
 
 __all__ = ["ChatNeeds", "Fitted", "chat_needs", "fit_audio", "fit_chat", "fit_speech", "remap_reasoning"]
@@ -76,7 +76,7 @@ def chat_needs(request: ChatRequest, use_case: str) -> ChatNeeds:
     )
 
 
-def fit_chat(needs: ChatNeeds, offered: OfferedModel, *, tpm: float | None) -> Fitted | str:
+def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> Fitted | str:
     """The fitted values, or why this model cannot take the request. `tpm` is its tokens-per-minute bucket."""
     row, capabilities = offered.row, offered.row.capabilities
     if row.kind not in ({Kind.GUARD} if needs.screens else {Kind.CHAT, Kind.SYSTEM}):
@@ -107,7 +107,7 @@ def fit_chat(needs: ChatNeeds, offered: OfferedModel, *, tpm: float | None) -> F
     )
 
 
-def fit_audio(request: AudioRequest, offered: OfferedModel) -> Fitted | str:
+def fit_audio(request: AudioRequest, offered: ProviderModel) -> Fitted | str:
     """The fitted values, or why this model cannot take the recording."""
     row = offered.row
     if row.kind is not Kind.SPEECH_TO_TEXT:
@@ -125,7 +125,7 @@ def fit_audio(request: AudioRequest, offered: OfferedModel) -> Fitted | str:
     return Fitted()
 
 
-def fit_speech(request: SpeechRequest, offered: OfferedModel) -> Fitted | str:
+def fit_speech(request: SpeechRequest, offered: ProviderModel) -> Fitted | str:
     """The fitted values, or why this model cannot speak the text."""
     row, capabilities = offered.row, offered.row.capabilities
     if row.kind is not Kind.TEXT_TO_SPEECH:

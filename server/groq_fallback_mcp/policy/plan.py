@@ -19,12 +19,12 @@ from groq_fallback_mcp.call import (
     Usage,
 )
 from groq_fallback_mcp.catalog import Catalog, Kind
-from groq_fallback_mcp.policy.choice import Choice, choose, is_retired
 from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens, estimate_prompt_tokens, speech_cost
 from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat, fit_speech
-from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.model_choice import Choice, choose, is_retired
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.restrict import is_requested, model_objection, offer_objection, price_objection
-from groq_fallback_mcp.policy.spending import NOTHING, Spend, picodollars
+from groq_fallback_mcp.quota.budget import NOTHING, Spend, picodollars
 
 __all__ = [
     "UNLEARNT",
@@ -112,7 +112,7 @@ def plan(
     request: AnyRequest,
     *,
     catalog: Catalog,
-    offers: Sequence[Offer],
+    offers: Sequence[ProviderModels],
     today: date,
     learnt: Mapping[tuple[str, str], Learnt] | None = None,
     choice: Choice | None = None,
@@ -147,7 +147,7 @@ def plan(
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
             cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm)
-            spend = NOTHING if offer.provider == "local" else _most(offered, fitted, cost, catalog, priced=offer.catalogued)
+            spend = NOTHING if offer.provider == "local" else _most(offered, fitted, cost, catalog, priced=offer.cataloged)
             dear = price_objection(request.restrictions, spend)
             if dear is not None:
                 exclusions.append(Exclusion(provider=offer.provider, model=model, reason=dear))
@@ -216,7 +216,7 @@ def with_more_prompt(candidate: Candidate, before: AnyRequest, after: ChatReques
     return replace(candidate, cost=cost, spend=spend, estimated_tokens=candidate.estimated_tokens + more)
 
 
-def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: OfferedModel, tpm: float | None) -> Fitted | str:
+def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: ProviderModel, tpm: float | None) -> Fitted | str:
     if isinstance(request, AudioRequest):
         return fit_audio(request, offered)
     if isinstance(request, SpeechRequest):
@@ -235,7 +235,7 @@ def _cost(request: AnyRequest, claimed: int, fitted: Fitted, *, tpm: float | Non
     return chat_cost(min(claimed, room), fitted.max_tokens)
 
 
-def _most(offered: OfferedModel, fitted: Fitted, cost: Mapping[Limit, float], catalog: Catalog, *, priced: bool) -> Spend:
+def _most(offered: ProviderModel, fitted: Fitted, cost: Mapping[Limit, float], catalog: Catalog, *, priced: bool) -> Spend:
     """The most a call can cost. Endpoints of the user's own have no price here and count as free of charge in USD."""
     prompt = int(cost.get(Limit.ITPM, 0.0))
     spoken = 0 if Limit.ITPM in cost else int(cost.get(Limit.TPM, 0.0))

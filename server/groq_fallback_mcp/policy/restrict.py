@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from groq_fallback_mcp.call import Restrictions
 from groq_fallback_mcp.catalog import ModelRow, Stage
-from groq_fallback_mcp.policy.offer import Offer
-from groq_fallback_mcp.policy.spending import Spend, picodollars, usd
+from groq_fallback_mcp.policy.offer import ProviderModels
+from groq_fallback_mcp.quota.budget import Spend, picodollars, usd
 
 __all__ = ["is_requested", "model_objection", "offer_objection", "price_objection"]
 
 
-def offer_objection(restrictions: Restrictions, offer: Offer, use_case: str) -> str | None:
+def offer_objection(restrictions: Restrictions, offer: ProviderModels, use_case: str) -> str | None:
     """Why nothing of a provider may be asked, None when it may."""
     if restrictions.providers is not None and offer.provider not in restrictions.providers:
         return f"only {', '.join(restrictions.providers) or 'no provider'} may be asked by this call"
@@ -28,7 +28,7 @@ def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:
     return None
 
 
-def is_requested(restrictions: Restrictions, offer: Offer, model: str, requested_model: str | None) -> bool:
+def is_requested(restrictions: Restrictions, offer: ProviderModels, model: str, requested_model: str | None) -> bool:
     """Whether a call asks for a model that serves only on request; true for every other model."""
     if model not in offer.on_request or model == requested_model:
         return True

@@ -106,7 +106,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     `attempts`: how often this model has been asked in this call, this time included. `alternative`: another model
     could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
     in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning. `failures`: how often the
-    model has failed in a row, for whomever. `retry_allowed` false: the organisation's retries at this provider are used up.
+    model has failed in a row, for whomever. `retry_allowed` false: the organization's retries at this provider are used up.
     `tier` is what the caller asked for, `json_mode` how this model was asked for JSON.
     """
     if failure.kind is FailureKind.TIER_FULL and tier in {"flex", "auto", "performance"}:
@@ -147,7 +147,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             return NextProvider(bench_s=0.0)
         case FailureKind.TIMED_OUT:
             return FallBack(bench_s=_breaker_s(failure, failures, jitter))
-        case FailureKind.AUTHENTICATION | FailureKind.ORGANISATION_REFUSED | FailureKind.NO_CREDIT:
+        case FailureKind.AUTHENTICATION | FailureKind.ORGANIZATION_REFUSED | FailureKind.NO_CREDIT:
             return NextProvider(bench_s=PROVIDER_REFUSED_S)
         case FailureKind.NETWORK_DENIED:
             return NextProvider(bench_s=NETWORK_DENIED_S)

@@ -1,4 +1,4 @@
-"""What the gateway asks of a provider, and how one request to one model is described."""
+"""What the engine asks of a provider, and how one request to one model is described."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from groq_fallback_mcp.call import Failure, Outcome, QuotaSnapshot
-from groq_fallback_mcp.policy.classify import classify
-from groq_fallback_mcp.providers.chat_wire import chat_outcome
+from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.openai_wire import chat_outcome
 from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, rows, text_of, whole
 
 __all__ = ["FILE_BYTES", "BatchState", "Batches", "batch_file", "read_answers"]
@@ -76,7 +76,7 @@ class Batches:
         return await self._state("POST", f"/batches/{quote(id_, safe='')}/cancel")
 
     async def all(self) -> tuple[BatchState, ...] | Failure:
-        """The organisation's batches, newest first."""
+        """The organization's batches, newest first."""
         reply = await self._provider.send("GET", "/batches", timeout_s=TIMEOUT_S)
         value = reply if isinstance(reply, Failure) else json_object(reply.body)
         if isinstance(value, Failure):

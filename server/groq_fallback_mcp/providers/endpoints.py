@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Preset, Stage
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.policy.offer import Offer, OfferedModel
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
 from groq_fallback_mcp.settings import EndpointSettings
 
 __all__ = ["ResolvedEndpoint", "endpoint_offer", "resolved"]
@@ -56,16 +56,16 @@ def resolved(given: EndpointSettings, catalog: Catalog) -> ResolvedEndpoint:
     )
 
 
-def endpoint_offer(endpoint: ResolvedEndpoint, catalog: Catalog) -> Offer:
+def endpoint_offer(endpoint: ResolvedEndpoint, catalog: Catalog) -> ProviderModels:
     """What an endpoint can be asked for."""
     models = {
-        model: OfferedModel(
+        model: ProviderModel(
             row=catalog.models.get(model) or _endpoint_row(endpoint, model),
             wire_model=endpoint.prefix + on_the_wire,
         )
         for model, on_the_wire in endpoint.models.items()
     }
-    return Offer(
+    return ProviderModels(
         provider=endpoint.name,
         models=models,
         on_this_machine=is_loopback(urlsplit(endpoint.base_url).hostname or ""),

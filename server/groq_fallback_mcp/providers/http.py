@@ -43,7 +43,7 @@ USER_AGENT = f"groq-fallback-mcp/{__version__}"
 # What a burst has opened is given back at once but for these: descriptors are scarce where many servers run.
 POOL = httpx2.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0)
 
-# The gateway sends no more at once than the pool holds; what is bounded here is only the way there.
+# The engine sends no more at once than the pool holds; what is bounded here is only the way there.
 _EXTENSIONS = {"timeout": httpx2.Timeout(None, connect=10.0).as_dict()}
 
 _log = logging.getLogger(__name__)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.outgoing import sanitize_message
-from groq_fallback_mcp.policy.classify import classify
-from groq_fallback_mcp.policy.readings import snapshot
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
 from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel, SpeechCall
-from groq_fallback_mcp.providers.chat_wire import chat_payload, read_chat
-from groq_fallback_mcp.providers.events import ChatStream
+from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.models_wire import read_models
+from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat
+from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.providers.reading import mapping
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
+from groq_fallback_mcp.providers.stream import ChatStream
 
 if TYPE_CHECKING:
     import httpx2

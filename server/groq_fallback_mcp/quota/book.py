@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from groq_fallback_mcp.policy.admission import Bucket, new_bucket
-from groq_fallback_mcp.policy.breaker import rebased
-from groq_fallback_mcp.policy.spending import DayTotals
+from groq_fallback_mcp.quota.breaker import rebased
+from groq_fallback_mcp.quota.buckets import Bucket, new_bucket
+from groq_fallback_mcp.quota.budget import DayTotals
 from groq_fallback_mcp.quota.ledger import Claim, ModelQuota, QuotaKey
 from groq_fallback_mcp.quota.records import (
     Account,

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.policy.spending import NOTHING, DayTotals
+from groq_fallback_mcp.quota.budget import NOTHING, DayTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
     Granted,
@@ -24,7 +24,7 @@ from groq_fallback_mcp.quota.ledger import (
     Refused,
     Reservation,
     Settlement,
-    Standing,
+    SettleResult,
     StoreStatus,
     Wait,
 )
@@ -84,7 +84,7 @@ class DegradingLedger:
             passed_over=tuple(waits.get(before, refused) for before in range(index)),
         )
 
-    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
         own = self._stand_ins.pop(reservation.id, None)
         if own is not None:
             scaled = {limit: _scaled(units, own.cost.get(limit, units)) for limit, units in settlement.actual.items()}
@@ -95,7 +95,7 @@ class DegradingLedger:
         if done is not None:
             return done
         self._pending.append((reservation, _late(settlement)))
-        return Standing()
+        return SettleResult()
 
     async def release(self, reservation: Reservation) -> None:
         await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))

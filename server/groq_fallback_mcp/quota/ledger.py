@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
-from groq_fallback_mcp.policy.admission import Admitted, Bucket, Deferred, NeverFits, admit
-from groq_fallback_mcp.policy.breaker import Cooldown, Health, hold_s
-from groq_fallback_mcp.policy.refund import Refunds
-from groq_fallback_mcp.policy.spending import NOTHING, DayTotals, Spend
+from groq_fallback_mcp.quota.breaker import Cooldown, Health, hold_s
+from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, NeverFits, admit
+from groq_fallback_mcp.quota.budget import NOTHING, DayTotals, Spend
+from groq_fallback_mcp.quota.refund import Refunds
 
 __all__ = [
     "ANY_MODEL",
@@ -21,8 +21,8 @@ __all__ = [
     "QuotaKey",
     "Refused",
     "Reservation",
+    "SettleResult",
     "Settlement",
-    "Standing",
     "StoreStatus",
     "Wait",
     "obstacle",
@@ -33,13 +33,13 @@ ANY_MODEL = "*"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaKey:
-    """Whose buckets: a model of a provider for an organisation. `organisation` is a salted hash, never a key.
+    """Whose buckets: a model of a provider for an organization. `organization` is a salted hash, never a key.
 
     `model` may be ANY_MODEL in a cooldown that benches the whole provider.
     """
 
     provider: str
-    organisation: str
+    organization: str
     model: str
 
 
@@ -97,7 +97,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class SettleResult:
     """How a model stands after a call: its failures in a row, and whether a failed call may be retried at its provider."""
 
     failures: int = 0
@@ -182,7 +182,7 @@ class Ledger(Protocol):
         """Grant the first claim in order that fits now; it expires after `life_s` seconds."""
         ...
 
-    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing:
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
         """Replace what was claimed by what was used, and take in all that the answer told."""
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from groq_fallback_mcp.policy.spending import DayTotals
+from groq_fallback_mcp.quota.budget import DayTotals
 from groq_fallback_mcp.quota.records import day_key, day_of, decode, encode
 from groq_fallback_mcp.quota.store import Change, Record, View
 

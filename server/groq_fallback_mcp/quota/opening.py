@@ -7,13 +7,13 @@ from pathlib import Path
 
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.policy.spending import Budget
+from groq_fallback_mcp.quota.budget import Budget
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.ledger import Ledger
 from groq_fallback_mcp.quota.losses import lost_records
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.store import Record, Store
-from groq_fallback_mcp.quota.stored import StoredLedger, utc_day
+from groq_fallback_mcp.quota.store_ledger import StoredLedger, utc_day
 from groq_fallback_mcp.settings import state_folder
 
 __all__ = ["default_path", "memory_ledger", "open_ledger"]

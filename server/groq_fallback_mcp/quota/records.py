@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.policy.admission import Bucket
-from groq_fallback_mcp.policy.breaker import Cooldown, Health, RetryBudget
-from groq_fallback_mcp.policy.refund import Refunds
-from groq_fallback_mcp.policy.spending import DayTotals, Spend
+from groq_fallback_mcp.quota.breaker import Cooldown, Health, RetryBudget
+from groq_fallback_mcp.quota.buckets import Bucket
+from groq_fallback_mcp.quota.budget import DayTotals, Spend
 from groq_fallback_mcp.quota.ledger import QuotaKey
+from groq_fallback_mcp.quota.refund import Refunds
 from groq_fallback_mcp.quota.store import Record
 
 __all__ = [
@@ -56,7 +56,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderAccount:
-    """What holds for all models of a provider and organisation."""
+    """What holds for all models of a provider and organization."""
 
     health: Health = Health()
     retries: RetryBudget = RetryBudget()
@@ -85,12 +85,12 @@ def prepare() -> None:
 
 def model_key(key: QuotaKey) -> str:
     """Where a model's account is kept."""
-    return f"model/{key.provider}/{key.organisation}/{key.model}"
+    return f"model/{key.provider}/{key.organization}/{key.model}"
 
 
 def provider_key(key: QuotaKey) -> str:
     """Where the account of a model's provider is kept."""
-    return f"provider/{key.provider}/{key.organisation}"
+    return f"provider/{key.provider}/{key.organization}"
 
 
 def open_key(reservation: str) -> str:

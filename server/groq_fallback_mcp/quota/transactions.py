@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading
-from groq_fallback_mcp.policy.admission import Bucket, charge, give_back, learn, refilled_from, take
-from groq_fallback_mcp.policy.breaker import Cooldown, cooled, failed, passed, probe_ended, probing, roused
-from groq_fallback_mcp.policy.estimate import learnt_factor
-from groq_fallback_mcp.policy.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
-from groq_fallback_mcp.policy.spending import Budget, Spend
 from groq_fallback_mcp.quota.book import Book
+from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, passed, probe_ended, probing, roused
+from groq_fallback_mcp.quota.buckets import Bucket, charge, give_back, learn, refilled_from, take
+from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.ledger import (
     ANY_MODEL,
     Claim,
@@ -22,16 +20,19 @@ from groq_fallback_mcp.quota.ledger import (
     Refused,
     Reservation,
     Settlement,
-    Standing,
+    SettleResult,
     Wait,
     obstacle,
 )
 from groq_fallback_mcp.quota.records import Account, OpenReservation
+from groq_fallback_mcp.quota.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
 from groq_fallback_mcp.quota.store import Change, View
 
-__all__ = ["cool_down", "expire", "forgo", "look", "reserve_any", "settle"]
+__all__ = ["cool_down", "expire", "forgo", "learnt_factor", "look", "reserve_any", "settle"]
 
 DAY_S = 86_400
+FACTOR_FALL = 0.003
+LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
 
 def reserve_any(
@@ -52,7 +53,7 @@ def reserve_any(
     return book.change(Refused(waits=tuple(waits)))
 
 
-def settle(view: View, reservation: Reservation, settlement: Settlement) -> Change[Standing]:
+def settle(view: View, reservation: Reservation, settlement: Settlement) -> Change[SettleResult]:
     """Replace the claim by what was used, and take in what the answer told.
 
     A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
@@ -67,7 +68,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
         book.close(reservation.id)
         held, in_flight = _unheld(account, reservation.cost)
     elif not reservation.stand_in or book.told(reservation.id):
-        return book.change(Standing(failures=account.health.failures))
+        return book.change(SettleResult(failures=account.health.failures))
     else:
         held, in_flight = account.held, account.in_flight
     provider = book.provider(key)
@@ -86,7 +87,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     book.keep(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
     book.keep_provider(key, replace(provider, health=whole, retries=retries, refunds=refunds))
     _spend(book, reservation, settlement.spent, held_day=found is not None and bool(found.day))
-    return book.change(Standing(failures=health.failures, retry_allowed=retries.allows))
+    return book.change(SettleResult(failures=health.failures, retry_allowed=retries.allows))
 
 
 def forgo(view: View, reservation: str) -> Change[None]:
@@ -131,6 +132,18 @@ def expire(view: View, reservations: Iterable[str]) -> Change[None]:
             if found.day:
                 book.keep_day(found.day, book.day(found.day).holding(found.spend, -1))
     return book.change(None)
+
+
+def learnt_factor(factor: float, estimated: int, actual: int) -> float:
+    """How far a model's prompts are from their estimates, after one more: at once when they are longer, else slowly.
+
+    A moving average that rises faster than it falls stays near the upper end of what occurs: a prompt that is longer
+    than its claim costs a refused call, one that is shorter costs nothing once it is settled.
+    """
+    if estimated <= 0 or actual <= 0:
+        return factor
+    seen = min(max(actual / estimated, LEAST_FACTOR), LARGEST_FACTOR)
+    return seen if seen > factor else factor + FACTOR_FALL * (seen - factor)
 
 
 def _over_budget(book: Book, claim: Claim, budget: Budget, day: str) -> Wait | None:

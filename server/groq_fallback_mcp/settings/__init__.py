@@ -4,7 +4,7 @@ Order of precedence, later wins: `config.toml` in the user's config folder, envi
 key, where none of them has one, is looked for in the key ring and in a file beside config.toml.
 """
 
-from groq_fallback_mcp.settings.endpoints import EndpointSettings
+from groq_fallback_mcp.settings.base_urls import EndpointSettings
 from groq_fallback_mcp.settings.load import load_settings
 from groq_fallback_mcp.settings.model import Settings, Toolset
 from groq_fallback_mcp.settings.places import config_path, key_path, state_folder

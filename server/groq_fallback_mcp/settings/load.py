@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from groq_fallback_mcp.settings.places import config_path, key_path
 
 __all__ = ["load_settings"]
 
+# What settings were called before; read without a word, so that an upgrade breaks nothing.
+FORMER_NAMES = {"organisation": "organization"}
+
 
 def load_settings(**flags: object) -> Settings:
     """Settings from config.toml, environment and flags (those that are not None).
@@ -24,10 +29,10 @@ def load_settings(**flags: object) -> Settings:
     Raises ConfigurationError naming the file or variable, the key and the fix; a secret is never in the text.
     """
     path = config_path()
-    from_file = _read_config(path)
+    from_file = _present_names(_read_config(path))
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        environment = Settings().model_dump(exclude_unset=True)
+        environment = _former_environment() | Settings().model_dump(exclude_unset=True)
     except ValidationError as error:
         raise _explain(error, "the environment") from None
     except SettingsError as error:
@@ -42,6 +47,17 @@ def load_settings(**flags: object) -> Settings:
     except ValidationError as error:
         raise _explain(error, str(path) if from_file else "the flags") from None
     return settings
+
+
+def _present_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file under their present names; where both are there the present one counts."""
+    renamed = {FORMER_NAMES[name]: value for name, value in given.items() if name in FORMER_NAMES}
+    return renamed | {name: value for name, value in given.items() if name not in FORMER_NAMES}
+
+
+def _former_environment() -> dict[str, str]:
+    found = {new: os.environ.get(f"GROQ_FALLBACK_{old.upper()}", "") for old, new in FORMER_NAMES.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 def _alias(name: str) -> str:

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback, is_proxy
 from groq_fallback_mcp.outgoing import SHORTEST_SECRET, register_secrets
-from groq_fallback_mcp.settings.endpoints import EndpointSettings
+from groq_fallback_mcp.settings.base_urls import EndpointSettings
 
 __all__ = ["Settings", "Toolset"]
 
@@ -84,9 +84,9 @@ class Settings(BaseSettings):
         description="Where limits and spending are kept: `sqlite` (a file in the user's state folder, shared by all processes), "
         "`sqlite:///PATH`, `redis://HOST:PORT/DB` (several machines; needs the extra `redis`), or `memory`.",
     )
-    organisation: str | None = Field(
+    organization: str | None = Field(
         default=None,
-        description="A name for the Groq organisation, the same wherever keys of one organisation are used: they share its limits. "
+        description="A name for the Groq organization, the same wherever keys of one organization are used: they share its limits. "
         "Default: each key counts as one.",
     )
     budget_usd_per_day: Decimal | None = Field(

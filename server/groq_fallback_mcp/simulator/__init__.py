@@ -1,6 +1,6 @@
 """A stand-in for the Groq API, for tests, demos and the stdio harness. Its answers always say that they are simulated.
 
-It imports nothing of the rest but the catalogue and the vocabulary, so that it checks the rest instead of repeating it.
+It imports nothing of the rest but the catalog and the vocabulary, so that it checks the rest instead of repeating it.
 """
 
 from groq_fallback_mcp.simulator.app import create_app

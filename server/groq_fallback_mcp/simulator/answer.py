@@ -34,5 +34,5 @@ class Answer:
     took_s: float = 0.0
 
     def took(self, model: ModelRow, scale: float) -> float:
-        """Seconds at the speed of the catalogue."""
+        """Seconds at the speed of the catalog."""
         return self.output_tokens / (model.speed_tps or 500) * scale

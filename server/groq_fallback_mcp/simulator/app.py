@@ -89,21 +89,21 @@ def create_app(
 def _guarded(world: World, serve: _Serve) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            organisation = world.organisation(request.headers.get("authorization"))
-            return await serve(world, organisation, request)
+            organization = world.organization(request.headers.get("authorization"))
+            return await serve(world, organization, request)
         except ApiError as failure:
             return error(failure)
 
     return endpoint
 
 
-async def _models(world: World, organisation: str, request: Request) -> Response:
-    del organisation, request
+async def _models(world: World, organization: str, request: Request) -> Response:
+    del organization, request
     return json_reply({"object": "list", "data": [_model_body(world, row) for row in world.live()]})
 
 
-async def _one_model(world: World, organisation: str, request: Request) -> Response:
-    del organisation
+async def _one_model(world: World, organization: str, request: Request) -> Response:
+    del organization
     return json_reply(_model_body(world, world.model(request.path_params["model"])))
 
 
@@ -120,46 +120,46 @@ def _model_body(world: World, row: ModelRow) -> dict[str, Any]:
     }
 
 
-async def _chat(world: World, organisation: str, request: Request) -> Response:
+async def _chat(world: World, organization: str, request: Request) -> Response:
     payload = await payload_of(request)
 
     async def serve(cut: bool) -> Response:
-        return await complete(world, organisation, payload, cut=cut)
+        return await complete(world, organization, payload, cut=cut)
 
     return await _counted(world, payload, serve)
 
 
-async def _responses(world: World, organisation: str, request: Request) -> Response:
+async def _responses(world: World, organization: str, request: Request) -> Response:
     payload = await payload_of(request)
 
     async def serve(cut: bool) -> Response:
-        return await respond(world, organisation, payload, cut=cut)
+        return await respond(world, organization, payload, cut=cut)
 
     return await _counted(world, payload, serve)
 
 
-async def _speech(world: World, organisation: str, request: Request) -> Response:
+async def _speech(world: World, organization: str, request: Request) -> Response:
     payload = await payload_of(request)
 
     async def serve(cut: bool) -> Response:
-        return halved(await speak(world, organisation, payload)) if cut else await speak(world, organisation, payload)
+        return halved(await speak(world, organization, payload)) if cut else await speak(world, organization, payload)
 
     return await _counted(world, payload, serve)
 
 
-async def _transcriptions(world: World, organisation: str, request: Request) -> Response:
-    return await _heard(world, organisation, request, translate=False)
+async def _transcriptions(world: World, organization: str, request: Request) -> Response:
+    return await _heard(world, organization, request, translate=False)
 
 
-async def _translations(world: World, organisation: str, request: Request) -> Response:
-    return await _heard(world, organisation, request, translate=True)
+async def _translations(world: World, organization: str, request: Request) -> Response:
+    return await _heard(world, organization, request, translate=True)
 
 
-async def _heard(world: World, organisation: str, request: Request, *, translate: bool) -> Response:
+async def _heard(world: World, organization: str, request: Request, *, translate: bool) -> Response:
     async with request.form(max_part_size=200 * 1_048_576) as form:
 
         async def serve(cut: bool) -> Response:
-            reply = await transcribe(world, organisation, form, translate=translate)
+            reply = await transcribe(world, organization, form, translate=translate)
             return halved(reply) if cut else reply
 
         return await _counted(world, {"model": form.get("model")}, serve)

@@ -33,7 +33,7 @@ _STREAMINFO_END = 26
 _MAGIC = (b"fLaC", b"ID3", b"OggS", b"\x1aE\xdf\xa3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1")
 
 
-async def transcribe(world: World, organisation: str, form: FormData, *, translate: bool) -> Response:
+async def transcribe(world: World, organization: str, form: FormData, *, translate: bool) -> Response:
     """Answer a transcription or translation. Raises ApiError for what Groq refuses."""
     model = world.model(form.get("model"))
     if model.kind is not Kind.SPEECH_TO_TEXT:
@@ -53,7 +53,7 @@ async def transcribe(world: World, organisation: str, form: FormData, *, transla
     content = await _content(world, form, model.id)
     seconds = _duration_s(content)
     billed_s = max(seconds, MINIMUM_BILLED_S)
-    world.admit(organisation, model.id, {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: billed_s, Limit.ASD: billed_s})
+    world.admit(organization, model.id, {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: billed_s, Limit.ASD: billed_s})
     language = form.get("language")
     # nothing is fetched, so there is nothing to hear behind an address
     engine = PlainSpeech() if form.get("url") else world.speech
@@ -62,7 +62,7 @@ async def transcribe(world: World, organisation: str, form: FormData, *, transla
     except ValueError as error:
         raise ApiError(400, f"could not process file - is it a valid media file? {error}") from error
     await world.clock.sleep(seconds / 200 * world.options.latency_scale)
-    headers = world.limits.headers(organisation, model.id)
+    headers = world.limits.headers(organization, model.id)
     if shape == "text":
         return PlainTextResponse(heard.text, headers=headers | SIMULATED)
     return json_reply(
@@ -70,7 +70,7 @@ async def transcribe(world: World, organisation: str, form: FormData, *, transla
     )
 
 
-async def speak(world: World, organisation: str, payload: Mapping[str, Any]) -> Response:
+async def speak(world: World, organization: str, payload: Mapping[str, Any]) -> Response:
     """A tone as long as the text would take to say, as WAV. Raises ApiError for what Groq refuses."""
     model = world.model(payload.get("model"))
     text, voice = payload.get("input"), payload.get("voice")
@@ -92,8 +92,8 @@ async def speak(world: World, organisation: str, payload: Mapping[str, Any]) -> 
     if isinstance(speed, bool) or not isinstance(speed, int | float) or not SLOWEST <= speed <= FASTEST:
         raise ApiError(400, f"speed must be between {SLOWEST:g} and {FASTEST:g}")
     cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(len(text)), Limit.TPD: float(len(text))}
-    world.admit(organisation, model.id, cost)
-    headers = world.limits.headers(organisation, model.id)
+    world.admit(organization, model.id, cost)
+    headers = world.limits.headers(organization, model.id)
     return Response(_tone(len(text) / 15 / speed, int(rate)), media_type="audio/wav", headers=headers | SIMULATED)
 
 

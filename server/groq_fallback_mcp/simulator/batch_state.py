@@ -20,7 +20,7 @@ class Batch:
     """A batch. `answers` and `failures` are lines of its output files."""
 
     id: str
-    organisation: str
+    organization: str
     input_file_id: str
     window: str
     window_s: float

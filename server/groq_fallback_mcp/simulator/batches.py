@@ -34,7 +34,7 @@ SHORTEST_H, LONGEST_H = 24, 168
 _WINDOW = re.compile(r"(?P<count>\d{1,4})(?P<unit>[hd])\Z")
 
 
-async def create_batch(world: World, organisation: str, request: Request) -> Response:
+async def create_batch(world: World, organization: str, request: Request) -> Response:
     """Begin a batch; it is `validating` in this answer, whatever its time. Raises ApiError for what Groq refuses."""
     check_paid(world)
     payload = await payload_of(request)
@@ -42,13 +42,13 @@ async def create_batch(world: World, organisation: str, request: Request) -> Res
         raise ApiError(400, f"'endpoint' : value must be one of {ENDPOINT}")
     window = payload.get("completion_window")
     window_s = _window_s(window)
-    row = world.files.get(organisation, payload.get("input_file_id"))
+    row = world.files.get(organization, payload.get("input_file_id"))
     if row.purpose != "batch":
         raise ApiError(400, f"The file `{row.id}` was not uploaded with the purpose batch.")
     lines = read_lines(row.content)
     batch = Batch(
         id=fresh_id("batch"),
-        organisation=organisation,
+        organization=organization,
         input_file_id=row.id,
         window=str(window),
         window_s=window_s,
@@ -61,24 +61,24 @@ async def create_batch(world: World, organisation: str, request: Request) -> Res
     return json_reply(batch.body())
 
 
-async def list_batches(world: World, organisation: str, request: Request) -> Response:
-    """All batches of the organisation, newest first."""
-    mine = [batch for batch in reversed(list(world.batches.values())) if batch.organisation == organisation]
+async def list_batches(world: World, organization: str, request: Request) -> Response:
+    """All batches of the organization, newest first."""
+    mine = [batch for batch in reversed(list(world.batches.values())) if batch.organization == organization]
     for batch in mine:
         await _go_on(world, batch)
     return json_reply({"object": "list", "data": later([batch.body() for batch in mine], request)})
 
 
-async def one_batch(world: World, organisation: str, request: Request) -> Response:
+async def one_batch(world: World, organization: str, request: Request) -> Response:
     """One batch, as far as it has come."""
-    batch = _batch(world, organisation, request)
+    batch = _batch(world, organization, request)
     await _go_on(world, batch)
     return json_reply(batch.body())
 
 
-async def cancel_batch(world: World, organisation: str, request: Request) -> Response:
+async def cancel_batch(world: World, organization: str, request: Request) -> Response:
     """Stop a batch: `cancelling` in this answer, `cancelled` in the next; what was answered by then stays."""
-    batch = _batch(world, organisation, request)
+    batch = _batch(world, organization, request)
     await _go_on(world, batch)
     if batch.ended:
         raise ApiError(400, f"The batch `{batch.id}` is {batch.status} and cannot be cancelled.")
@@ -86,10 +86,10 @@ async def cancel_batch(world: World, organisation: str, request: Request) -> Res
     return json_reply(batch.body())
 
 
-def _batch(world: World, organisation: str, request: Request) -> Batch:
+def _batch(world: World, organization: str, request: Request) -> Batch:
     id_ = request.path_params["id"]
     batch = world.batches.get(id_)
-    if batch is None or batch.organisation != organisation:
+    if batch is None or batch.organization != organization:
         raise ApiError(404, f"The batch `{id_}` does not exist.", code="batch_not_found")
     return batch
 
@@ -131,7 +131,7 @@ async def _go_on(world: World, batch: Batch) -> None:
 async def _answer_line(world: World, batch: Batch, line: Payload) -> None:
     payload = table(line["body"])
     try:
-        answer = await answered(world, batch.organisation, payload, metered=False)
+        answer = await answered(world, batch.organization, payload, metered=False)
     except ApiError as failure:
         batch.failures.append(_line(line, (failure.status, {"error": failure.body}), None))
         return
@@ -165,4 +165,4 @@ def _written(world: World, batch: Batch, rows: list[dict[str, Any]], what: str) 
         return None
     content = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
     name = f"{batch.id}_{what}.jsonl"
-    return world.files.add(batch.organisation, name, content, purpose="batch_output", at=world.clock.wall()).id
+    return world.files.add(batch.organization, name, content, purpose="batch_output", at=world.clock.wall()).id

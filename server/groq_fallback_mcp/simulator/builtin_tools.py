@@ -1,7 +1,7 @@
 """Tools that run at Groq: browser_search and code_interpreter of gpt-oss, and those of the compound systems.
 
 Shapes: the SDK's ChatCompletionToolParam, CompoundCustom, SearchSettings, ChatCompletionMessage.ExecutedTool and UsageBreakdown;
-which model has which tool is the catalogue's; that compound-mini runs one tool a request too. Unverified: the `type` of an
+which model has which tool is the catalog's; that compound-mini runs one tool a request too. Unverified: the `type` of an
 executed tool (here the tool's own name), the format of `output`, the models behind compound, and the texts of refusals.
 
 gpt-oss uses every tool it is given. A compound system searches the web, opens an address that the question has, and runs code

@@ -31,10 +31,10 @@ __all__ = ["answered", "complete"]
 FIRST_TOKEN_S = 0.05
 
 
-async def complete(world: World, organisation: str, payload: Payload, *, cut: bool = False) -> Response:
+async def complete(world: World, organization: str, payload: Payload, *, cut: bool = False) -> Response:
     """Answer a chat request. `cut`: break the body off in the middle. Raises ApiError for what Groq refuses."""
-    answer = await answered(world, organisation, payload)
-    headers = world.limits.headers(organisation, payload["model"])
+    answer = await answered(world, organization, payload)
+    headers = world.limits.headers(organization, payload["model"])
     if payload.get("stream") is True:
         stream = events(world, payload, answer, cut=cut)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers | SIMULATED)
@@ -43,22 +43,22 @@ async def complete(world: World, organisation: str, payload: Payload, *, cut: bo
     return halved(reply) if cut else reply
 
 
-async def answered(world: World, organisation: str, payload: Payload, *, metered: bool = True) -> Answer:
+async def answered(world: World, organization: str, payload: Payload, *, metered: bool = True) -> Answer:
     """The answer as data. Not `metered`: at once and without the rate limits, as in a batch. Raises ApiError."""
     model = world.model(payload.get("model"))
     messages = checked_messages(payload)
-    headers = world.limits.headers(organisation, model.id) if metered else {}
+    headers = world.limits.headers(organization, model.id) if metered else {}
     check_fields(payload, model, messages, headers, world.options.plan)
     max_tokens = checked_max_tokens(payload, model, messages, headers)
     # that tools and documents count as input is how chat templates work; how much is unverified
     beside = sum(json_tokens(payload[name]) for name in ("tools", "documents") if payload.get(name))
-    cached = world.cache.cached_tokens(organisation, model.id, messages) if metered and world.options.prompt_cache else 0
+    cached = world.cache.cached_tokens(organization, model.id, messages) if metered and world.options.prompt_cache else 0
     charge = None
     if metered:
         charged = float(estimate_tokens(messages) + beside - cached + max_tokens)
         cost = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: charged, Limit.TPD: charged}
-        charge = world.admit(organisation, model.id, cost)
-        world.cache.remember(organisation, model.id, messages)
+        charge = world.admit(organization, model.id, cost)
+        world.cache.remember(organization, model.id, messages)
     answer = await _answer(world, payload, model, messages, max_tokens)
     asked = answer.input_tokens + beside
     answer = replace(answer, input_tokens=asked, cached_tokens=min(cached, asked))

@@ -15,8 +15,8 @@ from groq_fallback_mcp.simulator.world import World
 __all__ = ["embed"]
 
 
-async def embed(world: World, organisation: str, request: Request) -> Response:
+async def embed(world: World, organization: str, request: Request) -> Response:
     """Always a refusal. Raises ApiError."""
-    del organisation
+    del organization
     model = world.model((await payload_of(request)).get("model"))
     raise ApiError(400, f"The model `{model.id}` does not support embeddings")

@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, Response
 from groq_fallback_mcp.simulator.limits import duration_text
 from groq_fallback_mcp.simulator.options import Fault
 from groq_fallback_mcp.simulator.replies import JSON_FAILED, SIMULATED, TOOL_USE_FAILED, ApiError, failed_generation
-from groq_fallback_mcp.simulator.world import ORGANISATION, World
+from groq_fallback_mcp.simulator.world import ORGANIZATION, World
 
 __all__ = ["halved", "meet"]
 
@@ -15,7 +15,7 @@ HANG_S = 3_600.0
 # More than an ordinary call asks for, so that such a call fits when the stated wait is over.
 REQUESTED = 4_000.0
 MINUTE_S = 60.0
-PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>cloudflare</center></body></html>"
+PAGE = "<html><head><title>502 Bad FallbackEngine</title></head><body><center>cloudflare</center></body></html>"
 
 
 async def meet(world: World, model: str, fault: Fault) -> Response | None:
@@ -82,7 +82,7 @@ def _blocked(model: str, level: str, code: str) -> ApiError:
 
 
 def _limited(model: str, fault: Fault, *, stated: bool) -> ApiError:
-    """A 429 of the organisation's other traffic: the figures agree with the wait, on a limit that can make it so long."""
+    """A 429 of the organization's other traffic: the figures agree with the wait, on a limit that can make it so long."""
     wait_s = 2.0 if fault.seconds is None else fault.seconds
     words, capacity, window_s = ("tokens per day (TPD)", 200_000, 86_400.0)
     if wait_s <= MINUTE_S:
@@ -90,7 +90,7 @@ def _limited(model: str, fault: Fault, *, stated: bool) -> ApiError:
     refill = wait_s * capacity / window_s
     requested = max(REQUESTED, refill)
     text = (
-        f"Rate limit reached for model `{model}` in organization `{ORGANISATION}` service tier `on_demand` on {words}: "
+        f"Rate limit reached for model `{model}` in organization `{ORGANIZATION}` service tier `on_demand` on {words}: "
         f"Limit {capacity}, Used {capacity - requested + refill:.0f}, Requested {requested:.0f}. "
         f"Please try again in {duration_text(wait_s)}."
     )

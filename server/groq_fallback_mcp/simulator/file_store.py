@@ -1,4 +1,4 @@
-"""The files of all organisations. Field names: the SDK's FileCreateResponse; the form of the ids is unverified."""
+"""The files of all organizations. Field names: the SDK's FileCreateResponse; the form of the ids is unverified."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Purpose = Literal["batch", "batch_output"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A file of an organisation."""
+    """A file of an organization."""
 
     id: str
-    organisation: str
+    organization: str
     name: str
     content: bytes
     created_at: int
@@ -41,11 +41,11 @@ class FileStore:
 
     rows: dict[str, StoredFile] = field(default_factory=dict[str, StoredFile])
 
-    def add(self, organisation: str, name: str, content: bytes, *, purpose: Purpose, at: float) -> StoredFile:
+    def add(self, organization: str, name: str, content: bytes, *, purpose: Purpose, at: float) -> StoredFile:
         """Keep a file under a fresh id."""
         row = StoredFile(
             id=fresh_id("file"),
-            organisation=organisation,
+            organization=organization,
             name=name,
             content=content,
             created_at=int(at),
@@ -54,9 +54,9 @@ class FileStore:
         self.rows[row.id] = row
         return row
 
-    def get(self, organisation: str, id_: object) -> StoredFile:
-        """A file of this organisation. Raises ApiError 404."""
+    def get(self, organization: str, id_: object) -> StoredFile:
+        """A file of this organization. Raises ApiError 404."""
         row = self.rows.get(id_) if isinstance(id_, str) else None
-        if row is None or row.organisation != organisation:
+        if row is None or row.organization != organization:
             raise ApiError(404, f"The file `{id_}` does not exist.", code="file_not_found")
         return row

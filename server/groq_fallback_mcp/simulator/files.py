@@ -29,7 +29,7 @@ def check_paid(world: World) -> None:
         raise ApiError(403, message, code="not_available_for_plan", type="permissions_error")
 
 
-async def create_file(world: World, organisation: str, request: Request) -> Response:
+async def create_file(world: World, organization: str, request: Request) -> Response:
     """Take an upload. Raises ApiError for what Groq refuses."""
     check_paid(world)
     async with request.form(max_part_size=200 * MEGABYTE) as form:
@@ -40,30 +40,30 @@ async def create_file(world: World, organisation: str, request: Request) -> Resp
     if not content:
         raise ApiError(400, "file is empty")
     name = upload.filename or "batch.jsonl"
-    row = world.files.add(organisation, name, content, purpose="batch", at=world.clock.wall())
+    row = world.files.add(organization, name, content, purpose="batch", at=world.clock.wall())
     return json_reply(row.body())
 
 
-async def list_files(world: World, organisation: str, request: Request) -> Response:
-    """All files of the organisation, newest first; those after `after`, with which the OpenAI SDK asks for the next page."""
-    rows = [row.body() for row in reversed(world.files.rows.values()) if row.organisation == organisation]
+async def list_files(world: World, organization: str, request: Request) -> Response:
+    """All files of the organization, newest first; those after `after`, with which the OpenAI SDK asks for the next page."""
+    rows = [row.body() for row in reversed(world.files.rows.values()) if row.organization == organization]
     return json_reply({"object": "list", "data": later(rows, request)})
 
 
-async def file_info(world: World, organisation: str, request: Request) -> Response:
+async def file_info(world: World, organization: str, request: Request) -> Response:
     """One file."""
-    return json_reply(world.files.get(organisation, request.path_params["id"]).body())
+    return json_reply(world.files.get(organization, request.path_params["id"]).body())
 
 
-async def file_content(world: World, organisation: str, request: Request) -> Response:
+async def file_content(world: World, organization: str, request: Request) -> Response:
     """The bytes of one file."""
-    row = world.files.get(organisation, request.path_params["id"])
+    row = world.files.get(organization, request.path_params["id"])
     return Response(row.content, media_type="application/octet-stream", headers=SIMULATED)
 
 
-async def delete_file(world: World, organisation: str, request: Request) -> Response:
+async def delete_file(world: World, organization: str, request: Request) -> Response:
     """Forget a file."""
-    row = world.files.get(organisation, request.path_params["id"])
+    row = world.files.get(organization, request.path_params["id"])
     del world.files.rows[row.id]
     return json_reply({"id": row.id, "object": "file", "deleted": True})
 

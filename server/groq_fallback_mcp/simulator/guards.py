@@ -1,6 +1,6 @@
 """Models that judge instead of answering.
 
-llama-prompt-guard-2 gives the probability of an attack as a text; its 512 tokens of context are the catalogue's. That the text
+llama-prompt-guard-2 gives the probability of an attack as a text; its 512 tokens of context are the catalog's. That the text
 is a bare number with four digits is unverified.
 
 openai/gpt-oss-safeguard-20b judges by a policy in the system message. Its form of answer is whatever the policy asks for; here
@@ -36,7 +36,7 @@ def attack_score(messages: Messages) -> str:
 
 
 def verdict(model: str, messages: Messages) -> str | None:
-    """The judgement of a safeguard model as JSON; None for other models and where no policy has a line with VIOLATES."""
+    """The judgment of a safeguard model as JSON; None for other models and where no policy has a line with VIOLATES."""
     policy = "\n".join(text_of(row.get("content")) for row in messages if row.get("role") in ("system", "developer"))
     rules = list(_RULE.finditer(policy))
     if "safeguard" not in model or not rules:

@@ -1,4 +1,4 @@
-"""Groq's limits as it enforces them: token buckets with continuous refill, per organisation and model.
+"""Groq's limits as it enforces them: token buckets with continuous refill, per organization and model.
 
 Source of the formulas, texts and headers: 20 real 429 messages quoted in public issue threads, and real headers.
 """
@@ -60,7 +60,7 @@ class _Bucket:
 class Charge:
     """What an admitted call took, to be settled when its real usage is known."""
 
-    organisation: str
+    organization: str
     model: str
     cost: Mapping[Limit, float]
 
@@ -84,36 +84,36 @@ class Limits:
     tables: Mapping[str, Mapping[Limit, int]]
     _buckets: dict[tuple[str, str, Limit], _Bucket] = field(default_factory=dict[tuple[str, str, Limit], _Bucket])
 
-    def admit(self, organisation: str, model: str, cost: Mapping[Limit, float]) -> Charge | Refusal:
+    def admit(self, organization: str, model: str, cost: Mapping[Limit, float]) -> Charge | Refusal:
         """Take the cost from every bucket that applies, or refuse and take nothing."""
         now = self.clock.monotonic()
-        buckets = {limit: bucket for limit in cost if (bucket := self._bucket(organisation, model, limit, now)) is not None}
+        buckets = {limit: bucket for limit in cost if (bucket := self._bucket(organization, model, limit, now)) is not None}
         for limit in (Limit.TPM, Limit.ASH):
             bucket = buckets.get(limit)
             if bucket is not None and cost[limit] > bucket.capacity:
-                return _too_large(organisation, model, bucket, cost[limit])
+                return _too_large(organization, model, bucket, cost[limit])
         for limit, bucket in buckets.items():
             excess = bucket.used + cost[limit] - bucket.capacity
             if excess > bucket.rate * ROUNDING_S:
-                return _reached(organisation, model, bucket, cost[limit], excess)
+                return _reached(organization, model, bucket, cost[limit], excess)
         for limit, bucket in buckets.items():
             bucket.used += cost[limit]
-        return Charge(organisation=organisation, model=model, cost={limit: cost[limit] for limit in buckets})
+        return Charge(organization=organization, model=model, cost={limit: cost[limit] for limit in buckets})
 
     def settle(self, charge: Charge, actual: Mapping[Limit, float]) -> None:
         """Replace the claim by what was used, for the limits that `actual` names."""
         now = self.clock.monotonic()
         for limit, used in actual.items():
-            bucket = self._bucket(charge.organisation, charge.model, limit, now)
+            bucket = self._bucket(charge.organization, charge.model, limit, now)
             if bucket is not None and limit in charge.cost:
                 bucket.used = max(bucket.used + used - charge.cost[limit], 0.0)
 
-    def headers(self, organisation: str, model: str, *, but: frozenset[Limit] = frozenset()) -> dict[str, str]:
+    def headers(self, organization: str, model: str, *, but: frozenset[Limit] = frozenset()) -> dict[str, str]:
         """`x-ratelimit-*`: requests per day, tokens per minute, audio seconds per hour; reset is the time until full."""
         now = self.clock.monotonic()
         found: dict[str, str] = {}
         for limit, suffix in _HEADERS.items():
-            bucket = self._bucket(organisation, model, limit, now)
+            bucket = self._bucket(organization, model, limit, now)
             if bucket is None or limit in but:
                 continue
             found[f"x-ratelimit-limit-{suffix}"] = f"{bucket.capacity:.0f}"
@@ -125,30 +125,30 @@ class Limits:
         """Fill every bucket."""
         self._buckets.clear()
 
-    def _bucket(self, organisation: str, model: str, limit: Limit, now: float) -> _Bucket | None:
+    def _bucket(self, organization: str, model: str, limit: Limit, now: float) -> _Bucket | None:
         capacity = self.tables.get(model, {}).get(limit)
         if capacity is None:
             return None
-        bucket = self._buckets.setdefault((organisation, model, limit), _Bucket(limit, float(capacity), 0.0, now))
+        bucket = self._buckets.setdefault((organization, model, limit), _Bucket(limit, float(capacity), 0.0, now))
         bucket.drain(now)
         return bucket
 
 
-def _too_large(organisation: str, model: str, bucket: _Bucket, requested: float) -> Refusal:
+def _too_large(organization: str, model: str, bucket: _Bucket, requested: float) -> Refusal:
     words, short, kind = _NAMES[bucket.limit]
     message = (
-        f"Request too large for model `{model}` in organization `{organisation}` service tier `on_demand` on {words} ({short}): "
+        f"Request too large for model `{model}` in organization `{organization}` service tier `on_demand` on {words} ({short}): "
         f"Limit {bucket.capacity:.0f}, Requested {requested:.0f}, please reduce your message size and try again."
     )
     return Refusal(status=413, message=message, type=kind, limit=bucket.limit, wait_s=0.0)
 
 
-def _reached(organisation: str, model: str, bucket: _Bucket, requested: float, excess: float) -> Refusal:
+def _reached(organization: str, model: str, bucket: _Bucket, requested: float, excess: float) -> Refusal:
     words, short, kind = _NAMES[bucket.limit]
     # never rounded down: after the stated wait the call is admitted
     wait_s = math.ceil(excess / bucket.rate * 1000 - ROUNDING_S) / 1000
     message = (
-        f"Rate limit reached for model `{model}` in organization `{organisation}` service tier `on_demand` on {words} ({short}): "
+        f"Rate limit reached for model `{model}` in organization `{organization}` service tier `on_demand` on {words} ({short}): "
         f"Limit {bucket.capacity:.0f}, Used {math.ceil(bucket.used):.0f}, Requested {math.ceil(requested):.0f}. "
         f"Please try again in {duration_text(wait_s)}."
     )

@@ -52,11 +52,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorOptions:
-    """`faults` by model id, or `*` for every model. `latency_scale` 1 is the catalogue's speed, 0 answers at once.
+    """`faults` by model id, or `*` for every model. `latency_scale` 1 is the catalog's speed, 0 answers at once.
 
-    `organisations` maps keys to organisation ids; keys it does not name share one. `refused_keys` get a 401.
+    `organizations` maps keys to organization ids; keys it does not name share one. `refused_keys` get a 401.
     `refund_unused`: whether tokens claimed by max_tokens and not used are given back, which sources disagree about.
-    `limits` replaces the catalogue's limits of the models it names. `keep_retired`: models answer past their last day.
+    `limits` replaces the catalog's limits of the models it names. `keep_retired`: models answer past their last day.
     `prompt_cache`: whether prompts seen before are cheaper. `always_reason`: reasoning models think even unasked.
     `batch_s`: how long a batch takes.
     """
@@ -64,7 +64,7 @@ class SimulatorOptions:
     plan: Plan = "free"
     faults: Mapping[str, Sequence[Fault]] = field(default_factory=dict[str, Sequence[Fault]])
     latency_scale: float = 1.0
-    organisations: Mapping[str, str] = field(default_factory=dict[str, str])
+    organizations: Mapping[str, str] = field(default_factory=dict[str, str])
     refused_keys: frozenset[str] = frozenset()
     refund_unused: bool = True
     send_retry_after: bool = True

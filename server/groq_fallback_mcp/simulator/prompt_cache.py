@@ -24,27 +24,27 @@ KEPT_S = 7_200.0
 
 @dataclass(slots=True)
 class PromptCache:
-    """The beginnings of prompts of the last two hours, per organisation and model."""
+    """The beginnings of prompts of the last two hours, per organization and model."""
 
     clock: Clock
     _seen: dict[tuple[str, str, str], float] = field(default_factory=dict[tuple[str, str, str], float])
 
-    def cached_tokens(self, organisation: str, model: str, messages: Messages) -> int:
+    def cached_tokens(self, organization: str, model: str, messages: Messages) -> int:
         """How many leading tokens are known."""
         now = self.clock.monotonic()
         known = [
             tokens
             for digest, tokens in _beginnings(model, messages)
-            if now - self._seen.get((organisation, model, digest), -KEPT_S) < KEPT_S
+            if now - self._seen.get((organization, model, digest), -KEPT_S) < KEPT_S
         ]
         return max(known, default=0)
 
-    def remember(self, organisation: str, model: str, messages: Messages) -> None:
+    def remember(self, organization: str, model: str, messages: Messages) -> None:
         """Keep the beginnings of a prompt that was admitted, and forget what is too old."""
         now = self.clock.monotonic()
         self._seen = {key: at for key, at in self._seen.items() if now - at < KEPT_S}
         for digest, _ in _beginnings(model, messages):
-            self._seen[organisation, model, digest] = now
+            self._seen[organization, model, digest] = now
 
     def reset(self) -> None:
         """Forget everything."""

@@ -1,6 +1,6 @@
 """What a reasoning model thinks before it answers: how much, whether it is shown, and that it can eat up the answer.
 
-Known: the values of reasoning_effort per model (catalogue), reasoning_format and include_reasoning (the SDK's
+Known: the values of reasoning_effort per model (catalog), reasoning_format and include_reasoning (the SDK's
 CompletionCreateParams), `reasoning` in the message only where it is asked for (the SDK's ChatCompletionMessage), an empty
 answer with finish_reason `length` where thinking takes all tokens (facts page, section 2). Unverified: the lengths.
 

@@ -28,13 +28,13 @@ KEPT_FIELDS = ("previous_response_id", "conversation", "background")
 _ECHOED = ("instructions", "max_output_tokens", "temperature", "top_p", "user", "reasoning", "text")
 
 
-async def respond(world: World, organisation: str, payload: Payload, *, cut: bool = False) -> Response:
+async def respond(world: World, organization: str, payload: Payload, *, cut: bool = False) -> Response:
     """Answer a request. `cut`: break the body off in the middle. Raises ApiError for what Groq refuses."""
     for name in KEPT_FIELDS:
         if payload.get(name):
             raise ApiError(400, f"property '{name}' is unsupported")
-    answer = await answered(world, organisation, chat_request(payload))
-    headers = world.limits.headers(organisation, payload["model"])
+    answer = await answered(world, organization, chat_request(payload))
+    headers = world.limits.headers(organization, payload["model"])
     body = _body(world, payload, answer)
     if payload.get("stream") is True:
         stream = _events(world, body, answer.took_s, cut=cut)

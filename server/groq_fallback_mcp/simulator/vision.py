@@ -1,6 +1,6 @@
 """Images in messages.
 
-Known: image_url.url is an address or base64 data (the SDK's ImageURL), images per model (catalogue, from the model pages).
+Known: image_url.url is an address or base64 data (the SDK's ImageURL), images per model (catalog, from the model pages).
 Unverified, from memory of the console's vision page: 4 MB for a request with base64 (413), 20 MB for one with addresses
 (400), and the texts. Nothing is fetched, so of an image behind an address the size of its URL alone can count.
 """

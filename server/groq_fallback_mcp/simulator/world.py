@@ -18,14 +18,14 @@ from groq_fallback_mcp.simulator.prompt_cache import PromptCache
 from groq_fallback_mcp.simulator.replies import ApiError
 from groq_fallback_mcp.simulator.wire import Payload, table
 
-__all__ = ["ORGANISATION", "World"]
+__all__ = ["ORGANIZATION", "World"]
 
-ORGANISATION = "org_simulated"
+ORGANIZATION = "org_simulated"
 
 
 @dataclass(slots=True)
 class World:
-    """One Groq, with its organisations."""
+    """One Groq, with its organizations."""
 
     options: SimulatorOptions
     catalog: Catalog
@@ -39,13 +39,13 @@ class World:
     faults: dict[str, list[Fault]] = field(default_factory=dict[str, list[Fault]])
     calls: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
 
-    def organisation(self, authorization: str | None) -> str:
+    def organization(self, authorization: str | None) -> str:
         """Whose key it is. Raises ApiError 401 in Groq's words."""
         scheme, _, key = (authorization or "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key.startswith("gsk_") or key in self.options.refused_keys:
             raise ApiError(401, "Invalid API Key", code="invalid_api_key")
-        return self.options.organisations.get(key, ORGANISATION)
+        return self.options.organizations.get(key, ORGANIZATION)
 
     def model(self, name: object) -> ModelRow:
         """A model that answers today. Raises ApiError 404 in Groq's words, for retired and unknown ones alike."""
@@ -62,14 +62,14 @@ class World:
     def _answers(self, row: ModelRow) -> bool:
         return self.options.keep_retired or self.catalog.stage(row.id, today(self.clock)) is not Stage.RETIRED
 
-    def admit(self, organisation: str, model: str, cost: Mapping[Limit, float]) -> Charge:
+    def admit(self, organization: str, model: str, cost: Mapping[Limit, float]) -> Charge:
         """Charge the buckets. Raises ApiError 429 or 413 with Groq's text and headers."""
-        admitted = self.limits.admit(organisation, model, cost)
+        admitted = self.limits.admit(organization, model, cost)
         if isinstance(admitted, Charge):
             return admitted
         # a 429 on requests per minute was seen without the headers for tokens
         but = frozenset({Limit.TPM}) if admitted.limit is Limit.RPM else frozenset[Limit]()
-        headers = self.limits.headers(organisation, model, but=but)
+        headers = self.limits.headers(organization, model, but=but)
         if admitted.status == 429 and self.options.send_retry_after:  # noqa: PLR2004
             headers["retry-after"] = str(int(-(-admitted.wait_s // 1)))
         raise ApiError(admitted.status, admitted.message, code="rate_limit_exceeded", type=admitted.type, headers=headers)

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 from groq_fallback_mcp.tools.batch import BATCH_STATUS, BATCH_SUBMIT
 from groq_fallback_mcp.tools.batch_results import BATCH_RESULTS
 from groq_fallback_mcp.tools.chat import GROQ_CHAT
-from groq_fallback_mcp.tools.limits import CHECK_LIMITS
-from groq_fallback_mcp.tools.models import LIST_MODELS
+from groq_fallback_mcp.tools.check_limits import CHECK_LIMITS
+from groq_fallback_mcp.tools.list_models import LIST_MODELS
 from groq_fallback_mcp.tools.screen import SCREEN
 from groq_fallback_mcp.tools.speak import SPEAK
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool, Toolset

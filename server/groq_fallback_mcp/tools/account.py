@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from groq_fallback_mcp.call import Attempt
-from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.render import quoted, sentence
 from groq_fallback_mcp.tools.tool import Reply, Result
 
@@ -51,7 +51,7 @@ def attempt_lines(attempts: Sequence[Attempt]) -> list[str]:
     return [_line(attempt) for attempt in attempts]
 
 
-def error_reply(failure: NoAnswer) -> Reply:
+def error_reply(failure: CallFailed) -> Reply:
     """The one error at the end of a call nobody could answer; all that matters stands in the text."""
     retry_after_s = seconds(failure.retry_after_s)
     lines = [f"{failure.code}: {sentence(failure.cause)}"]

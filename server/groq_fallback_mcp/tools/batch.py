@@ -17,10 +17,10 @@ from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, ReasoningE
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.plan import Candidate, plan
-from groq_fallback_mcp.policy.spending import usd
 from groq_fallback_mcp.providers.base import ChatCall
 from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState, batch_file
-from groq_fallback_mcp.providers.chat_wire import chat_payload
+from groq_fallback_mcp.providers.openai_wire import chat_payload
+from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.batch_notes import Note, known_notes, write_note
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
@@ -105,7 +105,7 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
     state = await batches.submit(content, window=arguments.window)
     if isinstance(state, Failure):
         return batch_error(state)
-    note = Note(id=state.id, model=model, prompts=len(bodies), created_s=context.gateway.clock.wall())
+    note = Note(id=state.id, model=model, prompts=len(bodies), created_s=context.engine.clock.wall())
     await anyio.to_thread.run_sync(write_note, context.state, note)
     amounts = [candidate.spend.picousd for candidate, _ in fitted]
     most = None if any(amount is None for amount in amounts) else usd(sum(amount or 0 for amount in amounts)) * HALF
@@ -147,7 +147,7 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
 
 def groq_batches(context: Context) -> Batches:
     """Groq's batches. Raises InputRefused where Groq is switched off."""
-    found = context.gateway.roster.batches
+    found = context.engine.registry.batches
     if found is None:
         raise InputRefused("Groq is not asked (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
     return found
@@ -155,7 +155,7 @@ def groq_batches(context: Context) -> Batches:
 
 def batch_error(failure: Failure) -> Reply:
     """What went wrong at Groq, and what to do instead."""
-    denied = failure.status == 403 or failure.kind is FailureKind.ORGANISATION_REFUSED  # noqa: PLR2004
+    denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED  # noqa: PLR2004
     code = failure.kind.value if not denied else "paid_plan_needed"
     missing = failure.status == 404  # noqa: PLR2004
     next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
@@ -185,13 +185,13 @@ def _request(arguments: SubmitArguments, prompt: str) -> ChatRequest:
 
 def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candidate, ChatRequest]:
     """The model all go to, fitted to this one. A batch has no limits a minute, so none are held against it."""
-    gateway = context.gateway
+    engine = context.engine
     offers = [
         replace(offer, models={id_: replace(offered, documented={}) for id_, offered in offer.models.items()})
-        for offer in gateway.roster.offers()
+        for offer in engine.registry.offers()
         if offer.provider == "groq"
     ]
-    found = plan(request, catalog=gateway.catalog, offers=offers, today=today(gateway.clock))
+    found = plan(request, catalog=engine.catalog, offers=offers, today=today(engine.clock))
     if not found.candidates:
         reasons = "; ".join(f"{e.model}: {e.reason}" for e in found.exclusions[:3])
         raise InputRefused(f"no model takes prompt {number} ({reasons})", next_step="change what the reasons name")

@@ -82,7 +82,7 @@ async def _results(arguments: ResultsArguments, context: Context) -> Reply:
     if isinstance(outcomes, Failure):
         return batch_error(outcomes)
     path = None if save_to is None else await save_to.write(_lines(outcomes), context)
-    return _reply(state, outcomes, arguments, path=None if path is None else str(path), catalog=context.gateway.catalog)
+    return _reply(state, outcomes, arguments, path=None if path is None else str(path), catalog=context.engine.catalog)
 
 
 async def _outcomes(batches: Batches, state: BatchState, context: Context) -> dict[str, Outcome] | Failure:
@@ -96,7 +96,7 @@ async def _outcomes(batches: Batches, state: BatchState, context: Context) -> di
             return content
         contents.append(content)
     model = "?" if note is None else note.model
-    now = context.gateway.clock.wall()
+    now = context.engine.clock.wall()
     found = await anyio.to_thread.run_sync(
         lambda: {
             id_: outcome for content in contents for id_, outcome in read_answers(content, model=model, now_wall=now).items()

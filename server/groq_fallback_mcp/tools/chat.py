@@ -9,16 +9,16 @@ import anyio.to_thread
 from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.gateway import Answer
-from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.response_cache import Kept
 from groq_fallback_mcp.tools.account import error_reply
 from groq_fallback_mcp.tools.chat_arguments import ChatArguments, chat_request
+from groq_fallback_mcp.tools.chat_many import answer_all
 from groq_fallback_mcp.tools.chat_result import ChatResult, chat_reply
 from groq_fallback_mcp.tools.images import image_parts
 from groq_fallback_mcp.tools.kept_results import FOLDER, read_on, reading_on
-from groq_fallback_mcp.tools.many import answer_all
-from groq_fallback_mcp.tools.schema import SchemaCheck
+from groq_fallback_mcp.tools.schema_check import SchemaCheck
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
 
 __all__ = ["GROQ_CHAT", "ChatArguments", "ChatResult"]
@@ -39,8 +39,8 @@ async def _one(request: ChatRequest, arguments: ChatArguments, context: Context,
     cached = _caches(arguments, context)
     if cached and context.cache is not None and (kept := await context.cache.get(request)) is not None:
         return _from_cache(kept)
-    outcome = await context.gateway.serve(request, progress=context.progress, check=check, repair=True)
-    if isinstance(outcome, NoAnswer):
+    outcome = await context.engine.serve(request, progress=context.progress, check=check, repair=True)
+    if isinstance(outcome, CallFailed):
         return error_reply(outcome)
     reply = chat_reply(
         outcome,
@@ -84,7 +84,7 @@ def _from_cache(kept: Kept) -> Reply:
 
 
 def _searched(answer: Answer, request: ChatRequest, context: Context) -> bool:
-    row = context.gateway.catalog.models.get(answer.model)
+    row = context.engine.catalog.models.get(answer.model)
     return request.search is not None or request.code or (row is not None and row.kind is Kind.SYSTEM)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from groq_fallback_mcp.call import Success
-from groq_fallback_mcp.gateway import Answer
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.fallback.final_error import key_note
 from groq_fallback_mcp.outgoing import sanitize_json
-from groq_fallback_mcp.policy.no_answer import key_note
 from groq_fallback_mcp.render import excerpt, quoted
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
 from groq_fallback_mcp.tools.tool import Reply, Result

@@ -11,13 +11,13 @@ import anyio
 from pydantic import Field
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Restrictions, Success
-from groq_fallback_mcp.gateway import Answer
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
-from groq_fallback_mcp.policy.no_answer import NoAnswer
-from groq_fallback_mcp.policy.windows import Window, windows
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
-from groq_fallback_mcp.tools.schema import SchemaCheck
+from groq_fallback_mcp.tools.schema_check import SchemaCheck
+from groq_fallback_mcp.tools.text_chunks import Window, windows
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 
 __all__ = ["SCREEN"]
@@ -86,14 +86,14 @@ class ScreenResult(Result):
 
 
 async def _handle(arguments: ScreenArguments, context: Context) -> Reply:
-    clock = context.gateway.clock
+    clock = context.engine.clock
     started = clock.monotonic()
     end = started + context.job_deadline_s
     most = GUARD_TOKENS if arguments.policy is None else POLICY_TOKENS
     parts = windows(arguments.text, fits=lambda text: _tokens(text) <= most)
     check = _score_check if arguments.policy is None else SchemaCheck(_VERDICT)
     answers: dict[int, Answer] = {}
-    failures: list[NoAnswer] = []
+    failures: list[CallFailed] = []
     left = iter(enumerate(parts))
 
     async def work() -> None:
@@ -101,8 +101,8 @@ async def _handle(arguments: ScreenArguments, context: Context) -> Reply:
             if failures:
                 return
             request = _request(part.text, arguments)
-            outcome = await context.gateway.serve(request, check=check, deadline_s=max(end - clock.monotonic(), 1.0))
-            if isinstance(outcome, NoAnswer):
+            outcome = await context.engine.serve(request, check=check, deadline_s=max(end - clock.monotonic(), 1.0))
+            if isinstance(outcome, CallFailed):
                 failures.append(outcome)
                 return
             answers[number] = outcome

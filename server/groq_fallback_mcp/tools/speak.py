@@ -11,11 +11,11 @@ from groq_fallback_mcp.audio.languages import language_code, only_one
 from groq_fallback_mcp.call import Attempt, Restrictions, SpeechRequest
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.gateway import Answer
-from groq_fallback_mcp.policy.no_answer import NoAnswer
-from groq_fallback_mcp.policy.windows import sentences
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
 from groq_fallback_mcp.tools.save_to import SaveTo
+from groq_fallback_mcp.tools.text_chunks import sentences
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
 from groq_fallback_mcp.tools.wav import WavFault, join_wav
 
@@ -78,9 +78,9 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
     texts = sentences(arguments.text, PIECE_CHARS)
     if not texts:
         raise InputRefused("text holds nothing to say", next_step="give words")
-    started = context.gateway.clock.monotonic()
+    started = context.engine.clock.monotonic()
     attempts: list[Attempt] = []
-    failure: NoAnswer | None = None
+    failure: CallFailed | None = None
     voice = arguments.voice
     notes: list[str] = []
     for provider in _providers(context):
@@ -91,7 +91,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
         found = await _spoken(texts, arguments, voice, provider, context)
         if isinstance(found, list):
             return await _written(
-                found, arguments, context, [*attempts], notes, took_s=context.gateway.clock.monotonic() - started
+                found, arguments, context, [*attempts], notes, took_s=context.engine.clock.monotonic() - started
             )
         attempts += found.attempts
         if failure is None or found.attempts:
@@ -108,7 +108,7 @@ def _providers(context: Context) -> list[str]:
     """Who has a voice, in order. One of them speaks all of a text: a voice that changes in the middle is worse than none."""
     return [
         offer.provider
-        for offer in context.gateway.roster.offers()
+        for offer in context.engine.registry.offers()
         if any(offered.row.kind is Kind.TEXT_TO_SPEECH for offered in offer.models.values())
     ]
 
@@ -116,7 +116,7 @@ def _providers(context: Context) -> list[str]:
 def _has_voice(context: Context, provider: str, voice: str) -> bool:
     return any(
         voice in offered.row.capabilities.voices
-        for offer in context.gateway.roster.offers()
+        for offer in context.engine.registry.offers()
         if offer.provider == provider
         for offered in offer.models.values()
     )
@@ -124,13 +124,13 @@ def _has_voice(context: Context, provider: str, voice: str) -> bool:
 
 async def _spoken(
     texts: list[str], arguments: SpeakArguments, voice: str | None, provider: str, context: Context
-) -> list[Answer] | NoAnswer:
+) -> list[Answer] | CallFailed:
     """All pieces from one provider, or the first failure; then the others are not asked any more."""
-    gateway = context.gateway
-    end = gateway.clock.monotonic() + context.job_deadline_s
+    engine = context.engine
+    end = engine.clock.monotonic() + context.job_deadline_s
     restrictions = Restrictions(providers=(provider,), local_only=arguments.local_only)
     answers: dict[int, Answer] = {}
-    failures: list[NoAnswer] = []
+    failures: list[CallFailed] = []
     left = iter(enumerate(texts))
 
     async def work() -> None:
@@ -140,8 +140,8 @@ async def _spoken(
             request = SpeechRequest(
                 text=text, voice=voice, model=arguments.model, language=arguments.language, restrictions=restrictions
             )
-            outcome = await gateway.serve(request, deadline_s=min(PIECE_S, max(end - gateway.clock.monotonic(), 1.0)))
-            if isinstance(outcome, NoAnswer):
+            outcome = await engine.serve(request, deadline_s=min(PIECE_S, max(end - engine.clock.monotonic(), 1.0)))
+            if isinstance(outcome, CallFailed):
                 failures.append(outcome)
                 return
             answers[number] = outcome
@@ -173,7 +173,7 @@ async def _written(
     first = answers[0]
     row = next(
         offered.row
-        for offer in context.gateway.roster.offers()
+        for offer in context.engine.registry.offers()
         if offer.provider == first.provider
         for model, offered in offer.models.items()
         if model == first.model

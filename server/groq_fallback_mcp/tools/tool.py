@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from groq_fallback_mcp.gateway import Gateway, Progress
+from groq_fallback_mcp.fallback import FallbackEngine, Progress
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import state_folder
 
@@ -43,7 +43,7 @@ class Context:
     `state` is the folder for what outlives a call.
     """
 
-    gateway: Gateway
+    engine: FallbackEngine
     folders: tuple[Path, ...]
     progress: Progress | None = None
     job_deadline_s: float = 3_600.0

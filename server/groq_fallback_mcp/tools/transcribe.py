@@ -24,10 +24,10 @@ from groq_fallback_mcp.audio.stream import can_decode
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.files import path_of_file_url
-from groq_fallback_mcp.gateway import Answer
 from groq_fallback_mcp.policy.fit import MEGABYTE
-from groq_fallback_mcp.policy.no_answer import NoAnswer
 from groq_fallback_mcp.render import path_excerpt
 from groq_fallback_mcp.tools.account import error_reply
 from groq_fallback_mcp.tools.save_to import SaveTo
@@ -133,7 +133,7 @@ async def _handle(arguments: TranscribeArguments, context: Context) -> Reply:
         save_to = SaveTo(path=arguments.save_to, extensions=(SUFFIX[arguments.format],), overwrite=arguments.overwrite)
         await save_to.check(context)
     found = await _heard(arguments, context)
-    if isinstance(found, NoAnswer):
+    if isinstance(found, CallFailed):
         return error_reply(found)
     return await transcript_reply(
         found,
@@ -144,13 +144,13 @@ async def _handle(arguments: TranscribeArguments, context: Context) -> Reply:
     )
 
 
-async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | NoAnswer:
+async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | CallFailed:
     if arguments.url is not None:
         return await _at_once(_request(arguments, check_link(arguments.url)), context)
     path = arguments.file or ""
     most = _upload_bytes(context)
     largest = LARGEST_BYTES if can_decode() else most
-    clock, deadline_s = context.gateway.clock, context.gateway.pace.deadline_s
+    clock, deadline_s = context.engine.clock, context.engine.timeouts.deadline_s
     started = clock.monotonic()
     with ExitStack() as stack:
         opening = open_audio(path, allowed=context.folders, max_bytes=LARGEST_BYTES)
@@ -183,7 +183,7 @@ async def _is_long(request: AudioRequest, length_s: float | None, context: Conte
         return False
     if length_s > LONGEST_AT_ONCE_S:
         return True
-    return length_s > LOCAL_PART_S and await only_on_this_machine(request, context.gateway)
+    return length_s > LOCAL_PART_S and await only_on_this_machine(request, context.engine)
 
 
 async def _probed(opened: OpenAudio, deadline_s: float) -> Probed | None:
@@ -205,8 +205,8 @@ async def _probed(opened: OpenAudio, deadline_s: float) -> Probed | None:
         left.set()
 
 
-def _not_probed(path: str, deadline_s: float) -> NoAnswer:
-    return NoAnswer(
+def _not_probed(path: str, deadline_s: float) -> CallFailed:
+    return CallFailed(
         code="deadline",
         cause=f"the length of {path_excerpt(path)} could not be read within the deadline of {deadline_s:g} s",
         next_step="Call again, or copy the file to a faster disk first",
@@ -216,17 +216,19 @@ def _not_probed(path: str, deadline_s: float) -> NoAnswer:
     )
 
 
-async def _at_once(request: AudioRequest, context: Context, *, deadline_s: float | None = None) -> Heard | NoAnswer:
-    outcome = await context.gateway.serve(request, progress=context.progress, deadline_s=deadline_s)
-    return outcome if isinstance(outcome, NoAnswer) else _of_one(outcome)
+async def _at_once(request: AudioRequest, context: Context, *, deadline_s: float | None = None) -> Heard | CallFailed:
+    outcome = await context.engine.serve(request, progress=context.progress, deadline_s=deadline_s)
+    return outcome if isinstance(outcome, CallFailed) else _of_one(outcome)
 
 
-async def _in_parts(opened: OpenAudio, headers: Headers, arguments: TranscribeArguments, context: Context) -> Heard | NoAnswer:
+async def _in_parts(
+    opened: OpenAudio, headers: Headers, arguments: TranscribeArguments, context: Context
+) -> Heard | CallFailed:
     nothing_yet = AudioFile(name=opened.name, content=b"", media_type=opened.kind.media_type, duration_s=None)
     found = await write_down(
         opened.recording,
         _request(arguments, nothing_yet),
-        gateway=context.gateway,
+        engine=context.engine,
         root=context.state / "jobs",
         deadline_s=context.job_deadline_s,
         progress=context.progress,
@@ -256,7 +258,7 @@ def _upload_bytes(context: Context) -> int:
     """The largest file that anybody takes in one request."""
     bounds = [
         LARGEST_UPLOAD_MB if offered.upload_mb is None else offered.upload_mb
-        for offer in context.gateway.roster.offers()
+        for offer in context.engine.registry.offers()
         for offered in offer.models.values()
         if offered.row.kind is Kind.SPEECH_TO_TEXT
     ]

@@ -20,10 +20,10 @@ from groq_fallback_mcp.audio.seams import HeardPart, join_parts
 from groq_fallback_mcp.audio.silence import without_silence
 from groq_fallback_mcp.audio.stream import NotDecodable, OutOfMemory
 from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest, Opened, Transcript
+from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.gateway import Answer, Gateway, Progress, heartbeat
-from groq_fallback_mcp.policy.durations import format_duration
-from groq_fallback_mcp.policy.no_answer import NoAnswer
+from groq_fallback_mcp.fallback import Answer, FallbackEngine, Progress, heartbeat
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.transcription.job_folder import Done, JobFolder, JobTaken, job_name
 
 __all__ = ["LOCAL_PART_S", "LongTranscript", "Unfinished", "only_on_this_machine", "write_down"]
@@ -66,7 +66,7 @@ class LongTranscript:
 class Unfinished:
     """Why a part has no transcript. What the others have is kept, and the same call goes on from there."""
 
-    failure: NoAnswer
+    failure: CallFailed
 
 
 @dataclass(slots=True)
@@ -80,14 +80,14 @@ class _Run:
     notes: list[str]
     at_once: int
     fallback: bool = False
-    failed: tuple[Part, NoAnswer] | None = None
+    failed: tuple[Part, CallFailed] | None = None
 
 
 async def write_down(
     source: Opened,
     request: AudioRequest,
     *,
-    gateway: Gateway,
+    engine: FallbackEngine,
     root: Path,
     deadline_s: float,
     progress: Progress | None = None,
@@ -99,7 +99,7 @@ async def write_down(
     `root` is the folder of all jobs, `headers` what is known of the recording. Raises InputRefused for what is no audio, and
     where another process has the job.
     """
-    clock = gateway.clock
+    clock = engine.clock
     started = clock.monotonic()
     doing = ["splitting the recording"]
     counts = [0, 1]
@@ -107,7 +107,7 @@ async def write_down(
     def report() -> tuple[float, float, str]:
         return counts[0], counts[1], doing[0]
 
-    here = await only_on_this_machine(request, gateway)
+    here = await only_on_this_machine(request, engine)
     async with heartbeat(progress, report):
         folder = await _taken(source, request, root, part_s)
         finished = False
@@ -126,7 +126,7 @@ async def write_down(
                 parts=parts,
                 folder=folder,
                 # a short recording is a call like any other, though it was converted first
-                end=started + (min(deadline_s, gateway.pace.deadline_s) if len(parts) == 1 and not here else deadline_s),
+                end=started + (min(deadline_s, engine.timeouts.deadline_s) if len(parts) == 1 and not here else deadline_s),
                 done=done,
                 attempts=[],
                 notes=_notes(recording),
@@ -138,7 +138,7 @@ async def write_down(
                 doing[0] = f"Transcribed {len(done)} of {len(parts)} parts"
 
             tell()
-            await _send_all(run, gateway, tell)
+            await _send_all(run, engine, tell)
             if run.failed is not None:
                 return Unfinished(failure=_explained(run))
             result = _result(run, resumed, clock.monotonic() - started)
@@ -154,17 +154,17 @@ async def write_down(
         return result
 
 
-async def only_on_this_machine(request: AudioRequest, gateway: Gateway) -> bool:
+async def only_on_this_machine(request: AudioRequest, engine: FallbackEngine) -> bool:
     """Whether, as things stand now, nobody but a model on this machine can write a part down."""
-    here = {offer.provider for offer in gateway.roster.offers() if offer.on_this_machine}
+    here = {offer.provider for offer in engine.registry.offers() if offer.on_this_machine}
     if not here:
         return False
-    candidates = (await gateway.plan(request)).candidates
-    waits = await gateway.waits(candidates)
+    candidates = (await engine.plan(request)).candidates
+    waits = await engine.waits(candidates)
     able = [
         candidate.provider
         for candidate, wait in zip(candidates, waits, strict=True)
-        if gateway.roster.providers[candidate.provider].unready is None
+        if engine.registry.providers[candidate.provider].unready is None
         and (wait is None or (wait.wait_s is not None and wait.wait_s <= SOON_S))
     ]
     return bool(able) and here.issuperset(able)
@@ -246,9 +246,9 @@ async def _split(
     return found
 
 
-def _too_slow(request: AudioRequest, deadline_s: float) -> NoAnswer:
+def _too_slow(request: AudioRequest, deadline_s: float) -> CallFailed:
     assert isinstance(request.audio, AudioFile)  # noqa: S101 - an address is never split
-    return NoAnswer(
+    return CallFailed(
         code="deadline",
         cause=f"{request.audio.name!r} could not be decoded within the deadline of {deadline_s:g} s",
         next_step="Split it, or convert it to 16 kHz mono FLAC first",
@@ -258,14 +258,14 @@ def _too_slow(request: AudioRequest, deadline_s: float) -> NoAnswer:
     )
 
 
-async def _send_all(run: _Run, gateway: Gateway, tell: Callable[[], None]) -> None:
+async def _send_all(run: _Run, engine: FallbackEngine, tell: Callable[[], None]) -> None:
     waiting = iter([part for part in run.parts if part.number not in run.done])
 
     async def work() -> None:
         for part in waiting:
             if run.failed is not None:
                 return
-            await _send(run, part, gateway)
+            await _send(run, part, engine)
             tell()
 
     async with anyio.create_task_group() as group:
@@ -273,13 +273,13 @@ async def _send_all(run: _Run, gateway: Gateway, tell: Callable[[], None]) -> No
             group.start_soon(work)
 
 
-async def _send(run: _Run, part: Part, gateway: Gateway) -> None:
+async def _send(run: _Run, part: Part, engine: FallbackEngine) -> None:
     content = await anyio.to_thread.run_sync(run.folder.spooled, part)
     audio = AudioFile(name=part.file, content=content, media_type="audio/flac", duration_s=part.end_s - part.start_s)
     # the times of words are what parts are joined by
     request = replace(run.request, audio=audio, words=True, prompt=_prompt(run, part))
-    outcome = await gateway.serve(request, deadline_s=max(run.end - gateway.clock.monotonic(), 1.0))
-    if isinstance(outcome, NoAnswer):
+    outcome = await engine.serve(request, deadline_s=max(run.end - engine.clock.monotonic(), 1.0))
+    if isinstance(outcome, CallFailed):
         run.attempts += outcome.attempts
         run.failed = run.failed or (part, outcome)
         return
@@ -339,7 +339,7 @@ def _result(run: _Run, resumed: int, took_s: float) -> LongTranscript:
     )
 
 
-def _explained(run: _Run) -> NoAnswer:
+def _explained(run: _Run) -> CallFailed:
     assert run.failed is not None  # noqa: S101 - only asked for then
     part, failure = run.failed
     if len(run.parts) == 1:

@@ -1,0 +1,187 @@
+"""The one error at the end of a call that nobody could answer: the cause, each attempt, what to do next, when to come back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
+from groq_fallback_mcp.durations import format_duration
+from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
+from groq_fallback_mcp.render import quoted
+
+__all__ = ["CallFailed", "Code", "final_error", "key_fault", "key_note"]
+
+Code = Literal[
+    "rate_limited",
+    "deadline",
+    "authentication",
+    "account_refused",
+    "content_filtered",
+    "bad_request",
+    "too_large",
+    "unsupported",
+    "no_model",
+    "no_provider",
+    "over_budget",
+    "busy",
+    "unreachable",
+    "all_failed",
+]
+
+SHOWN_EXCLUSIONS = 6
+SHORTEST_TOLD_S = 0.5
+_MISSING = "No Groq API key is set"
+_REFUSED = str(refusal(FailureKind.AUTHENTICATION, "groq"))
+_REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallback-mcp key set` or export GROQ_API_KEY"
+_SET_KEY = "Run `groq-fallback-mcp key set`, or export GROQ_API_KEY where the MCP client starts this server"
+
+_OVER_BUDGET = (
+    "Ask for fewer max_tokens, wait for the next UTC day, or raise GROQ_FALLBACK_BUDGET_USD_PER_DAY or "
+    "GROQ_FALLBACK_BUDGET_TOKENS_PER_DAY"
+)
+_REFUSED_REQUEST = {
+    FailureKind.BAD_REQUEST,
+    FailureKind.SCHEMA_REFUSED,
+    FailureKind.REMOTE_TOOL_AUTHENTICATION,
+    FailureKind.CANCELLED,
+}
+_TOO_LARGE = {FailureKind.CONTEXT_TOO_LONG, FailureKind.PAYLOAD_TOO_LARGE, FailureKind.LARGER_THAN_LIMIT}
+_UNREACHABLE = {
+    FailureKind.UNREACHABLE,
+    FailureKind.NETWORK_DENIED,
+    FailureKind.TIMED_OUT,
+    FailureKind.CONNECTION_LOST,
+}
+_ACCOUNT = {FailureKind.ORGANIZATION_REFUSED, FailureKind.NO_CREDIT}
+# Codes of errors that time does not mend.
+_HOPELESS = {
+    *("over_budget", "bad_request", "authentication", "account_refused", "content_filtered"),
+    *("too_large", "unsupported", "no_model"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed:
+    """Why there is no answer. `retry_after_s` is when some model could be asked again, None when time will not help."""
+
+    code: Code
+    cause: str
+    next_step: str
+    retry_after_s: float | None
+    attempts: Sequence[Attempt]
+    exclusions: Sequence[Exclusion]
+
+
+def final_error(
+    *,
+    attempts: Sequence[Attempt],
+    exclusions: Sequence[Exclusion],
+    last: Failure | None,
+    least_wait_s: float | None,
+    out_of_time: bool,
+    deadline_s: float,
+) -> CallFailed:
+    """Sum up a call that failed. `least_wait_s`: until the first candidate could be asked again, None if never."""
+    code, cause, next_step = _summary(attempts, exclusions, last, least_wait_s)
+    hopeless = code in _HOPELESS
+    if out_of_time:
+        code, cause = "deadline", f"no model answered within the deadline of {deadline_s:g} s; {cause}"
+    if least_wait_s is not None and not hopeless and least_wait_s >= SHORTEST_TOLD_S:
+        again = f"Call again in {format_duration(math.ceil(least_wait_s * 10) / 10)}"
+        next_step = f"{again}, ask for fewer max_tokens, or see check_limits" if code == "rate_limited" else again
+    return CallFailed(
+        code=code,
+        cause=cause,
+        next_step=next_step,
+        retry_after_s=None if hopeless else least_wait_s,
+        attempts=tuple(attempts),
+        exclusions=tuple(exclusions)[:SHOWN_EXCLUSIONS],
+    )
+
+
+def _summary(  # noqa: C901, PLR0911 - a decision table
+    attempts: Sequence[Attempt], exclusions: Sequence[Exclusion], last: Failure | None, least_wait_s: float | None
+) -> tuple[Code, str, str]:
+    if last is not None and last.kind in _REFUSED_REQUEST:
+        cause = f"the provider refused the request itself: {quoted(last.message)}"
+        return "bad_request", cause, "Correct the arguments; the same call would be refused again"
+    if last is not None and last.kind is FailureKind.CONTENT_FILTERED:
+        cause = f"a model's content filter withheld the answer: {quoted(last.message)}"
+        return "content_filtered", cause, "Rephrase the request; the same one would be filtered again"
+    if last is not None and last.kind is FailureKind.BUSY:
+        return "busy", last.message, "Send fewer calls at once, then call again"
+    kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
+    if not kinds:
+        return _nobody(exclusions)
+    if kinds == {FailureKind.OVER_BUDGET}:
+        detail = next(a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET)
+        return "over_budget", f"not sent: {detail}", _OVER_BUDGET
+    if FailureKind.RATE_LIMITED in kinds and least_wait_s is not None:
+        others = "" if kinds == {FailureKind.RATE_LIMITED} else ", or failed otherwise"
+        return "rate_limited", f"every model that could answer is at a rate limit{others}", "Call again later"
+    if FailureKind.AUTHENTICATION in kinds:
+        return _unauthenticated(attempts)
+    if kinds & _ACCOUNT and kinds <= _ACCOUNT | NOT_MENDED_BY_TIME | _TOO_LARGE | {FailureKind.UNSUPPORTED}:
+        return _account_refused(next(a for a in reversed(attempts) if a.kind in _ACCOUNT))
+    if kinds == {FailureKind.UNSUPPORTED}:
+        return (
+            "unsupported",
+            f"no model can do this: {attempts[-1].detail}",
+            "Change what it names, or give another model; see list_models",
+        )
+    if kinds <= _TOO_LARGE:
+        return (
+            "too_large",
+            "the request is larger than any model takes",
+            "Shorten the messages, split the file, or lower max_tokens",
+        )
+    if kinds == {FailureKind.TIMED_OUT}:
+        return "deadline", "no model answered in time", "Call again, or send less at once"
+    if kinds <= _UNREACHABLE:
+        return "unreachable", "no provider could be reached", "Check the network and GROQ_BASE_URL, then call again"
+    return "all_failed", "every model that could be asked failed", "Call again, or give another model; see list_models"
+
+
+def _nobody(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
+    if not exclusions:
+        cause = "no provider is configured that could serve this"
+        return "no_provider", cause, "Set GROQ_API_KEY, or add a provider to config.toml; groq-fallback-mcp doctor helps"
+    reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
+    cause = f"no model can take this request ({reasons})"
+    return "no_model", cause, "Change what the reasons name, or give another model; see list_models"
+
+
+def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:
+    kind, provider = attempt.kind or FailureKind.ORGANIZATION_REFUSED, provider_name(attempt.provider)
+    cause = f"{refusal(kind, attempt.provider)}: {quoted(attempt.detail)}"
+    if kind is FailureKind.NO_CREDIT:
+        return "account_refused", cause, f"Do not call again; tell the user to check the credit and billing of {provider}"
+    return "account_refused", cause, f"Do not call again; tell the user, who can ask the support of {provider}"
+
+
+def key_fault(attempts: Sequence[Attempt]) -> str | None:
+    """What is wrong with Groq's key, in one sentence; None where nothing is known to be."""
+    refused = next((a for a in reversed(attempts) if a.provider == "groq" and a.kind is FailureKind.AUTHENTICATION), None)
+    if refused is None:
+        return None
+    return _MISSING if NO_API_KEY in refused.detail else _REFUSED
+
+
+def key_note(attempts: Sequence[Attempt]) -> str | None:
+    """What to tell whoever got an answer without Groq because of its key; None where that is not why."""
+    fault = key_fault(attempts)
+    return None if fault is None else f"{fault}, so Groq was not used. {_SET_KEY if fault == _MISSING else _REPLACE_KEY}."
+
+
+def _unauthenticated(attempts: Sequence[Attempt]) -> tuple[Code, str, str]:
+    fault = key_fault(attempts)
+    if fault is not None:
+        step = _SET_KEY if fault == _MISSING else _REPLACE_KEY
+        return "authentication", fault, f"{step}; `groq-fallback-mcp doctor` shows what is set"
+    attempt = next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION)
+    cause = f"The provider {attempt.provider} cannot be used: {attempt.detail}"
+    return "authentication", cause, f"Put a valid key into the variable that key_env of {attempt.provider} names in config.toml"

@@ -1,0 +1,170 @@
+"""Which models a request asks for, best first: use case, chain, successors of retired models, unknown names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+
+from groq_fallback_mcp.call import AnyRequest, AudioRequest, ChatRequest, Exclusion, SpeechRequest
+from groq_fallback_mcp.catalog import Catalog, Kind, Stage
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
+from groq_fallback_mcp.policy.offer import ProviderModels
+from groq_fallback_mcp.render import excerpt
+
+__all__ = ["INJECTION", "ChatKinds", "Choice", "choose", "default_use_case", "is_retired", "resolve_model"]
+
+ChatKinds = (Kind.CHAT, Kind.SYSTEM)
+INJECTION = "injection"
+LONGEST_NAME = 200
+SHORT_PROMPT_TOKENS = 2_000
+_TOOL = {Kind.SPEECH_TO_TEXT: "transcribe", Kind.TEXT_TO_SPEECH: "speak", Kind.GUARD: "screen"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The models to consider in order, and those that ended without a successor."""
+
+    wanted: Sequence[str]
+    ended: Sequence[Exclusion]
+    use_case: str
+    requested_model: str | None
+    notes: Sequence[str]
+
+
+def choose(request: AnyRequest, *, catalog: Catalog, offers: Sequence[ProviderModels], today: date) -> Choice:
+    """The models a request asks for, best first, each once.
+
+    Raises InputRefused for a model or use case that does not exist, naming the nearest ones.
+    """
+    kinds = _kinds(request)
+    requested = None if request.model is None else resolve_model(request.model, catalog=catalog, offers=offers, kinds=kinds)
+    use_case = _use_case(request, catalog)
+    practice = catalog.practices[use_case]
+    names = [
+        *([requested] if requested is not None else []),
+        practice.model,
+        *practice.chain,
+        *(
+            name
+            for offer in offers
+            if not offer.cataloged
+            for name, offered in offer.models.items()
+            if offered.row.kind in kinds
+        ),
+    ]
+    wanted: list[str] = []
+    ended: dict[str, Exclusion] = {}
+    notes: list[str] = []
+    # what nobody asked for by name needs no explanation
+    explained = requested or (practice.model if _names_use_case(request) else None)
+    listed = next((offer for offer in offers if offer.cataloged), None)
+    for name in dict.fromkeys(names):
+        elsewhere = any(name in offer.models for offer in offers if not offer.cataloged)
+        gone = listed is not None and is_retired(name, catalog=catalog, offer=listed, today=today)
+        if elsewhere or not gone:
+            wanted.append(name)
+        if not gone:
+            continue
+        successor = catalog.successor(name, today)
+        shutdown = catalog.shutdowns.get(name)
+        ended_on = shutdown.on if shutdown is not None and shutdown.on <= today else None
+        reason = f"shut down on {ended_on}" if ended_on is not None else "missing from the live list"
+        if successor is None:
+            ended.setdefault(name, Exclusion(provider="groq", model=name, reason=f"{reason}, no successor"))
+        else:
+            wanted.append(successor)
+        if name == explained:
+            notes.append(f"{name} was {reason}; " + (f"{successor} is its successor" if successor else "it has no successor"))
+    return Choice(
+        wanted=tuple(dict.fromkeys(wanted)),
+        ended=tuple(ended.values()),
+        use_case=use_case,
+        requested_model=requested,
+        notes=tuple(notes),
+    )
+
+
+def resolve_model(name: str, *, catalog: Catalog, offers: Sequence[ProviderModels], kinds: Sequence[Kind]) -> str:
+    """The id a caller's name stands for; LiteLLM's `groq/` prefix is understood.
+
+    Raises InputRefused for a name nobody knows or a model of another kind.
+    """
+    known = {row.id: row.kind for row in catalog.models.values()}
+    known |= {model: offered.row.kind for offer in offers for model, offered in offer.models.items()}
+    found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
+    fitting = sorted(model for model, kind in known.items() if kind in kinds)
+    if found is None:
+        raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting, "a model") + ", see list_models")
+    if known[found] not in kinds:
+        tool = _TOOL.get(known[found], "groq_chat")
+        raise InputRefused(
+            f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
+            next_step=f"use the tool {tool}, or give one of {', '.join(fitting[:4])}",
+        )
+    return found
+
+
+def is_retired(model: str, *, catalog: Catalog, offer: ProviderModels, today: date) -> bool:
+    """Whether a model has ended at a provider: by its live list where that was read, else by the catalog's date.
+
+    Enterprise accounts keep models longer; other providers have calendars of their own.
+    """
+    if not offer.cataloged:
+        return False
+    if offer.live is not None:
+        return model not in offer.live
+    return catalog.stage(model, today) is Stage.RETIRED
+
+
+def default_use_case(request: ChatRequest) -> str:
+    """The use case a chat request without one belongs to: `fast` for short plain prompts, else by what it needs."""
+    if has_images(request):
+        return "vision"
+    if request.tools or request.search is not None or request.code:
+        return "agentic"
+    long = estimate_prompt_tokens(request) > SHORT_PROMPT_TOKENS
+    return "reasoning" if long or request.schema is not None or request.reasoning_effort in {"medium", "high"} else "fast"
+
+
+def _kinds(request: AnyRequest) -> tuple[Kind, ...]:
+    if isinstance(request, AudioRequest):
+        return (Kind.SPEECH_TO_TEXT,)
+    if isinstance(request, SpeechRequest):
+        return (Kind.TEXT_TO_SPEECH,)
+    return (Kind.GUARD,) if request.use_case == INJECTION else ChatKinds
+
+
+def _use_case(request: AnyRequest, catalog: Catalog) -> str:
+    if isinstance(request, AudioRequest):
+        return "translation" if request.translate else "audio"
+    if isinstance(request, SpeechRequest):
+        return "speech_arabic" if request.language == "ar" else "speech"
+    if request.use_case is None:
+        return default_use_case(request)
+    practice = catalog.practices.get(request.use_case)
+    if practice is None:
+        fitting = [known.use_case for known in catalog.practices.values() if known.tool == request.asked_by]
+        raise InputRefused(
+            f"unknown use_case {excerpt(request.use_case)}", next_step=_nearest(request.use_case, fitting, "one")
+        )
+    if practice.tool != request.asked_by:
+        raise InputRefused(
+            f"the use case {excerpt(request.use_case)} is not for chat", next_step=f"use the tool {practice.tool}"
+        )
+    return request.use_case
+
+
+def _names_use_case(request: AnyRequest) -> bool:
+    return isinstance(request, ChatRequest) and request.use_case is not None
+
+
+def _nearest(name: str, known: Sequence[str], what: str) -> str:
+    close = get_close_matches(name[:LONGEST_NAME], known, n=3, cutoff=0.4)
+    return (
+        f"did you mean {' or '.join(close)}? Otherwise give {what} of {', '.join(known[:12])}"
+        if close
+        else f"give {what} of {', '.join(known[:12])}"
+    )

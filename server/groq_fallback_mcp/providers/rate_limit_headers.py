@@ -1,0 +1,127 @@
+"""What a response tells about quota: rate-limit headers, and the figures inside 429 and 413 messages.
+
+`x-ratelimit-*-requests` are per day, `-tokens` per minute, `-audio-seconds` per hour. RPM, TPD and ASD stand in no
+header and are learnt from messages only.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.durations import DAY_S, WRITTEN_DURATION, parse_written_duration
+
+__all__ = ["read_headers", "read_message", "snapshot", "stated_wait"]
+
+_HEADERS = {Limit.RPD: "requests", Limit.TPM: "tokens", Limit.ASH: "audio-seconds"}
+_METRICS = {
+    "RPM": Limit.RPM,
+    "RPD": Limit.RPD,
+    "TPM": Limit.TPM,
+    "TPD": Limit.TPD,
+    "ITPM": Limit.ITPM,
+    "OTPM": Limit.OTPM,
+    "ASPH": Limit.ASH,
+    "ASH": Limit.ASH,
+    "ASPD": Limit.ASD,
+    "ASD": Limit.ASD,
+}
+_FIGURES = re.compile(
+    r"(?:\((?P<metric>[A-Z]{3,5})\))?\s*:\s*Limit ~?(?P<limit>\d[\d.]*), (?:Used ~?(?P<used>\d[\d.]*), )?"
+    r"Requested ~?(?P<requested>\d[\d.]*)"
+)
+# Such as: Please try again in 17.359s; retry after 27 seconds; resets in: 6 hours; wait 14 minutes and 24 seconds; or, at the
+# end of a sentence, Retry-After: 45.
+_AGAIN = (
+    r"(?:try(?:ing)? again|retry(?:ing)?|retry-after|wait(?:ing)?|reset(?:s|ting)?|available(?: again)?|come back|lifted|allowed"
+    r"|cooldown(?:_time)?)\b"
+)
+_WAIT = re.compile(
+    rf"{_AGAIN}[ :=-]{{1,3}}(?:(?:in|after|for|at least|about|approximately|another)[ :]{{1,3}}){{0,2}}(?P<wait>{WRITTEN_DURATION})"
+    rf"|{_AGAIN}(?: ?[:=] ?| (?:in|after|for)[ :]{{1,3}})(?P<seconds>\d{{1,6}}(?:\.\d{{1,6}})?)(?=[.;,!)]?(?:\s*\Z|[.;,!)]\s))",
+    re.IGNORECASE,
+)
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_HOURS_AND_MINUTES = re.compile(r"\b(\d{1,3})h(\d{1,2})\b")
+_ONE = re.compile(r"\b(?:an?|one) (?=(?:second|minute|hour|day|week)\b)", re.IGNORECASE)
+# A month: quotas are never longer. A wait is asked about again after a day.
+LONGEST_STATED_S = 31 * DAY_S
+_LARGEST = 1e12
+
+
+def read_headers(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
+    """The limits named in headers (lower-case names). Values that are no sane number are passed over."""
+    readings: list[LimitReading] = []
+    for limit, suffix in _HEADERS.items():
+        capacity = _figure(headers.get(f"x-ratelimit-limit-{suffix}"))
+        remaining = _figure(headers.get(f"x-ratelimit-remaining-{suffix}"))
+        if capacity is not None or remaining is not None:
+            readings.append(LimitReading(limit=limit, capacity=capacity or None, remaining=remaining))
+    return tuple(readings)
+
+
+def read_message(message: str, *, error_type: str | None = None) -> LimitReading | None:
+    """The limit a 429 or 413 message names, with its figures; None when it names none.
+
+    The metric is sometimes missing from the text: then `error_type` (`tokens`, `requests`, `audio`) says what is
+    counted, and the stated wait, which is (used + requested - limit) / (limit / window), says per how long.
+    """
+    found = _FIGURES.search(message)
+    if found is None:
+        return None
+    capacity, used, requested = (_figure(found[name]) for name in ("limit", "used", "requested"))
+    if not capacity or requested is None:
+        return None
+    wait_s = stated_wait(message)
+    limit = _METRICS.get(found["metric"] or "")
+    if limit is None:
+        excess = (used or 0.0) + requested - capacity
+        window_s = wait_s * capacity / excess if wait_s is not None and excess > 0 else None
+        limit = _infer(error_type, window_s)
+    if limit is None:
+        return None
+    remaining = None if used is None else max(capacity - used, 0.0)
+    return LimitReading(limit=limit, capacity=capacity, remaining=remaining, requested=requested, wait_s=wait_s)
+
+
+def stated_wait(message: str) -> float | None:
+    """Seconds that a text says to wait, at most a day; None when it says none that can be true."""
+    found = _WAIT.search(_ONE.sub("1 ", _HOURS_AND_MINUTES.sub(r"\1h\2m", _THOUSANDS.sub("", message))))
+    if found is None:
+        return None
+    seconds = parse_written_duration(found["wait"]) if found["wait"] else float(found["seconds"])
+    return min(seconds, DAY_S) if seconds is not None and seconds <= LONGEST_STATED_S else None
+
+
+def snapshot(headers: Mapping[str, str], message_reading: LimitReading | None = None) -> QuotaSnapshot:
+    """All that one response told. A figure in the message wins over a header for the same limit."""
+    from_headers = read_headers(headers)
+    if message_reading is None:
+        return QuotaSnapshot(readings=from_headers)
+    others = tuple(reading for reading in from_headers if reading.limit is not message_reading.limit)
+    return QuotaSnapshot(readings=(message_reading, *others))
+
+
+def _figure(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text.rstrip("."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and 0 <= value <= _LARGEST else None
+
+
+def _infer(error_type: str | None, window_s: float | None) -> Limit | None:
+    daily = window_s is not None and window_s > 7_200  # noqa: PLR2004 - between an hour and a day
+    match error_type:
+        case "tokens":
+            return Limit.TPD if daily else Limit.TPM
+        case "requests":
+            return Limit.RPD if daily else Limit.RPM
+        case "audio" | "seconds" | "audio_seconds":
+            return Limit.ASD if daily else Limit.ASH
+        case _:
+            return None

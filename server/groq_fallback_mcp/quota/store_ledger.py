@@ -1,0 +1,244 @@
+"""The ledger over a store: names the records of each transaction and runs it off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+import anyio
+
+from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.quota import transactions
+from groq_fallback_mcp.quota.book import Book
+from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
+from groq_fallback_mcp.quota.ledger import (
+    Claim,
+    Granted,
+    ModelQuota,
+    QuotaKey,
+    Refused,
+    Reservation,
+    Settlement,
+    SettleResult,
+    StoreStatus,
+)
+from groq_fallback_mcp.quota.losses import reopened, totals_of, watching
+from groq_fallback_mcp.quota.records import (
+    OpenReservation,
+    day_key,
+    day_of,
+    model_key,
+    open_key,
+    prepare,
+    provider_key,
+    told_key,
+)
+from groq_fallback_mcp.quota.store import NOT_NOW, Change, Store, StoreUnusable, View
+
+__all__ = ["StoredLedger", "utc_day"]
+
+T = TypeVar("T")
+TIME_LIMIT_S = 0.25
+SWEEP_EVERY_S = 60.0
+SWEPT_AT_ONCE = 100
+MOST_DOUBTFUL = 1_000
+MOST_DAYS = 3
+
+_log = logging.getLogger(__name__)
+
+
+class StoredLedger:
+    """See Ledger. With `threaded` each transaction runs on one thread of the ledger's own, for at most `time_limit_s`.
+
+    Raises StoreUnusable when the store cannot do its work in time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        budget: Budget | None = None,
+        threaded: bool = True,
+        time_limit_s: float = TIME_LIMIT_S,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._budget = budget or Budget()
+        self._time_limit_s = time_limit_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") if threaded else None
+        self._swept_at = float("-inf")
+        self._prepared = not threaded
+        # what was last seen of each day's spending, the oldest day first
+        self._seen: dict[str, DayTotals] = {}
+        self._doubtful: deque[tuple[str, Sequence[str]]] = deque(maxlen=MOST_DOUBTFUL)
+
+    @property
+    def status(self) -> StoreStatus:
+        """What holds the state."""
+        return StoreStatus(store=self._store.name, place=self._store.place)
+
+    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
+        if not claims:
+            return Refused(waits=())
+        await self._forgo()
+        await self._sweep()
+        reservation = secrets.token_hex(8)
+        day = self._day()
+        keys = [*_account_keys(claims), open_key(reservation), *([day_key(day)] if self._budget.bounded else [])]
+        change = partial(
+            transactions.reserve_any, claims=claims, reservation=reservation, life_s=life_s, budget=self._budget, day=day
+        )
+        try:
+            return await self._transact(keys, change)
+        except StoreUnusable:
+            # what was given up on may have been written all the same, or yet be
+            self._doubtful.append((reservation, keys))
+            raise
+
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
+        key = reservation.key
+        keys = [model_key(key), provider_key(key), open_key(reservation.id), day_key(reservation.day)]
+        if reservation.stand_in:
+            keys.append(told_key(reservation.id))
+        return await self._transact(keys, partial(transactions.settle, reservation=reservation, settlement=settlement))
+
+    async def release(self, reservation: Reservation) -> None:
+        await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))
+
+    async def cool_down(self, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> None:
+        # the reason may quote the provider, and the store is a way out too
+        reason = sanitize_message(reason)
+        change = partial(transactions.cool_down, key=key, wait_s=wait_s, reason=reason, limit=limit, kind=kind)
+        await self._transact([model_key(key), provider_key(key)], change)
+
+    async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+        if not claims:
+            return ()
+        return await self._transact(_account_keys(claims), partial(transactions.look, claims=claims), writing=False)
+
+    async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
+        def read(view: View) -> Change[Mapping[str, DayTotals]]:
+            return Change(result={day: Book(view).day(day) for day in days})
+
+        return await self._transact([day_key(day) for day in days], read, writing=False)
+
+    async def reopen_budget(self, day: str) -> bool:
+        return await self._transact([day_key(day)], partial(reopened, day=day))
+
+    async def aclose(self) -> None:
+        with contextlib.suppress(StoreUnusable):
+            await self._forgo()
+        await self._run(self._store.close)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    async def _transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+        days = [day for key in keys if (day := day_of(key)) is not None] if self._budget.bounded else []
+        if not days:
+            return await self._transacted(keys, change, writing=writing)
+        watched = watching(change, keys, self._seen)
+        after: dict[str, DayTotals] = {}
+
+        def noted(view: View) -> Change[T]:
+            done = watched(view)
+            written = {key: record.body for key, record in done.writes.items() if record is not None}
+            left = View(now=view.now, bodies={**view.bodies, **written})
+            after.clear()
+            after.update((day, totals) for day in days if (totals := totals_of(left, day)) is not None)
+            return done
+
+        done = await self._transacted(keys, noted, writing=writing)
+        self._note(after)
+        return done
+
+    def _note(self, totals: Mapping[str, DayTotals]) -> None:
+        """Remember what is now known of days, and say once where something was lost."""
+        for day, now in totals.items():
+            before = self._seen.pop(day, DayTotals())
+            self._seen[day] = now
+            if now.unknown and now.losses > before.losses:
+                _log.warning("%s: %s", day, UNKNOWN_SPENDING)
+        while len(self._seen) > MOST_DAYS:
+            del self._seen[next(iter(self._seen))]
+
+    async def _transacted(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool) -> T:
+        if self._prepared and (done := self._store.transact_now(keys, change, writing=writing)) is not NOT_NOW:
+            if self._store.wants_rest and self._thread is not None:
+                self._thread.submit(self._store.rest)
+            return done
+        return await self._run(partial(self._store.transact, keys, change, writing=writing))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            return work()
+        loop = asyncio.get_running_loop()
+        if not self._prepared:
+            self._prepared = True
+            await loop.run_in_executor(self._thread, prepare)
+        running = loop.run_in_executor(self._thread, work)
+        # shielded: what a cancelled call reserved must be known, to be given back. Real time on purpose: a store that
+        # hangs must not hold a call back, whatever clock decides about quota.
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({running}, timeout=self._time_limit_s)
+        if running.done():
+            return running.result()
+        running.cancel()
+        raise StoreUnusable(f"{self._store.place} did not answer within {self._time_limit_s:g} s")
+
+    async def _forgo(self) -> None:
+        """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
+        while self._doubtful:
+            reservation, keys = self._doubtful[0]
+            await self._transact(keys, partial(transactions.forgo, reservation=reservation))
+            with contextlib.suppress(ValueError):
+                self._doubtful.remove((reservation, keys))
+
+    async def _sweep(self) -> None:
+        """Now and then, give up on reservations whose processes are gone."""
+        now = self._clock.monotonic()
+        if now - self._swept_at < SWEEP_EVERY_S:
+            return
+        self._swept_at = now
+        for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)):
+            if key.startswith(told_key("")):
+                await self._transact([key], partial(_forget, key=key))
+            if not key.startswith(open_key("")):
+                continue
+            reservation = key.removeprefix(open_key(""))
+            found = await self._transact([key], partial(_read_open, reservation=reservation), writing=False)
+            others = (
+                [model_key(found.key), provider_key(found.key), *([day_key(found.day)] if found.day else [])] if found else []
+            )
+            await self._transact([key, *others], partial(transactions.expire, reservations=[reservation]))
+
+    def _day(self) -> str:
+        return utc_day(self._clock.wall())
+
+
+def utc_day(now: float) -> str:
+    """The day of a moment in Unix seconds."""
+    return datetime.fromtimestamp(now, tz=UTC).date().isoformat()
+
+
+def _read_open(view: View, reservation: str) -> Change[OpenReservation | None]:
+    return Change(result=Book(view).open(reservation))
+
+
+def _forget(view: View, key: str) -> Change[None]:
+    del view
+    return Change(result=None, writes={key: None})
+
+
+def _account_keys(claims: Sequence[Claim]) -> list[str]:
+    return list(dict.fromkeys(name for claim in claims for name in (model_key(claim.key), provider_key(claim.key))))

@@ -1,0 +1,307 @@
+"""check_limits: what is left of every limit, and when a call of a given size would be admitted. Spends nothing by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from groq_fallback_mcp.call import Failure, FailureKind, Limit
+from groq_fallback_mcp.call.refusals import refusal
+from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
+from groq_fallback_mcp.policy.model_choice import is_retired, resolve_model
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
+from groq_fallback_mcp.quota.breaker import useful_wait_s
+from groq_fallback_mcp.quota.buckets import Bucket
+from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals, usd
+from groq_fallback_mcp.render import sentence
+from groq_fallback_mcp.tools.account import label, seconds
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+
+__all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
+
+KINDS = tuple(Kind)
+# Limits are an answer without Groq too.
+KEY_CHECK_S = 5.0
+
+
+class CheckLimitsArguments(Arguments):
+    """Arguments of check_limits."""
+
+    model: str | None = None
+    tokens: Annotated[int, Field(ge=1, le=10_000_000)] = Field(default=1_500, description="Size of the call to plan")
+    probe: bool = Field(default=False, description="Send one tiny request to read real limits")
+
+
+class LimitEntry(Result):
+    """A bucket now. `knowledge`: documented (table only), observed (server confirmed), learnt (server said otherwise)."""
+
+    limit: Limit
+    capacity: float
+    level: float
+    refill_per_s: float
+    full_in_s: float
+    knowledge: str
+
+
+class ModelLimits(Result):
+    """A model's limits. `next_call_in_s` is 0 for now, absent when a call of that size never fits.
+
+    `available` is false, and otherwise absent, where no call of any size is served: `blocked_by` says why.
+
+    `then_next_in_s`: after `calls_now` calls at once, when one more would fit. `unknown_limits` are those nothing is known
+    of. `in_flight` counts calls under way in all processes that share the store.
+    """
+
+    model: str
+    provider: str
+    available: bool | None = None
+    next_call_in_s: float | None = None
+    blocked_by: str | None = None
+    calls_now: int | None = None
+    then_next_in_s: float | None = None
+    cooldown_s: float | None = None
+    cooldown_reason: str | None = None
+    in_flight: int
+    limits: tuple[LimitEntry, ...]
+    unknown_limits: tuple[Limit, ...] = ()
+    unused_tokens_come_back: str | None = None
+
+
+class Spending(Result):
+    """What was spent in a UTC day. `usd` counts calls whose price is known, `unpriced_calls` are the others.
+
+    `incomplete` says why more was spent than is counted here, and is absent where nothing was lost.
+    """
+
+    day: str
+    calls: int
+    tokens: int
+    usd: str
+    unpriced_calls: int
+    budget_usd: str | None = None
+    budget_tokens: int | None = None
+    incomplete: str | None = None
+
+
+class CheckLimitsResult(Result):
+    """Structured result of check_limits. `degraded` says why the store cannot be used, and is absent when it can."""
+
+    tokens: int
+    store: str
+    place: str
+    degraded: str | None = None
+    spent: Spending
+    probe: str | None = None
+    calls_now_all_models: int | None = None
+    models: tuple[ModelLimits, ...]
+
+
+async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
+    engine = context.engine
+    offers = engine.registry.offers()
+    day = today(engine.clock)
+    named = (
+        None if arguments.model is None else resolve_model(arguments.model, catalog=engine.catalog, offers=offers, kinds=KINDS)
+    )
+    note = await _probe(named, context) if arguments.probe else None
+    chosen = [
+        (offer, offered)
+        for offer in offers
+        if offer.provider != "local"
+        for offered in offer.models.values()
+        if (
+            offered.row.id == named if named else not is_retired(offered.row.id, catalog=engine.catalog, offer=offer, today=day)
+        )
+    ]
+    refused = await engine.registry.refused(timeout_s=min(KEY_CHECK_S, engine.timeouts.deadline_s))
+    quotas = await engine.ledger.look([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
+    models = tuple(
+        _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id, refused=refused))
+        for quota, (offer, offered) in zip(quotas, chosen, strict=True)
+    )
+    served = {"groq_chat", "transcribe"}
+    chained = {name for row in engine.catalog.practices.values() if row.tool in served for name in (row.model, *row.chain)}
+    by_name_only = {name for offer in offers if offer.cataloged for name in offer.models} - chained
+    chat_calls = [
+        limits.calls_now
+        for limits, (_, offered) in zip(models, chosen, strict=True)
+        if offered.row.kind is not Kind.SPEECH_TO_TEXT and limits.calls_now is not None and offered.row.id not in by_name_only
+    ]
+    spent = await _spent(context, day.isoformat())
+    status = engine.ledger.status
+    result = CheckLimitsResult(
+        tokens=arguments.tokens,
+        store=status.store,
+        place=status.place,
+        degraded=status.degraded,
+        spent=spent,
+        probe=note,
+        calls_now_all_models=sum(chat_calls) if chat_calls else None,
+        models=models,
+    )
+    return Reply(text=_text(result), structured=result.model_dump(mode="json", exclude_none=True))
+
+
+async def _spent(context: Context, day: str) -> Spending:
+    totals = (await context.engine.ledger.spending([day]))[day]
+    budget = context.engine.budget
+    return Spending(
+        day=day,
+        calls=sum(total.calls for total in totals.models.values()),
+        tokens=totals.tokens,
+        usd=str(usd(totals.picousd)),
+        unpriced_calls=sum(total.unpriced_calls for total in totals.models.values()),
+        budget_usd=None if budget.picousd is None else str(usd(budget.picousd)),
+        budget_tokens=budget.tokens,
+        incomplete=_incomplete(totals, budget),
+    )
+
+
+def _incomplete(totals: DayTotals, budget: Budget) -> str | None:
+    if totals.unknown and budget.bounded:
+        return UNKNOWN_SPENDING
+    return "the ledger was damaged today; what was spent before is not counted" if totals.losses else None
+
+
+async def _probe(model: str | None, context: Context) -> str:
+    if model is None:
+        raise InputRefused("probe needs a model", next_step="give model together with probe; without probe nothing is spent")
+    outcome = await context.engine.probe(model)
+    if isinstance(outcome, str):
+        return f"not sent: {outcome}"
+    seen = len(outcome.quota.readings)
+    told = f"{seen} limits read" if seen else "the answer named no limits"
+    return f"{told} ({outcome.kind.value}: {outcome.message})" if isinstance(outcome, Failure) else told
+
+
+def _cost(offered: ProviderModel, tokens: int) -> Mapping[Limit, float]:
+    if offered.row.kind is Kind.SPEECH_TO_TEXT:
+        return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: MINIMUM_BILLED_AUDIO_S, Limit.ASD: MINIMUM_BILLED_AUDIO_S}
+    return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(tokens), Limit.TPD: float(tokens)}
+
+
+def _claim(context: Context, offer: ProviderModels, offered: ProviderModel, tokens: int) -> Claim:
+    key = context.engine.key(offer.provider, offered.row.id)
+    return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
+
+
+def _unusable(context: Context, offer: ProviderModels, model: str, *, refused: FailureKind | None) -> str | None:
+    """Why a model cannot be used whatever its limits say; None when it can. `refused`: how Groq refuses every call."""
+    engine = context.engine
+    if is_retired(model, catalog=engine.catalog, offer=offer, today=today(engine.clock)):
+        return "shut down"
+    if refused is not None and offer.provider == "groq":
+        return refusal(refused, offer.provider)
+    return engine.registry.providers[offer.provider].unready
+
+
+def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None) -> ModelLimits:
+    now, wait = quota.now, obstacle(quota, cost)
+    cooldown = quota.cooldown
+    cooldown_s = None if cooldown is None else useful_wait_s(cooldown.until - now, cooldown.kind)
+    if unusable is None and cooldown is not None and cooldown_s is None:
+        unusable = refusal(cooldown.kind, quota.key.provider) or cooldown.reason
+    if unusable is not None:
+        wait = Wait(wait_s=None, reason=unusable)
+    levels = {limit: bucket.level_at(now) for limit, bucket in quota.buckets.items()}
+    calls_now = 0 if wait is not None else _calls_now(levels, cost)
+    return ModelLimits(
+        model=quota.key.model,
+        provider=quota.key.provider,
+        available=None if unusable is None else False,
+        next_call_in_s=0.0 if wait is None else seconds(wait.wait_s),
+        blocked_by=None if wait is None else wait.reason,
+        calls_now=calls_now,
+        then_next_in_s=None
+        if wait is not None or calls_now is None
+        else seconds(_wait_s(quota.buckets, cost, calls_now + 1, now)),
+        cooldown_s=seconds(cooldown_s),
+        cooldown_reason=None if cooldown is None else cooldown.reason,
+        in_flight=quota.calls_in_flight,
+        limits=tuple(_entry(bucket, levels[limit]) for limit, bucket in quota.buckets.items()),
+        unknown_limits=tuple(limit for limit in cost if limit not in quota.buckets),
+        unused_tokens_come_back=quota.refunds.verdict,
+    )
+
+
+def _calls_now(levels: Mapping[Limit, float], cost: Mapping[Limit, float]) -> int | None:
+    """How many such calls in a row would be admitted at once; None where nothing is limited."""
+    counts = [int(levels[limit] // units) for limit, units in cost.items() if limit in levels]
+    return max(min(counts), 0) if counts else None
+
+
+def _wait_s(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], calls: int, now: float) -> float:
+    """Seconds until the last of so many calls, sent as soon as each fits, would be admitted."""
+    return max(buckets[limit].wait_s(units * calls, now) for limit, units in cost.items() if limit in buckets)
+
+
+def _entry(bucket: Bucket, level: float) -> LimitEntry:
+    refill_per_s = bucket.refill_per_s
+    return LimitEntry(
+        limit=bucket.limit,
+        capacity=bucket.capacity,
+        level=round(level, 1),
+        refill_per_s=round(refill_per_s, 4),
+        full_in_s=round((bucket.capacity - level) / refill_per_s, 1),
+        knowledge=bucket.knowledge,
+    )
+
+
+def _text(result: CheckLimitsResult) -> str:
+    where = "this process only" if result.store == "memory" else f"shared through {result.place}"
+    lines = [f"Rate limits ({where}). Example call: {result.tokens:,} tokens or 10 s of audio."]
+    if result.degraded is not None:
+        lines.append(
+            f"DEGRADED: the ledger cannot be used ({result.degraded}). "
+            "Until it can, this process counts for itself, at a quarter of each limit."
+        )
+    if result.calls_now_all_models is not None:
+        lines.append(f"{result.calls_now_all_models} such calls fit right now across all chat models.")
+    lines.append(_spent_line(result.spent))
+    if result.probe is not None:
+        lines.append(f"Probe: {result.probe}.")
+    lines += [line for model in result.models for line in _model_lines(model)]
+    if not result.models:
+        lines.append("No model with limits is configured.")
+    return "\n".join(lines)
+
+
+def _spent_line(spent: Spending) -> str:
+    unpriced = f" and {spent.unpriced_calls} calls without a known price" if spent.unpriced_calls else ""
+    of_usd = f" of {spent.budget_usd}" if spent.budget_usd is not None else ""
+    of_tokens = f" of {spent.budget_tokens}" if spent.budget_tokens is not None else ""
+    line = f"Spent on {spent.day} (UTC): {spent.usd}{of_usd} USD{unpriced}, {spent.tokens}{of_tokens} tokens in {spent.calls} calls."
+    return line if spent.incomplete is None else f"{line}\nNote: {sentence(spent.incomplete)}"
+
+
+def _model_lines(model: ModelLimits) -> Sequence[str]:
+    if model.next_call_in_s is None:
+        when = f"{'never' if model.available is None else 'not available'} ({model.blocked_by})"
+    elif model.next_call_in_s > 0:
+        when = f"next call in {model.next_call_in_s:g} s ({model.blocked_by})"
+    else:
+        when = "unlimited as far as known" if model.calls_now is None else f"{model.calls_now} calls now"
+        when += f", the next in {model.then_next_in_s:g} s" if model.then_next_in_s is not None else ""
+    buckets = "; ".join(
+        f"{entry.limit} {entry.level:g}/{entry.capacity:g} +{entry.refill_per_s:g}/s"
+        + (f" full in {entry.full_in_s:g} s" if entry.full_in_s > 0 else "")
+        + f" [{entry.knowledge}]"
+        for entry in model.limits
+    )
+    unknown = f"; {', '.join(model.unknown_limits)} [unknown]" if buckets and model.unknown_limits else ""
+    return (f"- {label(model.provider, model.model)}: {when}; {buckets or 'no limits known'}{unknown}",)
+
+
+CHECK_LIMITS = Tool(
+    name="check_limits",
+    title="Check limits",
+    description="What is left of each rate limit and when the next call fits.",
+    arguments=CheckLimitsArguments,
+    handle=_handle,
+)

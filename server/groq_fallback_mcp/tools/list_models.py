@@ -1,0 +1,252 @@
+"""list_models: the catalog under the provider's live list, with what each model can do and whether it can serve now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Literal
+
+from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.call.refusals import refusal
+from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
+from groq_fallback_mcp.catalog.drift import Drift, drift
+from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.model_choice import is_retired
+from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.providers.registry import LiveList
+from groq_fallback_mcp.quota import Claim, Wait, obstacle
+from groq_fallback_mcp.quota.breaker import useful_wait_s
+from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.tools.account import label, seconds
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+
+__all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
+
+
+# The catalog alone is an answer too, so nobody waits long for the list.
+LIVE_LIST_S = 10.0
+ONE_REQUEST = {Limit.RPM: 1.0, Limit.RPD: 1.0}
+
+
+class ListModelsArguments(Arguments):
+    """Arguments of list_models."""
+
+    kind: Literal["chat", "system", "speech_to_text", "text_to_speech", "guard"] | None = None
+    stage: Literal["production", "preview", "retired"] | None = None
+    use_case: str | None = None
+    include_retired: bool = False
+
+
+class ModelEntry(Result):
+    """A model. `listed` is whether the provider's live list has it, absent when that could not be read."""
+
+    id: str
+    provider: str
+    kind: Kind
+    stage: Stage
+    available: str
+    listed: bool | None = None
+    shut_down_on: date | None = None
+    successor: str | None = None
+    speed_tps: int | None = None
+    context_window: int | None = None
+    max_completion_tokens: int | None = None
+    price_usd: Mapping[str, str] | None = None
+    limits: Mapping[Limit, int] | None = None
+    capabilities: tuple[str, ...] = ()
+    use_cases: tuple[str, ...] = ()
+
+
+class ListModelsResult(Result):
+    """Structured result of list_models. `live_list` says whether the provider's own list was read.
+
+    `drift` holds the ids in which that list and the catalog differ, and `shut_down` those that both say have ended,
+    with the model that answers instead; both are absent when the list was not read.
+    """
+
+    live_list: str
+    drift: Mapping[str, tuple[str, ...]] | None = None
+    shut_down: Mapping[str, str | None] | None = None
+    models: tuple[ModelEntry, ...]
+
+
+async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
+    engine = context.engine
+    catalog = engine.catalog
+    if arguments.use_case is not None and arguments.use_case not in catalog.practices:
+        raise InputRefused(
+            f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"give one of {', '.join(catalog.practices)}"
+        )
+    live = await engine.registry.live_list(timeout_s=min(LIVE_LIST_S, engine.timeouts.deadline_s))
+    offers = engine.registry.offers()
+    day = today(engine.clock)
+    rows = [(offer, offered) for offer in offers for offered in offer.models.values()]
+    unoffered = [
+        row
+        for row in catalog.models.values()
+        if all(row.id not in offer.models for offer in offers if offer.provider == "groq")
+    ]
+    groq = next((offer for offer in offers if offer.provider == "groq"), None)
+    if groq is not None:
+        rows += [(groq, ProviderModel(row=row, wire_model=row.id)) for row in unoffered]
+    available = await _availability(context, rows, refused=live.refused)
+    entries = [
+        _entry(
+            offer,
+            offered,
+            catalog=catalog,
+            day=day,
+            available=available[offer.provider, offered.row.id],
+        )
+        for offer, offered in rows
+    ]
+    wanted = tuple(entry for entry in entries if _matches(entry, arguments))
+    found = None if live.ids is None else drift(catalog, live.ids, day)
+    result = ListModelsResult(
+        live_list=_live_words(live, context),
+        drift=None if found is None else found.differences() or None,
+        shut_down=None if found is None else found.shut_down,
+        models=wanted,
+    )
+    return Reply(text=_text(result, found), structured=result.model_dump(mode="json", exclude_none=True))
+
+
+async def _availability(
+    context: Context, rows: Sequence[tuple[ProviderModels, ProviderModel]], *, refused: FailureKind | None
+) -> Mapping[tuple[str, str], str]:
+    """Whether each model can serve now, in words, by provider and id. `refused`: how Groq refuses every call."""
+    engine = context.engine
+    on_request = {(offer.provider, model) for offer, _ in rows for model in offer.on_request}
+    claims = [
+        Claim(
+            key=engine.key(offer.provider, offered.row.id),
+            cost=ONE_REQUEST,
+            documented=offered.documented,
+        )
+        for offer, offered in rows
+    ]
+    words: dict[tuple[str, str], str] = {}
+    for quota in await engine.ledger.look(claims):
+        unready = engine.registry.providers[quota.key.provider].unready
+        if unready is None and refused is not None and quota.key.provider == "groq":
+            unready = refusal(refused, "groq")
+        if unready is not None:
+            words[quota.key.provider, quota.key.model] = f"no, {unready}"
+            continue
+        if (quota.key.provider, quota.key.model) in on_request:
+            words[quota.key.provider, quota.key.model] = "only on request (local_only)"
+            continue
+        words[quota.key.provider, quota.key.model] = _when(obstacle(quota, ONE_REQUEST), quota.key.provider)
+    return words
+
+
+def _when(wait: Wait | None, provider: str) -> str:
+    if wait is None:
+        return "now"
+    if wait.wait_s is None:
+        return "never"
+    useful_s = useful_wait_s(wait.wait_s, wait.kind)
+    return (
+        f"no, {refusal(wait.kind, provider) or wait.reason}"
+        if useful_s is None
+        else f"in {seconds(useful_s):g} s ({wait.reason})"
+    )
+
+
+def _entry(
+    offer: ProviderModels,
+    offered: ProviderModel,
+    *,
+    catalog: Catalog,
+    day: date,
+    available: str,
+) -> ModelEntry:
+    row = offered.row
+    listed = None if offer.live is None else row.id in offer.live
+    ended = is_retired(row.id, catalog=catalog, offer=offer, today=day)
+    retired = ended and catalog.stage(row.id, day) is Stage.RETIRED
+    shutdown = catalog.shutdowns.get(row.id)
+    if retired:
+        available = "no, shut down"
+    elif listed is False:
+        available = "no, not in the live list"
+    return ModelEntry(
+        id=row.id,
+        provider=offer.provider,
+        kind=row.kind,
+        stage=Stage.RETIRED if retired else row.stage,
+        available=available,
+        listed=listed,
+        shut_down_on=shutdown.on if shutdown is not None else None,
+        successor=catalog.successor(row.id, day) if retired else None,
+        speed_tps=row.speed_tps,
+        context_window=row.context_window,
+        max_completion_tokens=row.max_completion_tokens,
+        price_usd={name: str(value) for name, value in row.price if value is not None} or None,
+        limits=dict(offered.documented) or None,
+        capabilities=_capabilities(row),
+        use_cases=tuple(
+            practice.use_case for practice in catalog.practices.values() if row.id in {practice.model, *practice.chain}
+        ),
+    )
+
+
+def _capabilities(row: ModelRow) -> tuple[str, ...]:
+    capabilities = row.capabilities
+    flags = ("vision", "tools", "json_object", "json_schema", "translation")
+    named = [flag for flag in flags if getattr(capabilities, flag)]
+    if capabilities.reasoning:
+        named.append(f"reasoning({'|'.join(capabilities.reasoning)})")
+    if capabilities.voices:
+        named.append(f"voices({'|'.join(capabilities.voices)})")
+    return (*named, *capabilities.builtin_tools)
+
+
+def _matches(entry: ModelEntry, arguments: ListModelsArguments) -> bool:
+    if entry.stage is Stage.RETIRED and not (arguments.include_retired or arguments.stage == "retired"):
+        return False
+    return (
+        arguments.kind in {None, entry.kind.value}
+        and arguments.stage in {None, entry.stage.value}
+        and (arguments.use_case is None or arguments.use_case in entry.use_cases)
+    )
+
+
+def _live_words(live: LiveList, context: Context) -> str:
+    if live.read_at is None:
+        reason = live.failure.message if live.failure is not None else "Groq is switched off"
+        return f"could not be read ({reason}); this is the catalog alone"
+    age_s = max(context.engine.clock.monotonic() - live.read_at, 0.0)
+    failed = f"; a newer reading failed: {live.failure.message}" if live.failure is not None else ""
+    return f"read {age_s:.0f} s ago{failed}"
+
+
+def _text(result: ListModelsResult, found: Drift | None) -> str:
+    lines = [f"{len(result.models)} models. Groq's live list: {result.live_list}."]
+    if found is not None and found.differences():
+        lines.append(f"It differs from the catalog: {found}.")
+    if found is not None and (ended := found.replacements()):
+        lines.append(f"Shut down and replaced: {ended}.")
+    for entry in result.models:
+        facts = [entry.kind.value, entry.stage.value, f"available: {entry.available}"]
+        if entry.shut_down_on is not None:
+            facts.append(f"shut down {entry.shut_down_on}" + (f", successor {entry.successor}" if entry.successor else ""))
+        facts += [f"{entry.speed_tps} tokens/s"] if entry.speed_tps else []
+        facts += [f"context {entry.context_window}"] if entry.context_window else []
+        facts += [f"max out {entry.max_completion_tokens}"] if entry.max_completion_tokens else []
+        facts += [f"{name} {value}" for name, value in (entry.price_usd or {}).items()]
+        facts += [" ".join(f"{limit} {figure}" for limit, figure in entry.limits.items())] if entry.limits else []
+        facts += [", ".join(entry.capabilities)] if entry.capabilities else []
+        facts += [f"for {', '.join(entry.use_cases)}"] if entry.use_cases else []
+        lines.append(f"- {label(entry.provider, entry.id)}: " + "; ".join(facts))
+    return "\n".join(lines)
+
+
+LIST_MODELS = Tool(
+    name="list_models",
+    title="List models",
+    description="Models with kind, stage, price, speed, context, limits, and whether each can serve now.",
+    arguments=ListModelsArguments,
+    handle=_handle,
+)

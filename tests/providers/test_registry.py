@@ -1,0 +1,110 @@
+"""Which providers there are, in which order, and what each offers, by the settings."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+from fake_clock import FakeClock
+
+from groq_fallback_mcp.call import ChatRequest, Limit
+from groq_fallback_mcp.catalog import Kind, load_catalog
+from groq_fallback_mcp.providers.base import ChatCall
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.registry import KEY_HINT, ProviderRegistry, build_registry
+from groq_fallback_mcp.settings import EndpointSettings, Settings
+
+pytestmark = pytest.mark.anyio
+CATALOG = load_catalog()
+PROXY = EndpointSettings(
+    name="litellm",
+    base_url="http://127.0.0.1:4000/v1",
+    key_env="LITELLM_API_KEY",
+    prefix="groq/",
+    models=("openai/gpt-oss-20b", "my-own-model", "my-whisper"),
+    speech_models=("my-whisper",),
+)
+
+
+def registry(**fields: object) -> ProviderRegistry:
+    """The providers under these settings."""
+    return build_registry(Settings.model_validate({"GROQ_API_KEY": "gsk_a", **fields}), catalog=CATALOG, clock=FakeClock())
+
+
+def test_groq_comes_first_then_the_endpoints_then_local_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the file."""
+    monkeypatch.setattr(
+        "groq_fallback_mcp.providers.local.provider.available_models",
+        lambda gguf=None: ("local/smollm2-135m", "local/whisper-tiny.en"),
+    )
+    offers = registry(providers=(PROXY,)).offers()
+    assert [offer.provider for offer in offers] == ["groq", "litellm", "local"]
+    assert {name: offered.row.kind for name, offered in offers[2].models.items()} == {
+        "local/smollm2-135m": Kind.CHAT,
+        "local/whisper-tiny.en": Kind.SPEECH_TO_TEXT,
+    }
+
+
+def test_local_models_may_be_switched_off_or_be_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GROQ_FALLBACK_LOCAL."""
+    monkeypatch.setattr(
+        "groq_fallback_mcp.providers.local.provider.available_models", lambda gguf=None: ("local/smollm2-135m",)
+    )
+    assert list(registry(local="off").providers) == ["groq"]
+    assert list(registry(local="only", providers=(PROXY,)).providers) == ["local"]
+
+
+def test_an_endpoint_s_models_take_their_facts_from_the_catalog_where_it_knows_them() -> None:
+    """And modest ones where it does not; the prefix goes on the wire only."""
+    models = registry(local="off", providers=(PROXY,)).offers()[1].models
+    assert models["openai/gpt-oss-20b"].wire_model == "groq/openai/gpt-oss-20b"
+    assert models["openai/gpt-oss-20b"].row.context_window == 131_072
+    assert models["my-own-model"].row.context_window == 8_192
+    assert models["my-whisper"].row.kind is Kind.SPEECH_TO_TEXT
+    assert models["my-own-model"].documented == {}
+
+
+@pytest.mark.parametrize(("plan", "tpm", "upload_mb"), [("free", 8_000, 25), ("developer", 250_000, 100)])
+def test_groq_s_models_have_the_limits_of_the_plan(plan: str, tpm: int, upload_mb: int) -> None:
+    """Until others are learnt."""
+    models = registry(local="off", plan=plan).offers()[0].models
+    assert models["openai/gpt-oss-120b"].documented[Limit.TPM] == tpm
+    assert models["whisper-large-v3"].upload_mb == upload_mb
+
+
+def test_an_organization_is_told_by_a_hash_never_by_the_key() -> None:
+    """The same key has the same one, in every process."""
+    one, again, other = registry(), registry(), registry(GROQ_API_KEY="gsk_b")
+    assert one.organization("groq") == again.organization("groq") != other.organization("groq")
+    assert "gsk" not in one.organization("groq")
+
+
+async def test_without_a_key_groq_is_unready_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As is an endpoint whose variable is empty."""
+    keyless = registry(GROQ_API_KEY="", providers=(PROXY,), local="off")
+    assert keyless.providers["groq"].unready == KEY_HINT
+    assert keyless.providers["litellm"].unready == "no API key: LITELLM_API_KEY is not set"
+    monkeypatch.setenv("LITELLM_API_KEY", "sk-1")
+    assert registry(providers=(PROXY,)).providers["litellm"].unready is None
+    await keyless.aclose()
+
+
+async def test_other_endpoints_are_sent_max_tokens_by_its_older_name() -> None:
+    """Many know only that one."""
+    bodies: list[bytes] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        bodies.append(request.content)
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "x"}}]})
+
+    endpoint = OpenAICompatible(
+        "mine",
+        base_url="https://mine.test/v1",
+        key=None,
+        clock=FakeClock(),
+        groq=False,
+        transport=httpx2.MockTransport(handler),
+    )
+    request = ChatRequest(messages=({"role": "user", "content": "hi"},))
+    await endpoint.chat(ChatCall(request=request, model="m", max_tokens=9), timeout_s=5)
+    await endpoint.aclose()
+    assert b'"max_tokens":9' in bodies[0]

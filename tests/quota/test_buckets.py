@@ -1,0 +1,212 @@
+"""Token buckets: what is admitted, what is learnt, and laws that hold for all figures."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import Limit, LimitReading
+from groq_fallback_mcp.quota.buckets import (
+    Admitted,
+    Bucket,
+    Deferred,
+    NeverFits,
+    admit,
+    charge,
+    give_back,
+    learn,
+    new_bucket,
+    refilled_from,
+    take,
+)
+
+T0 = 1_790_000_000.0
+limits = st.sampled_from(list(Limit))
+capacities = st.integers(1, 1_000_000).map(float)
+
+
+def bucket(limit: Limit = Limit.TPM, capacity: float = 6000, level: float | None = None) -> Bucket:
+    """A bucket at T0."""
+    return Bucket(limit=limit, capacity=capacity, level=capacity if level is None else level, at=T0)
+
+
+def test_the_wait_equals_the_one_in_a_real_429() -> None:
+    """Limit 6000, Used 5914, Requested 1822: try again in 17.36 s."""
+    assert admit({Limit.TPM: bucket(level=86)}, {Limit.TPM: 1822}, T0) == Deferred(
+        wait_s=pytest.approx(17.36, abs=0.001), limit=Limit.TPM
+    )
+
+
+def test_a_daily_bucket_frees_a_request_every_86_4_seconds() -> None:
+    """There is no reset at midnight."""
+    daily = {Limit.RPD: bucket(Limit.RPD, 1000, level=0)}
+    assert isinstance(admit(daily, {Limit.RPD: 1}, T0 + 86.3), Deferred)
+    assert isinstance(admit(daily, {Limit.RPD: 1}, T0 + 86.4), Admitted)
+
+
+def test_a_cost_above_the_whole_bucket_never_fits() -> None:
+    """Groq prints a wait even then; waiting for it never ends."""
+    assert admit({Limit.TPM: bucket(capacity=7000)}, {Limit.TPM: 12903}, T0) == NeverFits(
+        limit=Limit.TPM, capacity=7000, cost=12903
+    )
+
+
+def test_a_cost_of_exactly_the_bucket_fits() -> None:
+    """No off-by-one at the limit."""
+    assert admit({Limit.TPM: bucket(capacity=7000)}, {Limit.TPM: 7000}, T0) == Admitted()
+
+
+def test_the_longest_of_several_waits_counts() -> None:
+    """All limits must hold at once."""
+    buckets = {Limit.RPM: bucket(Limit.RPM, 30, level=0), Limit.TPM: bucket(level=0)}
+    assert admit(buckets, {Limit.RPM: 1, Limit.TPM: 6000}, T0) == Deferred(wait_s=pytest.approx(60.0), limit=Limit.TPM)
+    assert admit(buckets, {Limit.TPM: 60, Limit.RPM: 1}, T0) == Deferred(wait_s=pytest.approx(2.0), limit=Limit.RPM)
+    assert admit(buckets, {Limit.RPM: 1, Limit.TPM: 60}, T0) == Deferred(wait_s=pytest.approx(2.0), limit=Limit.RPM)
+
+
+def test_limits_without_a_bucket_are_not_limited() -> None:
+    """What nothing is known of does not hold a call back."""
+    assert admit({}, {Limit.TPM: 10**9}, T0) == Admitted()
+
+
+def test_a_stated_wait_makes_our_next_wait_the_server_s() -> None:
+    """A 429 sets the bucket so that the refused request fits when the server says."""
+    reading = LimitReading(limit=Limit.TPM, capacity=6000, remaining=86, requested=1822, wait_s=17.359)
+    learnt = learn(bucket(), reading, T0)
+    assert learnt is not None
+    assert learnt.wait_s(1822, T0) == pytest.approx(17.359)
+    assert learnt.knowledge == "observed"
+
+
+def test_a_stated_wait_for_what_never_fits_is_passed_over() -> None:
+    """Then only what remains counts."""
+    reading = LimitReading(limit=Limit.TPM, capacity=7000, remaining=7000, requested=12903, wait_s=50.6)
+    learnt = learn(bucket(capacity=7000), reading, T0)
+    assert learnt is not None
+    assert learnt.level == 7000
+
+
+def test_another_capacity_replaces_ours_and_is_marked_learnt() -> None:
+    """A developer plan shows itself in the first header."""
+    learnt = learn(bucket(level=10), LimitReading(limit=Limit.TPM, capacity=250_000, remaining=249_000), T0, held=500)
+    assert learnt == Bucket(limit=Limit.TPM, capacity=250_000, level=249_000, at=T0, knowledge="learnt", stated_at=T0)
+    again = learn(learnt, LimitReading(limit=Limit.TPM, capacity=250_000, remaining=248_000), T0)
+    assert again is not None
+    assert again.knowledge == "learnt"
+
+
+def test_what_is_under_way_counts_when_a_capacity_is_new() -> None:
+    """The server may not have seen our other calls yet."""
+    learnt = learn(None, LimitReading(limit=Limit.TPM, capacity=1000), T0, held=400)
+    assert learnt is not None
+    assert learnt.level == 600
+
+
+def test_a_reading_without_any_capacity_teaches_nothing() -> None:
+    """Neither ours nor theirs is known."""
+    assert learn(None, LimitReading(limit=Limit.TPM, remaining=5), T0) is None
+
+
+def test_remaining_alone_lowers_the_level_and_keeps_what_is_known_of_the_capacity() -> None:
+    """The organization's other traffic shows in it."""
+    learnt = learn(bucket(), LimitReading(limit=Limit.TPM, remaining=5), T0)
+    assert learnt is not None
+    assert (learnt.level, learnt.knowledge) == (5, "documented")
+
+
+@given(limits, capacities, st.floats(0, 2), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_waiting_as_long_as_told_is_enough(limit: Limit, capacity: float, share: float, spent: float, late: float) -> None:
+    """After the wait a call is admitted, and later too."""
+    state = {limit: charge(new_bucket(limit, capacity), spent, T0)}
+    admission = admit(state, {limit: share * capacity}, T0)
+    if isinstance(admission, Deferred):
+        # at epoch size a float holds about a quarter of a microsecond
+        assert isinstance(admit(state, {limit: share * capacity}, T0 + admission.wait_s + 1e-5 + late), Admitted)
+    if share > 1.001:
+        assert isinstance(admission, NeverFits)
+
+
+@given(limits, capacities, st.lists(st.floats(0, 1e5), max_size=8), st.floats(-1e4, 1e6))
+def test_a_level_never_exceeds_the_capacity(limit: Limit, capacity: float, amounts: list[float], later: float) -> None:
+    """Whatever is taken, given back, and however the clock moves."""
+    state = new_bucket(limit, capacity)
+    for amount in amounts:
+        state = give_back(charge(state, amount, T0 + later), amount * 1.5, T0)
+        assert state.level_at(T0 + later) <= capacity
+
+
+@given(limits, capacities, st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_more_quota_never_makes_admission_worse(limit: Limit, capacity: float, cost: float, low: float, more: float) -> None:
+    """Waits shrink as levels rise."""
+    poorer = Bucket(limit=limit, capacity=capacity, level=low * capacity, at=T0)
+    richer = Bucket(limit=limit, capacity=capacity, level=min(low + more, 1) * capacity, at=T0)
+    assert richer.wait_s(cost * capacity, T0) <= poorer.wait_s(cost * capacity, T0)
+
+
+def test_a_statement_moves_the_level_to_between_what_it_can_be_by_now() -> None:
+    """Ours stays where it fits; the server's own figure wins in both directions otherwise."""
+    reading = LimitReading(limit=Limit.TPM, capacity=6000, remaining=3000)
+    for ours, after in ((2000, 2500), (2700, 2700), (5000, 3100)):
+        learnt = learn(bucket(level=ours), reading, T0, slack=100, later=500)
+        assert learnt is not None
+        assert learnt.level == after
+
+
+def test_what_others_take_unnoticed_is_left_for_them_from_then_on() -> None:
+    """And forgotten slowly; what they took before we watched is not counted, nor what day buckets show."""
+    watched = bucket(level=5000)
+    reading = LimitReading(limit=Limit.TPM, capacity=6000, remaining=4000)
+    first = learn(watched, reading, T0)
+    assert first is not None
+    assert first.margin == 0
+    again = learn(Bucket(limit=Limit.TPM, capacity=6000, level=5000, at=T0, stated_at=T0), reading, T0 + 1)
+    assert again is not None
+    assert again.margin == pytest.approx(1.3 * 1100)
+    assert isinstance(admit({Limit.TPM: again}, {Limit.TPM: 3000}, T0 + 1), Deferred)
+    assert isinstance(admit({Limit.TPM: again}, {Limit.TPM: 2500}, T0 + 1), Admitted)
+    assert isinstance(admit({Limit.TPM: again}, {Limit.TPM: 6000}, T0 + 30), Admitted)
+    quiet = learn(again, LimitReading(limit=Limit.TPM, capacity=6000, remaining=5000), T0 + 1)
+    assert quiet is not None
+    assert 0 < quiet.margin < again.margin
+    daily = Bucket(limit=Limit.RPD, capacity=1000, level=900, at=T0, stated_at=T0)
+    told = learn(daily, LimitReading(limit=Limit.RPD, capacity=1000, remaining=30), T0)
+    assert told is not None
+    assert (told.margin, told.level) == (0, 30)
+
+
+def test_what_calls_claim_is_added_up_beside_the_level() -> None:
+    """So that a statement can be told from what was claimed after it."""
+    taken = take(take(bucket(level=5000), 1000, T0), 500, T0)
+    assert (taken.level, taken.charged) == (3500, 1500)
+
+
+def test_what_a_statement_shows_to_be_there_is_no_longer_withheld() -> None:
+    """Else a proof of refunds would give it back twice."""
+    withheld = Bucket(limit=Limit.TPM, capacity=6000, level=2000, at=T0, withheld=700)
+    learnt = learn(withheld, LimitReading(limit=Limit.TPM, capacity=6000, remaining=2500), T0, slack=0, later=0)
+    assert learnt is not None
+    assert (learnt.level, learnt.withheld) == (2500, 200)
+
+
+@given(
+    limit=limits,
+    capacity=st.integers(1, 4).map(float),
+    ways=st.lists(st.tuples(st.sampled_from([0.0, 60.0]), st.floats(0.001, 0.9)), min_size=1, max_size=20),
+)
+def test_whoever_counts_from_the_arrival_refuses_nothing_that_is_sent_by_a_bucket_that_was_full(
+    limit: Limit, capacity: float, ways: list[tuple[float, float]]
+) -> None:
+    """Each call is sent as soon as ours admits it and answered when it arrives; theirs counts when it arrives."""
+    ours = theirs = new_bucket(limit, capacity)
+    now = T0
+    for pause_s, way_s in ways:
+        now += pause_s
+        now += ours.wait_s(1.0, now)
+        was_full, sent = ours.is_full_at(now), now
+        ours = take(ours, 1.0, now)
+        now += way_s
+        assert theirs.level_at(now) >= 1.0 - 1e-5
+        theirs = take(theirs, 1.0, now)
+        if was_full:
+            ours = refilled_from(ours, sent, now)

@@ -1,0 +1,242 @@
+"""Settings: where they come from, which win, and what a mistake says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from groq_fallback_mcp.application import allowed_folders
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.settings import Settings, config_path, load_settings
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Path:
+    """A config.toml with this text."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(path))
+    return path
+
+
+def test_without_anything_set_the_defaults_hold() -> None:
+    """And there is no key."""
+    settings = load_settings()
+    assert (settings.api_key, settings.base_url, settings.plan, settings.deadline_s) == (
+        None,
+        "https://api.groq.com",
+        "free",
+        50.0,
+    )
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Later wins."""
+    configured(monkeypatch, tmp_path, 'plan = "developer"\ndeadline_s = 10\nmax_wait_s = 1\n')
+    monkeypatch.setenv("GROQ_FALLBACK_DEADLINE_S", "20")
+    monkeypatch.setenv("GROQ_FALLBACK_MAX_WAIT_S", "3")
+    settings = load_settings(max_wait_s=5, plan=None)
+    assert (settings.plan, settings.deadline_s, settings.max_wait_s) == ("developer", 20.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://proxy.test/groq",
+        "https://proxy.test/groq/",
+        "https://proxy.test/groq/openai/v1",
+        "https://proxy.test/groq/openai/v1/",
+    ],
+)
+def test_the_base_url_may_have_the_path_or_not(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Both forms mean the same."""
+    monkeypatch.setenv("GROQ_BASE_URL", url)
+    assert load_settings().base_url == "https://proxy.test/groq"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8787", "http://localhost:1", "http://[::1]:5", "https://api.groq.com"])
+def test_http_is_taken_on_loopback_only(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """And https anywhere."""
+    monkeypatch.setenv("GROQ_BASE_URL", url)
+    assert load_settings().base_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://api.groq.com", "clear text; use https"),
+        ("http://10.0.0.5", "clear text; use https"),
+        ("http://localhost.evil.test", "clear text; use https"),
+        ("ftp://api.groq.com", "not an http(s) address"),
+        ("api.groq.com", "not an http(s) address"),
+        ("https://user:s3cret@api.groq.com", "user info"),
+        ("https://api.groq.com?x=1", "user info, a query"),
+        ("https://api.groq.com:abc", "cannot be read"),
+    ],
+)
+def test_a_base_url_that_would_leak_the_key_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, words: str) -> None:
+    """By name, without its secrets."""
+    monkeypatch.setenv("GROQ_BASE_URL", url)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert words in str(refusal.value)
+    assert "GROQ_BASE_URL" in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_a_state_file_in_the_home_folder_of_nobody_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a traceback when the file is first wanted."""
+    monkeypatch.setenv("GROQ_FALLBACK_STATE", "sqlite:///~nobody-here/x.db")
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert "~nobody-here/x.db cannot be expanded" in str(refusal.value)
+    assert "GROQ_FALLBACK_STATE" in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["gsk_abc def", "gsk_abc\n", "gsk_abc\r\nX: y", "gsk_ünïcode", " gsk_abc"])
+def test_a_key_with_white_space_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """It would leak into an exception of the HTTP library."""
+    monkeypatch.setenv("GROQ_API_KEY", key)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert "GROQ_API_KEY" in str(refusal.value)
+    assert "white space" in str(refusal.value)
+    assert "abc" not in str(refusal.value)
+
+
+def test_a_key_never_shows_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SecretStr."""
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_canary")
+    settings = load_settings()
+    assert "canary" not in repr(settings)
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "gsk_canary"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plan = free", ["is not valid TOML", "line 1", "config.toml"]),
+        ("plam = 'free'", ["plam", "config.toml"]),
+        ("deadline_s = -1", ["deadline_s", "(got -1"]),
+        ("[[providers]]\nname = 'groq'\nbase_url = 'https://x.test/v1'\nmodels = ['m']", ["groq and local are taken"]),
+        ("[[providers]]\nname = 'mine'\nbase_url = 'http://x.test/v1'\nmodels = ['m']", ["providers.0.base_url", "use https"]),
+        ("groq_key = 'gsk_s3cret'", ["groq_key", "Extra inputs"]),
+        ("files = ['~nobody-here/x']", ["files", "cannot be expanded"]),
+        (
+            "[[providers]]\nname = 'a'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\n" * 2,
+            ["two providers are named 'a'"],
+        ),
+        ("[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = []", ["providers.0", "base_url and models"]),
+        ("[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\nkey = 'x'", ["providers.0.key"]),
+    ],
+)
+def test_a_mistake_in_the_file_names_file_key_and_fix(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: list[str]
+) -> None:
+    """Nothing is silently passed over."""
+    configured(monkeypatch, tmp_path, text)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    for word in words:
+        assert word in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_a_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With its path."""
+    configured(monkeypatch, tmp_path, "").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_settings()
+
+
+def test_a_bad_variable_is_named_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by our internal name."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "gold")
+    with pytest.raises(ConfigurationError, match=r"GROQ_FALLBACK_PLAN.*'gold'"):
+        load_settings()
+
+
+def test_a_table_in_a_variable_must_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROVIDERS", "[not json")
+    with pytest.raises(ConfigurationError, match=r"providers.*write it as JSON"):
+        load_settings()
+
+
+def test_the_config_file_is_looked_for_in_the_user_s_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a variable names another."""
+    monkeypatch.delenv("GROQ_FALLBACK_CONFIG")
+    assert config_path().parts[-2:] == ("groq-fallback-mcp", "config.toml")
+
+
+def test_folders_are_separated_like_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And a list in the file."""
+    monkeypatch.setenv("GROQ_FALLBACK_FILES", f"{tmp_path}:/tmp")
+    assert load_settings().files == (tmp_path, Path("/tmp"))
+    monkeypatch.delenv("GROQ_FALLBACK_FILES")
+    configured(monkeypatch, tmp_path, 'files = ["/tmp"]')
+    assert load_settings().files == (Path("/tmp"),)
+
+
+def test_by_default_the_folder_the_server_started_in_may_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """But not the root, nor the home folder."""
+    monkeypatch.chdir(tmp_path)
+    assert allowed_folders(Settings()) == (tmp_path.resolve(),)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert allowed_folders(Settings()) == ()
+    monkeypatch.chdir("/")
+    assert allowed_folders(Settings()) == ()
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.test:3128", "https://proxy.test", "http://user:s3cret@10.0.0.1:8080/"])
+def test_a_proxy_is_on_the_way_to_the_outside_only(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """A loopback address is reached directly, whatever is set."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROXY", proxy)
+    settings = load_settings()
+    assert settings.proxy_to("https://api.groq.com") == proxy
+    for here in ("http://127.0.0.1:8787", "http://localhost:1/v1", "http://[::1]:5", "https://127.1.2.3"):
+        assert settings.proxy_to(here) is None
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "proxy.test:3128",
+        "socks5://u:s3cret@proxy.test",
+        "http://",
+        "http://u:s3cret@proxy.test:port",
+        "http://u:s3cret@proxy.test:0",
+        "http://u:s3cret@proxy.test/path",
+        "http://u:s3cret@proxy.test\r\nX: y",
+    ],
+)
+def test_an_odd_proxy_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """It may hold a password."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROXY", proxy)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert "GROQ_FALLBACK_PROXY" in str(refusal.value)
+    assert "http://HOST:PORT" in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_the_password_of_a_proxy_is_a_secret_in_both_its_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands in the address, and as it is sent."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROXY", "http://user:p%40ssw0rd@proxy.test:1")
+    assert {"p%40ssw0rd", "p@ssw0rd"} <= set(load_settings().secrets())
+
+
+def test_the_former_spelling_of_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade must not shut a user out; the present spelling wins where both are set."""
+    monkeypatch.setenv("GROQ_FALLBACK_ORGANISATION", "acme")
+    assert load_settings().organization == "acme"
+    monkeypatch.setenv("GROQ_FALLBACK_ORGANIZATION", "apex")
+    assert load_settings().organization == "apex"
+
+
+def test_the_former_spelling_of_a_setting_is_taken_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As config.toml had it before."""
+    configured(monkeypatch, tmp_path, 'organisation = "acme"\n')
+    assert load_settings().organization == "acme"
