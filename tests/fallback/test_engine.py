@@ -21,7 +21,7 @@ from groq_fallback_mcp.call import (
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.fallback import Answer, CallTimeouts, sending
+from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.quota.budget import Budget
 
@@ -107,7 +107,7 @@ async def test_when_every_wait_ends_after_the_deadline_the_error_comes_at_once()
 
 
 async def test_a_call_larger_than_what_is_left_goes_elsewhere_before_it_fails() -> None:
-    """Admission is decided before sending."""
+    """Admission is decided before attempt."""
     world = World([offer("groq", [FIRST, SECOND], documented={Limit.TPM: 3000})])
     world.groq.default = answer(tokens=2900)
     assert (await served(world)).model == FIRST
@@ -138,7 +138,7 @@ async def test_a_short_wait_for_groq_comes_before_a_lesser_provider_and_a_long_o
 
 async def test_near_the_deadline_a_call_that_finds_a_place_is_sent_and_not_told_busy() -> None:
     """Nothing else is under way."""
-    world = World(timeouts=CallTimeouts(deadline_s=sending.LEAST_TURN_S))
+    world = World(timeouts=CallTimeouts(deadline_s=attempt.LEAST_TURN_S))
     assert isinstance(await world.engine.serve(ask()), Answer)
 
 
@@ -523,8 +523,8 @@ async def test_more_calls_than_are_sent_at_once_wait_for_their_turn_and_are_told
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A call that never got its turn is not blamed on the model, and gives its quota back."""
-    monkeypatch.setattr(sending, "SENT_AT_ONCE", 1)
-    world = World(timeouts=CallTimeouts(deadline_s=sending.LEAST_TURN_S + 0.1))
+    monkeypatch.setattr(attempt, "SENT_AT_ONCE", 1)
+    world = World(timeouts=CallTimeouts(deadline_s=attempt.LEAST_TURN_S + 0.1))
     go_on = anyio.Event()
     world.groq.before = go_on.wait
     outcomes: list[Answer | CallFailed] = []

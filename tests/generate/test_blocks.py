@@ -20,7 +20,7 @@ from groq_fallback_mcp.generate.faults import faults_block
 from groq_fallback_mcp.generate.markdown import table
 from groq_fallback_mcp.generate.speed import RESULTS as SPEED
 from groq_fallback_mcp.generate.speed import speed_block
-from groq_fallback_mcp.policy import final_error
+from groq_fallback_mcp.fallback import final_error
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
 
