@@ -12,6 +12,7 @@ import pytest
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.fallback import final_error
 from groq_fallback_mcp.generate import SOURCES
 from groq_fallback_mcp.generate.blocks import fill_blocks
 from groq_fallback_mcp.generate.documents import all_blocks
@@ -20,7 +21,6 @@ from groq_fallback_mcp.generate.faults import faults_block
 from groq_fallback_mcp.generate.markdown import table
 from groq_fallback_mcp.generate.speed import RESULTS as SPEED
 from groq_fallback_mcp.generate.speed import speed_block
-from groq_fallback_mcp.fallback import final_error
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
 
