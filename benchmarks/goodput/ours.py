@@ -28,8 +28,9 @@ from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
 from groq_fallback_mcp.fallback.call_state import Answer
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.base import Streaming
 from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.providers.registry import ProviderRegistry
@@ -94,19 +95,27 @@ class _VirtualGroq:
     def unready(self) -> str | None:
         return None
 
-    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        reply = await self._ask(call.model, call.max_tokens, timeout_s)
+    async def chat(
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+    ) -> Outcome:
+        del request, stream
+        reply = await self._ask(candidate.wire_model, candidate.max_tokens, timeout_s)
         if isinstance(reply, Failure):
             return reply
         usage = Usage(input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
-        return Success(model=call.model, text="virtual", usage=usage, quota=snapshot(reply.headers))
+        return Success(model=candidate.wire_model, text="virtual", usage=usage, quota=snapshot(reply.headers))
 
-    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
-        reply = await self._ask(call.model, 0, timeout_s)
+    async def transcribe(
+        self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
+    ) -> Outcome:
+        del request, longest_s
+        reply = await self._ask(candidate.wire_model, 0, timeout_s)
         if isinstance(reply, Failure):
             return reply
         usage = Usage(audio_s=CURRENT.get().work)
-        return Success(model=call.model, transcript=Transcript(text="virtual"), usage=usage, quota=snapshot(reply.headers))
+        return Success(
+            model=candidate.wire_model, transcript=Transcript(text="virtual"), usage=usage, quota=snapshot(reply.headers)
+        )
 
     async def _ask(self, model: str, max_tokens: int, timeout_s: float) -> Reply | Failure:
         try:

@@ -6,6 +6,7 @@ import random
 import time
 
 from groq_fallback_mcp.call import (
+    AudioRequest,
     ChatRequest,
     Failure,
     FailureKind,
@@ -17,8 +18,9 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.base import Streaming
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import open_ledger
 
@@ -38,18 +40,22 @@ class _OneRefuses:
         self.refused_at = 0.0
         self.took_s: list[float] = []
 
-    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        del timeout_s
-        if call.model == REFUSED:
+    async def chat(
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+    ) -> Outcome:
+        del request, timeout_s, stream
+        if candidate.wire_model == REFUSED:
             refusal = Failure(kind=FailureKind.RATE_LIMITED, message="", status=429, retry_after_s=0.001)
             self.refused_at = time.perf_counter()
             return refusal
         if self.refused_at:
             self.took_s.append(time.perf_counter() - self.refused_at)
         self.refused_at = 0.0
-        return Success(model=call.model, text="x", usage=Usage(input_tokens=70, output_tokens=10))
+        return Success(model=candidate.wire_model, text="x", usage=Usage(input_tokens=70, output_tokens=10))
 
-    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
+    async def transcribe(
+        self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
+    ) -> Outcome:
         raise NotImplementedError
 
     async def aclose(self) -> None:

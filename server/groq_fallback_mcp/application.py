@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,8 +14,9 @@ import anyio.to_thread
 
 from groq_fallback_mcp.call import Restrictions
 from groq_fallback_mcp.catalog import Catalog, load_catalog
-from groq_fallback_mcp.clock import Clock, SystemClock
-from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine, warn_of_drift
+from groq_fallback_mcp.catalog.drift import drift
+from groq_fallback_mcp.clock import Clock, SystemClock, today
+from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.quota import open_ledger
 from groq_fallback_mcp.quota.budget import Budget, picodollars
@@ -22,9 +24,14 @@ from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings, state_folder
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["allowed_folders", "budget_of", "open_context"]
+__all__ = ["allowed_folders", "budget_of", "open_context", "warn_of_drift"]
 
 CLOSING_S = 0.5
+# The first calls come before the look at the live list.
+LIVE_LIST_AFTER_S = 5.0
+READING_S = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -84,6 +91,26 @@ async def open_context(
             await registry.aclose()
         with anyio.move_on_after(CLOSING_S, shield=True):
             await ledger.aclose()
+
+
+async def warn_of_drift(registry: ProviderRegistry, *, catalog: Catalog, clock: Clock) -> None:
+    """Read the list once and log how the catalog differs. Says nothing where it cannot be read; raises nothing."""
+    groq = registry.providers.get("groq")
+    if groq is None or groq.unready is not None:
+        return
+    try:
+        await clock.sleep(LIVE_LIST_AFTER_S)
+        # not kept: nobody reads it again, so a gap of this moment would shut models out until the process ends
+        live = await registry.look_at_live_list(timeout_s=READING_S)
+        if live.ids is None:
+            _log.debug("the live list could not be read: %s", live.failure)
+            return
+        found = drift(catalog, live.ids, today(clock))
+    except Exception:  # noqa: BLE001 - nobody asked for it, so nobody is to be disturbed by it
+        _log.debug("the live list could not be compared with the catalog", exc_info=True)
+        return
+    if found.differences():
+        _log.warning("Groq's live list is not as the catalog has it: %s. Run `groq-fallback-mcp catalog update`.", found)
 
 
 async def _warm_up(registry: ProviderRegistry, listed: anyio.Event) -> None:

@@ -225,7 +225,7 @@ async def test_a_clamp_stays_when_its_model_is_asked_again() -> None:
         FIRST, failure(K.MAX_TOKENS_TOO_LARGE, status=400, max_tokens_limit=500), rate_limited(3.0), answer("kept")
     )
     await served(world, ask(max_tokens=1500))
-    assert [call.max_tokens for call in world.groq.calls] == [1500, 500, 500]  # type: ignore[union-attr]
+    assert [call.candidate.max_tokens for call in world.groq.calls] == [1500, 500, 500]
 
 
 async def test_a_failing_progress_report_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +332,7 @@ async def test_a_request_that_is_too_large_goes_where_it_fits_and_the_limit_is_l
     result = await served(world)
     assert (result.model, world.groq.asked) == (SECOND, [FIRST, SECOND])
     assert (await served(world)).model == FIRST
-    assert world.groq.calls[-1].max_tokens < 1000  # type: ignore[union-attr]
+    assert world.groq.calls[-1].candidate.max_tokens < 1000
     assert (await served(world, ask(max_tokens=2000))).model == SECOND
 
 
@@ -352,7 +352,7 @@ async def test_a_bound_on_max_tokens_is_kept_and_told() -> None:
     world = World()
     world.groq.script(FIRST, failure(K.MAX_TOKENS_TOO_LARGE, status=400, max_tokens_limit=512), answer())
     result = await served(world)
-    assert [call.max_tokens for call in world.groq.calls] == [2048, 512]  # type: ignore[union-attr]
+    assert [call.candidate.max_tokens for call in world.groq.calls] == [2048, 512]
     assert "became 512" in result.notes[-1]
 
 
@@ -449,7 +449,7 @@ async def test_a_probe_asks_one_model_once_and_takes_in_what_it_tells() -> None:
     assert quota.buckets[Limit.TPM].capacity == 250_000
     world.groq.script(SECOND, rate_limited(60.0))
     await world.engine.serve(ask(model=SECOND))
-    assert await world.engine.probe(SECOND) == "tokens per minute used up"
+    assert "tokens per minute" in str(await world.engine.probe(SECOND))
 
 
 async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.MonkeyPatch) -> None:

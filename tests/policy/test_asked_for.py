@@ -26,11 +26,10 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.call.refusals import NO_API_KEY
 from groq_fallback_mcp.catalog import ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.fallback.engine import repaired
 from groq_fallback_mcp.fallback.final_error import key_note
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
-from groq_fallback_mcp.policy.plan import Plan, plan, with_more_prompt
-from groq_fallback_mcp.policy.repair import repaired
-from groq_fallback_mcp.policy.streaming import LONG_TOKENS, streams
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.plan import LONG_TOKENS, Plan, plan, streams, with_more_prompt
 from groq_fallback_mcp.policy.verdict import DropTier, judge
 
 CATALOG = load_catalog()

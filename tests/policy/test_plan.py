@@ -25,8 +25,7 @@ from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Sta
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.fit import remap_reasoning
-from groq_fallback_mcp.policy.model_choice import choose, default_use_case, resolve_model
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, choose, default_use_case, resolve_model
 from groq_fallback_mcp.policy.plan import Learnt, Plan, plan, with_counted_tokens, with_max_tokens
 from groq_fallback_mcp.quota.budget import Spend
 from groq_fallback_mcp.quota.transactions import learnt_factor

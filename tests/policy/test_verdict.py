@@ -19,9 +19,19 @@ from groq_fallback_mcp.call import (
     Usage,
 )
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
-from groq_fallback_mcp.policy.backoff import backoff_s
-from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
-from groq_fallback_mcp.policy.verdict import OUTAGE, Abort, Clamp, FallBack, NextProvider, RetrySame, judge
+from groq_fallback_mcp.policy.verdict import (
+    OUTAGE,
+    Abort,
+    Clamp,
+    FallBack,
+    NextProvider,
+    RetrySame,
+    actual_cost,
+    admitted_cost,
+    backoff_s,
+    health_of,
+    judge,
+)
 
 K = FailureKind
 kinds = st.sampled_from(list(FailureKind))
@@ -52,14 +62,14 @@ def test_a_stated_wait_is_kept(jitter: float, wait_s: float | None) -> None:
     for kind in (K.RATE_LIMITED, K.OVERLOADED, K.SERVER_ERROR):
         verdict = judge(Failure(kind=kind, message="x", retry_after_s=wait_s), attempts=1, alternative=True, jitter=jitter)
         assert isinstance(verdict, FallBack)
-        assert verdict.bench_s >= (wait_s or 0)
-        assert verdict.bench_s > 0 or wait_s == 0
+        assert verdict.cooldown_s >= (wait_s or 0)
+        assert verdict.cooldown_s > 0 or wait_s == 0
     alone = judge(Failure(kind=K.OVERLOADED, message="x", retry_after_s=wait_s), attempts=1, alternative=False, jitter=jitter)
-    pause_s = alone.after_s if isinstance(alone, RetrySame) else alone.bench_s if isinstance(alone, FallBack) else 0
+    pause_s = alone.after_s if isinstance(alone, RetrySame) else alone.cooldown_s if isinstance(alone, FallBack) else 0
     assert pause_s >= (wait_s or 0)
     # a long pause is not slept through: the model may return if nobody else is free sooner
     assert isinstance(alone, RetrySame) == (pause_s <= 4.0)
-    assert isinstance(alone, RetrySame) or alone == FallBack(bench_s=pause_s, may_return=True)
+    assert isinstance(alone, RetrySame) or alone == FallBack(cooldown_s=pause_s, may_return=True)
 
 
 @pytest.mark.parametrize("kind", [K.UNREACHABLE, K.NETWORK_DENIED, K.ORGANIZATION_REFUSED])
@@ -67,7 +77,7 @@ def test_when_groq_as_a_whole_refuses_the_next_provider_is_asked(kind: FailureKi
     """And this one is left alone for a while."""
     verdict = judge(Failure(kind=kind, message="x"), attempts=1, alternative=True, jitter=0)
     assert isinstance(verdict, NextProvider)
-    assert verdict.bench_s > 0
+    assert verdict.cooldown_s > 0
 
 
 @pytest.mark.parametrize("kind", [K.TIMED_OUT, K.CONNECTION_LOST, K.BAD_RESPONSE])
@@ -211,7 +221,7 @@ def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
 def test_when_the_organization_s_retries_are_used_up_an_outage_ends_the_provider_s_part_in_the_call(kind: FailureKind) -> None:
     """The model is benched for as long as its failures in a row say."""
     verdict = judge(Failure(kind=kind, message=""), attempts=1, alternative=False, jitter=1.0, failures=4, retry_allowed=False)
-    assert verdict == FallBack(bench_s=16.0, leave_provider=True)
+    assert verdict == FallBack(cooldown_s=16.0, leave_provider=True)
 
 
 @pytest.mark.parametrize(

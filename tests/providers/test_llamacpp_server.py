@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from fakes import candidate
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import ChatRequest, Success
 from groq_fallback_mcp.clock import SystemClock
-from groq_fallback_mcp.providers.base import ChatCall
+from groq_fallback_mcp.providers.base import Streaming
 from groq_fallback_mcp.providers.local.weights import find_text_model
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.settings import load_settings
@@ -79,7 +80,10 @@ async def test_it_streams_the_words_that_it_gives_at_once(config: Path, llamacpp
     request = ChatRequest(messages=({"role": "user", "content": "Name three colors."},), temperature=0.0)
     provider = OpenAICompatible("llamacpp", base_url=llamacpp, key=None, clock=SystemClock(), groq=False)
     streamed = await provider.chat(
-        ChatCall(request=request, model="local-model", max_tokens=48, stream=True, told=pieces.append), timeout_s=20
+        request,
+        candidate("local-model", max_tokens=48),
+        timeout_s=20,
+        stream=Streaming(longest_s=20, on_progress=pieces.append),
     )
     await provider.aclose()
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import anyio
 import pytest
+from fakes import candidate
 from heard import words_of
 from reading import read_audio
 
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Success
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, JsonMode
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, JsonMode, Success
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local import text as local_text
 from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.provider import LocalProvider
@@ -45,11 +46,11 @@ def sample() -> AudioFile:
     return read_audio(str(sample_path()), allowed=[sample_path().parent], max_bytes=1_000_000)
 
 
-def question(text: str, *, schema: dict[str, Any] | None = None, max_tokens: int = 64) -> ChatCall:
+def question(text: str, *, schema: dict[str, Any] | None = None, max_tokens: int = 64) -> tuple[ChatRequest, Candidate]:
     """A question to the small model, which is held to `schema` when there is one."""
     request = ChatRequest(messages=[{"role": "user", "content": text}], schema=schema, temperature=0.0)
     json_mode: JsonMode = "none" if schema is None else "json_schema"
-    return ChatCall(request=request, model="smollm2-135m", max_tokens=max_tokens, json_mode=json_mode)
+    return request, candidate("smollm2-135m", max_tokens=max_tokens, json_mode=json_mode)
 
 
 @needs_speech
@@ -57,7 +58,7 @@ def question(text: str, *, schema: dict[str, Any] | None = None, max_tokens: int
 async def test_the_sample_is_heard_word_for_word(provider: LocalProvider) -> None:
     """With words that lie inside the recording, in order."""
     request = AudioRequest(audio=sample(), words=True)
-    outcome = await provider.transcribe(AudioCall(request=request, model="whisper-tiny.en"), timeout_s=TIMEOUT_S)
+    outcome = await provider.transcribe(request, candidate("whisper-tiny.en"), timeout_s=TIMEOUT_S)
 
     assert isinstance(outcome, Success), outcome
     assert outcome.transcript is not None
@@ -77,7 +78,7 @@ async def test_the_sample_is_heard_word_for_word(provider: LocalProvider) -> Non
 async def test_a_corrupt_recording_is_a_failure(provider: LocalProvider, content: bytes) -> None:
     """It cannot be served by asking again."""
     request = AudioRequest(audio=AudioFile(name="a.flac", content=content, media_type="audio/flac", duration_s=None))
-    outcome = await provider.transcribe(AudioCall(request=request, model="whisper-tiny.en"), timeout_s=TIMEOUT_S)
+    outcome = await provider.transcribe(request, candidate("whisper-tiny.en"), timeout_s=TIMEOUT_S)
 
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.BAD_REQUEST
@@ -104,7 +105,7 @@ def test_a_playlist_is_not_opened_whatever_it_is_called() -> None:
 @pytest.mark.anyio
 async def test_the_text_model_answers_and_counts_its_tokens(provider: LocalProvider) -> None:
     """A word or more; what it says is a small model's affair."""
-    outcome = await provider.chat(question("Say hello."), timeout_s=TIMEOUT_S)
+    outcome = await provider.chat(*question("Say hello."), timeout_s=TIMEOUT_S)
 
     assert isinstance(outcome, Success), outcome
     assert outcome.text
@@ -120,7 +121,7 @@ async def test_the_text_model_keeps_to_a_schema(provider: LocalProvider) -> None
     properties = {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer", "minimum": 0, "maximum": 120}}
     schema = {"type": "object", "properties": properties, "required": ["name", "age"], "additionalProperties": False}
 
-    outcome = await provider.chat(question("Invent a person.", schema=schema), timeout_s=TIMEOUT_S)
+    outcome = await provider.chat(*question("Invent a person.", schema=schema), timeout_s=TIMEOUT_S)
 
     assert isinstance(outcome, Success), outcome
     person = json.loads(outcome.text)
@@ -132,7 +133,7 @@ async def test_the_text_model_keeps_to_a_schema(provider: LocalProvider) -> None
 @pytest.mark.anyio
 async def test_a_schema_the_engine_does_not_know_is_unsupported(provider: LocalProvider) -> None:
     """Rather than an answer that ignores it."""
-    outcome = await provider.chat(question("Hi", schema={"type": "wrongtype"}), timeout_s=TIMEOUT_S)
+    outcome = await provider.chat(*question("Hi", schema={"type": "wrongtype"}), timeout_s=TIMEOUT_S)
 
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.UNSUPPORTED
@@ -142,7 +143,7 @@ async def test_a_schema_the_engine_does_not_know_is_unsupported(provider: LocalP
 @pytest.mark.anyio
 async def test_an_input_beyond_the_context_is_too_long(provider: LocalProvider) -> None:
     """The message has both figures."""
-    outcome = await provider.chat(question("hello " * 8_000), timeout_s=TIMEOUT_S)
+    outcome = await provider.chat(*question("hello " * 8_000), timeout_s=TIMEOUT_S)
 
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.CONTEXT_TOO_LONG
@@ -153,10 +154,10 @@ async def test_an_input_beyond_the_context_is_too_long(provider: LocalProvider) 
 @pytest.mark.anyio
 async def test_after_a_deadline_in_a_long_input_the_next_question_is_soon_answered(provider: LocalProvider) -> None:
     """3,000 tokens take some 15 s to read; the abandoned reading stops within a batch of them."""
-    await provider.chat(question("Hi", max_tokens=1), timeout_s=TIMEOUT_S)
-    late = await provider.chat(question("long " * 3_000), timeout_s=0.2)
+    await provider.chat(*question("Hi", max_tokens=1), timeout_s=TIMEOUT_S)
+    late = await provider.chat(*question("long " * 3_000), timeout_s=0.2)
     with anyio.fail_after(10):
-        next_one = await provider.chat(question("Hi", max_tokens=4), timeout_s=TIMEOUT_S)
+        next_one = await provider.chat(*question("Hi", max_tokens=4), timeout_s=TIMEOUT_S)
 
     assert isinstance(late, Failure)
     assert late.kind is FailureKind.TIMED_OUT
@@ -176,7 +177,7 @@ async def test_closing_frees_the_loopback_port() -> None:
         return engine
 
     local = LocalText(load=load)
-    await local.chat(question("Hi", max_tokens=1))
+    await local.chat(*question("Hi", max_tokens=1))
     (address,) = addresses
     assert address[0] == "127.0.0.1"
     with socket.create_connection(address, timeout=5) as client:
@@ -197,21 +198,23 @@ import anyio, pathlib, sys
 from groq_fallback_mcp.audio.file import open_audio
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.call import AudioRequest, ChatRequest
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, JsonMode
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 
+model = Candidate(provider="local", model="m", wire_model="m", max_tokens=8)
+
 def ask(text):
-    return ChatCall(request=ChatRequest(messages=[{"role": "user", "content": text}]), model="m", max_tokens=8)
+    return ChatRequest(messages=[{"role": "user", "content": text}])
 
 async def main():
     local, broken = LocalProvider(), LocalProvider(gguf=pathlib.Path(sys.argv[1]))
     with open_audio(str(sample_path()), allowed=[sample_path().parent], max_bytes=1_000_000) as opened:
         audio = opened.probed()
     for outcome in (
-        await local.chat(ask("Hi"), timeout_s=60),
-        await local.chat(ask("hello " * 8000), timeout_s=60),
-        await local.transcribe(AudioCall(request=AudioRequest(audio=audio), model="m"), timeout_s=60),
-        await broken.chat(ask("Hi"), timeout_s=60),
+        await local.chat(ask("Hi"), model, timeout_s=60),
+        await local.chat(ask("hello " * 8000), model, timeout_s=60),
+        await local.transcribe(AudioRequest(audio=audio), model, timeout_s=60),
+        await broken.chat(ask("Hi"), model, timeout_s=60),
     ):
         print(type(outcome).__name__, file=sys.stderr)
     await local.aclose()

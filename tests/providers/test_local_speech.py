@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fakes import candidate
 
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Failure, FailureKind, Success
-from groq_fallback_mcp.providers.base import AudioCall
 from groq_fallback_mcp.providers.local import provider as local_provider
 from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong
 from groq_fallback_mcp.providers.local.provider import LocalProvider
@@ -159,7 +159,7 @@ async def test_a_deadline_is_kept_while_the_model_computes_and_its_work_stops_at
     engine = FakeWhisper(blocking=True)
     provider = LocalProvider(speech=speech(engine))
 
-    outcome = await provider.transcribe(AudioCall(request=REQUEST, model="whisper-tiny.en"), timeout_s=0.5)
+    outcome = await provider.transcribe(REQUEST, candidate("whisper-tiny.en"), timeout_s=0.5)
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.TIMED_OUT
     assert engine.at_work.is_set()
@@ -180,12 +180,12 @@ async def test_a_recording_that_was_given_up_still_keeps_the_next_one_waiting() 
 
     provider = LocalProvider(speech=speech(engine, decode=decode))
     for _ in range(3):
-        outcome = await provider.transcribe(AudioCall(request=REQUEST, model="whisper-tiny.en"), timeout_s=0.3)
+        outcome = await provider.transcribe(REQUEST, candidate("whisper-tiny.en"), timeout_s=0.3)
         assert isinstance(outcome, Failure)
         assert outcome.kind is FailureKind.TIMED_OUT
     assert decoded == ["a.flac"]
     engine.go_on.set()
-    outcome = await provider.transcribe(AudioCall(request=REQUEST, model="whisper-tiny.en"), timeout_s=10)
+    outcome = await provider.transcribe(REQUEST, candidate("whisper-tiny.en"), timeout_s=10)
 
     assert isinstance(outcome, Success)
     assert decoded == ["a.flac", "a.flac"]
@@ -225,7 +225,7 @@ async def test_a_slow_model_is_given_time_as_long_as_it_writes(monkeypatch: pyte
     monkeypatch.setattr(local_provider, "STALLED_S", 0.5)
     slow = LocalSpeech(find=lambda: Path("m"), load=lambda _: SlowWhisper(0.1, 8), decode=lambda *_: [0.0] * 160_000)
     provider = LocalProvider(speech=slow)
-    outcome = await provider.transcribe(AudioCall(request=REQUEST, model="whisper-tiny.en"), timeout_s=30)
+    outcome = await provider.transcribe(REQUEST, candidate("whisper-tiny.en"), timeout_s=30)
     assert isinstance(outcome, Success)
     await provider.aclose()
 
@@ -236,12 +236,11 @@ async def test_a_model_that_makes_no_progress_is_given_up_before_the_job_ends(mo
     monkeypatch.setattr(local_provider, "STALLED_S", 0.2)
     engine = FakeWhisper(blocking=True)
     provider = LocalProvider(speech=speech(engine))
-    call = AudioCall(request=REQUEST, model="whisper-tiny.en")
-    outcome = await provider.transcribe(call, timeout_s=30)
+    outcome = await provider.transcribe(REQUEST, candidate("whisper-tiny.en"), timeout_s=30)
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.TIMED_OUT
     assert "no progress" in outcome.message
-    waiting = await provider.transcribe(call, timeout_s=0.6)
+    waiting = await provider.transcribe(REQUEST, candidate("whisper-tiny.en"), timeout_s=0.6)
     assert isinstance(waiting, Failure)
     assert "took longer than 0.6 s" in waiting.message
     engine.go_on.set()

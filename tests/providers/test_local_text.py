@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import candidate
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Success, Usage
-from groq_fallback_mcp.providers.base import ChatCall, JsonMode
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, JsonMode, Success, Usage
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.text import LocalText
 
@@ -61,15 +62,17 @@ def text(engine: FakeLlama, name: str = "SmolLM2-135M-Instruct.Q4_1.gguf") -> Lo
     return LocalText(find=lambda gguf: Path(name), load=lambda gguf: engine)
 
 
-def call(*, content: Any = "Hi", max_tokens: int = 100, json_mode: JsonMode = "none", **request: Any) -> ChatCall:
+def call(
+    *, content: Any = "Hi", max_tokens: int = 100, json_mode: JsonMode = "none", **request: Any
+) -> tuple[ChatRequest, Candidate]:
     """One question to the local model."""
     request.setdefault("messages", [{"role": "user", "content": content}])
-    return ChatCall(request=ChatRequest(**request), model="smollm2-135m", max_tokens=max_tokens, json_mode=json_mode)
+    return ChatRequest(**request), candidate("smollm2-135m", max_tokens=max_tokens, json_mode=json_mode)
 
 
 async def test_an_answer_is_put_together_with_its_usage() -> None:
     """From the pieces the engine streams."""
-    outcome = await text(FakeLlama()).chat(call())
+    outcome = await text(FakeLlama()).chat(*call())
 
     assert outcome == Success(
         model="local/smollm2-135m",
@@ -81,7 +84,7 @@ async def test_an_answer_is_put_together_with_its_usage() -> None:
 
 async def test_a_model_of_ones_own_answers_under_its_own_name() -> None:
     """The stem of its file."""
-    outcome = await text(FakeLlama(), "Tiny-Chat.Q8_0.gguf").chat(call())
+    outcome = await text(FakeLlama(), "Tiny-Chat.Q8_0.gguf").chat(*call())
 
     assert isinstance(outcome, Success)
     assert outcome.model == "local/Tiny-Chat.Q8_0"
@@ -91,7 +94,7 @@ async def test_a_model_of_ones_own_answers_under_its_own_name() -> None:
 async def test_the_length_of_an_answer_is_capped(asked: int, sent: int) -> None:
     """512 tokens are half a minute on one slow core."""
     engine = FakeLlama()
-    await text(engine).chat(call(max_tokens=asked))
+    await text(engine).chat(*call(max_tokens=asked))
 
     assert engine.asked["max_tokens"] == sent
 
@@ -100,7 +103,7 @@ async def test_the_length_of_an_answer_is_capped(asked: int, sent: int) -> None:
 async def test_a_small_model_is_kept_cool_unless_told_otherwise(temperature: float | None, sent: float) -> None:
     """Zero is a temperature, not a missing one."""
     engine = FakeLlama()
-    await text(engine).chat(call(temperature=temperature))
+    await text(engine).chat(*call(temperature=temperature))
 
     assert engine.asked["temperature"] == sent
 
@@ -109,7 +112,7 @@ async def test_a_small_model_is_kept_cool_unless_told_otherwise(temperature: flo
 async def test_a_schema_becomes_a_grammar(mode: JsonMode) -> None:
     """However it was to be asked for: the engine can hold the model to it."""
     engine = FakeLlama(pieces=(piece('{"n": 1}'), *END))
-    outcome = await text(engine).chat(call(schema=SCHEMA, json_mode=mode))
+    outcome = await text(engine).chat(*call(schema=SCHEMA, json_mode=mode))
 
     assert isinstance(outcome, Success)
     assert engine.asked["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
@@ -118,7 +121,7 @@ async def test_a_schema_becomes_a_grammar(mode: JsonMode) -> None:
 async def test_json_that_was_cut_off_is_no_answer() -> None:
     """Half a value satisfies no schema."""
     outcome = await text(FakeLlama(pieces=(piece('{"n": '), piece(None, "length")))).chat(
-        call(schema=SCHEMA, json_mode="json_schema")
+        *call(schema=SCHEMA, json_mode="json_schema")
     )
 
     assert isinstance(outcome, Failure)
@@ -137,13 +140,13 @@ async def test_json_that_was_cut_off_is_no_answer() -> None:
     ],
     ids=["tools", "tool result", "tool call", "image", "audio"],
 )
-async def test_what_the_model_cannot_do_is_refused_before_it_is_loaded(asked: ChatCall, says: str) -> None:
+async def test_what_the_model_cannot_do_is_refused_before_it_is_loaded(asked: tuple[ChatRequest, Candidate], says: str) -> None:
     """As unsupported here, so that another provider can be asked."""
 
     def load(gguf: Path) -> FakeLlama:
         pytest.fail("the model was loaded")
 
-    outcome = await LocalText(find=lambda gguf: Path("m.gguf"), load=load).chat(asked)
+    outcome = await LocalText(find=lambda gguf: Path("m.gguf"), load=load).chat(*asked)
 
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.sent) == (FailureKind.UNSUPPORTED, False)
@@ -152,13 +155,13 @@ async def test_what_the_model_cannot_do_is_refused_before_it_is_loaded(asked: Ch
 
 async def test_text_in_parts_is_served() -> None:
     """A list of text parts is still text."""
-    assert isinstance(await text(FakeLlama()).chat(call(content=[{"type": "text", "text": "Hi"}])), Success)
+    assert isinstance(await text(FakeLlama()).chat(*call(content=[{"type": "text", "text": "Hi"}])), Success)
 
 
 async def test_too_long_an_input_is_told_in_tokens() -> None:
     """The engine's error piece becomes a failure another model may not share."""
     error = {"error": {"type": "exceed_context_size_error", "n_prompt_tokens": 8031, "message": "too long"}}
-    outcome = await text(FakeLlama(pieces=[error])).chat(call())
+    outcome = await text(FakeLlama(pieces=[error])).chat(*call())
 
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.sent) == (FailureKind.CONTEXT_TOO_LONG, False)
@@ -179,7 +182,7 @@ async def test_too_long_an_input_is_told_in_tokens() -> None:
 )
 async def test_whatever_the_engine_does_is_a_failure_not_an_exception(engine: FakeLlama, kind: FailureKind) -> None:
     """Errors raised, errors streamed, and no end at all."""
-    outcome = await text(engine).chat(call())
+    outcome = await text(engine).chat(*call())
 
     assert isinstance(outcome, Failure)
     assert outcome.kind is kind
@@ -192,8 +195,8 @@ async def test_a_model_that_is_not_there_or_does_not_load_blocks_the_model() -> 
     def load(gguf: Path) -> FakeLlama:
         raise RuntimeError("Failed to init server")
 
-    missing = await LocalText(find=lambda gguf: None).chat(call())
-    broken = await LocalText(find=lambda gguf: Path("m.gguf"), load=load).chat(call())
+    missing = await LocalText(find=lambda gguf: None).chat(*call())
+    broken = await LocalText(find=lambda gguf: Path("m.gguf"), load=load).chat(*call())
 
     assert isinstance(missing, Failure)
     assert isinstance(broken, Failure)
@@ -208,7 +211,7 @@ async def test_a_deadline_is_kept_while_the_model_computes_and_its_work_stops_at
     assert engine.go_on is not None
     provider = LocalProvider(text=text(engine))
 
-    outcome = await provider.chat(call(), timeout_s=0.5)
+    outcome = await provider.chat(*call(), timeout_s=0.5)
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.TIMED_OUT
     assert engine.at_work.is_set()
@@ -221,10 +224,10 @@ async def test_a_deadline_is_kept_while_the_model_computes_and_its_work_stops_at
 async def test_after_closing_requests_are_refused() -> None:
     """Nothing is loaded again behind the back of whoever closed it."""
     local = text(FakeLlama())
-    await local.chat(call())
+    await local.chat(*call())
     await local.aclose()
 
-    outcome = await local.chat(call())
+    outcome = await local.chat(*call())
 
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.sent) == (FailureKind.CANCELLED, False)

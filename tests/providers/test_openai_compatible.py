@@ -11,6 +11,7 @@ import anyio
 import httpx2
 import pytest
 from fake_clock import FakeClock
+from fakes import candidate
 
 from groq_fallback_mcp.call import (
     AudioFile,
@@ -25,7 +26,7 @@ from groq_fallback_mcp.call import (
     Success,
     Usage,
 )
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.reply import BODY_BYTES
 
@@ -58,17 +59,17 @@ def provider(handler: Handler, *, key: str | None = KEY, hint: str | None = "no 
     )
 
 
-def call(**fields: object) -> ChatCall:
+def call(**fields: object) -> tuple[ChatRequest, Candidate]:
     """A chat call."""
     request = ChatRequest(messages=({"role": "user", "content": "hi"},), **fields)  # type: ignore[arg-type]
-    return ChatCall(request=request, model="openai/gpt-oss-20b", max_tokens=64)
+    return request, candidate("openai/gpt-oss-20b", max_tokens=64)
 
 
 async def chatted(handler: Handler, *, timeout_s: float = 5.0) -> Outcome:
     """The outcome of one chat call."""
     groq = provider(handler)
     try:
-        return await groq.chat(call(), timeout_s=timeout_s)
+        return await groq.chat(*call(), timeout_s=timeout_s)
     finally:
         await groq.aclose()
 
@@ -130,7 +131,7 @@ async def test_a_schema_goes_on_the_wire_in_the_mode_the_model_takes(mode: str, 
     request = ChatRequest(
         messages=({"role": "user", "content": "hi"},), schema={"type": "object"}, temperature=0.2, tools=({"type": "function"},)
     )
-    await groq.chat(ChatCall(request=request, model="m", max_tokens=9, json_mode=mode, reasoning_effort="low"), timeout_s=5)  # type: ignore[arg-type]
+    await groq.chat(request, candidate("m", max_tokens=9, json_mode=mode, reasoning_effort="low"), timeout_s=5)
     await groq.aclose()
     body = bodies[0]
     assert body.get("response_format") == expected
@@ -235,7 +236,7 @@ async def test_a_key_of_any_form_that_an_upstream_echoes_is_taken_out(status: in
     """Also in a body that is no JSON."""
     key = "AIzaOddlyShapedKey"
     groq = provider(replying(status, content=f"Authorization: {key} no".encode()), key=key)
-    outcome = await groq.chat(call(), timeout_s=5)
+    outcome = await groq.chat(*call(), timeout_s=5)
     await groq.aclose()
     assert isinstance(outcome, Failure)
     assert key not in outcome.message
@@ -387,7 +388,7 @@ async def uploaded(pieces: int, size: int) -> Outcome:
         "groq", base_url="https://groq.test/openai/v1", key=KEY, clock=FakeClock(), transport=ResetOnTheWay(pieces)
     )
     audio = AudioFile(name="a.wav", content=b"x" * size, media_type="audio/wav", duration_s=2.0)
-    outcome = await groq.transcribe(AudioCall(request=AudioRequest(audio=audio), model="whisper-large-v3"), timeout_s=5)
+    outcome = await groq.transcribe(AudioRequest(audio=audio), candidate("whisper-large-v3"), timeout_s=5)
     await groq.aclose()
     return outcome
 
@@ -411,7 +412,7 @@ async def test_without_a_key_nothing_is_sent() -> None:
         raise AssertionError
 
     groq = provider(handler, key=None, hint="no key is set")
-    outcome = await groq.chat(call(), timeout_s=5)
+    outcome = await groq.chat(*call(), timeout_s=5)
     await groq.aclose()
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.message, outcome.sent) == (FailureKind.AUTHENTICATION, "no key is set", False)
@@ -426,7 +427,7 @@ async def test_an_endpoint_that_needs_no_key_is_asked_without_one() -> None:
         return httpx2.Response(200, json=GOOD)
 
     endpoint = provider(handler, key=None, hint=None)
-    assert isinstance(await endpoint.chat(call(), timeout_s=5), Success)
+    assert isinstance(await endpoint.chat(*call(), timeout_s=5), Success)
     await endpoint.aclose()
     assert "authorization" not in seen[0]
 
@@ -450,7 +451,7 @@ async def heard(request: AudioRequest, body: object) -> tuple[Outcome, httpx2.Re
         return httpx2.Response(200, json=body, headers={"x-simulated": "true"})
 
     groq = provider(handler)
-    outcome = await groq.transcribe(AudioCall(request=request, model="whisper-large-v3"), timeout_s=5)
+    outcome = await groq.transcribe(request, candidate("whisper-large-v3"), timeout_s=5)
     await groq.aclose()
     return outcome, seen[0]
 
@@ -564,7 +565,7 @@ async def test_an_upload_may_take_as_long_as_it_moves(
     groq = OpenAICompatible(
         "groq", base_url="https://groq.test/openai/v1", key=KEY, clock=FakeClock(), key_hint=None, transport=uplink
     )
-    found = await groq.transcribe(AudioCall(request=AudioRequest(audio=audio), model="m", longest_s=longest_s), timeout_s=0.7)
+    found = await groq.transcribe(AudioRequest(audio=audio), candidate("m"), longest_s=longest_s, timeout_s=0.7)
     assert isinstance(found, Success) is answered
     if isinstance(found, Failure):
         assert found.kind is FailureKind.TIMED_OUT

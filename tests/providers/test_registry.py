@@ -5,10 +5,10 @@ from __future__ import annotations
 import httpx2
 import pytest
 from fake_clock import FakeClock
+from fakes import candidate
 
 from groq_fallback_mcp.call import ChatRequest, Limit
 from groq_fallback_mcp.catalog import Kind, load_catalog
-from groq_fallback_mcp.providers.base import ChatCall
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import KEY_HINT, ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
@@ -105,6 +105,6 @@ async def test_other_endpoints_are_sent_max_tokens_by_its_older_name() -> None:
         transport=httpx2.MockTransport(handler),
     )
     request = ChatRequest(messages=({"role": "user", "content": "hi"},))
-    await endpoint.chat(ChatCall(request=request, model="m", max_tokens=9), timeout_s=5)
+    await endpoint.chat(request, candidate("m", max_tokens=9), timeout_s=5)
     await endpoint.aclose()
     assert b'"max_tokens":9' in bodies[0]

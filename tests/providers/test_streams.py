@@ -11,11 +11,12 @@ import anyio
 import httpx2
 import pytest
 from fake_clock import FakeClock
+from fakes import candidate
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, QuotaSnapshot, Success
-from groq_fallback_mcp.providers.base import ChatCall
+from groq_fallback_mcp.providers.base import Streaming
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.stream import ChatStream
 
@@ -42,7 +43,7 @@ HELLO = [
 
 def streamed(events: list[str], *, told: Callable[[int], None] | None = None) -> Success | Failure:
     """What events amount to."""
-    stream = ChatStream(model="m", clock=FakeClock(), told=told)
+    stream = ChatStream(model="m", clock=FakeClock(), on_progress=told)
     for event in events:
         stream.feed(event.encode())
     return stream.outcome(quota=QuotaSnapshot(), simulated=False)
@@ -64,8 +65,8 @@ def provider(body: Callable[[], AsyncIterator[bytes]] | bytes, *, kind: str = "t
 async def asked(source: OpenAICompatible, *, timeout_s: float = 5.0, longest_s: float = 10.0) -> Outcome:
     """One streamed call."""
     request = ChatRequest(messages=({"role": "user", "content": "hi"},))
-    call = ChatCall(request=request, model="m", max_tokens=64, stream=True, longest_s=longest_s)
-    return await source.chat(call, timeout_s=timeout_s)
+    stream = Streaming(longest_s=longest_s)
+    return await source.chat(request, candidate("m", max_tokens=64), timeout_s=timeout_s, stream=stream)
 
 
 def test_pieces_become_one_answer_with_reasoning_apart_and_usage() -> None:

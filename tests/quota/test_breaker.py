@@ -14,14 +14,14 @@ from groq_fallback_mcp.quota.breaker import (
     Cooldown,
     Health,
     RetryBudget,
+    clock_corrected,
     cooled,
     failed,
     hold_s,
+    ignoring_own_cooldown,
     passed,
     probe_ended,
     probing,
-    rebased,
-    roused,
     useful_wait_s,
 )
 
@@ -91,8 +91,8 @@ def test_failures_of_calls_that_were_under_way_together_count_once() -> None:
 def test_a_clock_that_went_back_does_not_lengthen_a_cooldown() -> None:
     """It lasts as long as it was meant to, from now on; a test under way is forgotten."""
     health = failed(cooling(10), T0, T0)
-    assert rebased(health, T0 + 5) == health
-    back = rebased(probing(health, "r", T0, 60), T0 - 7_200)
+    assert clock_corrected(health, T0 + 5) == health
+    back = clock_corrected(probing(health, "r", T0, 60), T0 - 7_200)
     assert hold_s(back, T0 - 7_200) == 10
     assert (back.failed_at, back.probe) == (T0 - 7_200, "")
 
@@ -124,6 +124,6 @@ def test_for_want_of_others_only_pauses_of_our_own_caution_are_passed_over(kind:
     """What a server asked for, and what an outage taught, stays; so does the probe's place."""
     cooldown = Cooldown(since=0.0, until=300.0, reason="x", kind=kind)
     health = Health(cooldown=cooldown, suspect=True, probe="other", probe_until=200.1)
-    assert hold_s(roused(health, 200.0), 200.0) == pytest.approx(0.1 if kind in OWN_CAUTION else 100.0)
-    assert roused(health, 300.0) is health
-    assert roused(Health(), 0.0) == Health()
+    assert hold_s(ignoring_own_cooldown(health, 200.0), 200.0) == pytest.approx(0.1 if kind in OWN_CAUTION else 100.0)
+    assert ignoring_own_cooldown(health, 300.0) is health
+    assert ignoring_own_cooldown(Health(), 0.0) == Health()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.quota.budget import NOTHING, UNKNOWN_SPENDING, Budget, DayTotals, Spend, picodollars, usd
+from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, DayTotals, Spend, picodollars, usd
 
 spends = st.builds(
     Spend, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(0, 10**6), picousd=st.integers(0, 10**13)
@@ -39,7 +39,7 @@ def test_totals_add_up_by_model_and_calls_without_a_price_are_counted_apart() ->
         (Budget(picousd=10**12), Spend(picousd=5 * 10**11), None),
         (Budget(picousd=10**12), Spend(picousd=6 * 10**11), "the budget of 1.000000 USD a day leaves 0.500000, this call may cost 0.600000"),
         (Budget(picousd=10**12), Spend(input_tokens=1, picousd=None), "its price is not known, and a budget in USD is set"),
-        (Budget(tokens=0, picousd=0), NOTHING, None),
+        (Budget(tokens=0, picousd=0), ZERO_SPEND, None),
     ],
 )  # fmt: skip
 def test_a_budget_objects_to_what_might_exceed_it(budget: Budget, spend: Spend, objection: str | None) -> None:
@@ -57,7 +57,7 @@ def test_a_day_whose_spending_is_not_known_has_no_budget_left() -> None:
     assert Budget(tokens=10).objection(lost, some) == UNKNOWN_SPENDING
     assert Budget(tokens=10).objection(DayTotals(losses=1, accepted_losses=1), some) is None
     assert Budget().objection(lost, some) is None
-    assert Budget(tokens=10).objection(lost, NOTHING) is None
+    assert Budget(tokens=10).objection(lost, ZERO_SPEND) is None
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**13), st.lists(st.tuples(spends, st.floats(0, 1)), max_size=20))

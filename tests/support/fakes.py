@@ -4,21 +4,63 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from fake_clock import FakeClock
 
-from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, Outcome, QuotaSnapshot, Success, Usage
+from groq_fallback_mcp.call import (
+    AnyRequest,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    LimitReading,
+    Outcome,
+    QuotaSnapshot,
+    SpeechRequest,
+    Success,
+    Usage,
+)
 from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, SpeechCall
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.base import Streaming
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import Ledger, memory_ledger
 from groq_fallback_mcp.quota.budget import Budget
 
 CATALOG = load_catalog()
-AnyCall = ChatCall | AudioCall | SpeechCall
-Script = Callable[[AnyCall], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request that reached a provider, and the candidate it was for."""
+
+    request: AnyRequest
+    candidate: Candidate
+    stream: Streaming | None = None
+    longest_s: float | None = None
+
+    @property
+    def model(self) -> str:
+        """The model's id on the wire."""
+        return self.candidate.wire_model
+
+    @property
+    def voice(self) -> str | None:
+        """The voice of a text to be spoken."""
+        named = self.request.voice if isinstance(self.request, SpeechRequest) else None
+        return self.candidate.voice if named is None else named
+
+
+Script = Callable[[Sent], Outcome]
+
+
+def candidate(model: str, **fields: object) -> Candidate:
+    """A model of some provider, as a plan would have it."""
+    return Candidate(provider="groq", model=model, wire_model=model, **fields)  # type: ignore[arg-type]
 
 
 def answer(text: str = "hello", *, tokens: int = 100, quota: QuotaSnapshot | None = None) -> Success:
@@ -54,7 +96,7 @@ class FakeProvider:
         self._name = name
         self._clock = clock
         self.took_s = took_s
-        self.calls: list[AnyCall] = []
+        self.calls: list[Sent] = []
         self.timeouts: list[float] = []
         self._scripts: dict[str, deque[Outcome]] = {}
         self.default: Outcome = answer()
@@ -81,22 +123,26 @@ class FakeProvider:
         """Always ready, unless a test says otherwise."""
         return self.why_unready
 
-    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
+    async def chat(
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+    ) -> Outcome:
         """One scripted outcome."""
-        return await self._serve(call, timeout_s)
+        return await self._serve(Sent(request=request, candidate=candidate, stream=stream), timeout_s)
 
-    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
+    async def transcribe(
+        self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
+    ) -> Outcome:
         """One scripted outcome."""
-        return await self._serve(call, timeout_s)
+        return await self._serve(Sent(request=request, candidate=candidate, longest_s=longest_s), timeout_s)
 
-    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
+    async def speak(self, request: SpeechRequest, candidate: Candidate, *, timeout_s: float) -> Outcome:
         """One scripted outcome."""
-        return await self._serve(call, timeout_s)
+        return await self._serve(Sent(request=request, candidate=candidate), timeout_s)
 
     async def aclose(self) -> None:
         """Nothing to close."""
 
-    async def _serve(self, call: AnyCall, timeout_s: float) -> Outcome:
+    async def _serve(self, call: Sent, timeout_s: float) -> Outcome:
         self.calls.append(call)
         self.timeouts.append(timeout_s)
         if self.before is not None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer
+from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, offer
 from servers import connected, text_of
 
-from groq_fallback_mcp.call import Failure, FailureKind, Source, Speed, Success, Usage
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Source, Speed, Success, Usage
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
-from groq_fallback_mcp.providers.base import ChatCall
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.response_cache import ResponseCache
 
@@ -33,8 +32,8 @@ async def call(world: World, folders: tuple[Path, ...] = (), **arguments: object
 def sent(world: World, index: int = -1) -> dict[str, Any]:
     """The body that went to a provider."""
     found = world.groq.calls[index]
-    assert isinstance(found, ChatCall)
-    return chat_payload(found)
+    assert isinstance(found.request, ChatRequest)
+    return chat_payload(found.request, found.candidate)
 
 
 async def test_every_field_reaches_the_model() -> None:
@@ -318,8 +317,8 @@ async def test_many_prompts_are_answered_in_order_with_reasons_for_those_that_fa
     """One that fails costs the others nothing."""
     world = World()
 
-    def reply(call: object) -> Success | Failure:
-        assert isinstance(call, ChatCall)
+    def reply(call: Sent) -> Success | Failure:
+        assert isinstance(call.request, ChatRequest)
         question = str(call.request.messages[-1]["content"])
         if question == "q3":
             return Failure(kind=FailureKind.BAD_REQUEST, message="not this one", status=400)

@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from fakes import GUARDS, World, answer, failure, offer, rate_limited
+from fakes import GUARDS, Sent, World, answer, failure, offer, rate_limited
 from servers import connected, text_of
 
-from groq_fallback_mcp.call import FailureKind, Success
-from groq_fallback_mcp.providers.base import ChatCall
+from groq_fallback_mcp.call import ChatRequest, FailureKind, Success
 from groq_fallback_mcp.tools import ALL_TOOLS
 from groq_fallback_mcp.tools.screen import _guard_score
 
@@ -23,8 +22,8 @@ def guarding() -> World:
     """Guards that find the word `evil`."""
     world = World([offer("groq", (*GUARDS, *JUDGES))])
 
-    def reply(call: object) -> Success:
-        assert isinstance(call, ChatCall)
+    def reply(call: Sent) -> Success:
+        assert isinstance(call.request, ChatRequest)
         bad = "evil" in str(call.request.messages[-1]["content"])
         if call.request.schema is None:
             return answer("0.9987" if bad else "0.0004")
@@ -47,7 +46,7 @@ async def test_a_harmless_text_is_not_flagged() -> None:
     text, found = await screened(world, text="The weather is fine.")
     assert (found["flagged"], found["windows"], found["model"]) == (False, 1, LARGE)
     assert text.startswith("not flagged")
-    assert world.groq.calls[0].max_tokens == 8  # type: ignore[union-attr]
+    assert world.groq.calls[0].candidate.max_tokens == 8
 
 
 async def test_what_stands_anywhere_in_a_long_text_is_found_and_shown_as_data() -> None:
@@ -90,7 +89,7 @@ async def test_a_classifier_that_gave_no_verdict_is_asked_about_the_same_text_ag
     unclear, clear = TEXTS[judged_by]
     world.groq.reply = lambda _: answer(unclear if len(world.groq.calls) < 4 else clear)
     _, found = await screened(world, **given)
-    calls = [call for call in world.groq.calls if isinstance(call, ChatCall)]
+    calls = [call for call in world.groq.calls if isinstance(call.request, ChatRequest)]
     assert found["flagged"] is False
     assert len(calls) == 4
     assert all(call.request.messages == calls[0].request.messages for call in calls)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import VOICES, World, failure, offer
+from fakes import VOICES, Sent, World, failure, offer
 from servers import connected, text_of
 
-from groq_fallback_mcp.call import Failure, FailureKind, Success, Usage
-from groq_fallback_mcp.providers.base import SpeechCall
+from groq_fallback_mcp.call import Failure, FailureKind, SpeechRequest, Success, Usage
 from groq_fallback_mcp.tools import ALL_TOOLS
 from groq_fallback_mcp.tools.wav import WavFault, join_wav
 
@@ -35,8 +34,8 @@ def speaking(*providers: str) -> World:
     """Providers with voices; each piece is as many frames as it has characters."""
     world = World([offer(name, VOICES) for name in providers])
 
-    def reply(call: object) -> Success:
-        assert isinstance(call, SpeechCall)
+    def reply(call: Sent) -> Success:
+        assert isinstance(call.request, SpeechRequest)
         text = call.request.text
         return Success(model="m", speech=wav(len(text), value=int(text[0], 36)), usage=Usage(characters=len(text)))
 
@@ -57,10 +56,10 @@ async def test_a_long_text_is_spoken_in_pieces_and_joined_in_order(tmp_path: Pat
     world = speaking("groq")
     text = " ".join(f"{n} sentence number {n} of a text that is much longer than one piece." for n in range(1, 10))
     _, found = await spoken(world, tmp_path, text=text, voice="troy")
-    pieces = [call.request.text for call in world.groq.calls if isinstance(call, SpeechCall)]
+    pieces = [call.request.text for call in world.groq.calls if isinstance(call.request, SpeechRequest)]
     assert max(map(len, pieces)) <= 200
     assert " ".join(sorted(pieces)) == text
-    assert {call.voice for call in world.groq.calls if isinstance(call, SpeechCall)} == {"troy"}
+    assert {call.voice for call in world.groq.calls if isinstance(call.request, SpeechRequest)} == {"troy"}
     with wave.open(str(tmp_path / "out.wav")) as audio:
         firsts = audio.readframes(audio.getnframes())
     order = [firsts[at] for at in range(0, len(firsts), 2) if firsts[at]]
@@ -76,7 +75,7 @@ async def test_one_voice_speaks_all_of_a_text(tmp_path: Path) -> None:
     world.groq.script(ENGLISH, Success(model="m", speech=wav(5)), failure(FailureKind.ORGANIZATION_REFUSED, status=403))
     _, found = await spoken(world, tmp_path, text="One thing. " * 60)
     assert found["provider"] == "mine"
-    texts = [call.request.text for call in world.providers["mine"].calls if isinstance(call, SpeechCall)]
+    texts = [call.request.text for call in world.providers["mine"].calls if isinstance(call.request, SpeechRequest)]
     assert len(texts) == found["pieces"]
 
 

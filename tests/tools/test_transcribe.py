@@ -13,8 +13,7 @@ from fakes import World, offer, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.audio.samples import sample_path
-from groq_fallback_mcp.call import AudioFile, AudioLink, AudioSegment, AudioWord, Success, Transcript, Usage
-from groq_fallback_mcp.providers.base import AudioCall
+from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, AudioSegment, AudioWord, Success, Transcript, Usage
 
 pytestmark = pytest.mark.anyio
 TURBO, LARGE = "whisper-large-v3-turbo", "whisper-large-v3"
@@ -83,7 +82,7 @@ async def test_words_come_with_their_times(folder: Path) -> None:
     assert result.structured_content is not None
     assert [word["word"] for word in result.structured_content["words"]] == ["Hello", "there."]
     call = world.groq.calls[0]
-    assert isinstance(call, AudioCall)
+    assert isinstance(call.request, AudioRequest)
     assert call.request.words
     assert isinstance(call.request.audio, AudioFile)
     assert call.request.audio.duration_s == pytest.approx(4.925, abs=0.01)
@@ -96,7 +95,7 @@ async def test_a_link_is_passed_on_and_never_fetched_here() -> None:
     async with connected(world) as client:
         assert not (await client.call_tool("transcribe", arguments)).is_error
     call = world.groq.calls[0]
-    assert isinstance(call, AudioCall)
+    assert isinstance(call.request, AudioRequest)
     assert call.request.audio == AudioLink(url="https://example.com/talk.mp3")
     assert (call.request.language, call.request.prompt) == ("de", "Grafana")
 

@@ -11,14 +11,13 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from fakes import CATALOG, GROQ_SPEECH_MODELS, World, failure, offer, rate_limited
+from fakes import CATALOG, GROQ_SPEECH_MODELS, Sent, World, failure, offer, rate_limited
 from servers import connected, text_of
 from tone_speech import hear, script, wav
 
 from groq_fallback_mcp.audio.stream import Abandoned
-from groq_fallback_mcp.call import AudioFile, FailureKind, Limit, Outcome, Success, Usage
+from groq_fallback_mcp.call import AudioFile, AudioRequest, FailureKind, Limit, Outcome, Success, Usage
 from groq_fallback_mcp.fallback import CallTimeouts
-from groq_fallback_mcp.providers.base import AudioCall
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.simulator import Heard, SimulatorOptions, create_app
 from groq_fallback_mcp.tools import transcribe as tool
@@ -28,9 +27,9 @@ TURBO, LARGE = GROQ_SPEECH_MODELS
 SECONDS = 100.0
 
 
-def hearing(call: object) -> Outcome:
+def hearing(call: Sent) -> Outcome:
     """What the recording really says."""
-    assert isinstance(call, AudioCall)
+    assert isinstance(call.request, AudioRequest)
     assert isinstance(call.request.audio, AudioFile)
     with call.request.audio.open() as file:
         found = hear(file.read())
@@ -100,7 +99,7 @@ async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(rec
     here = world()
     count = 0
 
-    def third_fails(call: object) -> Outcome:
+    def third_fails(call: Sent) -> Outcome:
         nonlocal count
         count += 1
         return failure(FailureKind.ORGANIZATION_REFUSED, status=403) if count >= 4 else hearing(call)
@@ -180,7 +179,7 @@ async def test_the_prompt_is_carried_from_part_to_part_within_its_bound(
     monkeypatch.setattr("groq_fallback_mcp.transcription.job.AT_ONCE", 1)
     here = world()
     await transcribed(here, recording, prompt="Names: Ada. " + "x" * 800)
-    prompts = [call.request.prompt or "" for call in here.groq.calls if isinstance(call, AudioCall)]
+    prompts = [call.request.prompt or "" for call in here.groq.calls if isinstance(call.request, AudioRequest)]
     assert all(prompt.startswith("Names: Ada.") and len(prompt) <= 896 for prompt in prompts)
     assert all(len(prompt) > 820 for prompt in prompts[1:])
 
@@ -319,7 +318,7 @@ async def test_parts_that_all_time_out_are_a_deadline_and_what_is_finished_is_ke
     """Not a fault of the network."""
     here = world()
 
-    def two_then_none(call: object) -> Outcome:
+    def two_then_none(call: Sent) -> Outcome:
         return hearing(call) if len(here.groq.calls) <= 2 else failure(FailureKind.TIMED_OUT)
 
     here.groq.reply = two_then_none

@@ -12,7 +12,7 @@ from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest, Failure
 from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.registry import KEY_HINT, build_registry
 from groq_fallback_mcp.settings import Settings, load_settings
 

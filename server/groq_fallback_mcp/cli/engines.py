@@ -10,7 +10,7 @@ from typing import Any
 from groq_fallback_mcp.audio.duration import probe_duration_s
 from groq_fallback_mcp.audio.kind import HEAD_BYTES, sniff
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.speech import SPEECH_MODEL
 from groq_fallback_mcp.simulator import Generated, Heard, PlainSpeech, PlainText, SpeechEngine, TextEngine
@@ -47,8 +47,8 @@ class _Text:
     async def answer(self, messages: Sequence[Mapping[str, Any]], *, max_tokens: int, temperature: float) -> Generated:
         del temperature
         request = ChatRequest(messages=tuple(messages))
-        call = ChatCall(request=request, model=self._model, max_tokens=min(max_tokens, MOST_TOKENS))
-        outcome = await self._provider.chat(call, timeout_s=ANSWER_S)
+        candidate = _candidate(self._model, max_tokens=min(max_tokens, MOST_TOKENS))
+        outcome = await self._provider.chat(request, candidate, timeout_s=ANSWER_S)
         if isinstance(outcome, Failure) and outcome.kind is FailureKind.UNSUPPORTED:
             # what the small model cannot do, the simulated Groq can: in plain words
             return await PlainText().answer(messages, max_tokens=max_tokens, temperature=1.0)
@@ -75,7 +75,7 @@ class _Speech:
         duration_s = probe_duration_s(content, kind)
         audio = AudioFile(name=f"audio.{kind.extension}", content=content, media_type=kind.media_type, duration_s=duration_s)
         request = AudioRequest(audio=audio, language=language, words=True, translate=translate)
-        outcome = await self._provider.transcribe(AudioCall(request=request, model=SPEECH_MODEL), timeout_s=TRANSCRIPT_S)
+        outcome = await self._provider.transcribe(request, _candidate(SPEECH_MODEL), timeout_s=TRANSCRIPT_S)
         if isinstance(outcome, Failure) and outcome.kind is FailureKind.UNSUPPORTED:
             return await PlainSpeech().transcribe(content, language=language, translate=translate)
         if isinstance(outcome, Failure) or outcome.transcript is None:
@@ -88,3 +88,7 @@ class _Speech:
             segments=[asdict(segment) for segment in transcript.segments],
             words=[asdict(word) for word in transcript.words],
         )
+
+
+def _candidate(model: str, *, max_tokens: int = 0) -> Candidate:
+    return Candidate(provider="local", model=model, wire_model=model, max_tokens=max_tokens)

@@ -1,8 +1,7 @@
-"""The one imperative loop: walks a plan under one deadline, reserves, calls, settles, falls back. Only here is awaited."""
+"""The fallback: one engine that serves a request from whichever model can, within a deadline. Only here is awaited."""
 
 from groq_fallback_mcp.fallback.call_state import Answer, CallTimeouts
-from groq_fallback_mcp.fallback.drift_watch import warn_of_drift
 from groq_fallback_mcp.fallback.engine import FallbackEngine
 from groq_fallback_mcp.fallback.progress import Progress, heartbeat
 
-__all__ = ["Answer", "CallTimeouts", "FallbackEngine", "Progress", "heartbeat", "warn_of_drift"]
+__all__ = ["Answer", "CallTimeouts", "FallbackEngine", "Progress", "heartbeat"]

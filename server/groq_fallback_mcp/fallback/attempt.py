@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import anyio
 
 from groq_fallback_mcp.call import AnyRequest, AudioRequest, Failure, FailureKind, Outcome, SpeechRequest, Success
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.fallback.record import spent_on
-from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.policy.settlement import actual_cost, admitted_cost, health_of
-from groq_fallback_mcp.policy.streaming import streams
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, SpeechCall
+from groq_fallback_mcp.fallback.call_state import cost_usd
+from groq_fallback_mcp.policy.plan import Candidate, streams
+from groq_fallback_mcp.policy.verdict import actual_cost, admitted_cost, health_of
+from groq_fallback_mcp.providers.base import Streaming
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import Ledger, Reservation, Settlement, SettleResult
+from groq_fallback_mcp.quota.budget import ZERO_SPEND, Spend, picodollars
 
-__all__ = ["Pick", "Sender", "Terms"]
+__all__ = ["Attempts"]
 
 # As many as the pool of connections holds: beyond it a call would wait there, and time out as if Groq were slow.
 SENT_AT_ONCE = 64
 LEAST_TURN_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A candidate to ask, with what is reserved for it."""
-
-    candidate: Candidate
-    reservation: Reservation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What holds for one attempt. `deadline` is monotonic; `timeout_s` is asked when its turn has come, before it or never.
-
-    With `told` an answer in text is streamed, and it is called with the number of its pieces so far; a stream ends after
-    `longest_s` seconds.
-    """
-
-    deadline: float
-    timeout_s: Callable[[], Awaitable[float]]
-    longest_s: float
-    told: Callable[[int], None] | None = None
-
-
-class Sender:
-    """Sends what was reserved, SENT_AT_ONCE at a time."""
+class Attempts:
+    """Sends requests to candidates whose quota is reserved, SENT_AT_ONCE at a time."""
 
     def __init__(self, *, registry: ProviderRegistry, ledger: Ledger, clock: Clock, catalog: Catalog) -> None:
         self._registry = registry
@@ -57,12 +34,39 @@ class Sender:
         self._catalog = catalog
         self._places = anyio.Semaphore(SENT_AT_ONCE)
 
-    async def send(self, picked: Pick, request: AnyRequest, terms: Terms) -> tuple[Outcome, SettleResult]:
-        """The outcome, with the reservation settled by it; given back when there is none."""
-        candidate, reservation = picked.candidate, picked.reservation
-        standing = SettleResult()
+    async def send(
+        self,
+        request: AnyRequest,
+        candidate: Candidate,
+        reservation: Reservation,
+        *,
+        deadline: float,
+        timeout_s: Callable[[], Awaitable[float]],
+        longest_s: float,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> tuple[Outcome, SettleResult]:
+        """The outcome, with the reservation settled by it; given back where there is none.
+
+        `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
+        after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far.
+        """
+        settled = SettleResult()
         try:
-            outcome = await self._in_turn(candidate, request, terms)
+            if await self._has_turn(deadline):
+                try:
+                    outcome = await self._call(
+                        request,
+                        candidate,
+                        timeout_s=await timeout_s(),
+                        longest_s=min(deadline - self._clock.monotonic(), longest_s),
+                        left_s=deadline - self._clock.monotonic(),
+                        on_progress=on_progress,
+                    )
+                finally:
+                    self._places.release()
+            else:
+                message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
+                outcome = Failure(kind=FailureKind.BUSY, message=message, sent=False)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._ledger.release(reservation)
@@ -75,19 +79,10 @@ class Sender:
                 snapshot=outcome.quota,
                 health=health_of(outcome),
                 prompt=(candidate.estimated_tokens, outcome.usage.input_tokens) if isinstance(outcome, Success) else None,
-                spent=spent_on(candidate, outcome, self._catalog),
+                spent=_spent(candidate, outcome, self._catalog),
             )
-            standing = await self._ledger.settle(reservation, settlement)
-        return outcome, standing
-
-    async def _in_turn(self, candidate: Candidate, request: AnyRequest, terms: Terms) -> Outcome:
-        if not await self._has_turn(terms.deadline):
-            message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
-            return Failure(kind=FailureKind.BUSY, message=message, sent=False)
-        try:
-            return await self._ask(candidate, request, terms, await terms.timeout_s())
-        finally:
-            self._places.release()
+            settled = await self._ledger.settle(reservation, settlement)
+        return outcome, settled
 
     async def _has_turn(self, deadline: float) -> bool:
         try:
@@ -99,28 +94,38 @@ class Sender:
             return not waiting.cancelled_caught
         return True
 
-    async def _ask(self, candidate: Candidate, request: AnyRequest, terms: Terms, timeout_s: float) -> Outcome:
+    async def _call(
+        self,
+        request: AnyRequest,
+        candidate: Candidate,
+        *,
+        timeout_s: float,
+        longest_s: float,
+        left_s: float,
+        on_progress: Callable[[int], None] | None,
+    ) -> Outcome:
         provider = self._registry.providers[candidate.provider]
         if isinstance(request, AudioRequest):
-            call_s = max(terms.deadline - self._clock.monotonic(), timeout_s)
-            audio = AudioCall(request=request, model=candidate.wire_model, longest_s=call_s)
-            return await provider.transcribe(audio, timeout_s=timeout_s)
+            return await provider.transcribe(request, candidate, timeout_s=timeout_s, longest_s=max(left_s, timeout_s))
         if isinstance(request, SpeechRequest):
-            voice = candidate.voice if request.voice is None else request.voice
-            return await provider.speak(
-                SpeechCall(request=request, model=candidate.wire_model, voice=voice), timeout_s=timeout_s
-            )
-        call = ChatCall(
-            request=request,
-            model=candidate.wire_model,
-            max_tokens=candidate.max_tokens,
-            reasoning_effort=candidate.reasoning_effort,
-            json_mode=candidate.json_mode,
-            builtin=candidate.builtin,
-            is_system=candidate.is_system,
-            parses_reasoning=candidate.parses_reasoning,
-            stream=streams(candidate, watched=terms.told is not None),
-            longest_s=min(terms.deadline - self._clock.monotonic(), terms.longest_s),
-            told=terms.told,
-        )
-        return await provider.chat(call, timeout_s=timeout_s)
+            return await provider.speak(request, candidate, timeout_s=timeout_s)
+        streamed = streams(candidate, watched=on_progress is not None)
+        stream = Streaming(longest_s=longest_s, on_progress=on_progress) if streamed else None
+        return await provider.chat(request, candidate, timeout_s=timeout_s, stream=stream)
+
+
+def _spent(candidate: Candidate, outcome: Outcome, catalog: Catalog) -> Spend | None:
+    """What a call took of a budget: nothing where it failed, the most it could where the usage is not reported."""
+    if not isinstance(outcome, Success):
+        return None
+    if candidate.provider == "local":
+        return ZERO_SPEND
+    if not outcome.usage_reported:
+        return candidate.spend
+    usage, amount = outcome.usage, cost_usd(candidate, outcome, catalog)
+    return Spend(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        audio_s=usage.audio_s,
+        picousd=None if amount is None else picodollars(amount),
+    )

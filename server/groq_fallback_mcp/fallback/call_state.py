@@ -1,4 +1,4 @@
-"""A call under way: what is asked, who is left to ask, what was tried."""
+"""A call under way: what is asked, which candidates are left, what was tried; and the answer it may end in."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, FailureKind, Success
+from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.policy.plan import Candidate, Plan
-from groq_fallback_mcp.quota import ModelQuota, QuotaKey
+from groq_fallback_mcp.quota import ModelQuota, QuotaKey, Wait
+from groq_fallback_mcp.quota.breaker import useful_wait_s
 
-__all__ = ["Answer", "CallState", "CallTimeouts", "Check"]
+__all__ = ["Answer", "CallState", "CallTimeouts", "Check", "cost_usd"]
 
 Check = Callable[[Success], Failure | None]
 _KEY_REFUSED = {FailureKind.AUTHENTICATION, FailureKind.ORGANIZATION_REFUSED}
@@ -18,7 +20,7 @@ _KEY_REFUSED = {FailureKind.AUTHENTICATION, FailureKind.ORGANIZATION_REFUSED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTimeouts:
-    """The three times that shape a call, in seconds; see settings.py."""
+    """The three times that shape a call, in seconds; the settings of these names say more."""
 
     deadline_s: float = 50.0
     attempt_timeout_s: float = 20.0
@@ -27,7 +29,7 @@ class CallTimeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An accepted outcome with the account of how it came about. `fallback`: not the plan's first choice answered."""
+    """An accepted outcome, with how it came about."""
 
     success: Success
     provider: str
@@ -36,6 +38,7 @@ class Answer:
     use_case: str
     cost_usd: Decimal | None
     fallback: bool
+    """Whether another model than the plan's first answered."""
     attempts: Sequence[Attempt]
     notes: Sequence[str]
     duration_s: float
@@ -43,30 +46,50 @@ class Answer:
 
 @dataclass(slots=True)
 class CallState:
-    """The state of one call. `quotas` is what the ledger said when it was planned, `keyed` names the providers that have their key."""
+    """The state of one call; `started` and `deadline` are readings of the monotonic clock."""
 
     request: AnyRequest
     plan: Plan
-    tiers: list[list[Candidate]]
     started: float
     deadline: float
-    check: Check | None
+    check: Check | None = None
+    """May refuse a success, which then counts as a failed generation."""
     repairs: bool = False
+    """Whether a model whose answer was refused is shown it, and why."""
     watched: bool = False
+    """Whether somebody is told how the call goes on, so that answers are streamed."""
     keyed: frozenset[str] = frozenset()
+    """The providers that have their key."""
     quotas: Mapping[QuotaKey, ModelQuota] = field(default_factory=dict[QuotaKey, ModelQuota])
-    doing: str = "choosing a model"
-    attempts: list[Attempt] = field(default_factory=list[Attempt])
-    asked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    again: Candidate | None = None
-    repair: ChatRequest | None = None
-    notes: list[str] = field(default_factory=list[str])
-    last: Failure | None = None
-    nobody_else: bool = False
-    waited_s: float = 0.0
+    """What the ledger knew when the call was planned."""
 
-    def open(self) -> list[Candidate]:
+    tiers: list[list[Candidate]] = field(init=False)
+    """The candidates that are left."""
+    again: Candidate | None = None
+    """The candidate to try at once, before all others."""
+    repair: ChatRequest | None = None
+    """The request to send to it, where an answer was refused."""
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    tried: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """How often each model was sent this call."""
+    last_failure: Failure | None = None
+    last_resort_used: bool = False
+    waited_s: float = 0.0
+    doing: str = "choosing a model"
+    """What is going on, for whoever watches."""
+    notes: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        self.tiers = [list(tier) for tier in self.plan.tiers]
+
+    @property
+    def left(self) -> list[Candidate]:
+        """The candidates that are left, in order."""
         return [candidate for tier in self.tiers for candidate in tier]
+
+    def tier_of(self, candidate: Candidate) -> list[Candidate]:
+        """The candidates as good as this one, itself included."""
+        return next((tier for tier in self.tiers if any(one.identity == candidate.identity for one in tier)), [])
 
     def sharing(self, candidate: Candidate, pool: str | None) -> list[str]:
         """The models that a limit of this candidate's holds for: itself, and those of its provider in the same pool."""
@@ -77,21 +100,89 @@ class CallState:
         return list(dict.fromkeys((candidate.model, *sharing)))
 
     def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
+        """Leave out the candidates of which this is true."""
         self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]
 
-    def withhold_local_text(self) -> None:
-        """After a refused key a local model's text would only hide what the user must fix."""
+    def drop_model(self, gone: Candidate) -> None:
+        """Leave out one model."""
+        self.drop(lambda candidate: candidate.identity == gone.identity)
+
+    def drop_provider(self, provider: str) -> None:
+        """Leave out all models of a provider."""
+        self.drop(lambda candidate: candidate.provider == provider)
+
+    def drop_local_text_after_a_refused_key(self) -> None:
+        """A local model's text would only hide what the user must fix."""
         if isinstance(self.request, ChatRequest) and any(
             attempt.kind in _KEY_REFUSED and attempt.provider in self.keyed for attempt in self.attempts
         ):
-            self.drop(lambda candidate: candidate.provider == "local")
+            self.drop_provider("local")
 
     def replace(self, old: Candidate, new: Candidate, *, last: bool = False) -> None:
         """Put `new` in the place of `old`, or at the end of its tier."""
         self.tiers = [_replaced(tier, old, new, last=last) for tier in self.tiers]
 
-    def drop_one(self, gone: Candidate) -> None:
-        self.drop(lambda candidate: candidate.identity == gone.identity)
+    def record(self, candidate: Candidate, outcome: Outcome, duration_s: float) -> None:
+        """Note an attempt."""
+        # that it was skipped before says nothing any more
+        self.attempts = [a for a in self.attempts if a.sent or (a.provider, a.model) != candidate.identity]
+        failure = outcome if isinstance(outcome, Failure) else None
+        self.attempts.append(
+            Attempt(
+                provider=candidate.provider,
+                model=candidate.model,
+                sent=failure is None or failure.sent,
+                outcome="answered" if failure is None else failure.kind.value,
+                detail="" if failure is None else failure.message,
+                status=None if failure is None else failure.status,
+                duration_s=duration_s,
+                retry_after_s=None if failure is None else failure.retry_after_s,
+                kind=None if failure is None else failure.kind,
+            )
+        )
+        if failure is not None:
+            self.last_failure = failure
+
+    def record_skipped(self, candidates: Sequence[Candidate], waits: Sequence[Wait]) -> None:
+        """Note why candidates were not tried; those that never can be are dropped."""
+        for candidate, wait in zip(candidates, waits, strict=False):
+            if not any((a.provider, a.model) == candidate.identity for a in self.attempts):
+                self.attempts.append(
+                    Attempt(
+                        provider=candidate.provider,
+                        model=candidate.model,
+                        sent=False,
+                        outcome="passed_over",
+                        detail=wait.reason,
+                        retry_after_s=useful_wait_s(wait.wait_s, wait.kind),
+                        kind=wait.kind,
+                    )
+                )
+            if wait.wait_s is None:
+                self.drop_model(candidate)
+
+    def answer(self, candidate: Candidate, success: Success, *, catalog: Catalog, now: float) -> Answer:
+        """The accepted success of a candidate; `now` is the clock's monotonic reading."""
+        return Answer(
+            success=success,
+            provider=candidate.provider,
+            model=candidate.model,
+            requested_model=self.plan.requested_model,
+            use_case=self.plan.use_case,
+            cost_usd=cost_usd(candidate, success, catalog),
+            fallback=candidate.identity != self.plan.candidates[0].identity,
+            attempts=tuple(self.attempts),
+            notes=(*self.plan.notes, *candidate.notes, *self.notes),
+            duration_s=now - self.started,
+        )
+
+
+def cost_usd(candidate: Candidate, success: Success, catalog: Catalog) -> Decimal | None:
+    """What an answer cost in US dollars; None where that is not known."""
+    if candidate.provider != "groq":
+        # the catalog's prices are Groq's
+        return Decimal(0) if candidate.provider == "local" else None
+    return catalog.cost_usd(candidate.model, success.usage) if success.usage_reported else None
 
 
 def _replaced(tier: list[Candidate], old: Candidate, new: Candidate, *, last: bool) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""The one imperative loop: walks a plan, reserves quota, calls providers, settles, and falls back.
+"""The one loop: plans a call, reserves quota, calls a provider, judges what came, settles, and goes on to the next candidate.
 
 Decisions are made in policy/ and quota/; here they are carried out, under one total deadline for the whole call.
 """
@@ -13,6 +13,7 @@ from typing import assert_never
 from groq_fallback_mcp.call import (
     UNRESTRICTED,
     AnyRequest,
+    AudioRequest,
     ChatRequest,
     Failure,
     FailureKind,
@@ -23,26 +24,23 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
-from groq_fallback_mcp.fallback.attempt import Pick, Sender, Terms
+from groq_fallback_mcp.fallback.attempt import Attempts
+from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_timeout_s
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
-from groq_fallback_mcp.fallback.patience import Patience
-from groq_fallback_mcp.fallback.picking import LEAST_ATTEMPT_S, RESERVATION_REST_S, Picker
 from groq_fallback_mcp.fallback.progress import Progress, heartbeat
-from groq_fallback_mcp.fallback.record import answer_of, attempt_of
-from groq_fallback_mcp.policy.model_choice import choose
-from groq_fallback_mcp.policy.offer import ProviderModels
+from groq_fallback_mcp.policy.model_choice import ProviderModels, choose
 from groq_fallback_mcp.policy.plan import (
     Candidate,
     Learnt,
     Plan,
     plan,
+    streams,
     with_counted_tokens,
     with_json_mode,
     with_max_tokens,
     with_more_prompt,
 )
-from groq_fallback_mcp.policy.repair import repaired
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RelaxSchema, RetrySame, judge
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import (
@@ -52,17 +50,30 @@ from groq_fallback_mcp.quota import (
     Ledger,
     ModelQuota,
     QuotaKey,
+    Refused,
+    Reservation,
     SettleResult,
     Wait,
     obstacle,
 )
-from groq_fallback_mcp.quota.breaker import useful_wait_s
+from groq_fallback_mcp.quota.breaker import OWN_CAUTION, PROBE_POLL_S, useful_wait_s
 from groq_fallback_mcp.quota.budget import Budget
 
-__all__ = ["FallbackEngine"]
+__all__ = ["FallbackEngine", "repaired"]
 
 MOST_ATTEMPTS_A_MODEL = 3
+LEAST_ATTEMPT_S = 0.25
+LONGEST_NAP_S = 5.0
+# Calls that wait for the same bucket do not come back in the same moment.
+SPREAD_S = 0.05
+# A reservation of a process that died is given up on this long after its call must have ended.
+RESERVATION_REST_S = 60.0
+SHARE_OF_REMAINING = 0.6
+# What the plan saw so short a time ago need not be looked at again.
+FRESH_S = 1.0
+SLOWER_THAN_STATED = 1.5
 PROBE_TOKENS = 1
+SHOWN_CHARS = 8_000
 
 
 class FallbackEngine:
@@ -88,34 +99,12 @@ class FallbackEngine:
         self.budget = budget or Budget()
         self._restrictions = restrictions or UNRESTRICTED
         self._jitter = jitter
-        self._patience = Patience(
-            catalog=catalog, clock=clock, timeouts=timeouts, claim=self.claim, waits=self.waits, is_here=self._is_here
-        )
-        self._picker = Picker(
-            ledger=ledger,
-            clock=clock,
-            max_wait_s=timeouts.max_wait_s,
-            longest_attempt_s=timeouts.deadline_s,
-            claim=self.claim,
-            jitter=jitter,
-        )
-        self._sender = Sender(registry=registry, ledger=ledger, clock=clock, catalog=catalog)
+        self._attempts = Attempts(registry=registry, ledger=ledger, clock=clock, catalog=catalog)
+        self._answer_times = AnswerTimes()
 
     async def plan(self, request: AnyRequest) -> Plan:
-        """Who would be asked, given what the ledger has learnt. Raises InputRefused for unknown names."""
+        """The candidates for a request, given what the ledger has learnt. Raises InputRefused for unknown names."""
         return (await self._planned(request))[0]
-
-    async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
-        """The plan, and what the ledger said of the models that may be asked."""
-        if self._restrictions != UNRESTRICTED:
-            request = replace(request, restrictions=request.restrictions.within(self._restrictions))
-        offers, day = self.registry.offers(), today(self.clock)
-        quotas: Mapping[QuotaKey, ModelQuota] = {}
-        choice = choose(request, catalog=self.catalog, offers=offers, today=day)
-        if isinstance(request, ChatRequest):
-            quotas = await self._quotas(offers, choice.wanted)
-        learnt = {(key.provider, key.model): _learnt(quota) for key, quota in quotas.items()}
-        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt, choice=choice), quotas
 
     async def serve(
         self,
@@ -128,8 +117,9 @@ class FallbackEngine:
     ) -> Answer | CallFailed:
         """Answer a request within the deadline, the usual one unless `deadline_s` says otherwise, or say why not.
 
-        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a success (an answer that breaks its schema), which then counts as a failed generation;
-        with `repair` the model is shown that answer and what was wrong with it. Never for a classifier, which would judge those words.
+        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a
+        success (an answer that breaks its schema), which then counts as a failed generation; with `repair` the model is
+        shown that answer and what was wrong with it. Never for a classifier, which would judge those words.
         Raises InputRefused for unknown names, before anything is sent.
         """
         planned, quotas = await self._planned(request)
@@ -137,7 +127,6 @@ class FallbackEngine:
         state = CallState(
             request=request,
             plan=planned,
-            tiers=[list(tier) for tier in planned.tiers],
             started=now,
             deadline=now + (self.timeouts.deadline_s if deadline_s is None else deadline_s),
             watched=progress is not None,
@@ -153,112 +142,127 @@ class FallbackEngine:
         async with heartbeat(progress, report):
             return await self._run(state)
 
-    def claim(self, candidate: Candidate) -> Claim:
-        """What asking this candidate would take from whose buckets."""
-        key = self.key(candidate.provider, candidate.model)
-        return Claim(key=key, cost=candidate.cost, documented=candidate.documented, spend=candidate.spend)
-
-    def _is_here(self, provider: str) -> bool:
-        return any(offer.on_this_machine for offer in self.registry.offers() if offer.provider == provider)
-
-    async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
-        """For each candidate, what keeps it from being asked now; None when nothing does."""
-        claims = [self.claim(candidate) for candidate in candidates]
-        quotas = await self.ledger.look(claims)
-        return [obstacle(quota, claim.cost) for quota, claim in zip(quotas, claims, strict=True)]
-
-    async def probe(self, model: str) -> Outcome | str:
-        """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.
-
-        Goes through the ledger like any call, but falls back to nothing.
-        """
-        request = ChatRequest(messages=({"role": "user", "content": "ping"},), model=model, max_tokens=PROBE_TOKENS)
-        candidate = next((found for found in (await self.plan(request)).candidates if found.model == model), None)
-        if candidate is None:
-            return f"{model} cannot be probed with a chat request"
-        result = await self.ledger.reserve_any(
-            [self.claim(candidate)], life_s=self.timeouts.attempt_timeout_s + RESERVATION_REST_S
-        )
-        if not isinstance(result, Granted):
-            return result.waits[0].reason
-        timeout_s = self.timeouts.attempt_timeout_s
-        deadline = self.clock.monotonic() + timeout_s
-
-        async def timeout() -> float:
-            return timeout_s
-
-        pick = Pick(candidate, result.reservation)
-        outcome, _ = await self._sender.send(pick, request, Terms(deadline=deadline, timeout_s=timeout, longest_s=timeout_s))
-        return outcome
-
-    async def _quotas(self, offers: Sequence[ProviderModels], wanted: Sequence[str]) -> Mapping[QuotaKey, ModelQuota]:
-        """What calls have taught about the models that may be asked: it decides what fits at all, and what it costs."""
-        claims = [
-            Claim(key=self.key(offer.provider, model), cost={}, documented=offered.documented)
-            for offer in offers
-            for model in wanted
-            if (offered := offer.models.get(model)) is not None
-        ]
-        return {quota.key: quota for quota in await self.ledger.look(claims)}
-
     async def _run(self, state: CallState) -> Answer | CallFailed:
-        while (left_s := state.deadline - self.clock.monotonic()) >= LEAST_ATTEMPT_S:
-            picked = await self._picker.pick(state, left_s)
-            if picked is None:
-                return await self._give_up(state)
-            answer = await self._ask(state, picked)
-            if answer is not None:
-                return answer
-        return await self._give_up(state, out_of_time=True)
+        while self._left_s(state) >= LEAST_ATTEMPT_S:
+            found = await self._next_candidate(state)
+            if found is None:
+                return await self._failed(state)
+            candidate, reservation = found
+            outcome, settled = await self._try(state, candidate, reservation)
+            if isinstance(outcome, Success):
+                return state.answer(candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
+            await self._act_on(state, candidate, outcome, settled)
+        return await self._failed(state, out_of_time=True)
 
-    async def _ask(self, state: CallState, picked: Pick) -> Answer | None:
-        candidate = picked.candidate
-        state.asked[candidate.identity] = state.asked.get(candidate.identity, 0) + 1
+    async def _next_candidate(self, state: CallState) -> tuple[Candidate, Reservation] | None:
+        """The candidate to try now, with its quota reserved; None where none can serve before the deadline.
+
+        1. The candidate that the last verdict wants to try again, if it has quota.
+        2. The first of the first tier that has quota now; else of the next tier, unless a short wait gets a better one.
+        3. Where all are limited: nap until the first has quota again, if that is before the deadline, and look again.
+        4. Where all are only in cooldowns that we set by our own caution, and longer than this call: one of them all the same.
+        """
+        if state.again is not None:
+            again, state.again = state.again, None
+            result = await self._reserve(state, [self.claim(again)])
+            if isinstance(result, Granted):
+                return again, result.reservation
+        while True:
+            least_s: float | None = None
+            cautions: list[bool] = []
+            for index in range(len(state.tiers)):
+                state.drop_local_text_after_a_refused_key()
+                tier = state.tiers[index]
+                result = await self._reserve(state, [self.claim(candidate) for candidate in tier])
+                waits = result.passed_over if isinstance(result, Granted) else result.waits
+                state.record_skipped(tier, waits)
+                if isinstance(result, Granted):
+                    return tier[result.index], result.reservation
+                cautions += [wait.kind in OWN_CAUTION for wait in waits]
+                soonest_s = _soonest_s(waits)
+                if soonest_s is None:
+                    continue
+                least_s = soonest_s if least_s is None else min(least_s, soonest_s)
+                if any(state.tiers[index + 1 :]) and state.waited_s + least_s <= self.timeouts.max_wait_s:
+                    break
+            if least_s is None or least_s + LEAST_ATTEMPT_S > self._left_s(state):
+                return await self._last_resort(state) if cautions and all(cautions) else None
+            state.doing = f"waiting {least_s:.1f} s for a rate limit"
+            nap_s = min(least_s, LONGEST_NAP_S) + SPREAD_S * (0.1 + self._jitter())
+            state.waited_s += nap_s
+            await self.clock.sleep(nap_s)
+
+    async def _last_resort(self, state: CallState) -> tuple[Candidate, Reservation] | None:
+        """Try a candidate in spite of a cooldown, once a call."""
+        if state.last_resort_used:
+            return None
+        state.last_resort_used = True
+        left = state.left
+        claims = [replace(self.claim(candidate), last_resort=True) for candidate in left]
+        for _ in range(2):
+            result = await self._reserve(state, claims)
+            if isinstance(result, Granted):
+                return left[result.index], result.reservation
+            soonest_s = min((wait.wait_s for wait in result.waits if wait.wait_s is not None), default=self._left_s(state))
+            if soonest_s > PROBE_POLL_S:
+                break
+            # another call has just tried, or tries now
+            await self.clock.sleep(soonest_s)
+        return None
+
+    async def _try(self, state: CallState, candidate: Candidate, reservation: Reservation) -> tuple[Outcome, SettleResult]:
+        """Send the call to a candidate; a success that the caller's check refuses is a failure."""
+        state.tried[candidate.identity] = state.tried.get(candidate.identity, 0) + 1
         state.doing = f"asking {candidate.model}"
-        started = self.clock.monotonic()
-        timeout_s = partial(self._patience.timeout_s, state, candidate)
         request, state.repair = state.repair or state.request, None
-        told = partial(_tell, state, candidate.model) if state.watched else None
-        terms = Terms(deadline=state.deadline, timeout_s=timeout_s, longest_s=self.timeouts.deadline_s, told=told)
-        outcome, standing = await self._sender.send(picked, request, terms)
+        started = self.clock.monotonic()
+
+        def on_progress(pieces: int) -> None:
+            state.doing = f"{candidate.model} is answering: about {pieces} tokens so far"
+
+        outcome, settled = await self._attempts.send(
+            request,
+            candidate,
+            reservation,
+            deadline=state.deadline,
+            timeout_s=partial(self._attempt_timeout_s, state, candidate),
+            longest_s=self.timeouts.deadline_s,
+            on_progress=on_progress if state.watched else None,
+        )
         if isinstance(outcome, Success) and state.check is not None and (fault := state.check(outcome)) is not None:
             state.repair = repaired(state.request, outcome.text, fault.message) if state.repairs else None
             outcome = fault
         took_s = self.clock.monotonic() - started
-        state.attempts = [a for a in state.attempts if a.sent or (a.provider, a.model) != candidate.identity]
-        state.attempts.append(attempt_of(candidate, outcome, took_s))
-        if isinstance(outcome, Success):
-            self._patience.answered(state, candidate, took_s)
-            return answer_of(state, candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
-        await self._act(state, candidate, outcome, standing)
-        return None
+        state.record(candidate, outcome, took_s)
+        if isinstance(outcome, Success) and isinstance(request, ChatRequest):
+            self._answer_times.add(candidate.identity, took_s)
+        return outcome, settled
 
-    async def _act(  # noqa: C901, PLR0912 - an arm a verdict
-        self, state: CallState, candidate: Candidate, failure: Failure, standing: SettleResult
+    async def _act_on(  # noqa: C901, PLR0912 - an arm a verdict
+        self, state: CallState, candidate: Candidate, failure: Failure, settled: SettleResult
     ) -> None:
         """Carry out what policy makes of a failure."""
-        asked = state.asked[candidate.identity]
-        state.last = failure
+        tried = state.tried[candidate.identity]
         verdict = judge(
             failure,
-            attempts=asked,
-            alternative=await self._alternative(state, candidate),
+            attempts=tried,
+            alternative=await self._has_alternative(state, candidate),
             jitter=self._jitter(),
             max_tokens=candidate.max_tokens,
-            failures=standing.failures,
-            retry_allowed=standing.retry_allowed,
+            failures=settled.failures,
+            retry_allowed=settled.retry_allowed,
             tier=state.request.service_tier if isinstance(state.request, ChatRequest) else None,
             json_mode=candidate.json_mode,
         )
         if isinstance(verdict, Abort) and candidate.provider != "groq" and failure.kind is not FailureKind.CONTENT_FILTERED:
             # what another endpoint refuses says little about the request: a wrong path of config.toml looks the same
-            verdict = NextProvider(bench_s=0.0)
+            verdict = NextProvider(cooldown_s=0.0)
         repair = state.repair if isinstance(verdict, RetrySame) else None
         state.repair = repair
         match verdict:
             case RetrySame(after_s=after_s):
                 state.doing = f"pausing {after_s:.1f} s before asking {candidate.model} again"
-                await self.clock.sleep(min(after_s, max(state.deadline - self.clock.monotonic(), 0.0)))
+                await self.clock.sleep(min(after_s, max(self._left_s(state), 0.0)))
                 state.again = candidate if repair is None else with_more_prompt(candidate, state.request, repair)
             case DropTier():
                 if isinstance(state.request, ChatRequest):
@@ -271,70 +275,177 @@ class FallbackEngine:
             case Clamp(max_tokens=max_tokens):
                 state.again = with_max_tokens(candidate, max_tokens)
                 state.replace(candidate, state.again)
-            case FallBack(bench_s=bench_s, leave_provider=True):
-                await self._bench(candidate.provider, candidate.model, bench_s, failure)
-                state.drop(lambda other: other.provider == candidate.provider)
-            case FallBack(bench_s=bench_s, may_return=may_return, reduced_to=reduced_to):
+            case FallBack(cooldown_s=cooldown_s, leave_provider=True):
+                await self._cool_down(candidate.provider, candidate.model, cooldown_s, failure)
+                state.drop_provider(candidate.provider)
+            case FallBack(cooldown_s=cooldown_s, may_return=may_return, reduced_to=reduced_to):
                 for model in state.sharing(candidate, failure.pool):
-                    await self._bench(candidate.provider, model, bench_s, failure)
+                    await self._cool_down(candidate.provider, model, cooldown_s, failure)
                 if reduced_to is not None:
                     state.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
-                elif not may_return or asked >= MOST_ATTEMPTS_A_MODEL:
-                    state.drop_one(candidate)
+                elif not may_return or tried >= MOST_ATTEMPTS_A_MODEL:
+                    state.drop_model(candidate)
                 else:
                     state.replace(candidate, with_counted_tokens(candidate, failure))
-            case NextProvider(bench_s=bench_s):
-                await self._bench(candidate.provider, ANY_MODEL, bench_s, failure)
-                state.drop(lambda other: other.provider == candidate.provider)
+            case NextProvider(cooldown_s=cooldown_s):
+                await self._cool_down(candidate.provider, ANY_MODEL, cooldown_s, failure)
+                state.drop_provider(candidate.provider)
             case Abort():
                 state.tiers = []
             case _:  # pragma: no cover
                 assert_never(verdict)
 
-    async def _bench(self, provider: str, model: str, bench_s: float, failure: Failure) -> None:
-        if bench_s <= 0:
+    async def _failed(self, state: CallState, *, out_of_time: bool = False) -> CallFailed:
+        waits = await self.waits(state.left or list(state.plan.candidates))
+        return final_error(
+            attempts=state.attempts,
+            exclusions=state.plan.exclusions,
+            last=state.last_failure,
+            least_wait_s=_soonest_s(waits),
+            out_of_time=out_of_time,
+            deadline_s=state.deadline - state.started,
+        )
+
+    async def _attempt_timeout_s(self, state: CallState, candidate: Candidate) -> float:
+        """Seconds for an attempt that begins now: less than what is left while another candidate could still be tried."""
+        if isinstance(state.request, AudioRequest) and self._is_on_this_machine(candidate.provider):
+            # it computes as fast as this machine can, and there is nothing to come back to sooner
+            return self._left_s(state)
+        # the call may be part of a job of an hour: one that hangs must not take all of it
+        left_s = min(self._left_s(state), self.timeouts.deadline_s)
+        if left_s <= LEAST_ATTEMPT_S or not await self._another_within(state, candidate, left_s * (1 - SHARE_OF_REMAINING)):
+            return left_s
+        if not isinstance(state.request, ChatRequest):
+            return left_s * SHARE_OF_REMAINING
+        most_s = min(self.timeouts.attempt_timeout_s, left_s * SHARE_OF_REMAINING)
+        row = self.catalog.models.get(candidate.model)
+        silent_s = most_s
+        if streams(candidate, watched=state.watched):
+            silent_s = 0.0
+        elif row is not None and row.speed_tps is not None:
+            silent_s = SLOWER_THAN_STATED * candidate.max_tokens / float(row.speed_tps)
+        return attempt_timeout_s(self._answer_times.of(candidate.identity), most_s=most_s, silent_s=silent_s)
+
+    async def _another_within(self, state: CallState, candidate: Candidate, seconds: float) -> bool:
+        """Whether another candidate can be tried so soon."""
+        others = [other for other in state.left if other.identity != candidate.identity]
+        claims = [self.claim(other) for other in others]
+        known = [state.quotas.get(claim.key) for claim in claims]
+        waits: Sequence[Wait | None]
+        if len(state.tried) == 1 and self.clock.monotonic() - state.started < FRESH_S and None not in known:
+            waits = [obstacle(quota, claim.cost) for quota, claim in zip(known, claims, strict=True) if quota is not None]
+        else:
+            waits = await self.waits(others)
+        return any(wait is None or (wait.wait_s is not None and wait.wait_s < seconds) for wait in waits)
+
+    async def _has_alternative(self, state: CallState, candidate: Candidate) -> bool:
+        """Whether another candidate as good as this one, so of its tier, could be tried now."""
+        others = [other for other in state.tier_of(candidate) if other.identity != candidate.identity]
+        return any(wait is None for wait in await self.waits(others))
+
+    def _left_s(self, state: CallState) -> float:
+        return state.deadline - self.clock.monotonic()
+
+    def _is_on_this_machine(self, provider: str) -> bool:
+        return any(offer.on_this_machine for offer in self.registry.offers() if offer.provider == provider)
+
+    async def probe(self, model: str) -> Outcome | str:
+        """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.
+
+        Goes through the ledger like any call, but falls back to nothing.
+        """
+        request = ChatRequest(messages=({"role": "user", "content": "ping"},), model=model, max_tokens=PROBE_TOKENS)
+        candidate = next((found for found in (await self.plan(request)).candidates if found.model == model), None)
+        if candidate is None:
+            return f"{model} cannot be probed with a chat request"
+        most_s = self.timeouts.attempt_timeout_s
+        result = await self.ledger.reserve_any([self.claim(candidate)], life_s=most_s + RESERVATION_REST_S)
+        if not isinstance(result, Granted):
+            return result.waits[0].reason
+
+        async def timeout_s() -> float:
+            return most_s
+
+        outcome, _ = await self._attempts.send(
+            request,
+            candidate,
+            result.reservation,
+            deadline=self.clock.monotonic() + most_s,
+            timeout_s=timeout_s,
+            longest_s=most_s,
+        )
+        return outcome
+
+    def claim(self, candidate: Candidate) -> Claim:
+        """What trying this candidate takes from whose buckets."""
+        key = self.key(candidate.provider, candidate.model)
+        return Claim(key=key, cost=candidate.cost, documented=candidate.documented, spend=candidate.spend)
+
+    async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
+        """For each candidate, what keeps it from being tried now; None when nothing does."""
+        claims = [self.claim(candidate) for candidate in candidates]
+        quotas = await self.ledger.look(claims)
+        return [obstacle(quota, claim.cost) for quota, claim in zip(quotas, claims, strict=True)]
+
+    def key(self, provider: str, model: str) -> QuotaKey:
+        """Whose buckets a model's are: the organization's behind the provider's key."""
+        return QuotaKey(provider=provider, organization=self.registry.organization(provider), model=model)
+
+    async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
+        """The plan, and what the ledger knows of the models in it."""
+        if self._restrictions != UNRESTRICTED:
+            request = replace(request, restrictions=request.restrictions.within(self._restrictions))
+        offers, day = self.registry.offers(), today(self.clock)
+        quotas: Mapping[QuotaKey, ModelQuota] = {}
+        choice = choose(request, catalog=self.catalog, offers=offers, today=day)
+        if isinstance(request, ChatRequest):
+            quotas = await self._quotas(offers, choice.wanted)
+        learnt = {(key.provider, key.model): _learnt(quota) for key, quota in quotas.items()}
+        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt, choice=choice), quotas
+
+    async def _quotas(self, offers: Sequence[ProviderModels], wanted: Sequence[str]) -> Mapping[QuotaKey, ModelQuota]:
+        """What calls have taught about the models that may be tried: it decides what fits at all, and what it costs."""
+        claims = [
+            Claim(key=self.key(offer.provider, model), cost={}, documented=offered.documented)
+            for offer in offers
+            for model in wanted
+            if (offered := offer.models.get(model)) is not None
+        ]
+        return {quota.key: quota for quota in await self.ledger.look(claims)}
+
+    async def _reserve(self, state: CallState, claims: Sequence[Claim]) -> Granted | Refused:
+        # a call of an hour must not leave its reservation, or a probe, for so long behind
+        life_s = min(self._left_s(state), self.timeouts.deadline_s) + RESERVATION_REST_S
+        return await self.ledger.reserve_any(claims, life_s=life_s)
+
+    async def _cool_down(self, provider: str, model: str, cooldown_s: float, failure: Failure) -> None:
+        if cooldown_s <= 0:
             return
         limit = next((reading.limit for reading in failure.quota.readings), None)
         limited = failure.kind is FailureKind.RATE_LIMITED
         detail = limit.unit if limited and limit is not None else "" if limited else failure.message[:80]
         reason = failure.kind.value.replace("_", " ") + (f" ({detail})" if detail else "")
         await self.ledger.cool_down(
-            self.key(provider, model), bench_s, reason, limit=limit if limited else None, kind=failure.kind
+            self.key(provider, model), cooldown_s, reason, limit=limit if limited else None, kind=failure.kind
         )
 
-    async def _alternative(self, state: CallState, candidate: Candidate) -> bool:
-        """Whether another candidate as good as this one, so of its tier, could be asked now."""
-        others = [
-            other
-            for tier in state.tiers
-            if any(one.identity == candidate.identity for one in tier)
-            for other in tier
-            if other.identity != candidate.identity
-        ]
-        return any(wait is None for wait in await self.waits(others))
 
-    async def _give_up(self, state: CallState, *, out_of_time: bool = False) -> CallFailed:
-        waits = await self.waits(state.open() or list(state.plan.candidates))
-        useful = [0.0 if wait is None else useful_wait_s(wait.wait_s, wait.kind) for wait in waits]
-        return final_error(
-            attempts=state.attempts,
-            exclusions=state.plan.exclusions,
-            last=state.last,
-            least_wait_s=min((seconds for seconds in useful if seconds is not None), default=None),
-            out_of_time=out_of_time,
-            deadline_s=state.deadline - state.started,
-        )
+def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None:
+    """The request with the answer that was refused and why; None for what is no chat."""
+    if not isinstance(request, ChatRequest):
+        return None
+    correction = f"That was refused: {fault}. Answer again with the corrected JSON value only."
+    added = ({"role": "assistant", "content": answer[:SHOWN_CHARS]}, {"role": "user", "content": correction})
+    return replace(request, messages=(*request.messages, *added))
 
-    def key(self, provider: str, model: str) -> QuotaKey:
-        """Whose buckets a model's are: the organization's behind the provider's key."""
-        return QuotaKey(provider=provider, organization=self.registry.organization(provider), model=model)
+
+def _soonest_s(waits: Sequence[Wait | None]) -> float | None:
+    """Seconds until the first of these candidates can be tried; None where waiting helps none of them."""
+    useful = [0.0 if wait is None else useful_wait_s(wait.wait_s, wait.kind) for wait in waits]
+    return min((seconds for seconds in useful if seconds is not None), default=None)
 
 
 def _learnt(quota: ModelQuota) -> Learnt:
     bucket = quota.buckets.get(Limit.TPM)
     tpm = bucket.capacity if bucket is not None and bucket.knowledge == "learnt" else None
     return Learnt(tpm=tpm, prompt_factor=quota.prompt_factor)
-
-
-def _tell(state: CallState, model: str, pieces: int) -> None:
-    state.doing = f"{model} is answering: about {pieces} tokens so far"

@@ -58,7 +58,7 @@ _UNREACHABLE = {
 }
 _ACCOUNT = {FailureKind.ORGANIZATION_REFUSED, FailureKind.NO_CREDIT}
 # Codes of errors that time does not mend.
-_HOPELESS = {
+_NOT_RETRYABLE = {
     *("over_budget", "bad_request", "authentication", "account_refused", "content_filtered"),
     *("too_large", "unsupported", "no_model"),
 }
@@ -87,7 +87,7 @@ def final_error(
 ) -> CallFailed:
     """Sum up a call that failed. `least_wait_s`: until the first candidate could be asked again, None if never."""
     code, cause, next_step = _summary(attempts, exclusions, last, least_wait_s)
-    hopeless = code in _HOPELESS
+    hopeless = code in _NOT_RETRYABLE
     if out_of_time:
         code, cause = "deadline", f"no model answered within the deadline of {deadline_s:g} s; {cause}"
     if least_wait_s is not None and not hopeless and least_wait_s >= SHORTEST_TOLD_S:

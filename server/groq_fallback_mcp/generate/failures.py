@@ -145,17 +145,17 @@ def _words(verdict: Verdict, kind: FailureKind) -> str:  # noqa: PLR0911 - a tab
             return "asks the same model for JSON without the schema, and checks the answer itself"
         case DropTier():
             return "asks the same model on the usual tier"
-        case FallBack(bench_s=bench_s):
+        case FallBack(cooldown_s=cooldown_s):
             if kind is FailureKind.RATE_LIMITED:
                 return "next model; this one cools down as long as Groq says"
-            return "next model" + (f"; this one rests {_rest(bench_s)}" if bench_s > 0 else "")
-        case NextProvider(bench_s=bench_s):
-            return f"next provider; this one rests {_rest(bench_s)}"
+            return "next model" + (f"; this one rests {_rest(cooldown_s)}" if cooldown_s > 0 else "")
+        case NextProvider(cooldown_s=cooldown_s):
+            return f"next provider; this one rests {_rest(cooldown_s)}"
         case Abort():
             return "stops"
         case _:  # pragma: no cover
             assert_never(verdict)
 
 
-def _rest(bench_s: float) -> str:
-    return "some seconds" if bench_s < _MINUTE_S else f"{bench_s / _MINUTE_S:g} min"
+def _rest(cooldown_s: float) -> str:
+    return "some seconds" if cooldown_s < _MINUTE_S else f"{cooldown_s / _MINUTE_S:g} min"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["NOTHING", "code", "figure", "table"]
+__all__ = ["ZERO_SPEND", "code", "figure", "table"]
 
-NOTHING = "-"
+ZERO_SPEND = "-"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; empty cells are shown as a dash, and nothing in a cell can end it."""
     lines = [_row(headings), "|" + "---|" * len(headings)]
-    lines += [_row([cell or NOTHING for cell in row]) for row in rows]
+    lines += [_row([cell or ZERO_SPEND for cell in row]) for row in rows]
     return "\n".join(lines)
 
 

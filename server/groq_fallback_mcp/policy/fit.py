@@ -1,18 +1,39 @@
-"""Whether a model can take a request, and with which values: tokens clamped, reasoning remapped, JSON mode chosen."""
+"""Whether a model may and can take a request, and with which values: tokens clamped, reasoning remapped, JSON mode chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, JsonMode, ReasoningEffort, Search, SpeechRequest
-from groq_fallback_mcp.catalog import Capabilities, Kind
+from groq_fallback_mcp.call import (
+    AudioFile,
+    AudioRequest,
+    ChatRequest,
+    JsonMode,
+    ReasoningEffort,
+    Restrictions,
+    Search,
+    SpeechRequest,
+)
+from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
-from groq_fallback_mcp.policy.model_choice import INJECTION
-from groq_fallback_mcp.policy.offer import ProviderModel
+from groq_fallback_mcp.policy.model_choice import INJECTION, ProviderModel, ProviderModels
+from groq_fallback_mcp.quota.budget import Spend, picodollars, usd
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["ChatNeeds", "Fitted", "chat_needs", "fit_audio", "fit_chat", "fit_speech", "remap_reasoning"]
+__all__ = [
+    "ChatNeeds",
+    "Fitted",
+    "chat_needs",
+    "fit_audio",
+    "fit_chat",
+    "fit_speech",
+    "is_requested",
+    "model_objection",
+    "price_objection",
+    "provider_objection",
+    "remap_reasoning",
+]
 
 DEFAULT_MAX_TOKENS = 1_024
 # Reasoning counts as completion: a smaller default comes back as finish_reason length with empty content.
@@ -146,6 +167,42 @@ def remap_reasoning(wanted: ReasoningEffort | None, takes: Sequence[ReasoningEff
     if wanted in takes:
         return wanted
     return min(takes, key=lambda value: (abs(_STRENGTH[value] - _STRENGTH[wanted]), -_STRENGTH[value]))
+
+
+def provider_objection(restrictions: Restrictions, offer: ProviderModels, use_case: str) -> str | None:
+    """Why nothing of a provider may be asked, None when it may."""
+    if restrictions.providers is not None and offer.provider not in restrictions.providers:
+        return f"only {', '.join(restrictions.providers) or 'no provider'} may be asked by this call"
+    if restrictions.local_only and not offer.on_this_machine:
+        return "nothing of this call may leave this machine (local_only)"
+    if offer.use_cases is not None and use_case not in offer.use_cases:
+        return f"config.toml keeps it for {', '.join(sorted(offer.use_cases))}"
+    return None
+
+
+def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:
+    """Why a model may not be asked, None when it may."""
+    if restrictions.no_preview and row.stage is Stage.PREVIEW:
+        return "it is a preview model, and this call takes none (no_preview)"
+    return None
+
+
+def is_requested(restrictions: Restrictions, offer: ProviderModels, model: str, requested_model: str | None) -> bool:
+    """Whether a call asks for a model that serves only on request; true for every other model."""
+    if model not in offer.on_request or model == requested_model:
+        return True
+    return restrictions.local_only or offer.provider in (restrictions.providers or ())
+
+
+def price_objection(restrictions: Restrictions, most: Spend) -> str | None:
+    """Why a call that may cost `most` is too dear, None when it is not. What has no price cannot be held to one."""
+    if restrictions.max_usd is None:
+        return None
+    if most.picousd is None:
+        return "its price is not known, and the call has a bound in USD"
+    if most.picousd > picodollars(restrictions.max_usd):
+        return f"it could cost {usd(most.picousd)} USD, more than the {restrictions.max_usd:f} allowed"
+    return None
 
 
 def _missing(needs: ChatNeeds, capabilities: Capabilities) -> str | None:  # noqa: PLR0911 - one line a need

@@ -20,18 +20,29 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog, Kind
 from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens, estimate_prompt_tokens, speech_cost
-from groq_fallback_mcp.policy.fit import ChatNeeds, Fitted, chat_needs, fit_audio, fit_chat, fit_speech
-from groq_fallback_mcp.policy.model_choice import Choice, choose, is_retired
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
-from groq_fallback_mcp.policy.restrict import is_requested, model_objection, offer_objection, price_objection
-from groq_fallback_mcp.quota.budget import NOTHING, Spend, picodollars
+from groq_fallback_mcp.policy.fit import (
+    ChatNeeds,
+    Fitted,
+    chat_needs,
+    fit_audio,
+    fit_chat,
+    fit_speech,
+    is_requested,
+    model_objection,
+    price_objection,
+    provider_objection,
+)
+from groq_fallback_mcp.policy.model_choice import Choice, ProviderModel, ProviderModels, choose, is_retired
+from groq_fallback_mcp.quota.budget import ZERO_SPEND, Spend, picodollars
 
 __all__ = [
+    "LONG_TOKENS",
     "UNLEARNT",
     "Candidate",
     "Learnt",
     "Plan",
     "plan",
+    "streams",
     "with_counted_tokens",
     "with_json_mode",
     "with_max_tokens",
@@ -48,6 +59,8 @@ class Learnt:
 
 
 UNLEARNT = Learnt()
+# An answer that may take longer than an attempt's timeout: only a stream tells a long one from a hanging one.
+LONG_TOKENS = 4_096
 _TOKENS = {Limit.TPM, Limit.TPD}
 _PROMPT = {Limit.TPM, Limit.TPD, Limit.ITPM}
 
@@ -64,14 +77,14 @@ class Candidate:
     provider: str
     model: str
     wire_model: str
-    cost: Mapping[Limit, float]
-    documented: Mapping[Limit, int]
+    cost: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
+    documented: Mapping[Limit, int] = field(default_factory=dict[Limit, int])
     max_tokens: int = 0
     reasoning_effort: ReasoningEffort | None = None
     json_mode: JsonMode = "none"
     notes: Sequence[str] = ()
     estimated_tokens: int = 0
-    spend: Spend = NOTHING
+    spend: Spend = ZERO_SPEND
     builtin: tuple[str, ...] = ()
     voice: str | None = None
     is_system: bool = False
@@ -129,7 +142,7 @@ def plan(
     tiers: list[tuple[Candidate, ...]] = []
     for offer in offers:
         draft = _Draft()
-        closed = offer_objection(request.restrictions, offer, choice.use_case)
+        closed = provider_objection(request.restrictions, offer, choice.use_case)
         if closed is not None:
             exclusions.append(Exclusion(provider=offer.provider, model="any model", reason=closed))
             continue
@@ -147,7 +160,7 @@ def plan(
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
             cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm)
-            spend = NOTHING if offer.provider == "local" else _most(offered, fitted, cost, catalog, priced=offer.cataloged)
+            spend = ZERO_SPEND if offer.provider == "local" else _most(offered, fitted, cost, catalog, priced=offer.cataloged)
             dear = price_objection(request.restrictions, spend)
             if dear is not None:
                 exclusions.append(Exclusion(provider=offer.provider, model=model, reason=dear))
@@ -179,6 +192,14 @@ def plan(
         use_case=choice.use_case,
         requested_model=choice.requested_model,
     )
+
+
+def streams(candidate: Candidate, *, watched: bool) -> bool:
+    """Stream where somebody watches, or where the answer may be long.
+
+    Not where the answer is JSON: Groq's documentation of JSON mode and of structured outputs excludes streaming there.
+    """
+    return candidate.json_mode == "none" and (watched or candidate.max_tokens >= LONG_TOKENS)
 
 
 def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:

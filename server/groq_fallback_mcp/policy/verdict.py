@@ -1,14 +1,29 @@
-"""What to do after a failed attempt: the same model again, the next model, the next provider, or stop."""
+"""What an outcome means: after a failure the same model again, the next model, the next provider, or stop; and what it is charged."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
-from groq_fallback_mcp.call import Failure, FailureKind, JsonMode, ServiceTier
-from groq_fallback_mcp.policy.backoff import backoff_s
+from groq_fallback_mcp.call import Failure, FailureKind, JsonMode, Limit, Outcome, ServiceTier, Usage
 
-__all__ = ["OUTAGE", "Abort", "Clamp", "DropTier", "FallBack", "NextProvider", "RelaxSchema", "RetrySame", "Verdict", "judge"]
+__all__ = [
+    "OUTAGE",
+    "Abort",
+    "Clamp",
+    "DropTier",
+    "FallBack",
+    "NextProvider",
+    "RelaxSchema",
+    "RetrySame",
+    "Verdict",
+    "actual_cost",
+    "admitted_cost",
+    "backoff_s",
+    "health_of",
+    "judge",
+]
 
 MODEL_GONE_S = 3_600.0
 MODEL_BLOCKED_S = 3_600.0
@@ -31,6 +46,18 @@ OUTAGE = {
     FailureKind.TIMED_OUT,
     FailureKind.CONNECTION_LOST,
 }
+# After these the provider may have done the work, so the claim stands.
+_KEPT = {FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST, FailureKind.BAD_RESPONSE, FailureKind.CANCELLED}
+# These count as requests, but no tokens were spent.
+_REQUEST_ONLY = {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.GENERATION_FAILED, FailureKind.UNPROCESSABLE}
+_KNOWINGLY = {
+    FailureKind.BAD_REQUEST,
+    FailureKind.CONTEXT_TOO_LONG,
+    FailureKind.MAX_TOKENS_TOO_LARGE,
+    FailureKind.UNSUPPORTED,
+    FailureKind.SCHEMA_REFUSED,
+}
+_REQUESTS = (Limit.RPM, Limit.RPD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +76,14 @@ class Clamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallBack:
-    """The next model. This one is out of the running for `bench_s` seconds (0: for this call only).
+    """The next model. This one is out of the running for `cooldown_s` seconds (0: for this call only).
 
     `may_return`: it may be asked again within this call once that time is over and nothing else could serve.
     `reduced_to`: it may be asked again after the others, for at most so many tokens.
     `leave_provider`: so much of its provider's traffic fails that no more of this call is sent there.
     """
 
-    bench_s: float = 0.0
+    cooldown_s: float = 0.0
     may_return: bool = False
     reduced_to: int | None = None
     leave_provider: bool = False
@@ -64,9 +91,9 @@ class FallBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextProvider:
-    """Nothing more of this provider in this call, and nothing for `bench_s` seconds in later ones."""
+    """Nothing more of this provider in this call, and nothing for `cooldown_s` seconds in later ones."""
 
-    bench_s: float
+    cooldown_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +139,12 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     if failure.kind is FailureKind.TIER_FULL and tier in {"flex", "auto", "performance"}:
         return DropTier()
     if failure.kind in OUTAGE and not retry_allowed:
-        return FallBack(bench_s=_breaker_s(failure, failures, jitter), leave_provider=True)
+        return FallBack(cooldown_s=_breaker_s(failure, failures, jitter), leave_provider=True)
     kind = failure.kind
     match kind:
         case FailureKind.RATE_LIMITED:
             wait_s = RATE_LIMIT_UNSTATED_S if failure.retry_after_s is None else failure.retry_after_s
-            return FallBack(bench_s=wait_s, may_return=True)
+            return FallBack(cooldown_s=wait_s, may_return=True)
         case FailureKind.GENERATION_FAILED | FailureKind.UNPROCESSABLE:
             return RetrySame(after_s=0.0) if attempts < 2 else FallBack()  # noqa: PLR2004
         case FailureKind.OVERLOADED | FailureKind.TIER_FULL:
@@ -137,22 +164,22 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             # no schema was sent: what broke there may work elsewhere
             return FallBack() if failure.status is not None and failure.status >= 500 else Abort()  # noqa: PLR2004
         case FailureKind.MODEL_GONE:
-            return FallBack(bench_s=MODEL_GONE_S)
+            return FallBack(cooldown_s=MODEL_GONE_S)
         case FailureKind.MODEL_BLOCKED:
-            return FallBack(bench_s=MODEL_BLOCKED_S)
+            return FallBack(cooldown_s=MODEL_BLOCKED_S)
         case FailureKind.CONTEXT_TOO_LONG | FailureKind.UNSUPPORTED | FailureKind.BAD_RESPONSE | FailureKind.CONNECTION_LOST:
             return FallBack()
         case FailureKind.PAYLOAD_TOO_LARGE:
             # one upload limit holds for a provider's models: the same file is not sent there again
-            return NextProvider(bench_s=0.0)
+            return NextProvider(cooldown_s=0.0)
         case FailureKind.TIMED_OUT:
-            return FallBack(bench_s=_breaker_s(failure, failures, jitter))
+            return FallBack(cooldown_s=_breaker_s(failure, failures, jitter))
         case FailureKind.AUTHENTICATION | FailureKind.ORGANIZATION_REFUSED | FailureKind.NO_CREDIT:
-            return NextProvider(bench_s=PROVIDER_REFUSED_S)
+            return NextProvider(cooldown_s=PROVIDER_REFUSED_S)
         case FailureKind.NETWORK_DENIED:
-            return NextProvider(bench_s=NETWORK_DENIED_S)
+            return NextProvider(cooldown_s=NETWORK_DENIED_S)
         case FailureKind.UNREACHABLE:
-            return NextProvider(bench_s=UNREACHABLE_S)
+            return NextProvider(cooldown_s=UNREACHABLE_S)
         case (
             FailureKind.BAD_REQUEST
             | FailureKind.REMOTE_TOOL_AUTHENTICATION
@@ -166,6 +193,46 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             assert_never(kind)
 
 
+def backoff_s(failures: int, *, base_s: float, cap_s: float, jitter: float) -> float:
+    """Seconds after the `failures`-th failure in a row: base x 2^(n-1) up to the cap, spread over its upper half.
+
+    `jitter` in [0, 1) picks the point between half of the figure and the whole of it ("equal jitter"), so that
+    processes that failed together do not come back together.
+    """
+    doublings = min(max(failures, 1) - 1, 32)
+    ceiling = min(base_s * 2.0**doublings, cap_s)
+    return ceiling * (0.5 + 0.5 * jitter)
+
+
+def actual_cost(outcome: Outcome, claimed: Mapping[Limit, float]) -> Mapping[Limit, float]:
+    """What to settle a claim at. Cached tokens do not count; a refusal spends nothing; a lost answer spends it all."""
+    if isinstance(outcome, Failure):
+        if outcome.sent and outcome.kind in _KEPT:
+            return claimed
+        requests = 1.0 if outcome.sent and outcome.kind in _REQUEST_ONLY else 0.0
+        return {limit: requests if limit in _REQUESTS else 0.0 for limit in claimed}
+    if not outcome.usage_reported:
+        return claimed
+    used = _used(outcome.usage)
+    return {limit: used.get(limit, units) for limit, units in claimed.items()}
+
+
+def admitted_cost(outcome: Outcome, claimed: Mapping[Limit, float], max_tokens: int) -> Mapping[Limit, float]:
+    """What the provider charged when it let an answered chat in: the prompt as it counted it, and all of max_tokens."""
+    if isinstance(outcome, Failure) or not outcome.usage_reported or Limit.TPM not in claimed:
+        return {}
+    fresh = float(max(outcome.usage.input_tokens - outcome.usage.cached_tokens, 0))
+    charged = {Limit.TPM: fresh + max_tokens, Limit.TPD: fresh + max_tokens, Limit.ITPM: fresh, Limit.OTPM: float(max_tokens)}
+    return {limit: units for limit, units in charged.items() if limit in claimed}
+
+
+def health_of(outcome: Outcome) -> Literal["up", "down"] | None:
+    """What an outcome says of the model: it works, it or the way to it failed, or neither."""
+    if isinstance(outcome, Failure):
+        return "down" if outcome.sent and outcome.kind in OUTAGE else "up" if outcome.kind in _KNOWINGLY else None
+    return "up"
+
+
 def _breaker_s(failure: Failure, failures: int, jitter: float) -> float:
     pause_s = backoff_s(failures, base_s=BREAKER_BASE_S, cap_s=BREAKER_CAP_S, jitter=jitter)
     return max(pause_s, failure.retry_after_s or 0.0)
@@ -176,10 +243,10 @@ def _may_pass(failure: Failure, *, attempts: int, most: int, alternative: bool, 
     if failure.retry_after_s is not None:
         pause_s = max(pause_s, failure.retry_after_s)
     if alternative or attempts >= most:
-        return FallBack(bench_s=_breaker_s(failure, failures, jitter))
+        return FallBack(cooldown_s=_breaker_s(failure, failures, jitter))
     if pause_s > RETRY_CAP_S:
         # not worth sitting out here: whoever is free first serves, this model included
-        return FallBack(bench_s=pause_s, may_return=True)
+        return FallBack(cooldown_s=pause_s, may_return=True)
     return RetrySame(after_s=pause_s)
 
 
@@ -190,3 +257,17 @@ def _affordable(failure: Failure, max_tokens: int) -> int | None:
         if failure.kind is FailureKind.LARGER_THAN_LIMIT and reading.capacity is not None and reading.requested is not None:
             bound = int(max_tokens - (reading.requested - reading.capacity))
     return bound if bound is not None and LEAST_USEFUL_TOKENS <= bound < max_tokens else None
+
+
+def _used(usage: Usage) -> dict[Limit, float]:
+    fresh = float(max(usage.input_tokens - usage.cached_tokens, 0))
+    # speech is counted in characters where text is counted in tokens
+    tokens = fresh + usage.output_tokens + usage.characters
+    return {
+        Limit.TPM: tokens,
+        Limit.TPD: tokens,
+        Limit.ITPM: fresh,
+        Limit.OTPM: float(usage.output_tokens),
+        Limit.ASH: usage.audio_s,
+        Limit.ASD: usage.audio_s,
+    }

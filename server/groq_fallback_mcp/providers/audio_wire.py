@@ -20,7 +20,7 @@ from groq_fallback_mcp.call import (
     Usage,
 )
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
-from groq_fallback_mcp.providers.base import AudioCall, SpeechCall
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.reading import bad_response, json_object, number, request_id, rows, text_of
 
 # Thirty years of audio.
@@ -32,10 +32,9 @@ _CLOCK = re.compile(
 __all__ = ["read_speech", "read_transcript", "speech_payload", "transcription_fields"]
 
 
-def transcription_fields(call: AudioCall) -> dict[str, Any]:
+def transcription_fields(request: AudioRequest, model: str) -> dict[str, Any]:
     """The form fields of POST audio/transcriptions and audio/translations, without the file."""
-    request = call.request
-    fields: dict[str, Any] = {"model": call.model, "response_format": "verbose_json"}
+    fields: dict[str, Any] = {"model": model, "response_format": "verbose_json"}
     if not request.translate:
         fields["timestamp_granularities[]"] = ["segment", "word"] if request.words else ["segment"]
         if request.language is not None:
@@ -80,11 +79,12 @@ def read_transcript(
     )
 
 
-def speech_payload(call: SpeechCall) -> dict[str, Any]:
+def speech_payload(request: SpeechRequest, candidate: Candidate) -> dict[str, Any]:
     """The JSON body of POST audio/speech. WAV is the only form every model gives."""
-    payload: dict[str, Any] = {"model": call.model, "input": call.request.text, "response_format": "wav"}
-    if call.voice is not None:
-        payload["voice"] = call.voice
+    payload: dict[str, Any] = {"model": candidate.wire_model, "input": request.text, "response_format": "wav"}
+    voice = candidate.voice if request.voice is None else request.voice
+    if voice is not None:
+        payload["voice"] = voice
     return payload
 
 

@@ -1,60 +1,25 @@
-"""What the engine asks of a provider, and how one request to one model is described."""
+"""What the engine asks of a provider: a request to one candidate, answered by an outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from groq_fallback_mcp.call import AudioRequest, ChatRequest, JsonMode, Outcome, ReasoningEffort, SpeechRequest
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, Outcome, SpeechRequest
+from groq_fallback_mcp.policy.plan import Candidate
 
-__all__ = ["AudioCall", "ChatCall", "LiveModel", "Provider", "SpeechCall", "json_instruction"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatCall:
-    """One chat request to one model, fitted to what the model takes.
-
-    `model` is the id on the wire (prefix included). `json_mode` says how the schema is to be asked for. `builtin` names
-    tools that run at the provider, `is_system` says that the model is a system around them. `parses_reasoning`: the model
-    must be told to keep its thoughts apart.
-
-    `stream` asks for the answer piece by piece. Then the time-out of the call bounds the way to the first token and every
-    pause after it, and `longest_s` the whole; `told` is called with the number of pieces so far.
-    """
-
-    request: ChatRequest
-    model: str
-    max_tokens: int
-    reasoning_effort: ReasoningEffort | None = None
-    json_mode: JsonMode = "none"
-    builtin: tuple[str, ...] = ()
-    is_system: bool = False
-    parses_reasoning: bool = False
-    stream: bool = False
-    longest_s: float | None = None
-    told: Callable[[int], None] | None = field(default=None, compare=False)
+__all__ = ["LiveModel", "Provider", "Streaming", "json_instruction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AudioCall:
-    """One transcription or translation by one model; `model` is the id on the wire.
+class Streaming:
+    """That an answer is wanted piece by piece. The timeout of the call then bounds each silence, not the whole."""
 
-    The time-out of the call bounds what makes no progress, `longest_s` the whole; None: the time-out does.
-    """
-
-    request: AudioRequest
-    model: str
-    longest_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechCall:
-    """One text to be spoken by one model; `model` is the id on the wire, `voice` one that the model has."""
-
-    request: SpeechRequest
-    model: str
-    voice: str | None = None
+    longest_s: float
+    """Seconds for the whole answer."""
+    on_progress: Callable[[int], None] | None = None
+    """Called with the number of pieces so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +35,7 @@ class LiveModel:
 class Provider(Protocol):
     """A place that answers. No method raises for what the network or the provider may do: failures are values.
 
-    `timeout_s` bounds the whole call in seconds, of a stream see ChatCall. Cancelling closes the upstream connection.
+    `candidate` is the model, fitted to the request. `timeout_s` bounds the whole call in seconds. Cancelling closes the upstream connection.
     """
 
     @property
@@ -81,11 +46,21 @@ class Provider(Protocol):
         """Why nothing can be asked here, such as a missing key; None when it can."""
         ...
 
-    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome: ...
+    async def chat(
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+    ) -> Outcome:
+        """Answer a chat, piece by piece where `stream` is given."""
+        ...
 
-    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome: ...
+    async def transcribe(
+        self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
+    ) -> Outcome:
+        """Transcribe or translate. With `longest_s`, that bounds the whole, and `timeout_s` what makes no progress."""
+        ...
 
-    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome: ...
+    async def speak(self, request: SpeechRequest, candidate: Candidate, *, timeout_s: float) -> Outcome:
+        """Speak a text, with the candidate's voice where the request names none."""
+        ...
 
     async def aclose(self) -> None: ...
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Preset, Stage
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.settings import EndpointSettings
 
 __all__ = ["ResolvedEndpoint", "endpoint_offer", "resolved"]

@@ -7,11 +7,21 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from groq_fallback_mcp.call import AudioFile, Failure, FailureKind, Outcome, QuotaSnapshot
+from groq_fallback_mcp.call import (
+    AudioFile,
+    AudioRequest,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Outcome,
+    QuotaSnapshot,
+    SpeechRequest,
+)
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, LiveModel, SpeechCall
+from groq_fallback_mcp.providers.base import LiveModel, Streaming
 from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.models_wire import read_models
 from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat
@@ -85,66 +95,24 @@ class OpenAICompatible:
     def unready(self) -> str | None:
         return self._missing_key
 
-    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        return self._discreet(await self._chat(call, timeout_s=timeout_s))
-
-    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
-        return self._discreet(await self._transcribe(call, timeout_s=timeout_s))
-
-    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
-        return self._discreet(await self._speak(call, timeout_s=timeout_s))
-
-    async def _chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        payload = chat_payload(call, groq=self._groq)
-        if call.stream:
-            return await self._streamed(call, payload, timeout_s)
+    async def chat(
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+    ) -> Outcome:
+        if stream is not None:
+            return self._discreet(await self._streamed(request, candidate, stream, quiet_s=timeout_s))
+        payload = chat_payload(request, candidate, groq=self._groq)
         reply = await self.send("POST", "/chat/completions", timeout_s=timeout_s, json=payload)
-        if isinstance(reply, Failure):
-            return reply
-        return self._answer(reply, call)
+        return self._discreet(reply if isinstance(reply, Failure) else self._answer(reply, request, candidate))
 
-    async def _streamed(self, call: ChatCall, payload: Mapping[str, object], timeout_s: float) -> Outcome:
-        if self._missing_key is not None:
-            return self._keyless(self._missing_key)
-        stream = ChatStream(model=call.model, clock=self._clock, told=call.told, tools=_function_names(call))
-        longest_s = call.longest_s if call.longest_s is not None else timeout_s
-        reply = await self._wire.stream("/chat/completions", json=payload, quiet_s=timeout_s, longest_s=longest_s, sink=stream)
-        reply = reply if isinstance(reply, Failure) else self._checked(reply)
-        if isinstance(reply, Failure):
-            # nothing is missing from an answer that has said why it ended, though the connection may end badly after it
-            return stream.outcome(quota=QuotaSnapshot(), simulated=False) if stream.whole else reply
-        if reply.body:
-            # an endpoint that does not stream answers at once
-            return self._answer(reply, call)
-        return stream.outcome(quota=snapshot(reply.headers), simulated=_simulated(reply))
-
-    def _answer(self, reply: Reply, call: ChatCall) -> Outcome:
-        return read_chat(
-            reply.body,
-            model=call.model,
-            quota=snapshot(reply.headers),
-            simulated=_simulated(reply),
-            now_wall=self._clock.wall(),
-            tools=_function_names(call),
-            wants_json=call.json_mode != "none",
-        )
-
-    async def _speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
-        reply = await self.send(
-            "POST", "/audio/speech", timeout_s=timeout_s, most_bytes=SPEECH_BYTES, json=speech_payload(call)
-        )
-        if isinstance(reply, Failure):
-            return reply
-        quota = snapshot(reply.headers)
-        return read_speech(reply.body, request=call.request, model=call.model, quota=quota, simulated=_simulated(reply))
-
-    async def _transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
-        path = "/audio/translations" if call.request.translate else "/audio/transcriptions"
-        fields = transcription_fields(call)
+    async def transcribe(
+        self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
+    ) -> Outcome:
+        path = "/audio/translations" if request.translate else "/audio/transcriptions"
+        fields = transcription_fields(request, candidate.wire_model)
         with ExitStack() as opened:
             files: dict[str, tuple[str | None, bytes | BinaryIO, str]]
-            if isinstance(call.request.audio, AudioFile):
-                audio = call.request.audio
+            if isinstance(request.audio, AudioFile):
+                audio = request.audio
                 # a file is read while it is sent, and never held
                 content = audio.content if isinstance(audio.content, bytes) else opened.enter_context(audio.open())
                 files = {"file": (audio.name, content, audio.media_type)}
@@ -156,14 +124,26 @@ class OpenAICompatible:
                 path,
                 timeout_s=timeout_s,
                 most_bytes=TRANSCRIPT_BYTES,
-                longest_s=call.longest_s,
+                longest_s=longest_s,
                 data=fields,
                 files=files,
             )
         if isinstance(reply, Failure):
-            return reply
-        quota = snapshot(reply.headers)
-        return read_transcript(reply.body, request=call.request, model=call.model, quota=quota, simulated=_simulated(reply))
+            return self._discreet(reply)
+        quota, simulated = snapshot(reply.headers), _simulated(reply)
+        return self._discreet(
+            read_transcript(reply.body, request=request, model=candidate.wire_model, quota=quota, simulated=simulated)
+        )
+
+    async def speak(self, request: SpeechRequest, candidate: Candidate, *, timeout_s: float) -> Outcome:
+        payload = speech_payload(request, candidate)
+        reply = await self.send("POST", "/audio/speech", timeout_s=timeout_s, most_bytes=SPEECH_BYTES, json=payload)
+        if isinstance(reply, Failure):
+            return self._discreet(reply)
+        quota, simulated = snapshot(reply.headers), _simulated(reply)
+        return self._discreet(
+            read_speech(reply.body, request=request, model=candidate.wire_model, quota=quota, simulated=simulated)
+        )
 
     async def live_models(self, *, timeout_s: float) -> tuple[LiveModel, ...] | Failure:
         """The provider's own list of models, now."""
@@ -173,6 +153,39 @@ class OpenAICompatible:
     async def aclose(self) -> None:
         if self._opened is not None:
             await self._opened.aclose()
+
+    async def _streamed(self, request: ChatRequest, candidate: Candidate, streaming: Streaming, *, quiet_s: float) -> Outcome:
+        if self._missing_key is not None:
+            return self._keyless(self._missing_key)
+        stream = ChatStream(
+            model=candidate.wire_model,
+            clock=self._clock,
+            on_progress=streaming.on_progress,
+            tools=_function_names(request),
+        )
+        payload = chat_payload(request, candidate, groq=self._groq, stream=True)
+        reply = await self._wire.stream(
+            "/chat/completions", json=payload, quiet_s=quiet_s, longest_s=streaming.longest_s, sink=stream
+        )
+        reply = reply if isinstance(reply, Failure) else self._checked(reply)
+        if isinstance(reply, Failure):
+            # nothing is missing from an answer that has said why it ended, though the connection may end badly after it
+            return stream.outcome(quota=QuotaSnapshot(), simulated=False) if stream.whole else reply
+        if reply.body:
+            # an endpoint that does not stream answers at once
+            return self._answer(reply, request, candidate)
+        return stream.outcome(quota=snapshot(reply.headers), simulated=_simulated(reply))
+
+    def _answer(self, reply: Reply, request: ChatRequest, candidate: Candidate) -> Outcome:
+        return read_chat(
+            reply.body,
+            model=candidate.wire_model,
+            quota=snapshot(reply.headers),
+            simulated=_simulated(reply),
+            now_wall=self._clock.wall(),
+            tools=_function_names(request),
+            wants_json=candidate.json_mode != "none",
+        )
 
     def _discreet(self, outcome: _Found | Failure) -> _Found | Failure:
         """The outcome without the key in its message, in whatever form an upstream may quote it."""
@@ -221,9 +234,9 @@ class OpenAICompatible:
         return reply
 
 
-def _function_names(call: ChatCall) -> tuple[str, ...]:
+def _function_names(request: ChatRequest) -> tuple[str, ...]:
     """The functions that the model may call. What runs at the provider comes back in a field of its own."""
-    named = [mapping(tool.get("function")) for tool in call.request.tools]
+    named = [mapping(tool.get("function")) for tool in request.tools]
     return tuple(str(function.get("name")) for function in named if function is not None)
 
 

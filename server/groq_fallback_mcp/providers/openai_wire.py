@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot, Source, Speed, Success, Usage
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, QuotaSnapshot, Source, Speed, Success, Usage
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.answer_text import AnswerText, content_pieces, json_text, separate
-from groq_fallback_mcp.providers.base import ChatCall, json_instruction
+from groq_fallback_mcp.providers.base import json_instruction
 from groq_fallback_mcp.providers.classify import classify_stream_error, visible
 from groq_fallback_mcp.providers.finish_reason import BROKEN_OFF, finish_reason
 from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
@@ -25,42 +26,41 @@ _REASONING_FIELDS = ("reasoning", "reasoning_content")
 _SAYS_NOTHING = {"type", "param", "object", "logid"}
 
 
-def chat_payload(call: ChatCall, *, groq: bool = True) -> dict[str, Any]:
+def chat_payload(request: ChatRequest, candidate: Candidate, *, groq: bool = True, stream: bool = False) -> dict[str, Any]:
     """The JSON body of POST chat/completions. Fields without a value are left out; `groq`: those only Groq knows are not."""
-    request = call.request
     messages = [dict(message) for message in request.messages]
-    payload: dict[str, Any] = {"model": call.model, "messages": messages}
-    payload["max_completion_tokens" if groq else "max_tokens"] = call.max_tokens
+    payload: dict[str, Any] = {"model": candidate.wire_model, "messages": messages}
+    payload["max_completion_tokens" if groq else "max_tokens"] = candidate.max_tokens
     optional = {
         "temperature": request.temperature,
         "top_p": request.top_p,
         "seed": request.seed,
         "stop": list(request.stop) or None,
-        "reasoning_effort": call.reasoning_effort,
+        "reasoning_effort": candidate.reasoning_effort,
         "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
         "tool_choice": request.tool_choice if request.tools else None,
         "service_tier": request.service_tier if groq else None,
         # a model that thinks in its answer, and must not where the answer is JSON or a tool call
-        "reasoning_format": "parsed" if groq and call.parses_reasoning else None,
+        "reasoning_format": "parsed" if groq and candidate.parses_reasoning else None,
     }
     payload |= {name: value for name, value in optional.items() if value is not None}
     tools = [dict(tool) for tool in request.tools]
-    if call.is_system:
-        payload |= _system_fields(call)
+    if candidate.is_system:
+        payload |= _system_fields(request, candidate)
     else:
-        tools += [{"type": name} for name in call.builtin]
+        tools += [{"type": name} for name in candidate.builtin]
     if tools:
         payload["tools"] = tools
     if request.schema is not None:
-        if call.json_mode == "json_schema":
+        if candidate.json_mode == "json_schema":
             schema = {"name": "answer", "schema": dict(request.schema)}
             payload["response_format"] = {"type": "json_schema", "json_schema": schema}
         else:
             instruction = json_instruction(request.schema, beside_tools=bool(tools))
             messages.insert(0, {"role": "system", "content": instruction})
-            if call.json_mode == "json_object":
+            if candidate.json_mode == "json_object":
                 payload["response_format"] = {"type": "json_object"}
-    if call.stream:
+    if stream:
         payload["stream"] = True
         if not groq:
             # Groq puts the usage into the last piece unasked
@@ -195,11 +195,11 @@ def _answer(content: str, message: Mapping[str, Any], *, wants_json: bool, reaso
     return replace(answer, text=json_text(answer.text)) if wants_json else answer
 
 
-def _system_fields(call: ChatCall) -> dict[str, Any]:
+def _system_fields(request: ChatRequest, candidate: Candidate) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    if call.builtin:
-        fields["compound_custom"] = {"tools": {"enabled_tools": list(call.builtin)}}
-    search = call.request.search
+    if candidate.builtin:
+        fields["compound_custom"] = {"tools": {"enabled_tools": list(candidate.builtin)}}
+    search = request.search
     if search is not None:
         settings = {
             "include_domains": list(search.include_domains) or None,

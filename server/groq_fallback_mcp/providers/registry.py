@@ -14,7 +14,7 @@ from groq_fallback_mcp.call.refusals import NO_API_KEY, refusal
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.batches import Batches
 from groq_fallback_mcp.providers.endpoints import endpoint_offer, resolved

@@ -57,7 +57,7 @@ class _ToolCall:
 class ChatStream:
     """Takes the bytes of a stream as they come. `pieces` counts those that carried something of the answer.
 
-    `told` is called with that count at each of them. `tools` are the names of the functions that may be called, None
+    `on_progress` is called with that count at each of them. `tools` are the names of the functions that may be called, None
     where that is not checked.
     """
 
@@ -66,12 +66,12 @@ class ChatStream:
         *,
         model: str,
         clock: Clock,
-        told: Callable[[int], None] | None = None,
+        on_progress: Callable[[int], None] | None = None,
         tools: Sequence[str] | None = None,
     ) -> None:
         self._model = model
         self._clock = clock
-        self._told = told
+        self._on_progress = on_progress
         self._tools = tools
         self._started = clock.monotonic()
         self._first_token_s: float | None = None
@@ -119,8 +119,8 @@ class ChatStream:
             return False
         if self._first_token_s is None:
             self._first_token_s = self._clock.monotonic() - self._started
-        if self._told is not None:
-            self._told(self.pieces)
+        if self._on_progress is not None:
+            self._on_progress(self.pieces)
         return True
 
     def outcome(self, *, quota: QuotaSnapshot, simulated: bool) -> Success | Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from groq_fallback_mcp.quota.breaker import rebased
+from groq_fallback_mcp.quota.breaker import clock_corrected
 from groq_fallback_mcp.quota.buckets import Bucket, new_bucket
 from groq_fallback_mcp.quota.budget import DayTotals
 from groq_fallback_mcp.quota.ledger import Claim, ModelQuota, QuotaKey
@@ -50,7 +50,7 @@ class Book:
         found = self._models.get(name)
         if found is None:
             read = decode(Account, self._bodies.get(name), name) or Account()
-            found = self._models[name] = self._rebased(key, read)
+            found = self._models[name] = self._clock_corrected(key, read)
         return found
 
     def seeded(self, claim: Claim) -> Account:
@@ -75,7 +75,7 @@ class Book:
         found = self._providers.get(name)
         if found is None:
             found = decode(ProviderAccount, self._bodies.get(name), name) or ProviderAccount()
-            health = rebased(found.health, self.now)
+            health = clock_corrected(found.health, self.now)
             if health is not found.health:
                 found = replace(found, health=health)
                 # unless it is kept, the cooldown begins anew each time it is looked at, until the clock has caught up
@@ -139,9 +139,9 @@ class Book:
         """What the transaction does."""
         return Change(result=result, writes=self._writes)
 
-    def _rebased(self, key: QuotaKey, account: Account) -> Account:
+    def _clock_corrected(self, key: QuotaKey, account: Account) -> Account:
         """The account as of now where its stamps lie ahead: without that, nothing would refill until the clock is back."""
-        health = rebased(account.health, self.now)
+        health = clock_corrected(account.health, self.now)
         ahead = any(bucket.at > self.now + CLOCK_SLACK_S for bucket in account.buckets.values())
         if not ahead and health is account.health:
             return account

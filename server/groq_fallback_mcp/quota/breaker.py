@@ -17,14 +17,14 @@ __all__ = [
     "Cooldown",
     "Health",
     "RetryBudget",
+    "clock_corrected",
     "cooled",
     "failed",
     "hold_s",
+    "ignoring_own_cooldown",
     "passed",
     "probe_ended",
     "probing",
-    "rebased",
-    "roused",
     "useful_wait_s",
 ]
 
@@ -113,7 +113,7 @@ def useful_wait_s(wait_s: float | None, kind: FailureKind) -> float | None:
     return wait_s
 
 
-def roused(health: Health, now: float) -> Health:
+def ignoring_own_cooldown(health: Health, now: float) -> Health:
     """The health without a pause that only our own caution set: for a call that has nobody else to ask."""
     cooldown = health.cooldown
     if cooldown is None or cooldown.until <= now or cooldown.kind not in OWN_CAUTION:
@@ -152,7 +152,7 @@ def cooled(health: Health, cooldown: Cooldown) -> Health:
     return replace(health, cooldown=cooldown if later else health.cooldown, suspect=True)
 
 
-def rebased(health: Health, now: float) -> Health:
+def clock_corrected(health: Health, now: float) -> Health:
     """The health as of `now` where the clock went back since: a cooldown lasts as long as it was meant to, from now on."""
     cooldown = health.cooldown
     if cooldown is not None and cooldown.since > now:

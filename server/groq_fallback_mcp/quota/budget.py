@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 
 __all__ = [
-    "NOTHING",
     "REOPEN_BUDGET",
     "UNKNOWN_SPENDING",
+    "ZERO_SPEND",
     "Budget",
     "DayTotals",
     "Spend",
@@ -41,7 +41,7 @@ class Spend:
         return self.input_tokens + self.output_tokens
 
 
-NOTHING = Spend()
+ZERO_SPEND = Spend()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class Budget:
 
         Calls under way count with the most they can cost, so that no number of processes spends more than the budget.
         """
-        if spend == NOTHING or not self.bounded:
+        if spend == ZERO_SPEND or not self.bounded:
             return None
         if totals.unknown:
             return UNKNOWN_SPENDING

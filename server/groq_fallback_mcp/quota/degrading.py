@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.quota.budget import NOTHING, DayTotals
+from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
     Granted,
@@ -68,7 +68,7 @@ class DegradingLedger:
         done = await self._try(lambda: self._shared.reserve_any(claims, life_s=life_s))
         if done is not None:
             return done
-        allowed = [index for index, claim in enumerate(claims) if not self._has_budget or claim.spend == NOTHING]
+        allowed = [index for index, claim in enumerate(claims) if not self._has_budget or claim.spend == ZERO_SPEND]
         refused = Wait(wait_s=None, reason=f"the budget cannot be checked: {self._fault}", kind=FailureKind.OVER_BUDGET)
         result = await self._own.reserve_any([_cautious(claims[index]) for index in allowed], life_s=life_s)
         if isinstance(result, Refused):

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, hold_s
 from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, NeverFits, admit
-from groq_fallback_mcp.quota.budget import NOTHING, DayTotals, Spend
+from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals, Spend
 
 __all__ = [
     "ANY_MODEL",
@@ -46,14 +46,14 @@ class QuotaKey:
 class Claim:
     """What a call would take from a model's buckets. `documented` seeds buckets nothing is known of yet.
 
-    `spend` is the most it can cost, for the budget. `nobody_else`: a pause that only our own caution set does not count.
+    `spend` is the most it can cost, for the budget. `last_resort`: a pause that only our own caution set does not count.
     """
 
     key: QuotaKey
     cost: Mapping[Limit, float]
     documented: Mapping[Limit, int]
-    spend: Spend = NOTHING
-    nobody_else: bool = False
+    spend: Spend = ZERO_SPEND
+    last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Reservation:
     taken_at: float = 0.0
     credited: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     charged: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
-    spend: Spend = NOTHING
+    spend: Spend = ZERO_SPEND
     day: str = ""
     stand_in: bool = False
 

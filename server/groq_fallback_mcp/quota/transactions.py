@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.quota.book import Book
-from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, passed, probe_ended, probing, roused
+from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
 from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, proves_return, take
 from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.ledger import (
@@ -42,8 +42,12 @@ def reserve_any(
     waits: list[Wait] = []
     for index, claim in enumerate(claims):
         quota = book.quota(claim)
-        if claim.nobody_else:
-            quota = replace(quota, health=roused(quota.health, book.now), provider=roused(quota.provider, book.now))
+        if claim.last_resort:
+            quota = replace(
+                quota,
+                health=ignoring_own_cooldown(quota.health, book.now),
+                provider=ignoring_own_cooldown(quota.provider, book.now),
+            )
         wait = _over_budget(book, claim, budget, day) or obstacle(quota, claim.cost)
         if wait is None:
             taken = _take(book, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)

@@ -17,7 +17,6 @@ from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, ReasoningE
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.plan import Candidate, plan
-from groq_fallback_mcp.providers.base import ChatCall
 from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState, batch_file
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
@@ -94,9 +93,7 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
         raise InputRefused(f"prompt {empty} of prompts is empty", next_step="leave it out")
     fitted = [_fitted(_request(arguments, prompt), number, context) for number, prompt in enumerate(arguments.prompts, start=1)]
     model = fitted[0][0].model
-    bodies = {
-        str(number): chat_payload(_call(candidate, request)) for number, (candidate, request) in enumerate(fitted, start=1)
-    }
+    bodies = {str(number): chat_payload(request, candidate) for number, (candidate, request) in enumerate(fitted, start=1)}
     content = await anyio.to_thread.run_sync(batch_file, bodies)
     if len(content) > MOST_BYTES:
         raise InputRefused(
@@ -196,18 +193,6 @@ def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candid
         reasons = "; ".join(f"{e.model}: {e.reason}" for e in found.exclusions[:3])
         raise InputRefused(f"no model takes prompt {number} ({reasons})", next_step="change what the reasons name")
     return found.candidates[0], request
-
-
-def _call(candidate: Candidate, request: ChatRequest) -> ChatCall:
-    return ChatCall(
-        request=request,
-        model=candidate.wire_model,
-        max_tokens=candidate.max_tokens,
-        reasoning_effort=candidate.reasoning_effort,
-        json_mode=candidate.json_mode,
-        is_system=candidate.is_system,
-        parses_reasoning=candidate.parses_reasoning,
-    )
 
 
 def _line(state: BatchState, note: Note | None) -> BatchLine:

@@ -13,8 +13,7 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
-from groq_fallback_mcp.policy.model_choice import is_retired, resolve_model
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, resolve_model
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket

@@ -12,8 +12,7 @@ from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.catalog.drift import Drift, drift
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.policy.model_choice import is_retired
-from groq_fallback_mcp.policy.offer import ProviderModel, ProviderModels
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota import Claim, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s

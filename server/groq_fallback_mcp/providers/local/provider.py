@@ -7,9 +7,10 @@ from pathlib import Path
 
 import anyio
 
-from groq_fallback_mcp.call import Failure, FailureKind, Outcome
+from groq_fallback_mcp.call import AudioRequest, ChatRequest, Failure, FailureKind, Outcome, SpeechRequest
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.providers.base import AudioCall, ChatCall, SpeechCall
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.base import Streaming
 from groq_fallback_mcp.providers.local.speech import SPEECH_MODEL, LocalSpeech
 from groq_fallback_mcp.providers.local.text import LocalText, text_model_name
 from groq_fallback_mcp.providers.local.voice import VOICE_MODEL, LocalVoice
@@ -70,21 +71,29 @@ class LocalProvider:
         """Ids of the models that can be asked; see the function of this name."""
         return available_models(self._gguf)
 
-    async def chat(self, call: ChatCall, *, timeout_s: float) -> Outcome:
-        return await _within(timeout_s, self._text.chat(call), "text")
+    async def chat(
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+    ) -> Outcome:
+        # it answers as a whole
+        del stream
+        return await _within(timeout_s, self._text.chat(request, candidate), "text")
 
-    async def transcribe(self, call: AudioCall, *, timeout_s: float) -> Outcome:
+    async def transcribe(
+        self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
+    ) -> Outcome:
+        del candidate, longest_s
         # from its turn on: whoever waits behind a long recording is not stuck
         with anyio.CancelScope() as stall:
 
             def moved() -> None:
                 stall.deadline = anyio.current_time() + STALLED_S
 
-            return await _within(timeout_s, self._speech.transcribe(call.request, moved=moved), "speech")
+            return await _within(timeout_s, self._speech.transcribe(request, moved=moved), "speech")
         return Failure(kind=FailureKind.TIMED_OUT, message=f"the local speech model made no progress for {STALLED_S:g} s")
 
-    async def speak(self, call: SpeechCall, *, timeout_s: float) -> Outcome:
-        return await _within(timeout_s, self._voice.speak(call.request), "voice")
+    async def speak(self, request: SpeechRequest, candidate: Candidate, *, timeout_s: float) -> Outcome:
+        del candidate
+        return await _within(timeout_s, self._voice.speak(request), "voice")
 
     async def aclose(self) -> None:
         """Free the models and the loopback port."""

@@ -13,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from groq_fallback_mcp.call import Failure, FailureKind, Outcome, Success, Usage
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success, Usage
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.providers.base import ChatCall
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_TEXT_WEIGHTS, find_text_model
 
@@ -58,12 +58,12 @@ def text_model_name(gguf: Path) -> str:
     return "local/smollm2-135m" if gguf.stem.startswith("SmolLM2-135M-Instruct") else f"local/{gguf.stem}"
 
 
-def refuse_text(call: ChatCall) -> Failure | None:
+def refuse_text(request: ChatRequest) -> Failure | None:
     """Why the local model cannot serve a request, None when it can."""
     message = None
-    if call.request.tools or any(m.get("tool_calls") or m.get("role") == "tool" for m in call.request.messages):
+    if request.tools or any(m.get("tool_calls") or m.get("role") == "tool" for m in request.messages):
         message = "the local text model calls no tools"
-    elif any(_has_other_than_text(m.get("content")) for m in call.request.messages):
+    elif any(_has_other_than_text(m.get("content")) for m in request.messages):
         message = "the local text model reads text only, no images or audio"
     return None if message is None else _refused(FailureKind.UNSUPPORTED, message)
 
@@ -84,13 +84,13 @@ class LocalText:
         self._turns = Turns()
         self._started_engine: tuple[TextEngine, str] | None = None
 
-    async def chat(self, call: ChatCall) -> Outcome:
+    async def chat(self, request: ChatRequest, candidate: Candidate) -> Outcome:
         """Answer. Cancelling returns at once; the computation ends at its next token or batch of input."""
-        refusal = refuse_text(call)
+        refusal = refuse_text(request)
         if refusal is not None:
             return refusal
         try:
-            return await self._turns.take(lambda stopped: self._answered(call, stopped))
+            return await self._turns.take(lambda stopped: self._answered(request, candidate, stopped))
         except Abandoned:
             return _refused(FailureKind.CANCELLED, "the local text model has been closed")
 
@@ -102,7 +102,7 @@ class LocalText:
 
         await self._turns.close(release)
 
-    def _answered(self, call: ChatCall, stopped: Stopped) -> Outcome:
+    def _answered(self, request: ChatRequest, candidate: Candidate, stopped: Stopped) -> Outcome:
         try:
             engine, model = self._started()
         except ConfigurationError as error:
@@ -116,13 +116,13 @@ class LocalText:
             return stopped()
 
         try:
-            engine.handle_chat_completions(_body(call), heard)
+            engine.handle_chat_completions(_body(request, candidate), heard)
         except (RuntimeError, ValueError) as error:
             # Its parser's word on a schema it cannot express, or on messages its template cannot hold.
             return _refused(FailureKind.UNSUPPORTED, f"the local text model cannot take this request: {_brief(error)}")
         if stopped():
             raise Abandoned
-        return answer.outcome(model, json_wanted=call.json_mode != "none")
+        return answer.outcome(model, json_wanted=candidate.json_mode != "none")
 
     def _started(self) -> tuple[TextEngine, str]:
         if self._started_engine is None:
@@ -186,19 +186,19 @@ class _Answer:
         )
 
 
-def _body(call: ChatCall) -> dict[str, Any]:
+def _body(request: ChatRequest, candidate: Candidate) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "messages": [dict(message) for message in call.request.messages],
-        "max_tokens": min(call.max_tokens, MOST_TOKENS),
-        "temperature": TEMPERATURE if call.request.temperature is None else call.request.temperature,
+        "messages": [dict(message) for message in request.messages],
+        "max_tokens": min(candidate.max_tokens, MOST_TOKENS),
+        "temperature": TEMPERATURE if request.temperature is None else request.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_progress": True,  # pieces already while the input is read, so that a long one can be stopped
     }
-    if call.json_mode != "none" and call.request.schema is not None:
-        schema = {"name": "answer", "schema": dict(call.request.schema)}
+    if candidate.json_mode != "none" and request.schema is not None:
+        schema = {"name": "answer", "schema": dict(request.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    elif call.json_mode != "none":
+    elif candidate.json_mode != "none":
         body["response_format"] = {"type": "json_object"}
     return body
 

@@ -9,11 +9,10 @@ import pytest
 from fake_clock import FakeClock
 from fakes import CATALOG, offer
 
-from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.application import open_context, warn_of_drift
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import Stage
 from groq_fallback_mcp.clock import today
-from groq_fallback_mcp.fallback import warn_of_drift
 from groq_fallback_mcp.providers.base import LiveModel
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.settings import Settings

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.policy.patience import patience_s
+from groq_fallback_mcp.fallback.attempt_timeout import attempt_timeout_s
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ from groq_fallback_mcp.policy.patience import patience_s
 )
 def test_a_model_is_waited_for_three_times_as_long_as_its_slowest_answers_took(took_s: list[float], waited_s: float) -> None:
     """Not below five seconds, nor beyond what the settings say, and that while little is known."""
-    assert patience_s(took_s, most_s=20.0) == waited_s
+    assert attempt_timeout_s(took_s, most_s=20.0) == waited_s
 
 
 def test_a_long_answer_that_does_not_stream_is_given_the_time_it_may_take() -> None:
     """Short answers before it say nothing of it."""
-    assert patience_s([0.1] * 50, most_s=20.0, silent_s=10.0) == 10.0
+    assert attempt_timeout_s([0.1] * 50, most_s=20.0, silent_s=10.0) == 10.0
 
 
 @given(st.lists(st.floats(0, 1e6)), st.floats(0.1, 3600))
 def test_nobody_is_waited_for_longer_than_the_settings_say(took_s: list[float], most_s: float) -> None:
     """Whatever was measured."""
-    assert min(5.0, most_s) <= patience_s(took_s, most_s=most_s) <= most_s
+    assert min(5.0, most_s) <= attempt_timeout_s(took_s, most_s=most_s) <= most_s
