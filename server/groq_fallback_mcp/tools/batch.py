@@ -23,7 +23,8 @@ from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.batch_notes import Note, known_notes, write_note
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.result import Result
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["BATCH_STATUS", "BATCH_SUBMIT", "HALF", "ID", "batch_error", "groq_batches"]
 

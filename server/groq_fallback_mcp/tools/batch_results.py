@@ -14,12 +14,12 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.outgoing import sanitize_json
 from groq_fallback_mcp.providers.batches import Batches, BatchState, read_answers
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.account import total_usd
 from groq_fallback_mcp.tools.batch import HALF, ID, batch_error, groq_batches
 from groq_fallback_mcp.tools.batch_notes import note_of
+from groq_fallback_mcp.tools.result import Result, total_usd
 from groq_fallback_mcp.tools.result_limit import RESULT_BYTES, json_bytes
 from groq_fallback_mcp.tools.save_to import SaveTo
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["BATCH_RESULTS"]
 

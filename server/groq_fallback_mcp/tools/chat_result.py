@@ -12,8 +12,8 @@ from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import key_note
 from groq_fallback_mcp.outgoing import sanitize_json
 from groq_fallback_mcp.render import excerpt, quoted
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_lines, attempt_rows, label
-from groq_fallback_mcp.tools.tool import Reply, Result
+from groq_fallback_mcp.tools.result import AttemptLine, Result, attempt_lines, attempt_rows, label
+from groq_fallback_mcp.tools.tool import Reply
 
 __all__ = ["ChatResult", "chat_reply", "chat_result"]
 

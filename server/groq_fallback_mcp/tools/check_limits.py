@@ -20,8 +20,8 @@ from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals, usd
 from groq_fallback_mcp.render import sentence
-from groq_fallback_mcp.tools.account import label, seconds
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.result import Result, label, seconds
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
 

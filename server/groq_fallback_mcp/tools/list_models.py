@@ -18,8 +18,8 @@ from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota import Claim, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.render import excerpt
-from groq_fallback_mcp.tools.account import label, seconds
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.result import Result, label, seconds
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
 

@@ -15,10 +15,10 @@ from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
+from groq_fallback_mcp.tools.result import AttemptLine, Result, attempt_rows, error_reply, label, total_usd
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 from groq_fallback_mcp.tools.text_chunks import Window, windows
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["SCREEN"]
 

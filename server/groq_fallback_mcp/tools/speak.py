@@ -13,10 +13,10 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
+from groq_fallback_mcp.tools.result import AttemptLine, Result, attempt_rows, error_reply, label, total_usd
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.text_chunks import sentences
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 from groq_fallback_mcp.tools.wav import WavFault, join_wav
 
 __all__ = ["SPEAK"]

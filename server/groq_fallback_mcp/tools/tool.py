@@ -17,7 +17,7 @@ from groq_fallback_mcp.fallback import FallbackEngine, Progress
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import state_folder
 
-__all__ = ["MORE", "Arguments", "Context", "Reply", "Result", "Tool", "Toolset"]
+__all__ = ["MORE", "Arguments", "Context", "Reply", "Tool", "Toolset"]
 
 # Marks an argument that is always taken but listed by the toolset `full` only: each listed one costs tokens every time.
 MORE: dict[str, Any] = {"toolset": "full"}
@@ -25,12 +25,6 @@ MORE: dict[str, Any] = {"toolset": "full"}
 
 class Arguments(BaseModel):
     """Base of every tool's arguments: unknown ones are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Result(BaseModel):
-    """Base of every tool's structured result. Fields without a value are left out on the wire."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

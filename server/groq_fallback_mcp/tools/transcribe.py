@@ -29,7 +29,7 @@ from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.render import path_excerpt
-from groq_fallback_mcp.tools.account import error_reply
+from groq_fallback_mcp.tools.result import error_reply
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
 from groq_fallback_mcp.tools.transcript_result import SUFFIX, Format, Heard, transcript_reply

@@ -1,4 +1,4 @@
-"""The account of a call in the form tools return: attempts, notes, and the one error when nobody answered."""
+"""What the tools' results share: the fields that tell how a call went, and the one error when no model answered."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 
+from pydantic import BaseModel, ConfigDict
+
 from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.render import quoted, sentence
-from groq_fallback_mcp.tools.tool import Reply, Result
+from groq_fallback_mcp.tools.tool import Reply
 
-__all__ = ["AttemptLine", "attempt_lines", "attempt_rows", "error_reply", "label", "seconds", "total_usd"]
+__all__ = ["AttemptLine", "Result", "attempt_lines", "attempt_rows", "error_reply", "label", "seconds", "total_usd"]
 
 ALL_OF_IT = Decimal(1)
+
+
+class Result(BaseModel):
+    """Base of every tool's structured result. Fields without a value are left out on the wire."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AttemptLine(Result):
