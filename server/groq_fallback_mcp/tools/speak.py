@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import wave
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import anyio
@@ -17,9 +20,8 @@ from groq_fallback_mcp.tools.result import AttemptLine, Result, attempt_rows, er
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.text_chunks import sentences
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
-from groq_fallback_mcp.tools.wav import WavFault, join_wav
 
-__all__ = ["SPEAK"]
+__all__ = ["SPEAK", "WavError", "join_wav"]
 
 MOST_CHARS = 20_000
 # What Orpheus takes at a time; a local voice is given the same, so that both pause at the same places.
@@ -165,7 +167,7 @@ async def _written(
 ) -> Reply:
     try:
         content, audio_s = join_wav([answer.success.speech or b"" for answer in answers], pause_s=PAUSE_S)
-    except WavFault as fault:
+    except WavError as fault:
         raise InputRefused(
             f"the speech that came cannot be joined: {fault}", next_step="call again, or give another model"
         ) from fault
@@ -199,6 +201,47 @@ async def _written(
     lines = [f"{result.path}: {result.audio_s:.1f} s of speech, {result.bytes:,} bytes", f"[{who}, {result.duration_s:.1f} s]"]
     lines += [f"Note: {note}" for note in result.notes]
     return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True), body=result.path)
+
+
+class WavError(ValueError):
+    """A piece that cannot be read, or does not fit the others."""
+
+
+def join_wav(pieces: Sequence[bytes], *, pause_s: float) -> tuple[bytes, float]:
+    """One WAV file with `pause_s` seconds of silence between the pieces, and its length in seconds.
+
+    Raises WavError for a piece that is no PCM WAV, or of another sample rate, width or number of channels.
+    """
+    shape: tuple[int, int, int] | None = None
+    frames: list[bytes] = []
+    for number, piece in enumerate(pieces, start=1):
+        try:
+            with wave.open(io.BytesIO(piece)) as audio:
+                own = (audio.getnchannels(), audio.getsampwidth(), audio.getframerate())
+                # what is written to a stream states more frames than there are
+                found = audio.readframes(len(piece) // (own[0] * own[1]))
+        except (wave.Error, EOFError, ZeroDivisionError) as error:
+            message = f"piece {number} cannot be read as WAV: {error}"
+            raise WavError(message) from error
+        if shape is not None and own != shape:
+            message = f"piece {number} has another form than the first"
+            raise WavError(message)
+        shape = own
+        frames.append(found)
+    if shape is None:
+        message = "no piece"
+        raise WavError(message)
+    channels, width, rate = shape
+    # eight-bit samples have no sign: their middle is silence
+    silence = (b"\x80" if width == 1 else b"\x00") * (int(pause_s * rate) * channels * width)
+    target = io.BytesIO()
+    with wave.open(target, "wb") as audio:
+        audio.setnchannels(channels)
+        audio.setsampwidth(width)
+        audio.setframerate(rate)
+        audio.writeframes(silence.join(frames))
+    seconds = len(silence.join(frames)) / (channels * width * rate)
+    return target.getvalue(), seconds
 
 
 SPEAK = Tool(
