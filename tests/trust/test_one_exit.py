@@ -587,7 +587,7 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
         "atomic_file.py",
         "credentials.py",
         "tools/batch.py",
-        "tools/kept_results.py",
+        "tools/result_bound.py",
         "transcription/job_folder.py",
     }
 

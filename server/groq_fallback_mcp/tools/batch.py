@@ -29,7 +29,7 @@ from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.result import Result, total_usd
-from groq_fallback_mcp.tools.result_limit import RESULT_BYTES, json_bytes
+from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 

@@ -16,8 +16,8 @@ from groq_fallback_mcp.tools.chat_arguments import ChatArguments, chat_request
 from groq_fallback_mcp.tools.chat_many import answer_all
 from groq_fallback_mcp.tools.chat_result import ChatResult, chat_reply
 from groq_fallback_mcp.tools.images import image_parts
-from groq_fallback_mcp.tools.kept_results import FOLDER, read_on, reading_on
 from groq_fallback_mcp.tools.result import error_reply
+from groq_fallback_mcp.tools.result_bound import FOLDER, read_on, reading_on
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
 

@@ -18,7 +18,7 @@ from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.tools.chat_result import ChatUsage, chat_result
 from groq_fallback_mcp.tools.result import Result, label, seconds, total_usd
-from groq_fallback_mcp.tools.result_limit import head
+from groq_fallback_mcp.tools.result_bound import head
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 from groq_fallback_mcp.tools.tool import Context, Reply
 

@@ -14,9 +14,8 @@ from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import Attempt, AudioSegment, Transcript
 from groq_fallback_mcp.fallback.final_error import key_note
 from groq_fallback_mcp.outgoing import sanitize, sanitize_json
-from groq_fallback_mcp.tools.kept_results import FOLDER, cursor, keep, reading_on
 from groq_fallback_mcp.tools.result import AttemptLine, Result, attempt_lines, attempt_rows, label
-from groq_fallback_mcp.tools.result_limit import fits, head
+from groq_fallback_mcp.tools.result_bound import FOLDER, cursor, fits, head, keep, reading_on
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Context, Reply
 
