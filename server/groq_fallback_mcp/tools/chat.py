@@ -11,11 +11,11 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.images import image_parts
 from groq_fallback_mcp.response_cache import Kept
 from groq_fallback_mcp.tools.chat_arguments import ChatArguments, chat_request
 from groq_fallback_mcp.tools.chat_many import answer_all
 from groq_fallback_mcp.tools.chat_result import ChatResult, chat_reply
-from groq_fallback_mcp.tools.images import image_parts
 from groq_fallback_mcp.tools.result import error_reply
 from groq_fallback_mcp.tools.result_bound import FOLDER, read_on, reading_on
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
