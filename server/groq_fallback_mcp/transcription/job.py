@@ -15,8 +15,8 @@ import anyio.to_thread
 
 from groq_fallback_mcp.audio.decoder import split_apart
 from groq_fallback_mcp.audio.headers import UNKNOWN, Headers, early_end
+from groq_fallback_mcp.audio.join_transcripts import join_transcripts
 from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLong
-from groq_fallback_mcp.audio.seams import HeardPart, join_parts
 from groq_fallback_mcp.audio.silence import without_silence
 from groq_fallback_mcp.audio.stream import NotDecodable, OutOfMemory
 from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest, Opened, Transcript
@@ -315,13 +315,12 @@ def _prompt(run: _Run, part: Part) -> str | None:
 
 def _result(run: _Run, resumed: int, took_s: float) -> LongTranscript:
     ordered = [(part, run.done[part.number]) for part in run.parts]
-    heard = [HeardPart(start_s=part.start_s, until_s=part.until_s, transcript=done.transcript) for part, done in ordered]
     by: dict[tuple[str, str], int] = {}
     for _, done in ordered:
         by[done.provider, done.model] = by.get((done.provider, done.model), 0) + 1
     provider, model = max(by, key=lambda who: by[who])
     costs = [Decimal(done.cost_usd) for _, done in ordered if done.cost_usd is not None]
-    transcript = join_parts(heard, duration_s=ordered[-1][0].end_s)
+    transcript = join_transcripts([(part, done.transcript) for part, done in ordered])
     return LongTranscript(
         transcript=transcript if run.request.words else replace(transcript, words=()),
         provider=provider,
