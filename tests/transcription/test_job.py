@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,34 @@ async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(rec
     assert 0 < len(again.groq.calls) < found["parts"]
     assert sent + len(again.groq.calls) >= found["parts"]
     assert any("done by an earlier call and not sent again" in note for note in found["notes"])
+
+
+async def test_what_an_earlier_version_left_unfinished_is_gone_on_with_or_ignored(recording: Path) -> None:
+    """The files of parts have the form that the first release wrote; what cannot be read is transcribed again."""
+    here = world()
+    here.groq.reply = lambda call: failure(FailureKind.BAD_REQUEST, status=400) if len(here.groq.calls) > 3 else hearing(call)
+    await transcribed(here, recording)
+    job = next(path for path in (recording.parent / "state" / "jobs").iterdir() if path.is_dir())
+    for left in job.glob("*.flac.json"):
+        left.unlink()
+    first = {
+        "transcript": asdict(hear((job / "part-0001.flac").read_bytes())),
+        "provider": "groq",
+        "model": LARGE,
+        "simulated": False,
+        "cost_usd": "0.00061",
+        "silent": 1,
+    }
+    (job / "part-0001.flac.json").write_text(json.dumps(first))
+    (job / "part-0002.flac.json").write_text(json.dumps({**first, "transcript": None}))
+    again = world()
+    _, found = await transcribed(again, recording)
+    assert found["text"].split() == said()
+    assert len(again.groq.calls) == found["parts"] - 1
+    assert f"1 of {found['parts']} parts were done by an earlier call and not sent again" in found["notes"]
+    assert "1 segment without speech was left out" in found["notes"]
+    assert any(f"groq/{LARGE}: 1" in note for note in found["notes"])
+    assert float(found["cost_usd"]) > 0.00061
 
 
 async def test_a_call_that_is_cancelled_leaves_what_is_done_and_goes_on_from_there(recording: Path) -> None:

@@ -19,12 +19,10 @@ from groq_fallback_mcp.audio.languages import is_detected, language_code, only_o
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.audio.parts import PART_S
 from groq_fallback_mcp.audio.probe import Probed, probe
-from groq_fallback_mcp.audio.silence import NO_SPEECH, left_out, without_silence
 from groq_fallback_mcp.audio.stream import can_decode
-from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Restrictions, Transcript
+from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Restrictions
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.policy.fit import MEGABYTE
@@ -32,8 +30,8 @@ from groq_fallback_mcp.render import path_excerpt
 from groq_fallback_mcp.tools.result import error_reply
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
-from groq_fallback_mcp.tools.transcript_result import SUFFIX, Format, Heard, transcript_reply
-from groq_fallback_mcp.transcription import LOCAL_PART_S, LongTranscript, Unfinished, only_on_this_machine, write_down
+from groq_fallback_mcp.tools.transcript_result import SUFFIX, Format, transcript_reply
+from groq_fallback_mcp.transcription import LOCAL_PART_S, TranscriptAnswer, only_on_this_machine, transcribe_long
 
 __all__ = ["TRANSCRIBE", "TranscribeArguments"]
 
@@ -144,7 +142,7 @@ async def _handle(arguments: TranscribeArguments, context: Context) -> Reply:
     )
 
 
-async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | CallFailed:
+async def _heard(arguments: TranscribeArguments, context: Context) -> TranscriptAnswer | CallFailed:
     if arguments.url is not None:
         return await _at_once(_request(arguments, check_link(arguments.url)), context)
     path = arguments.file or ""
@@ -172,7 +170,7 @@ async def _heard(arguments: TranscribeArguments, context: Context) -> Heard | Ca
             return await _in_parts(opened, headers, arguments, context)
         left_s = max(round(deadline_s - (clock.monotonic() - started), 1), LEAST_LEFT_S)
         found = await _at_once(request, context, deadline_s=left_s)
-        if isinstance(found, Heard) and headers.cut:
+        if isinstance(found, TranscriptAnswer) and headers.cut:
             return replace(found, notes=[*found.notes, early_end(headers.stated_s, headers.duration_s)])
         return found
 
@@ -216,18 +214,24 @@ def _not_probed(path: str, deadline_s: float) -> CallFailed:
     )
 
 
-async def _at_once(request: AudioRequest, context: Context, *, deadline_s: float | None = None) -> Heard | CallFailed:
+async def _at_once(
+    request: AudioRequest, context: Context, *, deadline_s: float | None = None
+) -> TranscriptAnswer | CallFailed:
     outcome = await context.engine.serve(request, progress=context.progress, deadline_s=deadline_s)
-    return outcome if isinstance(outcome, CallFailed) else _of_one(outcome)
+    if isinstance(outcome, CallFailed):
+        return outcome
+    answer = TranscriptAnswer.from_answer(outcome)
+    return replace(answer, notes=[*answer.notes, *answer.silence_notes])
 
 
 async def _in_parts(
     opened: OpenAudio, headers: Headers, arguments: TranscribeArguments, context: Context
-) -> Heard | CallFailed:
-    nothing_yet = AudioFile(name=opened.name, content=b"", media_type=opened.kind.media_type, duration_s=None)
-    found = await write_down(
-        opened.recording,
-        _request(arguments, nothing_yet),
+) -> TranscriptAnswer | CallFailed:
+    recording = AudioFile(name=opened.name, content=opened.recording, media_type=opened.kind.media_type, duration_s=None)
+    return await transcribe_long(
+        recording,
+        # of one part: the models that take part in it are not chosen by the size of the whole
+        _request(arguments, replace(recording, content=b"")),
         engine=context.engine,
         root=context.state / "jobs",
         deadline_s=context.job_deadline_s,
@@ -235,7 +239,6 @@ async def _in_parts(
         part_s=PART_S,
         headers=headers,
     )
-    return found.failure if isinstance(found, Unfinished) else _of_many(found, arguments)
 
 
 def _request(arguments: TranscribeArguments, audio: AudioFile | AudioLink) -> AudioRequest:
@@ -263,49 +266,6 @@ def _upload_bytes(context: Context) -> int:
         if offered.row.kind is Kind.SPEECH_TO_TEXT
     ]
     return max(bounds, default=LARGEST_UPLOAD_MB) * MEGABYTE
-
-
-def _of_one(answer: Answer) -> Heard:
-    transcript, silent = without_silence(answer.success.transcript or Transcript(text=""))
-    return Heard(
-        transcript=transcript,
-        provider=answer.provider,
-        model=answer.model,
-        requested_model=answer.requested_model,
-        fallback=answer.fallback,
-        simulated=answer.success.simulated,
-        cost_usd=answer.cost_usd,
-        attempts=answer.attempts,
-        notes=[*answer.notes, *_of_silence(transcript, silent)],
-        duration_s=answer.duration_s,
-    )
-
-
-def _of_many(found: LongTranscript, arguments: TranscribeArguments) -> Heard:
-    notes = list(found.notes)
-    if len(found.by) > 1:
-        notes.append("parts by " + ", ".join(f"{who}: {count}" for who, count in found.by.items()))
-    notes += _of_silence(found.transcript, found.silent)
-    if found.resumed:
-        notes.append(f"{found.resumed} of {found.parts} parts were done by an earlier call and not sent again")
-    return Heard(
-        transcript=found.transcript,
-        provider=found.provider,
-        model=found.model,
-        requested_model=arguments.model,
-        fallback=found.fallback,
-        simulated=found.simulated,
-        cost_usd=found.cost_usd,
-        attempts=found.attempts,
-        notes=notes,
-        duration_s=found.duration_s,
-        parts=found.parts,
-    )
-
-
-def _of_silence(transcript: Transcript, silent: int) -> list[str]:
-    """What to say of stretches without speech, and where there is nothing else."""
-    return [*([left_out(silent)] if silent else []), *([] if transcript.text else [NO_SPEECH])]
 
 
 TRANSCRIBE = Tool(
