@@ -21,8 +21,8 @@ async def test_results_stand_in_the_order_of_the_items_whoever_is_done_first() -
             last_is_done.set()
         return f"result {item}"
 
-    assert await run_all([0, 1, 2, 3], work, at_once=2) == ["result 0", "result 1", "result 2", "result 3"]
-    assert await run_all([], work, at_once=2) == []
+    assert await run_all([0, 1, 2, 3], work, at_once=2) == ([f"result {item}" for item in range(4)], None)
+    assert await run_all([], work, at_once=2) == ([], None)
 
 
 @pytest.mark.parametrize(("at_once", "most"), [(1, 1), (3, 3), (100, 7)])
@@ -53,8 +53,9 @@ async def test_after_a_result_that_stops_nothing_is_begun_and_what_is_under_way_
             return "late"
         return "refused" if item == 1 else "fine"
 
-    results = await run_all(range(5), work, at_once=2, stops=lambda result: result == "refused")
+    results, stopped_by = await run_all(range(5), work, at_once=2, stops=lambda result: result == "refused")
     assert begun == [0, 1]
+    assert stopped_by == "refused"
     assert results == ["late", "refused", "refused", "refused", "refused"]
 
 

@@ -24,11 +24,11 @@ async def run_all(
     stops: Callable[[Result], bool] = lambda _: False,
     on_progress: Callable[[float, float, str], Awaitable[None]] | None = None,
     done: str = "done",
-) -> list[Result]:
-    """What `work` makes of each item, in the items' order; up to `at_once` are under way at a time.
+) -> tuple[list[Result], Result | None]:
+    """What `work` makes of each item, in the items' order, and the first result that stopped the others, if any did.
 
-    After a result that `stops` the others, no further item is begun: each of those has that result too. `on_progress` hears
-    after each item, such as "3 of 7 pieces spoken" where `done` is "pieces spoken".
+    Up to `at_once` are under way at a time. After a result that `stops`, no further item is begun: each of those has that result
+    too. `on_progress` hears of each item, as "3 of 7 pieces spoken" where `done` is "pieces spoken".
     """
     results: dict[int, Result] = {}
     stop: list[Result] = []
@@ -49,4 +49,4 @@ async def run_all(
     async with anyio.create_task_group() as group:
         for _ in range(min(at_once, len(items))):
             group.start_soon(worker)
-    return [results[number] for number in range(len(items))]
+    return [results[number] for number in range(len(items))], next(iter(stop), None)

@@ -230,10 +230,8 @@ async def test_a_result_too_long_for_clients_is_put_aside_and_its_head_returned(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder of our own: nothing is written into a project unasked."""
-    from groq_fallback_mcp.tools import transcript_result
-
-    monkeypatch.setattr(transcript_result, "fits", lambda text, structured: False)
-    monkeypatch.setattr(transcript_result, "HEAD_BYTES", 200)
+    monkeypatch.setattr(tool, "fits", lambda text, structured: False)
+    monkeypatch.setattr(tool, "HEAD_BYTES", 200)
     text, found = await transcribed(world(), recording)
     assert len(found["text"]) == 200
     assert found["cut"] is True

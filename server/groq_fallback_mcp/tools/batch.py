@@ -28,7 +28,7 @@ from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState,
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.result import Result, total_usd
+from groq_fallback_mcp.tools.result import Result, structured, total_usd
 from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -169,7 +169,7 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
         f'Next step: call batch_status with id "{state.id}" in some minutes; batch_results when it is completed.',
         *(f"Note: {text}" for text in result.notes),
     ]
-    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True), body=state.id)
+    return Reply(text="\n".join(lines), structured=structured(result), body=state.id)
 
 
 async def _status(arguments: StatusArguments, context: Context) -> Reply:
@@ -190,7 +190,7 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
     result = StatusResult(batches=rows, notes=told)
     lines = [_status_text(row) for row in rows] or ["no batches"]
     lines += [f"Note: {text}" for text in told]
-    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True))
+    return Reply(text="\n".join(lines), structured=structured(result))
 
 
 async def _results(arguments: ResultsArguments, context: Context) -> Reply:
@@ -327,7 +327,7 @@ def _results_reply(
         simulated=simulated,
         notes=tuple(notes),
     )
-    return Reply(text="\n".join(_results_text(result)), structured=result.model_dump(mode="json", exclude_none=True))
+    return Reply(text="\n".join(_results_text(result)), structured=structured(result))
 
 
 def _results_text(result: ResultsResult) -> list[str]:

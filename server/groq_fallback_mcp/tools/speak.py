@@ -7,7 +7,6 @@ import wave
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import anyio
 from pydantic import BeforeValidator, Field
 
 from groq_fallback_mcp.audio.languages import language_code, only_one
@@ -16,7 +15,8 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
-from groq_fallback_mcp.tools.result import AttemptLine, Result, attempt_rows, error_reply, label, total_usd
+from groq_fallback_mcp.run_all import run_all
+from groq_fallback_mcp.tools.result import CallResult, error_reply, joint_fields, label, structured
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.text_chunks import sentences
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -53,22 +53,15 @@ class SpeakArguments(Arguments):
     local_only: bool = False
 
 
-class SpeakResult(Result):
+class SpeakResult(CallResult):
     """Structured result of speak."""
 
     path: str
     bytes: int
     audio_s: float
     pieces: int
-    model: str
-    provider: str
     voice: str | None = None
     voices: tuple[str, ...]
-    simulated: bool
-    cost_usd: str | None = None
-    duration_s: float
-    attempts: tuple[AttemptLine, ...]
-    notes: tuple[str, ...]
 
 
 def _save_to(arguments: SpeakArguments) -> SaveTo:
@@ -131,29 +124,24 @@ async def _spoken(
     engine = context.engine
     end = engine.clock.monotonic() + context.job_deadline_s
     restrictions = Restrictions(providers=(provider,), local_only=arguments.local_only)
-    answers: dict[int, Answer] = {}
-    failures: list[CallFailed] = []
-    left = iter(enumerate(texts))
 
-    async def work() -> None:
-        for number, text in left:
-            if failures:
-                return
-            request = SpeechRequest(
-                text=text, voice=voice, model=arguments.model, language=arguments.language, restrictions=restrictions
-            )
-            outcome = await engine.serve(request, deadline_s=min(PIECE_S, max(end - engine.clock.monotonic(), 1.0)))
-            if isinstance(outcome, CallFailed):
-                failures.append(outcome)
-                return
-            answers[number] = outcome
-            if context.progress is not None:
-                await context.progress(len(answers), len(texts), f"{len(answers)} of {len(texts)} pieces spoken")
+    async def work(text: str) -> Answer | CallFailed:
+        request = SpeechRequest(
+            text=text, voice=voice, model=arguments.model, language=arguments.language, restrictions=restrictions
+        )
+        return await engine.serve(request, deadline_s=min(PIECE_S, max(end - engine.clock.monotonic(), 1.0)))
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(AT_ONCE, len(texts))):
-            group.start_soon(work)
-    return failures[0] if failures else [answers[number] for number in sorted(answers)]
+    outcomes, failure = await run_all(
+        texts,
+        work,
+        at_once=AT_ONCE,
+        stops=lambda outcome: isinstance(outcome, CallFailed),
+        on_progress=context.progress,
+        done="pieces spoken",
+    )
+    if isinstance(failure, CallFailed):
+        return failure
+    return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
 
 
 async def _written(
@@ -187,20 +175,20 @@ async def _written(
         bytes=len(content),
         audio_s=round(audio_s, 2),
         pieces=len(answers),
-        model=first.model,
-        provider=first.provider,
         voice=arguments.voice if arguments.voice in row.capabilities.voices else next(iter(row.capabilities.voices), None),
         voices=row.capabilities.voices,
-        simulated=any(answer.success.simulated for answer in answers),
-        cost_usd=total_usd([answer.cost_usd for answer in answers]),
-        duration_s=round(took_s, 3),
-        attempts=attempt_rows([*attempts, *(attempt for answer in answers for attempt in answer.attempts)][:20]),
-        notes=(*notes, *dict.fromkeys(note for answer in answers for note in answer.notes)),
+        **joint_fields(
+            answers,
+            shown=first,
+            duration_s=took_s,
+            earlier=attempts,
+            notes=(*notes, *dict.fromkeys(note for answer in answers for note in answer.notes)),
+        ),
     )
     who = label(result.provider, result.model)
     lines = [f"{result.path}: {result.audio_s:.1f} s of speech, {result.bytes:,} bytes", f"[{who}, {result.duration_s:.1f} s]"]
     lines += [f"Note: {note}" for note in result.notes]
-    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True), body=result.path)
+    return Reply(text="\n".join(lines), structured=structured(result), body=result.path)
 
 
 class WavError(ValueError):

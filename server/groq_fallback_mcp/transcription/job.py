@@ -234,16 +234,13 @@ async def _send_all(run: _Run, engine: FallbackEngine, tell: Callable[[], None])
     """Transcribe the parts that are not done. Why one of them cannot be, then the others are not begun."""
     waiting = [part for part in run.parts if part.number not in run.done]
 
-    async def work(part: Part) -> CallFailed | None:
-        failed = await _send(run, part, engine)
+    async def work(part: Part) -> tuple[Part, CallFailed] | None:
+        failure = await _send(run, part, engine)
         tell()
-        return failed
+        return None if failure is None else (part, failure)
 
-    results = await run_all(waiting, work, at_once=run.at_once, stops=lambda failed: failed is not None)
-    for part, failed in zip(waiting, results, strict=True):
-        if failed is not None:
-            return _explained(run, part, failed)
-    return None
+    _, failed = await run_all(waiting, work, at_once=run.at_once, stops=lambda failed: failed is not None)
+    return None if failed is None else _explained(run, *failed)
 
 
 async def _send(run: _Run, part: Part, engine: FallbackEngine) -> CallFailed | None:
