@@ -70,7 +70,13 @@ def _without_wrapper(arguments: type[Arguments], raw: Mapping[str, Any]) -> Mapp
     given = {name: value for name, value in raw.items() if name != "_meta"}
     name, inner = next(iter(given.items()), ("", None))
     wrapped = len(given) == 1 and name in _WRAPPERS - set(arguments.model_fields) and isinstance(inner, Mapping)
-    return cast("Mapping[str, Any]", inner) if wrapped else given
+    return _by_present_names(arguments, cast("Mapping[str, Any]", inner) if wrapped else given)
+
+
+def _by_present_names(arguments: type[Arguments], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments without old names; where both are given, the present name counts."""
+    renamed = {new: given[old] for old, new in arguments.old_names.items() if old in given and _says_nothing(given.get(new))}
+    return {name: value for name, value in given.items() if name not in arguments.old_names} | renamed
 
 
 def _read_fields(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -143,8 +143,8 @@ class ManyResult(Result):
 
 
 async def _handle(arguments: ChatArguments, context: Context) -> Reply:
-    if arguments.rest is not None:
-        return await _read_on(arguments.rest, context)
+    if arguments.cursor is not None:
+        return await _read_on(arguments.cursor, context)
     images = tuple(await image_parts(arguments.images or (), context.folders))
     check = None if arguments.response_schema is None else SchemaCheck(dict(arguments.response_schema))
     if arguments.prompts is not None:
@@ -386,15 +386,15 @@ def _item_text(item: Item) -> list[str]:
     return [f"{item.number}. {item.error.code}: {sentence(item.error.cause)} {sentence(item.error.next_step)}{again}", ""]
 
 
-async def _read_on(at: str, context: Context) -> Reply:
+async def _read_on(cursor: str, context: Context) -> Reply:
     """More of a result that was too long to return; nothing is sent."""
-    page = await anyio.to_thread.run_sync(read_on, at, context.state / FOLDER)
+    page = await anyio.to_thread.run_sync(read_on, cursor, context.state / FOLDER)
     end = page.start + len(page.text)
     told = f"characters {page.start + 1:,} to {end:,} of {page.characters:,}"
     told += f"; next step: {reading_on(page.following)}" if page.following else "; this is the end"
     fields: dict[str, Any] = {"text": page.text, "start": page.start, "characters": page.characters}
     if page.following is not None:
-        fields |= {"rest": page.following}
+        fields |= {"cursor": page.following}
     return Reply(text=f"{page.text}\n\n[{told}]", structured=fields, body=page.text)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -135,6 +136,8 @@ def _effort(value: object) -> object:
 class ChatArguments(Arguments):
     """Arguments of groq_chat. Those marked MORE are listed by the toolset `full` only, and always taken."""
 
+    old_names: ClassVar[Mapping[str, str]] = {"rest": "cursor"}
+
     prompt: str | None = None
     messages: Annotated[list[dict[str, Any]], Field(min_length=1), BeforeValidator(read_messages)] | None = Field(
         default=None, description="Instead of prompt: [{role, content}]"
@@ -188,17 +191,16 @@ class ChatArguments(Arguments):
     cache: bool | None = Field(
         default=None, description="Take an answer kept before, if the cache is on", json_schema_extra=MORE
     )
-
-    rest: str | None = Field(
+    cursor: str | None = Field(
         default=None, description="Alone: read on in a long result, as its next step says", json_schema_extra=MORE
     )
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
-        if self.rest is not None and self.model_fields_set != {"rest"}:
-            message = f"give rest alone: nothing is asked then, so {min(self.model_fields_set - {'rest'})} has no meaning"
+        if self.cursor is not None and self.model_fields_set != {"cursor"}:
+            message = f"give cursor alone: nothing is asked then, so {min(self.model_fields_set - {'cursor'})} has no meaning"
             raise ValueError(message)
-        given = [name for name in ("prompt", "messages", "prompts", "rest") if getattr(self, name) is not None]
+        given = [name for name in ("prompt", "messages", "prompts", "cursor") if getattr(self, name) is not None]
         if len(given) != 1:
             message = "give either prompt or messages, or many prompts" + (f", not both {' and '.join(given)}" if given else "")
             raise ValueError(message)

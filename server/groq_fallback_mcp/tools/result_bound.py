@@ -293,14 +293,16 @@ def cursor(name: str, offset: int) -> str:
 
 def reading_on(at: str) -> str:
     """The next step of whoever has a cursor."""
-    return f"call groq_chat with rest {at!r} alone"
+    return f"call groq_chat with cursor {at!r} alone"
 
 
 def read_on(at: str, folder: Path) -> Page:
     """The page at a cursor. Blocking. Raises InputRefused."""
     found = _CURSOR.match(at)
     if found is None:
-        raise InputRefused(f"rest {excerpt(at)} names no kept result", next_step="give rest as a result's next step says it")
+        raise InputRefused(
+            f"cursor {excerpt(at)} names no kept result", next_step="give cursor as a result's next step says it"
+        )
     name, start = found["name"], int(found["offset"] or 0)
     try:
         whole = (folder / name).read_bytes().decode("utf-8", "replace")
@@ -311,7 +313,7 @@ def read_on(at: str, folder: Path) -> Page:
         ) from error
     if start >= len(whole):
         raise InputRefused(
-            f"rest {excerpt(at)} is beyond the end: {name} has {len(whole):,} characters",
+            f"cursor {excerpt(at)} is beyond the end: {name} has {len(whole):,} characters",
             next_step=f"give an offset below {len(whole)}",
         )
     text = head(whole[start:], PAGE_BYTES, most_lines=PAGE_LINES)

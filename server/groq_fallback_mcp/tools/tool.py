@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,9 +24,13 @@ MORE: dict[str, Any] = {"toolset": "full"}
 
 
 class Arguments(BaseModel):
-    """Base of every tool's arguments: unknown ones are refused."""
+    """Base of every tool's arguments: unknown ones are refused.
+
+    `old_names` maps what an argument was called before to its name now; agents and scripts may still use it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    old_names: ClassVar[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
