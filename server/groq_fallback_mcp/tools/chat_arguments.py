@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Restrictions, Search
 from groq_fallback_mcp.call.messages import read_messages
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import MORE, Arguments
 
@@ -105,7 +106,7 @@ def _tool(value: object) -> object:
 
 
 def _object(value: object) -> dict[str, Any] | None:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 def _loaded(value: object) -> object:
@@ -113,17 +114,18 @@ def _loaded(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return cast("object", json.loads(value))
+        loaded: object = json.loads(value)
     except (ValueError, RecursionError):
         return value
+    return loaded
 
 
 def _names(value: object) -> object:
     """A list of names, also where it is one text with commas."""
-    if not isinstance(value, list):
+    if not is_list(value):
         return value
     names: list[object] = []
-    for name in cast("list[object]", value):
+    for name in value:
         names += [part.strip() for part in name.split(",") if part.strip()] if isinstance(name, str) else [name]
     return names
 
@@ -301,9 +303,7 @@ def _documents(arguments: ChatArguments) -> str:
 
 
 def _tool_name(number: int, tool: dict[str, Any]) -> str:
-    function: object = tool.get("function")
-    fields = cast("dict[str, object]", function) if isinstance(function, dict) else {}
-    name = fields.get("name")
+    name = (_object(tool.get("function")) or {}).get("name")
     if tool.get("type") != "function" or not isinstance(name, str) or not name:
         message = f'tool {number} must be {{"type": "function", "function": {{"name", "description", "parameters"}}}}'
         raise ValueError(message)
@@ -311,5 +311,4 @@ def _tool_name(number: int, tool: dict[str, Any]) -> str:
 
 
 def _chosen(choice: dict[str, Any]) -> object:
-    function: object = choice.get("function")
-    return cast("dict[str, object]", function).get("name") if isinstance(function, dict) else None
+    return (_object(choice.get("function")) or {}).get("name")

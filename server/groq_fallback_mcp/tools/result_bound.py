@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio.to_thread
 import pydantic_core
 
 from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.outgoing import is_clean_json, sanitize, sanitize_json
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import Reply
@@ -226,12 +227,11 @@ def _part(name: str, value: Any, most_bytes: int) -> tuple[Any, str]:  # noqa: A
     if isinstance(value, str):
         first = head(value, most_bytes - 2 - len(_MARK.encode()))
         return (f"{first}{_MARK}" if first else None), f"{len(first):,} of {len(value):,} characters"
-    if isinstance(value, Sequence):
-        rows = cast("Sequence[Any]", value)
-        fitting = _first_rows(rows, most_bytes)
-        return fitting or None, f"{len(fitting):,} of {len(rows):,}"
-    if isinstance(value, Mapping) and name in _OPENED:
-        fields, lacking = shortened(cast("Mapping[str, Any]", value), most_bytes)
+    if is_list(value):
+        fitting = _first_rows(value, most_bytes)
+        return fitting or None, f"{len(fitting):,} of {len(value):,}"
+    if is_object(value) and name in _OPENED:
+        fields, lacking = shortened(value, most_bytes)
         return fields or None, "; ".join(f"{field}: {taken}" for field, taken in lacking.items())
     return None, "left out"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -153,7 +153,7 @@ def _judged(part: Window, answer: Answer, arguments: ScreenArguments) -> Flagged
     excerpt = quoted(part.text[:SHOWN_CHARS])
     if arguments.policy is None:
         return Flagged(start=part.start, end=part.end, score=_guard_score(answer.success.text) or 0.0, excerpt=excerpt)
-    verdict = cast("dict[str, Any]", json.loads(answer.success.text))
+    verdict: dict[str, Any] = json.loads(answer.success.text)
     return Flagged(
         start=part.start,
         end=part.end,

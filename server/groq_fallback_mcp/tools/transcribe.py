@@ -11,7 +11,7 @@ import re
 import threading
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 import anyio
 import anyio.to_thread
@@ -30,6 +30,7 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
 from groq_fallback_mcp.files import path_of_file_url
+from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.outgoing import sanitize, sanitize_json
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.render import path_excerpt
@@ -69,9 +70,9 @@ def _language(text: str) -> str:
 
 def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client sends
     """Addresses in `url` and paths in `file`, whichever of the two they were given in; no language where it is to be detected."""
-    if not isinstance(given, dict):
+    if not is_object(given):
         return given
-    fields = cast("dict[str, Any]", given)
+    fields = given
     language = only_one(fields.get("language"))
     if isinstance(language, str):
         fields = {name: value for name, value in fields.items() if name != "language"}
