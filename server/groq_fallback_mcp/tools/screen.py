@@ -17,7 +17,7 @@ from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.run_all import run_all
 from groq_fallback_mcp.tools.result import CallResult, Result, error_reply, joint_fields, label, structured
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
-from groq_fallback_mcp.tools.text_chunks import Window, windows
+from groq_fallback_mcp.tools.text_chunks import TextChunk, text_chunks
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["SCREEN"]
@@ -83,10 +83,10 @@ async def _handle(arguments: ScreenArguments, context: Context) -> Reply:
     started = clock.monotonic()
     end = started + context.job_deadline_s
     most = GUARD_TOKENS if arguments.policy is None else POLICY_TOKENS
-    parts = windows(arguments.text, fits=lambda text: _tokens(text) <= most)
+    parts = text_chunks(arguments.text, fits=lambda text: _tokens(text) <= most)
     check = _score_check if arguments.policy is None else SchemaCheck(_VERDICT)
 
-    async def work(part: Window) -> Answer | CallFailed:
+    async def work(part: TextChunk) -> Answer | CallFailed:
         request = _request(part.text, arguments)
         return await context.engine.serve(request, check=check, deadline_s=max(end - clock.monotonic(), 1.0))
 
@@ -149,7 +149,7 @@ def _guard_score(text: str) -> float | None:
     return score if score is not None and math.isfinite(score) and 0 <= score <= 1 else None
 
 
-def _judged(part: Window, answer: Answer, arguments: ScreenArguments) -> Flagged:
+def _judged(part: TextChunk, answer: Answer, arguments: ScreenArguments) -> Flagged:
     excerpt = quoted(part.text[:SHOWN_CHARS])
     if arguments.policy is None:
         return Flagged(start=part.start, end=part.end, score=_guard_score(answer.success.text) or 0.0, excerpt=excerpt)
@@ -164,7 +164,7 @@ def _judged(part: Window, answer: Answer, arguments: ScreenArguments) -> Flagged
     )
 
 
-def _reply(parts: list[Window], answers: list[Answer], arguments: ScreenArguments, took_s: float) -> Reply:
+def _reply(parts: list[TextChunk], answers: list[Answer], arguments: ScreenArguments, took_s: float) -> Reply:
     judged = [_judged(part, answer, arguments) for part, answer in zip(parts, answers, strict=True)]
     stretches = tuple(item for item in judged if item.score >= arguments.threshold)
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
