@@ -1,18 +1,26 @@
-"""Reads an image from the folders that may be read; what it is tells its content, not its name."""
+"""Images of a question: files below the folders that may be read, sent as data, data URLs, and https addresses that Groq fetches.
+
+What an image is tells its content, not its name.
+"""
 
 from __future__ import annotations
 
 import base64
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import anyio.to_thread
+
+from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.files import not_there, open_allowed
+from groq_fallback_mcp.files import not_there, open_allowed, path_of_file_url
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["LARGEST_BYTES", "Image", "read_data_url", "read_image"]
+__all__ = ["LARGEST_BYTES", "Image", "image_parts", "read_data_url", "read_image"]
 
 # Groq's documentation of vision: at most 4 MB for a request with an image in base64, which is a third longer.
 LARGEST_BYTES = 3 * 1024 * 1024
@@ -22,6 +30,7 @@ _MAGIC = {
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
 }
+LONGEST_SCHEME = 32
 # Line breaks and blanks that a data URL was wrapped with.
 _IGNORED = {ord(char): None for char in " \t\r\n"}
 
@@ -32,6 +41,25 @@ class Image:
 
     media_type: str
     content: bytes = field(repr=False)
+
+
+async def image_parts(sources: Sequence[str], folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The parts of a message. Raises InputRefused for what is no image, too large, or outside the folders."""
+    return [{"type": "image_url", "image_url": {"url": await _url(source, folders)}} for source in sources]
+
+
+async def _url(source: str, folders: Sequence[Path]) -> str:
+    if source[:5].lower() == "data:":
+        image = read_data_url(source)
+    elif "://" in source[:LONGEST_SCHEME] and source[:5].lower() != "file:":
+        return check_link(source).url
+    else:
+        try:
+            path = path_of_file_url(source) if source[:5].lower() == "file:" else source
+        except ValueError as error:
+            raise InputRefused(str(error), next_step="Give a path, or an https or data URL") from None
+        image = await anyio.to_thread.run_sync(lambda: read_image(path, allowed=folders))
+    return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode('ascii')}"
 
 
 def read_image(path: str, *, allowed: Sequence[Path]) -> Image:
@@ -50,15 +78,15 @@ def read_data_url(url: str) -> Image:
     if len(url) > LARGEST_BYTES * 4 // 3 + 1024:
         raise _too_large(url)
     head, comma, encoded = url.partition(",")
-    try:
-        if not comma or not head.lower().endswith(";base64"):
-            raise ValueError  # noqa: TRY301 - both are answered alike
-        content = base64.b64decode(encoded.translate(_IGNORED), validate=True)
-    except ValueError:
+    content = None
+    if comma and head.lower().endswith(";base64"):
+        with suppress(ValueError):
+            content = base64.b64decode(encoded.translate(_IGNORED), validate=True)
+    if content is None:
         raise InputRefused(
             f"{excerpt(url)} is not a data URL with an image in base64",
             next_step="Give data:image/png;base64,... or the path of the image",
-        ) from None
+        )
     return _checked(content, url)
 
 

@@ -108,7 +108,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "batch_results": {"id": "batch_1"},
 }
 WITH: dict[str, dict[str, Any]] = {"tool_choice": {"tools": VALUES["tools"]}}
-INSTEAD = {"messages": "prompt", "prompts": "prompt", "rest": "prompt", "url": "file"}
+INSTEAD = {"messages": "prompt", "prompts": "prompt", "cursor": "prompt", "url": "file"}
 OPTIONAL = [
     (tool, name) for tool in ALL_TOOLS for name, field in tool.arguments.model_fields.items() if not field.is_required()
 ]

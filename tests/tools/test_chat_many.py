@@ -11,7 +11,7 @@ from fakes import GROQ_CHAT_MODELS, World, offer
 from simulated import simulated_groq
 
 from groq_fallback_mcp.call import ChatRequest, Limit
-from groq_fallback_mcp.tools.chat_many import answer_all
+from groq_fallback_mcp.tools.chat import answer_all
 from groq_fallback_mcp.tools.tool import Context
 
 

@@ -15,7 +15,7 @@ from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.providers.batches import batch_file
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.tools import ALL_TOOLS, batch
-from groq_fallback_mcp.tools.account import total_usd
+from groq_fallback_mcp.tools.result import total_usd
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,7 @@ from servers import connected, text_of
 from groq_fallback_mcp.call import FailureKind, Source, Success, Usage
 from groq_fallback_mcp.outgoing import register_secrets, sanitize
 from groq_fallback_mcp.response_cache import ResponseCache
-from groq_fallback_mcp.tools.result_bound import sendable
-from groq_fallback_mcp.tools.result_limit import ends, head, json_bytes, shortened
+from groq_fallback_mcp.tools.result_bound import ends, head, json_bytes, sendable, shortened
 from groq_fallback_mcp.tools.tool import Reply
 
 MOST = 40_000
@@ -57,17 +56,17 @@ async def read_all(world: World, state: Path, cursor: str) -> str:
     pages: list[str] = []
     following: str | None = cursor
     while following is not None:
-        result, page = await called(world, state, rest=following)
+        result, page = await called(world, state, cursor=following)
         assert not result.is_error, text_of(result)
         assert text_of(result).startswith(page["text"])
         pages.append(page["text"])
-        following = page.get("rest")
+        following = page.get("cursor")
     return "".join(pages)
 
 
 def cursor_of(found: dict[str, Any]) -> str:
     """What the next step says to call with."""
-    return str(found["whole"]["next_step"].split("rest '")[1].split("'")[0])
+    return str(found["whole"]["next_step"].split("cursor '")[1].split("'")[0])
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -260,7 +259,7 @@ async def test_no_secret_reaches_a_file(tmp_path: Path) -> None:
 )
 async def test_a_cursor_opens_kept_results_and_nothing_else(cursor: str, words: str, tmp_path: Path) -> None:
     """And says what to do."""
-    result, found = await called(World(), tmp_path, rest=cursor)
+    result, found = await called(World(), tmp_path, cursor=cursor)
     assert result.is_error
     assert words in text_of(result)
     assert found["error"]["next_step"]
@@ -272,10 +271,30 @@ async def test_a_cursor_beyond_the_end_and_one_with_a_question_are_refused(tmp_p
     world.groq.default = answer("word " * 20_000)
     _, found = await called(world, tmp_path, prompt="hi")
     name = Path(found["whole"]["text_path"]).name
-    result, _ = await called(world, tmp_path, rest=f"{name}:100000")
+    result, _ = await called(world, tmp_path, cursor=f"{name}:100000")
     assert "has 100,000 characters" in text_of(result)
+    result, _ = await called(world, tmp_path, cursor=f"{name}:5", prompt="and?")
+    assert "give cursor alone" in text_of(result)
+
+
+async def test_the_cursor_is_taken_by_its_old_name_too(tmp_path: Path) -> None:
+    """The first release called it rest. Where both are given, the present name counts."""
+    world = World()
+    world.groq.default = answer("word " * 20_000)
+    _, found = await called(world, tmp_path, prompt="hi")
+    name = Path(found["whole"]["text_path"]).name
+    _, page = await called(world, tmp_path, cursor=f"{name}:5")
+    assert page["text"].startswith("word ")
+    for arguments in (
+        {"rest": f"{name}:5"},
+        {"rest": f"{name}:5", "cursor": None},
+        {"cursor": f"{name}:5", "rest": ""},
+        {"cursor": f"{name}:5", "rest": f"{name}:7"},
+        {"arguments": {"rest": f"{name}:5"}},
+    ):
+        assert (await called(world, tmp_path, **arguments))[1] == page
     result, _ = await called(world, tmp_path, rest=f"{name}:5", prompt="and?")
-    assert "give rest alone" in text_of(result)
+    assert "give cursor alone" in text_of(result)
 
 
 async def test_kept_results_go_after_a_week(tmp_path: Path) -> None:

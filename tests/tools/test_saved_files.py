@@ -25,7 +25,7 @@ from groq_fallback_mcp.mcp_server import build
 from groq_fallback_mcp.own_files import MOST_RECORDS, remember
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.tools import ALL_TOOLS
-from groq_fallback_mcp.tools.kept_results import KEPT_S, keep
+from groq_fallback_mcp.tools.result_bound import KEPT_S, keep
 
 pytestmark = pytest.mark.anyio
 VOICE = "canopylabs/orpheus-v1-english"
@@ -381,7 +381,7 @@ KEEPER = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from groq_fallback_mcp.tools.kept_results import keep
+from groq_fallback_mcp.tools.result_bound import keep
 
 def once(_):
     try:

@@ -13,7 +13,7 @@ from servers import connected, text_of
 
 from groq_fallback_mcp.call import Failure, FailureKind, SpeechRequest, Success, Usage
 from groq_fallback_mcp.tools import ALL_TOOLS
-from groq_fallback_mcp.tools.wav import WavFault, join_wav
+from groq_fallback_mcp.tools.speak import WavError, join_wav
 
 pytestmark = pytest.mark.anyio
 ENGLISH, ARABIC = VOICES
@@ -138,11 +138,11 @@ async def test_nothing_is_written_where_nobody_speaks(tmp_path: Path) -> None:
 
 def test_pieces_of_different_form_are_not_joined() -> None:
     """They would play at a wrong speed."""
-    with pytest.raises(WavFault, match="piece 2 has another form"):
+    with pytest.raises(WavError, match="piece 2 has another form"):
         join_wav([wav(3), wav(3, rate=16_000)], pause_s=0.1)
-    with pytest.raises(WavFault, match="piece 1 cannot be read"):
+    with pytest.raises(WavError, match="piece 1 cannot be read"):
         join_wav([b"RIFF0000WAVE"], pause_s=0.1)
-    with pytest.raises(WavFault, match="no piece"):
+    with pytest.raises(WavError, match="no piece"):
         join_wav([], pause_s=0.1)
 
 

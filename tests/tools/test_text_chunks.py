@@ -1,4 +1,4 @@
-"""Long text in windows and pieces: nothing is lost, everything fits."""
+"""Long text in chunks and pieces: nothing is lost, everything fits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.tools.text_chunks import sentences, windows
+from groq_fallback_mcp.tools.text_chunks import sentences, text_chunks
 
 
 @given(st.text(alphabet="ab .,!?\n", max_size=900), st.integers(5, 60))
@@ -29,7 +29,7 @@ def test_a_piece_ends_where_a_reader_would_pause() -> None:
 @given(st.text(min_size=1, max_size=400), st.integers(1, 50))
 def test_windows_hold_every_character_and_overlap(text: str, most: int) -> None:
     """What stands across an end stands whole in the next."""
-    found = windows(text, fits=lambda part: len(part) <= most)
+    found = text_chunks(text, fits=lambda part: len(part) <= most)
     assert all(len(window.text) <= most and text[window.start : window.end] == window.text for window in found)
     assert found[0].start == 0
     assert found[-1].end == len(text)
@@ -38,5 +38,5 @@ def test_windows_hold_every_character_and_overlap(text: str, most: int) -> None:
 
 def test_no_text_has_no_window() -> None:
     """And no piece."""
-    assert windows("", fits=bool) == []
+    assert text_chunks("", fits=bool) == []
     assert sentences("  ", 10) == []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,34 @@ async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(rec
     assert any("done by an earlier call and not sent again" in note for note in found["notes"])
 
 
+async def test_what_an_earlier_version_left_unfinished_is_gone_on_with_or_ignored(recording: Path) -> None:
+    """The files of parts have the form that the first release wrote; what cannot be read is transcribed again."""
+    here = world()
+    here.groq.reply = lambda call: failure(FailureKind.BAD_REQUEST, status=400) if len(here.groq.calls) > 3 else hearing(call)
+    await transcribed(here, recording)
+    job = next(path for path in (recording.parent / "state" / "jobs").iterdir() if path.is_dir())
+    for left in job.glob("*.flac.json"):
+        left.unlink()
+    first = {
+        "transcript": asdict(hear((job / "part-0001.flac").read_bytes())),
+        "provider": "groq",
+        "model": LARGE,
+        "simulated": False,
+        "cost_usd": "0.00061",
+        "silent": 1,
+    }
+    (job / "part-0001.flac.json").write_text(json.dumps(first))
+    (job / "part-0002.flac.json").write_text(json.dumps({**first, "transcript": None}))
+    again = world()
+    _, found = await transcribed(again, recording)
+    assert found["text"].split() == said()
+    assert len(again.groq.calls) == found["parts"] - 1
+    assert f"1 of {found['parts']} parts were done by an earlier call and not sent again" in found["notes"]
+    assert "1 segment without speech was left out" in found["notes"]
+    assert any(f"groq/{LARGE}: 1" in note for note in found["notes"])
+    assert float(found["cost_usd"]) > 0.00061
+
+
 async def test_a_call_that_is_cancelled_leaves_what_is_done_and_goes_on_from_there(recording: Path) -> None:
     """And lets go of the job at once."""
     here = world()
@@ -200,10 +229,8 @@ async def test_a_result_too_long_for_clients_is_put_aside_and_its_head_returned(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder of our own: nothing is written into a project unasked."""
-    from groq_fallback_mcp.tools import transcript_result
-
-    monkeypatch.setattr(transcript_result, "fits", lambda text, structured: False)
-    monkeypatch.setattr(transcript_result, "HEAD_BYTES", 200)
+    monkeypatch.setattr(tool, "fits", lambda text, structured: False)
+    monkeypatch.setattr(tool, "HEAD_BYTES", 200)
     text, found = await transcribed(world(), recording)
     assert len(found["text"]) == 200
     assert found["cut"] is True
@@ -212,9 +239,9 @@ async def test_a_result_too_long_for_clients_is_put_aside_and_its_head_returned(
     assert path.read_text().split() == said()
     assert path.stat().st_mode & 0o777 == 0o600
     assert f"stands in {path}" in text
-    assert f"call groq_chat with rest '{path.name}:200' alone" in text
+    assert f"call groq_chat with cursor '{path.name}:200' alone" in text
     async with connected(world(), state=recording.parent / "state") as client:
-        page = await client.call_tool("groq_chat", {"rest": f"{path.name}:200"})
+        page = await client.call_tool("groq_chat", {"cursor": f"{path.name}:200"})
     assert found["text"] + dict(page.structured_content or {})["text"] == path.read_text()
     assert [entry.name for entry in recording.iterdir()] == ["long.wav"]
 

@@ -253,13 +253,13 @@ async def test_a_key_in_a_part_of_a_long_recording_is_in_no_file_of_its_job(
     monkeypatch.setattr(tool, "LONGEST_AT_ONCE_S", 20.0)
     monkeypatch.setattr(tool, "PART_S", 20.0)
     seen: list[str] = []
-    real = JobFolder.keep
+    real = JobFolder.save_answer
 
-    def keep(folder: JobFolder, *given: Any) -> None:
+    def save_answer(folder: JobFolder, *given: Any) -> None:
         real(folder, *given)
         seen.extend(path.read_text() for path in folder.path.glob("*.json"))
 
-    monkeypatch.setattr(JobFolder, "keep", keep)
+    monkeypatch.setattr(JobFolder, "save_answer", save_answer)
     world = World([offer("groq", GROQ_SPEECH_MODELS)])
     world.groq.default = echoed(form)
     async with connected(world, folders=(project,), state=state) as client:
@@ -576,7 +576,7 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
     assert found - {
         place
         for place in found
-        if place.startswith("simulator/") or place in {"tools/wav.py", "providers/local/voice.py", "audio/stream.py"}
+        if place.startswith("simulator/") or place in {"tools/speak.py", "providers/local/voice.py", "audio/stream.py"}
     } <= set(allowed)
     users = {
         path.relative_to(PACKAGE).as_posix()
@@ -586,8 +586,8 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
     assert users == {
         "atomic_file.py",
         "credentials.py",
-        "tools/batch_notes.py",
-        "tools/kept_results.py",
+        "tools/batch.py",
+        "tools/result_bound.py",
         "transcription/job_folder.py",
     }
 

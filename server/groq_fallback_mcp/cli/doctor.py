@@ -31,7 +31,7 @@ from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
 from groq_fallback_mcp.tools import Context
-from groq_fallback_mcp.tools.account import label
+from groq_fallback_mcp.tools.result import label
 
 __all__ = ["Finding", "doctor"]
 

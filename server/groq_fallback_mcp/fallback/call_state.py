@@ -89,7 +89,7 @@ class CallState:
 
     def tier_of(self, candidate: Candidate) -> list[Candidate]:
         """The candidates as good as this one, itself included."""
-        return next((tier for tier in self.tiers if any(one.identity == candidate.identity for one in tier)), [])
+        return next((tier for tier in self.tiers if any(one.identity == candidate.identity for one in tier)), list[Candidate]())
 
     def sharing(self, candidate: Candidate, pool: str | None) -> list[str]:
         """The models that a limit of this candidate's holds for: itself, and those of its provider in the same pool."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from groq_fallback_mcp.tools.batch import BATCH_STATUS, BATCH_SUBMIT
-from groq_fallback_mcp.tools.batch_results import BATCH_RESULTS
+from groq_fallback_mcp.tools.batch import BATCH_RESULTS, BATCH_STATUS, BATCH_SUBMIT
 from groq_fallback_mcp.tools.chat import GROQ_CHAT
 from groq_fallback_mcp.tools.check_limits import CHECK_LIMITS
 from groq_fallback_mcp.tools.list_models import LIST_MODELS

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import clean, clean_text, excerpt
 from groq_fallback_mcp.tools.tool import Arguments
 
@@ -69,8 +70,15 @@ class _NoNumberError(ValueError):
 def _without_wrapper(arguments: type[Arguments], raw: Mapping[str, Any]) -> Mapping[str, Any]:
     given = {name: value for name, value in raw.items() if name != "_meta"}
     name, inner = next(iter(given.items()), ("", None))
-    wrapped = len(given) == 1 and name in _WRAPPERS - set(arguments.model_fields) and isinstance(inner, Mapping)
-    return cast("Mapping[str, Any]", inner) if wrapped else given
+    if len(given) == 1 and name in _WRAPPERS - set(arguments.model_fields) and is_object(inner):
+        given = inner
+    return _by_present_names(arguments, given)
+
+
+def _by_present_names(arguments: type[Arguments], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments without old names; where both are given, the present name counts."""
+    renamed = {new: given[old] for old, new in arguments.old_names.items() if old in given and _says_nothing(given.get(new))}
+    return {name: value for name, value in given.items() if name not in arguments.old_names} | renamed
 
 
 def _read_fields(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +104,8 @@ def _read(annotation: Any, value: Any, *, required: bool) -> Any:  # noqa: ANN40
         return _ABSENT
     wanted = _members(annotation)
     lists = [member for member in wanted if get_origin(member) in {list, tuple, Sequence}]
-    if isinstance(value, list) and not lists:
-        value = _one_of_list(cast("list[Any]", value), text=str in wanted)
+    if is_list(value) and not lists:
+        value = _one_of_list(value, text=str in wanted)
     if isinstance(value, int | float) and not isinstance(value, bool) and wanted == [str]:
         value = str(value)
     if isinstance(value, str) and not _takes_any_text(wanted):
@@ -107,14 +115,14 @@ def _read(annotation: Any, value: Any, *, required: bool) -> Any:  # noqa: ANN40
         if not required and (words or _says_nothing(value)):
             return _ABSENT
     for member in lists:
-        given = cast("list[Any]", value) if isinstance(value, list) else [cast("Any", value)]
+        given = value if is_list(value) else [value]
         inner = get_args(member)[0]
         items = [_read(inner, item, required=True) for item in given if item is not None]
         return _ABSENT if not required and all(item == "" for item in items) else items
     for member in wanted:
-        if isinstance(value, dict) and isinstance(member, type) and issubclass(member, BaseModel):
-            return _read_fields(member, cast("dict[str, Any]", value))
-    return cast("Any", value)
+        if is_object(value) and isinstance(member, type) and issubclass(member, BaseModel):
+            return _read_fields(member, value)
+    return value
 
 
 def _one_of_list(given: list[Any], *, text: bool) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -130,8 +138,9 @@ def _says_nothing(value: object) -> bool:
 
 def _joined_text(parts: list[Any]) -> Any:  # noqa: ANN401 - whatever JSON holds
     """The text of a list of text parts; the list itself where it holds anything else."""
-    texts = [cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else None for part in parts]
-    return "\n".join(cast("list[str]", texts)) if texts and all(isinstance(text, str) for text in texts) else parts
+    found = [part.get("text") if is_object(part) else None for part in parts]
+    texts = [text for text in found if isinstance(text, str)]
+    return "\n".join(texts) if texts and len(texts) == len(parts) else parts
 
 
 def _meant(wanted: Sequence[Any], value: str) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -180,10 +189,10 @@ def _fits(member: Any, value: object) -> bool:  # noqa: ANN401 - a type
     origin = get_origin(member)
     if origin in {list, tuple, Sequence}:
         inner = get_args(member)[0]
-        if not isinstance(value, list):
+        if not is_list(value):
             return isinstance(value, dict) and str not in _members(inner)
         # a text that happens to be JSON stays a text where texts are wanted
-        return str not in _members(inner) or all(isinstance(item, str) for item in cast("list[object]", value))
+        return str not in _members(inner) or all(isinstance(item, str) for item in value)
     if origin is dict or (isinstance(member, type) and issubclass(member, BaseModel | dict)):
         return isinstance(value, dict)
     return isinstance(value, bool | int | float)

@@ -5,26 +5,34 @@ Nothing of a batch lives in this process: Groq keeps it, and a note of what was 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, ReasoningEffort
+from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, ReasoningEffort, Success
+from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.outgoing import sanitize, sanitize_json
 from groq_fallback_mcp.policy.plan import Candidate, plan
-from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState, batch_file
+from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState, batch_file, read_answers
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.batch_notes import Note, known_notes, write_note
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.result import Result, structured, total_usd
+from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes
+from groq_fallback_mcp.tools.save_to import SaveTo
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
-__all__ = ["BATCH_STATUS", "BATCH_SUBMIT", "HALF", "ID", "batch_error", "groq_batches"]
+__all__ = ["BATCH_RESULTS", "BATCH_STATUS", "BATCH_SUBMIT"]
 
 MOST_PROMPTS = 50_000
 MOST_BYTES = FILE_BYTES
@@ -32,6 +40,12 @@ HALF = Decimal("0.5")
 # It stands in an address.
 ID = r"^[A-Za-z0-9_-]{1,128}$"
 _PAID = "Batches need a paid plan of Groq. Ask groq_chat with prompts: it spreads many questions over the limits of this plan"
+_EXTENSIONS = (".jsonl",)
+PAGE = 50
+# Each answer stands twice in a result, as text and as structured content.
+PAGE_BYTES = RESULT_BYTES * 3 // 4
+_FIT_FOR_A_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+MOST_NOTES = 1_000
 
 
 class SubmitArguments(Arguments):
@@ -86,8 +100,42 @@ class StatusResult(Result):
     notes: tuple[str, ...]
 
 
+class ResultsArguments(Arguments):
+    """Arguments of batch_results."""
+
+    id: Annotated[str, Field(pattern=ID)]
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=1_000)] = PAGE
+    save_to: str | None = Field(default=None, description="Write all to this new .jsonl file below the project folder")
+    overwrite: bool = False
+
+
+class BatchAnswer(Result):
+    """One prompt's answer or error, by its number from 1."""
+
+    number: str
+    text: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+
+
+class ResultsResult(Result):
+    """Structured result of batch_results. `next_offset` is there while more follows."""
+
+    id: str
+    status: str
+    answered: int
+    failed: int
+    results: tuple[BatchAnswer, ...]
+    next_offset: int | None = None
+    path: str | None = None
+    cost_usd: str | None = None
+    simulated: bool
+    notes: tuple[str, ...]
+
+
 async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
-    batches = groq_batches(context)
+    batches = _groq_batches(context)
     empty = next((number for number, prompt in enumerate(arguments.prompts, start=1) if not prompt.strip()), None)
     if empty is not None:
         raise InputRefused(f"prompt {empty} of prompts is empty", next_step="leave it out")
@@ -101,13 +149,13 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
         )
     state = await batches.submit(content, window=arguments.window)
     if isinstance(state, Failure):
-        return batch_error(state)
+        return _error_reply(state)
     note = Note(id=state.id, model=model, prompts=len(bodies), created_s=context.engine.clock.wall())
-    await anyio.to_thread.run_sync(write_note, context.state, note)
+    await anyio.to_thread.run_sync(_write_note, context.state, note)
     amounts = [candidate.spend.picousd for candidate, _ in fitted]
     most = None if any(amount is None for amount in amounts) else usd(sum(amount or 0 for amount in amounts)) * HALF
     result = SubmitResult(
-        batch=_line(state, note),
+        batch=_batch_line(state, note),
         model=model,
         most_usd=None if most is None else f"{most:.6f}",
         notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5],
@@ -118,11 +166,11 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
         f'Next step: call batch_status with id "{state.id}" in some minutes; batch_results when it is completed.',
         *(f"Note: {text}" for text in result.notes),
     ]
-    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True), body=state.id)
+    return Reply(text="\n".join(lines), structured=structured(result), body=state.id)
 
 
 async def _status(arguments: StatusArguments, context: Context) -> Reply:
-    batches = groq_batches(context)
+    batches = _groq_batches(context)
     if arguments.id is None:
         if arguments.cancel:
             raise InputRefused("cancel needs an id", next_step="name the batch to cancel")
@@ -131,40 +179,37 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
         one = await (batches.cancel(arguments.id) if arguments.cancel else batches.look(arguments.id))
         found = one if isinstance(one, Failure) else (one,)
     if isinstance(found, Failure):
-        return batch_error(found)
-    notes = {note.id: note for note in await anyio.to_thread.run_sync(known_notes, context.state)}
-    rows = tuple(_line(state, notes.get(state.id)) for state in found)
+        return _error_reply(found)
+    notes = {note.id: note for note in await anyio.to_thread.run_sync(_known_notes, context.state)}
+    rows = tuple(_batch_line(state, notes.get(state.id)) for state in found)
     missing = [note.id for note in notes.values() if arguments.id is None and note.id not in {row.id for row in rows}]
     told = (f"submitted here, but Groq lists them no more: {', '.join(missing)}",) if missing else ()
     result = StatusResult(batches=rows, notes=told)
-    lines = [_words(row) for row in rows] or ["no batches"]
+    lines = [_status_text(row) for row in rows] or ["no batches"]
     lines += [f"Note: {text}" for text in told]
-    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True))
+    return Reply(text="\n".join(lines), structured=structured(result))
 
 
-def groq_batches(context: Context) -> Batches:
-    """Groq's batches. Raises InputRefused where Groq is switched off."""
-    found = context.engine.registry.batches
-    if found is None:
-        raise InputRefused("Groq is not asked (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
-    return found
-
-
-def batch_error(failure: Failure) -> Reply:
-    """What went wrong at Groq, and what to do instead."""
-    denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED  # noqa: PLR2004
-    code = failure.kind.value if not denied else "paid_plan_needed"
-    missing = failure.status == 404  # noqa: PLR2004
-    next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
-    if failure.kind is FailureKind.AUTHENTICATION:
-        next_step = "Put a valid key into GROQ_API_KEY"
-    cause = f"Groq says: {quoted(failure.message)}"
-    again = {} if failure.retry_after_s is None else {"retry_after_s": failure.retry_after_s}
-    return Reply(
-        text=f"{code}: {cause}\nNext step: {next_step}.",
-        structured={"error": {"code": code, "cause": cause, "next_step": next_step, **again}},
-        is_error=True,
-    )
+async def _results(arguments: ResultsArguments, context: Context) -> Reply:
+    save_to = None
+    if arguments.save_to is not None:
+        save_to = SaveTo(path=arguments.save_to, extensions=_EXTENSIONS, overwrite=arguments.overwrite)
+        await save_to.check(context)
+    batches = _groq_batches(context)
+    state = await batches.look(arguments.id)
+    if isinstance(state, Failure):
+        return _error_reply(state)
+    if state.output_file_id is None and state.error_file_id is None:
+        faults = "; ".join(quoted(fault) for fault in state.faults)
+        raise InputRefused(
+            f"the batch {arguments.id} is {state.status} and has no answers yet" + (f": {faults}" if faults else ""),
+            next_step="call batch_status later" if not state.finished else "submit it again with what the faults name mended",
+        )
+    outcomes = await _outcomes(batches, state, context)
+    if isinstance(outcomes, Failure):
+        return _error_reply(outcomes)
+    path = None if save_to is None else await save_to.write(_jsonl(outcomes), context)
+    return _results_reply(state, outcomes, arguments, path=None if path is None else str(path), catalog=context.engine.catalog)
 
 
 def _request(arguments: SubmitArguments, prompt: str) -> ChatRequest:
@@ -195,7 +240,7 @@ def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candid
     return found.candidates[0], request
 
 
-def _line(state: BatchState, note: Note | None) -> BatchLine:
+def _batch_line(state: BatchState, note: Note | None) -> BatchLine:
     return BatchLine(
         id=state.id,
         status=state.status,
@@ -210,11 +255,154 @@ def _line(state: BatchState, note: Note | None) -> BatchLine:
     )
 
 
-def _words(row: BatchLine) -> str:
+def _status_text(row: BatchLine) -> str:
     text = f"batch {row.id}: {row.status}, {row.completed} of {row.total} answered, {row.failed} failed"
     text += f"; {row.model}" if row.model else ""
     text += "; faults: " + "; ".join(quoted(fault) for fault in row.faults) if row.faults else ""
     return text + ("; batch_results has the answers" if row.status in {"completed", "expired", "cancelled"} else "")
+
+
+async def _outcomes(batches: Batches, state: BatchState, context: Context) -> dict[str, Outcome] | Failure:
+    note = await anyio.to_thread.run_sync(_note_of, context.state, state.id)
+    contents: list[bytes] = []
+    for file_id in (state.output_file_id, state.error_file_id):
+        if file_id is None:
+            continue
+        content = await batches.content(file_id)
+        if isinstance(content, Failure):
+            return content
+        contents.append(content)
+    model = "?" if note is None else note.model
+    now = context.engine.clock.wall()
+    found = await anyio.to_thread.run_sync(
+        lambda: {
+            id_: outcome for content in contents for id_, outcome in read_answers(content, model=model, now_wall=now).items()
+        }
+    )
+    return dict(sorted(found.items(), key=lambda item: (not item[0].isdecimal(), int(item[0]) if item[0].isdecimal() else 0)))
+
+
+def _results_reply(
+    state: BatchState, outcomes: dict[str, Outcome], arguments: ResultsArguments, *, path: str | None, catalog: Catalog
+) -> Reply:
+    answers = [outcome for outcome in outcomes.values() if isinstance(outcome, Success)]
+    page: list[BatchAnswer] = []
+    shown = 0
+    for number, outcome in list(outcomes.items())[arguments.offset : arguments.offset + arguments.limit]:
+        answer = _answer(number, outcome)
+        shown += json_bytes(_answer_text(answer)) + json_bytes(answer.model_dump(exclude_none=True))
+        if page and shown > PAGE_BYTES:
+            break
+        page.append(answer)
+    after = arguments.offset + len(page)
+    costs = [catalog.cost_usd(answer.model, answer.usage) if answer.usage_reported else None for answer in answers]
+    simulated = any(answer.simulated for answer in answers)
+    notes = ["SIMULATED: these answers come from a stand-in for Groq"] if simulated else []
+    if state.status != "completed":
+        notes.append(f"the batch is {state.status}: prompts that are missing here were not answered")
+    result = ResultsResult(
+        id=state.id,
+        status=state.status,
+        answered=len(answers),
+        failed=len(outcomes) - len(answers),
+        results=tuple(page),
+        next_offset=after if after < len(outcomes) else None,
+        path=path,
+        cost_usd=total_usd(costs, share=HALF),
+        simulated=simulated,
+        notes=tuple(notes),
+    )
+    return Reply(text="\n".join(_results_text(result)), structured=structured(result))
+
+
+def _results_text(result: ResultsResult) -> list[str]:
+    lines = [_answer_text(item) for item in result.results]
+    cost = f", {result.cost_usd} USD (half price)" if result.cost_usd is not None else ""
+    lines.append(f"[{result.answered} answered, {result.failed} failed{cost}]")
+    if result.path is not None:
+        lines.append(f"All of it stands in {result.path}")
+    if result.next_offset is not None:
+        lines.append(f"Next step: call batch_results with offset {result.next_offset} for more, or with save_to for all.")
+    return [*lines, *(f"Note: {note}" for note in result.notes)]
+
+
+def _answer_text(item: BatchAnswer) -> str:
+    return f"{item.number}. {item.text}" if item.error is None else f"{item.number}. failed: {quoted(item.error)}"
+
+
+def _answer(number: str, outcome: Outcome) -> BatchAnswer:
+    if isinstance(outcome, Failure):
+        return BatchAnswer(number=number, error=f"{outcome.kind.value}: {outcome.message}")
+    return BatchAnswer(number=number, text=outcome.text, finish_reason=outcome.finish_reason)
+
+
+def _jsonl(outcomes: dict[str, Outcome]) -> str:
+    rows: list[dict[str, Any]] = [
+        _answer(number, outcome).model_dump(exclude_none=True) for number, outcome in outcomes.items()
+    ]
+    return "".join(f"{json.dumps(sanitize_json(row), ensure_ascii=False)}\n" for row in rows)
+
+
+def _groq_batches(context: Context) -> Batches:
+    """Groq's batches. Raises InputRefused where Groq is switched off."""
+    found = context.engine.registry.batches
+    if found is None:
+        raise InputRefused("Groq is not asked (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
+    return found
+
+
+def _error_reply(failure: Failure) -> Reply:
+    """What went wrong at Groq, and what to do instead."""
+    denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED  # noqa: PLR2004
+    code = failure.kind.value if not denied else "paid_plan_needed"
+    missing = failure.status == 404  # noqa: PLR2004
+    next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
+    if failure.kind is FailureKind.AUTHENTICATION:
+        next_step = "Put a valid key into GROQ_API_KEY"
+    cause = f"Groq says: {quoted(failure.message)}"
+    again = {} if failure.retry_after_s is None else {"retry_after_s": failure.retry_after_s}
+    return Reply(
+        text=f"{code}: {cause}\nNext step: {next_step}.",
+        structured={"error": {"code": code, "cause": cause, "next_step": next_step, **again}},
+        is_error=True,
+    )
+
+
+class Note(BaseModel):
+    """A batch: which model was asked how many prompts, and when (Unix seconds)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    model: str
+    prompts: int
+    created_s: float
+
+
+def _write_note(state: Path, note: Note) -> None:
+    """Keep it. An id that is no file name, or holds a secret, is not kept: Groq keeps the batch all the same."""
+    if not _FIT_FOR_A_NAME.fullmatch(note.id) or sanitize(note.id) != note.id:
+        return
+    folder = state / "batches"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep_partials(folder)
+    write_atomically(folder / f"{note.id}.json", sanitize(note.model_dump_json()).encode())
+
+
+def _note_of(state: Path, id_: str) -> Note | None:
+    """The note of one batch, None without one."""
+    if not _FIT_FOR_A_NAME.fullmatch(id_):
+        return None
+    try:
+        return Note.model_validate_json((state / "batches" / f"{id_}.json").read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return None
+
+
+def _known_notes(state: Path) -> list[Note]:
+    """All notes, newest first."""
+    found = [_note_of(state, path.stem) for path in (state / "batches").glob("*.json")]
+    return sorted((note for note in found if note is not None), key=lambda note: -note.created_s)[:MOST_NOTES]
 
 
 BATCH_SUBMIT = Tool(
@@ -233,6 +421,16 @@ BATCH_STATUS = Tool(
     handle=_status,
     read_only=False,
     # it can cancel, once
+    destructive=True,
+    idempotent=True,
+)
+BATCH_RESULTS = Tool(
+    name="batch_results",
+    title="Read a batch",
+    description="The answers of a finished batch, page by page or into a file.",
+    arguments=ResultsArguments,
+    handle=_results,
+    read_only=False,
     destructive=True,
     idempotent=True,
 )

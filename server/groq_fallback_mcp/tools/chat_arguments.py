@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Restrictions, Search
 from groq_fallback_mcp.call.messages import read_messages
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import MORE, Arguments
 
@@ -104,7 +106,7 @@ def _tool(value: object) -> object:
 
 
 def _object(value: object) -> dict[str, Any] | None:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 def _loaded(value: object) -> object:
@@ -112,17 +114,18 @@ def _loaded(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return cast("object", json.loads(value))
+        loaded: object = json.loads(value)
     except (ValueError, RecursionError):
         return value
+    return loaded
 
 
 def _names(value: object) -> object:
     """A list of names, also where it is one text with commas."""
-    if not isinstance(value, list):
+    if not is_list(value):
         return value
     names: list[object] = []
-    for name in cast("list[object]", value):
+    for name in value:
         names += [part.strip() for part in name.split(",") if part.strip()] if isinstance(name, str) else [name]
     return names
 
@@ -134,6 +137,8 @@ def _effort(value: object) -> object:
 
 class ChatArguments(Arguments):
     """Arguments of groq_chat. Those marked MORE are listed by the toolset `full` only, and always taken."""
+
+    old_names: ClassVar[Mapping[str, str]] = {"rest": "cursor"}
 
     prompt: str | None = None
     messages: Annotated[list[dict[str, Any]], Field(min_length=1), BeforeValidator(read_messages)] | None = Field(
@@ -188,17 +193,16 @@ class ChatArguments(Arguments):
     cache: bool | None = Field(
         default=None, description="Take an answer kept before, if the cache is on", json_schema_extra=MORE
     )
-
-    rest: str | None = Field(
+    cursor: str | None = Field(
         default=None, description="Alone: read on in a long result, as its next step says", json_schema_extra=MORE
     )
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
-        if self.rest is not None and self.model_fields_set != {"rest"}:
-            message = f"give rest alone: nothing is asked then, so {min(self.model_fields_set - {'rest'})} has no meaning"
+        if self.cursor is not None and self.model_fields_set != {"cursor"}:
+            message = f"give cursor alone: nothing is asked then, so {min(self.model_fields_set - {'cursor'})} has no meaning"
             raise ValueError(message)
-        given = [name for name in ("prompt", "messages", "prompts", "rest") if getattr(self, name) is not None]
+        given = [name for name in ("prompt", "messages", "prompts", "cursor") if getattr(self, name) is not None]
         if len(given) != 1:
             message = "give either prompt or messages, or many prompts" + (f", not both {' and '.join(given)}" if given else "")
             raise ValueError(message)
@@ -299,9 +303,7 @@ def _documents(arguments: ChatArguments) -> str:
 
 
 def _tool_name(number: int, tool: dict[str, Any]) -> str:
-    function: object = tool.get("function")
-    fields = cast("dict[str, object]", function) if isinstance(function, dict) else {}
-    name = fields.get("name")
+    name = (_object(tool.get("function")) or {}).get("name")
     if tool.get("type") != "function" or not isinstance(name, str) or not name:
         message = f'tool {number} must be {{"type": "function", "function": {{"name", "description", "parameters"}}}}'
         raise ValueError(message)
@@ -309,5 +311,4 @@ def _tool_name(number: int, tool: dict[str, Any]) -> str:
 
 
 def _chosen(choice: dict[str, Any]) -> object:
-    function: object = choice.get("function")
-    return cast("dict[str, object]", function).get("name") if isinstance(function, dict) else None
+    return (_object(choice.get("function")) or {}).get("name")

@@ -19,8 +19,8 @@ from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals, usd
 from groq_fallback_mcp.render import sentence
-from groq_fallback_mcp.tools.account import label, seconds
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.result import Result, label, seconds, structured
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
 
@@ -144,7 +144,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         calls_now_all_models=sum(chat_calls) if chat_calls else None,
         models=models,
     )
-    return Reply(text=_text(result), structured=result.model_dump(mode="json", exclude_none=True))
+    return Reply(text=_text(result), structured=structured(result))
 
 
 async def _spent(context: Context, day: str) -> Spending:

@@ -6,11 +6,12 @@ beside `anyOf`. Titles and defaults cost an agent tokens and tell it nothing.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.tools.tool import MORE, Arguments
 
 __all__ = ["input_schema"]
@@ -18,8 +19,8 @@ __all__ = ["input_schema"]
 
 def input_schema(arguments: type[Arguments], *, full: bool = True) -> dict[str, Any]:
     """The JSON schema of a tool's arguments. Not `full`: without those marked MORE, which are taken all the same."""
-    schema = cast("dict[str, Any]", _inlined(arguments.model_json_schema(schema_generator=_Slim)))
-    listed = cast("dict[str, dict[str, Any]]", schema.get("properties", {}))
+    schema = _inlined(arguments.model_json_schema(schema_generator=_Slim))
+    listed: dict[str, dict[str, Any]] = schema.get("properties", {})
     kept = {name: entry for name, entry in listed.items() if full or entry.get("toolset") != MORE["toolset"]}
     if len(kept) < len(listed):
         # a client that checks arguments must let the others through
@@ -49,20 +50,20 @@ class _Slim(GenerateJsonSchema):
         return {"type": "number", **({"minimum": schema["ge"]} if "ge" in schema else {})}
 
 
-def _inlined(schema: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with what it refers to in the place of the references: some clients read none."""
-    definitions = cast("dict[str, Any]", schema.pop("$defs", {}))
+    definitions: dict[str, Any] = schema.pop("$defs", {})
 
     def walk(value: Any) -> Any:  # noqa: ANN401 - JSON
-        if isinstance(value, list):
-            return [walk(item) for item in cast("list[Any]", value)]
-        if not isinstance(value, dict):
-            return value
-        node = cast("dict[str, Any]", value)
+        if is_list(value):
+            return [walk(item) for item in value]
+        return walk_object(value) if is_object(value) else value
+
+    def walk_object(node: dict[str, Any]) -> dict[str, Any]:
         reference = node.get("$ref")
         if isinstance(reference, str):
             beside = {name: part for name, part in node.items() if name != "$ref"}
-            return {**walk(definitions[reference.removeprefix("#/$defs/")]), **beside}
+            return {**walk_object(definitions[reference.removeprefix("#/$defs/")]), **beside}
         return {name: walk(child) for name, child in node.items()}
 
-    return walk(schema)
+    return walk_object(schema)

@@ -17,8 +17,8 @@ from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota import Claim, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.render import excerpt
-from groq_fallback_mcp.tools.account import label, seconds
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.result import Result, label, seconds, structured
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
 
@@ -108,7 +108,7 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
         shut_down=None if found is None else found.shut_down,
         models=wanted,
     )
-    return Reply(text=_text(result, found), structured=result.model_dump(mode="json", exclude_none=True))
+    return Reply(text=_text(result, found), structured=structured(result))
 
 
 async def _availability(

@@ -1,9 +1,19 @@
-"""The last step of every result on its way to a client: what is too long is kept in files and its ends are returned."""
+"""No result is longer than clients pass on: of a longer one the ends are shown, and all of it is kept in files for a week.
+
+Clients cut a result or spill it beyond some 40 KB, or 2,000 lines of text, each in its own way. A result counts as what goes over
+the wire, text and structured content together, since some clients show their model both. `sendable` is the last step of every
+result on its way out; an agent that cannot read files reads on page by page, with a cursor.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +21,49 @@ from typing import Any
 import anyio.to_thread
 import pydantic_core
 
+from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.outgoing import is_clean_json, sanitize, sanitize_json
-from groq_fallback_mcp.tools.kept_results import FOLDER, cursor, keep, reading_on
-from groq_fallback_mcp.tools.result_limit import ENVELOPE_BYTES, RESULT_BYTES, TEXT_LINES, ends, fits, json_bytes, shortened
+from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import Reply
 
-__all__ = ["sanitized", "sendable"]
+__all__ = [
+    "FOLDER",
+    "RESULT_BYTES",
+    "Page",
+    "cursor",
+    "ends",
+    "fits",
+    "head",
+    "json_bytes",
+    "keep",
+    "read_on",
+    "reading_on",
+    "sanitized",
+    "sendable",
+    "shortened",
+]
 
+RESULT_BYTES = 40_000
+# The fields around text and structured content.
+ENVELOPE_BYTES = 400
+TEXT_LINES = 2_000
+_MARK = "…"
+# Half of a value that a program will read is worse than none of it.
+_WHOLE_OR_NONE = {"answer"}
+# Of an error the code and the next step matter most, and are short.
+_OPENED = {"error"}
 TEXT_SHARE = 0.45
 LACKING_BYTES = 1_500
 # Written with a space after each comma and colon it is longer, but not so much.
 SURELY_SHORT_BYTES = RESULT_BYTES // 2
+FOLDER = "results"
+KEPT_S = 7 * 86_400.0
+# A page stands twice in a result, as text and as structured content.
+PAGE_BYTES = 16_000
+PAGE_LINES = 1_500
+_CURSOR = re.compile(r"^(?P<name>[a-z_]{1,40}-[0-9a-f]{16}\.[a-z]{1,8})(?::(?P<offset>[0-9]{1,12}))?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,3 +158,164 @@ def _notice(places: Mapping[str, Any]) -> str:
         f"Note: too long to return whole. All of it stands in {whole}, with every field in {places['json_path']}, for a week.\n"
         f"Next step: {places['next_step']}."
     )
+
+
+def fits(text: str, structured: Mapping[str, Any]) -> bool:
+    """Whether clients pass a result on whole."""
+    lines = text.count("\n") + 1
+    return lines <= TEXT_LINES and json_bytes(text) + json_bytes(structured) <= RESULT_BYTES - ENVELOPE_BYTES
+
+
+def json_bytes(value: Any) -> int:  # noqa: ANN401 - any JSON
+    """What a value takes on the wire, as UTF-8."""
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+def head(text: str, most_bytes: int, *, most_lines: int | None = None) -> str:
+    """The longest beginning of a text that takes so many bytes on the wire, and whole characters only."""
+    text = text[: max(most_bytes, 0)]
+    if most_lines is not None:
+        text = "".join(text.splitlines(keepends=True)[:most_lines])
+    least, most = 0, len(text)
+    while least < most:
+        middle = (least + most + 1) // 2
+        if json_bytes(text[:middle]) - 2 <= most_bytes:
+            least = middle
+        else:
+            most = middle - 1
+    return text[:least]
+
+
+def ends(text: str, most_bytes: int) -> tuple[str, str]:
+    """The beginning of a text, and the whole lines at its end: the account of a call stands there."""
+    first = head(text, most_bytes * 3 // 4, most_lines=TEXT_LINES * 3 // 4)
+    room, last = most_bytes // 4, list[str]()
+    for line in reversed(text[len(first) :].split("\n")[-TEXT_LINES // 8 :]):
+        room -= json_bytes(f"{line}\n") - 2
+        if room < 0:
+            break
+        last.append(line)
+    return first, "\n".join(reversed(last))
+
+
+def shortened(value: Mapping[str, Any], most_bytes: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """The fields of a result within so many bytes, and what was taken from which.
+
+    The small ones stay whole. Of a long text the head stays, of a list the first rows that fit whole; anything else goes.
+    """
+    shown: dict[str, Any] = {}
+    lacking: dict[str, str] = {}
+    sizes = {name: json_bytes(part) for name, part in value.items()}
+    room, left = most_bytes - 2, len(value)
+    for name in sorted(sizes, key=sizes.__getitem__):
+        around = json_bytes(name) + 4
+        share = room // left - around
+        part, taken = (value[name], None) if sizes[name] <= share else _part(name, value[name], share)
+        if taken is not None:
+            lacking[name] = taken
+        if part is not None or taken is None:
+            shown[name] = part
+            room -= json_bytes(part) + around
+        left -= 1
+    return {name: shown[name] for name in value if name in shown}, lacking
+
+
+def _part(name: str, value: Any, most_bytes: int) -> tuple[Any, str]:  # noqa: ANN401 - any JSON
+    """What of a value fits, None where nothing does; and the words for what was taken."""
+    if name in _WHOLE_OR_NONE:
+        return None, "left out"
+    if isinstance(value, str):
+        first = head(value, most_bytes - 2 - len(_MARK.encode()))
+        return (f"{first}{_MARK}" if first else None), f"{len(first):,} of {len(value):,} characters"
+    if is_list(value):
+        fitting = _first_rows(value, most_bytes)
+        return fitting or None, f"{len(fitting):,} of {len(value):,}"
+    if is_object(value) and name in _OPENED:
+        fields, lacking = shortened(value, most_bytes)
+        return fields or None, "; ".join(f"{field}: {taken}" for field, taken in lacking.items())
+    return None, "left out"
+
+
+def _first_rows(rows: Sequence[Any], most_bytes: int) -> list[Any]:
+    fitting: list[Any] = []
+    room = most_bytes - 2
+    for row in rows:
+        room -= json_bytes(row) + 2
+        if room < 0:
+            break
+        fitting.append(row)
+    return fitting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A stretch of a kept result. `following` is the cursor of the next one, None at the end."""
+
+    text: str
+    start: int
+    characters: int
+    following: str | None
+
+
+def keep(body: str, folder: Path, *, stem: str, suffix: str) -> Path:
+    """Write a result, sanitized, into a folder of our own. Blocking. OSError where that cannot be done.
+
+    The same content has the same name, and any number of threads and processes may write it at once.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep_partials(folder)
+    _sweep_old(folder)
+    content = sanitize(body).encode("utf-8", "replace")
+    path = folder / f"{stem}-{hashlib.blake2b(content, digest_size=8).hexdigest()}{suffix}"
+    write_atomically(path, content)
+    return path
+
+
+def _sweep_old(folder: Path) -> None:
+    """Remove what was kept for KEPT_S, but never what another process writes again at this moment."""
+    oldest = time.time() - KEPT_S
+    for old in folder.iterdir():
+        with suppress(OSError):
+            if old.stat().st_mtime >= oldest:
+                continue
+            taken = old.with_name(partial_name())
+            old.rename(taken)
+            if taken.stat().st_mtime >= oldest:
+                # written since it was looked at: back in its place, unless it was written once more
+                os.link(taken, old)
+            taken.unlink()
+
+
+def cursor(name: str, offset: int) -> str:
+    """What `read_on` goes on from: a kept result's name and how many of its characters were shown."""
+    return f"{name}:{offset}"
+
+
+def reading_on(at: str) -> str:
+    """The next step of whoever has a cursor."""
+    return f"call groq_chat with cursor {at!r} alone"
+
+
+def read_on(at: str, folder: Path) -> Page:
+    """The page at a cursor. Blocking. Raises InputRefused."""
+    found = _CURSOR.match(at)
+    if found is None:
+        raise InputRefused(
+            f"cursor {excerpt(at)} names no kept result", next_step="give cursor as a result's next step says it"
+        )
+    name, start = found["name"], int(found["offset"] or 0)
+    try:
+        whole = (folder / name).read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise InputRefused(
+            f"the result {name} is not there: {error.strerror or error}",
+            next_step="ask anew; results are kept for a week, on the machine that made them",
+        ) from error
+    if start >= len(whole):
+        raise InputRefused(
+            f"cursor {excerpt(at)} is beyond the end: {name} has {len(whole):,} characters",
+            next_step=f"give an offset below {len(whole)}",
+        )
+    text = head(whole[start:], PAGE_BYTES, most_lines=PAGE_LINES)
+    end = start + len(text)
+    return Page(text=text, start=start, characters=len(whole), following=cursor(name, end) if end < len(whole) else None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from groq_fallback_mcp.call import Failure, FailureKind, Success
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import excerpt
 
 if TYPE_CHECKING:
@@ -82,9 +83,8 @@ def _references(node: object) -> Iterator[str]:
     pending = [node]
     while pending:
         current = pending.pop()
-        if isinstance(current, dict):
-            fields = cast("dict[str, object]", current)
-            yield from (str(fields[name]) for name in ("$ref", "$dynamicRef") if isinstance(fields.get(name), str))
-            pending.extend(fields.values())
-        elif isinstance(current, list):
-            pending.extend(cast("list[object]", current))
+        if is_object(current):
+            yield from (current[name] for name in ("$ref", "$dynamicRef") if isinstance(current.get(name), str))
+            pending.extend(current.values())
+        elif is_list(current):
+            pending.extend(current)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-import anyio
 from pydantic import Field
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Restrictions, Success
@@ -15,10 +14,11 @@ from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
+from groq_fallback_mcp.run_all import run_all
+from groq_fallback_mcp.tools.result import CallResult, Result, error_reply, joint_fields, label, structured
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
-from groq_fallback_mcp.tools.text_chunks import Window, windows
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
+from groq_fallback_mcp.tools.text_chunks import TextChunk, text_chunks
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["SCREEN"]
 
@@ -69,20 +69,13 @@ class Flagged(Result):
     excerpt: str
 
 
-class ScreenResult(Result):
+class ScreenResult(CallResult):
     """Structured result of screen. `score` is the worst of all windows, from 0 to 1."""
 
     flagged: bool
     score: float
     stretches: tuple[Flagged, ...]
     windows: int
-    model: str
-    provider: str
-    simulated: bool
-    cost_usd: str | None = None
-    duration_s: float
-    attempts: tuple[AttemptLine, ...]
-    notes: tuple[str, ...]
 
 
 async def _handle(arguments: ScreenArguments, context: Context) -> Reply:
@@ -90,32 +83,26 @@ async def _handle(arguments: ScreenArguments, context: Context) -> Reply:
     started = clock.monotonic()
     end = started + context.job_deadline_s
     most = GUARD_TOKENS if arguments.policy is None else POLICY_TOKENS
-    parts = windows(arguments.text, fits=lambda text: _tokens(text) <= most)
+    parts = text_chunks(arguments.text, fits=lambda text: _tokens(text) <= most)
     check = _score_check if arguments.policy is None else SchemaCheck(_VERDICT)
-    answers: dict[int, Answer] = {}
-    failures: list[CallFailed] = []
-    left = iter(enumerate(parts))
 
-    async def work() -> None:
-        for number, part in left:
-            if failures:
-                return
-            request = _request(part.text, arguments)
-            outcome = await context.engine.serve(request, check=check, deadline_s=max(end - clock.monotonic(), 1.0))
-            if isinstance(outcome, CallFailed):
-                failures.append(outcome)
-                return
-            answers[number] = outcome
-            if context.progress is not None:
-                await context.progress(len(answers), len(parts), f"{len(answers)} of {len(parts)} windows screened")
+    async def work(part: TextChunk) -> Answer | CallFailed:
+        request = _request(part.text, arguments)
+        return await context.engine.serve(request, check=check, deadline_s=max(end - clock.monotonic(), 1.0))
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(AT_ONCE, len(parts))):
-            group.start_soon(work)
-    if failures:
+    outcomes, failure = await run_all(
+        parts,
+        work,
+        at_once=AT_ONCE,
+        stops=lambda outcome: isinstance(outcome, CallFailed),
+        on_progress=context.progress,
+        done="windows screened",
+    )
+    if isinstance(failure, CallFailed):
         # a text that was screened in part is not screened
-        return error_reply(failures[0])
-    return _reply(parts, [answers[number] for number in range(len(parts))], arguments, clock.monotonic() - started)
+        return error_reply(failure)
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    return _reply(parts, answers, arguments, clock.monotonic() - started)
 
 
 def _tokens(text: str) -> int:
@@ -162,11 +149,11 @@ def _guard_score(text: str) -> float | None:
     return score if score is not None and math.isfinite(score) and 0 <= score <= 1 else None
 
 
-def _judged(part: Window, answer: Answer, arguments: ScreenArguments) -> Flagged:
+def _judged(part: TextChunk, answer: Answer, arguments: ScreenArguments) -> Flagged:
     excerpt = quoted(part.text[:SHOWN_CHARS])
     if arguments.policy is None:
         return Flagged(start=part.start, end=part.end, score=_guard_score(answer.success.text) or 0.0, excerpt=excerpt)
-    verdict = cast("dict[str, Any]", json.loads(answer.success.text))
+    verdict: dict[str, Any] = json.loads(answer.success.text)
     return Flagged(
         start=part.start,
         end=part.end,
@@ -177,12 +164,11 @@ def _judged(part: Window, answer: Answer, arguments: ScreenArguments) -> Flagged
     )
 
 
-def _reply(parts: list[Window], answers: list[Answer], arguments: ScreenArguments, took_s: float) -> Reply:
+def _reply(parts: list[TextChunk], answers: list[Answer], arguments: ScreenArguments, took_s: float) -> Reply:
     judged = [_judged(part, answer, arguments) for part, answer in zip(parts, answers, strict=True)]
     stretches = tuple(item for item in judged if item.score >= arguments.threshold)
-    simulated = any(answer.success.simulated for answer in answers)
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
-    if simulated:
+    if any(answer.success.simulated for answer in answers):
         notes.append("SIMULATED: judged by a stand-in for Groq")
     worst = max(range(len(judged)), key=lambda index: judged[index].score)
     result = ScreenResult(
@@ -190,13 +176,7 @@ def _reply(parts: list[Window], answers: list[Answer], arguments: ScreenArgument
         score=judged[worst].score,
         stretches=stretches,
         windows=len(parts),
-        model=answers[worst].model,
-        provider=answers[worst].provider,
-        simulated=simulated,
-        cost_usd=total_usd([answer.cost_usd for answer in answers]),
-        duration_s=round(took_s, 3),
-        attempts=attempt_rows([attempt for answer in answers for attempt in answer.attempts][:20]),
-        notes=tuple(notes),
+        **joint_fields(answers, shown=answers[worst], duration_s=took_s, notes=notes),
     )
     what = "prompt injection" if arguments.policy is None else "a violation of the policy"
     head = f"FLAGGED: {what}" if result.flagged else f"not flagged: no {what.removeprefix('a ')} found"
@@ -206,7 +186,7 @@ def _reply(parts: list[Window], answers: list[Answer], arguments: ScreenArgument
         lines.append(f"- characters {item.start} to {item.end}, score {item.score:g}{why}; data: {item.excerpt}")
     lines.append(f"[{label(result.provider, result.model)}, {result.duration_s:.1f} s]")
     lines += [f"Note: {note}" for note in notes]
-    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True))
+    return Reply(text="\n".join(lines), structured=structured(result))
 
 
 SCREEN = Tool(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import wave
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import anyio
 from pydantic import BeforeValidator, Field
 
 from groq_fallback_mcp.audio.languages import language_code, only_one
@@ -13,13 +15,13 @@ from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
-from groq_fallback_mcp.tools.account import AttemptLine, attempt_rows, error_reply, label, total_usd
+from groq_fallback_mcp.run_all import run_all
+from groq_fallback_mcp.tools.result import CallResult, error_reply, joint_fields, label, structured
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.text_chunks import sentences
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Result, Tool
-from groq_fallback_mcp.tools.wav import WavFault, join_wav
+from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
-__all__ = ["SPEAK"]
+__all__ = ["SPEAK", "WavError", "join_wav"]
 
 MOST_CHARS = 20_000
 # What Orpheus takes at a time; a local voice is given the same, so that both pause at the same places.
@@ -51,22 +53,15 @@ class SpeakArguments(Arguments):
     local_only: bool = False
 
 
-class SpeakResult(Result):
+class SpeakResult(CallResult):
     """Structured result of speak."""
 
     path: str
     bytes: int
     audio_s: float
     pieces: int
-    model: str
-    provider: str
     voice: str | None = None
     voices: tuple[str, ...]
-    simulated: bool
-    cost_usd: str | None = None
-    duration_s: float
-    attempts: tuple[AttemptLine, ...]
-    notes: tuple[str, ...]
 
 
 def _save_to(arguments: SpeakArguments) -> SaveTo:
@@ -129,29 +124,24 @@ async def _spoken(
     engine = context.engine
     end = engine.clock.monotonic() + context.job_deadline_s
     restrictions = Restrictions(providers=(provider,), local_only=arguments.local_only)
-    answers: dict[int, Answer] = {}
-    failures: list[CallFailed] = []
-    left = iter(enumerate(texts))
 
-    async def work() -> None:
-        for number, text in left:
-            if failures:
-                return
-            request = SpeechRequest(
-                text=text, voice=voice, model=arguments.model, language=arguments.language, restrictions=restrictions
-            )
-            outcome = await engine.serve(request, deadline_s=min(PIECE_S, max(end - engine.clock.monotonic(), 1.0)))
-            if isinstance(outcome, CallFailed):
-                failures.append(outcome)
-                return
-            answers[number] = outcome
-            if context.progress is not None:
-                await context.progress(len(answers), len(texts), f"{len(answers)} of {len(texts)} pieces spoken")
+    async def work(text: str) -> Answer | CallFailed:
+        request = SpeechRequest(
+            text=text, voice=voice, model=arguments.model, language=arguments.language, restrictions=restrictions
+        )
+        return await engine.serve(request, deadline_s=min(PIECE_S, max(end - engine.clock.monotonic(), 1.0)))
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(AT_ONCE, len(texts))):
-            group.start_soon(work)
-    return failures[0] if failures else [answers[number] for number in sorted(answers)]
+    outcomes, failure = await run_all(
+        texts,
+        work,
+        at_once=AT_ONCE,
+        stops=lambda outcome: isinstance(outcome, CallFailed),
+        on_progress=context.progress,
+        done="pieces spoken",
+    )
+    if isinstance(failure, CallFailed):
+        return failure
+    return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
 
 
 async def _written(
@@ -165,7 +155,7 @@ async def _written(
 ) -> Reply:
     try:
         content, audio_s = join_wav([answer.success.speech or b"" for answer in answers], pause_s=PAUSE_S)
-    except WavFault as fault:
+    except WavError as fault:
         raise InputRefused(
             f"the speech that came cannot be joined: {fault}", next_step="call again, or give another model"
         ) from fault
@@ -185,20 +175,61 @@ async def _written(
         bytes=len(content),
         audio_s=round(audio_s, 2),
         pieces=len(answers),
-        model=first.model,
-        provider=first.provider,
         voice=arguments.voice if arguments.voice in row.capabilities.voices else next(iter(row.capabilities.voices), None),
         voices=row.capabilities.voices,
-        simulated=any(answer.success.simulated for answer in answers),
-        cost_usd=total_usd([answer.cost_usd for answer in answers]),
-        duration_s=round(took_s, 3),
-        attempts=attempt_rows([*attempts, *(attempt for answer in answers for attempt in answer.attempts)][:20]),
-        notes=(*notes, *dict.fromkeys(note for answer in answers for note in answer.notes)),
+        **joint_fields(
+            answers,
+            shown=first,
+            duration_s=took_s,
+            earlier=attempts,
+            notes=(*notes, *dict.fromkeys(note for answer in answers for note in answer.notes)),
+        ),
     )
     who = label(result.provider, result.model)
     lines = [f"{result.path}: {result.audio_s:.1f} s of speech, {result.bytes:,} bytes", f"[{who}, {result.duration_s:.1f} s]"]
     lines += [f"Note: {note}" for note in result.notes]
-    return Reply(text="\n".join(lines), structured=result.model_dump(mode="json", exclude_none=True), body=result.path)
+    return Reply(text="\n".join(lines), structured=structured(result), body=result.path)
+
+
+class WavError(ValueError):
+    """A piece that cannot be read, or does not fit the others."""
+
+
+def join_wav(pieces: Sequence[bytes], *, pause_s: float) -> tuple[bytes, float]:
+    """One WAV file with `pause_s` seconds of silence between the pieces, and its length in seconds.
+
+    Raises WavError for a piece that is no PCM WAV, or of another sample rate, width or number of channels.
+    """
+    shape: tuple[int, int, int] | None = None
+    frames: list[bytes] = []
+    for number, piece in enumerate(pieces, start=1):
+        try:
+            with wave.open(io.BytesIO(piece)) as audio:
+                own = (audio.getnchannels(), audio.getsampwidth(), audio.getframerate())
+                # what is written to a stream states more frames than there are
+                found = audio.readframes(len(piece) // (own[0] * own[1]))
+        except (wave.Error, EOFError, ZeroDivisionError) as error:
+            message = f"piece {number} cannot be read as WAV: {error}"
+            raise WavError(message) from error
+        if shape is not None and own != shape:
+            message = f"piece {number} has another form than the first"
+            raise WavError(message)
+        shape = own
+        frames.append(found)
+    if shape is None:
+        message = "no piece"
+        raise WavError(message)
+    channels, width, rate = shape
+    # eight-bit samples have no sign: their middle is silence
+    silence = (b"\x80" if width == 1 else b"\x00") * (int(pause_s * rate) * channels * width)
+    target = io.BytesIO()
+    with wave.open(target, "wb") as audio:
+        audio.setnchannels(channels)
+        audio.setsampwidth(width)
+        audio.setframerate(rate)
+        audio.writeframes(silence.join(frames))
+    seconds = len(silence.join(frames)) / (channels * width * rate)
+    return target.getvalue(), seconds
 
 
 SPEAK = Tool(

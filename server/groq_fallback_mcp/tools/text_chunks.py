@@ -1,4 +1,4 @@
-"""Long text cut into windows: for models that take little at a time."""
+"""Long text cut into chunks: for models that take little at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Window", "sentences", "windows"]
+__all__ = ["TextChunk", "sentences", "text_chunks"]
 
 # Where a reader pauses, longest pause first; the marks of other scripts by their code points.
 _ENDS = ".!?\u2026\u061f\u3002\uff01\uff1f"
@@ -19,7 +19,7 @@ _BREAKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TextChunk:
     """A stretch of a text, from character `start` to before `end`."""
 
     start: int
@@ -27,16 +27,16 @@ class Window:
     text: str
 
 
-def windows(text: str, *, fits: Callable[[str], bool], step: float = 0.75) -> list[Window]:
+def text_chunks(text: str, *, fits: Callable[[str], bool], step: float = 0.75) -> list[TextChunk]:
     """Overlapping stretches that fit, which together hold every character.
 
     Each begins where `step` of the one before has passed, so that what stands across an end stands whole in the next.
     """
-    found: list[Window] = []
+    found: list[TextChunk] = []
     start = 0
     while start < len(text):
         end = _longest(text, start, fits)
-        found.append(Window(start, end, text[start:end]))
+        found.append(TextChunk(start, end, text[start:end]))
         if end == len(text):
             break
         start += max(int((end - start) * step), 1)

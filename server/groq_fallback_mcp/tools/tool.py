@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,22 +17,20 @@ from groq_fallback_mcp.fallback import FallbackEngine, Progress
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import state_folder
 
-__all__ = ["MORE", "Arguments", "Context", "Reply", "Result", "Tool", "Toolset"]
+__all__ = ["MORE", "Arguments", "Context", "Reply", "Tool", "Toolset"]
 
 # Marks an argument that is always taken but listed by the toolset `full` only: each listed one costs tokens every time.
 MORE: dict[str, Any] = {"toolset": "full"}
 
 
 class Arguments(BaseModel):
-    """Base of every tool's arguments: unknown ones are refused."""
+    """Base of every tool's arguments: unknown ones are refused.
+
+    `old_names` maps what an argument was called before to its name now; agents and scripts may still use it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Result(BaseModel):
-    """Base of every tool's structured result. Fields without a value are left out on the wire."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    old_names: ClassVar[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
-"""One long recording: split, its parts written down side by side, joined. What is done is kept until all is."""
+"""One long recording: split, its parts transcribed side by side, joined. What is done is kept until all is."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -15,18 +16,19 @@ import anyio.to_thread
 
 from groq_fallback_mcp.audio.decoder import split_apart
 from groq_fallback_mcp.audio.headers import UNKNOWN, Headers, early_end
+from groq_fallback_mcp.audio.join_transcripts import join_transcripts
 from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLong
-from groq_fallback_mcp.audio.seams import HeardPart, join_parts
-from groq_fallback_mcp.audio.silence import without_silence
 from groq_fallback_mcp.audio.stream import NotDecodable, OutOfMemory
-from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest, Opened, Transcript
+from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.fallback import Answer, FallbackEngine, Progress, heartbeat
+from groq_fallback_mcp.fallback import FallbackEngine, Progress, heartbeat
 from groq_fallback_mcp.fallback.final_error import CallFailed
-from groq_fallback_mcp.transcription.job_folder import Done, JobFolder, JobTaken, job_name
+from groq_fallback_mcp.run_all import run_all
+from groq_fallback_mcp.transcription.job_folder import JobFolder, JobTakenError, job_name
+from groq_fallback_mcp.transcription.transcript_answer import TranscriptAnswer
 
-__all__ = ["LOCAL_PART_S", "LongTranscript", "Unfinished", "only_on_this_machine", "write_down"]
+__all__ = ["LOCAL_PART_S", "only_on_this_machine", "transcribe_long"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,50 +43,21 @@ STOPPING_S = 5.0
 UNREAD = "the recording is damaged: about {seconds:g} s of it could not be read and are not in the transcript"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LongTranscript:
-    """The whole. `resumed`: how many of the parts an earlier run had done. `by` names who wrote how many parts, `silent`
-    counts the segments without speech that were left out.
-    """
-
-    transcript: Transcript
-    provider: str
-    model: str
-    by: dict[str, int]
-    parts: int
-    resumed: int
-    fallback: bool
-    simulated: bool
-    cost_usd: Decimal | None
-    attempts: Sequence[Attempt]
-    notes: Sequence[str]
-    duration_s: float
-    silent: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
-    """Why a part has no transcript. What the others have is kept, and the same call goes on from there."""
-
-    failure: CallFailed
-
-
 @dataclass(slots=True)
 class _Run:
     request: AudioRequest
     parts: Sequence[Part]
     folder: JobFolder
     end: float
-    done: dict[int, Done]
+    done: dict[int, TranscriptAnswer]
     attempts: list[Attempt]
     notes: list[str]
     at_once: int
     fallback: bool = False
-    failed: tuple[Part, CallFailed] | None = None
 
 
-async def write_down(
-    source: Opened,
+async def transcribe_long(
+    recording: AudioFile,
     request: AudioRequest,
     *,
     engine: FallbackEngine,
@@ -93,11 +66,11 @@ async def write_down(
     progress: Progress | None = None,
     part_s: float = PART_S,
     headers: Headers = UNKNOWN,
-) -> LongTranscript | Unfinished:
-    """Transcribe what `source` holds, of the kind, name and options of `request`, whose own content is not looked at.
+) -> TranscriptAnswer | CallFailed:
+    """Transcribe a recording in parts, with the options of `request`; the request's own audio is not looked at.
 
-    `root` is the folder of all jobs, `headers` what is known of the recording. Raises InputRefused for what is no audio, and
-    where another process has the job.
+    `root` is the folder of all jobs, `headers` what is known of the recording. Where a part has no transcript, what the others
+    have is kept, and the same call resumes. Raises InputRefused for what is no audio, and where another process has the job.
     """
     clock = engine.clock
     started = clock.monotonic()
@@ -109,17 +82,17 @@ async def write_down(
 
     here = await only_on_this_machine(request, engine)
     async with heartbeat(progress, report):
-        folder = await _taken(source, request, root, part_s)
+        folder = await _taken(recording, request, root, part_s)
         finished = False
         run: _Run | None = None
         try:
             least_s = min(part_s, LOCAL_PART_S) if here else part_s
-            recording = await _split(source, request, folder, part_s=least_s, headers=headers, deadline_s=deadline_s)
-            if recording is None:
-                return Unfinished(failure=_too_slow(request, deadline_s))
-            parts = recording.parts
-            found = await anyio.to_thread.run_sync(lambda: [(part, folder.done(part)) for part in parts])
-            done = {part.number: kept for part, kept in found if kept is not None}
+            found = await _split(recording, folder, part_s=least_s, headers=headers, deadline_s=deadline_s)
+            if found is None:
+                return _too_slow(recording, deadline_s)
+            parts = found.parts
+            saved = await anyio.to_thread.run_sync(lambda: [(part, folder.saved_answer(part)) for part in parts])
+            done = {part.number: answer for part, answer in saved if answer is not None}
             resumed = len(done)
             run = _Run(
                 request=request,
@@ -129,7 +102,7 @@ async def write_down(
                 end=started + (min(deadline_s, engine.timeouts.deadline_s) if len(parts) == 1 and not here else deadline_s),
                 done=done,
                 attempts=[],
-                notes=_notes(recording),
+                notes=_notes(found),
                 at_once=1 if here else AT_ONCE,
             )
 
@@ -138,9 +111,9 @@ async def write_down(
                 doing[0] = f"Transcribed {len(done)} of {len(parts)} parts"
 
             tell()
-            await _send_all(run, engine, tell)
-            if run.failed is not None:
-                return Unfinished(failure=_explained(run))
+            failed = await _send_all(run, engine, tell)
+            if failed is not None:
+                return failed
             result = _result(run, resumed, clock.monotonic() - started)
             finished = True
         except anyio.get_cancelled_exc_class():
@@ -155,7 +128,7 @@ async def write_down(
 
 
 async def only_on_this_machine(request: AudioRequest, engine: FallbackEngine) -> bool:
-    """Whether, as things stand now, nobody but a model on this machine can write a part down."""
+    """Whether, as things stand now, only a model on this machine can transcribe a part."""
     here = {offer.provider for offer in engine.registry.offers() if offer.on_this_machine}
     if not here:
         return False
@@ -177,12 +150,12 @@ def _notes(recording: SplitRecording) -> list[str]:
     return notes
 
 
-async def _taken(source: Opened, request: AudioRequest, root: Path, part_s: float) -> JobFolder:
+async def _taken(recording: AudioFile, request: AudioRequest, root: Path, part_s: float) -> JobFolder:
     options = (request.model, request.language, request.prompt, request.temperature, request.translate, part_s)
-    name = await anyio.to_thread.run_sync(job_name, source, options)
+    name = await anyio.to_thread.run_sync(job_name, recording, options)
     try:
         return await anyio.to_thread.run_sync(JobFolder, root, name)
-    except JobTaken:
+    except JobTakenError:
         raise InputRefused(
             "this recording is being written down by another call", next_step="wait for it, then call again"
         ) from None
@@ -194,28 +167,26 @@ async def _taken(source: Opened, request: AudioRequest, root: Path, part_s: floa
 
 
 async def _split(
-    source: Opened, request: AudioRequest, folder: JobFolder, *, part_s: float, headers: Headers, deadline_s: float
+    recording: AudioFile, folder: JobFolder, *, part_s: float, headers: Headers, deadline_s: float
 ) -> SplitRecording | None:
     """The parts, those of an earlier call if it had split it; None where the deadline came first."""
-    kept = await anyio.to_thread.run_sync(folder.parts)
-    if kept is not None:
-        return kept
-    audio = request.audio
-    assert isinstance(audio, AudioFile)  # noqa: S101 - an address is never split
+    saved = await anyio.to_thread.run_sync(folder.saved_parts)
+    if saved is not None:
+        return saved
     left, over = threading.Event(), threading.Event()
 
     def work() -> SplitRecording:
         try:
             found = split_apart(
-                source,
-                audio.media_type,
+                recording.content,
+                recording.media_type,
                 folder.path,
                 part_s=part_s,
                 headers=headers,
                 longest_run_s=deadline_s,
                 stopped=left.is_set,
             )
-            folder.keep_parts(found)
+            folder.save_parts(found)
             return found
         finally:
             over.set()
@@ -226,13 +197,15 @@ async def _split(
             found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
     except OutOfMemory as error:
         raise InputRefused(
-            f"The recording {audio.name!r} needs more memory to decode than allowed ({error})",
+            f"The recording {recording.name!r} needs more memory to decode than allowed ({error})",
             next_step="Convert it first: ffmpeg -i FILE -ar 16000 -ac 1 speech.flac",
         ) from error
     except NotDecodable as error:
-        raise InputRefused(f"{audio.name!r} cannot be decoded as audio: {error}", next_step="Pass a file that plays") from error
+        raise InputRefused(
+            f"{recording.name!r} cannot be decoded as audio: {error}", next_step="Pass a file that plays"
+        ) from error
     except TooLong as error:
-        raise InputRefused(f"{audio.name!r} is longer than a day", next_step="Split it by hand") from error
+        raise InputRefused(f"{recording.name!r} is longer than a day", next_step="Split it by hand") from error
     except OSError as error:
         raise InputRefused(
             f"parts of the recording cannot be kept in {folder.path.parent}: {error.strerror or error}",
@@ -246,11 +219,10 @@ async def _split(
     return found
 
 
-def _too_slow(request: AudioRequest, deadline_s: float) -> CallFailed:
-    assert isinstance(request.audio, AudioFile)  # noqa: S101 - an address is never split
+def _too_slow(recording: AudioFile, deadline_s: float) -> CallFailed:
     return CallFailed(
         code="deadline",
-        cause=f"{request.audio.name!r} could not be decoded within the deadline of {deadline_s:g} s",
+        cause=f"{recording.name!r} could not be decoded within the deadline of {deadline_s:g} s",
         next_step="Split it, or convert it to 16 kHz mono FLAC first",
         retry_after_s=None,
         attempts=(),
@@ -258,22 +230,20 @@ def _too_slow(request: AudioRequest, deadline_s: float) -> CallFailed:
     )
 
 
-async def _send_all(run: _Run, engine: FallbackEngine, tell: Callable[[], None]) -> None:
-    waiting = iter([part for part in run.parts if part.number not in run.done])
+async def _send_all(run: _Run, engine: FallbackEngine, tell: Callable[[], None]) -> CallFailed | None:
+    """Transcribe the parts that are not done. Why one of them cannot be, then the others are not begun."""
+    waiting = [part for part in run.parts if part.number not in run.done]
 
-    async def work() -> None:
-        for part in waiting:
-            if run.failed is not None:
-                return
-            await _send(run, part, engine)
-            tell()
+    async def work(part: Part) -> tuple[Part, CallFailed] | None:
+        failure = await _send(run, part, engine)
+        tell()
+        return None if failure is None else (part, failure)
 
-    async with anyio.create_task_group() as group:
-        for _ in range(run.at_once):
-            group.start_soon(work)
+    _, failed = await run_all(waiting, work, at_once=run.at_once, stops=lambda failed: failed is not None)
+    return None if failed is None else _explained(run, *failed)
 
 
-async def _send(run: _Run, part: Part, engine: FallbackEngine) -> None:
+async def _send(run: _Run, part: Part, engine: FallbackEngine) -> CallFailed | None:
     content = await anyio.to_thread.run_sync(run.folder.spooled, part)
     audio = AudioFile(name=part.file, content=content, media_type="audio/flac", duration_s=part.end_s - part.start_s)
     # the times of words are what parts are joined by
@@ -281,26 +251,14 @@ async def _send(run: _Run, part: Part, engine: FallbackEngine) -> None:
     outcome = await engine.serve(request, deadline_s=max(run.end - engine.clock.monotonic(), 1.0))
     if isinstance(outcome, CallFailed):
         run.attempts += outcome.attempts
-        run.failed = run.failed or (part, outcome)
-        return
-    done = _done(outcome)
-    await anyio.to_thread.run_sync(run.folder.keep, part, done)
-    run.done[part.number] = done
+        return outcome
+    answer = TranscriptAnswer.from_answer(outcome)
+    await anyio.to_thread.run_sync(run.folder.save_answer, part, answer)
+    run.done[part.number] = answer
     run.fallback = run.fallback or outcome.fallback
     run.attempts += [attempt for attempt in outcome.attempts if attempt.outcome != "answered"]
     run.notes += [note for note in outcome.notes if note not in run.notes]
-
-
-def _done(answer: Answer) -> Done:
-    transcript, silent = without_silence(answer.success.transcript or Transcript(text=""))
-    return Done(
-        transcript=transcript,
-        silent=silent,
-        provider=answer.provider,
-        model=answer.model,
-        simulated=answer.success.simulated,
-        cost_usd=None if answer.cost_usd is None else str(answer.cost_usd),
-    )
+    return None
 
 
 def _prompt(run: _Run, part: Part) -> str | None:
@@ -313,35 +271,31 @@ def _prompt(run: _Run, part: Part) -> str | None:
     return f"{given} {tail}".strip() or None
 
 
-def _result(run: _Run, resumed: int, took_s: float) -> LongTranscript:
+def _result(run: _Run, resumed: int, took_s: float) -> TranscriptAnswer:
     ordered = [(part, run.done[part.number]) for part in run.parts]
-    heard = [HeardPart(start_s=part.start_s, until_s=part.until_s, transcript=done.transcript) for part, done in ordered]
-    by: dict[tuple[str, str], int] = {}
-    for _, done in ordered:
-        by[done.provider, done.model] = by.get((done.provider, done.model), 0) + 1
-    provider, model = max(by, key=lambda who: by[who])
-    costs = [Decimal(done.cost_usd) for _, done in ordered if done.cost_usd is not None]
-    transcript = join_parts(heard, duration_s=ordered[-1][0].end_s)
-    return LongTranscript(
+    by = Counter((done.provider, done.model) for _, done in ordered)
+    (provider, model), _ = by.most_common(1)[0]
+    costs = [done.cost_usd for _, done in ordered if done.cost_usd is not None]
+    transcript = join_transcripts([(part, done.transcript) for part, done in ordered])
+    result = TranscriptAnswer(
         transcript=transcript if run.request.words else replace(transcript, words=()),
         provider=provider,
         model=model,
-        by={f"{name}/{id_}": count for (name, id_), count in by.items()},
-        parts=len(ordered),
-        resumed=resumed,
-        fallback=run.fallback,
         simulated=any(done.simulated for _, done in ordered),
         cost_usd=sum(costs, Decimal(0)) if len(costs) == len(ordered) else None,
-        attempts=run.attempts[:SHOWN_ATTEMPTS],
-        notes=run.notes,
-        duration_s=took_s,
         silent=sum(done.silent for _, done in ordered),
+        requested_model=run.request.model,
+        fallback=run.fallback,
+        attempts=run.attempts[:SHOWN_ATTEMPTS],
+        duration_s=took_s,
+        parts=len(ordered),
     )
+    shares = ["parts by " + ", ".join(f"{name}/{id_}: {count}" for (name, id_), count in by.items())] if len(by) > 1 else []
+    earlier = [f"{resumed} of {len(ordered)} parts were done by an earlier call and not sent again"] if resumed else []
+    return replace(result, notes=[*run.notes, *shares, *result.silence_notes, *earlier])
 
 
-def _explained(run: _Run) -> CallFailed:
-    assert run.failed is not None  # noqa: S101 - only asked for then
-    part, failure = run.failed
+def _explained(run: _Run, part: Part, failure: CallFailed) -> CallFailed:
     if len(run.parts) == 1:
         return failure
     begins, ends = (format_duration(round(at, 1)) for at in (part.start_s, part.until_s))

@@ -13,7 +13,6 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,33 +20,24 @@ from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.atomic_file import write_atomically
 from groq_fallback_mcp.audio.parts import Part, SplitRecording
-from groq_fallback_mcp.call import Opened, Spooled, Transcript, open_recording
+from groq_fallback_mcp.call import AudioFile, Spooled
 from groq_fallback_mcp.outgoing import sanitize_json
+from groq_fallback_mcp.transcription.transcript_answer import TranscriptAnswer
 
-__all__ = ["Done", "JobFolder", "JobTaken", "job_name"]
+__all__ = ["JobFolder", "JobTakenError", "job_name"]
 
 KEPT_S = 7 * 86_400.0
 # Other ways of splitting or joining must not meet parts of this one.
 VERSION = 2
+# The fields of an answer that a part's file holds. Attempts and notes are those of the call that is under way.
+_SAVED = {"transcript", "provider", "model", "simulated", "cost_usd", "silent"}
 _CHUNK = 1 << 20
 
 _log = logging.getLogger(__name__)
 
 
-class JobTaken(Exception):  # noqa: N818 - a finding, not an error of ours
+class JobTakenError(Exception):
     """Another process works on the same recording."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """A part that has its transcript, and who gave it. `silent`: how many segments without speech were left out."""
-
-    transcript: Transcript
-    provider: str
-    model: str
-    simulated: bool
-    cost_usd: str | None
-    silent: int = 0
 
 
 @cache
@@ -56,14 +46,14 @@ def _split() -> TypeAdapter[SplitRecording]:
 
 
 @cache
-def _done() -> TypeAdapter[Done]:
-    return TypeAdapter(Done)
+def _answer() -> TypeAdapter[TranscriptAnswer]:
+    return TypeAdapter(TranscriptAnswer)
 
 
-def job_name(source: Opened, options: Sequence[object]) -> str:
+def job_name(recording: AudioFile, options: Sequence[object]) -> str:
     """A digest of the recording's bytes and of how it is to be transcribed. Blocking: it reads the whole file."""
     digest = hashlib.blake2b(json.dumps([VERSION, *options], default=str).encode(), digest_size=16)
-    with open_recording(source) as file:
+    with recording.open() as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -73,7 +63,7 @@ class JobFolder:
     """The folder of one job, held by this process until `release`. All methods block."""
 
     def __init__(self, root: Path, name: str) -> None:
-        """Raises JobTaken, and OSError where the folder cannot be made."""
+        """Raises JobTakenError, and OSError where the folder cannot be made."""
         from filelock import FileLock  # noqa: PLC0415 - for long recordings only
 
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,10 +75,10 @@ class JobFolder:
         try:
             self._lock.acquire(timeout=0)
         except TimeoutError:
-            raise JobTaken from None
+            raise JobTakenError from None
         os.utime(self.path)
 
-    def parts(self) -> SplitRecording | None:
+    def saved_parts(self) -> SplitRecording | None:
         """The parts as they were split before; None where that was not done to its end."""
         try:
             found = _split().validate_json((self.path / "parts.json").read_bytes())
@@ -96,20 +86,21 @@ class JobFolder:
             return None
         return found if all((self.path / part.file).is_file() for part in found.parts) else None
 
-    def keep_parts(self, found: SplitRecording) -> None:
+    def save_parts(self, found: SplitRecording) -> None:
         """Say that all parts are there."""
         write_atomically(self.path / "parts.json", _split().dump_json(found), durable=True)
 
-    def done(self, part: Part) -> Done | None:
+    def saved_answer(self, part: Part) -> TranscriptAnswer | None:
         """The transcript of a part, None where it has none yet."""
         try:
-            return _done().validate_json((self.path / f"{part.file}.json").read_bytes())
+            return _answer().validate_json((self.path / f"{part.file}.json").read_bytes())
         except (OSError, ValidationError):
             return None
 
-    def keep(self, part: Part, done: Done) -> None:
+    def save_answer(self, part: Part, answer: TranscriptAnswer) -> None:
         """Keep a part's transcript: whole on disk before this returns."""
-        content = json.dumps(sanitize_json(asdict(done)), ensure_ascii=False).encode()
+        fields = _answer().dump_python(answer, mode="json", include=_SAVED)
+        content = json.dumps(sanitize_json(fields), ensure_ascii=False).encode()
         write_atomically(self.path / f"{part.file}.json", content, durable=True)
 
     def spooled(self, part: Part) -> Spooled:

@@ -1,7 +1,7 @@
 """Transcripts of overlapping parts made one: no word lost, none doubled, times counted from the beginning. Pure.
 
-Two neighbors hear the same seconds around a cut. Where both wrote down the same word there, the first speaks up to it and
-the second from behind it. Where they agree on none, each speaks up to the cut by the times of its words; and where a
+Two neighbors hear the same seconds around a cut. Where both have the same word there, the first speaks up to it and the
+second from behind it. Where they agree on none, each speaks up to the cut by the times of its words; and where a
 model gives no times, the longest run of words that ends the one and begins the other is taken once.
 """
 
@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from groq_fallback_mcp.audio.parts import Part
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
 
-__all__ = ["HeardPart", "join_parts", "spaced"]
+__all__ = ["join_transcripts", "spaced"]
 
 # Words that stand in both, but whose times are further apart, are two words.
 SAME_WORD_S = 1.0
@@ -22,33 +23,23 @@ MOST_SHARED_WORDS = 40
 _NOT_A_LETTER = re.compile(r"[^\w']+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeardPart:
-    """What was heard in a part: it begins at `start_s` of the recording, and speaks for what lies before `until_s`.
+def join_transcripts(heard: Sequence[tuple[Part, Transcript]]) -> Transcript:
+    """One transcript of a whole recording, from its parts in order and what was heard in each.
 
-    Beyond that cut the next part speaks, although this one heard a little of it.
+    A part speaks for what lies before its cut, `until_s`. Beyond that the next one speaks, although this one heard a little of it.
     """
-
-    start_s: float
-    until_s: float
-    transcript: Transcript
-
-
-def join_parts(parts: Sequence[HeardPart], *, duration_s: float) -> Transcript:
-    """One transcript of the whole, which lasts `duration_s` seconds."""
-    shifted = [_shifted(part) for part in parts]
+    shifted = [_shifted(transcript, part.start_s) for part, transcript in heard]
     joined = shifted[0]
-    for cut, part in zip(parts, shifted[1:], strict=False):
-        joined = _joined(joined, part, cut.until_s)
-    return replace(joined, duration_s=duration_s)
+    for (part, _), transcript in zip(heard, shifted[1:], strict=False):
+        joined = _joined(joined, transcript, part.until_s)
+    return replace(joined, duration_s=heard[-1][0].end_s)
 
 
-def _shifted(part: HeardPart) -> Transcript:
-    by = part.start_s
+def _shifted(transcript: Transcript, by_s: float) -> Transcript:
     return replace(
-        part.transcript,
-        segments=tuple(replace(s, start=s.start + by, end=s.end + by) for s in part.transcript.segments),
-        words=tuple(replace(w, start=w.start + by, end=w.end + by) for w in part.transcript.words),
+        transcript,
+        segments=tuple(replace(s, start=s.start + by_s, end=s.end + by_s) for s in transcript.segments),
+        words=tuple(replace(w, start=w.start + by_s, end=w.end + by_s) for w in transcript.words),
     )
 
 

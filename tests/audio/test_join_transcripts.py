@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.audio.seams import HeardPart, join_parts
+from groq_fallback_mcp.audio.join_transcripts import join_transcripts
+from groq_fallback_mcp.audio.parts import Part
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
 
 OVERLAP_S = 1.0
@@ -22,14 +23,21 @@ def heard(words: list[tuple[str, float, float]], start_s: float, end_s: float, s
     return Transcript(text=segment.text, segments=(segment,), words=spoken)
 
 
-def parted(words: list[tuple[str, float, float]], cuts: list[float], end_s: float, shifts: list[float]) -> list[HeardPart]:
+def part(start_s: float, until_s: float, transcript: Transcript) -> tuple[Part, Transcript]:
+    """A part of a recording and what was heard in it."""
+    return Part(number=1, start_s=start_s, end_s=until_s, until_s=until_s, file="part.flac"), transcript
+
+
+def parted(
+    words: list[tuple[str, float, float]], cuts: list[float], end_s: float, shifts: list[float]
+) -> list[tuple[Part, Transcript]]:
     """Parts with a second of overlap on each side of each cut."""
     edges = [0.0, *cuts, end_s]
     return [
-        HeardPart(
-            start_s=max(begin - OVERLAP_S, 0.0),
-            until_s=until,
-            transcript=heard(words, max(begin - OVERLAP_S, 0.0), min(until + OVERLAP_S, end_s), shift),
+        part(
+            max(begin - OVERLAP_S, 0.0),
+            until,
+            heard(words, max(begin - OVERLAP_S, 0.0), min(until + OVERLAP_S, end_s), shift),
         )
         for begin, until, shift in zip(edges, edges[1:], shifts, strict=False)
     ]
@@ -47,7 +55,7 @@ def test_every_word_stands_once_wherever_the_cuts_fall(pieces: list[tuple[str, f
         words.append((f"{word}{number % 7}", at, at + length))
         at += length + gap
     cuts = [cut for cut in (sum(gaps[: n + 1]) for n in range(len(gaps))) if cut < at - 2.0]
-    joined = join_parts(parted(words, cuts, at, [0.0] * (len(cuts) + 1)), duration_s=at)
+    joined = join_transcripts(parted(words, cuts, at, [0.0] * (len(cuts) + 1)))
     assert joined.text.split() == [word for word, _, _ in words]
     assert [word.word for word in joined.words] == [word for word, _, _ in words]
     assert " ".join(segment.text for segment in joined.segments).split() == joined.text.split()
@@ -60,7 +68,7 @@ WORDS = [(f"w{n}", n * 0.5, n * 0.5 + 0.4) for n in range(40)]
 @pytest.mark.parametrize("shift", [-0.3, 0.0, 0.3])
 def test_times_that_are_a_little_wrong_cost_no_word(shift: float) -> None:
     """Models are off by some tenths of a second."""
-    joined = join_parts(parted(WORDS, [10.0], 20.0, [0.0, shift]), duration_s=20.0)
+    joined = join_transcripts(parted(WORDS, [10.0], 20.0, [0.0, shift]))
     assert joined.text.split() == [word for word, _, _ in WORDS]
 
 
@@ -68,29 +76,29 @@ def test_case_and_marks_do_not_make_two_words_of_one() -> None:
     """One part ends a sentence where the other is in its middle."""
     left = heard(WORDS, 0.0, 11.0)
     right = heard([(word.upper() + ".", begin, end) for word, begin, end in WORDS], 9.0, 20.0)
-    parts = [HeardPart(start_s=0.0, until_s=10.0, transcript=left), HeardPart(start_s=9.0, until_s=20.0, transcript=right)]
-    assert [word.strip(".").lower() for word in join_parts(parts, duration_s=20.0).text.split()] == [w for w, _, _ in WORDS]
+    parts = [part(0.0, 10.0, left), part(9.0, 20.0, right)]
+    assert [word.strip(".").lower() for word in join_transcripts(parts).text.split()] == [w for w, _, _ in WORDS]
 
 
 def test_without_times_the_shared_words_are_taken_once() -> None:
     """Some endpoints give text alone."""
     parts = [
-        HeardPart(start_s=0.0, until_s=5.0, transcript=Transcript(text="One two, three four.")),
-        HeardPart(start_s=4.0, until_s=9.0, transcript=Transcript(text="Three four five.")),
-        HeardPart(start_s=8.0, until_s=12.0, transcript=Transcript(text="Six.")),
+        part(0.0, 5.0, Transcript(text="One two, three four.")),
+        part(4.0, 9.0, Transcript(text="Three four five.")),
+        part(8.0, 12.0, Transcript(text="Six.")),
     ]
-    assert join_parts(parts, duration_s=12.0).text == "One two, three four. five. Six."
+    assert join_transcripts(parts).text == "One two, three four. five. Six."
 
 
 def test_silent_parts_leave_the_others_alone() -> None:
     """An hour may begin with a minute of nothing."""
     quiet = Transcript(text="")
     parts = [
-        HeardPart(start_s=0.0, until_s=5.0, transcript=quiet),
-        HeardPart(start_s=4.0, until_s=9.0, transcript=heard(WORDS, 4.0, 9.0)),
-        HeardPart(start_s=8.0, until_s=12.0, transcript=quiet),
+        part(0.0, 5.0, quiet),
+        part(4.0, 9.0, heard(WORDS, 4.0, 9.0)),
+        part(8.0, 12.0, quiet),
     ]
-    joined = join_parts(parts, duration_s=12.0)
+    joined = join_transcripts(parts)
     assert joined.text.split()[0] == "w8"
     assert joined.words[0].start == pytest.approx(4.0)
     assert joined.duration_s == 12.0
@@ -102,13 +110,11 @@ def test_a_word_across_the_cut_that_the_parts_spell_differently_stands_once(left
     first = [AudioWord(start=1.0, end=2.0, word="one"), AudioWord(start=left_s, end=left_s + 0.4, word="color")]
     second = [AudioWord(start=right_s - 9.0, end=right_s - 8.6, word="color"), AudioWord(start=5.0, end=6.0, word="two")]
     parts = [
-        HeardPart(
-            start_s=start_s, until_s=until_s, transcript=Transcript(text=" ".join(w.word for w in words), words=tuple(words))
-        )
+        part(start_s, until_s, Transcript(text=" ".join(w.word for w in words), words=tuple(words)))
         for start_s, until_s, words in ((0.0, 10.0, first), (9.0, 20.0, second))
     ]
 
-    assert join_parts(parts, duration_s=20.0).text == f"one {kept} two"
+    assert join_transcripts(parts).text == f"one {kept} two"
 
 
 def test_a_segment_that_both_heard_stands_once_also_without_words() -> None:
@@ -128,8 +134,8 @@ def test_a_segment_that_both_heard_stands_once_also_without_words() -> None:
                 AudioSegment(start=2.5, end=4.0, text="after"),
             ),
         )
-        parts = [HeardPart(start_s=0.0, until_s=10.0, transcript=left), HeardPart(start_s=9.0, until_s=20.0, transcript=right)]
-        joined = join_parts(parts, duration_s=20.0)
+        parts = [part(0.0, 10.0, left), part(9.0, 20.0, right)]
+        joined = join_transcripts(parts)
         assert joined.text == "before same after"
         assert [segment.text for segment in joined.segments] == ["before", "same", "after"]
 
@@ -137,8 +143,8 @@ def test_a_segment_that_both_heard_stands_once_also_without_words() -> None:
 def test_scripts_without_spaces_get_none() -> None:
     """Chinese and Japanese."""
     parts = [
-        HeardPart(start_s=0.0, until_s=5.0, transcript=Transcript(text="\u4eca\u65e5\u306f")),
-        HeardPart(start_s=4.0, until_s=9.0, transcript=Transcript(text="\u826f\u3044\u5929\u6c17 today")),
+        part(0.0, 5.0, Transcript(text="\u4eca\u65e5\u306f")),
+        part(4.0, 9.0, Transcript(text="\u826f\u3044\u5929\u6c17 today")),
     ]
-    joined = join_parts(parts, duration_s=9.0)
+    joined = join_transcripts(parts)
     assert joined.text == "\u4eca\u65e5\u306f\u826f\u3044\u5929\u6c17 today"

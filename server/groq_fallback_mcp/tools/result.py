@@ -1,0 +1,208 @@
+"""What the tools' results share: the fields that tell how a call went, and the one error when no model answered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from groq_fallback_mcp.call import Attempt
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.render import quoted, sentence
+from groq_fallback_mcp.tools.tool import Reply
+from groq_fallback_mcp.transcription import TranscriptAnswer
+
+__all__ = [
+    "CallResult",
+    "Result",
+    "call_fields",
+    "call_lines",
+    "error_reply",
+    "joint_fields",
+    "label",
+    "seconds",
+    "structured",
+    "total_usd",
+]
+
+ALL_OF_IT = Decimal(1)
+SHOWN_ATTEMPTS = 20
+# In this order results end, whatever stands before: clients that cut a result cut the account of the call first.
+_LAST = (
+    "model",
+    "provider",
+    "requested_model",
+    "use_case",
+    "voice",
+    "voices",
+    "fallback",
+    "simulated",
+    "finish_reason",
+    "reasoning",
+    "usage",
+    "cost_usd",
+    "duration_s",
+    "first_token_s",
+    "tokens_per_s",
+    "cached",
+    "attempts",
+    "notes",
+    "untrusted",
+)
+_PLACES = {name: place for place, name in enumerate(_LAST)}
+
+
+class Result(BaseModel):
+    """Base of every tool's structured result. Fields without a value are left out on the wire."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AttemptLine(Result):
+    """One attempt. `sent` false: passed over before anything was sent."""
+
+    provider: str
+    model: str
+    sent: bool
+    outcome: str
+    detail: str | None = None
+    status: int | None = None
+    duration_s: float | None = None
+    retry_after_s: float | None = None
+
+
+class CallResult(Result):
+    """Base of what tools that call a model return: how the call went. Costs in USD, durations in seconds.
+
+    Where many calls made one result, `requested_model` and `fallback` have no value.
+    """
+
+    model: str
+    provider: str
+    requested_model: str | None = None
+    fallback: bool | None = None
+    simulated: bool
+    cost_usd: str | None = None
+    duration_s: float
+    attempts: tuple[AttemptLine, ...]
+    notes: tuple[str, ...]
+
+
+def call_fields(answer: Answer | TranscriptAnswer, *, notes: Sequence[str]) -> dict[str, Any]:
+    """The fields of a CallResult, for one answer."""
+    result = CallResult(
+        model=answer.model,
+        provider=answer.provider,
+        requested_model=answer.requested_model,
+        fallback=answer.fallback,
+        simulated=answer.success.simulated if isinstance(answer, Answer) else answer.simulated,
+        cost_usd=total_usd([answer.cost_usd]),
+        duration_s=round(answer.duration_s, 3),
+        attempts=_attempt_rows(answer.attempts),
+        notes=tuple(notes),
+    )
+    return dict(result)
+
+
+def joint_fields(
+    answers: Sequence[Answer], *, shown: Answer, duration_s: float, notes: Sequence[str], earlier: Sequence[Attempt] = ()
+) -> dict[str, Any]:
+    """The fields of a CallResult, for many answers that make one result, which took so long.
+
+    `shown` is the one whose model is named, `earlier` are attempts that led to none of them.
+    """
+    attempts = [*earlier, *(attempt for answer in answers for attempt in answer.attempts)]
+    return call_fields(replace(shown, attempts=attempts[:SHOWN_ATTEMPTS], duration_s=duration_s), notes=notes) | {
+        "requested_model": None,
+        "fallback": None,
+        "simulated": any(answer.success.simulated for answer in answers),
+        "cost_usd": total_usd([answer.cost_usd for answer in answers]),
+    }
+
+
+def structured(result: Result) -> dict[str, Any]:
+    """A result as structured content. That of a call ends with how the call went."""
+    fields = result.model_dump(mode="json", exclude_none=True)
+    if not isinstance(result, CallResult):
+        return fields
+    return {name: fields[name] for name in sorted(fields, key=lambda name: _PLACES.get(name, -1))}
+
+
+def _attempt_rows(attempts: Sequence[Attempt]) -> tuple[AttemptLine, ...]:
+    """Attempts for structured content."""
+    return tuple(
+        AttemptLine(
+            provider=attempt.provider,
+            model=attempt.model,
+            sent=attempt.sent,
+            outcome=attempt.outcome,
+            detail=attempt.detail or None,
+            status=attempt.status,
+            duration_s=round(attempt.duration_s, 3) if attempt.sent else None,
+            retry_after_s=seconds(attempt.retry_after_s),
+        )
+        for attempt in attempts
+    )
+
+
+def call_lines(result: CallResult, attempts: Sequence[Attempt], *, above: str | None = None) -> list[str]:
+    """The last lines of a result's text: its notes, without one that stands `above` already, and what was tried in vain."""
+    lines = [f"Note: {note}" for note in result.notes if note != above]
+    return [*lines, "Attempts:", *(f"- {line}" for line in _attempt_lines(attempts))] if len(attempts) > 1 else lines
+
+
+def _attempt_lines(attempts: Sequence[Attempt]) -> list[str]:
+    """Attempts for text, a line each."""
+    return [_line(attempt) for attempt in attempts]
+
+
+def error_reply(failure: CallFailed) -> Reply:
+    """The one error at the end of a call nobody could answer; all that matters stands in the text."""
+    retry_after_s = seconds(failure.retry_after_s)
+    lines = [f"{failure.code}: {sentence(failure.cause)}"]
+    lines += [f"- {line}" for line in _attempt_lines(failure.attempts)]
+    lines += [f"- {label(e.provider, e.model)}: left out, {e.reason}" for e in failure.exclusions]
+    lines.append(f"Next step: {sentence(failure.next_step)}")
+    if retry_after_s is not None:
+        lines.append(f"retry_after_s: {retry_after_s:g}")
+    structured = {
+        "error": {
+            "code": failure.code,
+            "cause": failure.cause,
+            "next_step": failure.next_step,
+            **({"retry_after_s": retry_after_s} if retry_after_s is not None else {}),
+        },
+        "attempts": [row.model_dump(mode="json", exclude_none=True) for row in _attempt_rows(failure.attempts)],
+    }
+    return Reply(text="\n".join(lines), structured=structured, is_error=True)
+
+
+def label(provider: str, model: str) -> str:
+    """A model with its provider, once where its id begins with it."""
+    return model if model.startswith(f"{provider}/") else f"{provider}/{model}"
+
+
+def total_usd(costs: Sequence[Decimal | None], *, share: Decimal = ALL_OF_IT) -> str | None:
+    """What several calls cost together, or a `share` of it; None where one price is not known: a part is not the whole."""
+    known = [cost for cost in costs if cost is not None]
+    return f"{sum(known, Decimal(0)) * share:.6f}" if known and len(known) == len(costs) else None
+
+
+def seconds(value: float | None) -> float | None:
+    """Seconds rounded up to a tenth, so that coming back then is never too early."""
+    return None if value is None else math.ceil(value * 10) / 10
+
+
+def _line(attempt: Attempt) -> str:
+    status = f" (HTTP {attempt.status})" if attempt.status is not None else ""
+    after = seconds(attempt.retry_after_s)
+    again = f"; again in {after:g} s" if after else ""
+    # words of somebody else stand in quotation marks, so that nobody takes them for ours
+    detail = f": {quoted(attempt.detail) if attempt.status is not None else attempt.detail}" if attempt.detail else ""
+    took = f" after {attempt.duration_s:.2f} s" if attempt.sent else " without asking"
+    return f"{label(attempt.provider, attempt.model)}: {attempt.outcome.replace('_', ' ')}{status}{took}{detail}{again}"
