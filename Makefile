@@ -91,10 +91,10 @@ unit: $(VENV)/.dev
 
 .PHONY: generate-check
 generate-check: setup
-	$(BIN)/groq-fallback-mcp generate --check
+	$(BIN)/python -m project_docs --check
 
 generate: setup
-	$(BIN)/groq-fallback-mcp generate
+	$(BIN)/python -m project_docs
 
 # The real Kilo CLI. Where the registry does not have it, its tests are skipped and say so.
 $(KILO):
@@ -174,7 +174,7 @@ package: $(VENV)/.dev
 	.cache/wheel/bin/python $(INSTALL_LOCK) -r requirements-base.lock
 	.cache/wheel/bin/python $(PIP_INSTALL) --no-deps dist/*.whl
 	.cache/wheel/bin/python -m pip check
-	! $(BIN)/python -m zipfile --list dist/*.whl | grep -F .pth
+	! $(BIN)/python -m zipfile --list dist/*.whl | grep -e '\.pth' -e project_docs
 	cd .cache && wheel/bin/groq-fallback-mcp --version && wheel/bin/groq-fallback-mcp selftest
 
 # Run after changing dependencies. Writes versions and hashes, never addresses.

@@ -555,7 +555,6 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
         "audio/decode_process.py": "opens /dev/null; sound leaves it on a pipe",
         "audio/parts.py": "sound",
         "cli/catalog.py": "sanitizes the overlay",
-        "cli/generate.py": "our own documents",
         "cli/serve.py": "opens /dev/null",
         "clients/backups.py": "the user's own files, byte by byte",
         "clients/config_file.py": "the user's own files; --key puts a key there on purpose",

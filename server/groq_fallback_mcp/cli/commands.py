@@ -329,18 +329,6 @@ def setup(
 
 
 @app.command()
-def generate(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when something is stale.")] = False,
-    root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
-    as_json: AsJson = False,
-) -> None:
-    """Regenerate docs and manifests from the catalog (maintainers)."""
-    from groq_fallback_mcp.cli.generate import generate as generate_now  # noqa: PLC0415
-
-    run_blocking(generate_now, root, check=check, as_json=as_json)
-
-
-@app.command()
 def demo(as_json: AsJson = False) -> None:
     """Watch a fallback happen, against the simulator (no key needed)."""
     from groq_fallback_mcp.cli.demo import demo as demo_now  # noqa: PLC0415

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groq_fallback_mcp import __version__
-from groq_fallback_mcp.generate.launch import Launch
 from groq_fallback_mcp.tools import TOOLS
+from project_docs.launch import Launch
 
 __all__ = ["DESCRIPTION", "REGISTRY_NAME", "REPOSITORY", "registry_files"]
 

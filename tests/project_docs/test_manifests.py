@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from groq_fallback_mcp.catalog import Kind, load_catalog
-from groq_fallback_mcp.generate.launch import Launch
-from groq_fallback_mcp.generate.manifests import manifests
 from groq_fallback_mcp.settings import Settings
+from project_docs.launch import Launch
+from project_docs.manifests import manifests
 
 CATALOG = load_catalog()
 LAUNCH = Launch()
