@@ -17,7 +17,6 @@ from project_docs.coverage import abilities_block, seed_block
 from project_docs.failures import errors_block, statuses_block
 from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
-from project_docs.launch import Launch
 from project_docs.manifests import clients_block, manifests
 from project_docs.registries import registry_files
 from project_docs.tables import (
@@ -83,9 +82,8 @@ def generated_files(documents: Mapping[str, str], catalog: Catalog, sources: Map
     """
     blocks = all_blocks(catalog, sources)
     filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
-    launch = Launch()
-    made = {f"manifests/{manifest.path}": manifest.text for manifest in manifests(launch, catalog)}
-    listed = {f"manifests/{path}": text for path, text in registry_files(launch).items()}
+    made = {f"manifests/{path}": text for path, text in manifests(catalog).items()}
+    listed = {f"manifests/{path}": text for path, text in registry_files().items()}
     # a plugin carries the skill it teaches
     skill = {f"manifests/{_PLUGIN_SKILL}/{name}": filled[name] for name in SKILL}
     return filled | made | listed | skill
@@ -105,7 +103,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "toolsets": toolsets_block(),
         "errors": errors_block(),
         "statuses": statuses_block(catalog),
-        "clients": clients_block(Launch()),
+        "clients": clients_block(),
         "seed": seed_block(catalog, tests),
         "abilities": abilities_block(tests),
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),

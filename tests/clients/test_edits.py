@@ -17,7 +17,7 @@ from groq_fallback_mcp.clients.client import CLIENTS, Client
 from groq_fallback_mcp.errors import ConfigurationError
 
 CODEX = CLIENTS["codex"]
-JSON_CLIENTS = [client for client in CLIENTS.values() if client.shape != "codex"]
+JSON_CLIENTS = [client for client in CLIENTS.values() if not client.is_toml]
 AT = ("mcp_servers", "groq")
 COMMAND = ("/opt/venv/bin/python", "-E", "-P", "-m", "groq_fallback_mcp")
 

@@ -71,7 +71,7 @@ def test_each_client_gets_a_command_that_lasts_and_no_key(
     assert not [one for one in (home / ".local").rglob("*") if one.is_file()]
 
 
-@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.shape != "codex"])
+@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if not client.is_toml])
 def test_what_a_person_wrote_stays(home: Path, name: str) -> None:
     """Comments and other servers; the old file is kept in the user's state folder."""
     client = CLIENTS[name]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.cli import calls
@@ -291,13 +292,23 @@ def doctor(
     run(doctor_now, start_project_servers=start_project_servers, as_json=as_json)
 
 
-@app.command()
+class _SetupCommand(TyperCommand):
+    """Lists the clients in its help. Their table is only read when the help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - types that typer keeps to itself
+        from groq_fallback_mcp.clients.client import CLIENTS  # noqa: PLC0415
+
+        *others, last = CLIENTS
+        client = next(one for one in self.params if isinstance(one, TyperArgument))
+        client.help = f"{', '.join(others)} or {last}. {client.help}"
+        super().format_help(ctx, formatter)
+
+
+@app.command(cls=_SetupCommand)
 def setup(
     client: Annotated[
         str | None,
-        typer.Argument(
-            help="kilo, claude-code, claude-desktop, vscode, cursor, codex, gemini, opencode, cline, windsurf or zed. Omit to list detected clients and choose."
-        ),
+        typer.Argument(help="Omit to list detected clients and choose."),
     ] = None,
     scope: Annotated[
         Literal["project", "global"] | None,

@@ -103,7 +103,7 @@ _FAULTS = (jsonc.JsoncFault, toml_table.TomlFault, RecursionError)
 
 
 def _format(client: Client) -> type[_Jsonc | _Toml]:
-    return _Toml if client.shape == "codex" else _Jsonc
+    return _Toml if client.is_toml else _Jsonc
 
 
 def _edited(edit: Callable[[], str], client: Client, entry: Mapping[str, Any] | None, *, path: str) -> str:

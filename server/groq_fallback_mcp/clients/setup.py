@@ -21,11 +21,6 @@ from groq_fallback_mcp.skill import SKILL_NAME, skill_files
 
 __all__ = ["Change", "Found", "Wanted", "apply", "backup_folder", "find_clients", "plan"]
 
-_KILO_TRAP = "Do not use {env:...} in this file: Kilo then silently ignores the whole file."
-_KILO_IGNORES = (
-    "This file contains {env:...}, so Kilo ignores it entirely, including this server. Remove it or use --scope global."
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -176,13 +171,10 @@ def find_clients(*, project: Path, home: Path) -> list[Found]:
 
 
 def _with(path: Path, before: str | None, wanted: Wanted) -> str:
-    environment = dict(wanted.environment)
-    if wanted.key is not None:
-        environment[KEY] = wanted.key
-    elif wanted.client.reference is not None:
-        environment[KEY] = wanted.client.reference
+    client = wanted.client
     command = shared_command() if wanted.scope == "project" else lasting_command()
-    return with_server(before or "", wanted.client, wanted.client.entry(command, environment), path=str(path))
+    entry = client.entry(command, {**wanted.environment, **client.environment(key=wanted.key)})
+    return with_server(before or "", client, entry, path=str(path))
 
 
 def _without(path: Path, before: str | None, client: Client) -> tuple[str | None, bool]:
@@ -272,14 +264,15 @@ def _notes(wanted: Wanted, before: str, path: Path) -> list[str]:
     replaced = None if present is None else entry_of(present, scope=wanted.scope, path=path)
     if replaced is not None and not replaced.names_us:
         notes.append(f"This replaced an entry of the same name, which started: {replaced.shown()}")
-    if wanted.key is None and client.reference is None:
+    if wanted.key is None and client.key_reference is None:
         notes.append(f"No key was written. Export {KEY} in the shell that starts {client.title}, or run `{SCRIPT} key set`.")
     if wanted.scope == "project":
         notes.append(_shared_note())
     if client.note:
         notes.append(client.note)
-    if client.name == "kilo" and wanted.scope == "project":
-        notes.append(_KILO_IGNORES if "{env:" in before else _KILO_TRAP)
+    if client.project_trap is not None and wanted.scope == "project":
+        trap = client.project_trap
+        notes.append(trap.found if trap.text in before else trap.advice)
     return notes
 
 
