@@ -9,9 +9,11 @@ import typer
 from typer.core import TyperArgument, TyperCommand
 
 from groq_fallback_mcp import __version__
+from groq_fallback_mcp.call import ReasoningEffort
 from groq_fallback_mcp.cli import calls
 from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
 from groq_fallback_mcp.cli.piped import with_piped
+from groq_fallback_mcp.tools.transcript_result import Format
 
 __all__ = ["app"]
 
@@ -76,9 +78,7 @@ def chat(
     model: ModelOption = None,
     max_tokens: Annotated[int | None, typer.Option(help="Maximum output tokens, including reasoning.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 to 2.")] = None,
-    reasoning_effort: Annotated[
-        Literal["none", "default", "low", "medium", "high"] | None, typer.Option(help="Adjusted to what the model supports.")
-    ] = None,
+    reasoning_effort: Annotated[ReasoningEffort | None, typer.Option(help="Adjusted to what the model supports.")] = None,
     schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True)] = None,
     image: Annotated[list[str] | None, typer.Option(help="An image file or https URL; may be repeated.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Search the web.")] = False,
@@ -139,9 +139,7 @@ def transcribe(
     source: Annotated[str, typer.Argument(help="An audio file, or an https URL.")],
     language: Annotated[str | None, typer.Option("--language", "-l", help="ISO 639 code, such as en.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Vocabulary hint: names and terms to spell correctly.")] = None,
-    form: Annotated[
-        Literal["text", "json", "verbose_json", "srt", "vtt"], typer.Option("--format", "-f", help="Output format.")
-    ] = "text",
+    form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = "text",
     words: Annotated[bool, typer.Option("--words", help="Word-level timestamps.")] = False,
     translate: Annotated[bool, typer.Option("--translate", help="Translate to English.")] = False,
     model: ModelOption = None,
