@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.clients import jsonc, toml_table
-from groq_fallback_mcp.clients.change import entry_in, with_server, without_server
 from groq_fallback_mcp.clients.client import CLIENTS, Client
+from groq_fallback_mcp.clients.entry import entry_in, with_server, without_server
 from groq_fallback_mcp.errors import ConfigurationError
 
 CODEX = CLIENTS["codex"]

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from groq_fallback_mcp.cli.setup import setup
-from groq_fallback_mcp.clients.change import entry_in
+from groq_fallback_mcp.clients.change import Wanted, apply, backup_folder, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, Scope
-from groq_fallback_mcp.clients.entry import entry_of
-from groq_fallback_mcp.clients.setup import Wanted, apply, backup_folder, find_clients, plan
+from groq_fallback_mcp.clients.entry import entry_in, entry_of
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.harness.answers import answers

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from groq_fallback_mcp.catalog import Kind, load_catalog
-from groq_fallback_mcp.clients.change import entry_in
+from groq_fallback_mcp.clients.change import Wanted, plan
 from groq_fallback_mcp.clients.client import CLIENTS, Client, Scope
-from groq_fallback_mcp.clients.setup import Wanted, plan
+from groq_fallback_mcp.clients.entry import entry_in
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools.check_limits import CHECK_LIMITS
 from groq_fallback_mcp.tools.list_models import LIST_MODELS

@@ -59,7 +59,7 @@ def serve(
 ) -> None:
     """Serve MCP over stdio (the same as no command), or over HTTP for a team."""
     if http is not None:
-        from groq_fallback_mcp.cli.serve_http import serve_over_http  # noqa: PLC0415
+        from groq_fallback_mcp.cli.serve import serve_over_http  # noqa: PLC0415
 
         serve_over_http(http, log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
         return
@@ -269,7 +269,7 @@ def catalog_update(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Compare the catalog with Groq's live list and write what differs as an overlay, for review."""
-    from groq_fallback_mcp.cli.catalog import update  # noqa: PLC0415
+    from groq_fallback_mcp.cli.catalog_update import update  # noqa: PLC0415
 
     run(update, output, dry_run=dry_run, force=force)
 
@@ -340,7 +340,7 @@ def setup(
 @app.command()
 def demo(as_json: AsJson = False) -> None:
     """Watch a fallback happen, against the simulator (no key needed)."""
-    from groq_fallback_mcp.cli.demo import demo as demo_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.trials import demo as demo_now  # noqa: PLC0415
 
     run(demo_now, as_json=as_json)
 
@@ -348,6 +348,6 @@ def demo(as_json: AsJson = False) -> None:
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
     """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28)."""
-    from groq_fallback_mcp.cli.selftest import selftest as selftest_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.trials import selftest as selftest_now  # noqa: PLC0415
 
     run(selftest_now, as_json=as_json)
