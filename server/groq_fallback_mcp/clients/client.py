@@ -10,9 +10,9 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 __all__ = ["CLIENTS", "EVERY_CLIENT", "KEY", "SERVER", "Client", "Manifest", "Scope", "Trap"]
 
@@ -35,7 +35,7 @@ class Manifest(_Row):
     key: str
     """How the key reaches the server."""
     check: str
-    document: Mapping[str, Any] = {}
+    document: Mapping[str, JsonValue] = {}
     """What the file holds besides the entry."""
 
 
@@ -61,7 +61,7 @@ class Client(_Row):
     """The user's own files, relative to the home folder or, after `@app/`, to the system's folder of applications' settings."""
     table: tuple[str, ...]
     """The keys by which the file leads to its servers."""
-    template: Mapping[str, Any] = Field(alias="entry")
+    template: Mapping[str, JsonValue] = Field(alias="entry")
     """An entry, with the placeholders that clients.toml explains."""
     key_reference: str | None = None
     """How its file refers to GROQ_API_KEY. None where the server inherits the environment, or no reference is safe."""
@@ -120,21 +120,19 @@ class Client(_Row):
 
     def entry(self, command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
         """How the server is described to it."""
-        parts = {
+        parts: dict[str, JsonValue] = {
             "{command}": list(command),
             "{program}": command[0],
             "{arguments}": list(command[1:]),
             "{environment}": dict(environment),
         }
-        return cast("dict[str, Any]", _filled(self.template, parts))
+        return {name: _filled(value, parts) for name, value in self.template.items()}
 
 
-def _filled(value: object, parts: Mapping[str, object]) -> object:
-    """A copy of a template's value with the placeholders in it replaced."""
-    if isinstance(value, Mapping):
-        return {name: _filled(inner, parts) for name, inner in cast("Mapping[str, object]", value).items()}
-    if isinstance(value, list):
-        return list(cast("list[object]", value))
+def _filled(value: JsonValue, parts: Mapping[str, JsonValue]) -> JsonValue:
+    """A value of a template with the placeholders in it replaced."""
+    if isinstance(value, dict):
+        return {name: _filled(inner, parts) for name, inner in value.items()}
     return parts.get(value, value) if isinstance(value, str) else value
 
 
