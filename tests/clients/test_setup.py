@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from groq_fallback_mcp.cli import commands
 from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.clients.change import Wanted, apply, backup_folder, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, Scope
@@ -269,3 +271,12 @@ def test_applying_nothing_does_nothing(home: Path) -> None:
     change = plan(Wanted(client=CLIENTS["zed"], scope="global", remove=True), project=home, home=home)
     assert apply(change) == []
     assert not (home / ".config").exists()
+
+
+def test_the_help_lists_the_clients_of_the_table_however_often_it_is_shown() -> None:
+    """Those that `setup` takes, in its order."""
+    for _ in range(2):
+        shown = " ".join(CliRunner().invoke(commands.app, ["setup", "--help"], env={"COLUMNS": "300"}).output.split())
+        *others, last = CLIENTS
+        assert f" {', '.join(others)} or {last}. Omit to list" in shown
+        assert "kilo-legacy" not in shown

@@ -290,6 +290,9 @@ def doctor(
     run(doctor_now, start_project_servers=start_project_servers, as_json=as_json)
 
 
+_NO_CLIENT = "Omit to list detected clients and choose."
+
+
 class _SetupCommand(TyperCommand):
     """Lists the clients in its help. Their table is only read when the help is shown."""
 
@@ -298,7 +301,7 @@ class _SetupCommand(TyperCommand):
 
         *others, last = CLIENTS
         client = next(one for one in self.params if isinstance(one, TyperArgument))
-        client.help = f"{', '.join(others)} or {last}. {client.help}"
+        client.help = f"{', '.join(others)} or {last}. {_NO_CLIENT}"
         super().format_help(ctx, formatter)
 
 
@@ -306,7 +309,7 @@ class _SetupCommand(TyperCommand):
 def setup(
     client: Annotated[
         str | None,
-        typer.Argument(help="Omit to list detected clients and choose."),
+        typer.Argument(help=_NO_CLIENT),
     ] = None,
     scope: Annotated[
         Literal["project", "global"] | None,
