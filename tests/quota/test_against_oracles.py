@@ -34,8 +34,6 @@ class Model:
 
     def __init__(self) -> None:
         self.used = {(model, limit): 0.0 for model in MODELS for limit in LIMITS}
-        # what has drained beyond nothing since the bucket was last touched
-        self.beyond = dict.fromkeys(self.used, 0.0)
         self.free_at = dict.fromkeys(MODELS, 0.0)
         self.now = 0.0
 
@@ -43,9 +41,7 @@ class Model:
         """Let usage drain."""
         self.now += seconds
         for (model, limit), used in self.used.items():
-            left = used - seconds * LIMITS[limit] / limit.window_s
-            self.used[model, limit] = max(left, 0.0)
-            self.beyond[model, limit] += max(-left, 0.0)
+            self.used[model, limit] = max(used - seconds * LIMITS[limit] / limit.window_s, 0.0)
 
     def wait_s(self, model: str, cost: Mapping[Limit, float]) -> float:
         """How long a call must wait."""
@@ -59,13 +55,6 @@ class Model:
         for limit, units in cost.items():
             if units:
                 self.used[model, limit] = max(self.used[model, limit] + sign * units, 0.0)
-                self.beyond[model, limit] = 0.0
-
-    def take_late(self, model: str, limit: Limit, units: float) -> None:
-        """Use so much of what has drained, or would have had there been more."""
-        key = model, limit
-        self.used[key] += max(units - self.beyond[key], 0.0)
-        self.beyond[key] = 0.0
 
 
 def cost_of(tokens: float) -> dict[Limit, float]:
@@ -106,8 +95,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert waits[result.index] < 1e-3
         assert all(wait > -1e-3 for wait in waits[: result.index])
         model, taken = order[result.index], result.reservation
-        assert all(self.model.used[model, limit] < 1e-3 for limit in taken.full)
-        assert all(self.model.used[model, limit] > 0 for limit in LIMITS if limit not in taken.full)
         self.model.take(model, cost_of(tokens))
         self.open.append((taken, tokens))
 
@@ -119,10 +106,6 @@ class LedgerMachine(RuleBasedStateMachine):
         used = round(share * tokens)
         settlement = Settlement(actual={Limit.TPM: used, Limit.TPD: used}, spent=Spend())
         self.runner.run(self.ledger.settle(reservation, settlement))
-        # theirs were full until the request arrived, a second later at most
-        way_s = min(self.clock.wall() - reservation.taken_at, 1.0)
-        for limit in reservation.full:
-            self.model.take_late(reservation.key.model, limit, way_s * LIMITS[limit] / limit.window_s)
         self.model.take(reservation.key.model, {Limit.TPM: tokens - used, Limit.TPD: tokens - used}, -1.0)
 
     @precondition(lambda self: self.open)

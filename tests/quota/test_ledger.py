@@ -117,30 +117,43 @@ async def test_settling_gives_back_what_was_not_used_and_charges_what_was_used_b
     assert await level(ledger, Limit.RPM) == 0
 
 
-async def test_until_a_refund_is_proven_unused_tokens_are_withheld(ledger: StoredLedger) -> None:
-    """Then all of them come back at once."""
+async def test_until_a_return_is_proven_unused_tokens_wait_for_the_next_statement(ledger: StoredLedger) -> None:
+    """From then on they come back with the answer."""
     first = await taken(ledger, claim(tokens=600, rpm=9))
     await ledger.settle(first.reservation, used({Limit.TPM: 100}, LimitReading(limit=Limit.TPM, capacity=1000, remaining=400)))
     assert await level(ledger, Limit.TPM) == 400
-    assert (await ledger.look([claim()]))[0].refunds.verdict == "unknown"
+    assert (await ledger.look([claim()]))[0].returns_unused is False
     second = await taken(ledger, claim(tokens=300, rpm=9))
     proof = LimitReading(limit=Limit.TPM, capacity=1000, remaining=600)
     await ledger.settle(second.reservation, used({Limit.TPM: 100}, proof))
-    assert (await ledger.look([claim()]))[0].refunds.verdict == "yes"
-    assert await level(ledger, Limit.TPM) == 800
+    assert (await ledger.look([claim()]))[0].returns_unused is True
+    assert await level(ledger, Limit.TPM) == 600
+    third = await taken(ledger, claim(tokens=300, rpm=9))
+    left = LimitReading(limit=Limit.TPM, capacity=1000, remaining=300)
+    await ledger.settle(third.reservation, used({Limit.TPM: 100}, left))
+    assert await level(ledger, Limit.TPM) == 500
 
 
-async def test_a_server_that_gives_nothing_back_is_found_out(ledger: StoredLedger, clock: FakeClock) -> None:
-    """What it says remains is never more than what was claimed leaves."""
+async def test_a_server_that_gives_nothing_back_is_never_believed_to(ledger: StoredLedger) -> None:
+    """What it states to remain is never more than what was claimed leaves."""
     for tokens, remaining in ((400, 600), (100, 500), (100, 400), (100, 300), (100, 200)):
         granted = await taken(ledger, claim(tokens=tokens, rpm=9))
         reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=remaining)
         await ledger.settle(granted.reservation, used({Limit.TPM: 10}, reading))
-    assert (await ledger.look([claim()]))[0].refunds.verdict == "no"
-    assert await level(ledger, Limit.TPM) == 200
+        assert await level(ledger, Limit.TPM) == remaining
+    assert (await ledger.look([claim()]))[0].returns_unused is False
 
 
-async def test_a_refused_call_gives_its_claim_back_whatever_is_known_of_refunds(ledger: StoredLedger) -> None:
+async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger: StoredLedger, clock: FakeClock) -> None:
+    """Until the next proof: the provider may have changed its ways."""
+    await refunding(ledger, clock)
+    granted = await taken(ledger, claim(tokens=600))
+    reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=500, requested=600, wait_s=6.0)
+    await ledger.settle(granted.reservation, Settlement(actual={Limit.TPM: 0}, snapshot=QuotaSnapshot(readings=(reading,))))
+    assert (await ledger.look([claim()]))[0].returns_unused is False
+
+
+async def test_a_refused_call_gives_its_claim_back_whatever_is_known_of_returns(ledger: StoredLedger) -> None:
     """The server took nothing."""
     granted = await taken(ledger, claim(tokens=600))
     reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=500, requested=600, wait_s=6.0)
@@ -149,56 +162,6 @@ async def test_a_refused_call_gives_its_claim_back_whatever_is_known_of_refunds(
     )
     assert await level(ledger, Limit.RPM) == 2
     assert (await refused(ledger, claim(tokens=600))).waits[0].wait_s == pytest.approx(6.0)
-
-
-async def test_a_bucket_that_was_full_refills_from_when_the_request_arrived(ledger: StoredLedger, clock: FakeClock) -> None:
-    """Until then theirs stayed full and gained nothing: our next call would come too soon by the way of this one."""
-    first = await taken(ledger, claim(rpm=2))
-    clock.advance(0.4)
-    second = await taken(ledger, claim(rpm=2))
-    assert (first.reservation.full, second.reservation.full) == ([Limit.RPM, Limit.TPM], [])
-    assert await level(ledger, Limit.RPM) == pytest.approx(0.4 / 30)
-    for granted in (first, second):
-        await ledger.settle(granted.reservation, used({}))
-    assert await level(ledger, Limit.RPM) == pytest.approx(0)
-    refusal = await refused(ledger, claim(rpm=2))
-    assert refusal.waits[0].wait_s == pytest.approx(30, abs=1e-3)
-
-
-async def test_the_way_of_a_request_is_a_second_at_most_and_only_of_one_that_was_answered(
-    ledger: StoredLedger, clock: FakeClock
-) -> None:
-    """A long answer is not a long way, and what failed may never have arrived."""
-    granted = [await taken(ledger, claim(model)) for model in ("answered", "failed")]
-    clock.advance(20)
-    for model in ("answered", "failed"):
-        await taken(ledger, claim(model))
-    before = await level(ledger, Limit.RPM, claim("answered"))
-    await ledger.settle(granted[0].reservation, used({}))
-    assert await level(ledger, Limit.RPM, claim("answered")) == pytest.approx(before - 1 / 30)
-    await ledger.settle(granted[1].reservation, Settlement(actual={}, health="down"))
-    assert await level(ledger, Limit.RPM, claim("failed")) == pytest.approx(before)
-
-
-async def test_a_bucket_that_is_full_again_stays_full(ledger: StoredLedger, clock: FakeClock) -> None:
-    """Theirs has refilled too, however late its first request came."""
-    granted = await taken(ledger, claim(rpm=2))
-    clock.advance(31)
-    await ledger.settle(granted.reservation, used({}))
-    assert await level(ledger, Limit.RPM) == 2
-    assert await level(ledger, Limit.TPM) == 1000
-
-
-async def test_what_another_answer_has_told_since_is_not_corrected(ledger: StoredLedger, clock: FakeClock) -> None:
-    """It was counted there when both had arrived."""
-    first = await taken(ledger, claim(tokens=300))
-    clock.advance(0.9)
-    second = await taken(ledger, claim(tokens=300))
-    await ledger.settle(second.reservation, used({Limit.TPM: 300}, LimitReading(limit=Limit.TPM, capacity=1000, remaining=400)))
-    clock.advance(0.1)
-    told = await level(ledger, Limit.TPM)
-    await ledger.settle(first.reservation, used({Limit.TPM: 300}))
-    assert await level(ledger, Limit.TPM) == pytest.approx(told)
 
 
 async def test_a_reservation_is_settled_once(ledger: StoredLedger) -> None:

@@ -130,7 +130,7 @@ class Book:
             buckets=account.buckets,
             health=account.health,
             provider=provider.health,
-            refunds=provider.refunds,
+            returns_unused=provider.returns_unused,
             calls_in_flight=account.in_flight,
             prompt_factor=account.prompt_factor,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -10,7 +10,6 @@ from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, hold_s
 from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, NeverFits, admit
 from groq_fallback_mcp.quota.budget import NOTHING, DayTotals, Spend
-from groq_fallback_mcp.quota.refund import Refunds
 
 __all__ = [
     "ANY_MODEL",
@@ -62,7 +61,7 @@ class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
     `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
-    `full`: the buckets that were full before it. `stand_in`: granted in place of a store that could not be used.
+    `stand_in`: granted in place of a store that could not be used.
     """
 
     id: str
@@ -71,7 +70,6 @@ class Reservation:
     taken_at: float = 0.0
     credited: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     charged: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
-    full: Collection[Limit] = ()
     spend: Spend = NOTHING
     day: str = ""
     stand_in: bool = False
@@ -94,6 +92,11 @@ class Settlement:
     health: Literal["up", "down"] | None = None
     prompt: tuple[int, int] | None = None
     spent: Spend | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the call was answered, so that it cost something."""
+        return self.spent is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,7 @@ class ModelQuota:
     """All that is known of a model's quota at `now` (Unix seconds by the store's clock).
 
     `calls_in_flight` counts unsettled reservations of all processes. `prompt_factor` corrects estimates of prompts.
-    `provider` is the health of the provider as a whole, `refunds` whether it gives unused tokens back.
+    `provider` is the health of the provider as a whole, `returns_unused` whether it was seen to give unused tokens back.
     """
 
     key: QuotaKey
@@ -146,7 +149,7 @@ class ModelQuota:
     buckets: Mapping[Limit, Bucket]
     health: Health = Health()
     provider: Health = Health()
-    refunds: Refunds = Refunds()
+    returns_unused: bool = False
     calls_in_flight: int = 0
     prompt_factor: float = 1.0
 

@@ -14,7 +14,6 @@ from groq_fallback_mcp.quota.breaker import Cooldown, Health, RetryBudget
 from groq_fallback_mcp.quota.buckets import Bucket
 from groq_fallback_mcp.quota.budget import DayTotals, Spend
 from groq_fallback_mcp.quota.ledger import QuotaKey
-from groq_fallback_mcp.quota.refund import Refunds
 from groq_fallback_mcp.quota.store import Record
 
 __all__ = [
@@ -60,7 +59,7 @@ class ProviderAccount:
 
     health: Health = Health()
     retries: RetryBudget = RetryBudget()
-    refunds: Refunds = Refunds()
+    returns_unused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +185,8 @@ def _sane_bucket(bucket: Bucket) -> bool:
     return (
         0.0 <= bucket.at <= LARGEST
         and 0.0 <= bucket.stated_at <= LARGEST
-        and 0.0 <= bucket.withheld <= LARGEST
         and 0.0 <= bucket.credited <= LARGEST
         and 0.0 <= bucket.charged <= LARGEST
-        and 0.0 <= bucket.confirmed <= LARGEST
-        and 0.0 <= bucket.margin <= LARGEST
         and 0.0 < bucket.capacity <= LARGEST
         # an overdraft of more than ten windows was never spent
         and -10 * max(bucket.capacity, 1_000.0) <= bucket.level <= bucket.capacity

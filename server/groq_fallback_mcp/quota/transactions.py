@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from groq_fallback_mcp.call import FailureKind, Limit, LimitReading
+from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.quota.book import Book
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, passed, probe_ended, probing, roused
-from groq_fallback_mcp.quota.buckets import Bucket, charge, give_back, learn, refilled_from, take
+from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, proves_return, take
 from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.ledger import (
     ANY_MODEL,
@@ -25,7 +25,6 @@ from groq_fallback_mcp.quota.ledger import (
     obstacle,
 )
 from groq_fallback_mcp.quota.records import Account, OpenReservation
-from groq_fallback_mcp.quota.refund import REFUNDABLE, Refunds, believed, credit, evidence, weighed
 from groq_fallback_mcp.quota.store import Change, View
 
 __all__ = ["cool_down", "expire", "forgo", "learnt_factor", "look", "reserve_any", "settle"]
@@ -72,7 +71,8 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     else:
         held, in_flight = account.held, account.in_flight
     provider = book.provider(key)
-    buckets, refunds = _settled(account.buckets, held, provider.refunds, reservation, settlement, now=book.now)
+    returned = _returns_unused(provider.returns_unused, account.buckets, held, reservation, settlement, now=book.now)
+    buckets = _settled(account.buckets, held, reservation, settlement, now=book.now, returned=returned)
     health, whole = (probe_ended(one.health, reservation.id, book.now) for one in (account, provider))
     retries = provider.retries
     if settlement.health == "up":
@@ -85,7 +85,7 @@ def settle(view: View, reservation: Reservation, settlement: Settlement) -> Chan
     if settlement.prompt is not None:
         factor = learnt_factor(factor, *settlement.prompt)
     book.keep(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
-    book.keep_provider(key, replace(provider, health=whole, retries=retries, refunds=refunds))
+    book.keep_provider(key, replace(provider, health=whole, retries=retries, returns_unused=returned))
     _spend(book, reservation, settlement.spent, held_day=found is not None and bool(found.day))
     return book.change(SettleResult(failures=health.failures, retry_allowed=retries.allows))
 
@@ -157,7 +157,6 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
     key, now = claim.key, book.now
     account, provider = book.seeded(claim), book.provider(claim.key)
     buckets = dict(account.buckets)
-    full = [limit for limit in claim.cost if limit in buckets and buckets[limit].is_full_at(now)]
     for limit, units in claim.cost.items():
         if limit in buckets:
             buckets[limit] = take(buckets[limit], units, now)
@@ -183,7 +182,6 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
         taken_at=now,
         credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
         charged={limit: buckets[limit].charged for limit in claim.cost if limit in buckets},
-        full=full,
         spend=claim.spend,
         day=day,
     )
@@ -199,91 +197,83 @@ def _unheld(account: Account, cost: Mapping[Limit, float]) -> tuple[Mapping[Limi
 def _settled(
     before: Mapping[Limit, Bucket],
     holds: Mapping[Limit, float],
-    refunds: Refunds,
     reservation: Reservation,
     settlement: Settlement,
     *,
     now: float,
-) -> tuple[Mapping[Limit, Bucket], Refunds]:
-    """Each bucket settled and taught, and what is now known of refunds. `holds`: what other calls under way have claimed."""
+    returned: bool,
+) -> Mapping[Limit, Bucket]:
+    """Each bucket settled to what was used, then moved to where what the server states allows.
+
+    Where the answer states what remains and the provider is not known to return unused units, that is left to the next
+    statement. `holds`: what other calls under way have claimed.
+    """
     readings = {reading.limit: reading for reading in settlement.snapshot.readings}
-    buckets = {**before, **_refilled_on_the_way(before, reservation, settlement, now)}
-    answered = settlement.spent is not None
+    buckets = dict(before)
     for limit in {**reservation.cost, **readings}:
         bucket, reading = buckets.get(limit), readings.get(limit)
-        held = holds.get(limit, 0.0)
-        claimed = 0.0 if reservation.stand_in else reservation.cost.get(limit, 0.0)
-        admitted = claimed if reservation.stand_in else settlement.admitted.get(limit, claimed)
-        used = settlement.actual.get(limit, reservation.cost.get(limit, 0.0))
-        if reservation.stand_in:
-            used *= _unrefilled(limit, now - reservation.taken_at)
-        unused = admitted - used
         slack, later = 0.0, math.inf
         if bucket is not None:
-            bucket = _moved(bucket, claimed - admitted, now)
-            slack = _slack(bucket, reservation, now)
-            later = held + max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
-            if answered and reading is not None and reading.remaining is not None:
-                bucket, refunds = _weigh(bucket, refunds, reading, now, unused=unused, later=later, slack=slack)
-            level = bucket.level_at(now)
-            if unused < 0 or not answered:
-                bucket = _moved(bucket, unused, now)
-            elif unused > 0:
-                bucket = credit(bucket, unused, now, refunds, stated=reading is not None)
+            slack, later = _since(bucket, holds, reservation, now)
+            claimed, admitted, used = _units(limit, reservation, settlement, now)
+            stated = reading is not None and reading.remaining is not None
+            unused = max(admitted - used, 0.0) if settlement.answered and limit in RETURNABLE else 0.0
+            left = unused if stated and not returned else 0.0
+            bucket = charge(bucket, used + left - claimed, now)
+            bucket = replace(bucket, credited=bucket.credited + unused - left)
             # a server that looked when it let the call in has not counted what this answer gives back
-            at_admission = reading is None or reading.remaining is None or reading.remaining <= level + later
-            if answered and at_admission and (refunds.verdict == "yes" or limit not in REFUNDABLE):
-                slack += max(unused, 0.0)
+            slack += unused - left
         if reading is not None:
-            bucket = learn(bucket, reading, now, held=held, slack=slack, later=later)
+            bucket = follow(bucket, reading, now, held=holds.get(limit, 0.0), slack=slack, later=later)
         if bucket is not None:
             buckets[limit] = bucket
-    return buckets, refunds
+    return buckets
 
 
-def _refilled_on_the_way(
-    buckets: Mapping[Limit, Bucket], reservation: Reservation, settlement: Settlement, now: float
-) -> Mapping[Limit, Bucket]:
-    """Buckets that we refilled while the request was under way and theirs was still full, as far as its answer is silent."""
-    if settlement.spent is None or reservation.stand_in:
-        return {}
-    told = {reading.limit for reading in settlement.snapshot.readings if reading.remaining is not None}
-    # what another answer has told since then is no longer ours to correct
-    silent = (
-        limit
-        for limit in reservation.full
-        if limit in buckets and limit not in told and buckets[limit].stated_at <= reservation.taken_at
-    )
-    return {limit: refilled_from(buckets[limit], reservation.taken_at, now) for limit in silent}
+def _returns_unused(
+    known: bool,
+    buckets: Mapping[Limit, Bucket],
+    holds: Mapping[Limit, float],
+    reservation: Reservation,
+    settlement: Settlement,
+    *,
+    now: float,
+) -> bool:
+    """Whether the provider gives unused units back, after what this answer states: until a refusal that was not foreseen."""
+    for reading in settlement.snapshot.readings:
+        bucket = buckets.get(reading.limit)
+        if bucket is None or reading.limit not in RETURNABLE:
+            continue
+        if reading.wait_s is not None:
+            return False
+        if settlement.answered and reading.remaining is not None and reading.capacity in {None, bucket.capacity}:
+            claimed, admitted, _ = _units(reading.limit, reservation, settlement, now)
+            _, later = _since(bucket, holds, reservation, now)
+            known = known or proves_return(charge(bucket, admitted - claimed, now), reading.remaining, now, later=later)
+    return known
+
+
+def _units(limit: Limit, reservation: Reservation, settlement: Settlement, now: float) -> tuple[float, float, float]:
+    """Of a limit: what we claimed, what the server charged at admission, and what was used."""
+    claimed = reservation.cost.get(limit, 0.0)
+    used = settlement.actual.get(limit, claimed)
+    if reservation.stand_in:
+        return 0.0, 0.0, used * _unrefilled(limit, now - reservation.taken_at)
+    return claimed, settlement.admitted.get(limit, claimed), used
+
+
+def _since(bucket: Bucket, holds: Mapping[Limit, float], reservation: Reservation, now: float) -> tuple[float, float]:
+    """What may have come back to a bucket since the server looked at it, and what other calls may have claimed."""
+    limit = bucket.limit
+    refill = max(now - reservation.taken_at, 0.0) * bucket.refill_per_s
+    credited = max(bucket.credited - reservation.credited.get(limit, bucket.credited), 0.0)
+    charged = max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
+    return refill + credited, holds.get(limit, 0.0) + charged
 
 
 def _unrefilled(limit: Limit, age_s: float) -> float:
     """The share still missing of what was used so long ago and is charged only now: after a window the bucket was full again."""
     return min(max(1.0 - age_s / limit.window_s, 0.0), 1.0)
-
-
-def _moved(bucket: Bucket, units: float, now: float) -> Bucket:
-    return give_back(bucket, units, now) if units > 0 else charge(bucket, -units, now) if units < 0 else bucket
-
-
-def _slack(bucket: Bucket, reservation: Reservation, now: float) -> float:
-    """What may have come back to the bucket since the server looked at it: refill, and what other calls gave back."""
-    refill = max(now - reservation.taken_at, 0.0) * bucket.refill_per_s
-    return refill + max(bucket.credited - reservation.credited.get(bucket.limit, bucket.credited), 0.0)
-
-
-def _weigh(
-    bucket: Bucket, refunds: Refunds, reading: LimitReading, now: float, *, unused: float, later: float, slack: float
-) -> tuple[Bucket, Refunds]:
-    if reading.remaining is None or (reading.capacity is not None and reading.capacity != bucket.capacity):
-        return bucket, refunds
-    found = evidence(bucket, unused=unused, remaining=reading.remaining, later=later, gained=slack, now=now)
-    if found is None:
-        return bucket, refunds
-    weighed_ = weighed(refunds, found)
-    if found == "yes":
-        return believed(bucket, now), weighed_
-    return replace(bucket, confirmed=bucket.credited), weighed_
 
 
 def _spend(book: Book, reservation: Reservation, spent: Spend | None, *, held_day: bool) -> None:

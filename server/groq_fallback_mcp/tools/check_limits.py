@@ -226,7 +226,7 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
         in_flight=quota.calls_in_flight,
         limits=tuple(_entry(bucket, levels[limit]) for limit, bucket in quota.buckets.items()),
         unknown_limits=tuple(limit for limit in cost if limit not in quota.buckets),
-        unused_tokens_come_back=quota.refunds.verdict,
+        unused_tokens_come_back="yes" if quota.returns_unused else "unknown",
     )
 
 
