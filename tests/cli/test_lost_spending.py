@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from cli.test_commands import command, simulated
+from command_line import command, simulated
 
 from groq_fallback_mcp.simulator import run_simulator
 

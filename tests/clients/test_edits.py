@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.clients import jsonc, toml_table
-from groq_fallback_mcp.clients.change import entry_in, with_server, without_server
 from groq_fallback_mcp.clients.client import CLIENTS, Client
+from groq_fallback_mcp.clients.entry import entry_in, with_server, without_server
 from groq_fallback_mcp.errors import ConfigurationError
 
 CODEX = CLIENTS["codex"]
-JSON_CLIENTS = [client for client in CLIENTS.values() if client.shape != "codex"]
+JSON_CLIENTS = [client for client in CLIENTS.values() if not client.is_toml]
 AT = ("mcp_servers", "groq")
 COMMAND = ("/opt/venv/bin/python", "-E", "-P", "-m", "groq_fallback_mcp")
 

@@ -15,11 +15,10 @@ import pytest
 from groq_fallback_mcp import command as command_module
 from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.clients import backups
-from groq_fallback_mcp.clients.change import entry_in
+from groq_fallback_mcp.clients.change import Wanted, apply, backup_folder, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, Client, Scope
 from groq_fallback_mcp.clients.config_file import MOST_BYTES
-from groq_fallback_mcp.clients.entry import entry_of
-from groq_fallback_mcp.clients.setup import Wanted, apply, backup_folder, find_clients, plan
+from groq_fallback_mcp.clients.entry import entry_in, entry_of
 from groq_fallback_mcp.command import lasting_command, shared_command, temporary_installer
 from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError, InputRefused
 

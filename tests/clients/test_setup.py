@@ -8,12 +8,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from groq_fallback_mcp.cli import commands
 from groq_fallback_mcp.cli.setup import setup
-from groq_fallback_mcp.clients.change import entry_in
+from groq_fallback_mcp.clients.change import Wanted, apply, backup_folder, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, Scope
-from groq_fallback_mcp.clients.entry import entry_of
-from groq_fallback_mcp.clients.setup import Wanted, apply, backup_folder, find_clients, plan
+from groq_fallback_mcp.clients.entry import entry_in, entry_of
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.harness.answers import answers
@@ -71,7 +72,7 @@ def test_each_client_gets_a_command_that_lasts_and_no_key(
     assert not [one for one in (home / ".local").rglob("*") if one.is_file()]
 
 
-@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.shape != "codex"])
+@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if not client.is_toml])
 def test_what_a_person_wrote_stays(home: Path, name: str) -> None:
     """Comments and other servers; the old file is kept in the user's state folder."""
     client = CLIENTS[name]
@@ -270,3 +271,12 @@ def test_applying_nothing_does_nothing(home: Path) -> None:
     change = plan(Wanted(client=CLIENTS["zed"], scope="global", remove=True), project=home, home=home)
     assert apply(change) == []
     assert not (home / ".config").exists()
+
+
+def test_the_help_lists_the_clients_of_the_table_however_often_it_is_shown() -> None:
+    """Those that `setup` takes, in its order."""
+    for _ in range(2):
+        shown = " ".join(CliRunner().invoke(commands.app, ["setup", "--help"], env={"COLUMNS": "300"}).output.split())
+        *others, last = CLIENTS
+        assert f" {', '.join(others)} or {last}. Omit to list" in shown
+        assert "kilo-legacy" not in shown

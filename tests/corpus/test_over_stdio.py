@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
-from test_stdio import server
+from transport.test_stdio import server
 
 from groq_fallback_mcp.simulator import run_simulator
 

@@ -14,6 +14,8 @@ from e2e.npm_clients import COMMAND
 from e2e.scripted_dialects import GenerateContentModel, MessagesModel, ResponsesModel
 from e2e.scripted_model import ScriptedModel, ToolCall
 
+from groq_fallback_mcp.clients.client import CLIENTS
+
 __all__ = ["AGENTS", "CLAUDE_OFFLINE", "TOOLS", "Agent", "Model", "Shown", "both_forms"]
 
 TOOLS = ("groq_chat", "list_models", "check_limits", "transcribe")
@@ -192,10 +194,16 @@ def _whole(result: str) -> Shown:
     return both_forms(json.loads(result))
 
 
+def _prefix(client: str) -> str:
+    name = CLIENTS[client].tool_name
+    assert name is not None
+    return name.removesuffix("{tool}")
+
+
 AGENTS: Mapping[str, Agent] = {
     "claude-code": Agent(
         command="claude",
-        prefix="mcp__groq__",
+        prefix=_prefix("claude-code"),
         model=lambda calls: MessagesModel(calls=calls),
         configure=_claude,
         read=_json,
@@ -204,7 +212,7 @@ AGENTS: Mapping[str, Agent] = {
     ),
     "opencode": Agent(
         command="opencode",
-        prefix="groq_",
+        prefix=_prefix("opencode"),
         model=lambda calls: ScriptedModel(calls=calls),
         configure=_opencode,
         read=_text,
@@ -212,6 +220,7 @@ AGENTS: Mapping[str, Agent] = {
     ),
     "codex": Agent(
         command="codex",
+        # its model is offered a namespace of tools
         prefix="mcp__groq/",
         model=lambda calls: ResponsesModel(calls=calls),
         configure=_codex,
@@ -220,7 +229,7 @@ AGENTS: Mapping[str, Agent] = {
     ),
     "gemini": Agent(
         command="gemini",
-        prefix="mcp_groq_",
+        prefix=_prefix("gemini"),
         model=lambda calls: GenerateContentModel(calls=calls),
         configure=_gemini,
         read=_in_geminis_wrapping,
@@ -228,7 +237,7 @@ AGENTS: Mapping[str, Agent] = {
     ),
     "cline": Agent(
         command="cline",
-        prefix="groq__",
+        prefix=_prefix("cline"),
         model=lambda calls: ScriptedModel(calls=calls),
         configure=_cline,
         read=_whole,

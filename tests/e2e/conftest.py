@@ -18,7 +18,7 @@ from e2e.processes import Watch
 
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.catalog import load_catalog
-from groq_fallback_mcp.cli.engines import local_engines
+from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import Generated, SimulatorOptions, TextEngine, create_app, parse_fault, run_simulator
 from groq_fallback_mcp.simulator.engines import PlainText

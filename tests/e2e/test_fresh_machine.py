@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = [pytest.mark.e2e]
 ROOT = Path(__file__).parents[2]
-LOCKS = sorted([*ROOT.glob("requirements*.lock"), *(ROOT / "benchmarks" / "speed" / "locks").glob("*.lock")])
+LOCKS = sorted([*ROOT.glob("requirements/*.lock"), *(ROOT / "benchmarks" / "speed" / "locks").glob("*.lock")])
 # Asked for with an extra, pyjwt[crypto] by mcp: pip's resolver refuses a lock that holds an older release of it.
 BEHIND = "pyjwt"
 _PIN = re.compile(rf"^{BEHIND}==(?P<version>\S+) \\\n(?:    --hash=\S+(?: \\)?\n)+", re.MULTILINE)
@@ -34,7 +34,7 @@ def test_the_first_two_commands_work_with_a_lock_that_is_one_release_behind(tmp_
     """As a year from now: Python's own pip, an empty home, and a newer release of a dependency asked for with an extra."""
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".git", ".venv", ".cache", "dist", "__pycache__", ".*_cache"))
-    lock = checkout / "requirements.lock"
+    lock = checkout / "requirements" / "full.lock"
     text = lock.read_text(encoding="utf-8")
     behind = _PIN.sub(lambda _: older_pin(text), text)
     assert behind != text

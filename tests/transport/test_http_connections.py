@@ -55,7 +55,7 @@ class Served:
         program = (
             "import resource; from groq_fallback_mcp.transport import http_connections as limits;"
             f"limits.FIRST_REQUEST_S /= {HASTE if hasty else 1}; limits.BODY_PROGRESS_S /= {HASTE if hasty else 1};"
-            "from groq_fallback_mcp.cli.serve_http import serve_over_http;"
+            "from groq_fallback_mcp.cli.serve import serve_over_http;"
             f"resource.setrlimit(resource.RLIMIT_NOFILE, ({descriptors}, {descriptors}));"
             f"serve_over_http('127.0.0.1:{self.port}')"
         )

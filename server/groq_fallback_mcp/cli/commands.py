@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
 from groq_fallback_mcp import __version__
+from groq_fallback_mcp.call import ReasoningEffort
 from groq_fallback_mcp.cli import calls
 from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
 from groq_fallback_mcp.cli.piped import with_piped
+from groq_fallback_mcp.tools.transcribe import Format
 
 __all__ = ["app"]
 
@@ -56,7 +59,7 @@ def serve(
 ) -> None:
     """Serve MCP over stdio (the same as no command), or over HTTP for a team."""
     if http is not None:
-        from groq_fallback_mcp.cli.serve_http import serve_over_http  # noqa: PLC0415
+        from groq_fallback_mcp.cli.serve import serve_over_http  # noqa: PLC0415
 
         serve_over_http(http, log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
         return
@@ -75,9 +78,7 @@ def chat(
     model: ModelOption = None,
     max_tokens: Annotated[int | None, typer.Option(help="Maximum output tokens, including reasoning.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 to 2.")] = None,
-    reasoning_effort: Annotated[
-        Literal["none", "default", "low", "medium", "high"] | None, typer.Option(help="Adjusted to what the model supports.")
-    ] = None,
+    reasoning_effort: Annotated[ReasoningEffort | None, typer.Option(help="Adjusted to what the model supports.")] = None,
     schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True)] = None,
     image: Annotated[list[str] | None, typer.Option(help="An image file or https URL; may be repeated.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Search the web.")] = False,
@@ -138,9 +139,7 @@ def transcribe(
     source: Annotated[str, typer.Argument(help="An audio file, or an https URL.")],
     language: Annotated[str | None, typer.Option("--language", "-l", help="ISO 639 code, such as en.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Vocabulary hint: names and terms to spell correctly.")] = None,
-    form: Annotated[
-        Literal["text", "json", "verbose_json", "srt", "vtt"], typer.Option("--format", "-f", help="Output format.")
-    ] = "text",
+    form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = "text",
     words: Annotated[bool, typer.Option("--words", help="Word-level timestamps.")] = False,
     translate: Annotated[bool, typer.Option("--translate", help="Translate to English.")] = False,
     model: ModelOption = None,
@@ -270,7 +269,7 @@ def catalog_update(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Compare the catalog with Groq's live list and write what differs as an overlay, for review."""
-    from groq_fallback_mcp.cli.catalog import update  # noqa: PLC0415
+    from groq_fallback_mcp.cli.catalog_update import update  # noqa: PLC0415
 
     run(update, output, dry_run=dry_run, force=force)
 
@@ -291,13 +290,26 @@ def doctor(
     run(doctor_now, start_project_servers=start_project_servers, as_json=as_json)
 
 
-@app.command()
+_NO_CLIENT = "Omit to list detected clients and choose."
+
+
+class _SetupCommand(TyperCommand):
+    """Lists the clients in its help. Their table is only read when the help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - types that typer keeps to itself
+        from groq_fallback_mcp.clients.client import CLIENTS  # noqa: PLC0415
+
+        *others, last = CLIENTS
+        client = next(one for one in self.params if isinstance(one, TyperArgument))
+        client.help = f"{', '.join(others)} or {last}. {_NO_CLIENT}"
+        super().format_help(ctx, formatter)
+
+
+@app.command(cls=_SetupCommand)
 def setup(
     client: Annotated[
         str | None,
-        typer.Argument(
-            help="kilo, claude-code, claude-desktop, vscode, cursor, codex, gemini, opencode, cline, windsurf or zed. Omit to list detected clients and choose."
-        ),
+        typer.Argument(help=_NO_CLIENT),
     ] = None,
     scope: Annotated[
         Literal["project", "global"] | None,
@@ -329,21 +341,9 @@ def setup(
 
 
 @app.command()
-def generate(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when something is stale.")] = False,
-    root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
-    as_json: AsJson = False,
-) -> None:
-    """Regenerate docs and manifests from the catalog (maintainers)."""
-    from groq_fallback_mcp.cli.generate import generate as generate_now  # noqa: PLC0415
-
-    run_blocking(generate_now, root, check=check, as_json=as_json)
-
-
-@app.command()
 def demo(as_json: AsJson = False) -> None:
     """Watch a fallback happen, against the simulator (no key needed)."""
-    from groq_fallback_mcp.cli.demo import demo as demo_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.trials import demo as demo_now  # noqa: PLC0415
 
     run(demo_now, as_json=as_json)
 
@@ -351,6 +351,6 @@ def demo(as_json: AsJson = False) -> None:
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
     """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28)."""
-    from groq_fallback_mcp.cli.selftest import selftest as selftest_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.trials import selftest as selftest_now  # noqa: PLC0415
 
     run(selftest_now, as_json=as_json)

@@ -15,9 +15,9 @@ from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.cli.console import echo_message, print_json
+from groq_fallback_mcp.clients.change import find_clients
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
-from groq_fallback_mcp.clients.setup import find_clients
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.command import SCRIPT, server_command
 from groq_fallback_mcp.credentials import find_key

@@ -1,4 +1,4 @@
-"""Serving MCP over stdio."""
+"""Serving MCP, over stdio or over HTTP."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 
+from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.mcp_server import build_server
 from groq_fallback_mcp.outgoing import sanitize_message
@@ -20,10 +23,12 @@ from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import listed_tools
 from groq_fallback_mcp.transport import missing_descriptors, serve_stdio
 
-__all__ = ["serve"]
+__all__ = ["serve", "serve_over_http"]
 
 USAGE_ERROR = 2
 BYTES_IN_MIB = 1024 * 1024
+LEAST_TOKEN_CHARS = 16
+LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*")
 
 _log = logging.getLogger(__name__)
 
@@ -50,14 +55,47 @@ def serve(**flags: object) -> None:
     )
     gc.freeze()
     gc.enable()
+    raise SystemExit(_run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB)))
+
+
+def serve_over_http(address: str, **flags: object) -> None:
+    """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
+    from groq_fallback_mcp.transport.http import PATH, serve_http  # noqa: PLC0415 - an HTTP server, which stdio does without
+
     try:
-        status = anyio.run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB))
+        settings = _checked(load_settings(**flags))
+        host, port = _place(address)
+        token = _token(settings, host)
+        start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
+    except GroqFallbackError as error:
+        sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
+        raise SystemExit(USAGE_ERROR) from None
+    server = build_server(
+        # the caller's files are on another machine: only folders that were named are open
+        lambda: open_context(settings, remote=True),
+        tools=listed_tools(settings.toolsets),
+        full=bool({"full", "all"} & set(settings.toolsets)),
+    )
+    hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
+    sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")
+
+    async def serve() -> int:
+        await serve_http(server, host=host, port=port, hosts=hosts, token=token, body_bytes=settings.line_mib * BYTES_IN_MIB)
+        return 0
+
+    if status := _run(serve):
+        raise SystemExit(status)
+
+
+def _run(work: Callable[[], Awaitable[int]]) -> int:
+    """Run the server to its end; the exit status."""
+    try:
+        return anyio.run(work)
     except KeyboardInterrupt:
-        status = 130
+        return 130
     except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
         _log.critical("the server ended by a fault of its own", exc_info=True)
-        status = 1
-    raise SystemExit(status)
+        return 1
 
 
 def _checked(settings: Settings) -> Settings:
@@ -66,3 +104,30 @@ def _checked(settings: Settings) -> Settings:
 
     load_catalog(settings.catalog)
     return settings
+
+
+def _place(address: str) -> tuple[str, int]:
+    refusal = ConfigurationError(f"{address!r} is no address to serve on", next_step="write HOST:PORT, such as 127.0.0.1:8765")
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise refusal from None
+    if not host or port is None or parts.path or parts.username is not None:
+        raise refusal
+    return host, port
+
+
+def _token(settings: Settings, host: str) -> str | None:
+    token = None if settings.http_token is None else settings.http_token.get_secret_value()
+    if token is not None and len(token) < LEAST_TOKEN_CHARS:
+        raise ConfigurationError(
+            f"GROQ_FALLBACK_HTTP_TOKEN has fewer than {LEAST_TOKEN_CHARS} characters",
+            next_step="make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    if token is None and not is_loopback(host):
+        raise ConfigurationError(
+            f"{host} can be reached from other machines, and no token is set",
+            next_step="set GROQ_FALLBACK_HTTP_TOKEN, or serve on 127.0.0.1",
+        )
+    return token

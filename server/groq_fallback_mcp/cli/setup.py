@@ -11,11 +11,10 @@ from pathlib import Path
 import typer
 
 from groq_fallback_mcp.cli.console import echo
-from groq_fallback_mcp.clients.change import with_server
+from groq_fallback_mcp.clients.change import Wanted, apply, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, SERVER, Client, Scope
 from groq_fallback_mcp.clients.config_file import write_text
-from groq_fallback_mcp.clients.entry import find_command
-from groq_fallback_mcp.clients.setup import Wanted, apply, find_clients, plan
+from groq_fallback_mcp.clients.entry import find_command, with_server
 from groq_fallback_mcp.command import shared_command
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.settings import load_settings

@@ -8,7 +8,7 @@ import anyio
 
 from groq_fallback_mcp.catalog import Plan, load_catalog
 from groq_fallback_mcp.cli.console import echo
-from groq_fallback_mcp.cli.engines import local_engines
+from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, parse_fault, run_simulator
 

@@ -1,152 +1,281 @@
-"""The text of a client's configuration with our server in it, or without. Pure.
-
-After each edit the text is read again: everything but our entry must say what it said before, else the edit is refused.
-"""
+"""Carries a set-up out: backup, new file instead of the old one, the skill; and says what was done."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+import difflib
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from groq_fallback_mcp.clients import jsonc, toml_table
-from groq_fallback_mcp.clients.client import KEY, SERVER, Client
-from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.clients import backups
+from groq_fallback_mcp.clients.client import CLIENTS, KEY, Client, Scope
+from groq_fallback_mcp.clients.config_file import PRIVATE, exists, read_text, require_inside, require_writable, write_text
+from groq_fallback_mcp.clients.entry import Entry, entry_in, entry_of, says_nothing, with_server, without_server
+from groq_fallback_mcp.command import SCRIPT, lasting_command, shared_command
+from groq_fallback_mcp.errors import ConfigurationError, InputRefused
+from groq_fallback_mcp.settings import state_folder
+from groq_fallback_mcp.skill import SKILL_NAME, skill_files
 
-__all__ = ["entry_in", "says_nothing", "with_server", "without_server"]
+__all__ = ["Change", "Found", "Wanted", "apply", "backup_folder", "find_clients", "plan"]
 
 
-def with_server(text: str, client: Client, entry: Mapping[str, Any], *, path: str) -> str:
-    """The configuration with the server's entry. Raises ConfigurationError for a file that cannot be edited safely."""
-    at = (*client.table, SERVER)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be set up, for which client, where."""
 
-    def edit() -> str:
-        return _format(client).set(text, at, entry)
+    client: Client
+    scope: Scope
+    remove: bool = False
+    skill: bool = True
+    key: str | None = field(default=None, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    if entry_in(text, client, path=path) == dict(entry):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What would be done: a file's new text, and a skill written or removed. `notes` is what the person should know.
+
+    A text of None means that there is no file, before or after. `undone`: the file is as it was before the first set-up.
+    `skill` is the skill's folder; its files are keyed by their path below it.
+    """
+
+    path: Path
+    before: str | None
+    after: str | None
+    removes: bool
+    undone: bool
+    holds_key: bool
+    skill: Path | None
+    skill_before: Mapping[str, str]
+    skill_after: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def changes_config(self) -> bool:
+        return self.before != self.after
+
+    @property
+    def changes_skill(self) -> bool:
+        return self.skill_before != self.skill_after
+
+    def diff(self) -> str:
+        """A unified diff of the configuration, and the skill in a line."""
+        before, after = ((text or "").splitlines(keepends=True) for text in (self.before, self.after))
+        lines = difflib.unified_diff(before, after, str(self.path), str(self.path))
+        text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        if self.changes_skill:
+            text += f"{'write' if self.skill_after else 'remove'} {self.skill}\n"
         return text
-    after = _edited(edit, client, entry, path=path)
-    _require_same(text, after, client, path=path, entry=entry)
-    return after
 
 
-def without_server(text: str, client: Client, *, path: str) -> str:
-    """The configuration without it, and without a table that held nothing else. Raises ConfigurationError as `with_server`."""
-    at = (*client.table, SERVER)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A client on this machine, and the files in which our server is. `fault`: why a file could not be read."""
 
-    def edit() -> str:
-        shorter = _format(client).remove(text, at)
-        return text if shorter == text else _format(client).remove_empty(shorter, at[:-1])
-
-    after = _edited(edit, client, None, path=path)
-    _require_same(text, after, client, path=path, entry=None)
-    return after
+    client: Client
+    configured: tuple[Entry, ...]
+    fault: str | None = None
 
 
-def entry_in(text: str, client: Client, *, path: str) -> dict[str, Any] | None:
-    """Our server's entry, None without one. Raises ConfigurationError for a broken file or an entry that is not a table."""
-    try:
-        node: Any = _format(client).loads(text)
-    except _FAULTS as fault:
-        raise _unreadable(path, fault) from None
-    for name in (*client.table, SERVER):
-        if not isinstance(node, dict):
-            return None
-        node = cast("dict[str, Any]", node).get(name)
-    if node is not None and not isinstance(node, dict):
-        raise ConfigurationError(
-            f"{path} has an entry {SERVER!r} that is not a table", next_step="Remove it or rename it, then run setup again"
+def backup_folder() -> Path:
+    """Where the former texts of clients' files are kept."""
+    return state_folder() / "backups"
+
+
+def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
+    """What has to be changed. Raises InputRefused for a scope the client has not, ConfigurationError for a broken file."""
+    client, scope = wanted.client, wanted.scope
+    if scope not in client.scopes:
+        raise InputRefused(f"{client.title} has no {scope} configuration", next_step=f"Use --scope {client.scopes[0]}")
+    if wanted.key is not None and scope == "project":
+        raise InputRefused(
+            "A key is never written into a project's file, which others may read",
+            next_step=f"Use --scope global, or `{SCRIPT} key set`",
         )
-    return cast("dict[str, Any] | None", node)
-
-
-def says_nothing(text: str, client: Client) -> bool:
-    """Whether a configuration is empty: no setting and no comment."""
-    return _format(client).is_empty(text)
-
-
-class _Jsonc:
-    loads = staticmethod(jsonc.loads)
-    digest = staticmethod(jsonc.digest)
-    is_empty = staticmethod(jsonc.is_empty)
-    set = staticmethod(jsonc.set_value)
-    remove = staticmethod(jsonc.remove)
-
-    @staticmethod
-    def remove_empty(text: str, path: Sequence[str]) -> str:
-        node = jsonc.loads(text)
-        for name in path:
-            node = node.get(name)
-        # a comment in it is somebody's
-        bare = jsonc.remove(text, path)
-        kept = text.count("//") == bare.count("//") and text.count("/*") == bare.count("/*")
-        return bare if node == {} and kept else text
-
-
-class _Toml:
-    loads = staticmethod(toml_table.loads)
-    digest = staticmethod(toml_table.digest)
-    set = staticmethod(toml_table.set_table)
-    remove = staticmethod(toml_table.remove)
-
-    @staticmethod
-    def is_empty(text: str) -> bool:
-        return not text.removeprefix(toml_table.BYTE_ORDER_MARK).strip()
-
-    @staticmethod
-    def remove_empty(text: str, path: Sequence[str]) -> str:
-        del path
-        return text  # a table that is only named by ours goes with it
-
-
-_FAULTS = (jsonc.JsoncFault, toml_table.TomlFault, RecursionError)
-
-
-def _format(client: Client) -> type[_Jsonc | _Toml]:
-    return _Toml if client.shape == "codex" else _Jsonc
-
-
-def _edited(edit: Callable[[], str], client: Client, entry: Mapping[str, Any] | None, *, path: str) -> str:
-    try:
-        return edit()
-    except _FAULTS as fault:
-        raise _unsafe(path, client, entry, str(fault) or "nested too deeply") from None
-
-
-def _require_same(text: str, after: str, client: Client, *, path: str, entry: Mapping[str, Any] | None) -> None:
-    at, form = (*client.table, SERVER), _format(client)
-    try:
-        same = form.digest(text, without=at) == form.digest(after, without=at)
-        done = entry_in(after, client, path=path) == (None if entry is None else dict(entry))
-    except (*_FAULTS, ConfigurationError):
-        same = done = False
-    if not (same and done):
-        raise _unsafe(path, client, entry, "other settings would change")
-
-
-def _unreadable(path: str, fault: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        f"{path} cannot be read: {str(fault) or 'nested too deeply'}",
-        next_step="Correct it, then run the command again; nothing was changed",
+    root = project if scope == "project" else home
+    paths = client.paths(scope, project=project, home=home)
+    path = next((path for path in paths if exists(path)), paths[0])
+    require_inside(path, root)
+    before = read_text(path)
+    after, undone = _without(path, before, client) if wanted.remove else (_with(path, before, wanted), False)
+    if before != after:
+        require_writable(path)
+    skill, skill_before, skill_after = _skill(wanted, root=root, project=project, home=home)
+    return Change(
+        path=path,
+        before=before,
+        after=after,
+        removes=wanted.remove,
+        undone=undone,
+        holds_key=wanted.key is not None,
+        skill=skill,
+        skill_before=skill_before,
+        skill_after=skill_after,
+        notes=() if wanted.remove else tuple(_notes(wanted, before or "", path)),
     )
 
 
-def _without_key(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry as it may be shown: a key that would be written into it is not."""
-    shown: dict[str, Any] = {}
-    for name, value in entry.items():
-        if isinstance(value, Mapping):
-            shown[name] = _without_key(cast("Mapping[str, Any]", value))
-        else:
-            shown[name] = "YOUR_KEY" if name == KEY and not str(value).startswith("$") else value
-    return shown
+def apply(change: Change) -> list[str]:
+    """Carry it out; a line for each thing done. Raises ConfigurationError where the system does not let us."""
+    done: list[str] = []
+    root = backup_folder()
+    try:
+        made = _missing_folders(change)
+        if change.changes_config:
+            done += _replace(change, root, made)
+        elif made:
+            with suppress(OSError):
+                _kept(change, change.before, root, made)
+        if change.changes_skill and change.skill is not None:
+            done.append(_write_skill(change.skill, change))
+        if change.removes:
+            for folder in backups.made_folders(root, change.path):
+                with suppress(OSError):  # something else is in it by now
+                    folder.rmdir()
+        if change.undone:
+            backups.forget(root, change.path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or change.path} cannot be written: {error.strerror or error}",
+            next_step="Check the permissions and the free space",
+        ) from error
+    return done
 
 
-def _unsafe(path: str, client: Client, entry: Mapping[str, Any] | None, why: str) -> ConfigurationError:
-    where = f"{'.'.join(client.table)}.{SERVER}"
-    by_hand = (
-        f"Remove the entry {where} by hand"
-        if entry is None
-        else f"Add this entry by hand as {where}: {json.dumps(_without_key(entry))}"
-    )
-    return ConfigurationError(f"{path} cannot be edited safely ({why}); nothing was changed", next_step=by_hand)
+def find_clients(*, project: Path, home: Path) -> list[Found]:
+    """The clients whose command or folder is here, with the entries under our name in their configuration."""
+    found: list[Found] = []
+    for client in CLIENTS.values():
+        configured: list[Entry] = []
+        here = any(shutil.which(command) for command in client.commands)
+        fault = None
+        for scope in client.scopes:
+            for path in client.paths(scope, project=project, home=home):
+                here = here or (scope == "global" and path.parent != home and exists(path.parent))
+                if not exists(path):
+                    continue
+                here = True
+                try:
+                    fields = entry_in(read_text(path) or "", client, path=str(path))
+                except ConfigurationError as error:
+                    fault = str(error)
+                    continue
+                if fields is not None:
+                    configured.append(entry_of(fields, scope=scope, path=path))
+        if here:
+            found.append(Found(client=client, configured=tuple(configured), fault=fault))
+    return found
+
+
+def _with(path: Path, before: str | None, wanted: Wanted) -> str:
+    client = wanted.client
+    command = shared_command() if wanted.scope == "project" else lasting_command()
+    entry = client.entry(command, {**wanted.environment, **client.environment(key=wanted.key)})
+    return with_server(before or "", client, entry, path=str(path))
+
+
+def _without(path: Path, before: str | None, client: Client) -> tuple[str | None, bool]:
+    """The text without our entry, None for no file; and whether it is what was there before the first set-up."""
+    present = None if before is None else entry_in(before, client, path=str(path))
+    if before is None or present is None:
+        return before, False
+    entry = entry_of(present, scope="global", path=path)
+    if not entry.names_us:
+        raise ConfigurationError(
+            f"The entry in {path} starts another server ({entry.shown()}), which setup did not write",
+            next_step="Remove it by hand if you do not want it",
+        )
+    former = backups.undo(backup_folder(), path, before)
+    earlier = None if former is None else entry_in(former.text or "", client, path=str(path))
+    if former is not None and (earlier is None or not entry_of(earlier, scope="global", path=path).names_us):
+        return former.text, True
+    after = without_server(before, client, path=str(path))
+    return (None, False) if says_nothing(after, client) else (after, False)
+
+
+def _replace(change: Change, root: Path, made: list[Path]) -> list[str]:
+    if read_text(change.path) != change.before:
+        raise ConfigurationError(f"{change.path} was changed by another program meanwhile", next_step="Run the command again")
+    done: list[str] = []
+    if change.before and not change.undone:
+        done.append(f"backed up the old file to {_kept(change, change.before, root, made)}")
+    elif not change.undone and change.after is not None:
+        with suppress(OSError):  # without it the server can be removed too, only less exactly
+            _kept(change, change.before, root, made)
+    if change.after is None:
+        change.path.unlink()
+        done.append(f"removed {change.path}")
+    else:
+        write_text(change.path, change.after, mode=PRIVATE if change.holds_key else None)
+        done.append(f"wrote {change.path}")
+    return done
+
+
+def _kept(change: Change, before: str | None, root: Path, made: list[Path]) -> Path:
+    return backups.keep(root, backups.Made(path=change.path, before=before, after=change.after or "", folders=made))
+
+
+def _missing_folders(change: Change) -> list[Path]:
+    """The folders that do not exist yet of those that will be written to."""
+    if change.removes:
+        return []
+    files = [change.path]
+    if change.skill is not None:
+        files += [change.skill / name for name in change.skill_after]
+    return [*{folder for file in files for folder in file.parents if not folder.exists()}]
+
+
+def _write_skill(folder: Path, change: Change) -> str:
+    for name, text in change.skill_after.items():
+        if change.skill_before.get(name) != text:
+            write_text(folder / name, text)
+    for name in set(change.skill_before) - set(change.skill_after):
+        (folder / name).unlink()
+    for one in (folder / "references", folder):
+        with suppress(OSError):  # it is not there, or a person keeps files of their own in it
+            one.rmdir()
+    return f"{'wrote' if change.skill_after else 'removed'} {folder}"
+
+
+def _skill(
+    wanted: Wanted, *, root: Path, project: Path, home: Path
+) -> tuple[Path | None, Mapping[str, str], Mapping[str, str]]:
+    skills = wanted.client.skills(wanted.scope, project=project, home=home)
+    files = skill_files()
+    if skills is None or not files or not wanted.skill:
+        return None, {}, {}
+    folder = skills / SKILL_NAME
+    for name in files:
+        require_inside(folder / name, root)
+    before = {name: text for name in files if (text := read_text(folder / name))}
+    if wanted.remove:
+        # what a person has changed is theirs, with all it refers to
+        return folder, before, {} if all(text == files[name] for name, text in before.items()) else before
+    return folder, before, files
+
+
+def _notes(wanted: Wanted, before: str, path: Path) -> list[str]:
+    client = wanted.client
+    notes: list[str] = []
+    present = entry_in(before, client, path=str(path))
+    replaced = None if present is None else entry_of(present, scope=wanted.scope, path=path)
+    if replaced is not None and not replaced.names_us:
+        notes.append(f"This replaced an entry of the same name, which started: {replaced.shown()}")
+    if wanted.key is None and client.key_reference is None:
+        notes.append(f"No key was written. Export {KEY} in the shell that starts {client.title}, or run `{SCRIPT} key set`.")
+    if wanted.scope == "project":
+        notes.append(_shared_note())
+    if client.note:
+        notes.append(client.note)
+    if client.project_trap is not None and wanted.scope == "project":
+        trap = client.project_trap
+        notes.append(trap.found if trap.text in before else trap.advice)
+    return notes
+
+
+def _shared_note() -> str:
+    name = shared_command()[0]
+    text = f"The file names the command {name} without a path, so that a team can share it; it must be on everyone's PATH."
+    return text if shutil.which(name) else f"{text} Here it is not."

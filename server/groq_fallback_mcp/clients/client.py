@@ -1,50 +1,91 @@
-"""Each client as data: where its configuration is, what an entry looks like there, where it finds skills."""
+"""The table of clients, clients.toml: where each keeps its configuration, and what an entry looks like there."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-__all__ = ["CLIENTS", "KEY", "SERVER", "Client", "Scope"]
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+__all__ = ["CLIENTS", "EVERY_CLIENT", "KEY", "SERVER", "Client", "Manifest", "Scope", "Trap"]
 
 Scope = Literal["project", "global"]
+# What clients call the server. Most put it before the names of its tools.
 SERVER = "groq"
 KEY = "GROQ_API_KEY"
-TIMEOUT_MS = 60_000
-# For clients that cut a call off though its progress is told: long recordings and lists of prompts take minutes.
-HARD_TIMEOUT_S = 600
-Shape = Literal["kilo", "standard", "typed", "nested", "zed", "codex", "gemini"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """A client. Paths are relative to the project or to the home folder, the first that exists is taken, else the first.
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    `table` is where the file has servers. `reference` is how a variable of the environment is named in it, None where
-    the server inherits the environment or no reference is safe. `commands` are its programs, `health` the arguments by which
-    one lists its servers, `healthy` a word in the line of a server that works, `health_environment` what lets it start
-    servers in an empty folder that it has not seen before.
-    """
+
+class Manifest(_Row):
+    """A file in manifests/ with the client's entry, and the words of its row in manifests/README.md."""
+
+    path: str
+    """Below manifests/."""
+    place: str
+    key: str
+    """How the key reaches the server."""
+    check: str
+    document: Mapping[str, JsonValue] = {}
+    """What the file holds besides the entry."""
+
+
+class Trap(_Row):
+    """A text that makes the client ignore a project's file: the advice against it, and what to do where it is found."""
+
+    text: str
+    advice: str
+    found: str
+
+
+class Client(_Row):
+    """A row of clients.toml."""
 
     name: str
+    """As `setup` takes it."""
     title: str
-    shape: Shape
-    table: tuple[str, ...]
+    by_hand: bool = False
+    """There is a manifest to copy, but `setup` does not offer it."""
     project: tuple[str, ...] = ()
+    """The files of a project, relative to it. The first that exists is used, else the first."""
     home: tuple[str, ...] = ()
-    reference: str | None = None
+    """The user's own files, relative to the home folder or, after `@app/`, to the system's folder of applications' settings."""
+    table: tuple[str, ...]
+    """The keys by which the file leads to its servers."""
+    template: Mapping[str, JsonValue] = Field(alias="entry")
+    """An entry, with the placeholders that clients.toml explains."""
+    key_reference: str | None = None
+    """How its file refers to GROQ_API_KEY. None where the server inherits the environment, or no reference is safe."""
     project_skills: str | None = None
     home_skills: str | None = None
+    """The folders it reads skills from, as `project` and `home`."""
+    tool_name: str | None = None
+    """What its model calls a tool, with {tool} for our own name. None where that is not known."""
     commands: tuple[str, ...] = ()
+    """Its programs."""
+    add: str | None = None
+    """The command that adds a server, with {command} for the server's."""
     health: tuple[str, ...] = ()
+    """The arguments by which its program lists its servers."""
     healthy: str = ""
-    health_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType[str, str]({}))
+    """A word in the line of a server that works."""
+    health_environment: Mapping[str, str] = {}
+    """What lets it start servers in an empty folder that it has not seen before."""
     note: str = ""
+    project_trap: Trap | None = None
+    manifest: Manifest | None = None
+    source: str
+    """The version that was run, or what the row was read from."""
+    checked: date
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -55,6 +96,11 @@ class Client:
         if self.project:
             found.append("project")
         return tuple(found)
+
+    @property
+    def is_toml(self) -> bool:
+        """Whether its files are TOML; the others are JSON with comments."""
+        return any(path.endswith(".toml") for path in (*self.project, *self.home))
 
     def paths(self, scope: Scope, *, project: Path, home: Path) -> list[Path]:
         """The files its configuration may be in."""
@@ -67,31 +113,31 @@ class Client:
         path = self.project_skills if scope == "project" else self.home_skills
         return None if path is None else (project if scope == "project" else home) / path
 
-    def entry(self, command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:  # noqa: PLR0911 - a table
+    def environment(self, *, key: str | None = None) -> dict[str, str]:
+        """The variables of an entry: the key where one is to be written, else a reference to it where the client takes one."""
+        value = key or self.key_reference
+        return {} if value is None else {KEY: value}
+
+    def entry(self, command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
         """How the server is described to it."""
-        first, rest, env = command[0], list(command[1:]), dict(environment)
-        match self.shape:
-            case "kilo":
-                return {"type": "local", "command": list(command), "environment": env, "enabled": True, "timeout": TIMEOUT_MS}
-            case "typed":
-                return {"type": "stdio", "command": first, "args": rest, "env": env}
-            case "nested":
-                # without a time-out of its own, a server that has not answered the handshake within 3 s is dropped silently
-                transport = {"type": "stdio", "command": first, "args": rest, "env": env}
-                return {"timeout": HARD_TIMEOUT_S, "transport": transport}
-            case "zed":
-                return {"source": "custom", "command": first, "args": rest, "env": env}
-            case "gemini":
-                return {"command": first, "args": rest, "env": env, "timeout": HARD_TIMEOUT_S * 1_000}
-            case "codex":
-                # Codex hands on no variable that is not named
-                return {"command": first, "args": rest, "env": env, "env_vars": [KEY], "tool_timeout_sec": HARD_TIMEOUT_S}
-            case "standard":
-                return {"command": first, "args": rest, "env": env}
+        parts: dict[str, JsonValue] = {
+            "{command}": list(command),
+            "{program}": command[0],
+            "{arguments}": list(command[1:]),
+            "{environment}": dict(environment),
+        }
+        return {name: _filled(value, parts) for name, value in self.template.items()}
+
+
+def _filled(value: JsonValue, parts: Mapping[str, JsonValue]) -> JsonValue:
+    """A value of a template with the placeholders in it replaced."""
+    if isinstance(value, dict):
+        return {name: _filled(inner, parts) for name, inner in value.items()}
+    return parts.get(value, value) if isinstance(value, str) else value
 
 
 def _under(home: Path, path: str) -> Path:
-    """`@app/` begins what stands elsewhere on each system."""
+    """`@app/` begins what each system keeps in another place."""
     if not path.startswith("@app/"):
         return home / path
     rest = path.removeprefix("@app/")
@@ -102,126 +148,10 @@ def _under(home: Path, path: str) -> Path:
     return home / ".config" / rest
 
 
-_CLIENTS = (
-    Client(
-        name="kilo",
-        title="Kilo Code",
-        shape="kilo",
-        table=("mcp",),
-        project=("kilo.json", "kilo.jsonc", ".kilo/kilo.json", ".kilo/kilo.jsonc"),
-        home=(".config/kilo/kilo.json", ".config/kilo/kilo.jsonc"),
-        project_skills=".kilo/skills",
-        home_skills=".config/kilo/skills",
-        commands=("kilo", "kilocode"),
-        health=("mcp", "list"),
-        healthy="connected",
-    ),
-    Client(
-        name="claude-code",
-        title="Claude Code",
-        shape="typed",
-        table=("mcpServers",),
-        project=(".mcp.json",),
-        home=(".claude.json",),
-        reference="${GROQ_API_KEY:-}",
-        project_skills=".claude/skills",
-        home_skills=".claude/skills",
-        commands=("claude",),
-        health=("mcp", "list"),
-        healthy="Connected",
-    ),
-    Client(
-        name="claude-desktop",
-        title="Claude Desktop",
-        shape="standard",
-        table=("mcpServers",),
-        home=("@app/Claude/claude_desktop_config.json",),
-        note="Claude Desktop does not pass environment variables on; store the key with `groq-fallback-mcp key set`.",
-    ),
-    Client(
-        name="vscode",
-        title="VS Code",
-        shape="typed",
-        table=("servers",),
-        project=(".vscode/mcp.json",),
-        home=("@app/Code/User/mcp.json",),
-        reference="${env:GROQ_API_KEY}",
-        project_skills=".agents/skills",
-        commands=("code",),
-    ),
-    Client(
-        name="cursor",
-        title="Cursor",
-        shape="standard",
-        table=("mcpServers",),
-        project=(".cursor/mcp.json",),
-        home=(".cursor/mcp.json",),
-        reference="${env:GROQ_API_KEY}",
-        commands=("cursor",),
-    ),
-    Client(
-        name="codex",
-        title="Codex",
-        shape="codex",
-        table=("mcp_servers",),
-        home=(".codex/config.toml",),
-        home_skills=".codex/skills",
-        commands=("codex",),
-        health=("mcp", "list"),
-        healthy=SERVER,
-        note="`codex exec` starts without a server that is not up yet; `required = true` in [mcp_servers.groq] makes it wait.",
-    ),
-    Client(
-        name="gemini",
-        title="Gemini CLI",
-        shape="gemini",
-        table=("mcpServers",),
-        project=(".gemini/settings.json",),
-        home=(".gemini/settings.json",),
-        reference="$GROQ_API_KEY",
-        commands=("gemini",),
-        health=("mcp", "list"),
-        healthy="Connected",
-        health_environment=MappingProxyType({"GEMINI_CLI_TRUST_WORKSPACE": "true"}),
-    ),
-    Client(
-        name="opencode",
-        title="opencode",
-        shape="kilo",
-        table=("mcp",),
-        project=("opencode.json", "opencode.jsonc"),
-        home=(".config/opencode/opencode.json", ".config/opencode/opencode.jsonc"),
-        project_skills=".opencode/skills",
-        home_skills=".config/opencode/skills",
-        commands=("opencode",),
-        health=("mcp", "list"),
-        healthy="connected",
-    ),
-    Client(
-        name="cline",
-        title="Cline",
-        shape="nested",
-        table=("mcpServers",),
-        home=(".cline/data/settings/cline_mcp_settings.json",),
-        commands=("cline",),
-    ),
-    Client(
-        name="windsurf",
-        title="Windsurf",
-        shape="standard",
-        table=("mcpServers",),
-        home=(".codeium/windsurf/mcp_config.json",),
-        reference="${env:GROQ_API_KEY}",
-        commands=("windsurf",),
-    ),
-    Client(
-        name="zed",
-        title="Zed",
-        shape="zed",
-        table=("context_servers",),
-        project=(".zed/settings.json",),
-        home=(".config/zed/settings.json",),
-        commands=("zed",),
-    ),
-)
-CLIENTS: Mapping[str, Client] = {client.name: client for client in _CLIENTS}
+def _read() -> tuple[Client, ...]:
+    text = files("groq_fallback_mcp.clients").joinpath("clients.toml").read_text(encoding="utf-8")
+    return tuple(Client.model_validate(row) for row in tomllib.loads(text)["client"])
+
+
+EVERY_CLIENT = _read()
+CLIENTS: Mapping[str, Client] = MappingProxyType({client.name: client for client in EVERY_CLIENT if not client.by_hand})

@@ -1,14 +1,16 @@
-"""Blocks between markers in a Markdown document: `<!-- generated: NAME -->` ... `<!-- /generated: NAME -->`."""
+"""Markdown: tables, and blocks between the markers `<!-- generated: NAME -->` and `<!-- /generated: NAME -->`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from groq_fallback_mcp.errors import InputRefused
 
-__all__ = ["fill_blocks"]
+__all__ = ["code", "figure", "fill_blocks", "table"]
+
+_NOTHING = "-"
 
 _MARKER = re.compile(r"\s*<!--\s*(?P<end>/?)\s*generated\s*:\s*(?P<name>.*?)\s*-->\s*")
 
@@ -66,3 +68,24 @@ def _unclosed(opened: tuple[str, int], file: str) -> InputRefused:
         f"{file}, line {number}: the block {name!r} has no end marker",
         next_step=f"put <!-- /generated: {name} --> on a line of its own below it",
     )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; empty cells are shown as a dash, and nothing in a cell can end it."""
+    lines = [_row(headings), "|" + "---|" * len(headings)]
+    lines += [_row([cell or _NOTHING for cell in row]) for row in rows]
+    return "\n".join(lines)
+
+
+def code(text: str) -> str:
+    """Text as code."""
+    return f"`{text}`"
+
+
+def figure(number: int | None) -> str:
+    """A whole number with thousands set apart; empty when there is none."""
+    return "" if number is None else f"{number:,}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"

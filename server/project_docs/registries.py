@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groq_fallback_mcp import __version__
-from groq_fallback_mcp.generate.launch import Launch
+from groq_fallback_mcp.clients.client import CLIENTS, KEY, SERVER
+from groq_fallback_mcp.command import SCRIPT
+from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
 
 __all__ = ["DESCRIPTION", "REGISTRY_NAME", "REPOSITORY", "registry_files"]
@@ -25,38 +27,41 @@ KEY_WORDS = "Groq API key. Without it the server starts, and its errors say how 
 _KEYWORDS = ("groq", "fallback", "rate-limit", "transcription", "agent")
 
 
-def registry_files(launch: Launch) -> Mapping[str, str]:
+def registry_files() -> Mapping[str, str]:
     """The text of each file, by its path below manifests/."""
     files = {
-        "registry/server.json": _json(_server_json(launch)),
-        "mcpb/manifest.json": _json(_mcpb(launch)),
+        "registry/server.json": _json(_server_json()),
+        "mcpb/manifest.json": _json(_mcpb()),
         "mcpb/server/main.py": _MCPB_MAIN,
         "mcpb/pyproject.toml": _mcpb_project(),
         "claude/marketplace/.claude-plugin/marketplace.json": _json(_marketplace()),
         "claude/marketplace/plugins/groq-fallback-mcp/.claude-plugin/plugin.json": _json(_plugin()),
-        "claude/marketplace/plugins/groq-fallback-mcp/.mcp.json": _json(_plugin_servers(launch)),
-        "gemini/gemini-extension.json": _json(_gemini(launch)),
+        "claude/marketplace/plugins/groq-fallback-mcp/.mcp.json": _json(_plugin_servers()),
+        "gemini/gemini-extension.json": _json(_gemini()),
         "gemini/GEMINI.md": _GEMINI_MD,
-        "kilo/marketplace/mcps/groq-fallback-mcp/MCP.yaml": _kilo_market(launch),
+        "kilo/marketplace/mcps/groq-fallback-mcp/MCP.yaml": _kilo_market(),
         "glama.json": _json({"$schema": "https://glama.ai/mcp/schemas/server.json", "maintainers": [OWNER]}),
     }
     return dict(sorted(files.items()))
 
 
-def _server_json(launch: Launch) -> dict[str, Any]:
+def _server_json() -> dict[str, Any]:
     """For the MCP Registry: schema 2025-12-11."""
-    key = {"name": launch.key, "description": KEY_WORDS, "isRequired": False, "isSecret": True, "format": "string"}
-    deadline = [
-        {"name": name, "description": "Seconds for a whole tool call.", "default": value, "format": "number"}
-        for name, value in launch.env.items()
-    ]
+    key = {"name": KEY, "description": KEY_WORDS, "isRequired": False, "isSecret": True, "format": "string"}
+    seconds = f"{Settings.model_fields['deadline_s'].default:g}"
+    deadline = {
+        "name": "GROQ_FALLBACK_DEADLINE_S",
+        "description": "Seconds for a whole tool call.",
+        "default": seconds,
+        "format": "number",
+    }
     package = {
         "registryType": "pypi",
         "identifier": PACKAGE,
         "version": __version__,
         "runtimeHint": "uvx",
         "transport": {"type": "stdio"},
-        "environmentVariables": [key, *deadline],
+        "environmentVariables": [key, deadline],
     }
     return {
         "$schema": SCHEMA,
@@ -69,10 +74,10 @@ def _server_json(launch: Launch) -> dict[str, Any]:
     }
 
 
-def _mcpb(launch: Launch) -> dict[str, Any]:
+def _mcpb() -> dict[str, Any]:
     """A bundle for Claude Desktop and others: uv installs what the bundle's pyproject names."""
     run = ["run", "--directory", "${__dirname}", "server/main.py"]
-    env = {launch.key: "${user_config.groq_api_key}", "GROQ_FALLBACK_FILES": "${user_config.folder}"} | dict(launch.env)
+    env = {KEY: "${user_config.groq_api_key}", "GROQ_FALLBACK_FILES": "${user_config.folder}"}
     return {
         "manifest_version": "0.4",
         "name": PACKAGE,
@@ -132,9 +137,9 @@ def _plugin() -> dict[str, Any]:
     }
 
 
-def _plugin_servers(launch: Launch) -> dict[str, Any]:
-    env = {launch.key: f"${{{launch.key}:-}}"} | dict(launch.env)
-    return {"mcpServers": {launch.name: {"command": launch.command[0], "args": list(launch.command[1:]), "env": env}}}
+def _plugin_servers() -> dict[str, Any]:
+    client = CLIENTS["claude-code"]
+    return {"mcpServers": {SERVER: client.entry((SCRIPT,), client.environment())}}
 
 
 def _marketplace() -> dict[str, Any]:
@@ -153,26 +158,22 @@ def _marketplace() -> dict[str, Any]:
     }
 
 
-def _gemini(launch: Launch) -> dict[str, Any]:
-    setting = {"name": "Groq API key", "description": KEY_WORDS, "envVar": launch.key, "sensitive": True}
-    server = {"command": launch.command[0], "args": list(launch.command[1:]), "env": dict(launch.env)}
+def _gemini() -> dict[str, Any]:
+    setting = {"name": "Groq API key", "description": KEY_WORDS, "envVar": KEY, "sensitive": True}
     return {
         "name": PACKAGE,
         "version": __version__,
         "description": DESCRIPTION,
         "contextFileName": "GEMINI.md",
-        "mcpServers": {launch.name: {**server, "timeout": launch.hard_timeout_s * 1000}},
+        # the key comes by the setting
+        "mcpServers": {SERVER: CLIENTS["gemini"].entry((SCRIPT,), {})},
         "settings": [setting],
     }
 
 
-def _kilo_market(launch: Launch) -> str:
+def _kilo_market() -> str:
     """An entry of Kilo's marketplace. Its parameters stand in double braces; YAML by hand, to keep the JSON readable."""
-    server = {
-        "command": launch.command[0],
-        "args": list(launch.command[1:]),
-        "env": {launch.key: "{{GROQ_API_KEY}}"} | dict(launch.env),
-    }
+    server = {"command": SCRIPT, "args": list[str](), "env": {KEY: "{{GROQ_API_KEY}}"}}
     uvx = {**server, "command": "uvx", "args": [f"{PACKAGE}[audio]"]}
     return "\n".join(
         [

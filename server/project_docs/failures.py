@@ -10,7 +10,6 @@ from typing import assert_never
 
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.generate.markdown import code, table
 from groq_fallback_mcp.policy.verdict import (
     Abort,
     Clamp,
@@ -22,6 +21,7 @@ from groq_fallback_mcp.policy.verdict import (
     Verdict,
     judge,
 )
+from project_docs.blocks import code, table
 
 __all__ = ["ADVICE", "CODES", "errors_block", "statuses_block"]
 

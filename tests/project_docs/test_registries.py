@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from groq_fallback_mcp import __version__
-from groq_fallback_mcp.generate.registries import REGISTRY_NAME
+from project_docs.registries import REGISTRY_NAME
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"

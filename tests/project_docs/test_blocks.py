@@ -13,16 +13,13 @@ from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import final_error
-from groq_fallback_mcp.generate import SOURCES
-from groq_fallback_mcp.generate.blocks import fill_blocks
-from groq_fallback_mcp.generate.documents import all_blocks
-from groq_fallback_mcp.generate.failures import ADVICE, CODES
-from groq_fallback_mcp.generate.faults import faults_block
-from groq_fallback_mcp.generate.markdown import table
-from groq_fallback_mcp.generate.speed import RESULTS as SPEED
-from groq_fallback_mcp.generate.speed import speed_block
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
+from project_docs.__main__ import SOURCES, all_blocks
+from project_docs.blocks import fill_blocks, table
+from project_docs.failures import ADVICE, CODES
+from project_docs.faults import faults_block
+from project_docs.tables import SPEED_RESULTS, speed_block
 
 CATALOG = load_catalog()
 ROOT = Path(__file__).parents[2]
@@ -184,7 +181,7 @@ def test_nothing_in_a_cell_can_end_it() -> None:
 
 def test_every_target_of_the_benchmark_is_shown_with_what_was_reached() -> None:
     """Those that were missed too."""
-    kept = json.loads((ROOT / SPEED).read_text(encoding="utf-8"))
+    kept = json.loads((ROOT / SPEED_RESULTS).read_text(encoding="utf-8"))
     aimed = [row for figures in kept["figures"].values() for row in figures if row["limit"] is not None]
 
     assert [cells[0] for cells in rows(BLOCKS["speed"])[1:]] == [row["figure"] for row in aimed]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.generate.coverage import marked_tests
-from groq_fallback_mcp.generate.markdown import table
+from project_docs.blocks import table
+from project_docs.coverage import marked_tests
 
 __all__ = ["CORPUS", "ROWS", "faults_block"]
 

@@ -1,16 +1,18 @@
-"""The command `generate`: clean on the repository, finds what is stale, mends it, and refuses foreign folders."""
+"""`python -m project_docs`: clean on the repository, finds what is stale and mends it, from whatever folder it is run."""
 
 from __future__ import annotations
 
-import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from groq_fallback_mcp.cli.generate import generate
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.generate.speed import RESULTS as SPEED
+from project_docs import __main__ as command
+from project_docs.__main__ import generate
+from project_docs.tables import SPEED_RESULTS
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -22,7 +24,7 @@ def copy(tmp_path: Path) -> Path:
         shutil.copy(CHECKOUT / name, tmp_path / name)
     for name in ("manifests", "references"):
         shutil.copytree(CHECKOUT / name, tmp_path / name)
-    for path in (SPEED, "docs/faults.md"):
+    for path in (SPEED_RESULTS, "docs/faults.md"):
         (tmp_path / path).parent.mkdir(parents=True)
         shutil.copy(CHECKOUT / path, tmp_path / path)
     shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
@@ -30,8 +32,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_nothing_in_the_repository_is_stale(capsys: pytest.CaptureFixture[str]) -> None:
-    """If this fails, run `groq-fallback-mcp generate` and commit what it wrote."""
-    status = generate(CHECKOUT, check=True, as_json=False)
+    """If this fails, run `make generate` and commit what it wrote."""
+    status = generate(CHECKOUT, check=True)
 
     assert status == 0, capsys.readouterr().out
 
@@ -43,14 +45,14 @@ def test_a_changed_table_is_found_named_and_mended(copy: Path, capsys: pytest.Ca
     assert changed != before
     (copy / "README.md").write_text(changed, encoding="utf-8")
 
-    assert generate(copy, check=True, as_json=False) == 1
+    assert generate(copy, check=True) == 1
     said = capsys.readouterr().out
     assert "stale: README.md" in said
-    assert "groq-fallback-mcp generate" in said
+    assert "make generate" in said
     assert "SKILL.md" not in said
     assert (copy / "README.md").read_text(encoding="utf-8") == changed
 
-    assert generate(copy, check=False, as_json=False) == 0
+    assert generate(copy, check=False) == 0
     assert (copy / "README.md").read_text(encoding="utf-8") == before
 
 
@@ -59,9 +61,9 @@ def test_a_changed_or_missing_manifest_is_found(copy: Path, path: str, capsys: p
     """Named with its path below the root."""
     target = copy / "manifests" / path
     target.write_text(target.read_text(encoding="utf-8") + " ", encoding="utf-8")
-    assert generate(copy, check=True, as_json=False) == 1
+    assert generate(copy, check=True) == 1
     target.unlink()
-    assert generate(copy, check=True, as_json=False) == 1
+    assert generate(copy, check=True) == 1
 
     assert capsys.readouterr().out.count(f"stale: manifests/{path}\n") == 2
     assert not target.exists()
@@ -77,18 +79,7 @@ def test_a_checkout_with_crlf_is_not_stale(copy: Path) -> None:
     ]:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
 
-    assert generate(copy, check=True, as_json=False) == 0
-
-
-def test_the_json_form_lists_what_is_stale(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """For scripts: one document, and the command that refreshes."""
-    (copy / "manifests" / "cursor" / "mcp.json").write_text("{}", encoding="utf-8")
-
-    assert generate(copy, check=True, as_json=True) == 1
-
-    said = json.loads(capsys.readouterr().out)
-    assert said["stale"] == ["manifests/cursor/mcp.json"]
-    assert said["command"] == "groq-fallback-mcp generate"
+    assert generate(copy, check=True) == 0
 
 
 def test_nothing_is_written_when_a_marker_is_not_understood(copy: Path) -> None:
@@ -97,23 +88,29 @@ def test_nothing_is_written_when_a_marker_is_not_understood(copy: Path) -> None:
     (copy / "SKILL.md").write_text("<!-- generated: nonsense -->\n", encoding="utf-8")
 
     with pytest.raises(InputRefused, match=r"SKILL\.md, line 1"):
-        generate(copy, check=False, as_json=False)
+        generate(copy, check=False)
 
     assert (copy / "manifests" / "cursor" / "mcp.json").read_text(encoding="utf-8") == "{}"
 
 
-@pytest.mark.parametrize("missing", ["pyproject.toml", "SKILL.md", "references/errors.md"])
-def test_a_folder_that_is_not_the_projects_is_refused(copy: Path, missing: str) -> None:
-    """With the name of what it lacks."""
-    (copy / missing).unlink()
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_it_is_about_its_own_checkout_wherever_it_is_run(tmp_path: Path, options: list[str]) -> None:
+    """Nothing is written into the folder it is run in."""
+    done = subprocess.run(
+        [sys.executable, "-m", "project_docs", *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
 
-    with pytest.raises(InputRefused, match=missing):
-        generate(copy, check=False, as_json=False)
+    assert (done.returncode, done.stdout.splitlines()[-1].split()[-3:]) == (0, ["up", "to", "date."]), done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_another_projects_folder_is_refused(copy: Path) -> None:
-    """By the name in its pyproject.toml."""
-    (copy / "pyproject.toml").write_text('[project]\nname = "other"\n', encoding="utf-8")
+def test_a_marker_that_is_not_understood_ends_the_command_with_its_place(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, without a traceback."""
+    (copy / "SKILL.md").write_text("<!-- generated: nonsense -->\n", encoding="utf-8")
+    monkeypatch.setattr(command, "CHECKOUT", copy)
+    monkeypatch.setattr(sys, "argv", ["project_docs", "--check"])
 
-    with pytest.raises(InputRefused, match="other"):
-        generate(copy, check=False, as_json=False)
+    assert command.main() == 2
+    assert "SKILL.md, line 1" in capsys.readouterr().err

@@ -14,15 +14,18 @@ import pytest
 import yaml
 
 from groq_fallback_mcp.catalog import Kind, load_catalog
-from groq_fallback_mcp.generate.launch import Launch
-from groq_fallback_mcp.generate.manifests import manifests
+from groq_fallback_mcp.clients.change import Wanted, plan
+from groq_fallback_mcp.clients.client import CLIENTS, Client, Scope
+from groq_fallback_mcp.clients.entry import entry_in
 from groq_fallback_mcp.settings import Settings
+from groq_fallback_mcp.tools.check_limits import CHECK_LIMITS
+from groq_fallback_mcp.tools.list_models import LIST_MODELS
+from project_docs.manifests import manifests
 
 CATALOG = load_catalog()
-LAUNCH = Launch()
-TEXTS = {manifest.path: manifest.text for manifest in manifests(LAUNCH, CATALOG)}
+TEXTS = manifests(CATALOG)
 JSON_FILES = [path for path in TEXTS if path.endswith(".json")]
-PLACEHOLDERS = {"", "${GROQ_API_KEY:-}", "${input:groq-api-key}", "${env:GROQ_API_KEY}"}
+PLACEHOLDERS = {"", "${GROQ_API_KEY:-}", "${env:GROQ_API_KEY}"}
 
 
 def server_of(path: str) -> dict[str, Any]:
@@ -71,7 +74,6 @@ def test_clients_wait_longer_than_the_server_works() -> None:
 
     assert server_of("kilo/kilo.json")["timeout"] > deadline_s * 1000
     assert server_of("kilo/mcp.json")["timeout"] > deadline_s
-    assert server_of("kilo/kilo.json")["environment"]["GROQ_FALLBACK_DEADLINE_S"] == f"{deadline_s:g}"
 
 
 def test_every_variable_a_manifest_sets_is_one_the_server_reads() -> None:
@@ -83,12 +85,33 @@ def test_every_variable_a_manifest_sets_is_one_the_server_reads() -> None:
         assert set(entry.get("env", entry.get("environment", {}))) <= known
 
 
-def test_vscode_asks_for_the_key_it_refers_to() -> None:
-    """The input is a password, and its id is the one the server's entry names."""
-    (asked,) = json.loads(TEXTS["vscode/mcp.json"])["inputs"]
+SET_UP = [(client, scope) for client in CLIENTS.values() if client.manifest is not None for scope in client.scopes]
 
-    assert (asked["type"], asked["password"]) == ("promptString", True)
-    assert server_of("vscode/mcp.json")["env"]["GROQ_API_KEY"] == f"${{input:{asked['id']}}}"
+
+@pytest.mark.parametrize(("client", "scope"), SET_UP, ids=lambda value: getattr(value, "name", value))
+def test_each_manifest_has_the_entry_that_setup_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client, scope: Scope
+) -> None:
+    """Save for the command, which in a user's own file is this installation's."""
+    assert client.manifest is not None
+    monkeypatch.setenv("HOME", str(tmp_path))
+    project = tmp_path / "project"
+    project.mkdir()
+    after = plan(Wanted(client=client, scope=scope), project=project, home=tmp_path).after
+    assert after is not None
+    written = entry_in(after, client, path=client.name)
+    shipped = entry_in(TEXTS[client.manifest.path], client, path=client.manifest.path)
+    assert written is not None
+    assert shipped is not None
+
+    same = shipped.keys() - ({"command", "args"} if scope == "global" else set())
+    assert {name: written[name] for name in same} == {name: shipped[name] for name in same}
+    assert written.keys() == shipped.keys()
+
+
+def test_what_kilo_s_older_format_lets_run_unasked_spends_nothing() -> None:
+    """The tools by their own names."""
+    assert set(server_of("kilo/mcp.json")["alwaysAllow"]) == {LIST_MODELS.name, CHECK_LIMITS.name}
 
 
 def test_every_manifest_is_explained_in_the_readme() -> None:

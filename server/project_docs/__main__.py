@@ -1,0 +1,123 @@
+"""Write every generated file of this checkout: `python -m project_docs`. With `--check`, only report those that are stale.
+
+The same on whichever day it runs: it reads the package's data, the documents' own text, and the sources below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from groq_fallback_mcp.catalog import Catalog, load_catalog
+from groq_fallback_mcp.errors import GroqFallbackError
+from project_docs.blocks import fill_blocks
+from project_docs.coverage import abilities_block, seed_block
+from project_docs.failures import errors_block, statuses_block
+from project_docs.faults import CORPUS, faults_block
+from project_docs.faults import ROWS as FAULTS
+from project_docs.manifests import clients_block, manifests
+from project_docs.registries import registry_files
+from project_docs.tables import (
+    SPEED_RESULTS,
+    limits_block,
+    models_block,
+    practices_block,
+    presets_block,
+    settings_block,
+    speed_block,
+    tools_block,
+    toolsets_block,
+    use_cases_block,
+)
+
+__all__ = ["DOCUMENTS", "SOURCES", "all_blocks", "generate", "generated_files"]
+
+CHECKOUT = Path(__file__).parents[2]
+SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
+DOCUMENTS = ("README.md", "docs/faults.md", *SKILL)
+SOURCES = (SPEED_RESULTS, FAULTS, *CORPUS)
+_PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
+
+
+def main() -> int:
+    """The command. The exit status is 1 where `--check` finds a stale file, 2 for a marker that is not understood."""
+    parser = argparse.ArgumentParser(prog="python -m project_docs", description="Write every generated file of this checkout.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file is stale")
+    try:
+        return generate(CHECKOUT, check=parser.parse_args().check)
+    except GroqFallbackError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def generate(root: Path, *, check: bool) -> int:
+    """Write what is stale below `root`; with `check` change nothing and return 1 if anything is.
+
+    Raises InputRefused for markers that are not understood; nothing has been written then.
+    """
+    documents = {name: _read(root / name) or "" for name in DOCUMENTS}
+    paths = [path.relative_to(root).as_posix() for path in sorted((root / "tests").rglob("*.py"))]
+    read = {path: _read(root / path) for path in (*paths, *SOURCES)}
+    wanted = generated_files(documents, load_catalog(), {path: text for path, text in read.items() if text is not None})
+    stale = {path: text for path, text in wanted.items() if _read(root / path) != text}
+    for path, text in stale.items():
+        if not check:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(text.encode("utf-8"))
+        sys.stdout.write(f"{'stale' if check else 'wrote'}: {path}\n")
+    if not stale:
+        sys.stdout.write(f"All {len(wanted)} generated files are up to date.\n")
+    elif check:
+        sys.stdout.write("Write them with: make generate\n")
+    return 1 if check and stale else 0
+
+
+def generated_files(documents: Mapping[str, str], catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
+    """What every generated file should hold, by its path below the root with forward slashes.
+
+    `documents` are the present texts of DOCUMENTS, `sources` by path what tables are made of beside the catalog: the test
+    files, and those of SOURCES that exist. Raises InputRefused for a marker that is not understood.
+    """
+    blocks = all_blocks(catalog, sources)
+    filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
+    made = {f"manifests/{path}": text for path, text in manifests(catalog).items()}
+    listed = {f"manifests/{path}": text for path, text in registry_files().items()}
+    # a plugin carries the skill it teaches
+    skill = {f"manifests/{_PLUGIN_SKILL}/{name}": filled[name] for name in SKILL}
+    return filled | made | listed | skill
+
+
+def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
+    """The text of each block, by the name its markers carry."""
+    tests = {path: text for path, text in sources.items() if path.endswith(".py")}
+    return {
+        "models": models_block(catalog),
+        "practices": practices_block(catalog),
+        "use_cases": use_cases_block(catalog),
+        "limits": limits_block(catalog),
+        "presets": presets_block(catalog),
+        "settings": settings_block(),
+        "tools": tools_block(),
+        "toolsets": toolsets_block(),
+        "errors": errors_block(),
+        "statuses": statuses_block(catalog),
+        "clients": clients_block(),
+        "seed": seed_block(catalog, tests),
+        "abilities": abilities_block(tests),
+        "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),
+        "speed": speed_block(sources.get(SPEED_RESULTS, "")),
+    }
+
+
+def _read(path: Path) -> str | None:
+    """The file's text with line feeds only, so that a checkout with CRLF is not stale; None when there is no file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
