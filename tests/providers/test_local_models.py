@@ -21,8 +21,8 @@ from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, JsonMode, Success
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local import text as local_text
-from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.provider import LocalProvider
+from groq_fallback_mcp.providers.local.speech import NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.text import LocalText
 from groq_fallback_mcp.providers.local.weights import missing_parts
 

@@ -15,9 +15,8 @@ from fakes import candidate
 
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Failure, FailureKind, Success
 from groq_fallback_mcp.providers.local import provider as local_provider
-from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong
 from groq_fallback_mcp.providers.local.provider import LocalProvider
-from groq_fallback_mcp.providers.local.speech import LocalSpeech
+from groq_fallback_mcp.providers.local.speech import LocalSpeech, NotDecodable, TooLong
 
 pytestmark = pytest.mark.anyio
 

@@ -160,7 +160,7 @@ async def test_a_client_that_goes_gives_its_quota_back() -> None:
         plan = await world.engine.plan(ChatRequest(messages=({"role": "user", "content": "hi"},)))
         with anyio.fail_after(10):
             while True:
-                (quota,) = await world.engine.ledger.look([world.engine.claim(plan.candidates[0])])
+                (quota,) = await world.engine.ledger.peek([world.engine.claim(plan.candidates[0])])
                 if quota.calls_in_flight == 0:
                     break
                 await anyio.sleep(0.01)

@@ -263,11 +263,11 @@ async def _order(context: Context, request: ChatRequest | AudioRequest, live: Li
     refused = live.refused
     for one, wait in zip(candidates, await context.engine.waits(candidates), strict=True):
         away = wait.kind if wait is not None and wait.kind in NOT_MENDED_BY_TIME else None
-        if one.provider == "groq":
+        if one.cataloged:
             away = live.refused or away
             refused = refused or away
         if away is None and providers[one.provider].unready is None:
-            names.append(one.model if one.provider == "groq" else label(one.provider, one.model))
+            names.append(one.model if one.cataloged else label(one.provider, one.model))
     return _Order(names=names, refused=refused)
 
 

@@ -23,8 +23,7 @@ from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
 from groq_fallback_mcp.providers.base import LiveModel, Streaming
 from groq_fallback_mcp.providers.classify import classify
-from groq_fallback_mcp.providers.models_wire import read_models
-from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat
+from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat, read_models
 from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.providers.reading import mapping
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from groq_fallback_mcp.outgoing import sanitize_message
-from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Snapshot, StoreUnusable, Writes
 
 __all__ = ["RedisStore"]
 
@@ -63,7 +63,7 @@ class RedisStore:
     def place(self) -> str:
         return self._place
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         del writing
         names = [*(PREFIX + key for key in keys), DUE]
         end = time.monotonic() + self._time_limit_s
@@ -78,7 +78,7 @@ class RedisStore:
                 raise StoreUnusable(f"{self._place}: too busy to be written within {self._time_limit_s:g} s")
             seen = bodies_now
             bodies = {key: body[1:] for key, body in zip(keys, seen, strict=True) if body}
-            done = change(View(now=now, bodies=bodies))
+            done = change(Snapshot(now=now, bodies=bodies))
             if not done.writes:
                 return done.result
             result = [done.result]
@@ -93,16 +93,16 @@ class RedisStore:
                 )
             ]
 
-    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+    def transact_now(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T | NotNow:
         del keys, change, writing
         # an answer over the network is always waited for
         return NOT_NOW
 
     @property
-    def wants_rest(self) -> bool:
+    def needs_checkpoint(self) -> bool:
         return False
 
-    def rest(self) -> None:
+    def checkpoint(self) -> None:
         """Nothing is put off."""
 
     def due(self, limit: int) -> Sequence[str]:

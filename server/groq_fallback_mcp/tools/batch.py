@@ -231,7 +231,7 @@ def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candid
     offers = [
         replace(offer, models={id_: replace(offered, documented={}) for id_, offered in offer.models.items()})
         for offer in engine.registry.offers()
-        if offer.provider == "groq"
+        if offer.cataloged
     ]
     found = plan(request, catalog=engine.catalog, offers=offers, today=today(engine.clock))
     if not found.candidates:

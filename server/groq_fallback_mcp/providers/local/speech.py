@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import anyio.from_thread
 
+from groq_fallback_mcp.audio.decoder import read_samples
+from groq_fallback_mcp.audio.parts import TooLong
+from groq_fallback_mcp.audio.stream import BYTES_A_SAMPLE, SAMPLE_RATE, NotDecodable
 from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
@@ -23,16 +27,17 @@ from groq_fallback_mcp.call import (
     Usage,
 )
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.providers.local.decode import SAMPLE_RATE, NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.offline import keep_offline
 from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "load_whisper", "refuse_speech"]
+__all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "decode_speech", "load_whisper", "refuse_speech"]
 
 SPEECH_MODEL = "local/whisper-tiny.en"
 LONGEST_S = 1_800.0
+# A day of speech takes a minute or two to decode.
+LONGEST_RUN_S = 300.0
 _ENGLISH = {"en", "eng", "english"}
 
 
@@ -227,3 +232,19 @@ def _too_long() -> str:
 
 def _brief(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+
+
+def decode_speech(audio: AudioFile, *, longest_s: float, stopped: Stopped) -> Any:  # noqa: ANN401 - a numpy array
+    """The first audio track as a float32 array in [-1, 1], `SAMPLE_RATE` samples a second. Decoded in a process of its own.
+
+    Damaged frames are skipped. Memory is bounded by `longest_s`, however well the file is compressed: 64 kB a second.
+    Raises NotDecodable, TooLong, and Abandoned once `stopped()`.
+    """
+    numpy = import_module("numpy")
+    heard = bytearray()
+    blocks = read_samples(audio.content, audio.media_type, longest_s=longest_s, longest_run_s=LONGEST_RUN_S, stopped=stopped)
+    with closing(blocks):
+        for block in blocks:
+            heard += block
+    assert len(heard) % BYTES_A_SAMPLE == 0  # noqa: S101 - blocks hold whole samples
+    return numpy.frombuffer(heard, dtype=numpy.int16).astype(numpy.float32) / 32_768.0
