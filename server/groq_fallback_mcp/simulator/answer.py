@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from groq_fallback_mcp.catalog import ModelRow
+from groq_fallback_mcp.json_types import is_list
 from groq_fallback_mcp.simulator.wire import Messages, Payload, items, table
 
 __all__ = ["Answer", "Thought", "cited", "document_faults", "shown", "thought_of"]
@@ -56,7 +57,7 @@ class Answer:
 def document_faults(payload: Payload) -> Iterator[str]:
     """What Groq would not take of `documents` and `citation_options`."""
     given = payload.get("documents")
-    if given is not None and not isinstance(given, list):
+    if given is not None and not is_list(given):
         yield "'documents' : value must be a list"
     for index, document in enumerate(items(given)):
         source = table(table(document).get("source"))

@@ -137,7 +137,7 @@ async def _said(world: World, payload: Payload, model: ModelRow, messages: Messa
     )
 
 
-def _in_json(kind: str, schema: Mapping[str, Any] | None, asked: int, max_tokens: int) -> Answer:
+def _in_json(kind: str, schema: Mapping[str, Any], asked: int, max_tokens: int) -> Answer:
     value: Any = instance_of(schema) if kind == "json_schema" else {"answer": "simulated"}
     text = json.dumps(value)
     tokens = len(text) // BYTES_PER_TOKEN + 1

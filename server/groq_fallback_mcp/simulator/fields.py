@@ -17,9 +17,10 @@ import binascii
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.catalog import Kind, ModelRow, Plan
+from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.simulator.answer import document_faults
 from groq_fallback_mcp.simulator.generation import estimate_tokens
 from groq_fallback_mcp.simulator.instances import schema_fault
@@ -114,11 +115,10 @@ def checked_max_tokens(payload: Payload, model: ModelRow, messages: Messages, he
 
 def answer_form(payload: Payload) -> tuple[str, Any]:
     """`text`, `json_object` or `json_schema`, and the schema where there is one."""
-    form: Payload = payload.get("response_format") or {}
-    if not isinstance(form, dict):
+    form: object = payload.get("response_format") or {}
+    if not is_object(form):
         return "", None
-    described = form.get("json_schema")
-    return str(form.get("type", "text")), cast("Payload", described).get("schema") if isinstance(described, dict) else None
+    return str(form.get("type", "text")), table(form.get("json_schema")).get("schema")
 
 
 def _of_the_model(payload: Payload, model: ModelRow, messages: Messages) -> Iterator[str]:
@@ -165,9 +165,9 @@ def _of_the_form(payload: Payload) -> Iterator[str]:
     if kind not in {"text", "json_object", "json_schema"}:
         yield "'response_format.type' : value must be one of text, json_object, json_schema"
     if kind == "json_schema":
-        if not isinstance(schema, dict):
+        if not is_object(schema):
             yield "'response_format.json_schema.schema' : property is missing or no object"
-        elif (reason := schema_fault(cast("dict[str, Any]", schema))) is not None:
+        elif (reason := schema_fault(schema)) is not None:
             yield f"invalid JSON schema for response_format: {reason}"
     reasoning = payload.get("reasoning_format")
     if reasoning is not None and payload.get("include_reasoning") is not None:

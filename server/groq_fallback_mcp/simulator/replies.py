@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.simulator.wire import Payload
 
 __all__ = [
@@ -88,6 +89,6 @@ async def payload_of(request: Request) -> Payload:
         value: Any = await request.json()
     except (ValueError, RecursionError):
         raise ApiError(400, "could not parse the JSON body of the request") from None
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise ApiError(400, "the body of the request must be a JSON object")
-    return cast("Payload", value)
+    return value

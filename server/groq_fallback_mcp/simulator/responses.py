@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from groq_fallback_mcp.json_types import is_list
 from groq_fallback_mcp.simulator.answer import THOUGHT, Answer
 from groq_fallback_mcp.simulator.chat_completions import answered
 from groq_fallback_mcp.simulator.injected_faults import halved
@@ -166,10 +167,8 @@ def _message(index: int, item: Payload) -> dict[str, Any] | None:
             raise ApiError(400, f"'input.{index}.type' : value {kind} is unsupported")
 
 
-def _content(content: Any) -> Any:  # noqa: ANN401 - JSON in and out
-    if not isinstance(content, list):
-        return content
-    return [_part(table(part)) for part in items(content)]  # pyright: ignore[reportUnknownArgumentType]
+def _content(content: object) -> object:
+    return [_part(table(part)) for part in content] if is_list(content) else content
 
 
 def _part(part: Payload) -> Payload:
@@ -192,6 +191,6 @@ def _tool(tool: Payload) -> Payload:
     return {"type": "function", "function": {name: value for name, value in tool.items() if name not in {"type", "strict"}}}
 
 
-def _choice(choice: Any) -> Any:  # noqa: ANN401 - JSON in and out
+def _choice(choice: object) -> object:
     named = table(choice)
     return {"type": "function", "function": {"name": named.get("name")}} if named.get("type") == "function" else choice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Catalog, ModelRow
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.json_types import is_list
 from groq_fallback_mcp.simulator.audio_endpoints import speak, transcribe
 from groq_fallback_mcp.simulator.batch_endpoints import (
     cancel_batch,
@@ -198,9 +199,9 @@ def _set_faults(world: World) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             texts: Any = await request.json()
-            if not isinstance(texts, list):
+            if not is_list(texts):
                 raise ApiError(400, 'the body must be a list of texts such as ["*=429:5x2"]')  # noqa: TRY301 - it ends here
-            given = [parse_fault(str(text)) for text in cast("list[object]", texts)]
+            given = [parse_fault(str(text)) for text in texts]
         except ApiError as failure:
             return error(failure)
         except InputRefused as refusal:
