@@ -23,8 +23,7 @@ from groq_fallback_mcp.providers.classify import classify, classify_stream_error
 from groq_fallback_mcp.providers.models_wire import read_models
 from groq_fallback_mcp.providers.openai_wire import read_chat
 from groq_fallback_mcp.providers.rate_limit_headers import read_headers, snapshot
-from groq_fallback_mcp.transport.lines import Overlong
-from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
+from groq_fallback_mcp.transport.jsonrpc import Overlong, Refusal, read_line, refuse_overlong, write_line
 
 __all__ = ["SAMPLES", "TARGETS"]
 
