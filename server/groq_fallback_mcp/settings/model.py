@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback, is_proxy
-from groq_fallback_mcp.outgoing import SHORTEST_SECRET, register_secrets
+from groq_fallback_mcp.redaction import SHORTEST_SECRET, register_secrets
 from groq_fallback_mcp.settings.base_urls import EndpointSettings
 
 __all__ = ["Settings", "Toolset"]

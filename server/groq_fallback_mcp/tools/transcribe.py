@@ -31,8 +31,8 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
 from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.json_types import is_object
-from groq_fallback_mcp.outgoing import sanitize, sanitize_json
 from groq_fallback_mcp.policy.fit import MEGABYTE
+from groq_fallback_mcp.redaction import sanitize, sanitize_json
 from groq_fallback_mcp.render import path_excerpt
 from groq_fallback_mcp.tools.result import CallResult, Result, call_fields, call_lines, error_reply, label, structured
 from groq_fallback_mcp.tools.result_bound import FOLDER, cursor, fits, head, keep, reading_on
