@@ -17,7 +17,7 @@ from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.mcp_server import build_server
+from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import listed_tools
