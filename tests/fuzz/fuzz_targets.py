@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-from groq_fallback_mcp.audio.duration import probe_duration_s
+from groq_fallback_mcp.audio import headers as audio_headers
 from groq_fallback_mcp.audio.kind import AudioKind, sniff
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.call import AudioLink, AudioRequest, Failure, QuotaSnapshot, Success
@@ -107,7 +107,7 @@ def recording(data: bytes) -> None:
     """A length is positive and finite, or unknown."""
     kinds = [kind] if (kind := sniff(data[:64])) is not None else list(AudioKind)
     for each in kinds:
-        length_s = probe_duration_s(data, each)
+        length_s = audio_headers.read_headers(data, each).duration_s
         assert length_s is None or 0 <= length_s < math.inf
 
 

@@ -17,13 +17,12 @@ import anyio
 import anyio.to_thread
 from pydantic import AfterValidator, Field, model_validator
 
-from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, open_audio
+from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, Probed, open_audio, probe
 from groq_fallback_mcp.audio.headers import Headers, early_end
 from groq_fallback_mcp.audio.languages import is_detected, language_code, only_one
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.audio.parts import PART_S
-from groq_fallback_mcp.audio.probe import Probed, probe
-from groq_fallback_mcp.audio.stream import can_decode
+from groq_fallback_mcp.audio.pcm import can_decode
 from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, AudioSegment, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind

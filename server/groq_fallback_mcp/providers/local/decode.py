@@ -8,7 +8,7 @@ from typing import Any
 
 from groq_fallback_mcp.audio.decoder import read_samples
 from groq_fallback_mcp.audio.parts import TooLong
-from groq_fallback_mcp.audio.stream import BYTES_A_SAMPLE, SAMPLE_RATE, Abandoned, NotDecodable
+from groq_fallback_mcp.audio.pcm import BYTES_A_SAMPLE, SAMPLE_RATE, Abandoned, NotDecodable
 from groq_fallback_mcp.call import AudioFile
 from groq_fallback_mcp.providers.local.turn import Stopped
 
