@@ -14,7 +14,7 @@ from benchmarks.goodput.virtual_time import VirtualClock, VirtualLoop
 from benchmarks.goodput.window_log import WindowLimits
 from benchmarks.goodput.workload import Job
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.simulator.limits import Charge, Limits, Refusal
+from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal
 
 __all__ = ["OK", "Reply", "Sent", "Upstream"]
 

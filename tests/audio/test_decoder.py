@@ -19,7 +19,7 @@ from groq_fallback_mcp.audio.decoder import measure_s, read_samples, split_apart
 from groq_fallback_mcp.audio.headers import UNKNOWN
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible
 from groq_fallback_mcp.audio.parts import TooLong
-from groq_fallback_mcp.audio.stream import Abandoned, NotDecodable, OutOfMemory, pcm
+from groq_fallback_mcp.audio.pcm import Abandoned, NotDecodable, OutOfMemory, pcm
 from groq_fallback_mcp.call import Opened, Spooled
 
 RUN_S = 60.0

@@ -16,7 +16,7 @@ from fakes import CATALOG, GROQ_SPEECH_MODELS, Sent, World, failure, offer, rate
 from servers import connected, text_of
 from tone_speech import hear, script, wav
 
-from groq_fallback_mcp.audio.stream import Abandoned
+from groq_fallback_mcp.audio.pcm import Abandoned
 from groq_fallback_mcp.call import AudioFile, AudioRequest, FailureKind, Limit, Outcome, Success, Usage
 from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from groq_fallback_mcp.audio.content import Content
+from groq_fallback_mcp.audio.file_bytes import Content
 
 __all__ = ["MOST_STEPS", "ebml_elements", "iso_boxes"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from groq_fallback_mcp.audio.parts import TooLong, split
-from groq_fallback_mcp.audio.stream import (
+from groq_fallback_mcp.audio.pcm import (
     BYTES_A_SAMPLE,
     MEMORY_BYTES,
     OUT_OF_MEMORY,

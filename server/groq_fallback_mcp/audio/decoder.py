@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 
 from groq_fallback_mcp.audio.headers import Headers
 from groq_fallback_mcp.audio.parts import SplitRecording, TooLong
-from groq_fallback_mcp.audio.stream import MEMORY_BYTES, OUT_OF_MEMORY, Abandoned, NotDecodable, OutOfMemory
+from groq_fallback_mcp.audio.pcm import MEMORY_BYTES, OUT_OF_MEMORY, Abandoned, NotDecodable, OutOfMemory
 from groq_fallback_mcp.call import Opened, Spooled
 
 __all__ = ["measure_s", "read_samples", "split_apart"]

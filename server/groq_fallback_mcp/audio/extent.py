@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from groq_fallback_mcp.audio.boxes import ebml_elements, iso_boxes
-from groq_fallback_mcp.audio.content import Content
-from groq_fallback_mcp.audio.flac import flac_checksum, flac_frame_number
+from groq_fallback_mcp.audio.file_bytes import Content
 from groq_fallback_mcp.audio.foreign import is_text
-from groq_fallback_mcp.audio.frames import id3_length, mpeg_frame, mpeg_length, row
+from groq_fallback_mcp.audio.frames import flac_checksum, flac_frame_number, id3_length, mpeg_frame, mpeg_length, row
 from groq_fallback_mcp.audio.kind import AGREEING_FRAMES, AudioKind
 
 __all__ = ["Extent", "extent"]

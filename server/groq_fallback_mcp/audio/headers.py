@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from groq_fallback_mcp.audio.boxes import MOST_STEPS, ebml_elements, iso_boxes
-from groq_fallback_mcp.audio.content import Content
-from groq_fallback_mcp.audio.flac import flac_frame_number
-from groq_fallback_mcp.audio.frames import id3_length, mpeg_frame
+from groq_fallback_mcp.audio.file_bytes import Content
+from groq_fallback_mcp.audio.frames import flac_frame_number, id3_length, mpeg_frame
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible
 
 __all__ = ["UNKNOWN", "Headers", "early_end", "read_headers"]

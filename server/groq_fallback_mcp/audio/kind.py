@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from groq_fallback_mcp.audio.content import Content
+from groq_fallback_mcp.audio.file_bytes import Content
 from groq_fallback_mcp.audio.foreign import is_foreign
 from groq_fallback_mcp.audio.frames import (
     ac3_length,

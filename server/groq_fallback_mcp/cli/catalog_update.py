@@ -13,7 +13,7 @@ from groq_fallback_mcp.catalog.update import update_overlay
 from groq_fallback_mcp.cli.console import echo, echo_message
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.outgoing import sanitize
+from groq_fallback_mcp.redaction import sanitize
 from groq_fallback_mcp.settings import load_settings
 
 __all__ = ["update"]

@@ -1,6 +1,6 @@
 """The terminal, and nothing else writes to it: messages on stderr, results on stdout, exit codes as people expect.
 
-All text passes the one exit (outgoing.py), so that neither a secret nor a control sequence of somebody else's text reaches it.
+All text passes the one exit (redaction.py), so that neither a secret nor a control sequence of somebody else's text reaches it.
 0: done. 1: it was tried and failed. 2: the arguments or the configuration cannot be used. 130: interrupted.
 """
 
@@ -19,7 +19,7 @@ import typer
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.fallback import Progress
 from groq_fallback_mcp.logs import sanitize_unhandled
-from groq_fallback_mcp.outgoing import sanitize, sanitize_json, sanitize_message
+from groq_fallback_mcp.redaction import sanitize, sanitize_json, sanitize_message
 
 __all__ = ["attempt", "echo", "echo_message", "print_json", "print_panel", "progress_bar", "run", "run_blocking"]
 

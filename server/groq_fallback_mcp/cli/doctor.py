@@ -23,12 +23,12 @@ from groq_fallback_mcp.command import SCRIPT, server_command
 from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.answers import answers
-from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
+from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.result import label

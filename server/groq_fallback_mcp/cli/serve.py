@@ -17,11 +17,12 @@ from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.mcp_server import build_server
-from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.mcp_server.build import build_server
+from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import listed_tools
-from groq_fallback_mcp.transport import missing_descriptors, serve_stdio
+from groq_fallback_mcp.transport.descriptors import missing_descriptors
+from groq_fallback_mcp.transport.stdio import serve_stdio
 
 __all__ = ["serve", "serve_over_http"]
 
@@ -60,7 +61,7 @@ def serve(**flags: object) -> None:
 
 def serve_over_http(address: str, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    from groq_fallback_mcp.transport.http import PATH, serve_http  # noqa: PLC0415 - an HTTP server, which stdio does without
+    from groq_fallback_mcp.transport.http_server import PATH, serve_http  # noqa: PLC0415 - an HTTP server, which stdio does without
 
     try:
         settings = _checked(load_settings(**flags))

@@ -22,8 +22,8 @@ import httpx2
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
-from groq_fallback_mcp.outgoing import register_secrets, sanitize_message
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply, Sink
+from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 
 __all__ = ["Wire"]
 

@@ -18,7 +18,6 @@ from groq_fallback_mcp.call import (
     SpeechRequest,
 )
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
 from groq_fallback_mcp.providers.base import LiveModel, Streaming
@@ -28,6 +27,7 @@ from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.providers.reading import mapping
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
 from groq_fallback_mcp.providers.stream import ChatStream
+from groq_fallback_mcp.redaction import sanitize_message
 
 if TYPE_CHECKING:
     import httpx2

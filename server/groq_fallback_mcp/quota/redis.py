@@ -18,8 +18,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Snapshot, StoreUnusable, Writes
+from groq_fallback_mcp.redaction import sanitize_message
 
 __all__ = ["RedisStore"]
 

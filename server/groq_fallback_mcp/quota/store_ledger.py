@@ -17,7 +17,6 @@ import anyio
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.quota import transactions
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
 from groq_fallback_mcp.quota.ledger import (
@@ -44,6 +43,7 @@ from groq_fallback_mcp.quota.records import (
     provider_key,
 )
 from groq_fallback_mcp.quota.store import NOT_NOW, Snapshot, Store, StoreUnusable, Writes
+from groq_fallback_mcp.redaction import sanitize_message
 
 __all__ = ["StoredLedger", "utc_day"]
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Catalog, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock, today
-from groq_fallback_mcp.simulator.batch_state import Batch
-from groq_fallback_mcp.simulator.engines import SpeechEngine, TextEngine
-from groq_fallback_mcp.simulator.file_store import FileStore
-from groq_fallback_mcp.simulator.limits import Charge, Limits
+from groq_fallback_mcp.simulator.batch_state import Batch, FileStore
+from groq_fallback_mcp.simulator.generation import SpeechEngine, TextEngine
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions
 from groq_fallback_mcp.simulator.prompt_cache import PromptCache
+from groq_fallback_mcp.simulator.rate_limits import Charge, Limits
 from groq_fallback_mcp.simulator.replies import ApiError
 from groq_fallback_mcp.simulator.wire import Payload, table
 

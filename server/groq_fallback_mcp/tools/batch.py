@@ -21,11 +21,11 @@ from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, R
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.outgoing import sanitize, sanitize_json
 from groq_fallback_mcp.policy.plan import Candidate, plan
 from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState, batch_file, read_answers
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
+from groq_fallback_mcp.redaction import sanitize, sanitize_json
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.result import Result, structured, total_usd
 from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes

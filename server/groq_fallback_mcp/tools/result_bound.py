@@ -24,7 +24,7 @@ import pydantic_core
 from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_list, is_object
-from groq_fallback_mcp.outgoing import is_clean_json, sanitize, sanitize_json
+from groq_fallback_mcp.redaction import is_clean_json, sanitize, sanitize_json
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import Reply
 

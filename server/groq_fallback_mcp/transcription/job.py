@@ -18,7 +18,7 @@ from groq_fallback_mcp.audio.decoder import split_apart
 from groq_fallback_mcp.audio.headers import UNKNOWN, Headers, early_end
 from groq_fallback_mcp.audio.join_transcripts import join_transcripts
 from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLong
-from groq_fallback_mcp.audio.stream import NotDecodable, OutOfMemory
+from groq_fallback_mcp.audio.pcm import NotDecodable, OutOfMemory
 from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused

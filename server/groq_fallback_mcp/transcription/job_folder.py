@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from groq_fallback_mcp.atomic_file import write_atomically
 from groq_fallback_mcp.audio.parts import Part, SplitRecording
 from groq_fallback_mcp.call import AudioFile, Spooled
-from groq_fallback_mcp.outgoing import sanitize_json
+from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.transcription.transcript_answer import TranscriptAnswer
 
 __all__ = ["JobFolder", "JobTakenError", "job_name"]

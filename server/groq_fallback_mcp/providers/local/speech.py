@@ -12,7 +12,7 @@ import anyio.from_thread
 
 from groq_fallback_mcp.audio.decoder import read_samples
 from groq_fallback_mcp.audio.parts import TooLong
-from groq_fallback_mcp.audio.stream import BYTES_A_SAMPLE, SAMPLE_RATE, NotDecodable
+from groq_fallback_mcp.audio.pcm import BYTES_A_SAMPLE, SAMPLE_RATE, NotDecodable
 from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,

@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from groq_fallback_mcp.audio.stream import Abandoned
+from groq_fallback_mcp.audio.pcm import Abandoned
 
 __all__ = ["Abandoned", "Stopped", "Turns"]
 

@@ -1,14 +1,16 @@
-"""Lines into JSON-RPC messages or refusals, and messages into lines. Pure.
+"""Bytes into lines, lines into JSON-RPC messages or refusals, and messages into lines. Pure.
 
-Codes as JSON-RPC 2.0 has them: -32700 what is not JSON, -32600 what is no request.
+A line longer than the cap is thrown away while it comes, all but its ends. Codes as JSON-RPC 2.0 has them: -32700 what is not
+JSON, -32600 what is not a request.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pydantic_core
 from mcp_types import (
@@ -25,10 +27,19 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
+from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import clean
-from groq_fallback_mcp.transport.lines import KEPT_OF_OVERLONG, Overlong
 
-__all__ = ["MOST_IN_BATCH", "Refusal", "read_line", "refuse_overlong", "write_line"]
+__all__ = [
+    "KEPT_OF_OVERLONG",
+    "MOST_IN_BATCH",
+    "LineSplitter",
+    "Overlong",
+    "Refusal",
+    "read_line",
+    "refuse_overlong",
+    "write_line",
+]
 
 # A batch of more is not a client's, and each of its messages gets a reply of its own.
 MOST_IN_BATCH = 256
@@ -44,6 +55,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _SPACES = re.compile(r"\s*")
 _VALUE_OF_ID = re.compile(rb"\s*:\s*" + _ID + rb"(?:[,}]|$)")
 _ID_IN_TAIL = re.compile(rb'"id"\s*:\s*' + _ID + rb'(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*)*\}\s*$')
+KEPT_OF_OVERLONG = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +83,13 @@ def read_line(line: bytes) -> list[JSONRPCMessage | Refusal]:
     value = _json(line)
     if isinstance(value, Refusal):
         return [value]
-    if not isinstance(value, list):
+    if not is_list(value):
         return [_one(value)]
-    batch = cast("list[object]", value)
-    if not 0 < len(batch) <= MOST_IN_BATCH:
-        message = f"a batch has 1 to {MOST_IN_BATCH} messages, not {len(batch)}; {_ONE_A_LINE}"
-        ids = [number for number in map(_id_of, batch) if number is not None][:MOST_ANSWERED]
+    if not 0 < len(value) <= MOST_IN_BATCH:
+        message = f"a batch has 1 to {MOST_IN_BATCH} messages, not {len(value)}; {_ONE_A_LINE}"
+        ids = [number for number in map(_id_of, value) if number is not None][:MOST_ANSWERED]
         return [Refusal(code=INVALID_REQUEST, message=message, id=number) for number in (ids or (None,))]
-    return [_one(item) for item in batch]
+    return [_one(item) for item in value]
 
 
 def refuse_overlong(line: Overlong, cap: int) -> Refusal:
@@ -124,7 +135,7 @@ def _json(line: bytes) -> object:
 def _value(line: bytes) -> object:
     """What JSON holds. Raises ValueError."""
     try:
-        return cast("object", pydantic_core.from_json(line, allow_inf_nan=False))
+        return pydantic_core.from_json(line, allow_inf_nan=False)
     except ValueError:
         if b"\\u" not in line:
             raise
@@ -155,7 +166,7 @@ def _several(line: bytes) -> list[object] | None:
 
 
 def _id_of(message: object) -> RequestId | None:
-    number = cast("dict[str, object]", message).get("id") if isinstance(message, dict) else None
+    number = message.get("id") if is_object(message) else None
     if isinstance(number, float) and number.is_integer():
         # a client whose numbers are all floats
         number = int(number)
@@ -193,33 +204,32 @@ def _no_constant(name: str) -> object:
 
 
 def _one(value: object) -> JSONRPCMessage | Refusal:
-    if not isinstance(value, dict):
+    if not is_object(value):
         return Refusal(code=INVALID_REQUEST, message=f"a message is an object, not {type(value).__name__}; {_ONE_A_LINE}")
-    return _message(_with_read_arguments(cast("dict[str, Any]", value)))
+    return _message(_with_read_arguments(value))
 
 
 def _with_read_arguments(value: dict[str, Any]) -> dict[str, Any]:
     """The message, where a client sent the arguments of a call as the JSON of an object: the SDK takes only the object."""
     params: object = value.get("params")
-    if value.get("method") != "tools/call" or not isinstance(params, dict):
+    if value.get("method") != "tools/call" or not is_object(params):
         return value
-    fields = cast("dict[str, Any]", params)
-    arguments = fields.get("arguments")
+    arguments = params.get("arguments")
     for _ in range(2):
         if isinstance(arguments, str):
             arguments = _decoded(arguments)
-    if arguments is fields.get("arguments"):
+    if arguments is params.get("arguments"):
         return value
     # what is not an object is named as an argument of its own, and refused with what is valid
-    read = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {"arguments": arguments}
-    return {**value, "params": {**fields, "arguments": read}}
+    read = arguments if is_object(arguments) else {"arguments": arguments}
+    return {**value, "params": {**params, "arguments": read}}
 
 
 def _decoded(text: str) -> object:
     if not text.strip():
         return {}
     try:
-        return cast("object", pydantic_core.from_json(text))
+        return pydantic_core.from_json(text)
     except ValueError:
         return {"arguments": text}
 
@@ -245,3 +255,50 @@ def _message(value: dict[str, Any]) -> JSONRPCMessage | Refusal:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         return Refusal(code=INVALID_REQUEST, message=f"{field}: {first['msg']}; {_ONE_A_LINE}", id=known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlong:
+    """What is left of a line above the cap: its size in bytes, its first and its last bytes."""
+
+    size: int
+    head: bytes
+    tail: bytes
+
+
+class LineSplitter:
+    """Feed it chunks, take lines without their ends. Holds at most `cap` bytes of an unfinished line."""
+
+    def __init__(self, cap: int) -> None:
+        self._cap = cap
+        self._lines: deque[bytes | Overlong] = deque()
+        self._held = bytearray()
+        self._size = 0
+        self._head: bytes | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take what was read."""
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            self._take(end)
+            self._lines.append(self._finished())
+        if rest:
+            self._take(rest)
+
+    def next_line(self) -> bytes | Overlong | None:
+        """The next complete line, or None until more is fed."""
+        return self._lines.popleft() if self._lines else None
+
+    def _take(self, piece: bytes) -> None:
+        self._held += piece
+        self._size += len(piece)
+        if self._size > self._cap:
+            if self._head is None:
+                self._head = bytes(self._held[:KEPT_OF_OVERLONG])
+            del self._held[:-KEPT_OF_OVERLONG]
+
+    def _finished(self) -> bytes | Overlong:
+        held = bytes(self._held)
+        line = held if self._head is None else Overlong(size=self._size, head=self._head, tail=held)
+        self._held, self._size, self._head = bytearray(), 0, None
+        return line

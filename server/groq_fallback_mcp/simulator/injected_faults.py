@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import HTMLResponse, Response
 
-from groq_fallback_mcp.simulator.limits import duration_text
 from groq_fallback_mcp.simulator.options import Fault
+from groq_fallback_mcp.simulator.rate_limits import duration_text
 from groq_fallback_mcp.simulator.replies import JSON_FAILED, SIMULATED, TOOL_USE_FAILED, ApiError, failed_generation
 from groq_fallback_mcp.simulator.world import ORGANIZATION, World
 

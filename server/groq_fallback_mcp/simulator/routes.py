@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,18 +15,26 @@ from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Catalog, ModelRow
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.simulator.audio import speak, transcribe
-from groq_fallback_mcp.simulator.batches import cancel_batch, create_batch, list_batches, one_batch
-from groq_fallback_mcp.simulator.chat import complete
-from groq_fallback_mcp.simulator.embeddings import embed
-from groq_fallback_mcp.simulator.engines import PlainSpeech, PlainText, SpeechEngine, TextEngine
-from groq_fallback_mcp.simulator.faults import halved, meet
-from groq_fallback_mcp.simulator.files import create_file, delete_file, file_content, file_info, list_files
-from groq_fallback_mcp.simulator.incoming import payload_of
-from groq_fallback_mcp.simulator.limits import Limits
+from groq_fallback_mcp.json_types import is_list
+from groq_fallback_mcp.simulator.audio_endpoints import speak, transcribe
+from groq_fallback_mcp.simulator.batch_endpoints import (
+    cancel_batch,
+    create_batch,
+    create_file,
+    delete_file,
+    file_content,
+    file_info,
+    list_batches,
+    list_files,
+    one_batch,
+)
+from groq_fallback_mcp.simulator.chat_completions import complete
+from groq_fallback_mcp.simulator.generation import PlainSpeech, PlainText, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.injected_faults import halved, meet
 from groq_fallback_mcp.simulator.options import SimulatorOptions, parse_fault
 from groq_fallback_mcp.simulator.prompt_cache import PromptCache
-from groq_fallback_mcp.simulator.replies import ApiError, error, json_reply
+from groq_fallback_mcp.simulator.rate_limits import Limits
+from groq_fallback_mcp.simulator.replies import ApiError, error, json_reply, payload_of
 from groq_fallback_mcp.simulator.responses import respond
 from groq_fallback_mcp.simulator.wire import Payload
 from groq_fallback_mcp.simulator.world import World
@@ -67,7 +75,6 @@ def create_app(
         Route(f"{BASE}/audio/translations", _guarded(world, _translations), methods=["POST"]),
         Route(f"{BASE}/audio/speech", _guarded(world, _speech), methods=["POST"]),
         Route(f"{BASE}/responses", _guarded(world, _responses), methods=["POST"]),
-        Route(f"{BASE}/embeddings", _guarded(world, embed), methods=["POST"]),
         Route(f"{BASE}/files", _guarded(world, create_file), methods=["POST"]),
         Route(f"{BASE}/files", _guarded(world, list_files)),
         Route(f"{BASE}/files/{{id}}", _guarded(world, delete_file), methods=["DELETE"]),
@@ -192,9 +199,9 @@ def _set_faults(world: World) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             texts: Any = await request.json()
-            if not isinstance(texts, list):
+            if not is_list(texts):
                 raise ApiError(400, 'the body must be a list of texts such as ["*=429:5x2"]')  # noqa: TRY301 - it ends here
-            given = [parse_fault(str(text)) for text in cast("list[object]", texts)]
+            given = [parse_fault(str(text)) for text in texts]
         except ApiError as failure:
             return error(failure)
         except InputRefused as refusal:

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Kind
-from groq_fallback_mcp.simulator.engines import Heard, PlainSpeech
+from groq_fallback_mcp.simulator.generation import Heard, PlainSpeech
 from groq_fallback_mcp.simulator.replies import SIMULATED, ApiError, json_reply, request_id
 from groq_fallback_mcp.simulator.world import World
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulator.rig import MODEL, OpenRig, Rig, message, silence
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.simulator.limits import Charge, Limits, Refusal, duration_text
+from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal, duration_text
 
 STATED = re.compile(r"Limit (\d+), Used (\d+), Requested (\d+)\. Please try again in ([0-9hms.]+)\.")
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

@@ -1,19 +1,19 @@
-"""An open file as if it were its bytes, of which only those are read that are looked at."""
+"""Bytes, or an open file as if it were its bytes: only those are read that are looked at, and no large file is held in memory."""
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Protocol, overload
 
 from groq_fallback_mcp.call import pread
 
-__all__ = ["Window"]
+__all__ = ["Content", "FileBytes"]
 
 PAGE_BYTES = 64 * 1024
 # Read where somebody has jumped to: whoever walks from box to box looks at a few bytes of each.
 LOOK_BYTES = 4 * 1024
 
 
-class Window:
+class FileBytes:
     """The `size` bytes from `start` on behind a descriptor; blocking. Slices beyond the end are short, as with bytes."""
 
     def __init__(self, descriptor: int, size: int, start: int = 0) -> None:
@@ -60,3 +60,17 @@ class Window:
             pieces.append(piece)
             begin += len(piece)
         return b"".join(pieces)
+
+
+class Content(Protocol):
+    """The slices and indexes of bytes; slices beyond the end are short."""
+
+    def __len__(self) -> int: ...
+    def startswith(self, prefix: bytes, /) -> bool:
+        """As of bytes."""
+        ...
+
+    @overload
+    def __getitem__(self, where: int, /) -> int: ...
+    @overload
+    def __getitem__(self, where: slice, /) -> bytes: ...

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from simulator.rig import MODEL, OpenRig, Rig, message
 
-from groq_fallback_mcp.simulator import batch_lines, files
+from groq_fallback_mcp.simulator import batch_endpoints
 
 pytestmark = pytest.mark.anyio
 URL = "/v1/chat/completions"
@@ -137,8 +137,8 @@ async def test_a_batch_with_a_bad_line_fails_and_says_which(content: bytes, line
 
 async def test_a_batch_has_50_000_lines_at_most(paid: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here three, to be quick."""
-    assert batch_lines.MOST_LINES == 50_000
-    monkeypatch.setattr(batch_lines, "MOST_LINES", 3)
+    assert batch_endpoints.MOST_LINES == 50_000
+    monkeypatch.setattr(batch_endpoints, "MOST_LINES", 3)
     for count, status in ((3, "completed"), (4, "failed")):
         made = await _start(paid, _jsonl(*(_request(str(number)) for number in range(count))))
         assert (await _state(paid, made.json()["id"]))["status"] == status
@@ -209,8 +209,8 @@ async def test_a_file_that_cannot_be_is_refused(
     content: bytes, fields: dict[str, str], status: int, paid: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Empty, for another purpose, or too large: 100 MB, here one."""
-    assert files.MOST_MB == 100
-    monkeypatch.setattr(files, "MOST_MB", 1)
+    assert batch_endpoints.MOST_MB == 100
+    monkeypatch.setattr(batch_endpoints, "MOST_MB", 1)
     assert (await _upload(paid, content, **fields)).status_code == status
 
 

@@ -1,19 +1,41 @@
-"""What stands before the HTTP endpoint: who may ask, how much, and how many at once. Plain ASGI, without a word about MCP."""
+"""Streamable HTTP for teams: stateless, so that many replicas can stand behind a load balancer. Off unless asked for.
+
+The SDK speaks the protocol, in both eras; here are the web server and the guard before the endpoint: who may ask, by which name,
+how much, and how many at once. The guard is plain ASGI, without a word about MCP. Hosts and origins are parsed and compared
+exactly: http://localhost:80.evil.example begins with http://localhost:80.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import anyio
+import uvicorn
+from mcp.server import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from groq_fallback_mcp.transport.http_connections import BODY_PROGRESS_S, BODY_S, KNOWN
-from groq_fallback_mcp.transport.http_origin import is_own_host, is_own_origin
+from groq_fallback_mcp.transport.http_connections import (
+    BODY_PROGRESS_S,
+    BODY_S,
+    KEEP_ALIVE_S,
+    KNOWN,
+    Connections,
+    accept_backlog,
+    most_connections,
+)
 
-__all__ = ["HEALTH", "MOST_AT_ONCE", "Guard"]
+__all__ = ["HEALTH", "MOST_AT_ONCE", "PATH", "Guard", "http_app", "is_own_host", "is_own_origin", "serve_http"]
 
+PATH = "/mcp"
+SHUTDOWN_S = 1
+HEADER_BYTES = 32 * 1024
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -27,6 +49,59 @@ BODY_BYTES = 16 * 1024 * 1024
 # Of all bodies that are still coming, together.
 MOST_ARRIVING_BYTES = 64 * 1024 * 1024
 _CLOSE = (b"connection", b"close")
+LARGEST_PORT = 65_535
+_PLACE = re.compile(r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?)(?::(?P<port>[0-9]{1,5}|\*))?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<place>[^/]*)")
+_USUAL_PORTS = {"http": 80, "https": 443}
+
+
+def http_app(server: Server[Any], *, hosts: Sequence[str], token: str | None, body_bytes: int) -> Guard:
+    """The application. `hosts` are the names it may be asked by, with `:*` for any port: others are refused with 421.
+
+    A page of another origin is refused with 403, so that no web page can use a server on this machine (DNS rebinding).
+    """
+    app: Starlette = server.streamable_http_app(
+        streamable_http_path=PATH,
+        stateless_http=True,
+        max_request_body_size=body_bytes,
+        # the guard compares exactly, where this would take any host that begins like ours
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    for route in app.routes:
+        if isinstance(route, Route) and route.path == PATH:
+            # a stream from a server that keeps no session would carry nothing, and be held for ever: 405, as the protocol has it
+            route.methods = {"POST"}
+    return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes)
+
+
+async def serve_http(
+    server: Server[Any], *, host: str, port: int, hosts: Sequence[str], token: str | None, body_bytes: int
+) -> None:
+    """Serve until a signal ends it; calls under way have a second then."""
+    connections = Connections(most_connections())
+    protocol: Any = connections.protocol()
+    config = uvicorn.Config(
+        http_app(server, hosts=hosts, token=token, body_bytes=body_bytes),
+        host=host,
+        port=port,
+        http=protocol,
+        backlog=accept_backlog(),
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        # ours counts until the next request has come, uvicorn's until its first byte
+        timeout_keep_alive=int(2 * KEEP_ALIVE_S),
+        h11_max_incomplete_event_size=HEADER_BYTES,
+    )
+    # no task group: it would wrap the interrupt that ends the server
+    sweeping = asyncio.create_task(connections.sweep())
+    try:
+        await uvicorn.Server(config).serve()
+    finally:
+        sweeping.cancel()
 
 
 class Guard:
@@ -160,3 +235,40 @@ async def _answer(send: Send, status: int, body: dict[str, str], *headers: tuple
     start = [(b"content-type", b"application/json"), length, *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": content})
+
+
+def is_own_host(value: str, allowed: Sequence[str]) -> bool:
+    """Whether a Host header is one of `allowed`: HOST, HOST:PORT, or HOST:* for any port. Case does not matter."""
+    place = _parsed(value)
+    # behind a proxy the scheme is not known here: without a port it may be the usual one of either
+    return place is not None and any(_matches(place, one, {*_USUAL_PORTS.values()}) for one in allowed)
+
+
+def is_own_origin(value: str, allowed: Sequence[str]) -> bool:
+    """Whether an Origin header is http or https at one of `allowed`."""
+    found = _ORIGIN.fullmatch(value.lower())
+    place = None if found is None else _parsed(found["place"])
+    return (
+        place is not None
+        and found is not None
+        and any(_matches(place, one, {_USUAL_PORTS[found["scheme"]]}) for one in allowed)
+    )
+
+
+def _matches(place: tuple[str, int | None], allowed: str, usual: set[int]) -> bool:
+    host, port = place
+    found = _PLACE.fullmatch(allowed.lower())
+    if found is None or found["host"] != host:
+        return False
+    if found["port"] == "*":
+        return True
+    wanted = None if found["port"] is None else int(found["port"])
+    return wanted == port or (port is None and wanted in usual) or (wanted is None and port in usual)
+
+
+def _parsed(value: str) -> tuple[str, int | None] | None:
+    found = _PLACE.fullmatch(value.lower())
+    if found is None or found["port"] == "*":
+        return None
+    port = None if found["port"] is None else int(found["port"])
+    return (found["host"], port) if port is None or 0 < port <= LARGEST_PORT else None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.audio.duration import probe_duration_s
+from groq_fallback_mcp.audio.headers import read_headers
 from groq_fallback_mcp.audio.kind import AudioKind
 from groq_fallback_mcp.audio.samples import sample_path
 
@@ -26,12 +26,12 @@ STARTS = {
 @pytest.mark.parametrize("seconds", [0.7, 3.0, 61.0])
 def test_the_length_of_each_container_is_found(name: str, seconds: float, record: Callable[[str, float], bytes]) -> None:
     """Within the padding of a codec's frames, a tenth of a second."""
-    assert probe_duration_s(record(name, seconds), AudioKind(name)) == pytest.approx(seconds, abs=0.15)
+    assert read_headers(record(name, seconds), AudioKind(name)).duration_s == pytest.approx(seconds, abs=0.15)
 
 
 def test_the_shipped_sample_lasts_five_seconds() -> None:
     """FLAC states its samples and rate exactly."""
-    assert probe_duration_s(sample_path().read_bytes(), AudioKind.FLAC) == pytest.approx(4.925)
+    assert read_headers(sample_path().read_bytes(), AudioKind.FLAC).duration_s == pytest.approx(4.925)
 
 
 def wav(seconds: float, *, stated: int | None = None) -> bytes:
@@ -46,14 +46,14 @@ def wav(seconds: float, *, stated: int | None = None) -> bytes:
 @pytest.mark.parametrize("stated", [None, 0, 0xFFFF_FFFF])
 def test_a_streamed_wav_is_measured_by_what_is_there(stated: int | None) -> None:
     """Programs that write to a pipe cannot know the size and leave a placeholder."""
-    assert probe_duration_s(wav(2.0, stated=stated), AudioKind.WAV) == pytest.approx(2.0)
+    assert read_headers(wav(2.0, stated=stated), AudioKind.WAV).duration_s == pytest.approx(2.0)
 
 
 def test_mp3_without_an_index_is_estimated_from_its_bit_rate() -> None:
     """100 frames of 128 kbit/s MPEG-1 layer III at 44.1 kHz are 2.6 s; the trailing tag does not count."""
     frame = b"\xff\xfb\x90\x00" + bytes(413)
 
-    assert probe_duration_s(frame * 100 + b"TAG" + bytes(125), AudioKind.MP3) == pytest.approx(2.606, abs=0.01)
+    assert read_headers(frame * 100 + b"TAG" + bytes(125), AudioKind.MP3).duration_s == pytest.approx(2.606, abs=0.01)
 
 
 def test_chained_streams_have_no_known_length() -> None:
@@ -61,8 +61,8 @@ def test_chained_streams_have_no_known_length() -> None:
     first = b"OggS\x00\x02" + bytes(8) + b"AAAA" + bytes(10) + b"OpusHead\x01\x01\x38\x01" + bytes(10)
     last = b"OggS\x00\x04" + (96_000).to_bytes(8, "little")
 
-    assert probe_duration_s(first + last + b"AAAA" + bytes(20), AudioKind.OGG) == pytest.approx(2.0, abs=0.01)
-    assert probe_duration_s(first + last + b"BBBB" + bytes(20), AudioKind.OGG) is None
+    assert read_headers(first + last + b"AAAA" + bytes(20), AudioKind.OGG).duration_s == pytest.approx(2.0, abs=0.01)
+    assert read_headers(first + last + b"BBBB" + bytes(20), AudioKind.OGG).duration_s is None
 
 
 @given(
@@ -72,6 +72,6 @@ def test_chained_streams_have_no_known_length() -> None:
 )
 def test_junk_never_raises_and_never_lasts_forever(kind: AudioKind, start: bytes, junk: bytes) -> None:
     """Arbitrary bytes behind a plausible beginning: a believable length or none."""
-    duration_s = probe_duration_s(start + junk, kind)
+    duration_s = read_headers(start + junk, kind).duration_s
 
     assert duration_s is None or 0 < duration_s < 100 * 86_400

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.audio.duration import probe_duration_s
+from groq_fallback_mcp.audio.file_bytes import FileBytes
+from groq_fallback_mcp.audio.headers import read_headers
 from groq_fallback_mcp.audio.kind import AudioKind
 from groq_fallback_mcp.audio.samples import sample_path
-from groq_fallback_mcp.audio.window import Window
 from groq_fallback_mcp.call import AudioFile, Opened
 
 CONTENT = random.Random(1).randbytes(300_000)
@@ -36,7 +36,7 @@ def test_a_window_has_the_bytes_of_the_file_wherever_it_is_looked_at(
     descriptor: int, looks: list[tuple[int | None, int | None]]
 ) -> None:
     """In any order, near and far, and beyond its ends."""
-    window = Window(descriptor, len(CONTENT))
+    window = FileBytes(descriptor, len(CONTENT))
     for begin, end in looks:
         assert window[begin:end] == CONTENT[begin:end]
         at = (begin or 0) % len(CONTENT)
@@ -49,8 +49,11 @@ def test_a_window_has_the_bytes_of_the_file_wherever_it_is_looked_at(
 def test_the_length_of_a_recording_is_the_same_seen_through_a_window() -> None:
     """No parser needs all of it."""
     with sample_path().open("rb") as file:
-        window = Window(file.fileno(), sample_path().stat().st_size)
-        assert probe_duration_s(window, AudioKind.FLAC) == probe_duration_s(sample_path().read_bytes(), AudioKind.FLAC)
+        window = FileBytes(file.fileno(), sample_path().stat().st_size)
+        assert (
+            read_headers(window, AudioKind.FLAC).duration_s
+            == read_headers(sample_path().read_bytes(), AudioKind.FLAC).duration_s
+        )
 
 
 def test_an_open_recording_can_be_read_by_several_at_once(descriptor: int) -> None:

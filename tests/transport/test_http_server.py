@@ -19,12 +19,11 @@ from starlette.applications import Starlette
 from groq_fallback_mcp.application import allowed_folders
 from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.cli.serve import serve_over_http
-from groq_fallback_mcp.mcp_server import build_server
+from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import run_simulator
 from groq_fallback_mcp.tools.tool import Context
-from groq_fallback_mcp.transport.http import PATH, http_app
-from groq_fallback_mcp.transport.http_guards import HEALTH, Guard
+from groq_fallback_mcp.transport.http_server import HEALTH, PATH, Guard, http_app
 
 pytestmark = pytest.mark.anyio
 TOKEN = "a-token-of-many-characters"
