@@ -124,7 +124,7 @@ def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
     def ask() -> None:
         # whatever a backend raises means that it cannot be used here
         with contextlib.suppress(Exception):
-            import keyring  # noqa: PLC0415 - an extra, and only asked when the environment has no key
+            import keyring
 
             answers.append(question(keyring))
 

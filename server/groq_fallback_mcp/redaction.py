@@ -99,7 +99,7 @@ def sanitize(text: str) -> str:
     return _secrets.removed_from(text)
 
 
-def sanitize_json(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
+def sanitize_json(value: Any) -> Any:
     """`value` with every text and name in it sanitized, and numbers that JSON does not know replaced by null."""
     if isinstance(value, str):
         return sanitize(value)

@@ -24,7 +24,7 @@ def clean_text(text: str) -> str:
     return _UNSENDABLE.sub("\ufffd", text)
 
 
-def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
+def clean(value: Any) -> Any:
     """`value` with every text cleaned, and numbers that JSON does not know replaced by null."""
     if isinstance(value, str):
         return clean_text(value)

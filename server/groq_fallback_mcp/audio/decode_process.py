@@ -142,7 +142,7 @@ def _only_messages_to_stdout() -> BinaryIO:
 def _limit(longest_run_s: float) -> None:
     """Bound what this process may take from here on."""
     try:
-        import resource  # noqa: PLC0415 - not on Windows
+        import resource
     except ImportError:
         return
     _lower(resource, resource.RLIMIT_CPU, int(longest_run_s) + 1)
@@ -163,7 +163,7 @@ def _limit(longest_run_s: float) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _lower(resource: Any, which: int, most: int) -> None:  # noqa: ANN401 - a module that Windows has not
+def _lower(resource: Any, which: int, most: int) -> None:
     _, hard = resource.getrlimit(which)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(which, (most, most))

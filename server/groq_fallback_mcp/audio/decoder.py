@@ -197,8 +197,8 @@ def _messages(process: subprocess.Popen[bytes], output: IO[bytes], stopped: Stop
     while True:
         head = output.read(5)
         size = int.from_bytes(head[1:])
-        body = output.read(size) if len(head) == 5 and size <= MOST_MESSAGE_BYTES else b""  # noqa: PLR2004 - letter, length
-        if len(head) < 5 or len(body) < size:  # noqa: PLR2004 - letter, length
+        body = output.read(size) if len(head) == 5 and size <= MOST_MESSAGE_BYTES else b""
+        if len(head) < 5 or len(body) < size:
             process.kill()
             _explain(process.wait(), stopped)
         if stopped():

@@ -43,7 +43,7 @@ def row(content: Content, at: int, length: Length, count: int) -> bool:
 def id3_length(content: Content, at: int = 0) -> int:
     """Bytes taken by an ID3v2 tag at offset `at`, 0 without one."""
     head = content[at : at + 10]
-    if not head.startswith(b"ID3") or len(head) < 10:  # noqa: PLR2004 - the tag's header
+    if not head.startswith(b"ID3") or len(head) < 10:
         return 0
     size = 0
     for byte in head[6:10]:
@@ -69,14 +69,14 @@ def mpeg_frame(content: Content, at: int) -> MpegFrame | None:
     header = int.from_bytes(content[at : at + 4])
     version, layer_bits = header >> 19 & 3, header >> 17 & 3
     bitrate_index, rate_index = header >> 12 & 15, header >> 10 & 3
-    if len(content) < at + 4 or header >> 21 != 0x7FF:  # noqa: PLR2004 - eleven bits of sync
+    if len(content) < at + 4 or header >> 21 != 0x7FF:
         return None
-    if version == 1 or layer_bits == 0 or bitrate_index in {0, 15} or rate_index == 3:  # noqa: PLR2004 - reserved values
+    if version == 1 or layer_bits == 0 or bitrate_index in {0, 15} or rate_index == 3:
         return None
-    layer, version_1 = 4 - layer_bits, version == 3  # noqa: PLR2004 - coded backwards
+    layer, version_1 = 4 - layer_bits, version == 3
     bitrate = _KBIT[version_1, layer][bitrate_index - 1] * 1000
     sample_rate = (44_100, 48_000, 32_000)[rate_index] // {3: 1, 2: 2, 0: 4}[version]
-    samples = 384 if layer == 1 else 576 if layer == 3 and not version_1 else 1152  # noqa: PLR2004 - layer numbers
+    samples = 384 if layer == 1 else 576 if layer == 3 and not version_1 else 1152
     padding = header >> 9 & 1
     slot = 4 if layer == 1 else 1
     return MpegFrame(
@@ -86,14 +86,14 @@ def mpeg_frame(content: Content, at: int) -> MpegFrame | None:
         samples=samples,
         length=(samples // 8 // slot * bitrate // sample_rate + padding) * slot,
         version_1=version_1,
-        mono=header >> 6 & 3 == 3,  # noqa: PLR2004 - the channel mode's code for mono
+        mono=header >> 6 & 3 == 3,
     )
 
 
 def mpeg_length(content: Content, at: int) -> tuple[int, object] | None:
     """A `Length` of MPEG audio."""
     frame = mpeg_frame(content, at)
-    if frame is None or frame.length < 4:  # noqa: PLR2004 - its header
+    if frame is None or frame.length < 4:
         return None
     return frame.length, (frame.layer, frame.sample_rate, frame.version_1)
 
@@ -103,22 +103,22 @@ def adts_length(content: Content, at: int) -> tuple[int, object] | None:
     head = content[at : at + 7]
     header = int.from_bytes(head)
     # twelve bits of sync, a version, two bits of layer that are zero
-    if len(head) < 7 or header >> 44 != 0xFFF or header >> 41 & 3 or header >> 34 & 15 > 12:  # noqa: PLR2004 - rates
+    if len(head) < 7 or header >> 44 != 0xFFF or header >> 41 & 3 or header >> 34 & 15 > 12:
         return None
     size = header >> 13 & 0x1FFF
-    return (size, header >> 32 & 0xFFFF) if size > 7 else None  # noqa: PLR2004 - its header
+    return (size, header >> 32 & 0xFFFF) if size > 7 else None
 
 
 def ac3_length(content: Content, at: int) -> tuple[int, object] | None:
     """A `Length` of AC-3 and E-AC-3; what they have in common is the version."""
     head = content[at : at + 6]
-    if head[:2] != b"\x0b\x77" or len(head) < 6:  # noqa: PLR2004 - its header
+    if head[:2] != b"\x0b\x77" or len(head) < 6:
         return None
     version = head[5] >> 3
-    if version > 10:  # noqa: PLR2004 - Annex E: the size stands in the header
+    if version > 10:
         return ((int.from_bytes(head[2:4]) & 0x7FF) + 1) * 2, version
     rate, code = head[4] >> 6, head[4] & 0x3F
-    if rate == 3 or code >> 1 >= len(_AC3_KBIT):  # noqa: PLR2004 - reserved
+    if rate == 3 or code >> 1 >= len(_AC3_KBIT):
         return None
     kbit = _AC3_KBIT[code >> 1]
     words = {0: kbit * 2, 1: kbit * 96_000 // 44_100 + (code & 1), 2: kbit * 3}[rate]
@@ -129,7 +129,7 @@ def loas_length(content: Content, at: int) -> tuple[int, object] | None:
     """A `Length` of AAC in LATM."""
     head = content[at : at + 3]
     header = int.from_bytes(head)
-    return ((header & 0x1FFF) + 3, None) if header >> 13 == 0x2B7 and len(head) == 3 else None  # noqa: PLR2004 - sync
+    return ((header & 0x1FFF) + 3, None) if header >> 13 == 0x2B7 and len(head) == 3 else None
 
 
 def amr_row(content: Content) -> bool:
@@ -173,7 +173,7 @@ _AC3_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384,
 
 def flac_frame_number(header: bytes) -> int | None:
     """The number of the frame, or of its first sample, that a frame header holds; None where it is none."""
-    if len(header) < 6 or header[2] >> 4 == 0 or header[2] & 15 == 15 or header[3] & 1:  # noqa: PLR2004 - reserved values
+    if len(header) < 6 or header[2] >> 4 == 0 or header[2] & 15 == 15 or header[3] & 1:
         return None
     first = header[4]
     ones = 8 - (first ^ 0xFF).bit_length()
@@ -182,7 +182,7 @@ def flac_frame_number(header: bytes) -> int | None:
         return None
     number = first & (0x7F >> ones)
     for byte in header[5 : 4 + length]:
-        if byte >> 6 != 2:  # noqa: PLR2004 - a byte that goes on
+        if byte >> 6 != 2:
             return None
         number = number << 6 | byte & 0x3F
     end = 4 + length + {6: 1, 7: 2}.get(header[2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(header[2] & 15, 0)

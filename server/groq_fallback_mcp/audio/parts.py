@@ -35,7 +35,7 @@ BELOW_SPEECH_DB = 26.0
 QUIETEST_DB = -50.0
 
 
-class TooLong(Exception):  # noqa: N818 - a finding about the input
+class TooLong(Exception):
     """The recording is longer than a day."""
 
 
@@ -116,7 +116,7 @@ def _accounted(parts: tuple[Part, ...], damage: Damage, *, cut: bool) -> SplitRe
 class _Held:
     """A stretch of the samples, from `begin` to `end` of the recording, in one piece of memory of a fixed size."""
 
-    def __init__(self, numpy: Any, blocks: Iterator[bytes], most: int) -> None:  # noqa: ANN401 - numpy is imported late
+    def __init__(self, numpy: Any, blocks: Iterator[bytes], most: int) -> None:
         self._numpy = numpy
         self._blocks = blocks
         self._block = numpy.empty(0, dtype=numpy.int16)
@@ -124,7 +124,7 @@ class _Held:
         self.begin = 0
         self.end = 0
 
-    def samples(self, begin: int, end: int) -> Any:  # noqa: ANN401 - a numpy array
+    def samples(self, begin: int, end: int) -> Any:
         return self._samples[begin - self.begin : min(end, self.end) - self.begin]
 
     def fill(self, end: int) -> bool:
@@ -149,7 +149,7 @@ class _Held:
         self.begin = before
 
 
-def _cut_samples(numpy: Any, samples: Any, part_s: float) -> int:  # noqa: ANN401 - numpy is imported late
+def _cut_samples(numpy: Any, samples: Any, part_s: float) -> int:
     """How many samples of these the part speaks for."""
     earliest = (
         min(int(max(part_s - CHOICE_S, part_s / 2) * SAMPLE_RATE), len(samples) - _FRAME_SAMPLES)
@@ -164,7 +164,7 @@ def _cut_samples(numpy: Any, samples: Any, part_s: float) -> int:  # noqa: ANN40
     return earliest + find_cut(levels.tolist(), earliest=0).frame * _FRAME_SAMPLES
 
 
-def _written(samples: Any, folder: Path, number: int, *, start: int, end: int, until: int) -> Part:  # noqa: ANN401 - a numpy array
+def _written(samples: Any, folder: Path, number: int, *, start: int, end: int, until: int) -> Part:
     name = f"part-{number:04}.flac"
     descriptor = os.open(folder / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as target:

@@ -98,11 +98,11 @@ _UNCOMPRESSED = "pcm_"
 _ALONE = {"protocol_whitelist": "none"}
 
 
-class Abandoned(Exception):  # noqa: N818 - nobody waits for the result any more; not an error
+class Abandoned(Exception):
     """Raised by work that has seen that it should stop."""
 
 
-class NotDecodable(Exception):  # noqa: N818 - a finding about the input
+class NotDecodable(Exception):
     """The bytes are not the audio they claim to be, or hold no sound."""
 
 
@@ -229,11 +229,11 @@ def _opened(file: BinaryIO, media_type: str) -> Generator[tuple[Any, Any]]:
         yield av, container
 
 
-def _container(av: Any, file: BinaryIO, demuxer: str, **options: str) -> Any:  # noqa: ANN401 - PyAV is imported late
+def _container(av: Any, file: BinaryIO, demuxer: str, **options: str) -> Any:
     return av.open(file, format=demuxer, options=_ALONE | options, metadata_errors="ignore", io_open=_nothing_else)
 
 
-def _nothing_else(*_: object, **__: object) -> Any:  # noqa: ANN401 - PyAV's callback
+def _nothing_else(*_: object, **__: object) -> Any:
     message = "a recording may not name other files"
     raise ValueError(message)
 
@@ -257,7 +257,7 @@ def _check_rate(rate: int | None) -> None:
         raise NotDecodable(message)
 
 
-def _frames(container: Any, av: Any, stopped: Callable[[], bool], damage: Damage) -> Iterator[Any]:  # noqa: ANN401 - PyAV is imported late
+def _frames(container: Any, av: Any, stopped: Callable[[], bool], damage: Damage) -> Iterator[Any]:
     stream = container.streams.audio[0]
     stream.codec_context.thread_count = 1
     _check_rate(stream.rate)
@@ -278,7 +278,7 @@ def _frames(container: Any, av: Any, stopped: Callable[[], bool], damage: Damage
             yield frame
 
 
-def _packets(container: Any, av: Any, damage: Damage) -> Iterator[Any]:  # noqa: ANN401 - PyAV is imported late
+def _packets(container: Any, av: Any, damage: Damage) -> Iterator[Any]:
     """All packets of the first audio track. An error ends the library's own iteration, though more may follow it."""
     futile = 0
     while futile < MOST_FUTILE_READS:
@@ -293,7 +293,7 @@ def _packets(container: Any, av: Any, damage: Damage) -> Iterator[Any]:  # noqa:
             return
 
 
-def _resampled(av: Any, frames: Iterator[Any]) -> Iterator[bytes]:  # noqa: ANN401 - PyAV is imported late
+def _resampled(av: Any, frames: Iterator[Any]) -> Iterator[bytes]:
     resampler: Any = None
     form: object = None
     for frame in frames:
@@ -325,12 +325,12 @@ def _one_processor() -> Generator[None]:
         os.sched_setaffinity(0, all_of_them)
 
 
-def _rest(resampler: Any) -> Iterator[bytes]:  # noqa: ANN401 - PyAV is imported late
+def _rest(resampler: Any) -> Iterator[bytes]:
     for piece in () if resampler is None else resampler.resample(None):
         yield _bytes(piece)
 
 
-def _bytes(frame: Any) -> bytes:  # noqa: ANN401 - PyAV is imported late
+def _bytes(frame: Any) -> bytes:
     return bytes(memoryview(frame.planes[0])[: frame.samples * BYTES_A_SAMPLE])
 
 

@@ -81,7 +81,7 @@ class OpenAICompatible:
     def _wire(self) -> Wire:
         """Opened with the first use, as httpx and its certificates are a tenth of a second."""
         if self._opened is None:
-            from groq_fallback_mcp.providers.http import Wire  # noqa: PLC0415 - not before it is needed
+            from groq_fallback_mcp.providers.http import Wire
 
             self._opened = Wire(self._base_url, key=self._key, proxy=self._proxy, transport=self._transport)
         return self._opened
@@ -225,10 +225,10 @@ class OpenAICompatible:
 
     def _checked(self, reply: Reply) -> Reply | Failure:
         """The reply, or the failure that its status stands for."""
-        if reply.status >= 400:  # noqa: PLR2004
+        if reply.status >= 400:
             text = reply.body.decode("utf-8", "replace")
             return classify(reply.status, reply.headers, text, now_wall=self._clock.wall())
-        if reply.status >= 300:  # noqa: PLR2004
+        if reply.status >= 300:
             return Failure(kind=FailureKind.BAD_RESPONSE, message="a redirect, which is not followed", status=reply.status)
         return reply
 

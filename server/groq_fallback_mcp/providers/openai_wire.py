@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, QuotaSnapshot, Source, Speed, Success, Usage
 from groq_fallback_mcp.policy.plan import Candidate
@@ -100,7 +100,7 @@ def read_models(body: bytes) -> tuple[LiveModel, ...] | Failure:
     listed = value.get("data")
     if not isinstance(listed, list):
         return bad_response("a model list without data")
-    found = (mapping(row) for row in cast("list[object]", listed)[:MOST_MODELS])
+    found = (mapping(row) for row in listed[:MOST_MODELS])
     return tuple(
         LiveModel(
             id=id_,
@@ -202,7 +202,7 @@ def stated_error(value: Mapping[str, Any]) -> str | None:
 def _is_error(stated: object) -> bool:
     """Some endpoints state an error in every answer, with nothing in it."""
     if isinstance(stated, dict):
-        fields = cast("Mapping[str, Any]", stated)
+        fields = stated
         return any(field and name not in _SAYS_NOTHING for name, field in fields.items()) and not _is_success(fields)
     return bool(stated) and not (isinstance(stated, str) and stated.strip().lower() in {"", "null", "none"})
 

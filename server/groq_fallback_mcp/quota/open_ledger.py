@@ -44,12 +44,12 @@ def default_path() -> Path:
 
 def _store(state: str, clock: Clock) -> Store:
     if state.startswith("sqlite"):
-        from groq_fallback_mcp.quota.sqlite import SqliteStore  # noqa: PLC0415 - each process needs one store only
+        from groq_fallback_mcp.quota.sqlite import SqliteStore
 
         path = state.removeprefix("sqlite").removeprefix("://")
         return SqliteStore(_path(path) if path else default_path(), clock.wall, on_loss=_lost)
     try:
-        from groq_fallback_mcp.quota.redis import RedisStore  # noqa: PLC0415 - the same, and an extra
+        from groq_fallback_mcp.quota.redis import RedisStore
     except ImportError as error:
         raise ConfigurationError(
             f"GROQ_FALLBACK_STATE names a Redis server, and its client is not installed ({error})",

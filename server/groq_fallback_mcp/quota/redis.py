@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import redis
@@ -43,7 +43,7 @@ class RedisStore:
         self._place = f"{parts.scheme}://{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
         self._wall = wall
         self._time_limit_s = time_limit_s
-        self._client: Any = cast("Any", redis.Redis).from_url(
+        self._client: Any = redis.Redis.from_url(
             url,
             socket_timeout=time_limit_s,
             socket_connect_timeout=time_limit_s,
@@ -159,7 +159,7 @@ def _list(value: object) -> list[object]:
     if not isinstance(value, list):
         message = f"a {type(value).__name__} in the place of a list"
         raise TypeError(message)
-    return cast("list[object]", value)
+    return value
 
 
 def _text(value: object) -> str:

@@ -340,7 +340,7 @@ class SqliteStore:
 
     def _lock(self) -> FileLock:
         """Raises filelock's Timeout, a TimeoutError, when it cannot be had."""
-        from filelock import FileLock  # noqa: PLC0415 - for a file that is new or damaged only
+        from filelock import FileLock
 
         return FileLock(f"{self._path}.lock", timeout=self._busy_s, mode=0o600)
 

@@ -124,7 +124,7 @@ def to_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if attempt == 49 or is_damage(error):  # noqa: PLR2004 - the last one
+            if attempt == 49 or is_damage(error):
                 raise
             time.sleep(0.005)
         else:

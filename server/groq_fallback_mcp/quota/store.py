@@ -17,7 +17,7 @@ __all__ = ["NOT_NOW", "NotNow", "Record", "Snapshot", "Store", "StoreUnusable", 
 T = TypeVar("T")
 
 
-class StoreUnusable(Exception):  # noqa: N818 - it says what is the case
+class StoreUnusable(Exception):
     """The store cannot be read or written now. The text says why, for people, without secrets."""
 
 

@@ -38,12 +38,12 @@ def satisfies(value: object, schema: Node | bool) -> bool:
         return False
 
 
-def instance_of(schema: object) -> Any:  # noqa: ANN401 - JSON out
+def instance_of(schema: object) -> Any:
     """A value for the keywords in common use; `pattern`, `not` and the like are not minded, so check with `satisfies`."""
     return _instance(schema, schema, 0)
 
 
-def _instance(schema: object, root: object, depth: int) -> Any:  # noqa: ANN401, PLR0911 - JSON out, one branch a JSON type
+def _instance(schema: object, root: object, depth: int) -> Any:  # noqa: PLR0911 - JSON out, one branch a JSON type
     if not is_object(schema) or depth > DEEPEST:
         return WORD
     node = _resolved(schema, root)

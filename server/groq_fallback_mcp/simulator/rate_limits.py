@@ -30,7 +30,7 @@ _HEADERS = {Limit.RPD: "requests", Limit.TPM: "tokens", Limit.ASH: "audio-second
 def duration_text(seconds: float) -> str:
     """`7.66s`, `2m59.56s`, `1h53m45.6s`, `825ms`."""
     thousandths = max(round(seconds * 1000), 0)
-    if thousandths < 1000:  # noqa: PLR2004 - a second
+    if thousandths < 1000:
         return f"{thousandths}ms"
     hours, rest = divmod(thousandths, 3_600_000)
     minutes, rest = divmod(rest, 60_000)

@@ -69,7 +69,7 @@ class World:
         # a 429 on requests per minute was seen without the headers for tokens
         but = frozenset({Limit.TPM}) if admitted.limit is Limit.RPM else frozenset[Limit]()
         headers = self.limits.headers(organization, model, but=but)
-        if admitted.status == 429 and self.options.send_retry_after:  # noqa: PLR2004
+        if admitted.status == 429 and self.options.send_retry_after:
             headers["retry-after"] = str(int(-(-admitted.wait_s // 1)))
         raise ApiError(admitted.status, admitted.message, code="rate_limit_exceeded", type=admitted.type, headers=headers)
 

@@ -353,9 +353,9 @@ def _groq_batches(context: Context) -> Batches:
 
 def _error_reply(failure: Failure) -> Reply:
     """What went wrong at Groq, and what to do instead."""
-    denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED  # noqa: PLR2004
+    denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED
     code = failure.kind.value if not denied else "paid_plan_needed"
-    missing = failure.status == 404  # noqa: PLR2004
+    missing = failure.status == 404
     next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
     if failure.kind is FailureKind.AUTHENTICATION:
         next_step = "Put a valid key into GROQ_API_KEY"

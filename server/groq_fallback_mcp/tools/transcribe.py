@@ -68,7 +68,7 @@ def _language(text: str) -> str:
     return code
 
 
-def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client sends
+def _sorted_sources(given: Any) -> Any:
     """Addresses in `url` and paths in `file`, whichever of the two they were given in; no language where it is to be detected."""
     if not is_object(given):
         return given
@@ -94,7 +94,7 @@ def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client send
 def _plain(source: str) -> str:
     """An address or a path without quotation marks, and an address without the spaces around it."""
     bare = source.strip()
-    if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'`":  # noqa: PLR2004 - the two marks
+    if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'`":
         return bare[1:-1]
     return bare if _SCHEME.match(bare) or not bare else source
 
@@ -124,7 +124,7 @@ class TranscribeArguments(Arguments):
 
     @model_validator(mode="before")
     @classmethod
-    def _in_their_places(cls, given: Any) -> Any:  # noqa: ANN401 - as pydantic has it
+    def _in_their_places(cls, given: Any) -> Any:
         return _sorted_sources(given)
 
     @model_validator(mode="after")

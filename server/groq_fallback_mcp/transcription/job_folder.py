@@ -64,7 +64,7 @@ class JobFolder:
 
     def __init__(self, root: Path, name: str) -> None:
         """Raises JobTakenError, and OSError where the folder cannot be made."""
-        from filelock import FileLock  # noqa: PLC0415 - for long recordings only
+        from filelock import FileLock
 
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_old(root)

@@ -146,7 +146,7 @@ def _duplicate(number: int) -> int:
     """Above the standard ones, so that a missing one is not taken for another; not for children."""
     if sys.platform == "win32":
         return os.dup(number)
-    import fcntl  # noqa: PLC0415 - not there on Windows
+    import fcntl
 
     return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import anyio.from_thread
 
@@ -44,7 +44,7 @@ _ENGLISH = {"en", "eng", "english"}
 class SpeechEngine(Protocol):
     """What is used of faster_whisper.WhisperModel."""
 
-    def transcribe(self, audio: Any, **options: Any) -> tuple[Iterable[Any], Any]: ...  # noqa: ANN401 - a numpy array
+    def transcribe(self, audio: Any, **options: Any) -> tuple[Iterable[Any], Any]: ...
 
 
 Load = Callable[[Path], SpeechEngine]
@@ -57,8 +57,10 @@ def load_whisper(folder: Path) -> SpeechEngine:
     # it would ask the Hugging Face hub for a tokenizer where the folder lacks one
     keep_offline()
     whisper = import_module("faster_whisper")
-    model = whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
-    return cast("SpeechEngine", model)
+    model: SpeechEngine = whisper.WhisperModel(
+        str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True
+    )
+    return model
 
 
 def refuse_speech(request: AudioRequest) -> Failure | None:
@@ -158,7 +160,7 @@ class LocalSpeech:
         return self._engine
 
 
-def _decode(audio: AudioFile, stopped: Stopped) -> Any:  # noqa: ANN401 - a numpy array
+def _decode(audio: AudioFile, stopped: Stopped) -> Any:
     return decode_speech(audio, longest_s=LONGEST_S, stopped=stopped)
 
 
@@ -210,7 +212,7 @@ def _success(segments: list[Any], *, duration_s: float, words: bool) -> Success:
     )
 
 
-def _segment(found: Any, text: str, *, start: float, end: float) -> AudioSegment:  # noqa: ANN401 - faster-whisper's own
+def _segment(found: Any, text: str, *, start: float, end: float) -> AudioSegment:
     return AudioSegment(
         start=start,
         end=end,
@@ -234,7 +236,7 @@ def _brief(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
 
 
-def decode_speech(audio: AudioFile, *, longest_s: float, stopped: Stopped) -> Any:  # noqa: ANN401 - a numpy array
+def decode_speech(audio: AudioFile, *, longest_s: float, stopped: Stopped) -> Any:
     """The first audio track as a float32 array in [-1, 1], `SAMPLE_RATE` samples a second. Decoded in a process of its own.
 
     Damaged frames are skipped. Memory is bounded by `longest_s`, however well the file is compressed: 64 kB a second.

@@ -6,7 +6,7 @@ import io
 import wave
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from groq_fallback_mcp.call import Failure, FailureKind, Outcome, SpeechRequest, Success, Usage
 from groq_fallback_mcp.providers.local.offline import keep_offline
@@ -24,13 +24,14 @@ SAMPLE_RATE = 24_000
 class VoiceEngine(Protocol):
     """What is used of hibari.Hibari: float32 samples in [-1, 1] out of a text."""
 
-    def __call__(self, text: str, /) -> Any: ...  # noqa: ANN401 - a numpy array
+    def __call__(self, text: str, /) -> Any: ...
 
 
 def load_hibari() -> VoiceEngine:
     """Load the voice, about half a second with the import."""
     keep_offline()
-    return cast("VoiceEngine", import_module(VOICE_ENGINE).Hibari(voice=VOICE))
+    engine: VoiceEngine = import_module(VOICE_ENGINE).Hibari(voice=VOICE)
+    return engine
 
 
 class LocalVoice:
@@ -72,7 +73,7 @@ class LocalVoice:
         return Success(model=VOICE_MODEL, speech=_wav(samples), usage=Usage(characters=len(request.text)))
 
 
-def _wav(samples: Any) -> bytes:  # noqa: ANN401 - a numpy array
+def _wav(samples: Any) -> bytes:
     numpy = import_module("numpy")
     target = io.BytesIO()
     with wave.open(target, "wb") as audio:
