@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tone_speech import encoded, hear, script, wav
 
 from groq_fallback_mcp.audio import parts as audio_parts
-from groq_fallback_mcp.audio.parts import OVERLAP_S, Part, TooLong, find_cut, split
-from groq_fallback_mcp.audio.pcm import SAMPLE_RATE, Abandoned, Damage, NotDecodable, decoded
+from groq_fallback_mcp.audio.parts import OVERLAP_S, Part, TooLongError, find_cut, split
+from groq_fallback_mcp.audio.pcm import SAMPLE_RATE, AbandonedError, Damage, NotDecodableError, decoded
 
 SPEECH, SILENCE = -20.0, -70.0
 
@@ -80,7 +80,7 @@ def test_damage_in_the_middle_costs_what_is_damaged_only_and_is_told(
 )
 def test_what_is_no_audio_is_said_to_be_none(tmp_path: Path, content: bytes, media_type: str) -> None:
     """And nothing it names is opened."""
-    with pytest.raises(NotDecodable):
+    with pytest.raises(NotDecodableError):
         parted(io.BytesIO(content), media_type, tmp_path, stopped=lambda: False)
 
 
@@ -115,14 +115,14 @@ def test_who_no_longer_waits_is_not_worked_for(tmp_path: Path) -> None:
         asked.append(True)
         return len(asked) > 10
 
-    with pytest.raises(Abandoned):
+    with pytest.raises(AbandonedError):
         parted(io.BytesIO(wav(script(60), 60)), "audio/wav", tmp_path, stopped=stopped, part_s=20)
 
 
 def test_what_is_longer_than_a_day_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However well it is compressed."""
     monkeypatch.setattr(audio_parts, "LONGEST_S", 30.0)
-    with pytest.raises(TooLong):
+    with pytest.raises(TooLongError):
         parted(io.BytesIO(wav(script(60), 60)), "audio/wav", tmp_path, stopped=lambda: False, part_s=20)
 
 

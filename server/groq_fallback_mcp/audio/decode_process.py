@@ -19,15 +19,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from groq_fallback_mcp.audio.parts import TooLong, split
+from groq_fallback_mcp.audio.parts import TooLongError, split
 from groq_fallback_mcp.audio.pcm import (
     BYTES_A_SAMPLE,
     MEMORY_BYTES,
     OUT_OF_MEMORY,
     SAMPLE_RATE,
     Damage,
-    NotDecodable,
-    OutOfMemory,
+    NotDecodableError,
+    OutOfMemoryError,
     measured_s,
     pcm,
 )
@@ -58,11 +58,11 @@ def main(arguments: list[str]) -> int:
 def _result(task: Mapping[str, Any], source: BinaryIO, output: BinaryIO) -> dict[str, Any]:
     try:
         return _TASKS[task["do"]](task, source, output)
-    except OutOfMemory:
+    except OutOfMemoryError:
         return {"refused": "memory", "why": ""}
-    except NotDecodable as error:
+    except NotDecodableError as error:
         return {"refused": "not_decodable", "why": str(error)}
-    except TooLong:
+    except TooLongError:
         return {"refused": "too_long", "why": ""}
     except MemoryError:
         return {"refused": "memory", "why": ""}
@@ -83,7 +83,7 @@ def _samples(task: Mapping[str, Any], source: BinaryIO, output: BinaryIO) -> dic
     for block in pcm(source, task["media_type"], stopped=_life_signs(output), damage=damage):
         left -= len(block)
         if left < 0:
-            raise TooLong
+            raise TooLongError
         for at in range(0, len(block), SAMPLES_AT_ONCE):
             _send(output, b"s", block[at : at + SAMPLES_AT_ONCE])
     return {}

@@ -18,7 +18,7 @@ from groq_fallback_mcp.audio.extent import Extent, extent
 from groq_fallback_mcp.audio.file_bytes import FileBytes
 from groq_fallback_mcp.audio.headers import Headers, read_headers
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible, recognize
-from groq_fallback_mcp.audio.pcm import Abandoned, NotDecodable, OutOfMemory, can_decode
+from groq_fallback_mcp.audio.pcm import AbandonedError, NotDecodableError, OutOfMemoryError, can_decode
 from groq_fallback_mcp.call import AudioFile, Opened
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import not_there, open_allowed
@@ -146,7 +146,7 @@ def probe(opened: OpenAudio, *, longest_s: float, longest_run_s: float, stopped:
 
     Measuring takes at most `longest_run_s`; then the length stays unknown.
     Raises InputRefused where nothing of it can be played or where it is not only a recording and cannot be converted, and
-    Abandoned once `stopped()`.
+    AbandonedError once `stopped()`.
     """
     headers = opened.headers()
     if not headers.has_sound:
@@ -195,13 +195,13 @@ def _measured(opened: OpenAudio, *, longest_s: float, longest_run_s: float, stop
             longest_run_s=longest_run_s,
             stopped=lambda: stopped() or time.monotonic() > end,
         )
-    except OutOfMemory:
+    except OutOfMemoryError:
         return None
-    except NotDecodable as error:
+    except NotDecodableError as error:
         raise InputRefused(
             f"{path_excerpt(opened.path)} cannot be decoded as audio: {error}", next_step="Pass a file that plays"
         ) from error
-    except Abandoned:
+    except AbandonedError:
         if stopped():
             raise
         return None

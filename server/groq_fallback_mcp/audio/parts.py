@@ -13,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from groq_fallback_mcp.audio.pcm import SAMPLE_RATE, Damage, NotDecodable, encode_flac, pcm
+from groq_fallback_mcp.audio.pcm import SAMPLE_RATE, Damage, NotDecodableError, encode_flac, pcm
 
-__all__ = ["OVERLAP_S", "PART_S", "Part", "SplitRecording", "TooLong", "find_cut", "split"]
+__all__ = ["OVERLAP_S", "PART_S", "Part", "SplitRecording", "TooLongError", "find_cut", "split"]
 
 # Raw this is 9.6 MB and as FLAC less: below every upload limit, and few enough seconds to be sent again without regret.
 PART_S = 300.0
@@ -35,7 +35,7 @@ BELOW_SPEECH_DB = 26.0
 QUIETEST_DB = -50.0
 
 
-class TooLong(Exception):
+class TooLongError(Exception):
     """The recording is longer than a day."""
 
 
@@ -72,7 +72,7 @@ def split(
 ) -> SplitRecording:
     """Write the parts into `folder`. `stated_s`: how long the recording says it is, `cut`: that it ends before that.
 
-    Raises NotDecodable, TooLong, OSError, and Abandoned once `stopped()`.
+    Raises NotDecodableError, TooLongError, OSError, and AbandonedError once `stopped()`.
     """
     numpy = import_module("numpy")
     overlap = int(OVERLAP_S * SAMPLE_RATE)
@@ -84,7 +84,7 @@ def split(
     while True:
         ended = held.fill(begins + most + overlap)
         if held.end > LONGEST_S * SAMPLE_RATE:
-            raise TooLong
+            raise TooLongError
         # a short rest is not worth a part of its own
         last = ended and held.end - begins <= most + overlap
         until = held.end if last else begins + _cut_samples(numpy, held.samples(begins, begins + most), part_s)
@@ -96,7 +96,7 @@ def split(
         held.forget(max(begins - overlap, 0))
     if parts[-1].until_s <= 0:
         message = "it holds no sound"
-        raise NotDecodable(message)
+        raise NotDecodableError(message)
     damage.stated_s = damage.stated_s if stated_s is None else stated_s
     return _accounted(tuple(parts), damage, cut=cut)
 

@@ -21,10 +21,10 @@ __all__ = [
     "MEMORY_BYTES",
     "OUT_OF_MEMORY",
     "SAMPLE_RATE",
-    "Abandoned",
+    "AbandonedError",
     "Damage",
-    "NotDecodable",
-    "OutOfMemory",
+    "NotDecodableError",
+    "OutOfMemoryError",
     "can_decode",
     "decoded",
     "encode_flac",
@@ -98,15 +98,15 @@ _UNCOMPRESSED = "pcm_"
 _ALONE = {"protocol_whitelist": "none"}
 
 
-class Abandoned(Exception):
+class AbandonedError(Exception):
     """Raised by work that has seen that it should stop."""
 
 
-class NotDecodable(Exception):
+class NotDecodableError(Exception):
     """The bytes are not the audio they claim to be, or hold no sound."""
 
 
-class OutOfMemory(NotDecodable):
+class OutOfMemoryError(NotDecodableError):
     """Decoding it takes more memory than a decoder is given."""
 
 
@@ -136,7 +136,7 @@ def decoded(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], dam
 def pcm(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], damage: Damage | None = None) -> Iterator[bytes]:
     """The first audio track as 16-bit samples of this machine's byte order, SAMPLE_RATE a second, mono. Blocking.
 
-    What is damaged is skipped and counted in `damage`. Raises NotDecodable, and Abandoned once `stopped()`.
+    What is damaged is skipped and counted in `damage`. Raises NotDecodableError, and AbandonedError once `stopped()`.
     """
     damage = Damage() if damage is None else damage
     found = False
@@ -148,13 +148,13 @@ def pcm(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], damage:
             yield piece
     if not found:
         message = "it holds no sound"
-        raise NotDecodable(message)
+        raise NotDecodableError(message)
 
 
 def measured_s(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], longest_s: float) -> float:
     """Seconds of the first audio track by its packets, none of which is decoded; more than `longest_s` are not counted. Blocking.
 
-    Raises NotDecodable, and Abandoned once `stopped()`.
+    Raises NotDecodableError, and AbandonedError once `stopped()`.
     """
     counted, first, last = 0, None, 0
     with _refusing(), _opened(file, media_type) as (av, container):
@@ -164,7 +164,7 @@ def measured_s(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], 
         most = longest_s / tick_s if tick_s > 0 else 0.0
         for packet in _packets(container, av, Damage()):
             if stopped():
-                raise Abandoned
+                raise AbandonedError
             length, begin = packet.duration or 0, packet.pts
             counted += max(length, 0)
             if begin is not None:
@@ -204,9 +204,9 @@ def _refusing() -> Generator[None]:
         yield
     except (MemoryError, av.error.MemoryError) as error:
         message = "it needs more memory than a decoder is given"
-        raise OutOfMemory(message) from error
+        raise OutOfMemoryError(message) from error
     except (av.FFmpegError, ValueError, EOFError, OverflowError) as error:
-        raise NotDecodable(_first_line(error)) from error
+        raise NotDecodableError(_first_line(error)) from error
 
 
 @contextmanager
@@ -215,12 +215,12 @@ def _opened(file: BinaryIO, media_type: str) -> Generator[tuple[Any, Any]]:
     av = import_module("av")
     demuxer = _DEMUXER.get(media_type)
     if demuxer is None:
-        raise NotDecodable(media_type)
+        raise NotDecodableError(media_type)
     start = file.tell()
     with _container(av, file, demuxer) as container:
         if not container.streams.audio:
             message = "it has no audio track"
-            raise NotDecodable(message)
+            raise NotDecodableError(message)
         if demuxer != "wav" or not container.streams.audio[0].codec_context.name.startswith(_UNCOMPRESSED):
             yield av, container
             return
@@ -254,7 +254,7 @@ def _states_length(file: BinaryIO, media_type: str) -> bool:
 def _check_rate(rate: int | None) -> None:
     if rate is not None and not LEAST_RATE <= rate <= MOST_RATE:
         message = f"its sample rate is {rate:,} Hz, and {LEAST_RATE:,} to {MOST_RATE:,} Hz are decoded"
-        raise NotDecodable(message)
+        raise NotDecodableError(message)
 
 
 def _frames(container: Any, av: Any, stopped: Callable[[], bool], damage: Damage) -> Iterator[Any]:
@@ -264,7 +264,7 @@ def _frames(container: Any, av: Any, stopped: Callable[[], bool], damage: Damage
     begin, tick_s = stream.start_time or 0, float(stream.time_base or 0)
     for packet in _packets(container, av, damage):
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         if packet.pts is not None and container.format.name != "mp3":
             damage.reached_s = max(damage.reached_s or 0.0, (packet.pts - begin) * tick_s)
         try:

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import anyio.from_thread
 
 from groq_fallback_mcp.audio.decoder import read_samples
-from groq_fallback_mcp.audio.parts import TooLong
-from groq_fallback_mcp.audio.pcm import BYTES_A_SAMPLE, SAMPLE_RATE, NotDecodable
+from groq_fallback_mcp.audio.parts import TooLongError
+from groq_fallback_mcp.audio.pcm import BYTES_A_SAMPLE, SAMPLE_RATE, NotDecodableError
 from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
@@ -28,7 +28,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.offline import keep_offline
-from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
+from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
 from groq_fallback_mcp.render import excerpt
 
@@ -112,7 +112,7 @@ class LocalSpeech:
 
         try:
             return await self._turns.take(lambda stopped: self._transcribed(request, stopped, progressing))
-        except Abandoned:
+        except AbandonedError:
             return _refused(FailureKind.CANCELLED, "the local speech model has been closed")
 
     async def aclose(self) -> None:
@@ -134,11 +134,11 @@ class LocalSpeech:
             return _refused(FailureKind.MODEL_BLOCKED, f"the local speech model does not load: {_brief(error)}. Run doctor.")
         try:
             samples = self._decode(request.audio, stopped)
-        except NotDecodable as error:
+        except NotDecodableError as error:
             return _refused(
                 FailureKind.BAD_REQUEST, f"{excerpt(request.audio.name)} cannot be decoded as audio: {_brief(error)}"
             )
-        except TooLong:
+        except TooLongError:
             return _refused(FailureKind.UNSUPPORTED, _too_long())
         try:
             progressing(stopped)
@@ -182,7 +182,7 @@ def _until_stopped(segments: Iterable[Any], stopped: Stopped) -> list[Any]:
     done: list[Any] = []
     for segment in segments:
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         done.append(segment)
     return done
 
@@ -240,7 +240,7 @@ def decode_speech(audio: AudioFile, *, longest_s: float, stopped: Stopped) -> An
     """The first audio track as a float32 array in [-1, 1], `SAMPLE_RATE` samples a second. Decoded in a process of its own.
 
     Damaged frames are skipped. Memory is bounded by `longest_s`, however well the file is compressed: 64 kB a second.
-    Raises NotDecodable, TooLong, and Abandoned once `stopped()`.
+    Raises NotDecodableError, TooLongError, and AbandonedError once `stopped()`.
     """
     numpy = import_module("numpy")
     heard = bytearray()

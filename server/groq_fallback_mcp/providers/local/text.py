@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success, Usage
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
+from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_TEXT_WEIGHTS, find_text_model
 
 __all__ = ["CONTEXT_TOKENS", "MOST_TOKENS", "LocalText", "TextEngine", "load_llama", "refuse_text", "text_model_name"]
@@ -92,7 +92,7 @@ class LocalText:
             return refusal
         try:
             return await self._turns.take(lambda stopped: self._answered(request, candidate, stopped))
-        except Abandoned:
+        except AbandonedError:
             return _refused(FailureKind.CANCELLED, "the local text model has been closed")
 
     async def aclose(self) -> None:
@@ -122,7 +122,7 @@ class LocalText:
             # Its parser's word on a schema it cannot express, or on messages its template cannot hold.
             return _refused(FailureKind.UNSUPPORTED, f"the local text model cannot take this request: {_brief(error)}")
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         return answer.outcome(model, json_wanted=candidate.json_mode != "none")
 
     def _started(self) -> tuple[TextEngine, str]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from groq_fallback_mcp.call import Failure, FailureKind, Outcome, SpeechRequest, Success, Usage
 from groq_fallback_mcp.providers.local.offline import keep_offline
-from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
+from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import VOICE_ENGINE
 
 __all__ = ["SAMPLE_RATE", "VOICE", "VOICE_MODEL", "LocalVoice", "VoiceEngine", "load_hibari"]
@@ -46,7 +46,7 @@ class LocalVoice:
         """Speak a text. Cancelling returns at once; the computation of this text goes on to its end."""
         try:
             return await self._turns.take(lambda stopped: self._spoken(request, stopped))
-        except Abandoned:
+        except AbandonedError:
             return Failure(kind=FailureKind.CANCELLED, message="the local voice has been closed", sent=False)
 
     async def aclose(self) -> None:
@@ -65,7 +65,7 @@ class LocalVoice:
             message = f"the local voice does not load: {_brief(error)}. Run doctor."
             return Failure(kind=FailureKind.MODEL_BLOCKED, message=message, sent=False)
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         try:
             samples = self._engine(request.text)
         except (RuntimeError, ValueError) as error:
