@@ -14,6 +14,8 @@ from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.errors import GroqFallbackError
 from project_docs.blocks import fill_blocks
 from project_docs.coverage import abilities_block, seed_block
+from project_docs.decisions import FOLDER as DECISIONS
+from project_docs.decisions import decisions_index
 from project_docs.failures import errors_block, statuses_block
 from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
@@ -32,12 +34,16 @@ from project_docs.tables import (
     use_cases_block,
 )
 
-__all__ = ["DOCUMENTS", "SOURCES", "all_blocks", "generate", "generated_files"]
+__all__ = ["DOCUMENTS", "all_blocks", "generate", "generated_files", "read_sources"]
 
 CHECKOUT = Path(__file__).parents[2]
 SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
 DOCUMENTS = ("README.md", "docs/faults.md", *SKILL)
-SOURCES = (SPEED_RESULTS, FAULTS, *CORPUS)
+# Patterns of the files that blocks are made of beside the catalog.
+_SOURCES = (
+    *(SPEED_RESULTS, FAULTS, *CORPUS),
+    *("tests/**/*.py", f"{DECISIONS}/[0-9]*.md"),
+)
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
 
 
@@ -58,9 +64,7 @@ def generate(root: Path, *, check: bool) -> int:
     Raises InputRefused for markers that are not understood; nothing has been written then.
     """
     documents = {name: _read(root / name) or "" for name in DOCUMENTS}
-    paths = [path.relative_to(root).as_posix() for path in sorted((root / "tests").rglob("*.py"))]
-    read = {path: _read(root / path) for path in (*paths, *SOURCES)}
-    wanted = generated_files(documents, load_catalog(), {path: text for path, text in read.items() if text is not None})
+    wanted = generated_files(documents, load_catalog(), read_sources(root))
     stale = {path: text for path, text in wanted.items() if _read(root / path) != text}
     for path, text in stale.items():
         if not check:
@@ -74,11 +78,17 @@ def generate(root: Path, *, check: bool) -> int:
     return 1 if check and stale else 0
 
 
+def read_sources(root: Path) -> dict[str, str]:
+    """The texts of what blocks are made of beside the catalog, by path below the root with forward slashes."""
+    paths = [path for pattern in _SOURCES for path in sorted(root.glob(pattern))]
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
 def generated_files(documents: Mapping[str, str], catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
     """What every generated file should hold, by its path below the root with forward slashes.
 
-    `documents` are the present texts of DOCUMENTS, `sources` by path what tables are made of beside the catalog: the test
-    files, and those of SOURCES that exist. Raises InputRefused for a marker that is not understood.
+    `documents` are the present texts of DOCUMENTS, `sources` what `read_sources` returns. Raises InputRefused for a marker
+    that is not understood, or a decision record that does not begin as all do.
     """
     blocks = all_blocks(catalog, sources)
     filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
@@ -86,12 +96,13 @@ def generated_files(documents: Mapping[str, str], catalog: Catalog, sources: Map
     listed = {f"manifests/{path}": text for path, text in registry_files().items()}
     # a plugin carries the skill it teaches
     skill = {f"manifests/{_PLUGIN_SKILL}/{name}": filled[name] for name in SKILL}
-    return filled | made | listed | skill
+    records = {path: text for path, text in sources.items() if path.startswith(f"{DECISIONS}/")}
+    return filled | made | listed | skill | {f"{DECISIONS}/README.md": decisions_index(records)}
 
 
 def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
     """The text of each block, by the name its markers carry."""
-    tests = {path: text for path, text in sources.items() if path.endswith(".py")}
+    tests = {path: text for path, text in sources.items() if path.startswith("tests/") and path.endswith(".py")}
     return {
         "models": models_block(catalog),
         "practices": practices_block(catalog),
