@@ -19,6 +19,7 @@ from project_docs.decisions import decisions_index
 from project_docs.failures import errors_block, statuses_block
 from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
+from project_docs.layers import layers_block
 from project_docs.manifests import clients_block, manifests
 from project_docs.registries import registry_files
 from project_docs.tables import (
@@ -38,11 +39,12 @@ __all__ = ["DOCUMENTS", "all_blocks", "generate", "generated_files", "read_sourc
 
 CHECKOUT = Path(__file__).parents[2]
 SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
-DOCUMENTS = ("README.md", "docs/faults.md", *SKILL)
+DOCUMENTS = ("README.md", "docs/architecture.md", "docs/faults.md", *SKILL)
+_PROJECT = "pyproject.toml"
 # Patterns of the files that blocks are made of beside the catalog.
 _SOURCES = (
-    *(SPEED_RESULTS, FAULTS, *CORPUS),
-    *("tests/**/*.py", f"{DECISIONS}/[0-9]*.md"),
+    *(_PROJECT, SPEED_RESULTS, FAULTS, *CORPUS),
+    *("tests/**/*.py", "server/groq_fallback_mcp/**/*.py", f"{DECISIONS}/[0-9]*.md"),
 )
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
 
@@ -115,6 +117,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "errors": errors_block(),
         "statuses": statuses_block(catalog),
         "clients": clients_block(),
+        "layers": layers_block(sources[_PROJECT], sources),
         "seed": seed_block(catalog, tests),
         "abilities": abilities_block(tests),
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),
