@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from groq_fallback_mcp import outgoing
+from groq_fallback_mcp import redaction
 
 # nobody's real key ring: not here, and not in the processes that tests start
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
@@ -36,7 +36,7 @@ def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is taken out of what the process writes from then on."""
-    monkeypatch.setattr(outgoing, "_secrets", outgoing._Secrets())
+    monkeypatch.setattr(redaction, "_secrets", redaction._Secrets())
 
 
 @pytest.fixture(autouse=True)

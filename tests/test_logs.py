@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.log_repeats import MOST_KINDS, Repeats
-from groq_fallback_mcp.logs import HELD_LINES, _HandedOver, start_logging
-from groq_fallback_mcp.outgoing import register_secrets
+from groq_fallback_mcp.logs import HELD_LINES, MOST_KINDS, Repeats, _BackgroundHandler, start_logging
+from groq_fallback_mcp.redaction import register_secrets
 
 SECRET = "canary-without-a-known-form"
 
@@ -97,7 +96,7 @@ def test_a_log_file_that_cannot_be_opened_is_named_with_its_setting(tmp_path: Pa
 def test_a_reader_that_stands_still_holds_nobody_up_and_hears_later_how_much_it_missed() -> None:
     """A full pipe, as of a client that never reads our stderr."""
     reading, writing = os.pipe()
-    handler = _HandedOver(os.fdopen(writing, "w"))
+    handler = _BackgroundHandler(os.fdopen(writing, "w"))
     handler.setFormatter(logging.Formatter())
     # a pipe holds some lines itself, and the writer is as fast as the machine lets it be
     for number in range(HELD_LINES * 3):

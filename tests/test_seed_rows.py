@@ -199,7 +199,7 @@ async def test_a_repeated_beginning_is_cached_told_and_not_charged(tmp_path: Pat
     assert " cached)" in text
     from groq_fallback_mcp.quota import Claim
 
-    (quota,) = await world.engine.ledger.look([Claim(key=key, cost={}, documented=CATALOG.limits(SMALL, "developer"))])
+    (quota,) = await world.engine.ledger.peek([Claim(key=key, cost={}, documented=CATALOG.limits(SMALL, "developer"))])
     assert quota.buckets[Limit.TPM].capacity - quota.buckets[Limit.TPM].level < found["usage"]["input_tokens"] * 1.5
 
 

@@ -53,7 +53,7 @@ def measured(mode: str, path: Path) -> dict[str, float]:
 def record(path: Path, minutes: float) -> None:
     """Write a recording of known words."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from tone_speech import script, wav  # noqa: PLC0415 - known words, from the tests
+    from tone_speech import script, wav
 
     path.write_bytes(wav(script(minutes * 60.0), minutes * 60.0))
 
@@ -71,7 +71,7 @@ def _begin_peak() -> float:
 
 
 def _floor(path: Path) -> dict[str, float]:
-    import av  # noqa: PLC0415 - each process measures one thing
+    import av
 
     _warm()
     before, began = _begin_peak(), time.perf_counter()
@@ -84,13 +84,13 @@ def _floor(path: Path) -> dict[str, float]:
 
 
 async def _whole(path: Path) -> dict[str, float]:
-    from fakes import GROQ_SPEECH_MODELS, World, offer  # noqa: PLC0415 - each process measures one thing
-    from tone_speech import script  # noqa: PLC0415
+    from fakes import GROQ_SPEECH_MODELS, World, offer
+    from tone_speech import script
 
-    from groq_fallback_mcp.audio.parts import split  # noqa: PLC0415
-    from groq_fallback_mcp.call import AudioSegment, AudioWord, Success, Transcript, Usage  # noqa: PLC0415
-    from groq_fallback_mcp.tools.tool import Context  # noqa: PLC0415
-    from groq_fallback_mcp.tools.transcribe import TRANSCRIBE, TranscribeArguments  # noqa: PLC0415
+    from groq_fallback_mcp.audio.parts import split
+    from groq_fallback_mcp.call import AudioSegment, AudioWord, Success, Transcript, Usage
+    from groq_fallback_mcp.tools.tool import Context
+    from groq_fallback_mcp.tools.transcribe import TRANSCRIBE, TranscribeArguments
 
     _warm()
     seconds = (path.stat().st_size - 44) / 32_000
@@ -145,8 +145,8 @@ async def _whole(path: Path) -> dict[str, float]:
 
 def _warm() -> None:
     """What is loaded once is no growth of a call."""
-    import av  # noqa: F401, PLC0415 - each process measures one thing
-    import numpy as np  # noqa: F401, PLC0415
+    import av  # noqa: F401 - each process measures one thing
+    import numpy as np  # noqa: F401
 
 
 if __name__ == "__main__":

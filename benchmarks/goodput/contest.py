@@ -78,7 +78,7 @@ def _play_ours(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:
 
 
 def _play_litellm(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:
-    from benchmarks.goodput.litellm_router import in_virtual_time, routers  # noqa: PLC0415 - takes seconds to import
+    from benchmarks.goodput.litellm_router import in_virtual_time, routers
 
     setup = next(found for found in CONFIGURATIONS if LITELLM + found.name == cell.contender)
     with in_virtual_time() as watch:

@@ -104,7 +104,7 @@ class _Virtual(CustomLLM):
         super().__init__()
         self._upstream = upstream
 
-    async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:  # noqa: ANN401 - twenty parameters, two of interest
+    async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
         del args
         model: str = kwargs["model"]
         reply = await self._upstream.ask(CURRENT.get(), model, kwargs["optional_params"]["max_tokens"])
@@ -149,7 +149,7 @@ def _priority_groups(track: Track) -> list[Any]:
     ]
 
 
-def _at_once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - stands for Executor.submit
+def _at_once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     call(*args, **kwargs)
 
 

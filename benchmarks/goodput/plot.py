@@ -22,11 +22,11 @@ _PLAIN: Mapping[str, Any] = {"linewidth": 1.2, "marker": ".", "alpha": 0.8}
 
 def draw(path: Path, results: Sequence[Result]) -> None:
     """Write the picture; contenders as one process, which is the best that LiteLLM's shared state could be."""
-    import matplotlib as mpl  # noqa: PLC0415 - only who draws needs it
+    import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "goodput", "svg.fonttype": "none", "font.size": 9})
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the backend was chosen
+    from matplotlib import pyplot as plt
 
     base = [result for result in results if result.cell.scenario.name == "base" and result.cell.processes <= 1]
     figure, (served, refused) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")

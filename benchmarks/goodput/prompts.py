@@ -40,12 +40,12 @@ def text_of(tokens: int, rank: float) -> str:
 
 
 @cache
-def _encoding() -> Any:  # noqa: ANN401 - tiktoken is imported late, it reads where its vocabularies are at import
+def _encoding() -> Any:
     found = find_spec("litellm")
     if found is not None and found.submodule_search_locations:
         folder = Path(next(iter(found.submodule_search_locations))) / SHIPPED_VOCABULARY
         os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(folder))
-    import tiktoken  # noqa: PLC0415
+    import tiktoken
 
     return tiktoken.get_encoding("o200k_base")
 

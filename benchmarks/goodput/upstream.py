@@ -14,7 +14,7 @@ from benchmarks.goodput.virtual_time import VirtualClock, VirtualLoop
 from benchmarks.goodput.window_log import WindowLimits
 from benchmarks.goodput.workload import Job
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.simulator.limits import Charge, Limits, Refusal
+from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal
 
 __all__ = ["OK", "Reply", "Sent", "Upstream"]
 
@@ -126,7 +126,7 @@ def _tokens(claimed: float) -> Mapping[Limit, float]:
 def _refused(refusal: Refusal, headers: Mapping[str, str]) -> Reply:
     error = {"message": refusal.message, "type": refusal.type, "code": "rate_limit_exceeded"}
     stated = dict(headers)
-    if refusal.status == 429:  # noqa: PLR2004
+    if refusal.status == 429:
         # whole seconds, rounded up, as the simulator of the project sends them
         stated["retry-after"] = str(math.ceil(refusal.wait_s))
     return Reply(status=refusal.status, headers=stated, body=json.dumps({"error": error}))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.simulator.limits import Charge, Refusal, duration_text
+from groq_fallback_mcp.simulator.rate_limits import Charge, Refusal, duration_text
 
 __all__ = ["WindowLimits"]
 

@@ -13,7 +13,7 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.quota import Claim, QuotaKey, Settlement
 from groq_fallback_mcp.quota.budget import Spend
 from groq_fallback_mcp.quota.sqlite import SqliteStore
-from groq_fallback_mcp.quota.store import Change, NotNow, View
+from groq_fallback_mcp.quota.store import NotNow, Snapshot, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 __all__ = ["CLAIMS", "SETTLEMENT", "TimedStore", "bare_pair", "timed_ledger"]
@@ -45,7 +45,7 @@ class TimedStore(SqliteStore):
 
     took_s = 0.0
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         """Do it, and time it."""
         started = time.perf_counter()
         try:
@@ -53,7 +53,7 @@ class TimedStore(SqliteStore):
         finally:
             self.took_s += time.perf_counter() - started
 
-    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+    def transact_now(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T | NotNow:
         """The same for what is done at once."""
         started = time.perf_counter()
         try:

@@ -24,7 +24,7 @@ async def main(path: str, per_s: float, seconds: float, seed: int | None) -> Non
     count = int(per_s * seconds)
     gaps = [1 / per_s] * count if seed is None else [random.Random(seed).expovariate(per_s) for _ in range(count)]
     ledger, store = timed_ledger(path)
-    await ledger.look(CLAIMS)
+    await ledger.peek(CLAIMS)
     bare_transactions = bare_pair(Path(f"{path}-bare"))
     print("ready", flush=True)
     sys.stdin.readline()

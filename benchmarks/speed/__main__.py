@@ -72,7 +72,7 @@ def _keep(rows: dict[str, list[Row]]) -> None:
     head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     text = f"{kept['measured']}\n\n{table(known)}"
     readme.write_text(head + BEGIN + text + END + rest.split(END)[1], encoding="utf-8")
-    from benchmarks.speed.plot import draw  # noqa: PLC0415 - matplotlib is wanted for this only
+    from benchmarks.speed.plot import draw
 
     draw(known, HERE / "speed.svg")
 

@@ -145,7 +145,7 @@ class Upstream:
 @asynccontextmanager
 async def upstream() -> AsyncGenerator[Upstream]:
     """A stand-in of one's own, ended at the end."""
-    import sys  # noqa: PLC0415
+    import sys
 
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.speed.upstream", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE

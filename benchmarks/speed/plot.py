@@ -16,7 +16,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """One bar a row that has a target, as an SVG that is the same for the same figures."""
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "speed"
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the backend is chosen
+    from matplotlib import pyplot as plt
 
     judged = [row for row in rows if row.limit and row.judged is not None]
     shares = [_share(row) for row in judged]

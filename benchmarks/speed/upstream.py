@@ -135,9 +135,9 @@ class _Connection(asyncio.Protocol):
         if failing:
             status = rule["status"]
             extra = b"retry-after: %d\r\n" % rule["retry_after"] if "retry_after" in rule else b""
-            kind = "rate_limit_exceeded" if status == 429 else "service_unavailable"  # noqa: PLR2004 - as HTTP has it
+            kind = "rate_limit_exceeded" if status == 429 else "service_unavailable"
             message = "Service Unavailable"
-            if status == 429:  # noqa: PLR2004
+            if status == 429:
                 limit = (
                     f"Limit {rule['rpm']}, Used {rule['rpm']}, Requested 1"
                     if "rpm" in rule

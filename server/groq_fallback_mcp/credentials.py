@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.outgoing import register_secrets
+from groq_fallback_mcp.redaction import register_secrets
 
 __all__ = ["NO_RING", "Credential", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private"]
 
@@ -124,7 +124,7 @@ def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
     def ask() -> None:
         # whatever a backend raises means that it cannot be used here
         with contextlib.suppress(Exception):
-            import keyring  # noqa: PLC0415 - an extra, and only asked when the environment has no key
+            import keyring
 
             answers.append(question(keyring))
 

@@ -76,7 +76,7 @@ def _word_s(word: str) -> float:
 def format_duration(seconds: float) -> str:
     """`seconds` in the same form, to the millisecond: 0.825 -> `825ms`, 6825.6 -> `1h53m45.6s`."""
     milliseconds = round(max(seconds, 0.0) * 1000)
-    if milliseconds < 1000:  # noqa: PLR2004 - a thousand milliseconds are a second
+    if milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)

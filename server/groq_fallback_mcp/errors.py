@@ -28,5 +28,5 @@ class ConfigurationError(GroqFallbackError):
     """A setting, key, file or row that cannot be used."""
 
 
-class InputRefused(GroqFallbackError):  # noqa: N818 - it is a refusal, not a malfunction
+class InputRefused(GroqFallbackError):
     """Arguments that cannot be served; nothing has been sent anywhere."""

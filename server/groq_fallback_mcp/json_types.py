@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-__all__ = ["is_list", "is_object"]
+__all__ = ["is_array", "is_list", "is_mapping", "is_object"]
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -15,3 +16,13 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether a value that was JSON is a list."""
     return isinstance(value, list)
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether a value has names and values, as an object to be written as JSON."""
+    return isinstance(value, Mapping)
+
+
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is a list or a tuple, which are written alike as JSON."""
+    return isinstance(value, list | tuple)

@@ -11,24 +11,33 @@ import json
 import logging
 import os
 import queue
+import re
 import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.log_repeats import Repeats, kind_of
-from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.redaction import sanitize_message
 
-__all__ = ["sanitize_unhandled", "start_logging"]
+__all__ = ["Repeats", "kind_of", "sanitize_unhandled", "start_logging"]
 
 HELD_LINES = 1_000
 LONGEST_LINE = 16_384
 LAST_WORDS_S = 0.3
 
 _log = logging.getLogger(__name__)
+MOST_A_WINDOW = 20
+MOST_IN_ALL = 500
+WINDOW_S = 60.0
+MOST_KINDS = 200
+_KIND_CHARS = 200
+# Numbers, addresses and file descriptors differ in what is the same message.
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
 
 def start_logging(level: str, *, file: Path | None = None, as_json: bool = False) -> None:
@@ -36,7 +45,7 @@ def start_logging(level: str, *, file: Path | None = None, as_json: bool = False
 
     Uncaught exceptions and warnings become records too. Raises ConfigurationError when the file cannot be opened.
     """
-    handler = _HandedOver(sys.stderr if file is None else _opened(file))
+    handler = _BackgroundHandler(sys.stderr if file is None else _opened(file))
     handler.setFormatter(_Json() if as_json else _Plain())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
@@ -76,8 +85,12 @@ def _shown(text: str) -> str:
     return sanitize_message(text[: 2 * LONGEST_LINE])[:LONGEST_LINE]
 
 
-class _HandedOver(logging.Handler):
-    """Writes in a thread of its own, warnings and errors of one kind only so often."""
+class _BackgroundHandler(logging.Handler):
+    """Writes in a thread of its own, warnings and errors of one kind only so often.
+
+    Not the standard library's QueueHandler and QueueListener: they report a full queue on the very stderr that is stuck, wait
+    for their thread without end, and cost 4 ms more at start-up.
+    """
 
     def __init__(self, target: TextIO) -> None:
         super().__init__()
@@ -155,3 +168,40 @@ def _log_exception(kind: type[BaseException], error: BaseException | None, trace
     if not issubclass(kind, Exception):
         return
     _log.critical("uncaught", exc_info=(kind, error or kind(), traceback))
+
+
+def kind_of(name: str, message: str) -> str:
+    """What makes messages of one logger the same."""
+    return f"{name}: {_VARYING.sub('#', message[:_KIND_CHARS])}"
+
+
+class Repeats:
+    """Counts messages by their kind, in windows of `window_s` seconds. `now` gives seconds that never run back."""
+
+    def __init__(self, *, window_s: float = WINDOW_S, now: Callable[[], float] = time.monotonic) -> None:
+        self._window_s = window_s
+        self._now = now
+        self._seen: dict[str, int] = {}
+        self._written = 0
+        self._since = now()
+
+    def admits(self, kind: str) -> bool:
+        """Whether one more of this kind is written; it is counted either way."""
+        if kind not in self._seen and len(self._seen) >= MOST_KINDS:
+            kind = "other messages"
+        count = self._seen[kind] = self._seen.get(kind, 0) + 1
+        if count > MOST_A_WINDOW or self._written >= MOST_IN_ALL:
+            return False
+        self._written += 1
+        return True
+
+    def left_out(self, *, at_end: bool = False) -> Iterator[str]:
+        """A line for each kind of which some were not written, once its window is over or `at_end`; then a new one begins."""
+        if not at_end and self._now() - self._since < self._window_s:
+            return
+        seen, self._seen, self._written, self._since = self._seen, {}, 0, self._now()
+        yield from (
+            f"{count - MOST_A_WINDOW} more like this were not logged: {kind}"
+            for kind, count in seen.items()
+            if count > MOST_A_WINDOW
+        )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
+
+from groq_fallback_mcp.json_types import is_array, is_mapping
 
 __all__ = ["SHOWN_CHARS", "clean", "clean_text", "excerpt", "path_excerpt", "quoted", "sentence"]
 
@@ -23,16 +24,16 @@ def clean_text(text: str) -> str:
     return _UNSENDABLE.sub("\ufffd", text)
 
 
-def clean(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
+def clean(value: Any) -> Any:
     """`value` with every text cleaned, and numbers that JSON does not know replaced by null."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): clean(item) for key, item in cast("Mapping[object, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [clean(item) for item in cast("list[Any]", value)]
+    if is_mapping(value):
+        return {clean_text(str(key)): clean(item) for key, item in value.items()}
+    if is_array(value):
+        return [clean(item) for item in value]
     return value
 
 
@@ -55,12 +56,11 @@ def _cut(text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        names = [excerpt(str(name)) for name in list(cast("Mapping[object, object]", value))[:SHOWN_NAMES]]
+    if is_mapping(value):
+        names = [excerpt(str(name)) for name in list(value)[:SHOWN_NAMES]]
         return "an object with " + ", ".join(names) if names else "an empty object"
-    if isinstance(value, list | tuple):
-        items = cast("Sequence[object]", value)
-        return f"a list of {len(items)}" + (f", first {excerpt(items[0])}" if items else "")
+    if is_array(value):
+        return f"a list of {len(value)}" + (f", first {excerpt(value[0])}" if value else "")
     return repr(value)
 
 

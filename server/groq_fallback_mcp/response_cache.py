@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio.to_thread
 
 from groq_fallback_mcp.call import ChatRequest
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.outgoing import sanitize_json
+from groq_fallback_mcp.redaction import sanitize_json
 
 __all__ = ["Kept", "ResponseCache"]
 
@@ -67,8 +67,8 @@ class ResponseCache:
         query = "SELECT kept_at, answer FROM answers WHERE question = ? AND kept_at >= ?"
         try:
             with closing(self._open()) as connection:
-                row = connection.execute(query, (question, oldest)).fetchone()
-                return None if row is None else (float(row[0]), cast("dict[str, Any]", json.loads(row[1])))
+                row: tuple[float, str] | None = connection.execute(query, (question, oldest)).fetchone()
+                return None if row is None else (row[0], json.loads(row[1]))
         except (sqlite3.Error, OSError, ValueError) as error:
             _log.warning("the response cache cannot be read: %s", error)
             return None

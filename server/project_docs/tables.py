@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from types import NoneType
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -255,7 +255,7 @@ def _default(value: object) -> str:
     return code(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def _values(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - annotations can be anything
+def _values(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return next((_values(part) for part in get_args(annotation) if part is not NoneType and get_origin(part) is Literal), ())
@@ -286,7 +286,7 @@ def toolsets_block() -> str:
 
 
 def _arguments(tool: Tool) -> str:
-    properties = cast("dict[str, dict[str, Any]]", input_schema(tool.arguments).get("properties", {}))
+    properties = input_schema(tool.arguments).get("properties", {})
     return table(("Argument", "Takes", "Default", "Meaning"), _argument_rows(tool, properties))
 
 
@@ -317,7 +317,7 @@ def speed_block(results: str) -> str:
     if not results:
         return "Not measured in this checkout: `make bench`."
     try:
-        kept = cast("dict[str, Any]", json.loads(results))
+        kept = json.loads(results)
         rows = [row for figures in kept["figures"].values() for row in figures if row["limit"] is not None]
         lines = [_speed_row(row) for row in rows]
         met = sum(row["met"] for row in rows)
@@ -339,4 +339,4 @@ def _speed_row(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _amount(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - where decimals say nothing
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

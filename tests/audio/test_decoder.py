@@ -18,8 +18,8 @@ from groq_fallback_mcp.audio import decoder
 from groq_fallback_mcp.audio.decoder import measure_s, read_samples, split_apart
 from groq_fallback_mcp.audio.headers import UNKNOWN
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible
-from groq_fallback_mcp.audio.parts import TooLong
-from groq_fallback_mcp.audio.stream import Abandoned, NotDecodable, OutOfMemory, pcm
+from groq_fallback_mcp.audio.parts import TooLongError
+from groq_fallback_mcp.audio.pcm import AbandonedError, NotDecodableError, OutOfMemoryError, pcm
 from groq_fallback_mcp.call import Opened, Spooled
 
 RUN_S = 60.0
@@ -96,12 +96,12 @@ def test_the_decoder_imports_nothing_of_the_working_folder(tmp_path: Path, monke
 def test_a_recording_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
     """By the decoder itself."""
     content = make({"bytes": "ogg_comment", "with": {"size": 24_000_000}})
-    with pytest.raises(OutOfMemory, match="more than 40 MB"):
+    with pytest.raises(OutOfMemoryError, match="more than 40 MB"):
         samples_of(content, AudioKind.OGG.media_type)
 
 
 @pytest.mark.fault("A6")
-@pytest.mark.parametrize(("status", "raised"), [(0, NotDecodable), (3, NotDecodable), (77, OutOfMemory)])
+@pytest.mark.parametrize(("status", "raised"), [(0, NotDecodableError), (3, NotDecodableError), (77, OutOfMemoryError)])
 def test_a_decoder_that_ends_without_a_result_is_a_finding_about_the_recording(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, raised: type[Exception]
 ) -> None:
@@ -124,7 +124,7 @@ def test_the_decoder_ends_when_nobody_waits(started: list[tuple[Any, dict[str, A
         asked.append(True)
         return len(asked) > 3
 
-    with pytest.raises(Abandoned):
+    with pytest.raises(AbandonedError):
         measure_s(content, FLAC, longest_s=1e6, longest_run_s=RUN_S, stopped=stopped)
     blocks = read_samples(content, FLAC, longest_s=1e6, longest_run_s=RUN_S, stopped=lambda: False)
     with closing(blocks):
@@ -134,7 +134,7 @@ def test_the_decoder_ends_when_nobody_waits(started: list[tuple[Any, dict[str, A
 
 def test_what_is_longer_than_asked_for_is_not_read_to_its_end() -> None:
     """However small the file is."""
-    with pytest.raises(TooLong):
+    with pytest.raises(TooLongError):
         samples_of(flac_silence(seconds=1_000), FLAC, longest_s=10.0)
 
 
@@ -142,7 +142,7 @@ def test_what_is_longer_than_asked_for_is_not_read_to_its_end() -> None:
 @pytest.mark.parametrize("rate", [1, 8, 999, 768_001, 0x7FFF_FFFF])
 def test_a_sample_rate_out_of_range_is_refused_before_a_block_explodes(rate: int) -> None:
     """In the process that decodes."""
-    with pytest.raises(NotDecodable):
+    with pytest.raises(NotDecodableError):
         for _ in pcm(io.BytesIO(wav_header(rate=rate, bits=8)), WAV, stopped=lambda: False):
             pass
 
@@ -162,7 +162,7 @@ def test_a_sample_rate_out_of_range_is_refused_before_a_block_explodes(rate: int
 )
 def test_no_kind_that_is_decoded_makes_sound_of_text(kind: AudioKind | Convertible, text: str) -> None:
     """Each demuxer is given what it does not expect, and opens nothing that is named there."""
-    with pytest.raises(NotDecodable):
+    with pytest.raises(NotDecodableError):
         for _ in pcm(io.BytesIO(text.encode()), kind.media_type, stopped=lambda: False):
             pass
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tone_speech import encoded, hear, script, wav
 
 from groq_fallback_mcp.audio import parts as audio_parts
-from groq_fallback_mcp.audio.parts import OVERLAP_S, Part, TooLong, split
-from groq_fallback_mcp.audio.stream import SAMPLE_RATE, Abandoned, Damage, NotDecodable, decoded
+from groq_fallback_mcp.audio.parts import OVERLAP_S, Part, TooLongError, find_cut, split
+from groq_fallback_mcp.audio.pcm import SAMPLE_RATE, AbandonedError, Damage, NotDecodableError, decoded
+
+SPEECH, SILENCE = -20.0, -70.0
 
 
 def parted(source: io.BytesIO, media_type: str, folder: Path, **options: Any) -> tuple[Part, ...]:
@@ -76,7 +80,7 @@ def test_damage_in_the_middle_costs_what_is_damaged_only_and_is_told(
 )
 def test_what_is_no_audio_is_said_to_be_none(tmp_path: Path, content: bytes, media_type: str) -> None:
     """And nothing it names is opened."""
-    with pytest.raises(NotDecodable):
+    with pytest.raises(NotDecodableError):
         parted(io.BytesIO(content), media_type, tmp_path, stopped=lambda: False)
 
 
@@ -111,12 +115,59 @@ def test_who_no_longer_waits_is_not_worked_for(tmp_path: Path) -> None:
         asked.append(True)
         return len(asked) > 10
 
-    with pytest.raises(Abandoned):
+    with pytest.raises(AbandonedError):
         parted(io.BytesIO(wav(script(60), 60)), "audio/wav", tmp_path, stopped=stopped, part_s=20)
 
 
 def test_what_is_longer_than_a_day_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However well it is compressed."""
     monkeypatch.setattr(audio_parts, "LONGEST_S", 30.0)
-    with pytest.raises(TooLong):
+    with pytest.raises(TooLongError):
         parted(io.BytesIO(wav(script(60), 60)), "audio/wav", tmp_path, stopped=lambda: False, part_s=20)
+
+
+def levels(*stretches: tuple[float, int]) -> list[float]:
+    """Loudness of stretches, in frames."""
+    return [level for level, count in stretches for _ in range(count)]
+
+
+def test_the_cut_falls_into_the_middle_of_the_longest_pause() -> None:
+    """Not into the first one, and not into a gap inside a word."""
+    found = find_cut(
+        levels((SPEECH, 200), (SILENCE, 15), (SPEECH, 50), (SILENCE, 40), (SPEECH, 50), (SILENCE, 5), (SPEECH, 20)),
+        earliest=100,
+    )
+    assert found.in_pause
+    assert found.frame == 200 + 15 + 50 + 20
+
+
+def test_of_two_pauses_as_long_the_later_is_taken() -> None:
+    """Fewer parts."""
+    found = find_cut(levels((SPEECH, 100), (SILENCE, 20), (SPEECH, 50), (SILENCE, 20), (SPEECH, 50)), earliest=50)
+    assert found.frame == 100 + 20 + 50 + 10
+
+
+def test_what_lies_before_the_earliest_place_is_not_looked_at() -> None:
+    """A part keeps its least length."""
+    found = find_cut(levels((SPEECH, 50), (SILENCE, 100), (SPEECH, 100), (SILENCE, 13), (SPEECH, 10)), earliest=160)
+    assert found.frame == 250 + 6
+
+
+def test_without_a_pause_the_quietest_place_is_taken_and_said_to_be_none() -> None:
+    """It may go through a word."""
+    found = find_cut(levels((SPEECH, 200), (-30.0, 12), (SPEECH, 100)), earliest=100)
+    assert not found.in_pause
+    assert 200 <= found.frame <= 212
+
+
+def test_a_quiet_recording_has_pauses_too() -> None:
+    """The threshold follows the speech."""
+    found = find_cut(levels((-45.0, 200), (-80.0, 30), (-45.0, 100)), earliest=100)
+    assert found.in_pause
+
+
+@given(st.lists(st.floats(-90, 0), min_size=30, max_size=300), st.data())
+def test_the_cut_lies_where_it_was_asked_for(loudness: list[float], data: st.DataObject) -> None:
+    """Whatever is heard."""
+    earliest = data.draw(st.integers(0, len(loudness) - 20))
+    assert earliest <= find_cut(loudness, earliest=earliest).frame <= len(loudness)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import Limit, Usage
 from groq_fallback_mcp.catalog import Catalog, Kind, LimitRow, Shutdown, Stage, load_catalog
-from groq_fallback_mcp.catalog.load import read_catalog_file
+from groq_fallback_mcp.catalog.toml_files import read_catalog_file
 from groq_fallback_mcp.errors import ConfigurationError
 
 if TYPE_CHECKING:

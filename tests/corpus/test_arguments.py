@@ -18,7 +18,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.mcp_server.build import tool_definitions
 from groq_fallback_mcp.tools import ALL_TOOLS, Tool
 from groq_fallback_mcp.tools.arguments import parse
-from groq_fallback_mcp.transport.messages import read_line
+from groq_fallback_mcp.transport.jsonrpc import read_line
 
 pytestmark = pytest.mark.anyio
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "arguments.json").read_text(encoding="utf-8"))["cases"]

@@ -18,7 +18,7 @@ from servers import connected, text_of
 from simulated import simulated_groq
 from tone_speech import hear, script
 
-from groq_fallback_mcp.audio import stream
+from groq_fallback_mcp.audio import pcm
 from groq_fallback_mcp.simulator import Heard
 from groq_fallback_mcp.tools import transcribe as tool
 
@@ -88,7 +88,7 @@ async def test_a_recording_is_transcribed_or_refused_in_clear_words(
     monkeypatch.setattr(tool, "LONGEST_AT_ONCE_S", LONG_S)
     monkeypatch.setattr(tool, "PART_S", PART_S)
     if not row.get("extra", True):
-        monkeypatch.setattr(stream, "find_spec", lambda name: None)
+        monkeypatch.setattr(pcm, "find_spec", lambda name: None)
     world = World([offer("groq", GROQ_SPEECH_MODELS, plan="developer")])
     ears = Ears(row.get("hears"))
     app = simulated_groq(world, speech=ears)

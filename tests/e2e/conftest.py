@@ -21,7 +21,7 @@ from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import Generated, SimulatorOptions, TextEngine, create_app, parse_fault, run_simulator
-from groq_fallback_mcp.simulator.engines import PlainText
+from groq_fallback_mcp.simulator.generation import PlainText
 from groq_fallback_mcp.simulator.world import World
 
 REPOSITORY = Path(__file__).parents[2]

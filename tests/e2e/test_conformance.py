@@ -10,7 +10,7 @@ from e2e.npm_clients import Npm, node_24
 from e2e.test_replicas import free_port, process, ready
 
 from groq_fallback_mcp.command import server_command
-from groq_fallback_mcp.transport.http import PATH
+from groq_fallback_mcp.transport.http_server import PATH
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
 BASELINE = Path(__file__).parents[1] / "conformance" / "expected-failures.yml"

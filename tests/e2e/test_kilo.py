@@ -17,7 +17,7 @@ from e2e.scripted_model import LAST_WORDS, ScriptedModel, ToolCall
 from heard import words_of
 
 from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
-from groq_fallback_mcp.mcp_server import INSTRUCTIONS
+from groq_fallback_mcp.mcp_server.build import INSTRUCTIONS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 

@@ -22,8 +22,7 @@ from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
-from groq_fallback_mcp.transport.http import PATH
-from groq_fallback_mcp.transport.http_guards import HEALTH
+from groq_fallback_mcp.transport.http_server import HEALTH, PATH
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
 TOKEN = "replicas-share-this-token"

@@ -123,7 +123,7 @@ async def test_unused_tokens_are_given_back() -> None:
     await served(world)
     await served(world)
     assert world.groq.asked == [FIRST, FIRST]
-    quota = (await world.ledger.look([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
     assert quota.buckets[Limit.TPM].level_at(world.clock.wall()) == pytest.approx(2800, abs=20)
     assert quota.calls_in_flight == 0
 
@@ -282,7 +282,7 @@ def test_no_call_outlives_its_deadline_whatever_happens(
         await world.engine.serve(ask())
         assert world.clock.monotonic() - started <= deadline_s + 0.01
         assert all(world.groq.asked.count(model) <= 3 for model in world.groq.asked)
-        quotas = await world.ledger.look([world.engine.claim(c) for c in (await world.engine.plan(ask())).candidates])
+        quotas = await world.ledger.peek([world.engine.claim(c) for c in (await world.engine.plan(ask())).candidates])
         assert all(quota.calls_in_flight == 0 for quota in quotas)
 
     anyio.run(run)
@@ -384,7 +384,7 @@ async def test_a_cancelled_call_gives_its_reservation_back() -> None:
         group.start_soon(world.engine.serve, ask())
         await started.wait()
         group.cancel_scope.cancel()
-    quota = (await world.ledger.look([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
 
 
@@ -399,7 +399,7 @@ async def test_a_bug_in_a_provider_gives_the_reservation_back_too() -> None:
     world.groq.before = fail
     with pytest.raises(RuntimeError):
         await world.engine.serve(ask())
-    quota = (await world.ledger.look([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
 
 
@@ -445,7 +445,7 @@ async def test_a_probe_asks_one_model_once_and_takes_in_what_it_tells() -> None:
     world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
     assert isinstance(await world.engine.probe(SECOND), Success)
     assert world.groq.asked == [SECOND]
-    quota = (await world.ledger.look([world.engine.claim((await world.engine.plan(ask(model=SECOND))).candidates[0])]))[0]
+    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask(model=SECOND))).candidates[0])]))[0]
     assert quota.buckets[Limit.TPM].capacity == 250_000
     world.groq.script(SECOND, rate_limited(60.0))
     await world.engine.serve(ask(model=SECOND))
@@ -491,7 +491,7 @@ async def test_after_an_outage_one_call_tests_the_model_while_the_others_go_else
     pauses = []
     for _ in range(3):
         await served(world)
-        quota = (await world.ledger.look([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+        quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
         assert quota.cooldown is not None
         pauses.append(round(quota.cooldown.until - quota.cooldown.since, 3))
         world.clock.advance(pauses[-1] + 1)

@@ -11,20 +11,18 @@ from collections.abc import Callable, Mapping
 
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-from groq_fallback_mcp.audio.duration import probe_duration_s
+from groq_fallback_mcp.audio import headers as audio_headers
 from groq_fallback_mcp.audio.kind import AudioKind, sniff
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.call import AudioLink, AudioRequest, Failure, QuotaSnapshot, Success
 from groq_fallback_mcp.durations import parse_duration, parse_retry_after
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.outgoing import sanitize
 from groq_fallback_mcp.providers.audio_wire import read_transcript
 from groq_fallback_mcp.providers.classify import classify, classify_stream_error
-from groq_fallback_mcp.providers.models_wire import read_models
-from groq_fallback_mcp.providers.openai_wire import read_chat
+from groq_fallback_mcp.providers.openai_wire import read_chat, read_models
 from groq_fallback_mcp.providers.rate_limit_headers import read_headers, snapshot
-from groq_fallback_mcp.transport.lines import Overlong
-from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
+from groq_fallback_mcp.redaction import sanitize
+from groq_fallback_mcp.transport.jsonrpc import Overlong, Refusal, read_line, refuse_overlong, write_line
 
 __all__ = ["SAMPLES", "TARGETS"]
 
@@ -108,7 +106,7 @@ def recording(data: bytes) -> None:
     """A length is positive and finite, or unknown."""
     kinds = [kind] if (kind := sniff(data[:64])) is not None else list(AudioKind)
     for each in kinds:
-        length_s = probe_duration_s(data, each)
+        length_s = audio_headers.read_headers(data, each).duration_s
         assert length_s is None or 0 <= length_s < math.inf
 
 

@@ -11,7 +11,7 @@ from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import Failure, FailureKind, Success, Transcript
-from groq_fallback_mcp.mcp_server import INSTRUCTIONS, build_server, tool_definitions
+from groq_fallback_mcp.mcp_server.build import INSTRUCTIONS, build_server, tool_definitions
 from groq_fallback_mcp.tools import TOOLS
 
 pytestmark = pytest.mark.anyio

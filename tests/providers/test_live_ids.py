@@ -12,8 +12,8 @@ from fakes import GROQ_CHAT_MODELS, World
 from servers import connected, text_of
 
 from groq_fallback_mcp.application import warn_of_drift
-from groq_fallback_mcp.providers.models_wire import MOST_MODELS, read_models
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.openai_wire import MOST_MODELS, read_models
 
 pytestmark = pytest.mark.anyio
 ODD = {

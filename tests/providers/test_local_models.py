@@ -21,8 +21,8 @@ from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, JsonMode, Success
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local import text as local_text
-from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.provider import LocalProvider
+from groq_fallback_mcp.providers.local.speech import NotDecodableError, TooLongError, decode_speech
 from groq_fallback_mcp.providers.local.text import LocalText
 from groq_fallback_mcp.providers.local.weights import missing_parts
 
@@ -87,7 +87,7 @@ async def test_a_corrupt_recording_is_a_failure(provider: LocalProvider, content
 @needs_speech
 def test_a_recording_is_decoded_no_further_than_the_bound() -> None:
     """Whatever its headers say of its length."""
-    with pytest.raises(TooLong):
+    with pytest.raises(TooLongError):
         decode_speech(sample(), longest_s=2.0, stopped=lambda: False)
 
 
@@ -97,7 +97,7 @@ def test_a_playlist_is_not_opened_whatever_it_is_called() -> None:
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{sample_path()}\n#EXT-X-ENDLIST\n".encode()
     for media_type in ("audio/mpeg", "audio/wav", "audio/ogg", "audio/mp4", "audio/webm", "video/mpeg"):
         audio = AudioFile(name="a", content=playlist, media_type=media_type, duration_s=None)
-        with pytest.raises(NotDecodable):
+        with pytest.raises(NotDecodableError):
             decode_speech(audio, longest_s=60.0, stopped=lambda: False)
 
 

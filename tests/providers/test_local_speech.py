@@ -15,9 +15,8 @@ from fakes import candidate
 
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Failure, FailureKind, Success
 from groq_fallback_mcp.providers.local import provider as local_provider
-from groq_fallback_mcp.providers.local.decode import NotDecodable, TooLong
 from groq_fallback_mcp.providers.local.provider import LocalProvider
-from groq_fallback_mcp.providers.local.speech import LocalSpeech
+from groq_fallback_mcp.providers.local.speech import LocalSpeech, NotDecodableError, TooLongError
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +113,7 @@ async def test_what_the_model_cannot_do_is_refused_before_it_is_loaded(request_:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"), [(NotDecodable("junk"), FailureKind.BAD_REQUEST), (TooLong(), FailureKind.UNSUPPORTED)]
+    ("error", "kind"), [(NotDecodableError("junk"), FailureKind.BAD_REQUEST), (TooLongError(), FailureKind.UNSUPPORTED)]
 )
 async def test_audio_that_cannot_be_decoded_is_a_failure_not_an_exception(error: Exception, kind: FailureKind) -> None:
     """Nothing of the decoder's errors gets past the provider."""

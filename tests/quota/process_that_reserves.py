@@ -30,7 +30,7 @@ async def main(state: str, seconds: float, capacity: int) -> None:
     key = QuotaKey(provider="p", organization="o", model="m")
     claim = Claim(key=key, cost={Limit.RPM: 1.0, Limit.TPM: 10.0}, documented={Limit.RPM: capacity, Limit.TPM: 10_000_000})
     granted: list[float] = []
-    await ledger.look([claim])
+    await ledger.peek([claim])
     print("ready", flush=True)
     sys.stdin.readline()
     end = time.time() + seconds

@@ -140,7 +140,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def same_levels(self) -> None:
         """Every bucket of every model, and the calls under way."""
-        quotas = self.runner.run(self.ledger.look([self.claim(model, 1) for model in MODELS]))
+        quotas = self.runner.run(self.ledger.peek([self.claim(model, 1) for model in MODELS]))
         for quota in quotas:
             for limit, capacity in LIMITS.items():
                 used = self.model.used[quota.key.model, limit]

@@ -32,8 +32,8 @@ from groq_fallback_mcp.quota import (
 from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.memory import MemoryStore
-from groq_fallback_mcp.quota.opening import default_path
-from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
+from groq_fallback_mcp.quota.open_ledger import default_path
+from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Snapshot, StoreUnusable, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,7 @@ class FragileStore(MemoryStore):
     fails_after: int | None = None
     tries = 0
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         """Fail, or do it."""
         self.tries += 1
         if self.fault is not None:
@@ -99,7 +99,7 @@ async def test_a_failing_store_costs_a_note_and_no_answer(rig: Rig, caplog: pyte
     assert rig.ledger.status.degraded == "disk full"
     assert rig.ledger.status.store == "memory"
     assert caplog.text.count("cannot be used") == 1
-    assert len(await rig.ledger.look([claim()])) == 1
+    assert len(await rig.ledger.peek([claim()])) == 1
     assert (await rig.ledger.spending(["2026-11-23"]))["2026-11-23"].tokens == 0
 
 
@@ -118,14 +118,14 @@ async def test_while_degraded_a_quarter_of_each_limit_is_used(rig: Rig) -> None:
 async def test_a_failing_store_is_left_alone_for_longer_and_longer(rig: Rig) -> None:
     """One call finds out for all: 1, 2, 4 ... 30 s."""
     rig.store.fault = "gone"
-    await rig.ledger.look([claim()])
+    await rig.ledger.peek([claim()])
     before = rig.store.tries
     for pause in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
         for _ in range(3):
-            await rig.ledger.look([claim()])
+            await rig.ledger.peek([claim()])
         assert rig.store.tries == before
         rig.clock.advance(pause + 0.001)
-        await rig.ledger.look([claim()])
+        await rig.ledger.peek([claim()])
         before += 1
         assert rig.store.tries == before
 
@@ -142,14 +142,14 @@ async def test_calls_that_meet_the_same_fault_together_make_the_pause_no_longer(
         raise StoreUnusable(message)
 
     with monkeypatch.context() as patched:
-        patched.setattr(rig.shared, "look", hang)
+        patched.setattr(rig.shared, "peek", hang)
         async with anyio.create_task_group() as group:
             for _ in range(10):
-                group.start_soon(rig.ledger.look, [claim()])
+                group.start_soon(rig.ledger.peek, [claim()])
             await anyio.wait_all_tasks_blocked()
             gate.set()
     rig.clock.advance(1.001)
-    await rig.ledger.look([claim()])
+    await rig.ledger.peek([claim()])
     assert rig.ledger.status.degraded is None
 
 
@@ -157,7 +157,7 @@ async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None
     """And learns what answers said meanwhile; the stand-in's reservations are not taken for its own."""
     rig.store.fault = "gone"
     reservation = await granted(rig, claim(100))
-    assert reservation.stand_in
+    assert reservation.granted_by_fallback
     reading = LimitReading(limit=Limit.RPM, capacity=60, remaining=50)
     spent = Spend(input_tokens=40, output_tokens=20, picousd=7)
     settlement = Settlement(actual={Limit.TPM: 60}, snapshot=QuotaSnapshot(readings=(reading,)), health="up", spent=spent)
@@ -166,7 +166,7 @@ async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None
     rig.clock.advance(1.5)
     assert isinstance(await rig.ledger.reserve_any([claim(0)], life_s=60), Granted)
     assert rig.ledger.status.degraded is None
-    quota = (await rig.ledger.look([claim()]))[0]
+    quota = (await rig.ledger.peek([claim()]))[0]
     assert quota.buckets[Limit.RPM].capacity == 60
     assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(940, abs=2)
     assert quota.calls_in_flight == 1
@@ -181,8 +181,8 @@ async def test_a_reservation_of_the_store_that_cannot_be_settled_is_settled_late
     await rig.ledger.settle(reservation, Settlement(actual={Limit.TPM: 10}, spent=Spend()))
     rig.store.fault = None
     rig.clock.advance(1.5)
-    await rig.ledger.look([claim()])
-    quota = (await rig.ledger.look([claim()]))[0]
+    await rig.ledger.peek([claim()])
+    quota = (await rig.ledger.peek([claim()]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level_at(quota.now)) == (0, pytest.approx(990, abs=26))
 
 
@@ -196,12 +196,12 @@ async def test_a_store_that_fails_again_while_it_is_told_loses_nothing(rig: Rig)
     # to give back what the failed reservation may have left, to reserve, to be told the first of the two
     rig.store.fails_after = 3
     reservation = await granted(rig, claim(10))
-    assert not reservation.stand_in
+    assert not reservation.granted_by_fallback
     assert rig.ledger.status.degraded == "failed again"
     rig.store.fails_after = None
     rig.clock.advance(2.5)
-    await rig.ledger.look([claim()])
-    quota = (await rig.ledger.look([claim()]))[0]
+    await rig.ledger.peek([claim()])
+    quota = (await rig.ledger.peek([claim()]))[0]
     assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 2 * 40 - 10 + 2.5 * 1000 / 60, abs=4)
 
 
@@ -217,8 +217,8 @@ async def test_what_was_used_long_before_the_store_is_back_is_not_charged_now(ri
         await rig.ledger.settle(reservation, Settlement(actual=actual, health="up", spent=Spend(input_tokens=900)))
         rig.clock.advance(120)
     rig.store.fault = None
-    await rig.ledger.look([call])
-    quota = (await rig.ledger.look([call]))[0]
+    await rig.ledger.peek([call])
+    quota = (await rig.ledger.peek([call]))[0]
     assert quota.buckets[Limit.TPM].level_at(quota.now) == 1000
     assert quota.buckets[Limit.TPD].level_at(quota.now) == pytest.approx(100_000 - 9 * 900, rel=0.01)
     assert (await rig.ledger.spending([reservation.day]))[reservation.day].tokens == 9 * 900
@@ -236,8 +236,8 @@ async def test_a_wait_that_is_over_when_the_store_is_back_is_not_begun_again(rig
     await rig.ledger.settle(reservation, Settlement(actual=actual, snapshot=QuotaSnapshot(readings=(refusal,))))
     rig.store.fault = None
     rig.clock.advance(3_600)
-    await rig.ledger.look([claim()])
-    assert not (await granted(rig, claim(1000))).stand_in
+    await rig.ledger.peek([claim()])
+    assert not (await granted(rig, claim(1000))).granted_by_fallback
 
 
 async def test_what_an_answer_said_was_left_does_not_undo_what_others_have_taken_since(rig: Rig) -> None:
@@ -255,8 +255,8 @@ async def test_what_an_answer_said_was_left_does_not_undo_what_others_have_taken
     assert isinstance(other, Granted)
     await rig.shared.settle(other.reservation, Settlement(actual={Limit.TPM: 800.0}, spent=Spend()))
     rig.clock.advance(1.5)
-    await rig.ledger.look([claim()])
-    quota = (await rig.ledger.look([claim()]))[0]
+    await rig.ledger.peek([claim()])
+    quota = (await rig.ledger.peek([claim()]))[0]
     assert quota.buckets[Limit.TPM].level_at(quota.now) <= 1000 - 800 - 6 * 25 + 2 * 1.5 * 1000 / 60
 
 
@@ -268,7 +268,7 @@ async def test_what_is_pending_at_the_end_is_told_before_closing(rig: Rig) -> No
     rig.store.fault = None
     rig.clock.advance(1.5)
     await rig.ledger.aclose()
-    quota = (await rig.ledger.look([claim()]))[0]
+    quota = (await rig.ledger.peek([claim()]))[0]
     assert quota.calls_in_flight == 0
 
 
@@ -295,7 +295,7 @@ async def test_a_budget_fails_closed_and_what_is_free_goes_on() -> None:
 async def test_a_hung_server_does_not_hold_calls_back(own_redis: RedisServer) -> None:
     """A quarter of a second for the first, nothing for those after it, and back without help."""
     ledger = open_ledger(own_redis.url, SystemClock())
-    await ledger.look([claim()])
+    await ledger.peek([claim()])
     os.kill(own_redis.pid, signal.SIGSTOP)
     took = []
     for _ in range(5):
@@ -317,12 +317,12 @@ class LateStore(MemoryStore):
         self.open = threading.Event()
         self.open.set()
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         """Wait, then do it."""
         self.open.wait()
         return super().transact(keys, change, writing=writing)
 
-    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+    def transact_now(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T | NotNow:
         """It always may have to wait."""
         del keys, change, writing
         return NOT_NOW
@@ -340,10 +340,10 @@ async def test_what_a_slow_store_grants_after_the_call_has_given_up_on_it_is_giv
     with pytest.raises(StoreUnusable):
         await ledger.reserve_any([claim(500, spend=Spend(input_tokens=500))], life_s=110)
     store.open.set()
-    assert (await ledger.look([claim()]))[0].calls_in_flight == 1
+    assert (await ledger.peek([claim()]))[0].calls_in_flight == 1
     await ledger.reserve_any([claim(0, model="other")], life_s=110)
     clock.advance(0.1)
-    quota = (await ledger.look([claim()]))[0]
+    quota = (await ledger.peek([claim()]))[0]
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level, quota.buckets[Limit.RPM].level) == (0, 1000, 30)
     assert isinstance(await ledger.reserve_any([claim(1000, spend=Spend(input_tokens=10_000))], life_s=110), Granted)
     await ledger.aclose()
@@ -371,11 +371,11 @@ async def test_what_a_slow_store_takes_in_after_it_was_given_up_on_is_not_counte
     with monkeypatch.context() as patched:
         patched.setattr(shared, "settle", slowly)
         clock.advance(1.5)
-        await ledger.look([claim()])
+        await ledger.peek([claim()])
     assert ledger.status.degraded is not None
     store.open.set()
     clock.advance(1.5)
-    await ledger.look([claim()])
+    await ledger.peek([claim()])
     day = result.reservation.day
     assert (await ledger.spending([day]))[day].tokens == 100
     clock.advance(2 * 86_400)

@@ -12,7 +12,7 @@ from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapsh
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement
 from groq_fallback_mcp.quota.budget import Budget, Spend, picodollars, usd
 from groq_fallback_mcp.quota.records import model_key
-from groq_fallback_mcp.quota.store import Change, Record, Store
+from groq_fallback_mcp.quota.store import Record, Store, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +61,7 @@ async def refused(ledger: StoredLedger, *claims: Claim) -> Refused:
 
 async def level(ledger: StoredLedger, limit: Limit, of: Claim | None = None) -> float:
     """What is left."""
-    quota = (await ledger.look([of or claim()]))[0]
+    quota = (await ledger.peek([of or claim()]))[0]
     return quota.buckets[limit].level_at(quota.now)
 
 
@@ -122,11 +122,11 @@ async def test_until_a_return_is_proven_unused_tokens_wait_for_the_next_statemen
     first = await taken(ledger, claim(tokens=600, rpm=9))
     await ledger.settle(first.reservation, used({Limit.TPM: 100}, LimitReading(limit=Limit.TPM, capacity=1000, remaining=400)))
     assert await level(ledger, Limit.TPM) == 400
-    assert (await ledger.look([claim()]))[0].returns_unused is False
+    assert (await ledger.peek([claim()]))[0].returns_unused is False
     second = await taken(ledger, claim(tokens=300, rpm=9))
     proof = LimitReading(limit=Limit.TPM, capacity=1000, remaining=600)
     await ledger.settle(second.reservation, used({Limit.TPM: 100}, proof))
-    assert (await ledger.look([claim()]))[0].returns_unused is True
+    assert (await ledger.peek([claim()]))[0].returns_unused is True
     assert await level(ledger, Limit.TPM) == 600
     third = await taken(ledger, claim(tokens=300, rpm=9))
     left = LimitReading(limit=Limit.TPM, capacity=1000, remaining=300)
@@ -141,7 +141,7 @@ async def test_a_server_that_gives_nothing_back_is_never_believed_to(ledger: Sto
         reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=remaining)
         await ledger.settle(granted.reservation, used({Limit.TPM: 10}, reading))
         assert await level(ledger, Limit.TPM) == remaining
-    assert (await ledger.look([claim()]))[0].returns_unused is False
+    assert (await ledger.peek([claim()]))[0].returns_unused is False
 
 
 async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger: StoredLedger, clock: FakeClock) -> None:
@@ -150,7 +150,7 @@ async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger
     granted = await taken(ledger, claim(tokens=600))
     reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=500, requested=600, wait_s=6.0)
     await ledger.settle(granted.reservation, Settlement(actual={Limit.TPM: 0}, snapshot=QuotaSnapshot(readings=(reading,))))
-    assert (await ledger.look([claim()]))[0].returns_unused is False
+    assert (await ledger.peek([claim()]))[0].returns_unused is False
 
 
 async def test_a_refused_call_gives_its_claim_back_whatever_is_known_of_returns(ledger: StoredLedger) -> None:
@@ -280,7 +280,7 @@ async def test_what_the_server_stated_overrides_and_counts_calls_under_way(ledge
     readings = (LimitReading(limit=Limit.TPM, capacity=5000), LimitReading(limit=Limit.ASH, remaining=1))
     await ledger.settle(other.reservation, used({Limit.TPM: 100}, *readings))
     assert await level(ledger, Limit.TPM) == 4700
-    assert Limit.ASH not in (await ledger.look([claim()]))[0].buckets
+    assert Limit.ASH not in (await ledger.peek([claim()]))[0].buckets
 
 
 async def test_what_was_learnt_counts_until_nobody_has_stated_it_for_a_week(ledger: StoredLedger, clock: FakeClock) -> None:
@@ -288,15 +288,15 @@ async def test_what_was_learnt_counts_until_nobody_has_stated_it_for_a_week(ledg
     granted = await taken(ledger, claim())
     await ledger.settle(granted.reservation, used({}, LimitReading(limit=Limit.RPM, capacity=7, remaining=6)))
     clock.advance(6 * 86_400)
-    assert (await ledger.look([claim()]))[0].buckets[Limit.RPM].capacity == 7
+    assert (await ledger.peek([claim()]))[0].buckets[Limit.RPM].capacity == 7
     clock.advance(2 * 86_400)
-    assert (await ledger.look([claim()]))[0].buckets[Limit.RPM].capacity == 2
+    assert (await ledger.peek([claim()]))[0].buckets[Limit.RPM].capacity == 2
 
 
 async def test_another_documented_limit_replaces_one_that_was_never_confirmed(ledger: StoredLedger) -> None:
     """After an update of the catalog, or another plan."""
     await taken(ledger, claim(tpm=1000))
-    assert (await ledger.look([claim(tpm=4000)]))[0].buckets[Limit.TPM].capacity == 4000
+    assert (await ledger.peek([claim(tpm=4000)]))[0].buckets[Limit.TPM].capacity == 4000
 
 
 async def test_prompts_that_are_longer_than_estimated_raise_the_estimate_at_once_and_shorter_ones_lower_it_slowly(
@@ -307,9 +307,9 @@ async def test_prompts_that_are_longer_than_estimated_raise_the_estimate_at_once
         granted = await taken(ledger, claim(tokens=1, rpm=9))
         settlement = Settlement(actual={}, health="up", prompt=(estimated, actual), spent=Spend())
         await ledger.settle(granted.reservation, settlement)
-    factor = (await ledger.look([claim()]))[0].prompt_factor
+    factor = (await ledger.peek([claim()]))[0].prompt_factor
     assert 1.4 < factor < 1.5
-    assert (await ledger.look([claim("other")]))[0].prompt_factor == 1.0
+    assert (await ledger.peek([claim("other")]))[0].prompt_factor == 1.0
 
 
 async def test_a_reservation_nobody_settles_expires_and_keeps_its_charge(store: Store, clock: FakeClock) -> None:
@@ -318,11 +318,11 @@ async def test_a_reservation_nobody_settles_expires_and_keeps_its_charge(store: 
     ledger = StoredLedger(store, clock, threaded=False, budget=budget)
     mine = claim(tokens=300, tpm=1_000_000_000, spend=Spend(input_tokens=800))
     await taken(ledger, mine)
-    assert (await ledger.look([mine]))[0].calls_in_flight == 1
+    assert (await ledger.peek([mine]))[0].calls_in_flight == 1
     assert (await refused(ledger, mine)).waits[0].kind is FailureKind.OVER_BUDGET
     clock.advance(LIFE_S + 1)
     await taken(ledger, mine)
-    assert (await ledger.look([mine]))[0].calls_in_flight == 1
+    assert (await ledger.peek([mine]))[0].calls_in_flight == 1
 
 
 async def test_a_budget_refuses_before_it_could_be_exceeded(store: Store, clock: FakeClock) -> None:
@@ -431,7 +431,7 @@ async def test_a_record_that_cannot_be_right_is_begun_anew(
     name = model_key(key())
     if body == "\udcff" and store.name != "memory":
         pytest.skip("each store has a test of its own with such bytes")
-    store.transact([name], lambda view: Change(result=None, writes={name: Record(body=body)}))
+    store.transact([name], lambda view: Writes(result=None, writes={name: Record(body=body)}))
     granted = await taken(ledger, claim(tokens=1000))
     assert await level(ledger, Limit.TPM) == 0
     await ledger.release(granted.reservation)

@@ -27,7 +27,7 @@ from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.redis import DUE, PREFIX, RedisStore
 from groq_fallback_mcp.quota.sqlite import SqliteStore
-from groq_fallback_mcp.quota.store import Change, Record, Store, StoreUnusable
+from groq_fallback_mcp.quota.store import Record, Store, StoreUnusable, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 pytestmark = pytest.mark.anyio
@@ -36,12 +36,12 @@ KEY = QuotaKey(provider="groq", organization="o", model="m")
 
 def put(store: Store, key: str, body: str, expires_at: float | None = None) -> None:
     """Write one record."""
-    store.transact([key], lambda view: Change(result=None, writes={key: Record(body=body, expires_at=expires_at)}))
+    store.transact([key], lambda view: Writes(result=None, writes={key: Record(body=body, expires_at=expires_at)}))
 
 
 def get(store: Store, key: str) -> str | None:
     """Read one record."""
-    return store.transact([key], lambda view: Change(result=view.bodies.get(key)), writing=False)
+    return store.transact([key], lambda view: Writes(result=view.bodies.get(key)), writing=False)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def put_somehow(store: SqliteStore, number: int) -> bool:
     key = f"k{number % 10}"
     try:
         if number % 2:
-            store.transact_now([key], lambda view: Change(result=None, writes={key: Record(body="x" * 500)}))
+            store.transact_now([key], lambda view: Writes(result=None, writes={key: Record(body="x" * 500)}))
         put(store, key, "y" * 500)
     except StoreUnusable:
         return False
@@ -126,14 +126,14 @@ def test_where_the_log_must_not_grow_it_is_put_into_the_file(tmp_path: Path) -> 
     """A bound on the size of files stands in for a disk, where none can be mounted: SQLite calls it an error of the disk."""
     program = (
         "import resource, signal, sys, time; from pathlib import Path; from groq_fallback_mcp.quota.sqlite import SqliteStore;"
-        "from groq_fallback_mcp.quota.store import Change, Record\n"
+        "from groq_fallback_mcp.quota.store import Writes, Record\n"
         "store = SqliteStore(Path(sys.argv[1]), time.time)\n"
-        "put = lambda n: store.transact(['k'], lambda view: Change(result=None, writes={'k': Record(body=str(n))}))\n"
+        "put = lambda n: store.transact(['k'], lambda view: Writes(result=None, writes={'k': Record(body=str(n))}))\n"
         "put(0)\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "[put(n) for n in range(2_000)]\n"
-        "print(store.transact(['k'], lambda view: Change(result=view.bodies['k']), writing=False))\n"
+        "print(store.transact(['k'], lambda view: Writes(result=view.bodies['k']), writing=False))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path / "l"], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("1999", "")
@@ -191,7 +191,7 @@ async def test_rows_of_wrong_types_stand_in_nobody_s_way(statement: str, path: P
     clock.advance(100.0)
     await called(ledger)
     assert ledger.status.degraded is None
-    (quota,) = await ledger.look([Claim(key=KEY, cost={}, documented={Limit.TPM: 1_000_000})])
+    (quota,) = await ledger.peek([Claim(key=KEY, cost={}, documented={Limit.TPM: 1_000_000})])
     assert quota.calls_in_flight <= 2
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT count(*) FROM records WHERE typeof(key) <> 'text'").fetchone() == (0,)
@@ -448,7 +448,7 @@ async def test_a_redis_key_of_the_wrong_type_leaves_no_half_of_a_transaction(
     assert client.zrange(DUE, 0, -1) == [f"{PREFIX}open/{found.reservation.id}"]
     assert client.type(f"{PREFIX}model/groq/o/m") == "string"
     await ledger.settle(found.reservation, Settlement(actual={Limit.TPM: 10.0}))
-    (quota,) = await ledger.look([claim])
+    (quota,) = await ledger.peek([claim])
     assert quota.calls_in_flight == 0
     await ledger.aclose()
     client.close()
@@ -514,7 +514,7 @@ def less_than_nothing(path: Path) -> None:
 
 def opened(path: Path, clock: FakeClock) -> DegradingLedger:
     """The ledger as it is opened by a process."""
-    from groq_fallback_mcp.quota.opening import _lost
+    from groq_fallback_mcp.quota.open_ledger import _lost
 
     return ledger_at(SqliteStore(path, clock.wall, on_loss=_lost), clock, BUDGET)
 

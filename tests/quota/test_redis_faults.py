@@ -13,17 +13,17 @@ import redis
 from stores import RedisServer
 
 from groq_fallback_mcp.quota.redis import PREFIX, RedisStore
-from groq_fallback_mcp.quota.store import Change, Record, StoreUnusable
+from groq_fallback_mcp.quota.store import Record, StoreUnusable, Writes
 
 
 def put(store: RedisStore, key: str, body: str, expires_at: float | None = None) -> None:
     """Write one record."""
-    store.transact([key], lambda view: Change(result=None, writes={key: Record(body=body, expires_at=expires_at)}))
+    store.transact([key], lambda view: Writes(result=None, writes={key: Record(body=body, expires_at=expires_at)}))
 
 
 def get(store: RedisStore, key: str) -> str | None:
     """Read one record."""
-    return store.transact([key], lambda view: Change(result=view.bodies.get(key)), writing=False)
+    return store.transact([key], lambda view: Writes(result=view.bodies.get(key)), writing=False)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def store(own_redis: RedisServer) -> Iterator[RedisStore]:
 def test_the_time_is_the_server_s(store: RedisStore, client: redis.Redis) -> None:
     """Machines disagree about it; the server does not."""
     seconds, micros = client.time()
-    seen = store.transact(["a"], lambda view: Change(result=view.now), writing=False)
+    seen = store.transact(["a"], lambda view: Writes(result=view.now), writing=False)
     assert seen == pytest.approx(seconds + micros / 1e6, abs=1.0)
 
 
@@ -61,12 +61,12 @@ def test_a_change_is_computed_again_when_somebody_else_wrote_meanwhile(store: Re
     other = RedisStore(own_redis.url)
     seen: list[str | None] = []
 
-    def add_one(view: object) -> Change[None]:
+    def add_one(view: object) -> Writes[None]:
         body = view.bodies.get("a")  # type: ignore[attr-defined]
         if not seen:
             put(other, "a", "5")
         seen.append(body)
-        return Change(result=None, writes={"a": Record(body=str(int(body) + 1))})
+        return Writes(result=None, writes={"a": Record(body=str(int(body) + 1))})
 
     store.transact(["a"], add_one)
     assert seen == ["1", "5"]
@@ -79,7 +79,7 @@ def test_records_that_are_due_are_found_until_they_are_deleted(store: RedisStore
     put(store, "open/x", "1", expires_at=5.0)
     put(store, "open/y", "1", expires_at=time.time() + 1000)
     assert list(store.due(10)) == ["open/x"]
-    store.transact(["open/x"], lambda view: Change(result=None, writes={"open/x": None}))
+    store.transact(["open/x"], lambda view: Writes(result=None, writes={"open/x": None}))
     assert list(store.due(10)) == []
 
 
@@ -97,7 +97,7 @@ def test_a_server_that_is_gone_is_told_at_once_and_used_again_when_it_is_back(
     assert get(store, "a") == "2"
 
 
-def test_a_forgotten_script_is_registered_again(store: RedisStore, client: redis.Redis) -> None:
+def test_a_abandontten_script_is_registered_again(store: RedisStore, client: redis.Redis) -> None:
     """SCRIPT FLUSH, or a failover."""
     client.script_flush()
     assert get(store, "a") == "1"

@@ -11,7 +11,7 @@ from fake_clock import FakeClock
 
 from groq_fallback_mcp.quota.sqlite import PUT_OFF, SqliteStore
 from groq_fallback_mcp.quota.sqlite_transaction import MOST_KNOWN
-from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, Record, View
+from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Record, Snapshot, Writes
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def store(path: Path) -> Iterator[SqliteStore]:
     made.close()
 
 
-def put(key: str, body: str) -> Callable[[View], Change[str | None]]:
+def put(key: str, body: str) -> Callable[[Snapshot], Writes[str | None]]:
     """What writes one record."""
-    return lambda view: Change(result=view.bodies.get(key), writes={key: Record(body=body)})
+    return lambda view: Writes(result=view.bodies.get(key), writes={key: Record(body=body)})
 
 
-def get(view: View) -> Change[str | None]:
+def get(view: Snapshot) -> Writes[str | None]:
     """What reads the record k."""
-    return Change(result=view.bodies.get("k"))
+    return Writes(result=view.bodies.get("k"))
 
 
 def now(store: SqliteStore, body: str) -> str | NotNow | None:
@@ -65,10 +65,10 @@ def test_what_another_process_wrote_while_a_change_was_computed_is_not_overwritt
     assert store.transact_now(["k"], get, writing=False) == "first"
     other = sqlite3.connect(path, isolation_level=None)
 
-    def longer(view: View) -> Change[str]:
+    def longer(view: Snapshot) -> Writes[str]:
         if view.bodies["k"] == "first":
             other.execute("UPDATE records SET body = 'theirs' WHERE key = 'k'")
-        return Change(result=view.bodies["k"], writes={"k": Record(body=view.bodies["k"] + " and ours")})
+        return Writes(result=view.bodies["k"], writes={"k": Record(body=view.bodies["k"] + " and ours")})
 
     assert store.transact_now(["k"], longer) == "theirs"
     other.close()
@@ -98,8 +98,8 @@ def test_many_records_are_not_all_remembered(store: SqliteStore) -> None:
     """Yet one transaction may be over more of them than are."""
     keys = [f"k{number}" for number in range(MOST_KNOWN + 2)]
 
-    def all_of_them(view: View) -> Change[int]:
-        return Change(result=len(view.bodies), writes={key: Record(body="x") for key in keys})
+    def all_of_them(view: Snapshot) -> Writes[int]:
+        return Writes(result=len(view.bodies), writes={key: Record(body="x") for key in keys})
 
     assert store.transact_now(keys, all_of_them) == 0
     assert store.transact_now(keys, all_of_them, writing=False) == len(keys)
@@ -139,7 +139,7 @@ def test_a_file_in_which_a_table_is_missing_is_left_to_the_thread_for_good(store
 def test_a_fault_of_the_change_is_raised_and_leaves_nothing_behind(store: SqliteStore) -> None:
     """It is a bug, and no state of the store."""
 
-    def broken(view: View) -> Change[None]:
+    def broken(view: Snapshot) -> Writes[None]:
         raise ZeroDivisionError(view.now)
 
     with pytest.raises(ZeroDivisionError):
@@ -151,12 +151,12 @@ def test_checkpoints_are_put_off_and_made_by_rest(store: SqliteStore, path: Path
     """The log would grow for ever; and who waits for the disk must not be the event loop."""
     for number in range(PUT_OFF):
         assert not isinstance(now(store, f"{number:04}" * 1000), NotNow)
-    assert store.wants_rest
+    assert store.needs_checkpoint
     log = Path(f"{path}-wal")
     grown = log.stat().st_size
     assert grown > PUT_OFF * 4000
-    store.rest()
-    assert not store.wants_rest
+    store.checkpoint()
+    assert not store.needs_checkpoint
     for number in range(PUT_OFF // 2):
         now(store, f"{number:04}" * 1000)
     assert log.stat().st_size == grown

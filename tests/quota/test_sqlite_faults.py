@@ -16,17 +16,17 @@ import pytest
 from fake_clock import FakeClock
 
 from groq_fallback_mcp.quota.sqlite import SqliteStore
-from groq_fallback_mcp.quota.store import Change, Record, StoreUnusable, View
+from groq_fallback_mcp.quota.store import Record, Snapshot, StoreUnusable, Writes
 
 
 def put(store: SqliteStore, key: str, body: str) -> None:
     """Write one record."""
-    store.transact([key], lambda view: Change(result=None, writes={key: Record(body=body)}))
+    store.transact([key], lambda view: Writes(result=None, writes={key: Record(body=body)}))
 
 
 def get(store: SqliteStore, key: str) -> str | None:
     """Read one record."""
-    return store.transact([key], lambda view: Change(result=view.bodies.get(key)), writing=False)
+    return store.transact([key], lambda view: Writes(result=view.bodies.get(key)), writing=False)
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_bytes_that_are_no_text_are_replaced(store: SqliteStore, path: Path) -> 
 def test_a_change_that_fails_leaves_nothing_behind(store: SqliteStore) -> None:
     """A bug costs its own transaction, not the next one."""
 
-    def broken(view: View) -> Change[None]:
+    def broken(view: Snapshot) -> Writes[None]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -215,12 +215,12 @@ def test_what_was_acknowledged_survives_a_kill_and_the_next_writer_does_not_wait
     """Kill -9 in the middle of writing, ten times."""
     program = (
         "import sys, time; from pathlib import Path; from groq_fallback_mcp.quota.sqlite import SqliteStore;"
-        "from groq_fallback_mcp.quota.store import Change, Record\n"
+        "from groq_fallback_mcp.quota.store import Writes, Record\n"
         "store = SqliteStore(Path(sys.argv[1]), time.time)\n"
         "n = int(sys.argv[2])\n"
         "while True:\n"
         "    n += 1\n"
-        "    store.transact(['n'], lambda view: Change(result=None, writes={'n': Record(body=str(n))}))\n"
+        "    store.transact(['n'], lambda view: Writes(result=None, writes={'n': Record(body=str(n))}))\n"
         "    print(n, flush=True)\n"
     )
     last = 0
@@ -271,10 +271,10 @@ def test_of_several_processes_that_find_a_damaged_file_one_sets_it_aside(path: P
     path.write_bytes(b"damaged " * 2000)
     program = (
         "import sys, time; from pathlib import Path; from groq_fallback_mcp.quota.sqlite import SqliteStore;"
-        "from groq_fallback_mcp.quota.store import Change, Record\n"
+        "from groq_fallback_mcp.quota.store import Writes, Record\n"
         "sys.stdin.readline()\n"
         "store = SqliteStore(Path(sys.argv[1]), time.time)\n"
-        "store.transact([sys.argv[2]], lambda view: Change(result=None, writes={sys.argv[2]: Record(body='1')}))\n"
+        "store.transact([sys.argv[2]], lambda view: Writes(result=None, writes={sys.argv[2]: Record(body='1')}))\n"
     )
     children = [
         subprocess.Popen([sys.executable, "-c", program, str(path), f"k{number}"], stdin=subprocess.PIPE) for number in range(6)

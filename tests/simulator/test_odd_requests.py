@@ -27,7 +27,6 @@ FIELDS = {
     ),
     "audio/speech": ("input", "voice", "response_format", "speed", "sample_rate"),
     "batches": ("input_file_id", "endpoint", "completion_window", "metadata"),
-    "embeddings": ("model", "input"),
 }
 MODELS = (MODEL, "qwen/qwen3.8-27b", "groq/compound", "meta-llama/llama-prompt-guard-2-22m", "openai/gpt-oss-safeguard-20b")
 _words = st.sampled_from(

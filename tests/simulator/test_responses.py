@@ -1,4 +1,4 @@
-"""POST responses and POST embeddings."""
+"""POST responses."""
 
 from __future__ import annotations
 
@@ -116,10 +116,3 @@ async def test_faults_meet_responses_too(rig: Rig) -> None:
     await rig.client.post("/simulator/faults", json=[f"{MODEL}=503x1"])
     assert [(await _respond(rig)).status_code for _ in range(2)] == [503, 200]
     assert (await rig.get("/simulator/calls")).json() == {MODEL: {"503": 1, "200": 1}}
-
-
-@pytest.mark.parametrize(("model", "status"), [("nomic-embed-text-v1_5", 404), (MODEL, 400)])
-async def test_no_model_embeds(model: str, status: int, rig: Rig) -> None:
-    """The one that the SDK names is not found, the others cannot."""
-    reply = await rig.client.post("/openai/v1/embeddings", json={"model": model, "input": "x"}, headers=rig.headers)
-    assert reply.status_code == status

@@ -10,7 +10,7 @@ from fakes import World
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
-from groq_fallback_mcp.mcp_server import build_server
+from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.tools import TOOLS, Context, Tool
 

@@ -14,7 +14,7 @@ from typing import Any
 import av
 import numpy as np
 
-from groq_fallback_mcp.audio.stream import SAMPLE_RATE, decoded
+from groq_fallback_mcp.audio.pcm import SAMPLE_RATE, decoded
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
 
 TONES = 20

@@ -17,7 +17,7 @@ from mcp_types import CallToolResult
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import FailureKind, Source, Success, Usage
-from groq_fallback_mcp.outgoing import register_secrets, sanitize
+from groq_fallback_mcp.redaction import register_secrets, sanitize
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.tools.result_bound import ends, head, json_bytes, sendable, shortened
 from groq_fallback_mcp.tools.tool import Reply

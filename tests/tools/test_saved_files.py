@@ -16,7 +16,7 @@ from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, World, offer
 from servers import connected, text_of
 from simulated import simulated_groq
 
-from groq_fallback_mcp import write_targets
+from groq_fallback_mcp import files
 from groq_fallback_mcp.call import Success, Transcript
 from groq_fallback_mcp.credentials import keep_in_file
 from groq_fallback_mcp.errors import InputRefused
@@ -306,7 +306,7 @@ def test_records_of_what_was_written_are_bounded(tmp_path: Path) -> None:
 @pytest.mark.fault("A7")
 def test_each_protected_name_is_written_as_it_is_compared() -> None:
     """A pattern in capitals would match nothing."""
-    for pattern, what in write_targets._protected():
+    for pattern, what in files._protected():
         assert pattern == pattern.casefold().strip()
         assert what
 

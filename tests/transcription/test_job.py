@@ -16,7 +16,7 @@ from fakes import CATALOG, GROQ_SPEECH_MODELS, Sent, World, failure, offer, rate
 from servers import connected, text_of
 from tone_speech import hear, script, wav
 
-from groq_fallback_mcp.audio.stream import Abandoned
+from groq_fallback_mcp.audio.pcm import AbandonedError
 from groq_fallback_mcp.call import AudioFile, AudioRequest, FailureKind, Limit, Outcome, Success, Usage
 from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -394,7 +394,7 @@ async def test_a_recording_whose_length_cannot_be_found_in_time_ends_at_the_dead
         while not stopped():
             time.sleep(0.01)
         over.append(True)
-        raise Abandoned
+        raise AbandonedError
 
     monkeypatch.setattr(tool, "probe", endless)
     here = World([offer("groq", GROQ_SPEECH_MODELS)], timeouts=CallTimeouts(deadline_s=0.3))

@@ -22,8 +22,7 @@ import pytest
 
 from groq_fallback_mcp.transport import http_connections as limits
 from groq_fallback_mcp.transport.http_connections import Connections, Phase, Seen, is_overdue
-from groq_fallback_mcp.transport.http_guards import Guard
-from groq_fallback_mcp.transport.http_origin import is_own_host, is_own_origin
+from groq_fallback_mcp.transport.http_server import Guard, is_own_host, is_own_origin
 
 pytestmark = pytest.mark.anyio
 TOKEN = "a-token-of-many-characters"
@@ -367,7 +366,7 @@ async def asked(guard: Guard, headers: list[tuple[bytes, bytes]], chunks: list[b
 @pytest.mark.fault("B2")
 async def test_a_body_that_stops_coming_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """And while it was coming it took no place."""
-    monkeypatch.setattr("groq_fallback_mcp.transport.http_guards.BODY_PROGRESS_S", 0.2)
+    monkeypatch.setattr("groq_fallback_mcp.transport.http_server.BODY_PROGRESS_S", 0.2)
     guard = guarded(most=1)
     halves = [asyncio.create_task(asked(guard, [], [b'{"half'], ends=False)) for _ in range(200)]
     await asyncio.sleep(0.01)
@@ -379,8 +378,8 @@ async def test_a_body_that_stops_coming_is_refused_in_time(monkeypatch: pytest.M
 @pytest.mark.fault("B2")
 async def test_all_bodies_that_are_coming_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each alone would be taken."""
-    monkeypatch.setattr("groq_fallback_mcp.transport.http_guards.BODY_PROGRESS_S", 0.2)
-    monkeypatch.setattr("groq_fallback_mcp.transport.http_guards.MOST_ARRIVING_BYTES", 1_000)
+    monkeypatch.setattr("groq_fallback_mcp.transport.http_server.BODY_PROGRESS_S", 0.2)
+    monkeypatch.setattr("groq_fallback_mcp.transport.http_server.MOST_ARRIVING_BYTES", 1_000)
     guard = guarded(body_bytes=600)
     halves = [asyncio.create_task(asked(guard, [], [b"x" * 500], ends=False)) for _ in range(3)]
     assert sorted(sent[0]["status"] for sent in await asyncio.gather(*halves)) == [408, 408, 503]

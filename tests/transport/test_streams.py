@@ -14,8 +14,7 @@ import pytest
 from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-from groq_fallback_mcp.transport.descriptors import Sink, Source
-from groq_fallback_mcp.transport.output import Output
+from groq_fallback_mcp.transport.descriptors import Output, Sink, Source
 from groq_fallback_mcp.transport.streams import Incoming, Outgoing, Requests
 
 pytestmark = pytest.mark.anyio

@@ -29,10 +29,10 @@ from servers import connected, text_of
 from simulated import simulated_groq
 from tone_speech import script, wav
 
-from groq_fallback_mcp import outgoing
+from groq_fallback_mcp import redaction
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Failure, FailureKind, Source, Success, Transcript
-from groq_fallback_mcp.outgoing import is_clean_json, register_secrets, sanitize, sanitize_json, sanitize_message
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.redaction import is_clean_json, register_secrets, sanitize, sanitize_json, sanitize_message
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import SimulatorOptions
@@ -41,7 +41,7 @@ from groq_fallback_mcp.tools import transcribe as tool
 from groq_fallback_mcp.transcription.job_folder import JobFolder
 
 pytestmark = pytest.mark.anyio
-PACKAGE = Path(outgoing.__file__).parent
+PACKAGE = Path(redaction.__file__).parent
 # Its encodings hold every character that the two alphabets of base64 write differently, and those that are escaped.
 KEY = "gsk_Canary/0123+56789~>?>?abcDEF"
 FORMS = {
@@ -91,7 +91,7 @@ def holds_key(text: str) -> str | None:
     lowered = text.lower()
     plain = {name: form for name, form in FORMS.items() if "\x1b" not in form and "split" not in name}
     found = next((name for name, form in plain.items() if form.lower() in lowered), None)
-    return found or ("without what is not shown" if KEY.lower() in outgoing._INVISIBLE.sub("", lowered) else None)
+    return found or ("without what is not shown" if KEY.lower() in redaction._INVISIBLE.sub("", lowered) else None)
 
 
 def assert_clean(text: str) -> None:
@@ -367,7 +367,7 @@ PIECES = st.one_of(
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_no_text_leaves_with_a_secret_or_a_control(text: str) -> None:
     """For any text; and what has left once stays as it is."""
-    outgoing._secrets = outgoing._Secrets()
+    redaction._secrets = redaction._Secrets()
     register_secrets(KEY)
     left = sanitize(text)
     assert holds_key(left) is None
@@ -384,7 +384,7 @@ def test_what_is_let_through_at_a_glance_is_what_the_exit_would_not_change(text:
     """The fast way looks at the JSON of a whole result."""
     import pydantic_core
 
-    outgoing._secrets = outgoing._Secrets()
+    redaction._secrets = redaction._Secrets()
     register_secrets(KEY)
     try:
         written = pydantic_core.to_json([text, {text: text}])
@@ -574,7 +574,7 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
     assert found - {
         place
         for place in found
-        if place.startswith("simulator/") or place in {"tools/speak.py", "providers/local/voice.py", "audio/stream.py"}
+        if place.startswith("simulator/") or place in {"tools/speak.py", "providers/local/voice.py", "audio/pcm.py"}
     } <= set(allowed)
     users = {
         path.relative_to(PACKAGE).as_posix()

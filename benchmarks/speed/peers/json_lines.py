@@ -57,7 +57,7 @@ async def serve(ask: Callable[[str], Awaitable[str]]) -> None:
 
 async def main() -> None:
     """The floor with httpx as a user would write it."""
-    import httpx  # noqa: PLC0415 - the others do without
+    import httpx
 
     async with httpx.AsyncClient(base_url=BASE_URL, timeout=60) as client:
 

@@ -19,11 +19,11 @@ async def main() -> None:
     """Serve until the client ends."""
     async with httpx.AsyncClient(base_url=os.environ.get("UPSTREAM", "http://127.0.0.1:1"), timeout=60) as client:
 
-        async def list_tools(context: Any, params: Any) -> ListToolsResult:  # noqa: ANN401 - a peer, not our code
+        async def list_tools(context: Any, params: Any) -> ListToolsResult:
             del context, params
             return ListToolsResult(tools=TOOLS)
 
-        async def call_tool(context: Any, params: Any) -> CallToolResult:  # noqa: ANN401
+        async def call_tool(context: Any, params: Any) -> CallToolResult:
             del context
             if params.name == "noop":
                 return CallToolResult(content=[TextContent(text="ok")])

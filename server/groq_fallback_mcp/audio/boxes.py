@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from groq_fallback_mcp.audio.content import Content
+from groq_fallback_mcp.audio.file_bytes import Content
 
 __all__ = ["MOST_STEPS", "ebml_elements", "iso_boxes"]
 
@@ -36,11 +36,11 @@ def ebml_elements(content: Content, at: int, end: int, *, most: int = MOST_STEPS
             return
         head = content[at : min(at + 12, end)]
         id_length = 9 - head[0].bit_length() if head else 9
-        if id_length > 4 or id_length >= len(head):  # noqa: PLR2004 - the longest id
+        if id_length > 4 or id_length >= len(head):
             return
         size_length = 9 - head[id_length].bit_length()
         body = at + id_length + size_length
-        if size_length > 8 or body > end:  # noqa: PLR2004 - the longest size
+        if size_length > 8 or body > end:
             return
         mask = (1 << 7 * size_length) - 1
         size = int.from_bytes(head[id_length : id_length + size_length]) & mask

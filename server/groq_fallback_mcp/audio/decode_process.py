@@ -19,15 +19,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from groq_fallback_mcp.audio.parts import TooLong, split
-from groq_fallback_mcp.audio.stream import (
+from groq_fallback_mcp.audio.parts import TooLongError, split
+from groq_fallback_mcp.audio.pcm import (
     BYTES_A_SAMPLE,
     MEMORY_BYTES,
     OUT_OF_MEMORY,
     SAMPLE_RATE,
     Damage,
-    NotDecodable,
-    OutOfMemory,
+    NotDecodableError,
+    OutOfMemoryError,
     measured_s,
     pcm,
 )
@@ -58,11 +58,11 @@ def main(arguments: list[str]) -> int:
 def _result(task: Mapping[str, Any], source: BinaryIO, output: BinaryIO) -> dict[str, Any]:
     try:
         return _TASKS[task["do"]](task, source, output)
-    except OutOfMemory:
+    except OutOfMemoryError:
         return {"refused": "memory", "why": ""}
-    except NotDecodable as error:
+    except NotDecodableError as error:
         return {"refused": "not_decodable", "why": str(error)}
-    except TooLong:
+    except TooLongError:
         return {"refused": "too_long", "why": ""}
     except MemoryError:
         return {"refused": "memory", "why": ""}
@@ -83,7 +83,7 @@ def _samples(task: Mapping[str, Any], source: BinaryIO, output: BinaryIO) -> dic
     for block in pcm(source, task["media_type"], stopped=_life_signs(output), damage=damage):
         left -= len(block)
         if left < 0:
-            raise TooLong
+            raise TooLongError
         for at in range(0, len(block), SAMPLES_AT_ONCE):
             _send(output, b"s", block[at : at + SAMPLES_AT_ONCE])
     return {}
@@ -142,7 +142,7 @@ def _only_messages_to_stdout() -> BinaryIO:
 def _limit(longest_run_s: float) -> None:
     """Bound what this process may take from here on."""
     try:
-        import resource  # noqa: PLC0415 - not on Windows
+        import resource
     except ImportError:
         return
     _lower(resource, resource.RLIMIT_CPU, int(longest_run_s) + 1)
@@ -163,7 +163,7 @@ def _limit(longest_run_s: float) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _lower(resource: Any, which: int, most: int) -> None:  # noqa: ANN401 - a module that Windows has not
+def _lower(resource: Any, which: int, most: int) -> None:
     _, hard = resource.getrlimit(which)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(which, (most, most))

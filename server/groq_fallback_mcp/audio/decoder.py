@@ -19,8 +19,8 @@ from typing import IO, Any
 from pydantic import TypeAdapter
 
 from groq_fallback_mcp.audio.headers import Headers
-from groq_fallback_mcp.audio.parts import SplitRecording, TooLong
-from groq_fallback_mcp.audio.stream import MEMORY_BYTES, OUT_OF_MEMORY, Abandoned, NotDecodable, OutOfMemory
+from groq_fallback_mcp.audio.parts import SplitRecording, TooLongError
+from groq_fallback_mcp.audio.pcm import MEMORY_BYTES, OUT_OF_MEMORY, AbandonedError, NotDecodableError, OutOfMemoryError
 from groq_fallback_mcp.call import Opened, Spooled
 
 __all__ = ["measure_s", "read_samples", "split_apart"]
@@ -58,7 +58,7 @@ _MALLOC = {
 def measure_s(recording: Recording, media_type: str, *, longest_s: float, longest_run_s: float, stopped: Stopped) -> float:
     """Seconds that a recording lasts, by its packets and without decoding them; what goes on after `longest_s` is not counted.
 
-    Raises NotDecodable, and Abandoned once `stopped()`. `longest_run_s` is the processor time that it may take.
+    Raises NotDecodableError, and AbandonedError once `stopped()`. `longest_run_s` is the processor time that it may take.
     """
     task = {"do": "measure", "media_type": media_type, "longest_s": longest_s}
     with _decoding(recording, task, longest_run_s=longest_run_s, stopped=stopped) as messages:
@@ -68,7 +68,7 @@ def measure_s(recording: Recording, media_type: str, *, longest_s: float, longes
 def read_samples(
     recording: Recording, media_type: str, *, longest_s: float, longest_run_s: float, stopped: Stopped
 ) -> Generator[bytes]:
-    """Blocks of 16-bit samples, SAMPLE_RATE a second, mono. Raises as `measure_s`, and TooLong after `longest_s`."""
+    """Blocks of 16-bit samples, SAMPLE_RATE a second, mono. Raises as `measure_s`, and TooLongError after `longest_s`."""
     task = {"do": "samples", "media_type": media_type, "longest_s": longest_s}
     with _decoding(recording, task, longest_run_s=longest_run_s, stopped=stopped) as messages:
         for name, body in messages:
@@ -90,7 +90,7 @@ def split_apart(
     longest_run_s: float,
     stopped: Stopped,
 ) -> SplitRecording:
-    """The recording as FLAC files in `folder`; see parts.split. Raises as `measure_s`, TooLong, and OSError."""
+    """The recording as FLAC files in `folder`; see parts.split. Raises as `measure_s`, TooLongError, and OSError."""
     task = {
         "do": "split",
         "media_type": media_type,
@@ -115,13 +115,13 @@ def _accepted(body: bytes) -> Mapping[str, Any]:
         case None:
             return found
         case "too_long":
-            raise TooLong
+            raise TooLongError
         case "memory":
-            raise OutOfMemory(_memory())
+            raise OutOfMemoryError(_memory())
         case "os":
             raise OSError(found.get("errno"), why)
         case _:
-            raise NotDecodable(why)
+            raise NotDecodableError(why)
 
 
 @contextmanager
@@ -197,22 +197,22 @@ def _messages(process: subprocess.Popen[bytes], output: IO[bytes], stopped: Stop
     while True:
         head = output.read(5)
         size = int.from_bytes(head[1:])
-        body = output.read(size) if len(head) == 5 and size <= MOST_MESSAGE_BYTES else b""  # noqa: PLR2004 - letter, length
-        if len(head) < 5 or len(body) < size:  # noqa: PLR2004 - letter, length
+        body = output.read(size) if len(head) == 5 and size <= MOST_MESSAGE_BYTES else b""
+        if len(head) < 5 or len(body) < size:
             process.kill()
             _explain(process.wait(), stopped)
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         yield head[:1], body
 
 
 def _explain(status: int, stopped: Stopped) -> None:
     if stopped():
-        raise Abandoned
+        raise AbandonedError
     if status == OUT_OF_MEMORY:
-        raise OutOfMemory(_memory())
+        raise OutOfMemoryError(_memory())
     message = f"the decoder ended without a result (status {status})"
-    raise NotDecodable(message)
+    raise NotDecodableError(message)
 
 
 def _memory() -> str:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from groq_fallback_mcp.audio.boxes import ebml_elements, iso_boxes
-from groq_fallback_mcp.audio.content import Content
-from groq_fallback_mcp.audio.flac import flac_checksum, flac_frame_number
+from groq_fallback_mcp.audio.file_bytes import Content
 from groq_fallback_mcp.audio.foreign import is_text
-from groq_fallback_mcp.audio.frames import id3_length, mpeg_frame, mpeg_length, row
+from groq_fallback_mcp.audio.frames import flac_checksum, flac_frame_number, id3_length, mpeg_frame, mpeg_length, row
 from groq_fallback_mcp.audio.kind import AGREEING_FRAMES, AudioKind
 
 __all__ = ["Extent", "extent"]
@@ -65,7 +64,7 @@ def extent(content: Content, kind: AudioKind) -> Extent:
 def _to_the_end(content: Content, at: int, media: int, *, pictures: bool = False) -> Extent:
     """Nothing is known of what comes from `at` on, but zeros and a line break pad a file."""
     left = content[at : at + MOST_PADDING] if len(content) - at <= MOST_PADDING else None
-    padded = left is not None and not left.strip(b"\0" if len(left) > 2 else b"\0\r\n")  # noqa: PLR2004 - a line break
+    padded = left is not None and not left.strip(b"\0" if len(left) > 2 else b"\0\r\n")
     return Extent(size=len(content), media=media, stray=0 if padded else max(len(content) - at, 0), pictures=pictures)
 
 
@@ -102,7 +101,7 @@ def _is_text(samples: bytes, form: bytes) -> bool:
 def _plausible(form: bytes) -> bool:
     """Whether a WAV format states channels and a sample rate."""
     channels, rate = int.from_bytes(form[2:4], "little"), int.from_bytes(form[4:8], "little")
-    return len(form) == 16 and channels > 0 and rate > 0  # noqa: PLR2004 - the chunk's fixed fields
+    return len(form) == 16 and channels > 0 and rate > 0
 
 
 _CHUNK_NAME = re.compile(rb"[ -~]{4}")
@@ -116,7 +115,7 @@ def _flac(content: Content) -> Extent:
     for number in range(MOST_UNITS):
         head = content[at : at + 4]
         kind, size = head[0] & 0x7F if head else 127, int.from_bytes(head[1:4])
-        if kind > 6 or (number == 0) != (kind == 0) or at + 4 + size > len(content):  # noqa: PLR2004 - the last known kind
+        if kind > 6 or (number == 0) != (kind == 0) or at + 4 + size > len(content):
             return _to_the_end(content, at, 0)
         if kind == 0:
             body = content[at + 4 : at + 4 + size]
@@ -168,7 +167,7 @@ def _ogg(content: Content) -> Extent:
         head = content[at : at + 27 + 255]
         if not head.startswith(b"OggS\x00") and not b"OggS\x00".startswith(head):
             return _to_the_end(content, at, media, pictures=pictures)
-        lacing = head[27 : 27 + head[26]] if len(head) > 26 else b""  # noqa: PLR2004 - the count of lacing values
+        lacing = head[27 : 27 + head[26]] if len(head) > 26 else b""
         body = at + 27 + len(lacing)
         end = body + sum(lacing)
         if head[5:6] == b"\x02":
@@ -190,7 +189,7 @@ def _mpeg_audio(content: Content) -> Extent:
         tag = _tag(content, at)
         if tag:
             at += tag
-        elif len(content) - at < 4:  # noqa: PLR2004 - a header that is cut off, or the end
+        elif len(content) - at < 4:
             at = len(content)
             break
         elif gaps == MOST_GAPS:
@@ -210,7 +209,7 @@ def _frames(content: Content, begin: int) -> tuple[int, int]:
         length = lengths.get(header)
         if length is None:
             frame = mpeg_frame(content, at)
-            if frame is None or frame.length < 4:  # noqa: PLR2004 - its header
+            if frame is None or frame.length < 4:
                 break
             length = lengths[header] = frame.length
         at += length
@@ -237,9 +236,9 @@ def _tag(content: Content, at: int) -> int:
     if head.startswith(b"ID3"):
         length = id3_length(content, at)
         return length if length <= left else 0
-    if head.startswith(b"TAG") and left == 128:  # noqa: PLR2004 - the size of ID3v1
+    if head.startswith(b"TAG") and left == 128:
         return 128
-    if head.startswith(b"APETAGEX") and len(head) == 32:  # noqa: PLR2004 - its header
+    if head.startswith(b"APETAGEX") and len(head) == 32:
         length = 32 + int.from_bytes(head[12:16], "little")
         return length if length <= left else 0
     return left if _all_zeros(content, at) else 0
@@ -268,7 +267,7 @@ def _mp4(content: Content) -> Extent:
             tracks = _tracks(content, start, end)
         at = stated_end
     # a box whose header is cut off
-    at = len(content) if len(content) - at < 8 and at > 0 else at  # noqa: PLR2004 - a header
+    at = len(content) if len(content) - at < 8 and at > 0 else at
     media = 0 if not tracks.sound else data if fragmented else min(tracks.bytes, data)
     return _to_the_end(content, at, media, pictures=tracks.pictures)
 
@@ -342,17 +341,17 @@ def _webm(content: Content) -> Extent:
             media += stop - body if name in _BLOCKS else 0
             at = stated_end
     # cut off within a head, or the end
-    at = len(content) if len(content) - at < 12 else at  # noqa: PLR2004 - the longest head
-    return _to_the_end(content, at, media if 2 in types else 0, pictures=1 in types)  # noqa: PLR2004 - the type of sound
+    at = len(content) if len(content) - at < 12 else at
+    return _to_the_end(content, at, media if 2 in types else 0, pictures=1 in types)
 
 
 def _track_types(content: Content, start: int, end: int) -> set[int]:
     return {
         int.from_bytes(content[at : at + 1])
         for name, body, stop, _ in ebml_elements(content, start, end)
-        if name == 0xAE  # noqa: PLR2004 - TrackEntry
+        if name == 0xAE
         for inner, at, _, _ in ebml_elements(content, body, stop)
-        if inner == 0x83  # noqa: PLR2004 - TrackType
+        if inner == 0x83
     }
 
 
@@ -372,22 +371,22 @@ def _program_stream(content: Content) -> Extent:
     at, media, pictures, sound = 0, 0, False, False
     for _ in range(MOST_UNITS):
         head = content[at : at + 14]
-        if len(head) < 6 or not head.startswith(b"\0\0\1"):  # noqa: PLR2004 - a packet's head
+        if len(head) < 6 or not head.startswith(b"\0\0\1"):
             break
         name = head[3]
-        if name == 0xB9:  # noqa: PLR2004 - the end code
+        if name == 0xB9:
             at += 4
-        elif name == 0xBA:  # noqa: PLR2004 - a pack, of MPEG-1 or MPEG-2
-            at += 12 if head[4] >> 4 == 2 else 14 + (head[13] & 7 if len(head) > 13 else 0)  # noqa: PLR2004 - MPEG-1
-        elif name > 0xBA:  # noqa: PLR2004 - packets
+        elif name == 0xBA:
+            at += 12 if head[4] >> 4 == 2 else 14 + (head[13] & 7 if len(head) > 13 else 0)
+        elif name > 0xBA:
             size = 6 + int.from_bytes(head[4:6])
-            media += size if 0xBD <= name <= 0xEF and name != 0xBE else 0  # noqa: PLR2004 - streams, and not padding
-            sound = sound or name == 0xBD or 0xC0 <= name <= 0xDF  # noqa: PLR2004 - private or MPEG audio
-            pictures = pictures or 0xE0 <= name <= 0xEF  # noqa: PLR2004 - video
+            media += size if 0xBD <= name <= 0xEF and name != 0xBE else 0
+            sound = sound or name == 0xBD or 0xC0 <= name <= 0xDF
+            pictures = pictures or 0xE0 <= name <= 0xEF
             at += size
         else:
             break
-    at = len(content) if at < len(content) and (len(content) - at < 14 or _all_zeros(content, at)) else at  # noqa: PLR2004 - cut
+    at = len(content) if at < len(content) and (len(content) - at < 14 or _all_zeros(content, at)) else at
     return _to_the_end(content, at, media if sound else 0, pictures=pictures)
 
 

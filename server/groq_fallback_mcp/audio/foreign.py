@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from groq_fallback_mcp.audio.content import Content
+from groq_fallback_mcp.audio.file_bytes import Content
 
 __all__ = ["is_foreign", "is_text"]
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from groq_fallback_mcp.audio.boxes import MOST_STEPS, ebml_elements, iso_boxes
-from groq_fallback_mcp.audio.content import Content
-from groq_fallback_mcp.audio.flac import flac_frame_number
-from groq_fallback_mcp.audio.frames import id3_length, mpeg_frame
+from groq_fallback_mcp.audio.file_bytes import Content
+from groq_fallback_mcp.audio.frames import flac_frame_number, id3_length, mpeg_frame
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible
 
 __all__ = ["UNKNOWN", "Headers", "early_end", "read_headers"]
@@ -111,7 +110,7 @@ def _wav_bytes_per_s(fmt: bytes) -> int:
 def _flac(content: Content) -> Headers:
     start = id3_length(content)
     body = content[start : start + 26]
-    if body[:4] != b"fLaC" or len(body) < 26:  # noqa: PLR2004 - marker, block header, the fields read here
+    if body[:4] != b"fLaC" or len(body) < 26:
         return UNKNOWN
     fields = int.from_bytes(body[18:26])
     sample_rate, samples = fields >> 44, fields & 0xF_FFFF_FFFF
@@ -282,7 +281,7 @@ def _movie_header(body: bytes) -> float | None:
 def _webm(content: Content) -> Headers:
     """Segment > Info > Duration, in units of TimestampScale nanoseconds. Live recordings have none."""
     for name, start, end, stated_end in ebml_elements(content, 0, len(content)):
-        if name == 0x1853_8067:  # noqa: PLR2004 - Segment
+        if name == 0x1853_8067:
             return _webm_segment(content, start, end, cut=stated_end > len(content))
     return UNKNOWN
 
@@ -292,11 +291,11 @@ def _webm_segment(content: Content, start: int, end: int, *, cut: bool) -> Heade
     types: set[int] = set()
     for name, at, stop, stated_end in ebml_elements(content, start, end):
         cut = cut or stated_end > len(content)
-        if name == 0x1549_A966:  # noqa: PLR2004 - Info
+        if name == 0x1549_A966:
             scale_ns, ticks = _webm_info(content, at, stop)
-        elif name == 0x1654_AE6B:  # noqa: PLR2004 - Tracks
+        elif name == 0x1654_AE6B:
             types = _webm_tracks(content, at, stop)
-        elif name == 0x1F43_B675:  # noqa: PLR2004 - Cluster
+        elif name == 0x1F43_B675:
             last_cluster = at
     stated_s = None if ticks is None else ticks * scale_ns / 1e9
     held_s = stated_s if not cut or last_cluster is None else _webm_timestamp(content, last_cluster, end) * scale_ns / 1e9
@@ -305,7 +304,7 @@ def _webm_segment(content: Content, start: int, end: int, *, cut: bool) -> Heade
 
 def _webm_timestamp(content: Content, start: int, end: int) -> int:
     for (name, at, stop, _), _ in zip(ebml_elements(content, start, end), range(8), strict=False):
-        if name == 0xE7:  # noqa: PLR2004 - Timestamp
+        if name == 0xE7:
             return int.from_bytes(content[at : min(stop, at + 8)])
     return 0
 
@@ -314,7 +313,7 @@ def _webm_tracks(content: Content, start: int, end: int) -> set[int]:
     """The types of all tracks: 1 is video, 2 sound."""
     types: set[int] = set()
     for name, at, stop, _ in ebml_elements(content, start, end):
-        if name == 0xAE:  # noqa: PLR2004 - TrackEntry
+        if name == 0xAE:
             inside = ebml_elements(content, at, stop)
             types |= {int.from_bytes(content[body : body + 1]) for inner, body, _, _ in inside if inner == _TRACK_TYPE}
     return types
@@ -324,10 +323,10 @@ def _webm_info(content: Content, start: int, end: int) -> tuple[int, float | Non
     scale_ns, ticks = 1_000_000, None
     for name, at, stop, _ in ebml_elements(content, start, end):
         body = content[at : min(stop, at + 8)]
-        if name == 0x2AD7B1:  # noqa: PLR2004 - TimestampScale
+        if name == 0x2AD7B1:
             scale_ns = int.from_bytes(body)
-        elif name == 0x4489 and stop - at in {4, 8}:  # noqa: PLR2004 - Duration
-            ticks = float(struct.unpack(">f" if len(body) == 4 else ">d", body)[0])  # noqa: PLR2004 - bytes of a float
+        elif name == 0x4489 and stop - at in {4, 8}:
+            ticks = float(struct.unpack(">f" if len(body) == 4 else ">d", body)[0])
     return scale_ns, ticks
 
 
@@ -369,7 +368,7 @@ def _voc(content: Content) -> Headers:
     at = int.from_bytes(content[20:22], "little")
     for _ in range(MOST_STEPS):
         head = content[at : at + 4]
-        if len(head) < 4 or head[0] == 0:  # noqa: PLR2004 - a type and a size
+        if len(head) < 4 or head[0] == 0:
             break
         at += 4 + int.from_bytes(head[1:], "little")
     return Headers(cut=at > len(content))
@@ -397,7 +396,7 @@ def _caf(content: Content) -> Headers:
     at, bytes_per_s = 8, 0.0
     for _ in range(MOST_STEPS):
         head = content[at : at + 12]
-        if len(head) < 12:  # noqa: PLR2004 - a name and a size
+        if len(head) < 12:
             break
         size = int.from_bytes(head[4:], signed=True)
         if head.startswith(b"desc"):

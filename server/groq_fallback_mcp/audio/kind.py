@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from groq_fallback_mcp.audio.content import Content
+from groq_fallback_mcp.audio.file_bytes import Content
 from groq_fallback_mcp.audio.foreign import is_foreign
 from groq_fallback_mcp.audio.frames import (
     ac3_length,
@@ -270,7 +270,7 @@ def _by_magic(head: bytes) -> AudioKind | Convertible | None:  # noqa: PLR0911 -
 
 
 def _other_ogg(head: bytes) -> Convertible | None:
-    return Convertible.OGV if len(head) > 64 and b"fishead\0" in head[:64] else None  # noqa: PLR2004 - the first page's head
+    return Convertible.OGV if len(head) > 64 and b"fishead\0" in head[:64] else None
 
 
 def _iso_kind(brand: bytes) -> AudioKind | None:
@@ -287,7 +287,7 @@ def _ebml_kind(head: bytes) -> AudioKind | Convertible | None:
     length = 9 - head[at + 2].bit_length()
     body = at + 2 + length
     size = int.from_bytes(head[at + 2 : body]) & ((1 << 7 * length) - 1)
-    if size > 64:  # noqa: PLR2004 - far longer than any name
+    if size > 64:
         return None
     name = head[body : body + size].rstrip(b"\0 ")
     return AudioKind.WEBM if name == b"webm" else Convertible.MKV if name == b"matroska" else None
@@ -296,7 +296,7 @@ def _ebml_kind(head: bytes) -> AudioKind | Convertible | None:
 def _is_transport_stream(head: bytes) -> bool:
     """A sync byte at the same place of five packets, which have 188 bytes, or 192 or 204 with what recorders add."""
     return any(
-        len(head) >= begin + 4 * size + 1 and all(head[begin + n * size] == 0x47 for n in range(5))  # noqa: PLR2004 - sync
+        len(head) >= begin + 4 * size + 1 and all(head[begin + n * size] == 0x47 for n in range(5))
         for begin, size in ((0, 188), (4, 192), (0, 204))
     )
 
@@ -312,7 +312,7 @@ def _framed(content: Content, begin: int) -> tuple[AudioKind | Convertible, int]
         at = head.find(b"\xff", at + 1)
     if row(content, begin, ac3_length, AGREEING_FRAMES):
         version = content[begin + 5] >> 3
-        return (Convertible.EAC3 if version > 10 else Convertible.AC3), 0  # noqa: PLR2004 - Annex E
+        return (Convertible.EAC3 if version > 10 else Convertible.AC3), 0
     return (Convertible.LATM, 0) if row(content, begin, loas_length, AGREEING_FRAMES) else None
 
 
@@ -323,4 +323,4 @@ def _frames_at(content: Content, at: int, count: int) -> AudioKind | Convertible
     if not row(content, at, mpeg_length, count):
         return None
     frame = mpeg_frame(content, at)
-    return AudioKind.MP3 if frame is not None and frame.layer == 3 else AudioKind.MPGA  # noqa: PLR2004 - layer III is MP3
+    return AudioKind.MP3 if frame is not None and frame.layer == 3 else AudioKind.MPGA

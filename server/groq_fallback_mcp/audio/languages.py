@@ -7,7 +7,8 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import cast
+
+from groq_fallback_mcp.json_types import is_list
 
 __all__ = ["is_detected", "language_code", "only_one"]
 
@@ -27,8 +28,7 @@ LATIN = "la"
 
 def only_one(given: object) -> object:
     """The member of a list of one; anything else as it was given."""
-    members = cast("list[object]", given) if isinstance(given, list) else []
-    return members[0] if len(members) == 1 else cast("object", given)
+    return given[0] if is_list(given) and len(given) == 1 else given
 
 
 def is_detected(text: str) -> bool:
@@ -63,5 +63,6 @@ def _codes() -> Mapping[str, str]:
     """Each code by itself, by its other names, and by countries."""
     text = files("groq_fallback_mcp.audio").joinpath("languages.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
-    languages, countries = cast("dict[str, list[str]]", table["languages"]), cast("dict[str, str]", table["countries"])
+    languages: dict[str, list[str]] = table["languages"]
+    countries: dict[str, str] = table["countries"]
     return {**countries, **{name: code for code, names in languages.items() for name in (code, *names)}}

@@ -12,8 +12,9 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
+from groq_fallback_mcp.json_types import is_list
 from groq_fallback_mcp.render import excerpt
 
 __all__ = ["called_function", "read_messages", "stated_calls"]
@@ -66,7 +67,7 @@ def read_messages(given: object) -> object:
     if not isinstance(given, list):
         return given
     read = _Conversation()
-    for number, entry in enumerate(cast("list[object]", given), start=1):
+    for number, entry in enumerate(given, start=1):
         try:
             read.take(entry)
         except _UnreadableError as error:
@@ -116,7 +117,7 @@ class _Conversation:
             entry = {"role": "user", "content": entry}
         if not isinstance(entry, Mapping):
             raise _UnreadableError(f"it must be an object with role and content (got {excerpt(entry)})")
-        message = cast("Mapping[str, Any]", entry)
+        message = entry
         kind = _kind(message)
         if kind == "reasoning" and "role" not in message:
             return
@@ -137,8 +138,8 @@ class _Conversation:
         for row in results:
             found = _mapping(row.get("functionResponse")) or row
             self._result(found, next((found[at] for at in ("content", "output", "result", "response") if at in found), None))
-        if results:
-            content = [row for row in cast("list[object]", content) if not _is_result(_mapping(row) or {})]
+        if results and is_list(content):
+            content = [row for row in content if not _is_result(_mapping(row) or {})]
             if not content:
                 return
         if role == "tool":
@@ -151,7 +152,7 @@ class _Conversation:
     def _answer(self, message: Mapping[str, Any], content: object) -> None:
         calls = stated_calls(message)
         if isinstance(content, list):
-            parts = cast("list[object]", content)
+            parts = content
             content = [part for part in parts if not _is_call(_mapping(part) or {})]
         read = _read_content(content) if content != [] else None
         refusal = message.get("refusal")
@@ -224,7 +225,7 @@ def _unpacked(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """The message where LangChain has its fields one level deeper, or where Gemini and Vercel call the content `parts`."""
     data = message.get("data")
     if isinstance(data, Mapping) and "content" not in message:
-        message = {**{name: value for name, value in message.items() if name != "data"}, **cast("Mapping[str, Any]", data)}
+        message = {**{name: value for name, value in message.items() if name != "data"}, **data}
     if message.get("content") is None and isinstance(message.get("parts"), list):
         message = {**message, "content": message["parts"]}
     return message
@@ -243,14 +244,14 @@ def _read_content(content: object) -> object:
     if content is None or isinstance(content, str):
         return content
     if isinstance(content, Mapping):
-        given = cast("Mapping[str, Any]", content)
+        given = content
         part = _part(given)
         # one part, or an object that was to be read as text
         known = part is None or part["type"] != "text" or isinstance(given.get("text"), str)
         return ([] if part is None else [part]) if known else json.dumps(given, ensure_ascii=False)
     if not isinstance(content, list):
         raise _UnreadableError(f"content must be text or a list of parts (got {type(content).__name__})")
-    parts = cast("list[Any]", content)
+    parts = content
     if not all(isinstance(part, str | Mapping) for part in parts):
         return json.dumps(parts, ensure_ascii=False)
     read = [part for part in map(_part, parts) if part is not None]
@@ -281,7 +282,7 @@ def _image_url(part: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
     if isinstance(stated, str):
         return {"url": stated}
     if isinstance(stated, Mapping):
-        return dict(cast("Mapping[str, Any]", stated))
+        return dict(stated)
     source = next((found for at in ("inlineData", "inline_data", "source") if (found := _mapping(part.get(at)))), part)
     media_type = next(
         (source[name] for name in ("media_type", "mimeType", "mime_type", "mediaType") if isinstance(source.get(name), str)), ""
@@ -303,14 +304,14 @@ def _address(data: str, media_type: str = "") -> str:
 def _with_images(content: object, message: Mapping[str, Any]) -> object:
     """The content with the images that Ollama's form has beside it."""
     stated: object = message.get("images") or []
-    listed = cast("list[object]", stated) if isinstance(stated, list) else [stated]
+    listed = stated if isinstance(stated, list) else [stated]
     images = [image for image in listed if isinstance(image, str)]
     if len(images) < len(listed):
-        raise _UnreadableError(f"images must be a list of texts in base64 (got {excerpt(cast('object', stated))})")
+        raise _UnreadableError(f"images must be a list of texts in base64 (got {excerpt(stated)})")
     if not images:
         return content
     parts: list[Any] = (
-        [{"type": "text", "text": content}] if isinstance(content, str) else list(cast("list[Any]", content or []))
+        [{"type": "text", "text": content}] if isinstance(content, str) else [*content] if is_list(content) else []
     )
     return [*parts, *({"type": "image_url", "image_url": {"url": _address(image)}} for image in images)]
 
@@ -319,9 +320,9 @@ def _result_content(content: object) -> object:
     given = _mapping(content)
     if given is not None and set(given) == {"type", "value"}:
         # Vercel's AI SDK
-        content = cast("object", given["value"])
+        content = given["value"]
     if content is None or isinstance(content, str | list | Mapping):
-        return _read_content(cast("object", content))
+        return _read_content(content)
     return json.dumps(content)
 
 
@@ -331,7 +332,7 @@ def _as_text(content: object) -> object:
         return ""
     if not isinstance(content, list):
         return content
-    parts = cast("list[dict[str, Any]]", content)
+    parts = content
     return "\n".join(part["text"] for part in parts) if all(part["type"] == "text" for part in parts) else parts
 
 
@@ -349,16 +350,16 @@ def _is_result(row: Mapping[str, Any]) -> bool:
 
 
 def _mapping(value: object) -> Mapping[str, Any] | None:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else None
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:
-    rows = cast("list[object]", value) if isinstance(value, list) else []
+    rows = value if isinstance(value, list) else []
     return [row for row in map(_mapping, rows) if row is not None]
 
 
 def _loaded(text: str) -> object:
     try:
-        return cast("object", json.loads(text))
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None

@@ -1,7 +1,6 @@
 """What is known about models, limits, prices and practices. Data in data/*.toml, one row a fact, dated."""
 
-from groq_fallback_mcp.catalog.catalog import Catalog
-from groq_fallback_mcp.catalog.load import load_catalog
+from groq_fallback_mcp.catalog.lookups import Catalog
 from groq_fallback_mcp.catalog.schema import (
     Capabilities,
     Kind,
@@ -14,6 +13,7 @@ from groq_fallback_mcp.catalog.schema import (
     Shutdown,
     Stage,
 )
+from groq_fallback_mcp.catalog.toml_files import load_catalog
 
 __all__ = [
     "Capabilities",

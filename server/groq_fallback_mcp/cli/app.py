@@ -14,13 +14,13 @@ def main() -> None:
     if sys.argv[1:] in ([], ["serve"]):
         # what is made while modules are loaded stays: looking through it again and again took a quarter of the start
         gc.disable()
-        from groq_fallback_mcp.cli.serve import serve  # noqa: PLC0415
+        from groq_fallback_mcp.cli.serve import serve
 
         serve()
         return
     if sys.argv[1].startswith("--log-"):
         # without a command it serves, whatever is to be logged
         sys.argv.insert(1, "serve")
-    from groq_fallback_mcp.cli.commands import app  # noqa: PLC0415
+    from groq_fallback_mcp.cli.commands import app
 
     app()

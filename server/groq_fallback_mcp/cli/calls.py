@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.cli.console import echo, echo_message, print_json, progress_bar
@@ -46,7 +46,7 @@ async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
         raise InputRefused(f"the arguments are not JSON: {error}", next_step='write them as \'{"name": "value"}\'') from error
     if not isinstance(given, dict):
         raise InputRefused("the arguments are no JSON object", next_step='write them as \'{"name": "value"}\'')
-    return await call_tool(name, cast("dict[str, Any]", given), as_json=as_json)
+    return await call_tool(name, given, as_json=as_json)
 
 
 async def chat(

@@ -13,7 +13,7 @@ from groq_fallback_mcp.catalog.update import update_overlay
 from groq_fallback_mcp.cli.console import echo, echo_message
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.outgoing import sanitize
+from groq_fallback_mcp.redaction import sanitize
 from groq_fallback_mcp.settings import load_settings
 
 __all__ = ["update"]
@@ -36,12 +36,7 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
             echo_message(f"the live list could not be read: {reason}. Run `groq-fallback-mcp doctor`.", err=True)
             return 1
         found = drift(catalog, live.ids, day)
-        rows = {
-            model: offered.row
-            for offer in registry.offers()
-            if offer.provider == "groq"
-            for model, offered in offer.models.items()
-        }
+        rows = {model: offered.row for offer in registry.offers() if offer.cataloged for model, offered in offer.models.items()}
     for words, ids in found.differences().items():
         echo(f"{words}: {', '.join(ids)}", err=dry_run)
     if not (found.unknown or found.not_live):

@@ -59,11 +59,11 @@ def serve(
 ) -> None:
     """Serve MCP over stdio (the same as no command), or over HTTP for a team."""
     if http is not None:
-        from groq_fallback_mcp.cli.serve import serve_over_http  # noqa: PLC0415
+        from groq_fallback_mcp.cli.serve import serve_over_http
 
         serve_over_http(http, log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
         return
-    from groq_fallback_mcp.cli.serve import serve as serve_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.serve import serve as serve_now
 
     serve_now(log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
 
@@ -220,7 +220,7 @@ def simulate(
     batch_seconds: Annotated[float, typer.Option(min=0, help="How long a batch takes.")] = 0.0,
 ) -> None:
     """Run a local Groq API simulator. Responses are marked SIMULATED."""
-    from groq_fallback_mcp.cli.simulate import simulate as simulate_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.simulate import simulate as simulate_now
 
     run(
         simulate_now,
@@ -245,7 +245,7 @@ def key_set(
     ] = False,
 ) -> None:
     """Store the API key in the system keyring; GROQ_API_KEY takes precedence."""
-    from groq_fallback_mcp.cli.key import set_key  # noqa: PLC0415
+    from groq_fallback_mcp.cli.key import set_key
 
     run_blocking(set_key, file=file)
 
@@ -253,7 +253,7 @@ def key_set(
 @key.command("remove")
 def key_remove() -> None:
     """Remove the stored API key."""
-    from groq_fallback_mcp.cli.key import remove_key  # noqa: PLC0415
+    from groq_fallback_mcp.cli.key import remove_key
 
     run_blocking(remove_key)
 
@@ -269,7 +269,7 @@ def catalog_update(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Compare the catalog with Groq's live list and write what differs as an overlay, for review."""
-    from groq_fallback_mcp.cli.catalog_update import update  # noqa: PLC0415
+    from groq_fallback_mcp.cli.catalog_update import update
 
     run(update, output, dry_run=dry_run, force=force)
 
@@ -285,7 +285,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check the key, connection, models and client configs."""
-    from groq_fallback_mcp.cli.doctor import doctor as doctor_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.doctor import doctor as doctor_now
 
     run(doctor_now, start_project_servers=start_project_servers, as_json=as_json)
 
@@ -296,8 +296,8 @@ _NO_CLIENT = "Omit to list detected clients and choose."
 class _SetupCommand(TyperCommand):
     """Lists the clients in its help. Their table is only read when the help is shown."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - types that typer keeps to itself
-        from groq_fallback_mcp.clients.client import CLIENTS  # noqa: PLC0415
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from groq_fallback_mcp.clients.client import CLIENTS
 
         *others, last = CLIENTS
         client = next(one for one in self.params if isinstance(one, TyperArgument))
@@ -325,7 +325,7 @@ def setup(
     no_check: Annotated[bool, typer.Option("--no-check", help="Skip the connection check.")] = False,
 ) -> None:
     """Add the server and skill to a client's config (edits in place, keeps a backup)."""
-    from groq_fallback_mcp.cli.setup import setup as setup_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.setup import setup as setup_now
 
     run_blocking(
         setup_now,
@@ -343,7 +343,7 @@ def setup(
 @app.command()
 def demo(as_json: AsJson = False) -> None:
     """Watch a fallback happen, against the simulator (no key needed)."""
-    from groq_fallback_mcp.cli.trials import demo as demo_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.trials import demo as demo_now
 
     run(demo_now, as_json=as_json)
 
@@ -351,6 +351,6 @@ def demo(as_json: AsJson = False) -> None:
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
     """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28)."""
-    from groq_fallback_mcp.cli.trials import selftest as selftest_now  # noqa: PLC0415
+    from groq_fallback_mcp.cli.trials import selftest as selftest_now
 
     run(selftest_now, as_json=as_json)

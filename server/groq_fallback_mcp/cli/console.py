@@ -1,6 +1,6 @@
 """The terminal, and nothing else writes to it: messages on stderr, results on stdout, exit codes as people expect.
 
-All text passes the one exit (outgoing.py), so that neither a secret nor a control sequence of somebody else's text reaches it.
+All text passes the one exit (redaction.py), so that neither a secret nor a control sequence of somebody else's text reaches it.
 0: done. 1: it was tried and failed. 2: the arguments or the configuration cannot be used. 130: interrupted.
 """
 
@@ -19,7 +19,7 @@ import typer
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.fallback import Progress
 from groq_fallback_mcp.logs import sanitize_unhandled
-from groq_fallback_mcp.outgoing import sanitize, sanitize_json, sanitize_message
+from groq_fallback_mcp.redaction import sanitize, sanitize_json, sanitize_message
 
 __all__ = ["attempt", "echo", "echo_message", "print_json", "print_panel", "progress_bar", "run", "run_blocking"]
 
@@ -40,16 +40,16 @@ def echo_message(text: str, *, err: bool = False) -> None:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
-    import json  # noqa: PLC0415
+    import json
 
     typer.echo(json.dumps(sanitize_json(value), indent=2, ensure_ascii=False))
 
 
 def print_panel(text: str, *, title: str, subtitle: str, err: bool = False) -> None:
     """A text in a frame."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.panel import Panel  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
 
     framed, above, below = (Text(sanitize(part)) for part in (text, title, subtitle))
     Console(stderr=err).print(Panel(framed, title=above, subtitle=below, title_align="left", subtitle_align="left"))
@@ -58,9 +58,9 @@ def print_panel(text: str, *, title: str, subtitle: str, err: bool = False) -> N
 @contextmanager
 def progress_bar(name: str) -> Generator[Progress]:
     """A bar on stderr while this lasts, moved by what is yielded."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -72,12 +72,12 @@ def progress_bar(name: str) -> Generator[Progress]:
         yield progress
 
 
-def run(work: Callable[..., Awaitable[int]], *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+def run(work: Callable[..., Awaitable[int]], *arguments: Any, **options: Any) -> None:
     """Run an async command and exit with the status it returns."""
     _exit(lambda: anyio.run(functools.partial(work, *arguments, **options)))
 
 
-def run_blocking(work: Callable[..., int], *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+def run_blocking(work: Callable[..., int], *arguments: Any, **options: Any) -> None:
     """Run a plain command and exit with the status it returns."""
     _exit(lambda: work(*arguments, **options))
 

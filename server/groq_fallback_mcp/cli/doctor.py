@@ -23,12 +23,12 @@ from groq_fallback_mcp.command import SCRIPT, server_command
 from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.answers import answers
-from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
+from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.result import label
@@ -263,11 +263,11 @@ async def _order(context: Context, request: ChatRequest | AudioRequest, live: Li
     refused = live.refused
     for one, wait in zip(candidates, await context.engine.waits(candidates), strict=True):
         away = wait.kind if wait is not None and wait.kind in NOT_MENDED_BY_TIME else None
-        if one.provider == "groq":
+        if one.cataloged:
             away = live.refused or away
             refused = refused or away
         if away is None and providers[one.provider].unready is None:
-            names.append(one.model if one.provider == "groq" else label(one.provider, one.model))
+            names.append(one.model if one.cataloged else label(one.provider, one.model))
     return _Order(names=names, refused=refused)
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
-from groq_fallback_mcp.audio.duration import probe_duration_s
+from groq_fallback_mcp.audio.headers import read_headers
 from groq_fallback_mcp.audio.kind import HEAD_BYTES, sniff
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind
 from groq_fallback_mcp.policy.plan import Candidate
@@ -72,7 +72,7 @@ class _Speech:
         if kind is None:
             message = "not audio"
             raise ValueError(message)
-        duration_s = probe_duration_s(content, kind)
+        duration_s = read_headers(content, kind).duration_s
         audio = AudioFile(name=f"audio.{kind.extension}", content=content, media_type=kind.media_type, duration_s=duration_s)
         request = AudioRequest(audio=audio, language=language, words=True, translate=translate)
         outcome = await self._provider.transcribe(request, _candidate(SPEECH_MODEL), timeout_s=TRANSCRIPT_S)

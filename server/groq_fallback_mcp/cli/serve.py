@@ -17,11 +17,12 @@ from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.mcp_server import build_server
-from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.mcp_server.build import build_server
+from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import listed_tools
-from groq_fallback_mcp.transport import missing_descriptors, serve_stdio
+from groq_fallback_mcp.transport.descriptors import missing_descriptors
+from groq_fallback_mcp.transport.stdio import serve_stdio
 
 __all__ = ["serve", "serve_over_http"]
 
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 def serve(**flags: object) -> None:
     """Serve until the client ends. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison] - it is when the process has none
+    if sys.stderr is None:  # it is when the process has none
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
     if missing := missing_descriptors():
         sys.stderr.write(f"groq-fallback-mcp: there is no {' and no '.join(missing)}; an MCP client gives the server both\n")
@@ -60,7 +61,7 @@ def serve(**flags: object) -> None:
 
 def serve_over_http(address: str, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    from groq_fallback_mcp.transport.http import PATH, serve_http  # noqa: PLC0415 - an HTTP server, which stdio does without
+    from groq_fallback_mcp.transport.http_server import PATH, serve_http
 
     try:
         settings = _checked(load_settings(**flags))
@@ -100,7 +101,7 @@ def _run(work: Callable[[], Awaitable[int]]) -> int:
 
 def _checked(settings: Settings) -> Settings:
     """Read now, so that a mistake in the overlay is told at the start and not at the first call."""
-    from groq_fallback_mcp.catalog import load_catalog  # noqa: PLC0415
+    from groq_fallback_mcp.catalog import load_catalog
 
     load_catalog(settings.catalog)
     return settings

@@ -15,7 +15,7 @@ __all__ = ["demo", "selftest"]
 
 async def demo(*, as_json: bool) -> int:
     """Run the demonstration; 1 when a step that must succeed did not."""
-    from groq_fallback_mcp.cli.local_engines import local_engines  # noqa: PLC0415 - the local models, which selftest does without
+    from groq_fallback_mcp.cli.local_engines import local_engines
 
     done: list[Step] = []
     async with local_engines() as (text, speech):

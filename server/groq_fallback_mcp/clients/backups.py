@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.clients.config_file import PRIVATE
 
@@ -117,7 +117,7 @@ def _records(root: Path, path: Path) -> list[_Record]:
                 value: Any = json.loads(file.read(MOST_RECORD_BYTES))
             if value["path"] != str(path):
                 continue
-            names = [Path(str(name)) for name in cast("list[object]", value["folders"])]
+            names = [Path(str(name)) for name in value["folders"]]
             record = _Record(
                 folder=folder, existed=bool(value["existed"]), fingerprint=str(value["after"]), folders=tuple(names)
             )

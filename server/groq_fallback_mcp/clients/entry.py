@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from groq_fallback_mcp.clients import jsonc, toml_table
 from groq_fallback_mcp.clients.client import KEY, SERVER, Client, Scope
@@ -53,16 +53,16 @@ class Entry:
 def entry_of(fields: Mapping[str, Any], *, scope: Scope, path: Path) -> Entry:
     """The entry as a client's file has it."""
     inner: Any = fields.get("transport", fields)
-    start = cast("Mapping[str, Any]", inner) if isinstance(inner, dict) else fields
+    start = inner if isinstance(inner, dict) else fields
     command: Any = start.get("command")
     arguments: Any = start.get("args")
-    first = cast("list[object]", command) if isinstance(command, list) else [] if command is None else [command]
-    rest = cast("list[object]", arguments) if isinstance(arguments, list) else []
+    first = command if isinstance(command, list) else [] if command is None else [command]
+    rest = arguments if isinstance(arguments, list) else []
     variables: set[str] = set()
     for table in (fields, start):
         for name in _ENVIRONMENTS:
             given: Any = table.get(name)
-            variables |= set(map(str, cast("dict[object, object]", given))) if isinstance(given, dict) else set()
+            variables |= set(map(str, given)) if isinstance(given, dict) else set()
     diverting = {name for table in (fields, start) for name in _DIVERTING if table.get(name)}
     return Entry(
         scope=scope,
@@ -139,12 +139,12 @@ def entry_in(text: str, client: Client, *, path: str) -> dict[str, Any] | None:
     for name in (*client.table, SERVER):
         if not isinstance(node, dict):
             return None
-        node = cast("dict[str, Any]", node).get(name)
+        node = node.get(name)
     if node is not None and not isinstance(node, dict):
         raise ConfigurationError(
             f"{path} has an entry {SERVER!r} that is not a table", next_step="Remove it or rename it, then run setup again"
         )
-    return cast("dict[str, Any] | None", node)
+    return node
 
 
 def says_nothing(text: str, client: Client) -> bool:
@@ -230,7 +230,7 @@ def _without_key(entry: Mapping[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, value in entry.items():
         if isinstance(value, Mapping):
-            shown[name] = _without_key(cast("Mapping[str, Any]", value))
+            shown[name] = _without_key(value)
         else:
             shown[name] = "YOUR_KEY" if name == KEY and not str(value).startswith("$") else value
     return shown

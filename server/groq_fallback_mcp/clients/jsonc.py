@@ -23,7 +23,7 @@ MOST_DEPTH = 200
 _SIGNS = frozenset('{}[]:,"')
 
 
-class JsoncFault(ValueError):  # noqa: N818 - a finding about somebody's file
+class JsoncFault(ValueError):
     """The text is not JSON with comments, or has no place for the value. `line` counts from 1."""
 
     def __init__(self, message: str, line: int) -> None:
@@ -40,7 +40,7 @@ class _Node:
     members: list[_Member] = field(default_factory=list["_Member"])
     items: list[_Node] = field(default_factory=list["_Node"])
 
-    def plain(self) -> Any:  # noqa: ANN401 - JSON
+    def plain(self) -> Any:
         match self.kind:
             case "table":
                 return {member.name: member.node.plain() for member in self.members}
@@ -58,7 +58,7 @@ class _Member:
     comma: int | None = None
 
 
-def loads(text: str) -> Any:  # noqa: ANN401 - JSON
+def loads(text: str) -> Any:
     """The value of the document; an empty text counts as an empty table. Raises JsoncFault."""
     return _parsed(text).plain()
 
@@ -76,7 +76,7 @@ def digest(text: str, *, without: Sequence[str]) -> str:
     return repr(_said(_parsed(text), tuple(without)))
 
 
-def set_value(text: str, path: Sequence[str], value: Any) -> str:  # noqa: ANN401 - JSON
+def set_value(text: str, path: Sequence[str], value: Any) -> str:
     """The text with `value` at `path`; tables on the way are made. An empty text counts as an empty table.
 
     Raises JsoncFault for what cannot be read, or where the path leads through something that is not a table or is there twice.
@@ -163,7 +163,7 @@ def _taken_out(text: str, table: _Node, index: int) -> str:
     return rest
 
 
-def _inserted(text: str, table: _Node, name: str, value: Any) -> str:  # noqa: ANN401 - JSON
+def _inserted(text: str, table: _Node, name: str, value: Any) -> str:
     line_break, outer = _line_break(text), _indent_at(text, table.start)
     first = table.members[0] if table.members else None
     inner = _indent_at(text, first.start) if first is not None and _own_line(text, first.start) else outer + _unit(text)
@@ -183,7 +183,7 @@ def _inserted(text: str, table: _Node, name: str, value: Any) -> str:  # noqa: A
     return f"{text[:at]}{comma}{text[at:after]}{entry}{own_comma}{closing}{rest}"
 
 
-def _written(value: Any, indent: str, text: str) -> str:  # noqa: ANN401 - JSON
+def _written(value: Any, indent: str, text: str) -> str:
     lines = json.dumps(value, indent=_unit(text), ensure_ascii=False).split("\n")
     return _line_break(text).join([lines[0], *(indent + line for line in lines[1:])])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -22,7 +22,7 @@ _HEADER = re.compile(r"\ufeff?[ \t]*\[")
 _SAYS_NOTHING = re.compile(r"[ \t]*(#.*)?\r?\n?$")
 
 
-class TomlFault(ValueError):  # noqa: N818 - a finding about somebody's file
+class TomlFault(ValueError):
     """The text is not TOML, or has no place for the table."""
 
 
@@ -45,7 +45,6 @@ def digest(text: str, *, without: Sequence[str]) -> str:
     said = loads(text)
     found: Any = said.get(outer)
     if isinstance(found, dict):
-        found = cast("dict[str, Any]", found)
         found.pop(inner, None)
         if not found:
             del said[outer]
@@ -61,7 +60,7 @@ def set_table(text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
     servers: Any = loads(text).get(outer, {})
     if not isinstance(servers, dict):
         raise TomlFault(f"{outer!r} is not a table")
-    present: Any = cast("dict[str, Any]", servers).get(inner)
+    present: Any = servers.get(inner)
     if present is not None and not isinstance(present, dict):
         raise TomlFault(f"'{outer}.{inner}' is not a table")
     if present == dict(value):
@@ -80,7 +79,7 @@ def remove(text: str, path: Sequence[str]) -> str:
     """The text without the table at `path`, of two names; as it is where there is none. Raises TomlFault."""
     outer, inner = path
     servers: Any = loads(text).get(outer, {})
-    present: Any = cast("dict[str, Any]", servers).get(inner) if isinstance(servers, dict) else None
+    present: Any = servers.get(inner) if isinstance(servers, dict) else None
     if present is None:
         return text
     cut = _without_sections(text, (outer, inner))
@@ -118,8 +117,8 @@ def _named(header: str) -> tuple[str, ...] | None:
     except tomllib.TOMLDecodeError:
         return None
     names: list[str] = []
-    while isinstance(node, dict) and node and len(names) < 2:  # noqa: PLR2004
-        name, node = next(iter(cast("dict[str, Any]", node).items()))
+    while isinstance(node, dict) and node and len(names) < 2:
+        name, node = next(iter(node.items()))
         names.append(name)
     return tuple(names)
 
@@ -150,17 +149,17 @@ def _block(path: Sequence[str], value: Mapping[str, Any], line_break: str) -> st
     return line_break.join(lines) + line_break
 
 
-def _written(value: Any) -> str:  # noqa: ANN401 - TOML
+def _written(value: Any) -> str:
     if isinstance(value, dict):
-        return str(_inline(cast("dict[str, Any]", value)).as_string())
-    made = cast("Any", tomlkit.item)  # pyright: ignore[reportUnknownMemberType]
+        return str(_inline(value).as_string())
+    made = tomlkit.item
     return str(made(value).as_string())
 
 
-def _inline(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an item of tomlkit's
+def _inline(value: Mapping[str, Any]) -> Any:
     table = tomlkit.inline_table()
     for name, item in value.items():
-        table.append(name, _inline(cast("dict[str, Any]", item)) if isinstance(item, dict) else item)
+        table.append(name, _inline(item) if isinstance(item, dict) else item)
     return table
 
 

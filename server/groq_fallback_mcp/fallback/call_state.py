@@ -179,8 +179,7 @@ class CallState:
 
 def cost_usd(candidate: Candidate, success: Success, catalog: Catalog) -> Decimal | None:
     """What an answer cost in US dollars; None where that is not known."""
-    if candidate.provider != "groq":
-        # the catalog's prices are Groq's
+    if not candidate.cataloged:
         return Decimal(0) if candidate.provider == "local" else None
     return catalog.cost_usd(candidate.model, success.usage) if success.usage_reported else None
 

@@ -254,7 +254,7 @@ class FallbackEngine:
             tier=state.request.service_tier if isinstance(state.request, ChatRequest) else None,
             json_mode=candidate.json_mode,
         )
-        if isinstance(verdict, Abort) and candidate.provider != "groq" and failure.kind is not FailureKind.CONTENT_FILTERED:
+        if isinstance(verdict, Abort) and not candidate.cataloged and failure.kind is not FailureKind.CONTENT_FILTERED:
             # what another endpoint refuses says little about the request: a wrong path of config.toml looks the same
             verdict = NextProvider(cooldown_s=0.0)
         repair = state.repair if isinstance(verdict, RetrySame) else None
@@ -384,7 +384,7 @@ class FallbackEngine:
     async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
         """For each candidate, what keeps it from being tried now; None when nothing does."""
         claims = [self.claim(candidate) for candidate in candidates]
-        quotas = await self.ledger.look(claims)
+        quotas = await self.ledger.peek(claims)
         return [obstacle(quota, claim.cost) for quota, claim in zip(quotas, claims, strict=True)]
 
     def key(self, provider: str, model: str) -> QuotaKey:
@@ -411,7 +411,7 @@ class FallbackEngine:
             for model in wanted
             if (offered := offer.models.get(model)) is not None
         ]
-        return {quota.key: quota for quota in await self.ledger.look(claims)}
+        return {quota.key: quota for quota in await self.ledger.peek(claims)}
 
     async def _reserve(self, state: CallState, claims: Sequence[Claim]) -> Granted | Refused:
         # a call of an hour must not leave its reservation, or a probe, for so long behind

@@ -34,7 +34,7 @@ class Check:
     took_s: float
 
 
-class _Failed(Exception):  # noqa: N818 - what a check says when it is not met
+class _Failed(Exception):
     pass
 
 

@@ -23,7 +23,7 @@ from mcp_types import Tool as ToolDefinition
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.mcp_server.skills import serve_skill
-from groq_fallback_mcp.outgoing import sanitize_message
+from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import excerpt, sentence
 from groq_fallback_mcp.tools import TOOLS
 from groq_fallback_mcp.tools.arguments import parse

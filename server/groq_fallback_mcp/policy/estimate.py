@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Limit, SpeechRequest
 
@@ -113,7 +113,7 @@ def _content_tokens(content: object) -> int:
 def _parts(content: object) -> Sequence[Mapping[str, Any]]:
     if isinstance(content, str) or not isinstance(content, Sequence):
         return []
-    return [cast("Mapping[str, Any]", part) for part in cast("Sequence[object]", content) if isinstance(part, Mapping)]
+    return [part for part in content if isinstance(part, Mapping)]
 
 
 def _text_tokens(text: str) -> int:

@@ -71,7 +71,7 @@ class Candidate:
 
     `estimated_tokens` is the estimate of the prompt before it was corrected by what is learnt. `spend` is the most the
     call can cost. `builtin` names tools that run at the provider, `is_system` says that it is a system around them,
-    `parses_reasoning` that it must be told to keep its thoughts apart from the answer. `voice` is the one it speaks with unasked.
+    `cataloged` that the catalog's prices hold for it, `parses_reasoning` that it must be told to keep its thoughts apart from the answer. `voice` is the one it speaks with unasked.
     """
 
     provider: str
@@ -87,6 +87,7 @@ class Candidate:
     spend: Spend = ZERO_SPEND
     builtin: tuple[str, ...] = ()
     voice: str | None = None
+    cataloged: bool = False
     is_system: bool = False
     parses_reasoning: bool = False
 
@@ -180,6 +181,7 @@ def plan(
                     spend=spend,
                     builtin=fitted.builtin,
                     voice=next(iter(offered.row.capabilities.voices), None),
+                    cataloged=offer.cataloged,
                     is_system=offered.row.kind is Kind.SYSTEM,
                     parses_reasoning=offered.row.capabilities.reasoning_format,
                 )

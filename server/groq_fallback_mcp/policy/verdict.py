@@ -146,7 +146,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             wait_s = RATE_LIMIT_UNSTATED_S if failure.retry_after_s is None else failure.retry_after_s
             return FallBack(cooldown_s=wait_s, may_return=True)
         case FailureKind.GENERATION_FAILED | FailureKind.UNPROCESSABLE:
-            return RetrySame(after_s=0.0) if attempts < 2 else FallBack()  # noqa: PLR2004
+            return RetrySame(after_s=0.0) if attempts < 2 else FallBack()
         case FailureKind.OVERLOADED | FailureKind.TIER_FULL:
             return _may_pass(failure, attempts=attempts, most=2, alternative=alternative, jitter=jitter, failures=failures)
         case FailureKind.SERVER_ERROR:
@@ -162,7 +162,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             if weaker is not None:
                 return RelaxSchema(json_mode=weaker)
             # no schema was sent: what broke there may work elsewhere
-            return FallBack() if failure.status is not None and failure.status >= 500 else Abort()  # noqa: PLR2004
+            return FallBack() if failure.status is not None and failure.status >= 500 else Abort()
         case FailureKind.MODEL_GONE:
             return FallBack(cooldown_s=MODEL_GONE_S)
         case FailureKind.MODEL_BLOCKED:

@@ -16,7 +16,7 @@ import re
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 __all__ = ["AnswerText", "content_pieces", "json_text", "separate"]
 
@@ -114,8 +114,8 @@ def content_pieces(content: object, *, depth: int = MOST_NESTED) -> tuple[str, s
     if depth == 0 or not isinstance(content, Mapping | Sequence):
         return "", ""
     if isinstance(content, Mapping):
-        return _part(cast("Mapping[str, Any]", content), depth - 1)
-    pieces = [content_pieces(part, depth=depth - 1) for part in cast("Sequence[object]", content)]
+        return _part(content, depth - 1)
+    pieces = [content_pieces(part, depth=depth - 1) for part in content]
     return "".join(text for text, _ in pieces), "".join(reasoning for _, reasoning in pieces)
 
 
@@ -169,7 +169,7 @@ def _part(part: Mapping[str, Any], depth: int) -> tuple[str, str]:
     for name in ("text", "refusal"):
         given = part.get(name)
         # OpenAI's assistants have the words one level deeper
-        words = cast("Mapping[str, Any]", given).get("value") if isinstance(given, Mapping) else given
+        words = given.get("value") if isinstance(given, Mapping) else given
         if isinstance(words, str):
             return words, ""
     inside = part.get("content", part.get("parts"))

@@ -67,7 +67,7 @@ class Provider(Protocol):
 
 def json_instruction(schema: Mapping[str, Any], *, beside_tools: bool = False) -> str:
     """The system message that asks a model for JSON of this shape, where its API is not asked for it."""
-    import json  # noqa: PLC0415 - keeps this module free of imports on the serving path
+    import json
 
     when = "When you answer, rather than call a tool, answer" if beside_tools else "Answer"
     return f"{when} with one JSON value only, no prose and no code fence, that satisfies this JSON schema: " + json.dumps(

@@ -90,7 +90,7 @@ class Batches:
         reply = await self._provider.send("GET", path, timeout_s=TIMEOUT_S, most_bytes=FILE_BYTES)
         return reply if isinstance(reply, Failure) else reply.body
 
-    async def _state(self, method: str, path: str, **content: Any) -> BatchState | Failure:  # noqa: ANN401 - what `send` takes
+    async def _state(self, method: str, path: str, **content: Any) -> BatchState | Failure:
         reply = await self._provider.send(method, path, timeout_s=TIMEOUT_S, **content)
         value = reply if isinstance(reply, Failure) else json_object(reply.body)
         return value if isinstance(value, Failure) else _read_state(value)
@@ -125,7 +125,7 @@ def _outcome(line: Mapping[str, Any], model: str, now_wall: float) -> Outcome:
     if response is None:
         return classify(500 if error is None else 400, {}, json.dumps({"error": error or {}}), now_wall=now_wall)
     status, body = whole(response.get("status_code")) or 200, mapping(response.get("body")) or {}
-    if status >= 400:  # noqa: PLR2004
+    if status >= 400:
         return classify(status, {}, json.dumps(dict(body)), now_wall=now_wall)
     return chat_outcome(body, model=model, quota=QuotaSnapshot(), simulated=False)
 

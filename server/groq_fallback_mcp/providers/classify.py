@@ -98,7 +98,7 @@ def classify_stream_error(data: str, *, now_wall: float) -> Failure:
     """The failure an error inside a response with status 200 stands for; it may be an object or a bare string."""
     body = read_error(data, now_wall=now_wall)
     status = body.status or 500
-    if status == 500 and _OVER_CAPACITY.search(body.message):  # noqa: PLR2004
+    if status == 500 and _OVER_CAPACITY.search(body.message):
         status = 503
     return _failure(status, {}, body, now_wall=now_wall)
 
@@ -154,11 +154,11 @@ def _kind(  # noqa: C901, PLR0911 - a decision table
 ) -> FailureKind:
     if reading is not None and _never_fits(status, reading):
         return FailureKind.LARGER_THAN_LIMIT
-    if status == 413 and body.code == "rate_limit_exceeded":  # noqa: PLR2004
+    if status == 413 and body.code == "rate_limit_exceeded":
         return FailureKind.LARGER_THAN_LIMIT
-    if status == 403 and not body.is_json:  # noqa: PLR2004
+    if status == 403 and not body.is_json:
         return FailureKind.NETWORK_DENIED
-    if status == 403 and body.flagged:  # noqa: PLR2004
+    if status == 403 and body.flagged:
         return FailureKind.CONTENT_FILTERED
     for named in (body.code, body.type):
         if named is not None and named.lower() in _BY_CODE:
@@ -169,12 +169,12 @@ def _kind(  # noqa: C901, PLR0911 - a decision table
     worded = kind_of_words(status, body.message, waits=waits, limited=limited)
     if worded is not None:
         return worded
-    if status == 403:  # noqa: PLR2004
+    if status == 403:
         denied = "network settings" in body.message.lower()
         return FailureKind.NETWORK_DENIED if denied else FailureKind.ORGANIZATION_REFUSED
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    return FailureKind.SERVER_ERROR if status >= 500 else FailureKind.BAD_REQUEST  # noqa: PLR2004
+    return FailureKind.SERVER_ERROR if status >= 500 else FailureKind.BAD_REQUEST
 
 
 def _never_fits(status: int, reading: LimitReading) -> bool:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.durations import parse_reset, parse_retry_after
 
@@ -55,7 +55,7 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
         return ErrorBody(message=message, wait_s=max(waits, default=None), reset_s=max(resets, default=None))
     metadata = _mapping(fields.get("metadata"))
     code = fields.get("status_code", fields.get("code"))
-    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal() and len(code) == 3) else 0  # noqa: PLR2004
+    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal() and len(code) == 3) else 0
     message = _message_of(fields)
     relayed = _relayed(metadata.get("raw"))
     return ErrorBody(
@@ -63,7 +63,7 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
         message=on_one_line(f"{message}: {relayed}" if relayed and len(message) < RELAYED_CHARS else message),
         code=_text(fields.get("code")),
         type=_text(fields.get("type")),
-        status=status if 400 <= status <= 599 else None,  # noqa: PLR2004
+        status=status if 400 <= status <= 599 else None,
         wait_s=max(waits, default=None),
         reset_s=max(resets, default=None),
         quota=" ".join(quotas),
@@ -108,8 +108,8 @@ def _all_fields(value: object) -> Iterator[tuple[str, object]]:
         at, depth = waiting.pop()
         inside: list[object] = []
         if isinstance(at, list):
-            inside = cast("list[object]", at)[:MOST_FIELDS]
-        for name, inner in list(_mapping(cast("object", at)).items())[:MOST_FIELDS]:
+            inside = at[:MOST_FIELDS]
+        for name, inner in list(_mapping(at).items())[:MOST_FIELDS]:
             yield name.lower().replace("-", "_"), inner
             inside.append(_quoted(inner) if name == "raw" else inner)
         waiting += [(each, depth + 1) for each in inside if depth < MOST_NESTED]
@@ -136,7 +136,7 @@ def _fields_of(value: object) -> Mapping[str, Any] | str:
     at: object = value
     for _ in range(4):
         # Gemini's compatible endpoint sends a list
-        listed = cast("list[object]", at) if isinstance(at, list) else [at]
+        listed = at if isinstance(at, list) else [at]
         at = listed[0] if listed else None
         fields = _mapping(at)
         if not fields:
@@ -156,13 +156,13 @@ def _message_of(fields: Mapping[str, Any]) -> str:
     named = next((fields[name] for name in names if fields.get(name)), "")
     if isinstance(named, dict):
         # Mistral has the details of a validation error here
-        inner = _fields_of(cast("object", named))
+        inner = _fields_of(named)
         named = inner if isinstance(inner, str) else inner.get("message", inner.get("msg"))
     return named if isinstance(named, str) else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

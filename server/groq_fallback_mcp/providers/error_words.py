@@ -170,13 +170,13 @@ def kind_of_words(  # noqa: PLR0911 - a decision table
             return words.kind
     if status in {403, 429} and not waits and not rate and _SPEAKS_OF_MONEY.search(message):
         return FailureKind.NO_CREDIT
-    if (status in {400, 403, 413} or status >= 500) and (limited or _RATE_MET.search(stated)):  # noqa: PLR2004
+    if (status in {400, 403, 413} or status >= 500) and (limited or _RATE_MET.search(stated)):
         return FailureKind.RATE_LIMITED
     if _says(_CONTEXT, status, message):
         return FailureKind.CONTEXT_TOO_LONG
     if _is_schema_refused(status, message):
         return FailureKind.SCHEMA_REFUSED
-    if status >= 500 and _BROKEN_UNSUPPORTED.search(message):  # noqa: PLR2004
+    if status >= 500 and _BROKEN_UNSUPPORTED.search(message):
         return FailureKind.UNSUPPORTED
     return next((words.kind for words in _MODEL if _says(words, status, message)), None)
 
@@ -198,7 +198,7 @@ def is_per_day(message: str) -> bool:
 
 
 def _says(words: _Words, status: int, message: str) -> bool:
-    return (status in words.statuses or (words.broken and status >= 500)) and words.pattern.search(message) is not None  # noqa: PLR2004
+    return (status in words.statuses or (words.broken and status >= 500)) and words.pattern.search(message) is not None
 
 
 def _of_max_tokens(message: str) -> FailureKind:
@@ -208,7 +208,7 @@ def _of_max_tokens(message: str) -> FailureKind:
 
 
 def _is_schema_refused(status: int, message: str) -> bool:
-    if status >= 500:  # noqa: PLR2004
+    if status >= 500:
         return _GRAMMAR_BROKE.search(message) is not None
     other = _OTHER_SCHEMA.search(message) is not None and _JSON_MODE.search(message) is None
     return not other and _says(_SCHEMA, status, message)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from json import dumps
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import anyio
 import anyio.lowlevel
@@ -22,8 +22,8 @@ import httpx2
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
-from groq_fallback_mcp.outgoing import register_secrets, sanitize_message
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply, Sink
+from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 
 __all__ = ["Wire"]
 
@@ -157,7 +157,7 @@ class Wire:
         take: Callable[[bytes], bool] | None = None,
         *,
         moved: Callable[[], None] | None = None,
-        **content: Any,  # noqa: ANN401 - httpx's own arguments
+        **content: Any,
     ) -> Reply | Failure:
         upload: _Upload | None = None
         response: httpx2.Response | None = None
@@ -201,7 +201,9 @@ class Wire:
         url = _url(self._base_url + path)
         if json is None:
             request = httpx2.Request(method, url, headers=self._headers, extensions=_EXTENSIONS, data=data, files=files)
-            stream, size = cast("httpx2.AsyncByteStream", request.stream), int(request.headers.get("content-length", "0"))
+            # a request of ours is never sent by a blocking client
+            assert isinstance(request.stream, httpx2.AsyncByteStream)  # noqa: S101
+            stream, size = request.stream, int(request.headers.get("content-length", "0"))
         else:
             # as httpx2 encodes it; given the stream it need not find out what is known here, a twentieth of a call's CPU
             body = dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
@@ -226,7 +228,9 @@ def _url(text: str) -> httpx2.URL:
 
 def _stream_of(response: httpx2.Response) -> httpx2.AsyncByteStream:
     """The body as it comes: what is encoded is not read at all, so nothing need be decoded."""
-    return cast("httpx2.AsyncByteStream", response.stream)
+    # a response of ours is never read by a blocking client
+    assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
+    return response.stream
 
 
 async def _read(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool] | None) -> Reply | Failure:
@@ -234,7 +238,7 @@ async def _read(response: httpx2.Response, most_bytes: int, take: Callable[[byte
     headers = dict(response.headers.items())
     encoding = headers.get("content-encoding", "").lower()
     encoded = encoding not in {"identity", ""}
-    if status >= 300:  # noqa: PLR2004 - a redirect or a refusal: the status says what matters
+    if status >= 300:
         return Reply(status=status, headers=headers, body=b"" if encoded else await _beginning(response))
     if encoded:
         return _refused(f"an answer in {encoding[:20]} encoding, which was not asked for")
@@ -279,7 +283,7 @@ async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[by
     return None
 
 
-class _TooManyPieces(Exception):  # noqa: N818 - a finding about what an upstream sends
+class _TooManyPieces(Exception):
     """A body cut into very many very small pieces."""
 
 

@@ -18,17 +18,16 @@ from groq_fallback_mcp.call import (
     SpeechRequest,
 )
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
 from groq_fallback_mcp.providers.base import LiveModel, Streaming
 from groq_fallback_mcp.providers.classify import classify
-from groq_fallback_mcp.providers.models_wire import read_models
-from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat
+from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat, read_models
 from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.providers.reading import mapping
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
 from groq_fallback_mcp.providers.stream import ChatStream
+from groq_fallback_mcp.redaction import sanitize_message
 
 if TYPE_CHECKING:
     import httpx2
@@ -82,7 +81,7 @@ class OpenAICompatible:
     def _wire(self) -> Wire:
         """Opened with the first use, as httpx and its certificates are a tenth of a second."""
         if self._opened is None:
-            from groq_fallback_mcp.providers.http import Wire  # noqa: PLC0415 - not before it is needed
+            from groq_fallback_mcp.providers.http import Wire
 
             self._opened = Wire(self._base_url, key=self._key, proxy=self._proxy, transport=self._transport)
         return self._opened
@@ -226,10 +225,10 @@ class OpenAICompatible:
 
     def _checked(self, reply: Reply) -> Reply | Failure:
         """The reply, or the failure that its status stands for."""
-        if reply.status >= 400:  # noqa: PLR2004
+        if reply.status >= 400:
             text = reply.body.decode("utf-8", "replace")
             return classify(reply.status, reply.headers, text, now_wall=self._clock.wall())
-        if reply.status >= 300:  # noqa: PLR2004
+        if reply.status >= 300:
             return Failure(kind=FailureKind.BAD_RESPONSE, message="a redirect, which is not followed", status=reply.status)
         return reply
 

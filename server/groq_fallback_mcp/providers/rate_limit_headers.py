@@ -115,7 +115,7 @@ def _figure(text: str | None) -> float | None:
 
 
 def _infer(error_type: str | None, window_s: float | None) -> Limit | None:
-    daily = window_s is not None and window_s > 7_200  # noqa: PLR2004 - between an hour and a day
+    daily = window_s is not None and window_s > 7_200
     match error_type:
         case "tokens":
             return Limit.TPD if daily else Limit.TPM

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot
 
@@ -29,7 +29,7 @@ def json_object(body: bytes) -> dict[str, Any] | Failure:
         )
     if not isinstance(value, dict):
         return bad_response(f"an answer that is {type(value).__name__}, not an object")
-    return cast("dict[str, Any]", value)
+    return value
 
 
 def bad_response(what: str, quota: QuotaSnapshot | None = None) -> Failure:
@@ -43,7 +43,7 @@ def rows(value: object) -> Sequence[Mapping[str, Any]]:
     """The objects of a JSON list; none for anything else."""
     if not isinstance(value, list):
         return ()
-    return [row for row in map(mapping, cast("list[object]", value)) if row is not None]
+    return [row for row in map(mapping, value) if row is not None]
 
 
 def request_id(value: Mapping[str, Any]) -> str | None:
@@ -54,7 +54,7 @@ def request_id(value: Mapping[str, Any]) -> str | None:
 
 def mapping(value: object) -> Mapping[str, Any] | None:
     """A JSON object, None for anything else."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def text_of(value: object) -> str | None:
@@ -67,7 +67,7 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     number = float(value)
-    return number if 0 <= number < 1e9 else None  # noqa: PLR2004 - thirty years of audio; also refuses nan and inf
+    return number if 0 <= number < 1e9 else None
 
 
 def whole(value: object) -> int | None:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot, Speed, Success
 from groq_fallback_mcp.call.messages import called_function, stated_calls
@@ -305,7 +305,7 @@ class ChatStream:
             return
         self._reported_bytes += size
         if self._reported_bytes <= MOST_REPORTED_BYTES:
-            self._reported.setdefault(name, []).extend(cast("list[Any]", given))
+            self._reported.setdefault(name, []).extend(given)
 
     def _count(self, chars: int) -> None:
         self._chars += chars
@@ -330,4 +330,4 @@ def _is_whole(data: bytes) -> bool:
 
 def _index(row: Mapping[str, Any]) -> int | None:
     stated = row.get("index")
-    return int(stated) if isinstance(stated, str) and stated.isdecimal() and len(stated) < 4 else whole(stated)  # noqa: PLR2004
+    return int(stated) if isinstance(stated, str) and stated.isdecimal() and len(stated) < 4 else whole(stated)

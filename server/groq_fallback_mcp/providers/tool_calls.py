@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.call.messages import called_function, stated_calls
@@ -115,12 +115,12 @@ def _only_object(text: str) -> str | None:
     at = 0
     while at < len(text) and len(found) < _MOST_VALUES:
         try:
-            value, at = cast("tuple[object, int]", _DECODER.raw_decode(text, at))
+            value, at = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             return None
         if not isinstance(value, dict):
             return None
-        found.append(cast("dict[str, Any]", value))
+        found.append(value)
         at += len(text) - at - len(text[at:].lstrip())
     given = [value for value in found if value]
     return json.dumps(given[0], ensure_ascii=False) if given and all(value == given[0] for value in given) else None

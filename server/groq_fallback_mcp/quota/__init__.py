@@ -19,7 +19,7 @@ from groq_fallback_mcp.quota.ledger import (
     Wait,
     obstacle,
 )
-from groq_fallback_mcp.quota.opening import default_path, memory_ledger, open_ledger
+from groq_fallback_mcp.quota.open_ledger import default_path, memory_ledger, open_ledger
 
 __all__ = [
     "ANY_MODEL",

@@ -56,7 +56,7 @@ class DegradingLedger:
         self._fault: str | None = None
         self._pause_s = PAUSE_S
         self._retry_at = float("-inf")
-        self._stand_ins: dict[str, Reservation] = {}
+        self._granted_by_fallback: dict[str, Reservation] = {}
         self._pending: deque[tuple[Reservation, Settlement]] = deque(maxlen=MOST_PENDING)
 
     @property
@@ -77,15 +77,15 @@ class DegradingLedger:
         index = allowed[result.index]
         waits = dict(zip(allowed, result.passed_over, strict=False))
         own = result.reservation
-        self._stand_ins[own.id] = own
+        self._granted_by_fallback[own.id] = own
         return Granted(
             index=index,
-            reservation=replace(own, cost=claims[index].cost, stand_in=True),
+            reservation=replace(own, cost=claims[index].cost, granted_by_fallback=True),
             passed_over=tuple(waits.get(before, refused) for before in range(index)),
         )
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
-        own = self._stand_ins.pop(reservation.id, None)
+        own = self._granted_by_fallback.pop(reservation.id, None)
         if own is not None:
             scaled = {limit: _scaled(units, own.cost.get(limit, units)) for limit, units in settlement.actual.items()}
             standing = await self._own.settle(own, replace(settlement, actual=scaled))
@@ -108,9 +108,9 @@ class DegradingLedger:
         if await self._try(lambda: at(self._shared)) is None:
             await at(self._own)
 
-    async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
-        done = await self._try(lambda: self._shared.look(claims))
-        return await self._own.look(claims) if done is None else done
+    async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+        done = await self._try(lambda: self._shared.peek(claims))
+        return await self._own.peek(claims) if done is None else done
 
     async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
         done = await self._try(lambda: self._shared.spending(days))

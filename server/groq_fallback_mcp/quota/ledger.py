@@ -61,7 +61,7 @@ class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
     `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
-    `stand_in`: granted in place of a store that could not be used.
+    `granted_by_fallback`: granted in place of a store that could not be used.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Reservation:
     charged: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     spend: Spend = ZERO_SPEND
     day: str = ""
-    stand_in: bool = False
+    granted_by_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ class Ledger(Protocol):
         """Bench a model, or a provider, for `wait_s` seconds; of two cooldowns the later end counts."""
         ...
 
-    async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+    async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
         """The state of each claim's model; spends nothing."""
         ...
 

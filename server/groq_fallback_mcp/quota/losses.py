@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from groq_fallback_mcp.quota.budget import DayTotals
 from groq_fallback_mcp.quota.records import day_key, day_of, decode, encode
-from groq_fallback_mcp.quota.store import Change, Record, View
+from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
 
 __all__ = ["lost_records", "reopened", "totals_of", "watching"]
 
@@ -19,24 +19,24 @@ T = TypeVar("T")
 
 
 def watching(
-    change: Callable[[View], Change[T]], keys: Sequence[str], seen: Mapping[str, DayTotals]
-) -> Callable[[View], Change[T]]:
+    change: Callable[[Snapshot], Writes[T]], keys: Sequence[str], seen: Mapping[str, DayTotals]
+) -> Callable[[Snapshot], Writes[T]]:
     """The change with records of days that were lost marked as lost, and written so. `seen`: what was last seen of each day."""
     days = [day for key in keys if (day := day_of(key)) is not None]
 
-    def watched(view: View) -> Change[T]:
+    def watched(view: Snapshot) -> Writes[T]:
         marked = {day_key(day): encode(totals) for day in days if (totals := _marked(view, day, seen.get(day))) is not None}
         if not marked:
             return change(view)
         bodies = {**view.bodies, **{key: record.body for key, record in marked.items()}}
-        done = change(View(now=view.now, bodies=bodies))
+        done = change(Snapshot(now=view.now, bodies=bodies))
         writes: Mapping[str, Record | None] = {**marked, **done.writes}
-        return Change(result=done.result, writes=writes)
+        return Writes(result=done.result, writes=writes)
 
     return watched
 
 
-def totals_of(view: View, day: str) -> DayTotals | None:
+def totals_of(view: Snapshot, day: str) -> DayTotals | None:
     """What the store says of a day, None where it says nothing that can be read."""
     return decode(DayTotals, view.bodies.get(day_key(day)), day_key(day))
 
@@ -46,15 +46,15 @@ def lost_records(day: str) -> Mapping[str, Record]:
     return {day_key(day): encode(DayTotals(losses=1))}
 
 
-def reopened(view: View, day: str) -> Change[bool]:
+def reopened(view: Snapshot, day: str) -> Writes[bool]:
     """Count what is not known as not spent, from now on; whether anything was not known."""
     totals = totals_of(view, day) or DayTotals()
     if not totals.unknown:
-        return Change(result=False)
-    return Change(result=True, writes={day_key(day): encode(replace(totals, accepted_losses=totals.losses))})
+        return Writes(result=False)
+    return Writes(result=True, writes={day_key(day): encode(replace(totals, accepted_losses=totals.losses))})
 
 
-def _marked(view: View, day: str, seen: DayTotals | None) -> DayTotals | None:
+def _marked(view: Snapshot, day: str, seen: DayTotals | None) -> DayTotals | None:
     """The day's totals as lost; None where they are as they should be."""
     there = day_key(day) in view.bodies
     found = totals_of(view, day)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from groq_fallback_mcp.quota.store import Change, NotNow, Record, View
+from groq_fallback_mcp.quota.store import NotNow, Record, Snapshot, Writes
 
 __all__ = ["MemoryStore"]
 
@@ -27,10 +27,10 @@ class MemoryStore:
     def place(self) -> str:
         return "this process alone"
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         del writing
         bodies = {key: record.body for key in keys if (record := self._records.get(key)) is not None}
-        done = change(View(now=self._wall(), bodies=bodies))
+        done = change(Snapshot(now=self._wall(), bodies=bodies))
         for key, record in done.writes.items():
             if record is None:
                 self._records.pop(key, None)
@@ -38,14 +38,14 @@ class MemoryStore:
                 self._records[key] = record
         return done.result
 
-    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+    def transact_now(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T | NotNow:
         return self.transact(keys, change, writing=writing)
 
     @property
-    def wants_rest(self) -> bool:
+    def needs_checkpoint(self) -> bool:
         return False
 
-    def rest(self) -> None:
+    def checkpoint(self) -> None:
         """Nothing is put off."""
 
     def due(self, limit: int) -> Sequence[str]:

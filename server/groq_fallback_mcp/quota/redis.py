@@ -11,15 +11,15 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from groq_fallback_mcp.outgoing import sanitize_message
-from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Snapshot, StoreUnusable, Writes
+from groq_fallback_mcp.redaction import sanitize_message
 
 __all__ = ["RedisStore"]
 
@@ -43,7 +43,7 @@ class RedisStore:
         self._place = f"{parts.scheme}://{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
         self._wall = wall
         self._time_limit_s = time_limit_s
-        self._client: Any = cast("Any", redis.Redis).from_url(
+        self._client: Any = redis.Redis.from_url(
             url,
             socket_timeout=time_limit_s,
             socket_connect_timeout=time_limit_s,
@@ -63,7 +63,7 @@ class RedisStore:
     def place(self) -> str:
         return self._place
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         del writing
         names = [*(PREFIX + key for key in keys), DUE]
         end = time.monotonic() + self._time_limit_s
@@ -78,7 +78,7 @@ class RedisStore:
                 raise StoreUnusable(f"{self._place}: too busy to be written within {self._time_limit_s:g} s")
             seen = bodies_now
             bodies = {key: body[1:] for key, body in zip(keys, seen, strict=True) if body}
-            done = change(View(now=now, bodies=bodies))
+            done = change(Snapshot(now=now, bodies=bodies))
             if not done.writes:
                 return done.result
             result = [done.result]
@@ -93,16 +93,16 @@ class RedisStore:
                 )
             ]
 
-    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+    def transact_now(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T | NotNow:
         del keys, change, writing
         # an answer over the network is always waited for
         return NOT_NOW
 
     @property
-    def wants_rest(self) -> bool:
+    def needs_checkpoint(self) -> bool:
         return False
 
-    def rest(self) -> None:
+    def checkpoint(self) -> None:
         """Nothing is put off."""
 
     def due(self, limit: int) -> Sequence[str]:
@@ -159,7 +159,7 @@ def _list(value: object) -> list[object]:
     if not isinstance(value, list):
         message = f"a {type(value).__name__} in the place of a list"
         raise TypeError(message)
-    return cast("list[object]", value)
+    return value
 
 
 def _text(value: object) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from groq_fallback_mcp.atomic_file import partial_name
 from groq_fallback_mcp.quota.sqlite_transaction import Records, begin, code_of, is_damage, to_wal, transaction
-from groq_fallback_mcp.quota.store import NOT_NOW, Change, NotNow, Record, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Record, Snapshot, StoreUnusable, Writes
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -75,7 +75,7 @@ class SqliteStore:
         self._records: Records | None = None
         self._inode: tuple[int, int] | None = None
         self._log: tuple[int, int] | None = None
-        # of the event loop's thread: it waits for no lock, and leaves checkpoints, which wait for the disk, to `rest`
+        # of the event loop's thread: it waits for no lock, and leaves checkpoints, which wait for the disk, to `checkpoint`
         self._quick: Records | None = None
         self._quick_lock = threading.Lock()
         self._put_off = 0
@@ -88,10 +88,10 @@ class SqliteStore:
     def place(self) -> str:
         return str(self._path)
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         return self._guarded(lambda records: transaction(records, self._wall, self._busy_s, keys, change, writing=writing))
 
-    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+    def transact_now(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T | NotNow:
         if not self._quick_lock.acquire(blocking=False):
             return NOT_NOW
         try:
@@ -108,10 +108,10 @@ class SqliteStore:
         return done
 
     @property
-    def wants_rest(self) -> bool:
+    def needs_checkpoint(self) -> bool:
         return self._put_off >= PUT_OFF
 
-    def rest(self) -> None:
+    def checkpoint(self) -> None:
         self._put_off = 0
         with contextlib.suppress(sqlite3.Error, OSError, StoreUnusable):
             self._connected().connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -340,7 +340,7 @@ class SqliteStore:
 
     def _lock(self) -> FileLock:
         """Raises filelock's Timeout, a TimeoutError, when it cannot be had."""
-        from filelock import FileLock  # noqa: PLC0415 - for a file that is new or damaged only
+        from filelock import FileLock
 
         return FileLock(f"{self._path}.lock", timeout=self._busy_s, mode=0o600)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from groq_fallback_mcp.quota.store import Change, Record, View
+from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
 
 __all__ = ["Records", "begin", "code_of", "is_damage", "to_wal", "transaction"]
 
@@ -79,7 +79,7 @@ def transaction(
     wall: Callable[[], float],
     busy_s: float,
     keys: Sequence[str],
-    change: Callable[[View], Change[T]],
+    change: Callable[[Snapshot], Writes[T]],
     *,
     writing: bool,
 ) -> T:
@@ -87,14 +87,14 @@ def transaction(
 
     So what writes nothing, a refusal above all, keeps nobody waiting, and a lock is held for a moment only.
     """
-    done = change(View(now=wall(), bodies=records.read(keys)))
+    done = change(Snapshot(now=wall(), bodies=records.read(keys)))
     if not done.writes or not writing:
         return done.result
     begin(records.connection, busy_s)
     try:
         if not records.are_current():
             # the time is read under the lock, so that it never runs back from one writer to the next
-            done = change(View(now=wall(), bodies=records.read(keys)))
+            done = change(Snapshot(now=wall(), bodies=records.read(keys)))
         records.write(done.writes)
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
@@ -124,7 +124,7 @@ def to_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if attempt == 49 or is_damage(error):  # noqa: PLR2004 - the last one
+            if attempt == 49 or is_damage(error):
                 raise
             time.sleep(0.005)
         else:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["NOT_NOW", "Change", "NotNow", "Record", "Store", "StoreUnusable", "View"]
+__all__ = ["NOT_NOW", "NotNow", "Record", "Snapshot", "Store", "StoreUnusable", "Writes"]
 
 T = TypeVar("T")
 
 
-class StoreUnusable(Exception):  # noqa: N818 - it says what is the case
+class StoreUnusable(Exception):
     """The store cannot be read or written now. The text says why, for people, without secrets."""
 
 
@@ -30,7 +30,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class Snapshot:
     """What a transaction sees: the time, read inside it, and the bodies of the records that exist."""
 
     now: float
@@ -38,7 +38,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Generic[T]):
+class Writes(Generic[T]):
     """What a transaction does: records written, None for those deleted, and its result."""
 
     result: T
@@ -67,11 +67,11 @@ class Store(Protocol):
         """Where it is, for people, without secrets."""
         ...
 
-    def transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         """Read `keys`, apply `change`, write; the result. `writing` false promises that nothing is written."""
         ...
 
-    def transact_now(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T | NotNow:
+    def transact_now(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T | NotNow:
         """The same on the event loop's thread, if it can be done without waiting for anybody; else nothing was done.
 
         Never raises StoreUnusable: `transact` is then to find out what is the matter.
@@ -79,11 +79,11 @@ class Store(Protocol):
         ...
 
     @property
-    def wants_rest(self) -> bool:
-        """Whether `rest` should be called soon, on the store's thread."""
+    def needs_checkpoint(self) -> bool:
+        """Whether `checkpoint` should be called soon, on the store's thread."""
         ...
 
-    def rest(self) -> None:
+    def checkpoint(self) -> None:
         """Do what `transact_now` has put off. Never raises StoreUnusable."""
         ...
 

@@ -17,9 +17,7 @@ import anyio
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.outgoing import sanitize_message
 from groq_fallback_mcp.quota import transactions
-from groq_fallback_mcp.quota.book import Book
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
@@ -35,15 +33,17 @@ from groq_fallback_mcp.quota.ledger import (
 from groq_fallback_mcp.quota.losses import reopened, totals_of, watching
 from groq_fallback_mcp.quota.records import (
     OpenReservation,
+    Transaction,
+    applied_key,
     day_key,
     day_of,
     model_key,
     open_key,
     prepare,
     provider_key,
-    told_key,
 )
-from groq_fallback_mcp.quota.store import NOT_NOW, Change, Store, StoreUnusable, View
+from groq_fallback_mcp.quota.store import NOT_NOW, Snapshot, Store, StoreUnusable, Writes
+from groq_fallback_mcp.redaction import sanitize_message
 
 __all__ = ["StoredLedger", "utc_day"]
 
@@ -91,7 +91,7 @@ class StoredLedger:
     async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
         if not claims:
             return Refused(waits=())
-        await self._forgo()
+        await self._abandon()
         await self._sweep()
         reservation = secrets.token_hex(8)
         day = self._day()
@@ -109,8 +109,8 @@ class StoredLedger:
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
         key = reservation.key
         keys = [model_key(key), provider_key(key), open_key(reservation.id), day_key(reservation.day)]
-        if reservation.stand_in:
-            keys.append(told_key(reservation.id))
+        if reservation.granted_by_fallback:
+            keys.append(applied_key(reservation.id))
         return await self._transact(keys, partial(transactions.settle, reservation=reservation, settlement=settlement))
 
     async def release(self, reservation: Reservation) -> None:
@@ -122,14 +122,14 @@ class StoredLedger:
         change = partial(transactions.cool_down, key=key, wait_s=wait_s, reason=reason, limit=limit, kind=kind)
         await self._transact([model_key(key), provider_key(key)], change)
 
-    async def look(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+    async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
         if not claims:
             return ()
-        return await self._transact(_account_keys(claims), partial(transactions.look, claims=claims), writing=False)
+        return await self._transact(_account_keys(claims), partial(transactions.peek, claims=claims), writing=False)
 
     async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
-        def read(view: View) -> Change[Mapping[str, DayTotals]]:
-            return Change(result={day: Book(view).day(day) for day in days})
+        def read(view: Snapshot) -> Writes[Mapping[str, DayTotals]]:
+            return Writes(result={day: Transaction(view).day(day) for day in days})
 
         return await self._transact([day_key(day) for day in days], read, writing=False)
 
@@ -138,22 +138,22 @@ class StoredLedger:
 
     async def aclose(self) -> None:
         with contextlib.suppress(StoreUnusable):
-            await self._forgo()
+            await self._abandon()
         await self._run(self._store.close)
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
-    async def _transact(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool = True) -> T:
+    async def _transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         days = [day for key in keys if (day := day_of(key)) is not None] if self._budget.bounded else []
         if not days:
             return await self._transacted(keys, change, writing=writing)
         watched = watching(change, keys, self._seen)
         after: dict[str, DayTotals] = {}
 
-        def noted(view: View) -> Change[T]:
+        def noted(view: Snapshot) -> Writes[T]:
             done = watched(view)
             written = {key: record.body for key, record in done.writes.items() if record is not None}
-            left = View(now=view.now, bodies={**view.bodies, **written})
+            left = Snapshot(now=view.now, bodies={**view.bodies, **written})
             after.clear()
             after.update((day, totals) for day in days if (totals := totals_of(left, day)) is not None)
             return done
@@ -172,10 +172,10 @@ class StoredLedger:
         while len(self._seen) > MOST_DAYS:
             del self._seen[next(iter(self._seen))]
 
-    async def _transacted(self, keys: Sequence[str], change: Callable[[View], Change[T]], *, writing: bool) -> T:
+    async def _transacted(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool) -> T:
         if self._prepared and (done := self._store.transact_now(keys, change, writing=writing)) is not NOT_NOW:
-            if self._store.wants_rest and self._thread is not None:
-                self._thread.submit(self._store.rest)
+            if self._store.needs_checkpoint and self._thread is not None:
+                self._thread.submit(self._store.checkpoint)
             return done
         return await self._run(partial(self._store.transact, keys, change, writing=writing))
 
@@ -196,11 +196,11 @@ class StoredLedger:
         running.cancel()
         raise StoreUnusable(f"{self._store.place} did not answer within {self._time_limit_s:g} s")
 
-    async def _forgo(self) -> None:
+    async def _abandon(self) -> None:
         """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
         while self._doubtful:
             reservation, keys = self._doubtful[0]
-            await self._transact(keys, partial(transactions.forgo, reservation=reservation))
+            await self._transact(keys, partial(transactions.abandon, reservation=reservation))
             with contextlib.suppress(ValueError):
                 self._doubtful.remove((reservation, keys))
 
@@ -211,7 +211,7 @@ class StoredLedger:
             return
         self._swept_at = now
         for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)):
-            if key.startswith(told_key("")):
+            if key.startswith(applied_key("")):
                 await self._transact([key], partial(_forget, key=key))
             if not key.startswith(open_key("")):
                 continue
@@ -231,13 +231,13 @@ def utc_day(now: float) -> str:
     return datetime.fromtimestamp(now, tz=UTC).date().isoformat()
 
 
-def _read_open(view: View, reservation: str) -> Change[OpenReservation | None]:
-    return Change(result=Book(view).open(reservation))
+def _read_open(view: Snapshot, reservation: str) -> Writes[OpenReservation | None]:
+    return Writes(result=Transaction(view).open(reservation))
 
 
-def _forget(view: View, key: str) -> Change[None]:
+def _forget(view: Snapshot, key: str) -> Writes[None]:
     del view
-    return Change(result=None, writes={key: None})
+    return Writes(result=None, writes={key: None})
 
 
 def _account_keys(claims: Sequence[Claim]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the ledger does, as pure functions over a view of its records: reserve, settle, forgo, cool down, look, expire."""
+"""What the ledger does, as pure functions over a view of its records: reserve, settle, abandon, cool down, peek, expire."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit
-from groq_fallback_mcp.quota.book import Book
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
 from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, proves_return, take
 from groq_fallback_mcp.quota.budget import Budget, Spend
@@ -24,10 +23,10 @@ from groq_fallback_mcp.quota.ledger import (
     Wait,
     obstacle,
 )
-from groq_fallback_mcp.quota.records import Account, OpenReservation
-from groq_fallback_mcp.quota.store import Change, View
+from groq_fallback_mcp.quota.records import Account, OpenReservation, Transaction
+from groq_fallback_mcp.quota.store import Snapshot, Writes
 
-__all__ = ["cool_down", "expire", "forgo", "learnt_factor", "look", "reserve_any", "settle"]
+__all__ = ["abandon", "cool_down", "expire", "learnt_factor", "peek", "reserve_any", "settle"]
 
 DAY_S = 86_400
 FACTOR_FALL = 0.003
@@ -35,107 +34,111 @@ LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
 
 def reserve_any(
-    view: View, claims: Sequence[Claim], *, reservation: str, life_s: float, budget: Budget, day: str
-) -> Change[Granted | Refused]:
+    view: Snapshot, claims: Sequence[Claim], *, reservation: str, life_s: float, budget: Budget, day: str
+) -> Writes[Granted | Refused]:
     """Grant the first claim that fits, from all of its limits at once; a refusal changes nothing."""
-    book = Book(view)
+    transaction = Transaction(view)
     waits: list[Wait] = []
     for index, claim in enumerate(claims):
-        quota = book.quota(claim)
+        quota = transaction.quota(claim)
         if claim.last_resort:
             quota = replace(
                 quota,
-                health=ignoring_own_cooldown(quota.health, book.now),
-                provider=ignoring_own_cooldown(quota.provider, book.now),
+                health=ignoring_own_cooldown(quota.health, transaction.now),
+                provider=ignoring_own_cooldown(quota.provider, transaction.now),
             )
-        wait = _over_budget(book, claim, budget, day) or obstacle(quota, claim.cost)
+        wait = _over_budget(transaction, claim, budget, day) or obstacle(quota, claim.cost)
         if wait is None:
-            taken = _take(book, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)
-            return book.change(Granted(index=index, reservation=taken, passed_over=tuple(waits)))
+            taken = _take(transaction, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)
+            return transaction.change(Granted(index=index, reservation=taken, passed_over=tuple(waits)))
         waits.append(wait)
-    return book.change(Refused(waits=tuple(waits)))
+    return transaction.change(Refused(waits=tuple(waits)))
 
 
-def settle(view: View, reservation: Reservation, settlement: Settlement) -> Change[SettleResult]:
+def settle(view: Snapshot, reservation: Reservation, settlement: Settlement) -> Writes[SettleResult]:
     """Replace the claim by what was used, and take in what the answer told.
 
     A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
     granted was never claimed here, so all that was used and has not refilled since is charged,
     once, however often it is told.
     """
-    book = Book(view)
+    transaction = Transaction(view)
     key = reservation.key
-    found = book.open(reservation.id)
-    account = book.account(key)
+    found = transaction.open(reservation.id)
+    account = transaction.account(key)
     if found is not None:
-        book.close(reservation.id)
+        transaction.close(reservation.id)
         held, in_flight = _unheld(account, reservation.cost)
-    elif not reservation.stand_in or book.told(reservation.id):
-        return book.change(SettleResult(failures=account.health.failures))
+    elif not reservation.granted_by_fallback or transaction.mark_applied(reservation.id):
+        return transaction.change(SettleResult(failures=account.health.failures))
     else:
         held, in_flight = account.held, account.in_flight
-    provider = book.provider(key)
-    returned = _returns_unused(provider.returns_unused, account.buckets, held, reservation, settlement, now=book.now)
-    buckets = _settled(account.buckets, held, reservation, settlement, now=book.now, returned=returned)
-    health, whole = (probe_ended(one.health, reservation.id, book.now) for one in (account, provider))
+    provider = transaction.provider(key)
+    returned = _returns_unused(provider.returns_unused, account.buckets, held, reservation, settlement, now=transaction.now)
+    buckets = _settled(account.buckets, held, reservation, settlement, now=transaction.now, returned=returned)
+    health, whole = (probe_ended(one.health, reservation.id, transaction.now) for one in (account, provider))
     retries = provider.retries
     if settlement.health == "up":
         health, whole = passed(health, reservation.taken_at), passed(whole, reservation.taken_at)
         retries = retries.after(success=True)
     elif settlement.health == "down":
-        health = failed(health, reservation.taken_at, book.now)
+        health = failed(health, reservation.taken_at, transaction.now)
         retries = retries.after(success=False)
     factor = account.prompt_factor
     if settlement.prompt is not None:
         factor = learnt_factor(factor, *settlement.prompt)
-    book.keep(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
-    book.keep_provider(key, replace(provider, health=whole, retries=retries, returns_unused=returned))
-    _spend(book, reservation, settlement.spent, held_day=found is not None and bool(found.day))
-    return book.change(SettleResult(failures=health.failures, retry_allowed=retries.allows))
+    transaction.keep(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
+    transaction.keep_provider(key, replace(provider, health=whole, retries=retries, returns_unused=returned))
+    _spend(transaction, reservation, settlement.spent, held_day=found is not None and bool(found.day))
+    return transaction.change(SettleResult(failures=health.failures, retry_allowed=retries.allows))
 
 
-def forgo(view: View, reservation: str) -> Change[None]:
+def abandon(view: Snapshot, reservation: str) -> Writes[None]:
     """Give back a reservation that nobody has waited for, if it was granted: its call was not sent."""
-    found = Book(view).open(reservation)
+    found = Transaction(view).open(reservation)
     if found is None:
-        return Change(result=None)
+        return Writes(result=None)
     granted = Reservation(id=reservation, key=found.key, cost=found.cost, spend=found.spend, day=found.day)
-    return Change(result=None, writes=settle(view, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
+    return Writes(result=None, writes=settle(view, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
 
 
-def cool_down(view: View, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> Change[None]:
+def cool_down(
+    view: Snapshot, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind
+) -> Writes[None]:
     """Bench a model, or with ANY_MODEL its provider."""
-    book = Book(view)
-    cooldown = Cooldown(since=book.now, until=book.now + min(wait_s, DAY_S), reason=reason, limit=limit, kind=kind)
+    transaction = Transaction(view)
+    cooldown = Cooldown(
+        since=transaction.now, until=transaction.now + min(wait_s, DAY_S), reason=reason, limit=limit, kind=kind
+    )
     if key.model == ANY_MODEL:
-        provider = book.provider(key)
-        book.keep_provider(key, replace(provider, health=cooled(provider.health, cooldown)))
+        provider = transaction.provider(key)
+        transaction.keep_provider(key, replace(provider, health=cooled(provider.health, cooldown)))
     else:
-        account = book.account(key)
-        book.keep(key, replace(account, health=cooled(account.health, cooldown)))
-    return book.change(None)
+        account = transaction.account(key)
+        transaction.keep(key, replace(account, health=cooled(account.health, cooldown)))
+    return transaction.change(None)
 
 
-def look(view: View, claims: Sequence[Claim]) -> Change[Sequence[ModelQuota]]:
+def peek(view: Snapshot, claims: Sequence[Claim]) -> Writes[Sequence[ModelQuota]]:
     """What is known of each claim's model."""
-    book = Book(view)
-    return Change(result=tuple(book.quota(claim) for claim in claims))
+    transaction = Transaction(view)
+    return Writes(result=tuple(transaction.quota(claim) for claim in claims))
 
 
-def expire(view: View, reservations: Iterable[str]) -> Change[None]:
+def expire(view: Snapshot, reservations: Iterable[str]) -> Writes[None]:
     """Give up on reservations whose processes are gone. Their charge stays: the calls may have been sent."""
-    book = Book(view)
+    transaction = Transaction(view)
     for reservation in reservations:
-        found = book.open(reservation)
-        book.close(reservation)
+        found = transaction.open(reservation)
+        transaction.close(reservation)
         if found is not None:
-            account = book.account(found.key)
+            account = transaction.account(found.key)
             held, in_flight = _unheld(account, found.cost)
-            health = probe_ended(account.health, reservation, book.now)
-            book.keep(found.key, replace(account, held=held, in_flight=in_flight, health=health))
+            health = probe_ended(account.health, reservation, transaction.now)
+            transaction.keep(found.key, replace(account, held=held, in_flight=in_flight, health=health))
             if found.day:
-                book.keep_day(found.day, book.day(found.day).holding(found.spend, -1))
-    return book.change(None)
+                transaction.keep_day(found.day, transaction.day(found.day).holding(found.spend, -1))
+    return transaction.change(None)
 
 
 def learnt_factor(factor: float, estimated: int, actual: int) -> float:
@@ -150,16 +153,16 @@ def learnt_factor(factor: float, estimated: int, actual: int) -> float:
     return seen if seen > factor else factor + FACTOR_FALL * (seen - factor)
 
 
-def _over_budget(book: Book, claim: Claim, budget: Budget, day: str) -> Wait | None:
+def _over_budget(transaction: Transaction, claim: Claim, budget: Budget, day: str) -> Wait | None:
     if not budget.bounded:
         return None
-    objection = budget.objection(book.day(day), claim.spend)
+    objection = budget.objection(transaction.day(day), claim.spend)
     return None if objection is None else Wait(wait_s=None, reason=objection, kind=FailureKind.OVER_BUDGET)
 
 
-def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str, budget: Budget) -> Reservation:
-    key, now = claim.key, book.now
-    account, provider = book.seeded(claim), book.provider(claim.key)
+def _take(transaction: Transaction, claim: Claim, *, reservation: str, life_s: float, day: str, budget: Budget) -> Reservation:
+    key, now = claim.key, transaction.now
+    account, provider = transaction.seeded(claim), transaction.provider(claim.key)
     buckets = dict(account.buckets)
     for limit, units in claim.cost.items():
         if limit in buckets:
@@ -172,13 +175,13 @@ def _take(book: Book, claim: Claim, *, reservation: str, life_s: float, day: str
         health=probing(account.health, reservation, now, life_s),
         prompt_factor=account.prompt_factor,
     )
-    book.keep(key, taken)
-    book.keep_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
+    transaction.keep(key, taken)
+    transaction.keep_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
     holds_budget = budget.bounded
     if holds_budget:
-        book.keep_day(day, book.day(day).holding(claim.spend))
+        transaction.keep_day(day, transaction.day(day).holding(claim.spend))
     record = OpenReservation(key=key, cost=claim.cost, spend=claim.spend, day=day if holds_budget else "")
-    book.keep_open(reservation, record, now + life_s)
+    transaction.keep_open(reservation, record, now + life_s)
     return Reservation(
         id=reservation,
         key=key,
@@ -261,7 +264,7 @@ def _units(limit: Limit, reservation: Reservation, settlement: Settlement, now: 
     """Of a limit: what we claimed, what the server charged at admission, and what was used."""
     claimed = reservation.cost.get(limit, 0.0)
     used = settlement.actual.get(limit, claimed)
-    if reservation.stand_in:
+    if reservation.granted_by_fallback:
         return 0.0, 0.0, used * _unrefilled(limit, now - reservation.taken_at)
     return claimed, settlement.admitted.get(limit, claimed), used
 
@@ -280,11 +283,11 @@ def _unrefilled(limit: Limit, age_s: float) -> float:
     return min(max(1.0 - age_s / limit.window_s, 0.0), 1.0)
 
 
-def _spend(book: Book, reservation: Reservation, spent: Spend | None, *, held_day: bool) -> None:
-    totals = before = book.day(reservation.day)
+def _spend(transaction: Transaction, reservation: Reservation, spent: Spend | None, *, held_day: bool) -> None:
+    totals = before = transaction.day(reservation.day)
     if held_day:
         totals = totals.holding(reservation.spend, -1)
     if spent is not None:
         totals = totals.plus(f"{reservation.key.provider}/{reservation.key.model}", spent)
     if totals != before:
-        book.keep_day(reservation.day, totals)
+        transaction.keep_day(reservation.day, totals)

@@ -4,9 +4,8 @@ Order of precedence, later wins: `config.toml` in the user's config folder, envi
 key, where none of them has one, is looked for in the key ring and in a file beside config.toml.
 """
 
-from groq_fallback_mcp.settings.base_urls import EndpointSettings
-from groq_fallback_mcp.settings.load import load_settings
-from groq_fallback_mcp.settings.model import Settings, Toolset
+from groq_fallback_mcp.settings.model import EndpointSettings, Settings, Toolset
 from groq_fallback_mcp.settings.places import config_path, key_path, state_folder
+from groq_fallback_mcp.settings.sources import load_settings
 
 __all__ = ["EndpointSettings", "Settings", "Toolset", "config_path", "key_path", "load_settings", "state_folder"]

@@ -1,24 +1,82 @@
-"""All settings as one model."""
+"""All settings as one model, and those of an endpoint to fall back to."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback, is_proxy
-from groq_fallback_mcp.outgoing import SHORTEST_SECRET, register_secrets
-from groq_fallback_mcp.settings.base_urls import EndpointSettings
+from groq_fallback_mcp.json_types import is_array, is_object
+from groq_fallback_mcp.redaction import SHORTEST_SECRET, register_secrets
 
-__all__ = ["Settings", "Toolset"]
+__all__ = ["EndpointSettings", "Settings", "Toolset"]
 
 Toolset = Literal["full", "speech", "safety", "batch", "all"]
+
+
+class EndpointSettings(BaseModel):
+    """An OpenAI-compatible endpoint to fall back to: a `[[providers]]` table of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: str | None = Field(
+        default=None, description="A known endpoint whose values hold where none is given: see the table of presets."
+    )
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name shown in results; not groq or local. Default: the preset."
+    )
+    base_url: str | None = Field(
+        default=None, description="https, or http on loopback; with the path that ends before /chat/completions."
+    )
+    key_env: str | None = Field(default=None, description="The environment variable that holds its key.")
+    prefix: str | None = Field(default=None, description="Put before each model id on the wire, such as groq/ for LiteLLM.")
+    models: Mapping[str, str] = Field(
+        default_factory=dict[str, str],
+        description="Model ids it serves, best first: a list, or a table of the catalog's id to its own.",
+    )
+    use_cases: tuple[str, ...] | None = Field(default=None, description="Ask it for these use cases only.")
+    speech_models: tuple[str, ...] = Field(default=(), description="Those of `models` that transcribe.")
+    context_window: int = Field(default=8192, gt=0, description="Tokens, for models the catalog does not know.")
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value in {"groq", "local"}:
+            message = "the names groq and local are taken"
+            raise ValueError(message)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe_url(cls, value: str | None) -> str | None:
+        return None if value is None else check_base_url(value)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _mapped(cls, value: object) -> object:
+        return {name: name for name in value} if is_array(value) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_like_its_preset(cls, value: object) -> object:
+        if not is_object(value) or value.get("preset") is None:
+            return value
+        return {"name": value["preset"], **value}
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.preset is None and (self.base_url is None or not self.models):
+            message = f"the provider {self.name!r} needs base_url and models, or a preset"
+            raise ValueError(message)
+        return self
 
 
 class Settings(BaseSettings):
@@ -156,18 +214,18 @@ class Settings(BaseSettings):
     @field_validator("files", mode="before")
     @classmethod
     def _split_folders(cls, value: object) -> object:
-        parts = value.split(os.pathsep) if isinstance(value, str) else value
-        if not isinstance(parts, list | tuple):
+        parts: object = value.split(os.pathsep) if isinstance(value, str) else value
+        if not is_array(parts):
             return value
-        return tuple(_expanded(Path(str(part))) for part in cast("list[object]", parts) if part)
+        return tuple(_expanded(Path(str(part))) for part in parts if part)
 
     @field_validator("toolsets", "http_hosts", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
-        parts = value.split(",") if isinstance(value, str) else value
-        if not isinstance(parts, list | tuple):
+        parts: object = value.split(",") if isinstance(value, str) else value
+        if not is_array(parts):
             return value
-        return tuple(str(part).strip() for part in cast("list[object]", parts) if str(part).strip())
+        return tuple(str(part).strip() for part in parts if str(part).strip())
 
     @field_validator("state")
     @classmethod

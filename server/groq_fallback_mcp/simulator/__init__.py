@@ -3,9 +3,9 @@
 It imports nothing of the rest but the catalog and the vocabulary, so that it checks the rest instead of repeating it.
 """
 
-from groq_fallback_mcp.simulator.app import create_app
-from groq_fallback_mcp.simulator.engines import Generated, Heard, PlainSpeech, PlainText, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.generation import Generated, Heard, PlainSpeech, PlainText, SpeechEngine, TextEngine
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions, parse_fault
+from groq_fallback_mcp.simulator.routes import create_app
 from groq_fallback_mcp.simulator.serving import RunningSimulator, run_simulator
 
 __all__ = [

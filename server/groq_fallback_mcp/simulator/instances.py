@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
+
+from groq_fallback_mcp.json_types import is_list, is_object
 
 __all__ = ["instance_of", "satisfies", "schema_fault"]
 
@@ -18,33 +20,33 @@ DEEPEST = 24
 Node = Mapping[str, Any]
 
 
-def schema_fault(schema: object) -> str | None:
+def schema_fault(schema: Node | bool) -> str | None:
     """Why this is no JSON schema; None when it is one."""
     try:
-        Draft202012Validator.check_schema(cast("Any", schema))
+        Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return error.message
     return None
 
 
-def satisfies(value: object, schema: object) -> bool:
+def satisfies(value: object, schema: Node | bool) -> bool:
     """Whether the value fits. References outside the schema are not followed, so nothing fits them."""
-    validator: Any = Draft202012Validator(cast("Any", schema), registry=Registry())
+    validator: Any = Draft202012Validator(schema, registry=Registry())
     try:
         return not any(validator.iter_errors(value))
     except (Unresolvable, RecursionError):
         return False
 
 
-def instance_of(schema: object) -> Any:  # noqa: ANN401 - JSON out
+def instance_of(schema: object) -> Any:
     """A value for the keywords in common use; `pattern`, `not` and the like are not minded, so check with `satisfies`."""
     return _instance(schema, schema, 0)
 
 
-def _instance(schema: object, root: object, depth: int) -> Any:  # noqa: ANN401, PLR0911 - JSON out, one branch a JSON type
-    if not isinstance(schema, Mapping) or depth > DEEPEST:
+def _instance(schema: object, root: object, depth: int) -> Any:  # noqa: PLR0911 - JSON out, one branch a JSON type
+    if not is_object(schema) or depth > DEEPEST:
         return WORD
-    node = _resolved(cast("Node", schema), root)
+    node = _resolved(schema, root)
     if "const" in node:
         return node["const"]
     if node.get("enum"):
@@ -69,7 +71,7 @@ def _instance(schema: object, root: object, depth: int) -> Any:  # noqa: ANN401,
 
 def _choice(options: Sequence[Any], depth: int) -> Node:
     """The first branch; where branches nest deeply, the one that ends them."""
-    nodes = [cast("Node", option) for option in options if isinstance(option, Mapping)]
+    nodes: list[Node] = [option for option in options if is_object(option)]
     if not nodes:
         return {}
     return (
@@ -87,7 +89,7 @@ def _resolved(node: Node, root: object) -> Node:
         if not isinstance(reference, str) and not parts:
             break
         rest = {name: value for name, value in node.items() if name not in {"$ref", "allOf"}}
-        joined = [cast("Node", part) for part in parts if isinstance(part, Mapping)]
+        joined: list[Node] = [part for part in parts if is_object(part)]
         node = _merged([rest, *([_pointed(reference, root)] if isinstance(reference, str) else []), *joined])
     return node
 
@@ -96,8 +98,8 @@ def _pointed(reference: str, root: object) -> Node:
     target: Any = root
     for step in reference.removeprefix("#").split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        target = cast("Node", target).get(name) if isinstance(target, Mapping) else None
-    return cast("Node", target) if isinstance(target, Mapping) else {}
+        target = target.get(name) if is_object(target) else None
+    return target if is_object(target) else {}
 
 
 def _merged(nodes: Sequence[Node]) -> Node:
@@ -115,8 +117,8 @@ def _merged(nodes: Sequence[Node]) -> Node:
 
 def _kind(node: Node) -> str | None:
     kind = node.get("type")
-    if isinstance(kind, list):
-        return next(iter(cast("list[str]", kind)), None)
+    if is_list(kind):
+        return next(iter(kind), None)
     if kind is None:
         return "object" if "properties" in node else "array" if "items" in node else None
     return str(kind)
@@ -140,13 +142,11 @@ def _array(node: Node, root: object, depth: int) -> list[Any]:
     count = max(least, min(1, int(node.get("maxItems", 1))) if depth < DEEPEST // 4 else 0)
     first: Sequence[Any] = node.get("prefixItems") or ()
     value = [_instance(schema, root, depth + 1) for schema in first[: max(count, len(first))]]
-    items: Any = node.get("items")
-    choices: Sequence[Any] = ()
-    if isinstance(items, Mapping):
-        choices = cast("Node", items).get("enum") or ()
+    items = node.get("items")
+    choices: Sequence[Any] = (items.get("enum") or ()) if is_object(items) else ()
     while len(value) < count:
         index = len(value)
-        value.append(choices[index] if index < len(choices) else _instance(cast("object", items), root, depth + 1))
+        value.append(choices[index] if index < len(choices) else _instance(items, root, depth + 1))
     return value
 
 

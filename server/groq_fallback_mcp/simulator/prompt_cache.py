@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.simulator.engines import estimate_tokens
+from groq_fallback_mcp.simulator.generation import estimate_tokens
 from groq_fallback_mcp.simulator.wire import Messages
 
 __all__ = ["PromptCache"]

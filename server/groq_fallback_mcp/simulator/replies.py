@@ -1,4 +1,4 @@
-"""Responses in Groq's form, with the marks that say they are simulated."""
+"""Requests read and replies written in Groq's form, with the marks that say they are simulated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from groq_fallback_mcp.json_types import is_object
+from groq_fallback_mcp.simulator.wire import Payload
 
 __all__ = [
     "FINGERPRINT",
@@ -18,6 +22,7 @@ __all__ = [
     "failed_generation",
     "fresh_id",
     "json_reply",
+    "payload_of",
     "request_id",
 ]
 
@@ -76,3 +81,14 @@ def request_id() -> str:
 def fresh_id(kind: str) -> str:
     """A fresh id such as `file_...`."""
     return f"{kind}_{uuid.uuid4().hex[:26]}"
+
+
+async def payload_of(request: Request) -> Payload:
+    """The JSON object of the body. Raises ApiError where there is none."""
+    try:
+        value: Any = await request.json()
+    except (ValueError, RecursionError):
+        raise ApiError(400, "could not parse the JSON body of the request") from None
+    if not is_object(value):
+        raise ApiError(400, "the body of the request must be a JSON object")
+    return value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
+
+from groq_fallback_mcp.json_types import is_list, is_object
 
 __all__ = ["Messages", "Payload", "is_texts", "items", "table", "text_of"]
 
@@ -11,22 +13,22 @@ Payload = Mapping[str, Any]
 Messages = Sequence[Mapping[str, Any]]
 
 
-def items(value: Any) -> list[Any]:  # noqa: ANN401 - JSON in
+def items(value: object) -> list[Any]:
     """The items of a JSON list; none for anything else."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return value if is_list(value) else []
 
 
-def table(value: Any) -> Payload:  # noqa: ANN401 - JSON in
+def table(value: object) -> Payload:
     """The fields of a JSON object; none for anything else."""
-    return cast("Payload", value) if isinstance(value, dict) else {}
+    return value if is_object(value) else {}
 
 
-def is_texts(value: Any) -> bool:  # noqa: ANN401 - JSON in
+def is_texts(value: object) -> bool:
     """Whether it is a JSON list of texts."""
-    return isinstance(value, list) and all(isinstance(item, str) for item in items(value))
+    return is_list(value) and all(isinstance(item, str) for item in value)
 
 
-def text_of(content: Any) -> str:  # noqa: ANN401 - JSON in
+def text_of(content: object) -> str:
     """The text of a message's content, which is a text or a list of parts."""
     if isinstance(content, str):
         return content

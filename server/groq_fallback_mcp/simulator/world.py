@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Catalog, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock, today
-from groq_fallback_mcp.simulator.batch_state import Batch
-from groq_fallback_mcp.simulator.engines import SpeechEngine, TextEngine
-from groq_fallback_mcp.simulator.file_store import FileStore
-from groq_fallback_mcp.simulator.limits import Charge, Limits
+from groq_fallback_mcp.simulator.batch_state import Batch, FileStore
+from groq_fallback_mcp.simulator.generation import SpeechEngine, TextEngine
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions
 from groq_fallback_mcp.simulator.prompt_cache import PromptCache
+from groq_fallback_mcp.simulator.rate_limits import Charge, Limits
 from groq_fallback_mcp.simulator.replies import ApiError
 from groq_fallback_mcp.simulator.wire import Payload, table
 
@@ -70,7 +69,7 @@ class World:
         # a 429 on requests per minute was seen without the headers for tokens
         but = frozenset({Limit.TPM}) if admitted.limit is Limit.RPM else frozenset[Limit]()
         headers = self.limits.headers(organization, model, but=but)
-        if admitted.status == 429 and self.options.send_retry_after:  # noqa: PLR2004
+        if admitted.status == 429 and self.options.send_retry_after:
             headers["retry-after"] = str(int(-(-admitted.wait_s // 1)))
         raise ApiError(admitted.status, admitted.message, code="rate_limit_exceeded", type=admitted.type, headers=headers)
 

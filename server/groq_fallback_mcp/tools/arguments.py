@@ -98,7 +98,7 @@ def _read_fields(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
     return read
 
 
-def _read(annotation: Any, value: Any, *, required: bool) -> Any:  # noqa: ANN401 - whatever JSON holds
+def _read(annotation: Any, value: Any, *, required: bool) -> Any:
     """The value as it is meant where this type is wanted; _ABSENT where it says that nothing was given."""
     if not required and _says_nothing(value):
         return _ABSENT
@@ -125,7 +125,7 @@ def _read(annotation: Any, value: Any, *, required: bool) -> Any:  # noqa: ANN40
     return value
 
 
-def _one_of_list(given: list[Any], *, text: bool) -> Any:  # noqa: ANN401 - whatever JSON holds
+def _one_of_list(given: list[Any], *, text: bool) -> Any:
     """The one value of a list, where one is wanted; the text of a list of text parts."""
     if len(given) == 1 and not isinstance(given[0], dict):
         return given[0]
@@ -136,14 +136,14 @@ def _says_nothing(value: object) -> bool:
     return value is None or value in ("", [], {})
 
 
-def _joined_text(parts: list[Any]) -> Any:  # noqa: ANN401 - whatever JSON holds
+def _joined_text(parts: list[Any]) -> Any:
     """The text of a list of text parts; the list itself where it holds anything else."""
     found = [part.get("text") if is_object(part) else None for part in parts]
     texts = [text for text in found if isinstance(text, str)]
     return "\n".join(texts) if texts and len(texts) == len(parts) else parts
 
 
-def _meant(wanted: Sequence[Any], value: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+def _meant(wanted: Sequence[Any], value: str) -> Any:
     """What a text stands for, where not any text is wanted: a choice, a number, a list, an object."""
     decoded = _decoded(value)
     if isinstance(decoded, str):
@@ -162,7 +162,7 @@ def _meant(wanted: Sequence[Any], value: str) -> Any:  # noqa: ANN401 - whatever
     )
 
 
-def _members(annotation: Any) -> list[Any]:  # noqa: ANN401 - a type
+def _members(annotation: Any) -> list[Any]:
     """What a value may be: the members of a union, without None and what is annotated to them."""
     origin = get_origin(annotation)
     if origin is Annotated:
@@ -184,7 +184,7 @@ def _literal(wanted: Sequence[Any], value: str) -> str | None:
     return next((option for option in known if isinstance(option, str) and option in spelled), None)
 
 
-def _fits(member: Any, value: object) -> bool:  # noqa: ANN401 - a type
+def _fits(member: Any, value: object) -> bool:
     """Whether what a string holds is of a kind that the string itself was not."""
     origin = get_origin(member)
     if origin in {list, tuple, Sequence}:

@@ -21,11 +21,11 @@ from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, R
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.outgoing import sanitize, sanitize_json
 from groq_fallback_mcp.policy.plan import Candidate, plan
 from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState, batch_file, read_answers
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
+from groq_fallback_mcp.redaction import sanitize, sanitize_json
 from groq_fallback_mcp.render import quoted
 from groq_fallback_mcp.tools.result import Result, structured, total_usd
 from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes
@@ -231,7 +231,7 @@ def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candid
     offers = [
         replace(offer, models={id_: replace(offered, documented={}) for id_, offered in offer.models.items()})
         for offer in engine.registry.offers()
-        if offer.provider == "groq"
+        if offer.cataloged
     ]
     found = plan(request, catalog=engine.catalog, offers=offers, today=today(engine.clock))
     if not found.candidates:
@@ -353,9 +353,9 @@ def _groq_batches(context: Context) -> Batches:
 
 def _error_reply(failure: Failure) -> Reply:
     """What went wrong at Groq, and what to do instead."""
-    denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED  # noqa: PLR2004
+    denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED
     code = failure.kind.value if not denied else "paid_plan_needed"
-    missing = failure.status == 404  # noqa: PLR2004
+    missing = failure.status == 404
     next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
     if failure.kind is FailureKind.AUTHENTICATION:
         next_step = "Put a valid key into GROQ_API_KEY"

@@ -21,7 +21,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
 from groq_fallback_mcp.images import image_parts
-from groq_fallback_mcp.outgoing import sanitize_json
+from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.render import excerpt, quoted, sentence
 from groq_fallback_mcp.response_cache import Kept
 from groq_fallback_mcp.run_all import run_all

@@ -119,7 +119,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         )
     ]
     refused = await engine.registry.refused(timeout_s=min(KEY_CHECK_S, engine.timeouts.deadline_s))
-    quotas = await engine.ledger.look([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
+    quotas = await engine.ledger.peek([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
     models = tuple(
         _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id, refused=refused))
         for quota, (offer, offered) in zip(quotas, chosen, strict=True)
@@ -195,7 +195,7 @@ def _unusable(context: Context, offer: ProviderModels, model: str, *, refused: F
     engine = context.engine
     if is_retired(model, catalog=engine.catalog, offer=offer, today=today(engine.clock)):
         return "shut down"
-    if refused is not None and offer.provider == "groq":
+    if refused is not None and offer.cataloged:
         return refusal(refused, offer.provider)
     return engine.registry.providers[offer.provider].unready
 

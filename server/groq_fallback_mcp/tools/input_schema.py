@@ -32,7 +32,7 @@ def input_schema(arguments: type[Arguments], *, full: bool = True) -> dict[str, 
 class _Slim(GenerateJsonSchema):
     """No titles, no defaults, no null, and of a model no words about it."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401 - pydantic's own type
+    def field_title_should_be_set(self, schema: Any) -> bool:
         del schema
         return False
 
@@ -54,7 +54,7 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with what it refers to in the place of the references: some clients read none."""
     definitions: dict[str, Any] = schema.pop("$defs", {})
 
-    def walk(value: Any) -> Any:  # noqa: ANN401 - JSON
+    def walk(value: Any) -> Any:
         if is_list(value):
             return [walk(item) for item in value]
         return walk_object(value) if is_object(value) else value

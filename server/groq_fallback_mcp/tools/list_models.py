@@ -82,11 +82,9 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     day = today(engine.clock)
     rows = [(offer, offered) for offer in offers for offered in offer.models.values()]
     unoffered = [
-        row
-        for row in catalog.models.values()
-        if all(row.id not in offer.models for offer in offers if offer.provider == "groq")
+        row for row in catalog.models.values() if all(row.id not in offer.models for offer in offers if offer.cataloged)
     ]
-    groq = next((offer for offer in offers if offer.provider == "groq"), None)
+    groq = next((offer for offer in offers if offer.cataloged), None)
     if groq is not None:
         rows += [(groq, ProviderModel(row=row, wire_model=row.id)) for row in unoffered]
     available = await _availability(context, rows, refused=live.refused)
@@ -126,7 +124,7 @@ async def _availability(
         for offer, offered in rows
     ]
     words: dict[tuple[str, str], str] = {}
-    for quota in await engine.ledger.look(claims):
+    for quota in await engine.ledger.peek(claims):
         unready = engine.registry.providers[quota.key.provider].unready
         if unready is None and refused is not None and quota.key.provider == "groq":
             unready = refusal(refused, "groq")

@@ -24,7 +24,7 @@ import pydantic_core
 from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_list, is_object
-from groq_fallback_mcp.outgoing import is_clean_json, sanitize, sanitize_json
+from groq_fallback_mcp.redaction import is_clean_json, sanitize, sanitize_json
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import Reply
 
@@ -166,7 +166,7 @@ def fits(text: str, structured: Mapping[str, Any]) -> bool:
     return lines <= TEXT_LINES and json_bytes(text) + json_bytes(structured) <= RESULT_BYTES - ENVELOPE_BYTES
 
 
-def json_bytes(value: Any) -> int:  # noqa: ANN401 - any JSON
+def json_bytes(value: Any) -> int:
     """What a value takes on the wire, as UTF-8."""
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
@@ -220,7 +220,7 @@ def shortened(value: Mapping[str, Any], most_bytes: int) -> tuple[dict[str, Any]
     return {name: shown[name] for name in value if name in shown}, lacking
 
 
-def _part(name: str, value: Any, most_bytes: int) -> tuple[Any, str]:  # noqa: ANN401 - any JSON
+def _part(name: str, value: Any, most_bytes: int) -> tuple[Any, str]:
     """What of a value fits, None where nothing does; and the words for what was taken."""
     if name in _WHOLE_OR_NONE:
         return None, "left out"

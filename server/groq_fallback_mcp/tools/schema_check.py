@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 from groq_fallback_mcp.call import Failure, FailureKind, Success
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import excerpt
-
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
 
 __all__ = ["SchemaCheck"]
 
@@ -27,10 +24,10 @@ class SchemaCheck:
 
     def __init__(self, schema: dict[str, Any]) -> None:
         # imported when first needed: most calls have no schema
-        from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
-        from referencing import Registry  # noqa: PLC0415
-        from referencing.exceptions import Unresolvable  # noqa: PLC0415
-        from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
+        from jsonschema import Draft202012Validator, SchemaError
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012
 
         try:
             Draft202012Validator.check_schema(schema)
@@ -54,7 +51,7 @@ class SchemaCheck:
         # without a registry of its own the library would fetch what a schema refers to
         validator = Draft202012Validator(schema, registry=registry)
         # the library's own annotations leave JSON partly unknown
-        self._faults = cast("Callable[[object], Iterator[ValidationError]]", validator.iter_errors)  # pyright: ignore[reportUnknownMemberType]
+        self._faults = validator.iter_errors
 
     def __call__(self, success: Success) -> Failure | None:
         """The failure an unfit answer stands for; None for a fit one, and for calls of tools, which come before the answer."""

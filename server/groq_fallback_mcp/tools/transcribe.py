@@ -17,13 +17,12 @@ import anyio
 import anyio.to_thread
 from pydantic import AfterValidator, Field, model_validator
 
-from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, open_audio
+from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, Probed, open_audio, probe
 from groq_fallback_mcp.audio.headers import Headers, early_end
 from groq_fallback_mcp.audio.languages import is_detected, language_code, only_one
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.audio.parts import PART_S
-from groq_fallback_mcp.audio.probe import Probed, probe
-from groq_fallback_mcp.audio.stream import can_decode
+from groq_fallback_mcp.audio.pcm import can_decode
 from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, AudioSegment, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind
@@ -31,8 +30,8 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
 from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.json_types import is_object
-from groq_fallback_mcp.outgoing import sanitize, sanitize_json
 from groq_fallback_mcp.policy.fit import MEGABYTE
+from groq_fallback_mcp.redaction import sanitize, sanitize_json
 from groq_fallback_mcp.render import path_excerpt
 from groq_fallback_mcp.tools.result import CallResult, Result, call_fields, call_lines, error_reply, label, structured
 from groq_fallback_mcp.tools.result_bound import FOLDER, cursor, fits, head, keep, reading_on
@@ -69,7 +68,7 @@ def _language(text: str) -> str:
     return code
 
 
-def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client sends
+def _sorted_sources(given: Any) -> Any:
     """Addresses in `url` and paths in `file`, whichever of the two they were given in; no language where it is to be detected."""
     if not is_object(given):
         return given
@@ -95,7 +94,7 @@ def _sorted_sources(given: Any) -> Any:  # noqa: ANN401 - whatever a client send
 def _plain(source: str) -> str:
     """An address or a path without quotation marks, and an address without the spaces around it."""
     bare = source.strip()
-    if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'`":  # noqa: PLR2004 - the two marks
+    if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'`":
         return bare[1:-1]
     return bare if _SCHEME.match(bare) or not bare else source
 
@@ -125,7 +124,7 @@ class TranscribeArguments(Arguments):
 
     @model_validator(mode="before")
     @classmethod
-    def _in_their_places(cls, given: Any) -> Any:  # noqa: ANN401 - as pydantic has it
+    def _in_their_places(cls, given: Any) -> Any:
         return _sorted_sources(given)
 
     @model_validator(mode="after")

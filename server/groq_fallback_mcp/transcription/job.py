@@ -17,8 +17,8 @@ import anyio.to_thread
 from groq_fallback_mcp.audio.decoder import split_apart
 from groq_fallback_mcp.audio.headers import UNKNOWN, Headers, early_end
 from groq_fallback_mcp.audio.join_transcripts import join_transcripts
-from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLong
-from groq_fallback_mcp.audio.stream import NotDecodable, OutOfMemory
+from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLongError
+from groq_fallback_mcp.audio.pcm import NotDecodableError, OutOfMemoryError
 from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused
@@ -195,16 +195,16 @@ async def _split(
     try:
         with anyio.move_on_after(deadline_s):
             found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-    except OutOfMemory as error:
+    except OutOfMemoryError as error:
         raise InputRefused(
             f"The recording {recording.name!r} needs more memory to decode than allowed ({error})",
             next_step="Convert it first: ffmpeg -i FILE -ar 16000 -ac 1 speech.flac",
         ) from error
-    except NotDecodable as error:
+    except NotDecodableError as error:
         raise InputRefused(
             f"{recording.name!r} cannot be decoded as audio: {error}", next_step="Pass a file that plays"
         ) from error
-    except TooLong as error:
+    except TooLongError as error:
         raise InputRefused(f"{recording.name!r} is longer than a day", next_step="Split it by hand") from error
     except OSError as error:
         raise InputRefused(

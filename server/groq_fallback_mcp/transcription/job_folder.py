@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from groq_fallback_mcp.atomic_file import write_atomically
 from groq_fallback_mcp.audio.parts import Part, SplitRecording
 from groq_fallback_mcp.call import AudioFile, Spooled
-from groq_fallback_mcp.outgoing import sanitize_json
+from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.transcription.transcript_answer import TranscriptAnswer
 
 __all__ = ["JobFolder", "JobTakenError", "job_name"]
@@ -64,7 +64,7 @@ class JobFolder:
 
     def __init__(self, root: Path, name: str) -> None:
         """Raises JobTakenError, and OSError where the folder cannot be made."""
-        from filelock import FileLock  # noqa: PLC0415 - for long recordings only
+        from filelock import FileLock
 
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_old(root)

@@ -3,8 +3,3 @@
 Nothing here knows tools or models. The SDK's own transport dies of a lone surrogate, buffers whatever comes and does
 not end on SIGINT; this one takes its place and speaks both protocol eras, as it only frames messages.
 """
-
-from groq_fallback_mcp.transport.descriptors import missing_descriptors
-from groq_fallback_mcp.transport.serve import serve_stdio
-
-__all__ = ["missing_descriptors", "serve_stdio"]

@@ -141,7 +141,7 @@ class Connections:
 class Connection(H11Protocol):
     """One connection of uvicorn's, that tells what it is busy with."""
 
-    def __init__(self, connections: Connections, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+    def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(**options)
         self._connections = connections
         # handed to the guard with each request
@@ -151,7 +151,7 @@ class Connection(H11Protocol):
         self._unread_since: float | None = None
         self._timed_out = False
 
-    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's
+    def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._connections.add(self)
 
@@ -202,7 +202,7 @@ class Connection(H11Protocol):
 
     @property
     def _unasked(self) -> bool:
-        return self.cycle is None  # pyright: ignore[reportUnnecessaryComparison] - it is until the first request
+        return self.cycle is None  # it is until the first request
 
     @property
     def phase(self) -> Phase:
@@ -217,7 +217,7 @@ class Connection(H11Protocol):
 def _descriptors() -> int:
     if sys.platform == "win32":
         return 2 * MOST
-    import resource  # noqa: PLC0415 - not there on Windows
+    import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft != resource.RLIM_INFINITY else 1 << 20

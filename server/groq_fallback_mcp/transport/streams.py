@@ -12,10 +12,8 @@ import anyio
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import INVALID_REQUEST, JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse, RequestId
 
-from groq_fallback_mcp.transport.descriptors import Source
-from groq_fallback_mcp.transport.lines import LineSplitter, Overlong
-from groq_fallback_mcp.transport.messages import Refusal, read_line, refuse_overlong, write_line
-from groq_fallback_mcp.transport.output import Output
+from groq_fallback_mcp.transport.descriptors import Output, Source
+from groq_fallback_mcp.transport.jsonrpc import LineSplitter, Overlong, Refusal, read_line, refuse_overlong, write_line
 
 __all__ = ["IN_FLIGHT", "Incoming", "Outgoing", "Requests"]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import anyio.from_thread
 
+from groq_fallback_mcp.audio.decoder import read_samples
+from groq_fallback_mcp.audio.parts import TooLongError
+from groq_fallback_mcp.audio.pcm import BYTES_A_SAMPLE, SAMPLE_RATE, NotDecodableError
 from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
@@ -23,23 +27,24 @@ from groq_fallback_mcp.call import (
     Usage,
 )
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.providers.local.decode import SAMPLE_RATE, NotDecodable, TooLong, decode_speech
 from groq_fallback_mcp.providers.local.offline import keep_offline
-from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
+from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "load_whisper", "refuse_speech"]
+__all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "decode_speech", "load_whisper", "refuse_speech"]
 
 SPEECH_MODEL = "local/whisper-tiny.en"
 LONGEST_S = 1_800.0
+# A day of speech takes a minute or two to decode.
+LONGEST_RUN_S = 300.0
 _ENGLISH = {"en", "eng", "english"}
 
 
 class SpeechEngine(Protocol):
     """What is used of faster_whisper.WhisperModel."""
 
-    def transcribe(self, audio: Any, **options: Any) -> tuple[Iterable[Any], Any]: ...  # noqa: ANN401 - a numpy array
+    def transcribe(self, audio: Any, **options: Any) -> tuple[Iterable[Any], Any]: ...
 
 
 Load = Callable[[Path], SpeechEngine]
@@ -52,8 +57,10 @@ def load_whisper(folder: Path) -> SpeechEngine:
     # it would ask the Hugging Face hub for a tokenizer where the folder lacks one
     keep_offline()
     whisper = import_module("faster_whisper")
-    model = whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
-    return cast("SpeechEngine", model)
+    model: SpeechEngine = whisper.WhisperModel(
+        str(folder), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True
+    )
+    return model
 
 
 def refuse_speech(request: AudioRequest) -> Failure | None:
@@ -105,7 +112,7 @@ class LocalSpeech:
 
         try:
             return await self._turns.take(lambda stopped: self._transcribed(request, stopped, progressing))
-        except Abandoned:
+        except AbandonedError:
             return _refused(FailureKind.CANCELLED, "the local speech model has been closed")
 
     async def aclose(self) -> None:
@@ -127,11 +134,11 @@ class LocalSpeech:
             return _refused(FailureKind.MODEL_BLOCKED, f"the local speech model does not load: {_brief(error)}. Run doctor.")
         try:
             samples = self._decode(request.audio, stopped)
-        except NotDecodable as error:
+        except NotDecodableError as error:
             return _refused(
                 FailureKind.BAD_REQUEST, f"{excerpt(request.audio.name)} cannot be decoded as audio: {_brief(error)}"
             )
-        except TooLong:
+        except TooLongError:
             return _refused(FailureKind.UNSUPPORTED, _too_long())
         try:
             progressing(stopped)
@@ -153,7 +160,7 @@ class LocalSpeech:
         return self._engine
 
 
-def _decode(audio: AudioFile, stopped: Stopped) -> Any:  # noqa: ANN401 - a numpy array
+def _decode(audio: AudioFile, stopped: Stopped) -> Any:
     return decode_speech(audio, longest_s=LONGEST_S, stopped=stopped)
 
 
@@ -175,7 +182,7 @@ def _until_stopped(segments: Iterable[Any], stopped: Stopped) -> list[Any]:
     done: list[Any] = []
     for segment in segments:
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         done.append(segment)
     return done
 
@@ -205,7 +212,7 @@ def _success(segments: list[Any], *, duration_s: float, words: bool) -> Success:
     )
 
 
-def _segment(found: Any, text: str, *, start: float, end: float) -> AudioSegment:  # noqa: ANN401 - faster-whisper's own
+def _segment(found: Any, text: str, *, start: float, end: float) -> AudioSegment:
     return AudioSegment(
         start=start,
         end=end,
@@ -227,3 +234,19 @@ def _too_long() -> str:
 
 def _brief(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+
+
+def decode_speech(audio: AudioFile, *, longest_s: float, stopped: Stopped) -> Any:
+    """The first audio track as a float32 array in [-1, 1], `SAMPLE_RATE` samples a second. Decoded in a process of its own.
+
+    Damaged frames are skipped. Memory is bounded by `longest_s`, however well the file is compressed: 64 kB a second.
+    Raises NotDecodableError, TooLongError, and AbandonedError once `stopped()`.
+    """
+    numpy = import_module("numpy")
+    heard = bytearray()
+    blocks = read_samples(audio.content, audio.media_type, longest_s=longest_s, longest_run_s=LONGEST_RUN_S, stopped=stopped)
+    with closing(blocks):
+        for block in blocks:
+            heard += block
+    assert len(heard) % BYTES_A_SAMPLE == 0  # noqa: S101 - blocks hold whole samples
+    return numpy.frombuffer(heard, dtype=numpy.int16).astype(numpy.float32) / 32_768.0

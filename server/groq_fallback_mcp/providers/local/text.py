@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success, Usage
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
+from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_TEXT_WEIGHTS, find_text_model
 
 __all__ = ["CONTEXT_TOKENS", "MOST_TOKENS", "LocalText", "TextEngine", "load_llama", "refuse_text", "text_model_name"]
@@ -50,7 +50,8 @@ def load_llama(gguf: Path) -> TextEngine:
     params.verbosity = -1  # standard output belongs to the MCP client
     params.ui = params.endpoint_slots = False
     params.api_keys = [secrets.token_hex(32)]
-    return cast("TextEngine", llama.Server(params))
+    engine: TextEngine = llama.Server(params)
+    return engine
 
 
 def text_model_name(gguf: Path) -> str:
@@ -91,7 +92,7 @@ class LocalText:
             return refusal
         try:
             return await self._turns.take(lambda stopped: self._answered(request, candidate, stopped))
-        except Abandoned:
+        except AbandonedError:
             return _refused(FailureKind.CANCELLED, "the local text model has been closed")
 
     async def aclose(self) -> None:
@@ -121,7 +122,7 @@ class LocalText:
             # Its parser's word on a schema it cannot express, or on messages its template cannot hold.
             return _refused(FailureKind.UNSUPPORTED, f"the local text model cannot take this request: {_brief(error)}")
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         return answer.outcome(model, json_wanted=candidate.json_mode != "none")
 
     def _started(self) -> tuple[TextEngine, str]:
@@ -148,10 +149,10 @@ class _Answer:
     def take(self, piece: object) -> None:
         if not isinstance(piece, Mapping):
             return
-        chunk = cast("Mapping[str, Any]", piece)
+        chunk = piece
         if chunk.get("error") is not None:
             error: object = chunk["error"]
-            self.error = cast("Mapping[str, Any]", error) if isinstance(error, Mapping) else {"message": str(error)}
+            self.error = error if isinstance(error, Mapping) else {"message": str(error)}
         for choice in chunk.get("choices") or ():
             delta: Mapping[str, Any] = choice.get("delta") or {}
             self.text.append(delta.get("content") or "")
@@ -215,11 +216,11 @@ def _failure(error: Mapping[str, Any]) -> Failure:
 def _has_other_than_text(content: object) -> bool:
     if content is None or isinstance(content, str):
         return False
-    return not isinstance(content, list) or any(not _is_text(part) for part in cast("Sequence[object]", content))
+    return not isinstance(content, list) or any(not _is_text(part) for part in content)
 
 
 def _is_text(part: object) -> bool:
-    return isinstance(part, Mapping) and cast("Mapping[str, object]", part).get("type") == "text"
+    return isinstance(part, Mapping) and part.get("type") == "text"
 
 
 def _is_json(text: str) -> bool:

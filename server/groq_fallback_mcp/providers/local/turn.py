@@ -9,9 +9,9 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from groq_fallback_mcp.audio.stream import Abandoned
+from groq_fallback_mcp.audio.pcm import AbandonedError
 
-__all__ = ["Abandoned", "Stopped", "Turns"]
+__all__ = ["AbandonedError", "Stopped", "Turns"]
 
 Result = TypeVar("Result")
 Stopped = Callable[[], bool]
@@ -32,7 +32,7 @@ class Turns:
         self._closed = threading.Event()
 
     async def take(self, job: Callable[[Stopped], Result]) -> Result:
-        """Run `job` when its turn has come. Raises Abandoned after `close`, and whatever the job raises."""
+        """Run `job` when its turn has come. Raises AbandonedError after `close`, and whatever the job raises."""
         left = threading.Event()
 
         def stopped() -> bool:
@@ -41,7 +41,7 @@ class Turns:
         def in_turn() -> Result:
             with self._running:
                 if stopped():
-                    raise Abandoned
+                    raise AbandonedError
                 return job(stopped)
 
         try:

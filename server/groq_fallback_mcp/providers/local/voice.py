@@ -6,11 +6,11 @@ import io
 import wave
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from groq_fallback_mcp.call import Failure, FailureKind, Outcome, SpeechRequest, Success, Usage
 from groq_fallback_mcp.providers.local.offline import keep_offline
-from groq_fallback_mcp.providers.local.turn import Abandoned, Stopped, Turns
+from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import VOICE_ENGINE
 
 __all__ = ["SAMPLE_RATE", "VOICE", "VOICE_MODEL", "LocalVoice", "VoiceEngine", "load_hibari"]
@@ -24,13 +24,14 @@ SAMPLE_RATE = 24_000
 class VoiceEngine(Protocol):
     """What is used of hibari.Hibari: float32 samples in [-1, 1] out of a text."""
 
-    def __call__(self, text: str, /) -> Any: ...  # noqa: ANN401 - a numpy array
+    def __call__(self, text: str, /) -> Any: ...
 
 
 def load_hibari() -> VoiceEngine:
     """Load the voice, about half a second with the import."""
     keep_offline()
-    return cast("VoiceEngine", import_module(VOICE_ENGINE).Hibari(voice=VOICE))
+    engine: VoiceEngine = import_module(VOICE_ENGINE).Hibari(voice=VOICE)
+    return engine
 
 
 class LocalVoice:
@@ -45,7 +46,7 @@ class LocalVoice:
         """Speak a text. Cancelling returns at once; the computation of this text goes on to its end."""
         try:
             return await self._turns.take(lambda stopped: self._spoken(request, stopped))
-        except Abandoned:
+        except AbandonedError:
             return Failure(kind=FailureKind.CANCELLED, message="the local voice has been closed", sent=False)
 
     async def aclose(self) -> None:
@@ -64,7 +65,7 @@ class LocalVoice:
             message = f"the local voice does not load: {_brief(error)}. Run doctor."
             return Failure(kind=FailureKind.MODEL_BLOCKED, message=message, sent=False)
         if stopped():
-            raise Abandoned
+            raise AbandonedError
         try:
             samples = self._engine(request.text)
         except (RuntimeError, ValueError) as error:
@@ -72,7 +73,7 @@ class LocalVoice:
         return Success(model=VOICE_MODEL, speech=_wav(samples), usage=Usage(characters=len(request.text)))
 
 
-def _wav(samples: Any) -> bytes:  # noqa: ANN401 - a numpy array
+def _wav(samples: Any) -> bytes:
     numpy = import_module("numpy")
     target = io.BytesIO()
     with wave.open(target, "wb") as audio:

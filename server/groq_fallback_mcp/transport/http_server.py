@@ -1,0 +1,274 @@
+"""Streamable HTTP for teams: stateless, so that many replicas can stand behind a load balancer. Off unless asked for.
+
+The SDK speaks the protocol, in both eras; here are the web server and the guard before the endpoint: who may ask, by which name,
+how much, and how many at once. The guard is plain ASGI, without a word about MCP. Hosts and origins are parsed and compared
+exactly: http://localhost:80.evil.example begins with http://localhost:80.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+import anyio
+import uvicorn
+from mcp.server import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from groq_fallback_mcp.transport.http_connections import (
+    BODY_PROGRESS_S,
+    BODY_S,
+    KEEP_ALIVE_S,
+    KNOWN,
+    Connections,
+    accept_backlog,
+    most_connections,
+)
+
+__all__ = ["HEALTH", "MOST_AT_ONCE", "PATH", "Guard", "http_app", "is_own_host", "is_own_origin", "serve_http"]
+
+PATH = "/mcp"
+SHUTDOWN_S = 1
+HEADER_BYTES = 32 * 1024
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HEALTH = "/healthz"
+# As many calls as are under way at Groq at a time, and as many again that wait for their turn.
+MOST_AT_ONCE = 128
+BODY_BYTES = 16 * 1024 * 1024
+# Of all bodies that are still coming, together.
+MOST_ARRIVING_BYTES = 64 * 1024 * 1024
+_CLOSE = (b"connection", b"close")
+LARGEST_PORT = 65_535
+_PLACE = re.compile(r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?)(?::(?P<port>[0-9]{1,5}|\*))?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<place>[^/]*)")
+_USUAL_PORTS = {"http": 80, "https": 443}
+
+
+def http_app(server: Server[Any], *, hosts: Sequence[str], token: str | None, body_bytes: int) -> Guard:
+    """The application. `hosts` are the names it may be asked by, with `:*` for any port: others are refused with 421.
+
+    A page of another origin is refused with 403, so that no web page can use a server on this machine (DNS rebinding).
+    """
+    app: Starlette = server.streamable_http_app(
+        streamable_http_path=PATH,
+        stateless_http=True,
+        max_request_body_size=body_bytes,
+        # the guard compares exactly, where this would take any host that begins like ours
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    for route in app.routes:
+        if isinstance(route, Route) and route.path == PATH:
+            # a stream from a server that keeps no session would carry nothing, and be held for ever: 405, as the protocol has it
+            route.methods = {"POST"}
+    return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes)
+
+
+async def serve_http(
+    server: Server[Any], *, host: str, port: int, hosts: Sequence[str], token: str | None, body_bytes: int
+) -> None:
+    """Serve until a signal ends it; calls under way have a second then."""
+    connections = Connections(most_connections())
+    protocol: Any = connections.protocol()
+    config = uvicorn.Config(
+        http_app(server, hosts=hosts, token=token, body_bytes=body_bytes),
+        host=host,
+        port=port,
+        http=protocol,
+        backlog=accept_backlog(),
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        # ours counts until the next request has come, uvicorn's until its first byte
+        timeout_keep_alive=int(2 * KEEP_ALIVE_S),
+        h11_max_incomplete_event_size=HEADER_BYTES,
+    )
+    # no task group: it would wrap the interrupt that ends the server
+    sweeping = asyncio.create_task(connections.sweep())
+    try:
+        await uvicorn.Server(config).serve()
+    finally:
+        sweeping.cancel()
+
+
+class Guard:
+    """Lets a request through to `app` with the right bearer token, while fewer than `most` are under way.
+
+    `token` None: nobody is asked for one. `hosts` are the names that it may be asked by, None for any: others are refused with
+    421, and pages of other origins with 403. Only a request that has come to its end takes a place: a body of more than
+    `body_bytes` is refused with 413, one that stops coming with 408. The address HEALTH tells whoever asks that the process
+    lives, and nothing else.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        token: str | None,
+        most: int = MOST_AT_ONCE,
+        hosts: Sequence[str] | None = None,
+        body_bytes: int = BODY_BYTES,
+    ) -> None:
+        self._app = app
+        self._token = None if token is None else token.encode()
+        self._most = most
+        self._hosts = hosts
+        self._body_bytes = body_bytes
+        self._under_way = 0
+        self._arriving_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] == HEALTH:
+            await _answer(send, 200, {"status": "ok"})
+            return
+        if not self._may(scope):
+            cause = "no bearer token, or a wrong one"
+            next_step = "send the header Authorization: Bearer with the token that GROQ_FALLBACK_HTTP_TOKEN holds at the server"
+            await _answer(send, 401, {"error": cause, "next_step": next_step}, (b"www-authenticate", b"Bearer"))
+            return
+        if (know := scope.get("state", {}).get(KNOWN)) is not None:
+            know()
+        if (refusal := self._misdirected(scope)) is not None:
+            status, header = refusal
+            cause = f"the header {header} does not name this server"
+            await _answer(send, status, {"error": cause, "next_step": "add its name to GROQ_FALLBACK_HTTP_HOSTS at the server"})
+            return
+        body = await self._whole_body(scope, receive, send)
+        if body is not None:
+            await self._served(body, scope, receive, send)
+
+    async def _served(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._under_way >= self._most:
+            refusal = {"error": f"{self._most} requests are under way", "next_step": "send it again in a second, or elsewhere"}
+            await _answer(send, 503, refusal, (b"retry-after", b"1"))
+            return
+        rest: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return rest.pop() if rest else await receive()
+
+        self._under_way += 1
+        try:
+            await self._app(scope, replay, send)
+        finally:
+            self._under_way -= 1
+
+    async def _whole_body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
+        """The request's body; None where the client has gone, or was refused."""
+        held = bytearray()
+        try:
+            with anyio.move_on_after(BODY_S):
+                while True:
+                    with anyio.move_on_after(BODY_PROGRESS_S):
+                        message = await receive()
+                        if message["type"] != "http.request":
+                            return None
+                        chunk = message.get("body", b"")
+                        held += chunk
+                        self._arriving_bytes += len(chunk)
+                        if len(held) > self._body_bytes or _declared(scope) > self._body_bytes:
+                            refusal = {"error": f"the body has more than {self._body_bytes:,} bytes", "next_step": "send less"}
+                            await _answer(send, 413, refusal, _CLOSE)
+                            return None
+                        if self._arriving_bytes > max(MOST_ARRIVING_BYTES, self._body_bytes):
+                            refusal = {
+                                "error": "too many large requests arrive at once",
+                                "next_step": "send it again in a second",
+                            }
+                            await _answer(send, 503, refusal, (b"retry-after", b"1"), _CLOSE)
+                            return None
+                        if not message.get("more_body", False):
+                            return bytes(held)
+                        continue
+                    break
+        finally:
+            self._arriving_bytes -= len(held)
+        await _answer(
+            send, 408, {"error": "Timed out waiting for the request body", "next_step": "send the request again"}, _CLOSE
+        )
+        return None
+
+    def _misdirected(self, scope: Scope) -> tuple[int, str] | None:
+        """The status and the header for which a request is refused; None where both headers are right."""
+        if self._hosts is None:
+            return None
+        hosts, origins = ([value for name, value in scope["headers"] if name == wanted] for wanted in (b"host", b"origin"))
+        if len(hosts) != 1 or not is_own_host(hosts[0].decode("latin-1"), self._hosts):
+            return 421, "Host"
+        if len(origins) > 1 or not all(is_own_origin(origin.decode("latin-1"), self._hosts) for origin in origins):
+            return 403, "Origin"
+        return None
+
+    def _may(self, scope: Scope) -> bool:
+        if self._token is None:
+            return True
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = (given[0] if len(given) == 1 else b"").partition(b" ")
+        # in constant time: how long it takes tells nothing about the token
+        return hmac.compare_digest(token.strip(), self._token) and scheme.lower() == b"bearer"
+
+
+def _declared(scope: Scope) -> int:
+    lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
+    return int(lengths[0]) if lengths else 0
+
+
+async def _answer(send: Send, status: int, body: dict[str, str], *headers: tuple[bytes, bytes]) -> None:
+    content = json.dumps(body).encode()
+    length = (b"content-length", str(len(content)).encode())
+    start = [(b"content-type", b"application/json"), length, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": content})
+
+
+def is_own_host(value: str, allowed: Sequence[str]) -> bool:
+    """Whether a Host header is one of `allowed`: HOST, HOST:PORT, or HOST:* for any port. Case does not matter."""
+    place = _parsed(value)
+    # behind a proxy the scheme is not known here: without a port it may be the usual one of either
+    return place is not None and any(_matches(place, one, {*_USUAL_PORTS.values()}) for one in allowed)
+
+
+def is_own_origin(value: str, allowed: Sequence[str]) -> bool:
+    """Whether an Origin header is http or https at one of `allowed`."""
+    found = _ORIGIN.fullmatch(value.lower())
+    place = None if found is None else _parsed(found["place"])
+    return (
+        place is not None
+        and found is not None
+        and any(_matches(place, one, {_USUAL_PORTS[found["scheme"]]}) for one in allowed)
+    )
+
+
+def _matches(place: tuple[str, int | None], allowed: str, usual: set[int]) -> bool:
+    host, port = place
+    found = _PLACE.fullmatch(allowed.lower())
+    if found is None or found["host"] != host:
+        return False
+    if found["port"] == "*":
+        return True
+    wanted = None if found["port"] is None else int(found["port"])
+    return wanted == port or (port is None and wanted in usual) or (wanted is None and port in usual)
+
+
+def _parsed(value: str) -> tuple[str, int | None] | None:
+    found = _PLACE.fullmatch(value.lower())
+    if found is None or found["port"] == "*":
+        return None
+    port = None if found["port"] is None else int(found["port"])
+    return (found["host"], port) if port is None or 0 < port <= LARGEST_PORT else None
