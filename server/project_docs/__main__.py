@@ -14,9 +14,12 @@ from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.errors import GroqFallbackError
 from project_docs.blocks import fill_blocks
 from project_docs.coverage import abilities_block, seed_block
+from project_docs.decisions import FOLDER as DECISIONS
+from project_docs.decisions import decisions_index
 from project_docs.failures import errors_block, statuses_block
 from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
+from project_docs.layers import layers_block
 from project_docs.manifests import clients_block, manifests
 from project_docs.registries import registry_files
 from project_docs.tables import (
@@ -32,12 +35,17 @@ from project_docs.tables import (
     use_cases_block,
 )
 
-__all__ = ["DOCUMENTS", "SOURCES", "all_blocks", "generate", "generated_files"]
+__all__ = ["DOCUMENTS", "all_blocks", "generate", "generated_files", "read_sources"]
 
 CHECKOUT = Path(__file__).parents[2]
 SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
-DOCUMENTS = ("README.md", "docs/faults.md", *SKILL)
-SOURCES = (SPEED_RESULTS, FAULTS, *CORPUS)
+DOCUMENTS = ("README.md", "docs/architecture.md", "docs/faults.md", *SKILL)
+_PROJECT = "pyproject.toml"
+# Patterns of the files that blocks are made of beside the catalog.
+_SOURCES = (
+    *(_PROJECT, SPEED_RESULTS, FAULTS, *CORPUS),
+    *("tests/**/*.py", "server/groq_fallback_mcp/**/*.py", f"{DECISIONS}/[0-9]*.md"),
+)
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
 
 
@@ -58,9 +66,7 @@ def generate(root: Path, *, check: bool) -> int:
     Raises InputRefused for markers that are not understood; nothing has been written then.
     """
     documents = {name: _read(root / name) or "" for name in DOCUMENTS}
-    paths = [path.relative_to(root).as_posix() for path in sorted((root / "tests").rglob("*.py"))]
-    read = {path: _read(root / path) for path in (*paths, *SOURCES)}
-    wanted = generated_files(documents, load_catalog(), {path: text for path, text in read.items() if text is not None})
+    wanted = generated_files(documents, load_catalog(), read_sources(root))
     stale = {path: text for path, text in wanted.items() if _read(root / path) != text}
     for path, text in stale.items():
         if not check:
@@ -74,11 +80,17 @@ def generate(root: Path, *, check: bool) -> int:
     return 1 if check and stale else 0
 
 
+def read_sources(root: Path) -> dict[str, str]:
+    """The texts of what blocks are made of beside the catalog, by path below the root with forward slashes."""
+    paths = [path for pattern in _SOURCES for path in sorted(root.glob(pattern))]
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
 def generated_files(documents: Mapping[str, str], catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
     """What every generated file should hold, by its path below the root with forward slashes.
 
-    `documents` are the present texts of DOCUMENTS, `sources` by path what tables are made of beside the catalog: the test
-    files, and those of SOURCES that exist. Raises InputRefused for a marker that is not understood.
+    `documents` are the present texts of DOCUMENTS, `sources` what `read_sources` returns. Raises InputRefused for a marker
+    that is not understood, or a decision record that does not begin as all do.
     """
     blocks = all_blocks(catalog, sources)
     filled = {name: fill_blocks(documents[name], file=name, blocks=blocks) for name in DOCUMENTS}
@@ -86,12 +98,13 @@ def generated_files(documents: Mapping[str, str], catalog: Catalog, sources: Map
     listed = {f"manifests/{path}": text for path, text in registry_files().items()}
     # a plugin carries the skill it teaches
     skill = {f"manifests/{_PLUGIN_SKILL}/{name}": filled[name] for name in SKILL}
-    return filled | made | listed | skill
+    records = {path: text for path, text in sources.items() if path.startswith(f"{DECISIONS}/")}
+    return filled | made | listed | skill | {f"{DECISIONS}/README.md": decisions_index(records)}
 
 
 def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
     """The text of each block, by the name its markers carry."""
-    tests = {path: text for path, text in sources.items() if path.endswith(".py")}
+    tests = {path: text for path, text in sources.items() if path.startswith("tests/") and path.endswith(".py")}
     return {
         "models": models_block(catalog),
         "practices": practices_block(catalog),
@@ -104,6 +117,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "errors": errors_block(),
         "statuses": statuses_block(catalog),
         "clients": clients_block(),
+        "layers": layers_block(sources[_PROJECT], sources),
         "seed": seed_block(catalog, tests),
         "abilities": abilities_block(tests),
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),

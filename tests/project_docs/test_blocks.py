@@ -15,7 +15,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import final_error
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS
-from project_docs.__main__ import SOURCES, all_blocks
+from project_docs.__main__ import all_blocks, read_sources
 from project_docs.blocks import fill_blocks, table
 from project_docs.failures import ADVICE, CODES
 from project_docs.faults import faults_block
@@ -23,9 +23,7 @@ from project_docs.tables import SPEED_RESULTS, speed_block
 
 CATALOG = load_catalog()
 ROOT = Path(__file__).parents[2]
-PATHS = [*(ROOT / "tests").rglob("*.py"), *(ROOT / path for path in SOURCES)]
-READ = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
-BLOCKS = all_blocks(CATALOG, READ)
+BLOCKS = all_blocks(CATALOG, read_sources(ROOT))
 
 
 def rows(block: str) -> list[list[str]]:

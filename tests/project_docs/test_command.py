@@ -22,12 +22,10 @@ def copy(tmp_path: Path) -> Path:
     """A copy of what `generate` reads and writes."""
     for name in ("pyproject.toml", "README.md", "SKILL.md"):
         shutil.copy(CHECKOUT / name, tmp_path / name)
-    for name in ("manifests", "references"):
-        shutil.copytree(CHECKOUT / name, tmp_path / name)
-    for path in (SPEED_RESULTS, "docs/faults.md"):
-        (tmp_path / path).parent.mkdir(parents=True)
-        shutil.copy(CHECKOUT / path, tmp_path / path)
-    shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
+    for name in ("manifests", "references", "docs", "server", "tests"):
+        shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
+    (tmp_path / SPEED_RESULTS).parent.mkdir(parents=True)
+    shutil.copy(CHECKOUT / SPEED_RESULTS, tmp_path / SPEED_RESULTS)
     return tmp_path
 
 
