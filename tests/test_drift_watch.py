@@ -7,7 +7,7 @@ import logging
 import anyio
 import pytest
 from fake_clock import FakeClock
-from fakes import CATALOG, offer
+from fakes import CATALOG, provider_models
 
 from groq_fallback_mcp.application import open_context, warn_of_drift
 from groq_fallback_mcp.call import Failure, FailureKind
@@ -52,13 +52,13 @@ async def watched(groq: Groq, caplog: pytest.LogCaptureFixture, clock: FakeClock
     clock = clock or FakeClock()
     registry = ProviderRegistry(
         providers={"groq": groq},  # type: ignore[dict-item]
-        offers=[offer("groq", CATALOG.models)],
+        models=[provider_models("groq", CATALOG.models)],
         organizations={},
         clock=clock,
         groq=groq,  # type: ignore[arg-type]
     )
     await warn_of_drift(registry, catalog=CATALOG, clock=clock)
-    assert registry.offers()[0].live is None, "a look changes nothing that is asked"
+    assert registry.models()[0].live is None, "a look changes nothing that is asked"
     return [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

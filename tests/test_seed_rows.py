@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from fake_clock import FakeClock
-from fakes import CATALOG, World, failure, offer
+from fakes import CATALOG, World, failure, provider_models
 from servers import connected, text_of
 from simulated import simulated_groq
 
@@ -32,7 +32,7 @@ SMALL, LARGE = "openai/gpt-oss-20b", "openai/gpt-oss-120b"
 def world_of_all(*, day: float | None = None) -> World:
     """Groq with every model of the catalog."""
     clock = FakeClock() if day is None else FakeClock(wall=day)
-    return World([offer("groq", list(CATALOG.models), plan="developer")], clock=clock)
+    return World([provider_models("groq", list(CATALOG.models), plan="developer")], clock=clock)
 
 
 async def called(world: World, folder: Path, tool: str, **arguments: object) -> tuple[str, dict[str, Any]]:
@@ -254,7 +254,7 @@ async def test_the_cheaper_whisper_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "code"), [("429", "rate_limited"), ("500", "all_failed"), ("gone", "unreachable")])
 async def test_what_the_document_catches_is_told_with_what_to_do(tmp_path: Path, kind: Any, code: str) -> None:
     """In place of an exception in the agent's face."""
-    world = World([offer("groq", [SMALL])])
+    world = World([provider_models("groq", [SMALL])])
     if kind == "gone":
         world.groq.default = failure(FailureKind.UNREACHABLE, sent=False)
     else:

@@ -84,7 +84,7 @@ def _floor(path: Path) -> dict[str, float]:
 
 
 async def _whole(path: Path) -> dict[str, float]:
-    from fakes import GROQ_SPEECH_MODELS, World, offer
+    from fakes import GROQ_SPEECH_MODELS, World, provider_models
     from tone_speech import script
 
     from groq_fallback_mcp.audio.parts import split
@@ -95,7 +95,7 @@ async def _whole(path: Path) -> dict[str, float]:
     _warm()
     seconds = (path.stat().st_size - 44) / 32_000
     known = script(seconds)
-    world = World([offer("groq", GROQ_SPEECH_MODELS, plan="developer")])
+    world = World([provider_models("groq", GROQ_SPEECH_MODELS, plan="developer")])
     starts: dict[str, float] = {}
 
     def hears(call: object) -> Success:

@@ -61,7 +61,7 @@ class _Process:
     def __init__(self, upstream: Upstream, ledger: Ledger, clock: Clock, *, seed: int) -> None:
         chance = random.Random(seed)
         provider = _VirtualGroq(upstream)
-        registry = ProviderRegistry(providers={"groq": provider}, offers=[_offer()], organizations={}, clock=clock, groq=None)
+        registry = ProviderRegistry(providers={"groq": provider}, models=[_offer()], organizations={}, clock=clock, groq=None)
         self._gateways = {
             deadline_s: FallbackEngine(
                 catalog=_catalog(),
@@ -142,7 +142,7 @@ def _offer() -> ProviderModels:
     """All models, taken as alive although the catalog knows when some of them ended."""
     rows = load_catalog().models
     models = {model: ProviderModel(row=rows[model], wire_model=model, documented=limits) for model, limits in LIMITS.items()}
-    return ProviderModels(provider="groq", models=models, live=frozenset(models), cataloged=True)
+    return ProviderModels(name="groq", models=models, live=frozenset(models), cataloged=True)
 
 
 def _catalog() -> Catalog:

@@ -67,11 +67,11 @@ async def refusal_to_next_s(path: str) -> list[float]:
     clock, catalog, provider = SystemClock(), load_catalog(), _OneRefuses()
     limits = {Limit.RPM: 10**6, Limit.TPM: 10_000_000}
     models = {name: ProviderModel(row=catalog.models[name], wire_model=name, documented=limits) for name in (REFUSED, ANSWERS)}
-    offers = [ProviderModels(provider="groq", models=models, cataloged=True)]
+    offers = [ProviderModels(name="groq", models=models, cataloged=True)]
     ledger = open_ledger(f"sqlite://{path}", clock)
     engine = FallbackEngine(
         catalog=catalog,
-        registry=ProviderRegistry(providers={"groq": provider}, offers=offers, organizations={}, clock=clock, groq=None),
+        registry=ProviderRegistry(providers={"groq": provider}, models=offers, organizations={}, clock=clock, groq=None),
         ledger=ledger,
         clock=clock,
         timeouts=CallTimeouts(),

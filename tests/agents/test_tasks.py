@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, GUARDS, VOICES, World, answer, failure, offer, rate_limited
+from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, GUARDS, VOICES, World, answer, failure, provider_models, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import Failure, FailureKind, Success, Transcript, Usage
@@ -196,7 +196,7 @@ TASKS = [
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 async def test_what_is_shown_leads_to_the_right_next_call(task: Task, client: str, tmp_path: Path) -> None:
     """Whichever form a client shows."""
-    world = World([offer("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS, *VOICES, *GUARDS))])
+    world = World([provider_models("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS, *VOICES, *GUARDS))])
     if task.prepare is not None and task.prepare is not hearing:
         task.prepare(world)
     async with connected(world, folders=(tmp_path,), tools=ALL_TOOLS) as session:

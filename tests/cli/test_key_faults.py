@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from fakes import World, offer
+from fakes import World, provider_models
 from fault_server import fault_server
 
 from groq_fallback_mcp.audio.samples import sample_path
@@ -189,7 +189,7 @@ async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time
     """At no charge, by the live list; what it lists is not taken from that."""
     from groq_fallback_mcp.call import Failure, FailureKind
 
-    world = World([offer("groq", ["openai/gpt-oss-20b"])])
+    world = World([provider_models("groq", ["openai/gpt-oss-20b"])])
     registry = world.engine.registry
     answers: list[Any] = [
         Failure(kind=FailureKind.AUTHENTICATION, message="no", status=401),
@@ -207,7 +207,7 @@ async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time
     assert await registry.refused(timeout_s=1) is FailureKind.AUTHENTICATION
     assert [await registry.refused(timeout_s=1) for _ in range(3)] == [None, None, None]
     assert answers == []
-    assert registry.offers()[0].live is None
+    assert registry.models()[0].live is None
 
 
 @needs_local

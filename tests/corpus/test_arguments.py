@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, GUARDS, VOICES, World, offer
+from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, GUARDS, VOICES, World, provider_models
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCRequest
@@ -50,7 +50,7 @@ def over_the_wire(tool: str, arguments: Any) -> dict[str, Any]:
 async def test_what_a_client_sends_reads_as_it_is_meant(tmp_path: Path, row: dict[str, Any]) -> None:
     """Through the real server: the same arguments, or one short error that helps."""
     arguments = over_the_wire(row["tool"], written_out(row["arguments"]))
-    world = World([offer("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS, *VOICES, *GUARDS))])
+    world = World([provider_models("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS, *VOICES, *GUARDS))])
     async with connected(world, folders=(tmp_path,), tools=ALL_TOOLS, state=tmp_path / "state") as client:
         result = await client.call_tool(row["tool"], arguments)
     text = text_of(result)

@@ -13,7 +13,7 @@ import anyio
 import av
 import pytest
 from corpus.make_recordings import make
-from fakes import GROQ_SPEECH_MODELS, World, offer
+from fakes import GROQ_SPEECH_MODELS, World, provider_models
 from servers import connected, text_of
 from simulated import simulated_groq
 from tone_speech import hear, script
@@ -89,7 +89,7 @@ async def test_a_recording_is_transcribed_or_refused_in_clear_words(
     monkeypatch.setattr(tool, "PART_S", PART_S)
     if not row.get("extra", True):
         monkeypatch.setattr(pcm, "find_spec", lambda name: None)
-    world = World([offer("groq", GROQ_SPEECH_MODELS, plan="developer")])
+    world = World([provider_models("groq", GROQ_SPEECH_MODELS, plan="developer")])
     ears = Ears(row.get("hears"))
     app = simulated_groq(world, speech=ears)
     async with connected(world, folders=(path.parent,), state=tmp_path / "state") as client:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from fake_clock import FakeClock
-from fakes import World, offer
+from fakes import World, provider_models
 from servers import connected, text_of
 
 from groq_fallback_mcp.catalog import Capabilities
@@ -102,7 +102,7 @@ def rig(row: Mapping[str, Any]) -> tuple[World, Upstream]:
         models = tuple(f"{model}:free" for model in models)
     shown = models[:1] if row.get("alone") else models
     name = "groq" if groq else "upstream"
-    offered = offer(name, shown, plan="developer")
+    offered = provider_models(name, shown, plan="developer")
     if not groq:
         able = Capabilities(tools=True, json_object=True, json_schema=True)
         capable = {

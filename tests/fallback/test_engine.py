@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 from effort import times
-from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer, rate_limited
+from fakes import GROQ_CHAT_MODELS, World, answer, failure, provider_models, rate_limited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,7 +108,7 @@ async def test_when_every_wait_ends_after_the_deadline_the_error_comes_at_once()
 
 async def test_a_call_larger_than_what_is_left_goes_elsewhere_before_it_fails() -> None:
     """Admission is decided before attempt."""
-    world = World([offer("groq", [FIRST, SECOND], documented={Limit.TPM: 3000})])
+    world = World([provider_models("groq", [FIRST, SECOND], documented={Limit.TPM: 3000})])
     world.groq.default = answer(tokens=2900)
     assert (await served(world)).model == FIRST
     result = await served(world)
@@ -118,7 +118,7 @@ async def test_a_call_larger_than_what_is_left_goes_elsewhere_before_it_fails() 
 
 async def test_unused_tokens_are_given_back() -> None:
     """The claim is the prompt and all of max_tokens, the charge is what was used."""
-    world = World([offer("groq", [FIRST], documented={Limit.TPM: 3000})])
+    world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])
     world.groq.default = answer(tokens=100)
     await served(world)
     await served(world)
@@ -131,7 +131,7 @@ async def test_unused_tokens_are_given_back() -> None:
 async def test_a_short_wait_for_groq_comes_before_a_lesser_provider_and_a_long_one_after() -> None:
     """max_wait_s decides."""
     for wait_s, provider in ((1.5, "groq"), (2.5, "mine")):
-        world = World([offer("groq", [FIRST]), offer("mine", ["my-model"])])
+        world = World([provider_models("groq", [FIRST]), provider_models("mine", ["my-model"])])
         world.groq.script(FIRST, rate_limited(wait_s), answer())
         assert (await served(world)).provider == provider
 
@@ -145,7 +145,7 @@ async def test_near_the_deadline_a_call_that_finds_a_place_is_sent_and_not_told_
 @pytest.mark.parametrize("kind", [K.AUTHENTICATION, K.ORGANIZATION_REFUSED, K.NETWORK_DENIED, K.UNREACHABLE])
 async def test_when_groq_as_a_whole_refuses_the_next_provider_answers(kind: FailureKind) -> None:
     """One request to Groq, and none in the next call."""
-    world = World([offer("groq", [FIRST, SECOND]), offer("mine", ["my-model"])])
+    world = World([provider_models("groq", [FIRST, SECOND]), provider_models("mine", ["my-model"])])
     world.groq.default = failure(kind)
     assert (await served(world)).provider == "mine"
     assert (await served(world)).provider == "mine"
@@ -154,7 +154,7 @@ async def test_when_groq_as_a_whole_refuses_the_next_provider_answers(kind: Fail
 
 async def test_a_bad_request_is_told_to_the_caller_at_once() -> None:
     """No other model, no other provider."""
-    world = World([offer("groq", [FIRST, SECOND]), offer("mine", ["my-model"])])
+    world = World([provider_models("groq", [FIRST, SECOND]), provider_models("mine", ["my-model"])])
     world.groq.default = failure(K.BAD_REQUEST)
     result = await refused(world)
     assert (result.code, world.groq.asked, world.providers["mine"].asked) == ("bad_request", [FIRST], [])
@@ -164,18 +164,18 @@ async def test_a_bad_request_is_told_to_the_caller_at_once() -> None:
 async def test_an_unreachable_groq_is_no_rate_limit_now_or_in_the_next_call() -> None:
     """Nor is a missing key; each error names its own cause as long as the pause lasts."""
     for kind, code in ((K.UNREACHABLE, "unreachable"), (K.AUTHENTICATION, "authentication"), (K.MODEL_GONE, "all_failed")):
-        world = World([offer("groq", [FIRST])])
+        world = World([provider_models("groq", [FIRST])])
         world.groq.default = failure(kind, sent=False)
         assert [(await refused(world)).code for _ in range(2)] == [code, code]
 
 
 async def test_a_long_pause_asked_for_by_an_overloaded_model_is_not_slept_through() -> None:
     """The error comes at once, with the time to come back; a model that is free sooner serves."""
-    world = World([offer("groq", [FIRST])])
+    world = World([provider_models("groq", [FIRST])])
     world.groq.default = failure(K.OVERLOADED, status=503, retry_after_s=600.0)
     result = await refused(world)
     assert (world.clock.slept, result.retry_after_s) == ([], pytest.approx(600, abs=1))
-    world = World([offer("groq", [FIRST, SECOND])])
+    world = World([provider_models("groq", [FIRST, SECOND])])
     world.groq.script(SECOND, rate_limited(3.0), answer("soon"))
     await served(world, ask(model=FIRST))
     world.groq.script(FIRST, failure(K.OVERLOADED, status=503, retry_after_s=40.0))
@@ -186,14 +186,14 @@ async def test_a_long_pause_asked_for_by_an_overloaded_model_is_not_slept_throug
 
 async def test_one_pause_comes_before_a_lesser_provider() -> None:
     """A 503 of Groq's only model is tried once more before a small local model stands in."""
-    world = World([offer("groq", [FIRST]), offer("local", ["local/smollm2-135m"])])
+    world = World([provider_models("groq", [FIRST]), provider_models("local", ["local/smollm2-135m"])])
     world.groq.script(FIRST, failure(K.OVERLOADED, status=503), answer("from groq"))
     assert (await served(world)).provider == "groq"
 
 
 async def test_short_waits_for_a_better_provider_do_not_add_up_beyond_their_bound() -> None:
     """Other calls may take the slot again and again."""
-    world = World([offer("groq", [FIRST]), offer("local", ["local/smollm2-135m"])])
+    world = World([provider_models("groq", [FIRST]), provider_models("local", ["local/smollm2-135m"])])
     world.groq.default = rate_limited(1.5)
     result = await served(world)
     assert result.provider == "local"
@@ -202,7 +202,13 @@ async def test_short_waits_for_a_better_provider_do_not_add_up_beyond_their_boun
 
 async def test_what_another_provider_refuses_says_nothing_about_the_request() -> None:
     """A wrong path of config.toml looks like a bad request."""
-    world = World([offer("groq", [FIRST]), offer("mine", ["my-model"]), offer("local", ["local/smollm2-135m"])])
+    world = World(
+        [
+            provider_models("groq", [FIRST]),
+            provider_models("mine", ["my-model"]),
+            provider_models("local", ["local/smollm2-135m"]),
+        ]
+    )
     world.groq.default = rate_limited(120.0)
     world.providers["mine"].default = failure(K.BAD_REQUEST, status=404)
     assert (await served(world)).provider == "local"
@@ -220,7 +226,7 @@ async def test_models_that_cannot_serve_leave_the_whole_time_to_the_one_that_can
 
 async def test_a_clamp_stays_when_its_model_is_asked_again() -> None:
     """A limit in between does not bring the old bound back."""
-    world = World([offer("groq", [FIRST])])
+    world = World([provider_models("groq", [FIRST])])
     world.groq.script(
         FIRST, failure(K.MAX_TOKENS_TOO_LARGE, status=400, max_tokens_limit=500), rate_limited(3.0), answer("kept")
     )
@@ -372,7 +378,7 @@ async def test_an_answer_the_check_refuses_is_tried_once_more_then_elsewhere() -
 
 async def test_a_cancelled_call_gives_its_reservation_back() -> None:
     """Nothing was answered, nothing is charged."""
-    world = World([offer("groq", [FIRST], documented={Limit.TPM: 3000})])
+    world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])
     started = anyio.Event()
 
     async def hang() -> None:
@@ -390,7 +396,7 @@ async def test_a_cancelled_call_gives_its_reservation_back() -> None:
 
 async def test_a_bug_in_a_provider_gives_the_reservation_back_too() -> None:
     """Exceptions are for bugs, and must not leak quota."""
-    world = World([offer("groq", [FIRST], documented={Limit.TPM: 3000})])
+    world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])
 
     def fail() -> None:
         message = "bug"
@@ -407,7 +413,7 @@ async def test_without_any_model_the_error_says_why() -> None:
     """Nothing is sent."""
     world = World([])
     assert (await refused(world)).code == "no_provider"
-    world = World([offer("mine", ["my-model"])])
+    world = World([provider_models("mine", ["my-model"])])
     assert (await refused(world, ask(schema={"type": "object"}))).code == "no_model"
 
 
@@ -474,11 +480,11 @@ async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.Monke
 async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_answers() -> None:
     """Nothing is asked of Groq; without a local model the error says what to do."""
     budget = Budget(tokens=1_000)
-    world = World([offer("groq", [FIRST]), offer("local", ["local/smollm2-135m"])], budget=budget)
+    world = World([provider_models("groq", [FIRST]), provider_models("local", ["local/smollm2-135m"])], budget=budget)
     result = await served(world, ask(max_tokens=2_000))
     assert (result.provider, world.groq.asked) == ("local", [])
     assert result.attempts[0].detail.startswith("the budget of 1000 tokens a day leaves 1000, this call may take 2")
-    alone = World([offer("groq", [FIRST])], budget=budget)
+    alone = World([provider_models("groq", [FIRST])], budget=budget)
     error = await refused(alone, ask(max_tokens=2_000))
     assert (error.code, error.retry_after_s, alone.groq.asked) == ("over_budget", None, [])
     assert (await served(alone, ask(max_tokens=500))).model == FIRST
@@ -486,7 +492,7 @@ async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_
 
 async def test_after_an_outage_one_call_tests_the_model_while_the_others_go_elsewhere() -> None:
     """And each failure in a row doubles the pause."""
-    world = World([offer("groq", [FIRST, SECOND])])
+    world = World([provider_models("groq", [FIRST, SECOND])])
     world.groq.script(FIRST, *[failure(K.OVERLOADED, status=503)] * 3, answer("well again"))
     pauses = []
     for _ in range(3):
@@ -510,7 +516,7 @@ async def test_after_an_outage_one_call_tests_the_model_while_the_others_go_else
 
 async def test_a_storm_of_errors_is_not_answered_with_a_storm_of_retries() -> None:
     """Requests per call stay near one once the organization's retries are used up."""
-    world = World([offer("groq", [FIRST, SECOND, THIRD]), offer("mine", ["my-model"])])
+    world = World([provider_models("groq", [FIRST, SECOND, THIRD]), provider_models("mine", ["my-model"])])
     world.groq.default = failure(K.SERVER_ERROR, status=500)
     calls = 40
     for _ in range(calls):
@@ -547,7 +553,7 @@ async def test_more_calls_than_are_sent_at_once_wait_for_their_turn_and_are_told
 @pytest.mark.parametrize("kind", [K.AUTHENTICATION, K.ORGANIZATION_REFUSED, K.NO_CREDIT, K.NETWORK_DENIED, K.MODEL_GONE])
 async def test_where_everybody_rests_by_our_own_caution_one_is_asked_all_the_same(kind: FailureKind) -> None:
     """A key, a permission or a network may be mended at any moment; until then each call costs one request."""
-    world = World([offer("groq", [FIRST, SECOND])])
+    world = World([provider_models("groq", [FIRST, SECOND])])
     world.groq.default = failure(kind, status=403)
     await refused(world)
     asked = len(world.groq.asked)
@@ -573,7 +579,7 @@ NOT_MENDED = {
 @pytest.mark.parametrize(("kind", "code"), NOT_MENDED.items())
 async def test_a_call_of_an_hour_does_not_wait_for_what_time_does_not_mend(kind: FailureKind, code: str) -> None:
     """Jobs have such deadlines. Each call ends at once with the right error; what is mended meanwhile serves at once."""
-    world = World([offer("groq", [FIRST, SECOND])])
+    world = World([provider_models("groq", [FIRST, SECOND])])
     world.groq.default = failure(kind, status=403)
     for _ in range(3):
         result = await world.engine.serve(ask(), deadline_s=3_600.0)
@@ -590,7 +596,7 @@ async def test_a_call_of_an_hour_does_not_wait_for_what_time_does_not_mend(kind:
 async def test_a_call_of_an_hour_waits_for_a_limit_beside_a_refused_key() -> None:
     """The other provider is free sooner than the key's pause is over, and later than it."""
     for wait_s in (30.0, 600.0):
-        world = World([offer("groq", [FIRST]), offer("mine", ["my-model"])])
+        world = World([provider_models("groq", [FIRST]), provider_models("mine", ["my-model"])])
         world.groq.default = failure(K.AUTHENTICATION, status=401)
         world.providers["mine"].script("my-model", rate_limited(wait_s), answer("later"))
         result = await world.engine.serve(ask(), deadline_s=3_600.0)
@@ -601,7 +607,7 @@ async def test_a_call_of_an_hour_waits_for_a_limit_beside_a_refused_key() -> Non
 
 async def test_a_limit_is_not_passed_over_for_want_of_others() -> None:
     """Nor is a model that rests tried instead of saying when the limited one is free."""
-    world = World([offer("groq", [FIRST, SECOND])])
+    world = World([provider_models("groq", [FIRST, SECOND])])
     world.groq.script(FIRST, rate_limited(600.0))
     world.groq.script(SECOND, failure(K.MODEL_GONE, status=404))
     await refused(world)
@@ -612,7 +618,7 @@ async def test_a_limit_is_not_passed_over_for_want_of_others() -> None:
 
 async def test_one_attempt_of_a_long_job_takes_no_longer_than_a_call_may() -> None:
     """It may hang, and the job lasts an hour; what it reserved is given up on as soon, should the process die."""
-    world = World([offer("groq", [FIRST])])
+    world = World([provider_models("groq", [FIRST])])
     world.groq.took_s = 10_000.0
     outcome = await world.engine.serve(ask(), deadline_s=3_600.0)
     assert isinstance(outcome, CallFailed)

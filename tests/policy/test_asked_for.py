@@ -48,19 +48,19 @@ def groq(*models: str, rows: Sequence[ModelRow] = ()) -> ProviderModels:
         )
         for row in found
     }
-    return ProviderModels(provider="groq", models=offered, cataloged=True)
+    return ProviderModels(name="groq", models=offered, cataloged=True)
 
 
 def own(name: str = "mine", *, near: bool = False, use_cases: frozenset[str] | None = None) -> ProviderModels:
     """An endpoint with a model of its own."""
     row = ModelRow(id="own", kind="chat", stage=Stage.PRODUCTION, source="user", checked=NOW)  # type: ignore[arg-type]
     models = {"own": ProviderModel(row=row, wire_model="own")}
-    return ProviderModels(provider=name, models=models, on_this_machine=near, use_cases=use_cases)
+    return ProviderModels(name=name, models=models, on_this_machine=near, use_cases=use_cases)
 
 
 def made(request: ChatRequest | SpeechRequest | AudioRequest, *offers: ProviderModels) -> Plan:
     """The plan."""
-    return plan(request, catalog=CATALOG, offers=offers, today=NOW)
+    return plan(request, catalog=CATALOG, providers=offers, today=NOW)
 
 
 def ask(**fields: object) -> ChatRequest:

@@ -47,7 +47,7 @@ def groq(catalog: Catalog = CATALOG, *, live: frozenset[str] | None = None, tier
         )
         for row in catalog.by_kind(*kinds)
     }
-    return ProviderModels(provider="groq", models=models, live=live, cataloged=True)
+    return ProviderModels(name="groq", models=models, live=live, cataloged=True)
 
 
 def other(name: str, *ids: str, prefix: str = "", **fields: object) -> ProviderModels:
@@ -60,7 +60,7 @@ def other(name: str, *ids: str, prefix: str = "", **fields: object) -> ProviderM
         )
         for id_ in ids
     }
-    return ProviderModels(provider=name, models=models)
+    return ProviderModels(name=name, models=models)
 
 
 def ask(prompt: str = "hi", **fields: object) -> ChatRequest:
@@ -70,7 +70,7 @@ def ask(prompt: str = "hi", **fields: object) -> ChatRequest:
 
 def made(request: ChatRequest | AudioRequest, offers: Sequence[ProviderModels] | None = None, day: date = NOW) -> Plan:
     """The plan on a day."""
-    return plan(request, catalog=CATALOG, offers=[groq()] if offers is None else offers, today=day)
+    return plan(request, catalog=CATALOG, providers=[groq()] if offers is None else offers, today=day)
 
 
 def models(request: ChatRequest | AudioRequest, offers: Sequence[ProviderModels] | None = None, day: date = NOW) -> list[str]:
@@ -134,7 +134,7 @@ def test_a_local_model_is_not_asked_for_what_it_cannot_hear() -> None:
     """Other languages and addresses."""
     row = CATALOG.models["whisper-large-v3"]
     local = ProviderModels(
-        provider="local", models={"tiny": ProviderModel(row=row, wire_model="tiny", languages=("en",), links=False)}
+        name="local", models={"tiny": ProviderModel(row=row, wire_model="tiny", languages=("en",), links=False)}
     )
     assert "understands en only" in made(AudioRequest(audio=sound(), language="de"), [local]).exclusions[-1].reason
     assert "files only" in made(AudioRequest(audio=AudioLink(url="https://example.com/a")), [local]).exclusions[-1].reason
@@ -150,8 +150,8 @@ def test_a_named_model_goes_first_and_the_chain_follows() -> None:
 def test_litellm_s_prefix_is_understood_and_compound_keeps_its_own() -> None:
     """groq/openai/gpt-oss-20b is openai/gpt-oss-20b; groq/compound is itself."""
     chat = (Kind.CHAT, Kind.SYSTEM)
-    assert resolve_model("groq/openai/gpt-oss-20b", catalog=CATALOG, offers=[], kinds=chat) == "openai/gpt-oss-20b"
-    assert resolve_model("groq/compound", catalog=CATALOG, offers=[], kinds=chat) == "groq/compound"
+    assert resolve_model("groq/openai/gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat) == "openai/gpt-oss-20b"
+    assert resolve_model("groq/compound", catalog=CATALOG, providers=[], kinds=chat) == "groq/compound"
 
 
 @pytest.mark.parametrize(
@@ -243,8 +243,8 @@ def test_a_prompt_larger_than_the_whole_minute_leaves_a_model_out() -> None:
 
 def test_a_choice_that_was_made_already_is_kept() -> None:
     """The engine chooses before it plans, to look at the quota of those it may ask."""
-    choice = choose(ask(use_case="reasoning"), catalog=CATALOG, offers=[groq()], today=NOW)
-    made_plan = plan(ask(), catalog=CATALOG, offers=[groq()], today=NOW, choice=choice)
+    choice = choose(ask(use_case="reasoning"), catalog=CATALOG, providers=[groq()], today=NOW)
+    made_plan = plan(ask(), catalog=CATALOG, providers=[groq()], today=NOW, choice=choice)
     assert made_plan.use_case == "reasoning"
     assert made_plan.candidates == made(ask(use_case="reasoning")).candidates
     assert made_plan.use_case != made(ask()).use_case
@@ -254,7 +254,7 @@ def test_learnt_capacities_count_in_place_of_documented_ones() -> None:
     """A developer key on the default plan."""
     request = ask("word " * 7_500)
     learnt = {("groq", "openai/gpt-oss-120b"): Learnt(tpm=250_000.0)}
-    made_plan = plan(request, catalog=CATALOG, offers=[groq()], today=NOW, learnt=learnt)
+    made_plan = plan(request, catalog=CATALOG, providers=[groq()], today=NOW, learnt=learnt)
     assert [candidate.model for candidate in made_plan.candidates] == ["openai/gpt-oss-120b"]
 
 
@@ -270,7 +270,7 @@ def test_a_default_max_tokens_shrinks_to_the_bucket_and_an_explicit_one_moves_to
     small = {**groq().models}
     roomy = small["openai/gpt-oss-120b"]
     small["openai/gpt-oss-120b"] = ProviderModel(row=roomy.row, wire_model=roomy.wire_model, documented={Limit.TPM: 100_000})
-    tier = made(ask(long, max_tokens=4000), [ProviderModels(provider="groq", models=small, cataloged=True)]).candidates
+    tier = made(ask(long, max_tokens=4000), [ProviderModels(name="groq", models=small, cataloged=True)]).candidates
     assert tier[0].model == "openai/gpt-oss-120b"
     assert tier[0].max_tokens == 4000
     assert all("more never fits" in candidate.notes[-1] for candidate in tier[1:])
@@ -322,7 +322,7 @@ def test_tiers_follow_the_providers_and_a_named_model_of_a_later_one_goes_first(
         ("groq", "openai/gpt-oss-20b"),
     ]
     assert sum(candidate.model == "my-model" for candidate in named.candidates) == 1
-    only_named = made(ask(model="my-model"), [ProviderModels(provider="groq", models={}), other("mine", "my-model")])
+    only_named = made(ask(model="my-model"), [ProviderModels(name="groq", models={}), other("mine", "my-model")])
     assert [candidate.model for candidate in only_named.candidates] == ["my-model"]
 
 
@@ -382,10 +382,10 @@ def test_audio_is_charged_by_its_length_with_the_billed_minimum(duration_s: floa
 def test_a_model_named_by_the_wrong_kind_of_offer_is_left_out() -> None:
     """An endpoint that lists a chat model cannot transcribe with it."""
     row = ModelRow(id="odd", kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked=NOW, capabilities=Capabilities())
-    offers = [ProviderModels(provider="mine", models={"whisper-large-v3": ProviderModel(row=row, wire_model="odd")})]
+    offers = [ProviderModels(name="mine", models={"whisper-large-v3": ProviderModel(row=row, wire_model="odd")})]
     assert "does not transcribe" in made(AudioRequest(audio=sound()), offers).exclusions[-1].reason
     speech = CATALOG.models["whisper-large-v3"]
-    offers = [ProviderModels(provider="mine", models={"openai/gpt-oss-20b": ProviderModel(row=speech, wire_model="odd")})]
+    offers = [ProviderModels(name="mine", models={"openai/gpt-oss-20b": ProviderModel(row=speech, wire_model="odd")})]
     assert "not for chat" in made(ask(), offers).exclusions[-1].reason
 
 
@@ -424,7 +424,7 @@ def test_a_prompt_is_claimed_on_the_safe_side_and_what_fits_is_not_shut_out_by_i
     candidate = made(request).candidates[0]
     assert candidate.estimated_tokens * 1.5 <= candidate.cost[Limit.ITPM] <= candidate.estimated_tokens * 1.5 + 61
     taught = plan(
-        request, catalog=CATALOG, offers=[groq()], today=NOW, learnt={("groq", candidate.model): Learnt(prompt_factor=2.0)}
+        request, catalog=CATALOG, providers=[groq()], today=NOW, learnt={("groq", candidate.model): Learnt(prompt_factor=2.0)}
     ).candidates[0]
     assert taught.cost[Limit.ITPM] > candidate.cost[Limit.ITPM]
     large = made(ask("word " * 6_000, max_tokens=1_000)).candidates[0]

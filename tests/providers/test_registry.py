@@ -36,8 +36,8 @@ def test_groq_comes_first_then_the_endpoints_then_local_models(monkeypatch: pyte
         "groq_fallback_mcp.providers.local.provider.available_models",
         lambda gguf=None: ("local/smollm2-135m", "local/whisper-tiny.en"),
     )
-    offers = registry(providers=(PROXY,)).offers()
-    assert [offer.provider for offer in offers] == ["groq", "litellm", "local"]
+    offers = registry(providers=(PROXY,)).models()
+    assert [offer.name for offer in offers] == ["groq", "litellm", "local"]
     assert {name: offered.row.kind for name, offered in offers[2].models.items()} == {
         "local/smollm2-135m": Kind.CHAT,
         "local/whisper-tiny.en": Kind.SPEECH_TO_TEXT,
@@ -55,7 +55,7 @@ def test_local_models_may_be_switched_off_or_be_all_there_is(monkeypatch: pytest
 
 def test_an_endpoint_s_models_take_their_facts_from_the_catalog_where_it_knows_them() -> None:
     """And modest ones where it does not; the prefix goes on the wire only."""
-    models = registry(local="off", providers=(PROXY,)).offers()[1].models
+    models = registry(local="off", providers=(PROXY,)).models()[1].models
     assert models["openai/gpt-oss-20b"].wire_model == "groq/openai/gpt-oss-20b"
     assert models["openai/gpt-oss-20b"].row.context_window == 131_072
     assert models["my-own-model"].row.context_window == 8_192
@@ -66,7 +66,7 @@ def test_an_endpoint_s_models_take_their_facts_from_the_catalog_where_it_knows_t
 @pytest.mark.parametrize(("plan", "tpm", "upload_mb"), [("free", 8_000, 25), ("developer", 250_000, 100)])
 def test_groq_s_models_have_the_limits_of_the_plan(plan: str, tpm: int, upload_mb: int) -> None:
     """Until others are learnt."""
-    models = registry(local="off", plan=plan).offers()[0].models
+    models = registry(local="off", plan=plan).models()[0].models
     assert models["openai/gpt-oss-120b"].documented[Limit.TPM] == tpm
     assert models["whisper-large-v3"].upload_mb == upload_mb
 

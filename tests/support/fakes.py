@@ -159,7 +159,7 @@ class FakeProvider:
         return script.popleft() if len(script) > 1 else script[0]
 
 
-def offer(
+def provider_models(
     provider: str, models: Iterable[str], *, documented: Mapping[Limit, int] | None = None, plan: str = "free"
 ) -> ProviderModels:
     """Models at a provider, with the catalog's rows where it has them."""
@@ -173,7 +173,7 @@ def offer(
             row = ModelRow(id=model, kind=Kind.CHAT, stage=Stage.PRODUCTION, source="user", checked="2026-11-01")  # type: ignore[arg-type]
         return ProviderModel(row=row, wire_model=model, documented=limits, languages=row.capabilities.languages)
 
-    return ProviderModels(provider=provider, models={model: offered(model) for model in models}, cataloged=provider == "groq")
+    return ProviderModels(name=provider, models={model: offered(model) for model in models}, cataloged=provider == "groq")
 
 
 GROQ_CHAT_MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3.8-27b")
@@ -195,13 +195,15 @@ class World:
         budget: Budget | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
-        self.offers = list(offers) if offers is not None else [offer("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS))]
-        self.providers = {offer.provider: FakeProvider(offer.provider, self.clock) for offer in self.offers}
+        self.offers = (
+            list(offers) if offers is not None else [provider_models("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS))]
+        )
+        self.providers = {offer.name: FakeProvider(offer.name, self.clock) for offer in self.offers}
         self.ledger = ledger or memory_ledger(self.clock, budget=budget)
         self.engine = FallbackEngine(
             catalog=CATALOG,
             registry=ProviderRegistry(
-                providers=self.providers, offers=self.offers, organizations={}, clock=self.clock, groq=None
+                providers=self.providers, models=self.offers, organizations={}, clock=self.clock, groq=None
             ),
             ledger=self.ledger,
             clock=self.clock,

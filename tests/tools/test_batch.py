@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, World, offer
+from fakes import GROQ_CHAT_MODELS, World, provider_models
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import connected, text_of
@@ -25,7 +25,7 @@ class Rig:
     """One Groq; each call comes from a server of its own, as after a restart."""
 
     def __init__(self, folder: Path, *, plan: str = "developer", batch_s: float = 0.0) -> None:
-        self.world = World([offer("groq", GROQ_CHAT_MODELS, plan=plan)])
+        self.world = World([provider_models("groq", GROQ_CHAT_MODELS, plan=plan)])
         self.app = simulated_groq(
             self.world,
             SimulatorOptions(plan=plan, latency_scale=0.0, batch_s=batch_s),  # type: ignore[arg-type]

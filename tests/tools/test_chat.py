@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, offer
+from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, provider_models
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Source, Speed, Success, Usage
@@ -175,7 +175,7 @@ async def test_a_compound_system_is_given_its_own_fields_where_it_still_answers(
     """Enterprise accounts, and plans of before its end."""
     from fake_clock import FakeClock
 
-    world = World([offer("groq", ["groq/compound"])], clock=FakeClock(wall=1_785_000_000.0))
+    world = World([provider_models("groq", ["groq/compound"])], clock=FakeClock(wall=1_785_000_000.0))
     await call(world, prompt="news?", search={"include_domains": ["example.com"], "country": "norway"})
     body = sent(world)
     assert body["search_settings"] == {"include_domains": ["example.com"], "country": "norway"}
@@ -275,7 +275,7 @@ async def test_preview_models_can_be_left_out() -> None:
 
 async def test_a_call_kept_to_another_provider_goes_there() -> None:
     """By name."""
-    world = World([offer("groq", [FIRST]), offer("mine", ["own-model"])])
+    world = World([provider_models("groq", [FIRST]), provider_models("mine", ["own-model"])])
     _, found = await call(world, prompt="hi", providers=["mine"])
     assert found["provider"] == "mine"
     assert world.groq.calls == []
@@ -340,7 +340,7 @@ async def test_many_prompts_are_answered_in_order_with_reasons_for_those_that_fa
 
 async def test_many_prompts_stop_where_every_one_would_meet_the_same() -> None:
     """A refused key is not tried a hundred times."""
-    world = World([offer("groq", [FIRST])])
+    world = World([provider_models("groq", [FIRST])])
     world.groq.default = failure(FailureKind.AUTHENTICATION, status=401)
     text, found = await call(world, prompts=["q"] * 100)
     assert found["failed"] == 100

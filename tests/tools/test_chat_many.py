@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from benchmarks.goodput.virtual_time import VirtualClock, VirtualLoop, run
-from fakes import GROQ_CHAT_MODELS, World, offer
+from fakes import GROQ_CHAT_MODELS, World, provider_models
 from simulated import simulated_groq
 
 from groq_fallback_mcp.call import ChatRequest, Limit
@@ -20,7 +20,7 @@ def asked(prompts: list[str], *, max_tokens: int, deadline_s: float = 3_600.0) -
 
     async def main(loop: VirtualLoop) -> tuple[dict[str, Any], float, Counter[str]]:
         clock = VirtualClock(loop)
-        world = World([offer("groq", GROQ_CHAT_MODELS)], clock=clock)  # type: ignore[arg-type]
+        world = World([provider_models("groq", GROQ_CHAT_MODELS)], clock=clock)  # type: ignore[arg-type]
         app = simulated_groq(world)
         requests = [ChatRequest(messages=({"role": "user", "content": text},), max_tokens=max_tokens) for text in prompts]
         began = clock.monotonic()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, GUARDS, VOICES, World, answer, offer
+from fakes import GROQ_CHAT_MODELS, GUARDS, VOICES, World, answer, provider_models
 from servers import connected, text_of
 from simulated import simulated_groq
 
@@ -50,7 +50,7 @@ async def test_a_call_of_several_parts_tells_no_cost_where_one_has_none(
 ) -> None:
     """One part was answered by a provider without prices."""
     models = (GROQ_CHAT_MODELS[0], GUARDS[0])
-    world = World([offer("groq", models), offer("other", models)])
+    world = World([provider_models("groq", models), provider_models("other", models)])
     world.providers["other"].default = world.groq.default = answer("0.01")
     for model in models:
         world.groq.script(model, answer("0.01"), Failure(kind=FailureKind.CONTEXT_TOO_LONG, message="no", status=400))
@@ -64,7 +64,7 @@ async def test_a_call_of_several_parts_tells_no_cost_where_one_has_none(
 @pytest.mark.fault("B30")
 async def test_the_cost_of_speech_in_pieces_is_that_of_all_pieces(tmp_path: Path) -> None:
     """At Groq, where each has a price."""
-    world = World([offer("groq", VOICES, plan="developer")])
+    world = World([provider_models("groq", VOICES, plan="developer")])
     simulated_groq(world, SimulatorOptions(plan="developer", latency_scale=0.0))
     async with connected(world, folders=(tmp_path,), tools=ALL_TOOLS, state=tmp_path / "state") as client:
         text = "A sentence of some length, to be spoken. " * 12
@@ -80,7 +80,7 @@ async def test_a_batch_is_measured_in_the_bytes_that_are_sent(tmp_path: Path, mo
     bodies = {"1": {"messages": [{"role": "user", "content": "\U0001f600" * 100}]}}
     assert len(batch_file(bodies)) > 400
     monkeypatch.setattr(batch, "MOST_BYTES", 1_000)
-    world = World([offer("groq", GROQ_CHAT_MODELS, plan="developer")])
+    world = World([provider_models("groq", GROQ_CHAT_MODELS, plan="developer")])
     simulated_groq(world, SimulatorOptions(plan="developer", latency_scale=0.0))
     async with connected(world, folders=(tmp_path,), tools=ALL_TOOLS, state=tmp_path / "state") as client:
         small = await client.call_tool("batch_submit", {"prompts": ["\U0001f600" * 100], "max_tokens": 9})

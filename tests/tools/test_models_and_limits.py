@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, offer, rate_limited
+from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, provider_models, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
@@ -42,7 +42,7 @@ def with_live_list(groq: FakeGroq) -> World:
     world = World()
     world.engine.registry = ProviderRegistry(
         providers=world.providers,
-        offers=world.offers,
+        models=world.offers,
         organizations={},
         clock=world.clock,
         groq=groq,  # type: ignore[arg-type]
@@ -186,7 +186,7 @@ async def test_limits_say_what_is_left_and_how_many_calls_fit() -> None:
 
 async def test_a_model_that_is_asked_by_name_only_does_not_count_among_the_calls_left() -> None:
     """Such as a moderation model: no fallback ends there."""
-    with_guard = World([offer("groq", [FIRST, "openai/gpt-oss-safeguard-20b"])])
+    with_guard = World([provider_models("groq", [FIRST, "openai/gpt-oss-safeguard-20b"])])
     assert (await limits(with_guard))["calls_now_all_models"] == 5
 
 
@@ -216,7 +216,7 @@ async def test_limits_plan_how_many_calls_fit_now_and_when_the_next_one_does() -
 
 async def test_limits_that_nothing_is_known_of_are_named_unknown() -> None:
     """Beside those that are known."""
-    world = World([offer("groq", [FIRST], documented={Limit.TPM: 8000})])
+    world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 8000})])
     async with connected(world) as client:
         result = await client.call_tool("check_limits", {})
     assert "rpm, rpd, tpd [unknown]" in text_of(result)
@@ -250,7 +250,7 @@ async def test_what_cannot_be_asked_has_no_calls_left() -> None:
     keyless = await limits(world)
     assert {model["blocked_by"] for model in keyless["models"]} == {"no key is set"}  # type: ignore[attr-defined]
     assert keyless["calls_now_all_models"] == 0
-    ready = World([offer("groq", ["llama-3.1-8b-instant"])])
+    ready = World([provider_models("groq", ["llama-3.1-8b-instant"])])
     retired = (await limits(ready, model="llama-3.1-8b-instant"))["models"][0]  # type: ignore[index]
     assert (retired["blocked_by"], retired["calls_now"]) == ("shut down", 0)
 
@@ -288,7 +288,7 @@ async def test_a_speech_model_cannot_be_probed_with_a_chat() -> None:
 
 async def test_a_provider_without_known_limits_is_unlimited_as_far_as_known() -> None:
     """Nothing is made up."""
-    world = World([offer("mine", ["my-model"])])
+    world = World([provider_models("mine", ["my-model"])])
     async with connected(world) as client:
         text = text_of(await client.call_tool("check_limits", {}))
     assert "mine/my-model: unlimited as far as known; no limits known" in text

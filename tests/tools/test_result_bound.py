@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from effort import times
-from fakes import GROQ_CHAT_MODELS, World, answer, failure, offer
+from fakes import GROQ_CHAT_MODELS, World, answer, failure, provider_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp_types import CallToolResult
@@ -156,7 +156,7 @@ async def test_long_reasoning_and_many_sources_are_bounded_too(tmp_path: Path) -
 @pytest.mark.parametrize(("count", "text"), [(3, "日本 " * 10_000), (40, "w " * 1_000), (1_000, "bug")])
 async def test_many_answers_are_begun_each_and_stand_whole_in_files(count: int, text: str, tmp_path: Path) -> None:
     """As many as fit, in order, each told from the next; all of them page by page."""
-    world = World([offer("groq", GROQ_CHAT_MODELS, documented={})])
+    world = World([provider_models("groq", GROQ_CHAT_MODELS, documented={})])
     world.groq.default = answer(text)
     _, found = await called(world, tmp_path, prompts=[f"q{n}" for n in range(count)])
     shown = found["results"]
@@ -171,7 +171,9 @@ async def test_many_answers_are_begun_each_and_stand_whole_in_files(count: int, 
 
 async def test_a_long_list_of_models_is_cut_by_whole_rows(tmp_path: Path) -> None:
     """Such as that of an endpoint with a thousand models."""
-    world = World([offer("groq", GROQ_CHAT_MODELS), offer("many", [f"maker/model-{n}-日本" for n in range(1_000)])])
+    world = World(
+        [provider_models("groq", GROQ_CHAT_MODELS), provider_models("many", [f"maker/model-{n}-日本" for n in range(1_000)])]
+    )
     result, found = await called(world, tmp_path, tool="list_models")
     assert 20 < len(found["models"]) < 1_000
     assert all(model["available"] for model in found["models"])
@@ -204,7 +206,7 @@ async def test_an_error_that_quotes_what_it_was_given_is_bounded_too(
 
 async def test_an_account_of_many_failures_is_bounded_and_keeps_the_error(tmp_path: Path) -> None:
     """A hundred endpoints that all say much."""
-    offers = [offer(f"endpoint{n}", ["some-model"]) for n in range(300)]
+    offers = [provider_models(f"endpoint{n}", ["some-model"]) for n in range(300)]
     world = World(offers)
     for provider in world.providers.values():
         provider.default = failure(FailureKind.SERVER_ERROR, status=500)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, World, offer
+from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, World, provider_models
 from servers import connected, text_of
 from simulated import simulated_groq
 
@@ -34,7 +34,7 @@ GUARD = "meta-llama/llama-prompt-guard-2-86m"
 
 def everything(*, batch_s: float) -> World:
     """A simulated Groq with models of each kind."""
-    world = World([offer("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS, VOICE, GUARD), plan="developer")])
+    world = World([provider_models("groq", (*GROQ_CHAT_MODELS, *GROQ_SPEECH_MODELS, VOICE, GUARD), plan="developer")])
     simulated_groq(world, SimulatorOptions(plan="developer", latency_scale=0.0, batch_s=batch_s))
     return world
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from fakes import GUARDS, Sent, World, answer, failure, offer, rate_limited
+from fakes import GUARDS, Sent, World, answer, failure, provider_models, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import ChatRequest, FailureKind, Success
@@ -20,7 +20,7 @@ JUDGES = ("openai/gpt-oss-safeguard-20b", "openai/gpt-oss-120b")
 
 def guarding() -> World:
     """Guards that find the word `evil`."""
-    world = World([offer("groq", (*GUARDS, *JUDGES))])
+    world = World([provider_models("groq", (*GUARDS, *JUDGES))])
 
     def reply(call: Sent) -> Success:
         assert isinstance(call.request, ChatRequest)

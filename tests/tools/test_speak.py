@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import VOICES, Sent, World, failure, offer
+from fakes import VOICES, Sent, World, failure, provider_models
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import Failure, FailureKind, SpeechRequest, Success, Usage
@@ -32,7 +32,7 @@ def wav(frames: int, *, rate: int = 24_000, value: int = 1) -> bytes:
 
 def speaking(*providers: str) -> World:
     """Providers with voices; each piece is as many frames as it has characters."""
-    world = World([offer(name, VOICES) for name in providers])
+    world = World([provider_models(name, VOICES) for name in providers])
 
     def reply(call: Sent) -> Success:
         assert isinstance(call.request, SpeechRequest)

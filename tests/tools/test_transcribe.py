@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import World, offer, rate_limited
+from fakes import World, provider_models, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.audio.samples import sample_path
@@ -155,7 +155,7 @@ def hearing_with_limit() -> World:
     world = hearing()
     groq = world.offers[0]
     limited = {name: replace(offered, upload_mb=25) for name, offered in groq.models.items()}
-    world.engine.registry._offers = (replace(groq, models=limited),)
+    world.engine.registry._models = (replace(groq, models=limited),)
     return world
 
 
@@ -163,10 +163,10 @@ async def test_a_file_too_large_for_groq_goes_to_a_provider_without_that_limit(f
     """Such as a whisper of one's own."""
     form = struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
     (folder / "long.wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt " + form + b"data\0\0\0\0" + b"\x01\x00" * (13 * 1_048_576))
-    world = hearing(offer("groq", [TURBO]), offer("mine", [LARGE]))
+    world = hearing(provider_models("groq", [TURBO]), provider_models("mine", [LARGE]))
     groq = world.offers[0]
     limited = {name: replace(offered, upload_mb=25) for name, offered in groq.models.items()}
-    world.engine.registry._offers = (replace(groq, models=limited), world.offers[1])
+    world.engine.registry._models = (replace(groq, models=limited), world.offers[1])
     world.providers["mine"].default = HEARD
     async with connected(world, folders=(folder,)) as client:
         result = await client.call_tool("transcribe", {"file": "long.wav"})

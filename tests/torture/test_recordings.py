@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from corpus.make_recordings import make
 from effort import EFFORT
-from fakes import GROQ_SPEECH_MODELS, World, offer
+from fakes import GROQ_SPEECH_MODELS, World, provider_models
 from server_process import ServerProcess, running
 from servers import connected
 from simulated import simulated_groq
@@ -117,7 +117,7 @@ async def test_hours_of_a_browsers_recording_without_a_stated_length_are_split(t
     content = make({"bytes": "webm_live", "with": {"seconds": 60, "repeat": 60 * hours, "bit_rate": 12_000}})
     assert len(content) < 25 * 2**20
     (tmp_path / "meeting.webm").write_bytes(content)
-    world = World([offer("groq", GROQ_SPEECH_MODELS, plan="developer")])
+    world = World([provider_models("groq", GROQ_SPEECH_MODELS, plan="developer")])
     app = simulated_groq(world, speech=Clock())
     started = time.monotonic()
     async with connected(world, folders=(tmp_path,), state=tmp_path / "state") as client:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from fakes import CATALOG, GROQ_SPEECH_MODELS, Sent, World, failure, offer, rate_limited
+from fakes import CATALOG, GROQ_SPEECH_MODELS, Sent, World, failure, provider_models, rate_limited
 from servers import connected, text_of
 from tone_speech import hear, script, wav
 
@@ -50,7 +50,7 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def world() -> World:
     """Two models that understand every word."""
-    found = World([offer("groq", GROQ_SPEECH_MODELS)])
+    found = World([provider_models("groq", GROQ_SPEECH_MODELS)])
     found.groq.reply = hearing
     return found
 
@@ -283,7 +283,7 @@ async def test_jobs_nobody_came_back_for_are_removed_after_a_week(recording: Pat
 
 def on_this_machine(**options: Any) -> World:
     """Nothing but a model on this machine, which takes two minutes a part where a call may take 50 s."""
-    local = replace(offer("local", [TURBO]), on_this_machine=True)
+    local = replace(provider_models("local", [TURBO]), on_this_machine=True)
     found = World([local], **options)
     found.groq.reply = hearing
     found.groq.took_s = 120.0
@@ -330,8 +330,8 @@ async def test_a_recording_that_is_short_for_groq_is_long_for_a_model_on_this_ma
 @pytest.mark.fault("B26")
 async def test_a_model_on_this_machine_that_follows_a_failing_groq_is_waited_for_too(recording: Path) -> None:
     """The last resort has the time of the job, not what a call of 50 s has left."""
-    local = replace(offer("local", [LARGE]), on_this_machine=True)
-    here = World([offer("groq", [TURBO]), local])
+    local = replace(provider_models("local", [LARGE]), on_this_machine=True)
+    here = World([provider_models("groq", [TURBO]), local])
     here.groq.default = failure(FailureKind.UNREACHABLE)
     here.providers["local"].reply = hearing
     here.providers["local"].took_s = 120.0
@@ -397,7 +397,7 @@ async def test_a_recording_whose_length_cannot_be_found_in_time_ends_at_the_dead
         raise AbandonedError
 
     monkeypatch.setattr(tool, "probe", endless)
-    here = World([offer("groq", GROQ_SPEECH_MODELS)], timeouts=CallTimeouts(deadline_s=0.3))
+    here = World([provider_models("groq", GROQ_SPEECH_MODELS)], timeouts=CallTimeouts(deadline_s=0.3))
     with anyio.fail_after(10):
         text, found = await transcribed(here, recording)
         while not over:  # noqa: ASYNC110 - a thread says so
@@ -425,7 +425,7 @@ async def test_an_hour_through_the_simulated_groq_loses_and_doubles_no_word(tmp_
     """115 MB, in parts over both models, within the free plan's limits: no refusal, and what it bills is what is there."""
     hour = 3_600.0
     (tmp_path / "long.wav").write_bytes(wav(script(hour), hour))
-    here = World([offer("groq", GROQ_SPEECH_MODELS)], timeouts=CallTimeouts(deadline_s=50.0))
+    here = World([provider_models("groq", GROQ_SPEECH_MODELS)], timeouts=CallTimeouts(deadline_s=50.0))
     app = create_app(SimulatorOptions(latency_scale=0.0), catalog=CATALOG, clock=here.clock, speech_engine=_Tones())
     here.providers["groq"] = OpenAICompatible(  # type: ignore[assignment]
         "groq",

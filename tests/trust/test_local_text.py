@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import World, answer, failure, offer, rate_limited
+from fakes import World, answer, failure, provider_models, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import AudioLink, AudioRequest, ChatRequest, FailureKind, Restrictions
@@ -25,7 +25,7 @@ K = FailureKind
 
 def local(*, on_request: bool = True) -> ProviderModels:
     """Local text and speech, as the settings offer them."""
-    made = offer("local", [TEXT, SPEECH])
+    made = provider_models("local", [TEXT, SPEECH])
     row = ModelRow(id=SPEECH, kind=Kind.SPEECH_TO_TEXT, stage=Stage.PRODUCTION, source="user", checked="2026-11-01")  # type: ignore[arg-type]
     models = {**made.models, SPEECH: ProviderModel(row=row, wire_model=SPEECH)}
     return replace(made, models=models, on_this_machine=True, on_request=frozenset({TEXT} if on_request else ()))
@@ -33,7 +33,7 @@ def local(*, on_request: bool = True) -> ProviderModels:
 
 def world(*, on_request: bool = True) -> World:
     """Groq, and the local models behind it."""
-    return World([offer("groq", [GROQ, WHISPER]), local(on_request=on_request)])
+    return World([provider_models("groq", [GROQ, WHISPER]), local(on_request=on_request)])
 
 
 def ask(model: str | None = None, **restrictions: object) -> ChatRequest:
@@ -130,7 +130,7 @@ async def test_a_mended_key_is_found_at_once() -> None:
 
 async def test_a_server_that_the_user_runs_answers_after_a_refused_key() -> None:
     """It is an endpoint of config.toml, not our small model."""
-    made = World([offer("groq", [GROQ]), offer("ollama", ["my-model"]), local(on_request=False)])
+    made = World([provider_models("groq", [GROQ]), provider_models("ollama", ["my-model"]), local(on_request=False)])
     made.groq.default = FAULTS["refused"]
     result = await made.engine.serve(ask())
     assert isinstance(result, Answer)
@@ -167,5 +167,5 @@ def test_the_setting_takes_its_old_and_its_new_values(
     settings: Settings = load_settings(GROQ_API_KEY="gsk_a")
     registry = build_registry(settings, catalog=load_catalog(), clock=World().clock)
     assert list(registry.providers) == providers
-    found = next((one.on_request for one in registry.offers() if one.provider == "local"), None)
+    found = next((one.on_request for one in registry.models() if one.name == "local"), None)
     assert found == on_request

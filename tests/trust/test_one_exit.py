@@ -21,7 +21,7 @@ from urllib.parse import quote, quote_plus
 import httpx2
 import pytest
 from effort import times
-from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, World, answer, offer
+from fakes import GROQ_CHAT_MODELS, GROQ_SPEECH_MODELS, World, answer, provider_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp_types import CallToolResult
@@ -260,7 +260,7 @@ async def test_a_key_in_a_part_of_a_long_recording_is_in_no_file_of_its_job(
         seen.extend(path.read_text() for path in folder.path.glob("*.json"))
 
     monkeypatch.setattr(JobFolder, "save_answer", save_answer)
-    world = World([offer("groq", GROQ_SPEECH_MODELS)])
+    world = World([provider_models("groq", GROQ_SPEECH_MODELS)])
     world.groq.default = echoed(form)
     async with connected(world, folders=(project,), state=state) as client:
         assert_all_clean(await client.call_tool("transcribe", {"file": "long.wav"}), tmp_path)
@@ -274,7 +274,7 @@ async def test_a_key_in_the_lines_of_a_batch_is_in_no_result_and_no_file(tmp_pat
     """The simulated Groq answers with the prompt."""
     project = tmp_path / "project"
     project.mkdir()
-    world = World([offer("groq", GROQ_CHAT_MODELS, plan="developer")])
+    world = World([provider_models("groq", GROQ_CHAT_MODELS, plan="developer")])
     simulated_groq(world, SimulatorOptions(plan="developer", latency_scale=0.0))
     async with connected(world, folders=(project,), state=tmp_path / "state", tools=ALL_TOOLS) as client:
         submitted = await client.call_tool("batch_submit", {"prompts": [f"say {form}" for form in FORMS.values()]})

@@ -36,7 +36,12 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
             echo_message(f"the live list could not be read: {reason}. Run `groq-fallback-mcp doctor`.", err=True)
             return 1
         found = drift(catalog, live.ids, day)
-        rows = {model: offered.row for offer in registry.offers() if offer.cataloged for model, offered in offer.models.items()}
+        rows = {
+            model: offered.row
+            for provider in registry.models()
+            if provider.cataloged
+            for model, offered in provider.models.items()
+        }
     for words, ids in found.differences().items():
         echo(f"{words}: {', '.join(ids)}", err=dry_run)
     if not (found.unknown or found.not_live):

@@ -346,8 +346,8 @@ class FallbackEngine:
     def _left_s(self, state: CallState) -> float:
         return state.deadline - self.clock.monotonic()
 
-    def _is_on_this_machine(self, provider: str) -> bool:
-        return any(offer.on_this_machine for offer in self.registry.offers() if offer.provider == provider)
+    def _is_on_this_machine(self, name: str) -> bool:
+        return any(provider.on_this_machine for provider in self.registry.models() if provider.name == name)
 
     async def probe(self, model: str) -> Outcome | str:
         """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.
@@ -395,21 +395,21 @@ class FallbackEngine:
         """The plan, and what the ledger knows of the models in it."""
         if self._restrictions != UNRESTRICTED:
             request = replace(request, restrictions=request.restrictions.within(self._restrictions))
-        offers, day = self.registry.offers(), today(self.clock)
+        providers, day = self.registry.models(), today(self.clock)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
-        choice = choose(request, catalog=self.catalog, offers=offers, today=day)
+        choice = choose(request, catalog=self.catalog, providers=providers, today=day)
         if isinstance(request, ChatRequest):
-            quotas = await self._quotas(offers, choice.wanted)
+            quotas = await self._quotas(providers, choice.wanted)
         learnt = {(key.provider, key.model): _learnt(quota) for key, quota in quotas.items()}
-        return plan(request, catalog=self.catalog, offers=offers, today=day, learnt=learnt, choice=choice), quotas
+        return plan(request, catalog=self.catalog, providers=providers, today=day, learnt=learnt, choice=choice), quotas
 
-    async def _quotas(self, offers: Sequence[ProviderModels], wanted: Sequence[str]) -> Mapping[QuotaKey, ModelQuota]:
+    async def _quotas(self, providers: Sequence[ProviderModels], wanted: Sequence[str]) -> Mapping[QuotaKey, ModelQuota]:
         """What calls have taught about the models that may be tried: it decides what fits at all, and what it costs."""
         claims = [
-            Claim(key=self.key(offer.provider, model), cost={}, documented=offered.documented)
-            for offer in offers
+            Claim(key=self.key(provider.name, model), cost={}, documented=offered.documented)
+            for provider in providers
             for model in wanted
-            if (offered := offer.models.get(model)) is not None
+            if (offered := provider.models.get(model)) is not None
         ]
         return {quota.key: quota for quota in await self.ledger.peek(claims)}
 

@@ -169,14 +169,14 @@ def remap_reasoning(wanted: ReasoningEffort | None, takes: Sequence[ReasoningEff
     return min(takes, key=lambda value: (abs(_STRENGTH[value] - _STRENGTH[wanted]), -_STRENGTH[value]))
 
 
-def provider_objection(restrictions: Restrictions, offer: ProviderModels, use_case: str) -> str | None:
+def provider_objection(restrictions: Restrictions, provider: ProviderModels, use_case: str) -> str | None:
     """Why nothing of a provider may be asked, None when it may."""
-    if restrictions.providers is not None and offer.provider not in restrictions.providers:
+    if restrictions.providers is not None and provider.name not in restrictions.providers:
         return f"only {', '.join(restrictions.providers) or 'no provider'} may be asked by this call"
-    if restrictions.local_only and not offer.on_this_machine:
+    if restrictions.local_only and not provider.on_this_machine:
         return "nothing of this call may leave this machine (local_only)"
-    if offer.use_cases is not None and use_case not in offer.use_cases:
-        return f"config.toml keeps it for {', '.join(sorted(offer.use_cases))}"
+    if provider.use_cases is not None and use_case not in provider.use_cases:
+        return f"config.toml keeps it for {', '.join(sorted(provider.use_cases))}"
     return None
 
 
@@ -187,11 +187,11 @@ def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:
     return None
 
 
-def is_requested(restrictions: Restrictions, offer: ProviderModels, model: str, requested_model: str | None) -> bool:
+def is_requested(restrictions: Restrictions, provider: ProviderModels, model: str, requested_model: str | None) -> bool:
     """Whether a call asks for a model that serves only on request; true for every other model."""
-    if model not in offer.on_request or model == requested_model:
+    if model not in provider.on_request or model == requested_model:
         return True
-    return restrictions.local_only or offer.provider in (restrictions.providers or ())
+    return restrictions.local_only or provider.name in (restrictions.providers or ())
 
 
 def price_objection(restrictions: Restrictions, most: Spend) -> str | None:

@@ -57,7 +57,7 @@ class ProviderModels:
     `on_request` holds the ids that serve only calls that ask for this provider, for local models, or for them by name.
     """
 
-    provider: str
+    name: str
     models: Mapping[str, ProviderModel]
     live: frozenset[str] | None = None
     cataloged: bool = False
@@ -77,13 +77,15 @@ class Choice:
     notes: Sequence[str]
 
 
-def choose(request: AnyRequest, *, catalog: Catalog, offers: Sequence[ProviderModels], today: date) -> Choice:
+def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[ProviderModels], today: date) -> Choice:
     """The models a request asks for, best first, each once.
 
     Raises InputRefused for a model or use case that does not exist, naming the nearest ones.
     """
     kinds = _kinds(request)
-    requested = None if request.model is None else resolve_model(request.model, catalog=catalog, offers=offers, kinds=kinds)
+    requested = (
+        None if request.model is None else resolve_model(request.model, catalog=catalog, providers=providers, kinds=kinds)
+    )
     use_case = _use_case(request, catalog)
     practice = catalog.practices[use_case]
     names = [
@@ -92,9 +94,9 @@ def choose(request: AnyRequest, *, catalog: Catalog, offers: Sequence[ProviderMo
         *practice.chain,
         *(
             name
-            for offer in offers
-            if not offer.cataloged
-            for name, offered in offer.models.items()
+            for provider in providers
+            if not provider.cataloged
+            for name, offered in provider.models.items()
             if offered.row.kind in kinds
         ),
     ]
@@ -103,10 +105,10 @@ def choose(request: AnyRequest, *, catalog: Catalog, offers: Sequence[ProviderMo
     notes: list[str] = []
     # what nobody asked for by name needs no explanation
     explained = requested or (practice.model if _names_use_case(request) else None)
-    listed = next((offer for offer in offers if offer.cataloged), None)
+    listed = next((provider for provider in providers if provider.cataloged), None)
     for name in dict.fromkeys(names):
-        elsewhere = any(name in offer.models for offer in offers if not offer.cataloged)
-        gone = listed is not None and is_retired(name, catalog=catalog, offer=listed, today=today)
+        elsewhere = any(name in provider.models for provider in providers if not provider.cataloged)
+        gone = listed is not None and is_retired(name, catalog=catalog, provider=listed, today=today)
         if elsewhere or not gone:
             wanted.append(name)
         if not gone:
@@ -130,13 +132,13 @@ def choose(request: AnyRequest, *, catalog: Catalog, offers: Sequence[ProviderMo
     )
 
 
-def resolve_model(name: str, *, catalog: Catalog, offers: Sequence[ProviderModels], kinds: Sequence[Kind]) -> str:
+def resolve_model(name: str, *, catalog: Catalog, providers: Sequence[ProviderModels], kinds: Sequence[Kind]) -> str:
     """The id a caller's name stands for; LiteLLM's `groq/` prefix is understood.
 
     Raises InputRefused for a name nobody knows or a model of another kind.
     """
     known = {row.id: row.kind for row in catalog.models.values()}
-    known |= {model: offered.row.kind for offer in offers for model, offered in offer.models.items()}
+    known |= {model: offered.row.kind for provider in providers for model, offered in provider.models.items()}
     found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
     fitting = sorted(model for model, kind in known.items() if kind in kinds)
     if found is None:
@@ -150,15 +152,15 @@ def resolve_model(name: str, *, catalog: Catalog, offers: Sequence[ProviderModel
     return found
 
 
-def is_retired(model: str, *, catalog: Catalog, offer: ProviderModels, today: date) -> bool:
+def is_retired(model: str, *, catalog: Catalog, provider: ProviderModels, today: date) -> bool:
     """Whether a model has ended at a provider: by its live list where that was read, else by the catalog's date.
 
     Enterprise accounts keep models longer; other providers have calendars of their own.
     """
-    if not offer.cataloged:
+    if not provider.cataloged:
         return False
-    if offer.live is not None:
-        return model not in offer.live
+    if provider.live is not None:
+        return model not in provider.live
     return catalog.stage(model, today) is Stage.RETIRED
 
 

@@ -126,49 +126,49 @@ def plan(
     request: AnyRequest,
     *,
     catalog: Catalog,
-    offers: Sequence[ProviderModels],
+    providers: Sequence[ProviderModels],
     today: date,
     learnt: Mapping[tuple[str, str], Learnt] | None = None,
     choice: Choice | None = None,
 ) -> Plan:
-    """Who is to be asked. A tier a provider, in the order of `offers`.
+    """Who is to be asked. A tier a provider, in the order of `providers`.
 
     `learnt` gives what calls have taught by (provider, model), in place of what is documented; `choice` is what `choose`
     made of the same request, if that is known. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
     """
     if choice is None:
-        choice = choose(request, catalog=catalog, offers=offers, today=today)
+        choice = choose(request, catalog=catalog, providers=providers, today=today)
     needs = chat_needs(request, choice.use_case) if isinstance(request, ChatRequest) else None
     exclusions: list[Exclusion] = list(choice.ended)
     tiers: list[tuple[Candidate, ...]] = []
-    for offer in offers:
+    for provider in providers:
         draft = _Draft()
-        closed = provider_objection(request.restrictions, offer, choice.use_case)
+        closed = provider_objection(request.restrictions, provider, choice.use_case)
         if closed is not None:
-            exclusions.append(Exclusion(provider=offer.provider, model="any model", reason=closed))
+            exclusions.append(Exclusion(provider=provider.name, model="any model", reason=closed))
             continue
         for model in choice.wanted:
-            offered = offer.models.get(model)
-            if offered is None or is_retired(model, catalog=catalog, offer=offer, today=today):
+            offered = provider.models.get(model)
+            if offered is None or is_retired(model, catalog=catalog, provider=provider, today=today):
                 continue
-            if not is_requested(request.restrictions, offer, model, choice.requested_model):
+            if not is_requested(request.restrictions, provider, model, choice.requested_model):
                 continue
-            known = (learnt or {}).get((offer.provider, model), UNLEARNT)
+            known = (learnt or {}).get((provider.name, model), UNLEARNT)
             tpm = offered.documented.get(Limit.TPM) if known.tpm is None else known.tpm
             fitted = model_objection(request.restrictions, offered.row) or _fitted(request, needs, offered, tpm)
             if isinstance(fitted, str):
-                exclusions.append(Exclusion(provider=offer.provider, model=model, reason=fitted))
+                exclusions.append(Exclusion(provider=provider.name, model=model, reason=fitted))
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
             cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm)
-            spend = ZERO_SPEND if offer.provider == "local" else _most(offered, fitted, cost, catalog, priced=offer.cataloged)
+            spend = ZERO_SPEND if provider.name == "local" else _most(offered, fitted, cost, catalog, priced=provider.cataloged)
             dear = price_objection(request.restrictions, spend)
             if dear is not None:
-                exclusions.append(Exclusion(provider=offer.provider, model=model, reason=dear))
+                exclusions.append(Exclusion(provider=provider.name, model=model, reason=dear))
                 continue
             (draft.reduced if fitted.reduced else draft.full).append(
                 Candidate(
-                    provider=offer.provider,
+                    provider=provider.name,
                     model=offered.row.id,
                     wire_model=offered.wire_model,
                     cost=cost,
@@ -181,7 +181,7 @@ def plan(
                     spend=spend,
                     builtin=fitted.builtin,
                     voice=next(iter(offered.row.capabilities.voices), None),
-                    cataloged=offer.cataloged,
+                    cataloged=provider.cataloged,
                     is_system=offered.row.kind is Kind.SYSTEM,
                     parses_reasoning=offered.row.capabilities.reasoning_format,
                 )

@@ -66,14 +66,14 @@ class ProviderRegistry:
         self,
         *,
         providers: Mapping[str, Provider],
-        offers: Sequence[ProviderModels],
+        models: Sequence[ProviderModels],
         organizations: Mapping[str, str],
         clock: Clock,
         groq: OpenAICompatible | None,
         cataloged: Container[str] = (),
     ) -> None:
         self.providers = providers
-        self._offers = tuple(offers)
+        self._models = tuple(models)
         self._organizations = organizations
         self._clock = clock
         self._groq = groq
@@ -81,9 +81,9 @@ class ProviderRegistry:
         self._live = LiveList(models=None, read_at=None, failure=None)
         self._accepted_at: float | None = None
 
-    def offers(self) -> tuple[ProviderModels, ...]:
+    def models(self) -> tuple[ProviderModels, ...]:
         """What each provider can be asked for; Groq's with models that only its live list knows."""
-        return tuple(self._with_live(offer) if offer.cataloged else offer for offer in self._offers)
+        return tuple(self._with_live(provider) if provider.cataloged else provider for provider in self._models)
 
     def organization(self, provider: str) -> str:
         """Whose quota is spent there: a salted hash of the key, never the key."""
@@ -144,23 +144,23 @@ class ProviderRegistry:
         for provider in self.providers.values():
             await provider.aclose()
 
-    def _with_live(self, offer: ProviderModels) -> ProviderModels:
+    def _with_live(self, provider: ProviderModels) -> ProviderModels:
         ids = self._live.ids
         # an empty list, or one of other names such as a proxy's, says nothing of the models that are asked here
-        if ids is None or ids.isdisjoint(offer.models):
-            return offer
+        if ids is None or ids.isdisjoint(provider.models):
+            return provider
         unknown = {
             model.id: ProviderModel(row=_unlisted_row(model), wire_model=model.id)
             for model in self._live.models or ()
-            if model.id in ids and model.id not in offer.models and model.id not in self._cataloged
+            if model.id in ids and model.id not in provider.models and model.id not in self._cataloged
         }
-        return replace(offer, models={**offer.models, **unknown}, live=ids)
+        return replace(provider, models={**provider.models, **unknown}, live=ids)
 
 
 def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> ProviderRegistry:
     """Groq, the endpoints of config.toml in their order, then local models, as the settings allow."""
     providers: dict[str, Provider] = {}
-    offers: list[ProviderModels] = []
+    listed: list[ProviderModels] = []
     organizations: dict[str, str] = {}
     groq: OpenAICompatible | None = None
     if settings.local != "only":
@@ -174,7 +174,7 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
             proxy=settings.proxy_to(settings.base_url),
         )
         providers["groq"] = groq
-        offers.append(_groq_offer(settings, catalog))
+        listed.append(_groq_models(settings, catalog))
         organizations["groq"] = _organization(settings.organization or key, settings.base_url)
         for given in settings.providers:
             endpoint = _endpoint(given, catalog)
@@ -194,7 +194,7 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
                 groq=False,
                 proxy=settings.proxy_to(endpoint.base_url),
             )
-            offers.append(_endpoint_models(endpoint, catalog))
+            listed.append(_endpoint_models(endpoint, catalog))
             organizations[endpoint.name] = _organization(endpoint_key, endpoint.base_url)
     if settings.local != "off":
         local = LocalProvider(gguf=settings.local_text_model)
@@ -206,13 +206,13 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
             providers["local"] = local
             text = frozenset(name for name, offered in models.items() if offered.row.kind is Kind.CHAT)
             on_request = text if settings.local == "auto" else frozenset[str]()
-            offers.append(ProviderModels(provider="local", models=models, on_this_machine=True, on_request=on_request))
+            listed.append(ProviderModels(name="local", models=models, on_this_machine=True, on_request=on_request))
     return ProviderRegistry(
-        providers=providers, offers=offers, organizations=organizations, clock=clock, groq=groq, cataloged=catalog.models
+        providers=providers, models=listed, organizations=organizations, clock=clock, groq=groq, cataloged=catalog.models
     )
 
 
-def _groq_offer(settings: Settings, catalog: Catalog) -> ProviderModels:
+def _groq_models(settings: Settings, catalog: Catalog) -> ProviderModels:
     models = {
         row.id: ProviderModel(
             row=row,
@@ -223,7 +223,7 @@ def _groq_offer(settings: Settings, catalog: Catalog) -> ProviderModels:
         )
         for row in catalog.models.values()
     }
-    return ProviderModels(provider="groq", models=models, cataloged=True)
+    return ProviderModels(name="groq", models=models, cataloged=True)
 
 
 def _unlisted_row(model: LiveModel) -> ModelRow:
@@ -327,7 +327,7 @@ def _endpoint_models(endpoint: _Endpoint, catalog: Catalog) -> ProviderModels:
         for model, on_the_wire in endpoint.models.items()
     }
     return ProviderModels(
-        provider=endpoint.name,
+        name=endpoint.name,
         models=models,
         on_this_machine=is_loopback(urlsplit(endpoint.base_url).hostname or ""),
         use_cases=endpoint.use_cases,

@@ -228,12 +228,12 @@ def _request(arguments: SubmitArguments, prompt: str) -> ChatRequest:
 def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candidate, ChatRequest]:
     """The model all go to, fitted to this one. A batch has no limits a minute, so none are held against it."""
     engine = context.engine
-    offers = [
-        replace(offer, models={id_: replace(offered, documented={}) for id_, offered in offer.models.items()})
-        for offer in engine.registry.offers()
-        if offer.cataloged
+    providers = [
+        replace(provider, models={id_: replace(offered, documented={}) for id_, offered in provider.models.items()})
+        for provider in engine.registry.models()
+        if provider.cataloged
     ]
-    found = plan(request, catalog=engine.catalog, offers=offers, today=today(engine.clock))
+    found = plan(request, catalog=engine.catalog, providers=providers, today=today(engine.clock))
     if not found.candidates:
         reasons = "; ".join(f"{e.model}: {e.reason}" for e in found.exclusions[:3])
         raise InputRefused(f"no model takes prompt {number} ({reasons})", next_step="change what the reasons name")

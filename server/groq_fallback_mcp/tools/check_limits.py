@@ -103,30 +103,34 @@ class CheckLimitsResult(Result):
 
 async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     engine = context.engine
-    offers = engine.registry.offers()
+    providers = engine.registry.models()
     day = today(engine.clock)
     named = (
-        None if arguments.model is None else resolve_model(arguments.model, catalog=engine.catalog, offers=offers, kinds=KINDS)
+        None
+        if arguments.model is None
+        else resolve_model(arguments.model, catalog=engine.catalog, providers=providers, kinds=KINDS)
     )
     note = await _probe(named, context) if arguments.probe else None
     chosen = [
-        (offer, offered)
-        for offer in offers
-        if offer.provider != "local"
-        for offered in offer.models.values()
+        (provider, offered)
+        for provider in providers
+        if provider.name != "local"
+        for offered in provider.models.values()
         if (
-            offered.row.id == named if named else not is_retired(offered.row.id, catalog=engine.catalog, offer=offer, today=day)
+            offered.row.id == named
+            if named
+            else not is_retired(offered.row.id, catalog=engine.catalog, provider=provider, today=day)
         )
     ]
     refused = await engine.registry.refused(timeout_s=min(KEY_CHECK_S, engine.timeouts.deadline_s))
-    quotas = await engine.ledger.peek([_claim(context, offer, offered, arguments.tokens) for offer, offered in chosen])
+    quotas = await engine.ledger.peek([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
     models = tuple(
-        _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, offer, offered.row.id, refused=refused))
-        for quota, (offer, offered) in zip(quotas, chosen, strict=True)
+        _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, provider, offered.row.id, refused=refused))
+        for quota, (provider, offered) in zip(quotas, chosen, strict=True)
     )
     served = {"groq_chat", "transcribe"}
     chained = {name for row in engine.catalog.practices.values() if row.tool in served for name in (row.model, *row.chain)}
-    by_name_only = {name for offer in offers if offer.cataloged for name in offer.models} - chained
+    by_name_only = {name for provider in providers if provider.cataloged for name in provider.models} - chained
     chat_calls = [
         limits.calls_now
         for limits, (_, offered) in zip(models, chosen, strict=True)
@@ -185,19 +189,19 @@ def _cost(offered: ProviderModel, tokens: int) -> Mapping[Limit, float]:
     return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(tokens), Limit.TPD: float(tokens)}
 
 
-def _claim(context: Context, offer: ProviderModels, offered: ProviderModel, tokens: int) -> Claim:
-    key = context.engine.key(offer.provider, offered.row.id)
+def _claim(context: Context, provider: ProviderModels, offered: ProviderModel, tokens: int) -> Claim:
+    key = context.engine.key(provider.name, offered.row.id)
     return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
 
 
-def _unusable(context: Context, offer: ProviderModels, model: str, *, refused: FailureKind | None) -> str | None:
+def _unusable(context: Context, provider: ProviderModels, model: str, *, refused: FailureKind | None) -> str | None:
     """Why a model cannot be used whatever its limits say; None when it can. `refused`: how Groq refuses every call."""
     engine = context.engine
-    if is_retired(model, catalog=engine.catalog, offer=offer, today=today(engine.clock)):
+    if is_retired(model, catalog=engine.catalog, provider=provider, today=today(engine.clock)):
         return "shut down"
-    if refused is not None and offer.cataloged:
-        return refusal(refused, offer.provider)
-    return engine.registry.providers[offer.provider].unready
+    if refused is not None and provider.cataloged:
+        return refusal(refused, provider.name)
+    return engine.registry.providers[provider.name].unready
 
 
 def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None) -> ModelLimits:

@@ -78,25 +78,27 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
             f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"give one of {', '.join(catalog.practices)}"
         )
     live = await engine.registry.live_list(timeout_s=min(LIVE_LIST_S, engine.timeouts.deadline_s))
-    offers = engine.registry.offers()
+    providers = engine.registry.models()
     day = today(engine.clock)
-    rows = [(offer, offered) for offer in offers for offered in offer.models.values()]
+    rows = [(provider, offered) for provider in providers for offered in provider.models.values()]
     unoffered = [
-        row for row in catalog.models.values() if all(row.id not in offer.models for offer in offers if offer.cataloged)
+        row
+        for row in catalog.models.values()
+        if all(row.id not in provider.models for provider in providers if provider.cataloged)
     ]
-    groq = next((offer for offer in offers if offer.cataloged), None)
+    groq = next((provider for provider in providers if provider.cataloged), None)
     if groq is not None:
         rows += [(groq, ProviderModel(row=row, wire_model=row.id)) for row in unoffered]
     available = await _availability(context, rows, refused=live.refused)
     entries = [
         _entry(
-            offer,
+            provider,
             offered,
             catalog=catalog,
             day=day,
-            available=available[offer.provider, offered.row.id],
+            available=available[provider.name, offered.row.id],
         )
-        for offer, offered in rows
+        for provider, offered in rows
     ]
     wanted = tuple(entry for entry in entries if _matches(entry, arguments))
     found = None if live.ids is None else drift(catalog, live.ids, day)
@@ -114,14 +116,14 @@ async def _availability(
 ) -> Mapping[tuple[str, str], str]:
     """Whether each model can serve now, in words, by provider and id. `refused`: how Groq refuses every call."""
     engine = context.engine
-    on_request = {(offer.provider, model) for offer, _ in rows for model in offer.on_request}
+    on_request = {(provider.name, model) for provider, _ in rows for model in provider.on_request}
     claims = [
         Claim(
-            key=engine.key(offer.provider, offered.row.id),
+            key=engine.key(provider.name, offered.row.id),
             cost=ONE_REQUEST,
             documented=offered.documented,
         )
-        for offer, offered in rows
+        for provider, offered in rows
     ]
     words: dict[tuple[str, str], str] = {}
     for quota in await engine.ledger.peek(claims):
@@ -152,7 +154,7 @@ def _when(wait: Wait | None, provider: str) -> str:
 
 
 def _entry(
-    offer: ProviderModels,
+    provider: ProviderModels,
     offered: ProviderModel,
     *,
     catalog: Catalog,
@@ -160,8 +162,8 @@ def _entry(
     available: str,
 ) -> ModelEntry:
     row = offered.row
-    listed = None if offer.live is None else row.id in offer.live
-    ended = is_retired(row.id, catalog=catalog, offer=offer, today=day)
+    listed = None if provider.live is None else row.id in provider.live
+    ended = is_retired(row.id, catalog=catalog, provider=provider, today=day)
     retired = ended and catalog.stage(row.id, day) is Stage.RETIRED
     shutdown = catalog.shutdowns.get(row.id)
     if retired:
@@ -170,7 +172,7 @@ def _entry(
         available = "no, not in the live list"
     return ModelEntry(
         id=row.id,
-        provider=offer.provider,
+        provider=provider.name,
         kind=row.kind,
         stage=Stage.RETIRED if retired else row.stage,
         available=available,

@@ -102,18 +102,18 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
 def _providers(context: Context) -> list[str]:
     """Who has a voice, in order. One of them speaks all of a text: a voice that changes in the middle is worse than none."""
     return [
-        offer.provider
-        for offer in context.engine.registry.offers()
-        if any(offered.row.kind is Kind.TEXT_TO_SPEECH for offered in offer.models.values())
+        provider.name
+        for provider in context.engine.registry.models()
+        if any(offered.row.kind is Kind.TEXT_TO_SPEECH for offered in provider.models.values())
     ]
 
 
-def _has_voice(context: Context, provider: str, voice: str) -> bool:
+def _has_voice(context: Context, name: str, voice: str) -> bool:
     return any(
         voice in offered.row.capabilities.voices
-        for offer in context.engine.registry.offers()
-        if offer.provider == provider
-        for offered in offer.models.values()
+        for provider in context.engine.registry.models()
+        if provider.name == name
+        for offered in provider.models.values()
     )
 
 
@@ -163,9 +163,9 @@ async def _written(
     first = answers[0]
     row = next(
         offered.row
-        for offer in context.engine.registry.offers()
-        if offer.provider == first.provider
-        for model, offered in offer.models.items()
+        for provider in context.engine.registry.models()
+        if provider.name == first.provider
+        for model, offered in provider.models.items()
         if model == first.model
     )
     if any(answer.success.simulated for answer in answers):

@@ -311,8 +311,8 @@ def _upload_bytes(context: Context) -> int:
     """The largest file that anybody takes in one request."""
     bounds = [
         LARGEST_UPLOAD_MB if offered.upload_mb is None else offered.upload_mb
-        for offer in context.engine.registry.offers()
-        for offered in offer.models.values()
+        for provider in context.engine.registry.models()
+        for offered in provider.models.values()
         if offered.row.kind is Kind.SPEECH_TO_TEXT
     ]
     return max(bounds, default=LARGEST_UPLOAD_MB) * MEGABYTE

@@ -129,7 +129,7 @@ async def transcribe_long(
 
 async def only_on_this_machine(request: AudioRequest, engine: FallbackEngine) -> bool:
     """Whether, as things stand now, only a model on this machine can transcribe a part."""
-    here = {offer.provider for offer in engine.registry.offers() if offer.on_this_machine}
+    here = {provider.name for provider in engine.registry.models() if provider.on_this_machine}
     if not here:
         return False
     candidates = (await engine.plan(request)).candidates
