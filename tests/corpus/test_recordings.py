@@ -19,7 +19,7 @@ from simulated import simulated_groq
 from tone_speech import hear, script
 
 from groq_fallback_mcp.audio import pcm
-from groq_fallback_mcp.simulator import Heard
+from groq_fallback_mcp.simulator import Transcribed
 from groq_fallback_mcp.tools import transcribe as tool
 
 pytestmark = pytest.mark.anyio
@@ -35,16 +35,16 @@ class Ears:
         self.seconds: list[float] = []
         self.begun_with: list[bytes] = []
 
-    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         """Every word."""
         self.begun_with.append(content[:4])
         self.seconds.append(await anyio.to_thread.run_sync(length_s, content))
         if self.said is not None:
-            return Heard(text=self.said["text"], segments=self.said["segments"], words=self.said.get("words", ()))
+            return Transcribed(text=self.said["text"], segments=self.said["segments"], words=self.said.get("words", ()))
         if not content.startswith(b"fLaC"):
-            return Heard(text="heard", duration_s=self.seconds[-1])
+            return Transcribed(text="heard", duration_s=self.seconds[-1])
         found = await anyio.to_thread.run_sync(hear, content)
-        return Heard(
+        return Transcribed(
             text=found.text,
             duration_s=found.duration_s or 0.0,
             segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],

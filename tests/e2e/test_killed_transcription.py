@@ -14,7 +14,7 @@ from tone_speech import hear, script, wav
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import server_command
-from groq_fallback_mcp.simulator import Heard, SimulatorOptions, create_app, run_simulator
+from groq_fallback_mcp.simulator import SimulatorOptions, Transcribed, create_app, run_simulator
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
 # 38 MB: more than the free plan takes in one upload, so five parts.
@@ -30,7 +30,7 @@ class Ears:
         self.held = anyio.Event()
         self.go_on = False
 
-    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         """Every word."""
         del language, translate
         if self.heard >= 2 and not self.go_on:
@@ -39,7 +39,7 @@ class Ears:
         self.heard += 1
         found = await anyio.to_thread.run_sync(hear, content)
         self.answered += 1
-        return Heard(
+        return Transcribed(
             text=found.text,
             duration_s=found.duration_s or 0.0,
             segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],

@@ -17,7 +17,7 @@ from server_process import ServerProcess, running
 from servers import connected
 from simulated import simulated_groq
 
-from groq_fallback_mcp.simulator import Heard
+from groq_fallback_mcp.simulator import Transcribed
 
 pytestmark = [pytest.mark.torture]
 
@@ -103,10 +103,10 @@ def test_headers_without_end_are_looked_at_for_less_than_the_deadline(tmp_path: 
 class Clock:
     """Hears nothing but how long it takes."""
 
-    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         """From the head of a FLAC file."""
         fields = int.from_bytes(content[18:26])
-        return Heard(text="heard", duration_s=(fields & 0xF_FFFF_FFFF) / (fields >> 44))
+        return Transcribed(text="heard", duration_s=(fields & 0xF_FFFF_FFFF) / (fields >> 44))
 
 
 @pytest.mark.fault("B22")

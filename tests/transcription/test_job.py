@@ -20,7 +20,7 @@ from groq_fallback_mcp.audio.pcm import AbandonedError
 from groq_fallback_mcp.call import AudioFile, AudioRequest, FailureKind, Limit, Outcome, Success, Usage
 from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.simulator import Heard, SimulatorOptions, create_app
+from groq_fallback_mcp.simulator import SimulatorOptions, Transcribed, create_app
 from groq_fallback_mcp.tools import transcribe as tool
 
 pytestmark = pytest.mark.anyio
@@ -410,10 +410,10 @@ async def test_a_recording_whose_length_cannot_be_found_in_time_ends_at_the_dead
 class _Tones:
     """The simulator's ears."""
 
-    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         """Every word."""
         found = await anyio.to_thread.run_sync(hear, content)
-        return Heard(
+        return Transcribed(
             text=found.text,
             duration_s=found.duration_s or 0.0,
             segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],

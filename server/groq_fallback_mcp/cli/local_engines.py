@@ -13,7 +13,7 @@ from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.speech import SPEECH_MODEL
-from groq_fallback_mcp.simulator import Generated, Heard, PlainSpeech, PlainText, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator import Generated, PlainSpeech, PlainText, SpeechEngine, TextEngine, Transcribed
 
 __all__ = ["local_engines"]
 
@@ -67,7 +67,7 @@ class _Speech:
     def __init__(self, provider: LocalProvider) -> None:
         self._provider = provider
 
-    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         kind = sniff(content[:HEAD_BYTES])
         if kind is None:
             message = "not audio"
@@ -81,7 +81,7 @@ class _Speech:
         if isinstance(outcome, Failure) or outcome.transcript is None:
             raise ValueError(outcome.message if isinstance(outcome, Failure) else "no transcript")
         transcript = outcome.transcript
-        return Heard(
+        return Transcribed(
             text=transcript.text,
             language=transcript.language or "english",
             duration_s=transcript.duration_s or 0.0,

@@ -3,7 +3,7 @@
 It imports nothing of the rest but the catalog and the vocabulary, so that it checks the rest instead of repeating it.
 """
 
-from groq_fallback_mcp.simulator.generation import Generated, Heard, PlainSpeech, PlainText, SpeechEngine, TextEngine
+from groq_fallback_mcp.simulator.generation import Generated, PlainSpeech, PlainText, SpeechEngine, TextEngine, Transcribed
 from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions, parse_fault
 from groq_fallback_mcp.simulator.routes import create_app
 from groq_fallback_mcp.simulator.serving import RunningSimulator, run_simulator
@@ -11,13 +11,13 @@ from groq_fallback_mcp.simulator.serving import RunningSimulator, run_simulator
 __all__ = [
     "Fault",
     "Generated",
-    "Heard",
     "PlainSpeech",
     "PlainText",
     "RunningSimulator",
     "SimulatorOptions",
     "SpeechEngine",
     "TextEngine",
+    "Transcribed",
     "create_app",
     "parse_fault",
     "run_simulator",

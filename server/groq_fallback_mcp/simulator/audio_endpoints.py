@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Kind
-from groq_fallback_mcp.simulator.generation import Heard, PlainSpeech
+from groq_fallback_mcp.simulator.generation import PlainSpeech, Transcribed
 from groq_fallback_mcp.simulator.replies import SIMULATED, ApiError, json_reply, request_id
 from groq_fallback_mcp.simulator.world import World
 
@@ -132,7 +132,7 @@ def _duration_s(content: bytes) -> float:
     return len(content) / BYTES_PER_SECOND
 
 
-def _body(heard: Heard, form: FormData, *, detailed: bool, seconds: float, translate: bool) -> dict[str, Any]:
+def _body(heard: Transcribed, form: FormData, *, detailed: bool, seconds: float, translate: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"text": heard.text, "x_groq": {"id": request_id()}}
     if not detailed:
         return body

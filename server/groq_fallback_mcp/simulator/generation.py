@@ -9,7 +9,16 @@ from typing import Any, Protocol
 
 from groq_fallback_mcp.simulator.wire import items, table, text_of
 
-__all__ = ["Generated", "Heard", "PlainSpeech", "PlainText", "SpeechEngine", "TextEngine", "estimate_tokens", "json_tokens"]
+__all__ = [
+    "Generated",
+    "PlainSpeech",
+    "PlainText",
+    "SpeechEngine",
+    "TextEngine",
+    "Transcribed",
+    "estimate_tokens",
+    "json_tokens",
+]
 
 BYTES_PER_TOKEN = 4
 # An image has no length; unverified, the order of magnitude that vision models charge for one.
@@ -28,7 +37,7 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Transcribed:
     """A transcript; `segments` and `words` as JSON rows in OpenAI's form, times in seconds."""
 
     text: str
@@ -47,7 +56,7 @@ class TextEngine(Protocol):
 class SpeechEngine(Protocol):
     """Writes down speech. Raises ValueError for what is no audio."""
 
-    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard: ...
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed: ...
 
 
 def estimate_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
@@ -87,9 +96,9 @@ class PlainText:
 class PlainSpeech:
     """Says that it is simulated."""
 
-    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Heard:
+    async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         del content, translate
         text = "This is a simulated transcript."
         segment = {"id": 0, "seek": 0, "start": 0.0, "end": 1.0, "text": f" {text}"}
         words = [{"word": word, "start": i / 5, "end": (i + 1) / 5} for i, word in enumerate(text.split())]
-        return Heard(text=text, language=language or "english", segments=[segment], words=words)
+        return Transcribed(text=text, language=language or "english", segments=[segment], words=words)

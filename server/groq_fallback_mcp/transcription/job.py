@@ -16,7 +16,6 @@ import anyio.to_thread
 
 from groq_fallback_mcp.audio.decoder import split_apart
 from groq_fallback_mcp.audio.headers import UNKNOWN, Headers, early_end
-from groq_fallback_mcp.audio.join_transcripts import join_transcripts
 from groq_fallback_mcp.audio.parts import PART_S, Part, SplitRecording, TooLongError
 from groq_fallback_mcp.audio.pcm import NotDecodableError, OutOfMemoryError
 from groq_fallback_mcp.call import Attempt, AudioFile, AudioRequest
@@ -26,6 +25,7 @@ from groq_fallback_mcp.fallback import FallbackEngine, Progress, heartbeat
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.run_all import run_all
 from groq_fallback_mcp.transcription.job_folder import JobFolder, JobTakenError, job_name
+from groq_fallback_mcp.transcription.join_transcripts import join_transcripts
 from groq_fallback_mcp.transcription.transcript_answer import TranscriptAnswer
 
 __all__ = ["LOCAL_PART_S", "only_on_this_machine", "transcribe_long"]

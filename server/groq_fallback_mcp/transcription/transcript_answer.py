@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from groq_fallback_mcp.audio.silence import NO_SPEECH, left_out, without_silence
 from groq_fallback_mcp.call import Attempt, Transcript
 from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.transcription.silence import NO_SPEECH, left_out, without_silence
 
 __all__ = ["TranscriptAnswer"]
 

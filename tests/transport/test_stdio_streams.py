@@ -15,7 +15,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from groq_fallback_mcp.transport.descriptors import Output, Sink, Source
-from groq_fallback_mcp.transport.streams import Incoming, Outgoing, Requests
+from groq_fallback_mcp.transport.stdio import Incoming, Outgoing, Requests
 
 pytestmark = pytest.mark.anyio
 

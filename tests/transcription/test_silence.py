@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.audio.silence import left_out, without_silence
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
+from groq_fallback_mcp.transcription.silence import left_out, without_silence
 
 SURE, UNSURE = -0.3, -1.2
 

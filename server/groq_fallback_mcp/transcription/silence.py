@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from groq_fallback_mcp.audio.join_transcripts import spaced
 from groq_fallback_mcp.call import AudioSegment, Transcript
+from groq_fallback_mcp.transcription.join_transcripts import spaced
 
 __all__ = ["NO_SPEECH", "left_out", "without_silence"]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.audio.join_transcripts import join_transcripts
 from groq_fallback_mcp.audio.parts import Part
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
+from groq_fallback_mcp.transcription.join_transcripts import join_transcripts
 
 OVERLAP_S = 1.0
 
