@@ -42,3 +42,9 @@ def test_a_record_that_begins_otherwise_is_refused(text: str) -> None:
         decisions_index({**RECORDS, PATH: text})
 
     assert "Date: YYYY-MM-DD. Status: accepted." in refused.value.next_step
+
+
+def test_a_record_that_is_superseded_by_none_that_exists_is_refused() -> None:
+    """A number can be mistyped."""
+    with pytest.raises(InputRefused, match="superseded by 9, which does not exist"):
+        decisions_index({**RECORDS, PATH: RECORD.replace("accepted", "superseded by 9")})
