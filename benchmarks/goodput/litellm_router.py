@@ -55,8 +55,7 @@ def in_virtual_time() -> Generator[Callable[[float], object]]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(executor, "submit", _at_once))
         stack.enter_context(patch.object(traceback, "format_exc", _no_text))
-        if hasattr(Logging, "_record_zero_cost_diagnostic"):  # new in 1.106
-            stack.enter_context(patch.object(Logging, "_record_zero_cost_diagnostic", _nothing))
+        stack.enter_context(patch.object(Logging, "_record_zero_cost_diagnostic", _nothing))
         stack.enter_context(patch.object(Logging, "_response_cost_calculator", _free))
         stack.enter_context(patch.object(lowest_tpm_rpm_v2, "token_counter", _true_tokens))
         traveller = stack.enter_context(time_machine.travel(EPOCH, tick=False))

@@ -30,7 +30,7 @@ from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
 from groq_fallback_mcp.fallback.call_state import Answer
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.base import Streaming
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.providers.registry import ProviderRegistry
@@ -96,7 +96,7 @@ class _VirtualGroq:
         return None
 
     async def chat(
-        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
     ) -> Outcome:
         del request, stream
         reply = await self._ask(candidate.wire_model, candidate.max_tokens, timeout_s)

@@ -20,7 +20,7 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.base import Streaming
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import open_ledger
 
@@ -41,7 +41,7 @@ class _OneRefuses:
         self.took_s: list[float] = []
 
     async def chat(
-        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
     ) -> Outcome:
         del request, timeout_s, stream
         if candidate.wire_model == REFUSED:

@@ -91,7 +91,7 @@ def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
 
     Takes a number (`2`, `4.5`), a duration (`6s`, `6 hours`) or an HTTP date relative to `now_wall`. No limit takes longer than
     a day to refill, so a larger value is as unreadable as a negative or infinite one: believed even in part, one such
-    header would bench a model for every process that shares the ledger.
+    header would put a model into a cooldown for every process that shares the ledger.
     """
     if value is None:
         return None

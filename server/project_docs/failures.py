@@ -13,7 +13,7 @@ from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.policy.verdict import (
     Abort,
     Clamp,
-    DropTier,
+    DropServiceTier,
     FallBack,
     NextProvider,
     RelaxSchema,
@@ -125,7 +125,7 @@ def _steps(kind: FailureKind, *, alternative: bool) -> str:
     steps: list[str] = []
     for attempts in range(1, _MOST_ATTEMPTS + 1):
         verdict = judge(
-            failure, attempts=attempts, alternative=alternative, jitter=0.0, max_tokens=_ASKED, json_mode="json_schema"
+            failure, times_tried=attempts, alternative=alternative, jitter=0.0, max_tokens=_ASKED, json_mode="json_schema"
         )
         words = _words(verdict, kind)
         if words not in steps:
@@ -143,7 +143,7 @@ def _words(verdict: Verdict, kind: FailureKind) -> str:  # noqa: PLR0911 - a tab
             return "asks the same model for fewer tokens, where Groq says how many"
         case RelaxSchema():
             return "asks the same model for JSON without the schema, and checks the answer itself"
-        case DropTier():
+        case DropServiceTier():
             return "asks the same model on the usual tier"
         case FallBack(cooldown_s=cooldown_s):
             if kind is FailureKind.RATE_LIMITED:

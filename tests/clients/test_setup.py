@@ -17,7 +17,7 @@ from groq_fallback_mcp.clients.client import CLIENTS, Scope
 from groq_fallback_mcp.clients.entry import entry_in, entry_of
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
-from groq_fallback_mcp.harness.answers import answers
+from groq_fallback_mcp.harness.server_check import answers
 from groq_fallback_mcp.skill import skill_files
 
 EVERY = [(name, scope) for name, client in CLIENTS.items() for scope in client.scopes]

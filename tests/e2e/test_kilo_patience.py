@@ -17,7 +17,7 @@ MUTE = (
     sys.executable,
     "-P",
     "-c",
-    "from groq_fallback_mcp.cli.app import main; from groq_fallback_mcp.fallback import progress; progress.GLANCE_S = 3600; main()",
+    "from groq_fallback_mcp.cli.app import main; from groq_fallback_mcp.fallback import progress; progress.POLL_S = 3600; main()",
 )
 """Our server, but for its progress."""
 SHORT_LIMIT_S, SHORT_CALL_S = 7.0, 10.0

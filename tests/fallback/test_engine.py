@@ -237,7 +237,7 @@ async def test_a_clamp_stays_when_its_model_is_asked_again() -> None:
 async def test_a_failing_progress_report_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client may be past caring for it."""
     monkeypatch.setattr("groq_fallback_mcp.fallback.progress.HEARTBEAT_S", 0.001)
-    monkeypatch.setattr("groq_fallback_mcp.fallback.progress.GLANCE_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.fallback.progress.POLL_S", 0.001)
     world = World()
     tried = anyio.Event()
 
@@ -272,7 +272,7 @@ async def test_a_hanging_model_leaves_time_for_the_next() -> None:
 def test_no_call_outlives_its_deadline_whatever_happens(
     kinds: list[FailureKind | None], took_s: float, deadline_s: float
 ) -> None:
-    """Attempts, pauses and waits together; no model more than three times; every reservation settled."""
+    """AttemptSender, pauses and waits together; no model more than three times; every reservation settled."""
 
     async def run() -> None:
         world = World(timeouts=CallTimeouts(deadline_s=deadline_s, attempt_timeout_s=20, max_wait_s=2))
@@ -461,7 +461,7 @@ async def test_a_probe_asks_one_model_once_and_takes_in_what_it_tells() -> None:
 async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients restart their time-outs on progress."""
     monkeypatch.setattr("groq_fallback_mcp.fallback.progress.HEARTBEAT_S", 0.001)
-    monkeypatch.setattr("groq_fallback_mcp.fallback.progress.GLANCE_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.fallback.progress.POLL_S", 0.001)
     world = World()
     reported: list[tuple[float, float, str]] = []
     heard = anyio.Event()

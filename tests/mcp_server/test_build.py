@@ -279,7 +279,7 @@ async def test_progress_reaches_the_client(monkeypatch: pytest.MonkeyPatch) -> N
     import anyio
 
     monkeypatch.setattr("groq_fallback_mcp.fallback.progress.HEARTBEAT_S", 0.001)
-    monkeypatch.setattr("groq_fallback_mcp.fallback.progress.GLANCE_S", 0.001)
+    monkeypatch.setattr("groq_fallback_mcp.fallback.progress.POLL_S", 0.001)
     world = World()
     heard = anyio.Event()
     world.groq.before = heard.wait

@@ -30,7 +30,7 @@ from groq_fallback_mcp.fallback.engine import repaired
 from groq_fallback_mcp.fallback.final_error import key_note
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.plan import LONG_TOKENS, Plan, plan, streams, with_more_prompt
-from groq_fallback_mcp.policy.verdict import DropTier, judge
+from groq_fallback_mcp.policy.verdict import DropServiceTier, judge
 
 CATALOG = load_catalog()
 NOW = date(2026, 11, 1)
@@ -198,8 +198,8 @@ def test_a_repair_shows_the_answer_and_what_was_wrong_and_costs_more() -> None:
 def test_a_full_tier_is_dropped_where_one_was_asked_for() -> None:
     """Else it is an overload like any other."""
     full = Failure(kind=FailureKind.TIER_FULL, message="", status=498)
-    assert judge(full, attempts=1, alternative=True, jitter=0.0, tier="flex") == DropTier()
-    assert judge(full, attempts=1, alternative=True, jitter=0.0, tier="on_demand") != DropTier()
+    assert judge(full, times_tried=1, alternative=True, jitter=0.0, service_tier="flex") == DropServiceTier()
+    assert judge(full, times_tried=1, alternative=True, jitter=0.0, service_tier="on_demand") != DropServiceTier()
 
 
 @pytest.mark.fault("A9")

@@ -44,7 +44,9 @@ CLAIM = {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: 3000.0, Limit.TPD: 3000.0}
 def test_no_failure_is_retried_for_ever(kind: FailureKind, alternative: bool, jitter: float, wait_s: float | None) -> None:
     """The third attempt at the latest ends with another verdict than the same again."""
     failure = Failure(kind=kind, message="x", retry_after_s=wait_s)
-    assert not isinstance(judge(failure, attempts=3, alternative=alternative, jitter=jitter, max_tokens=500), RetrySame | Clamp)
+    assert not isinstance(
+        judge(failure, times_tried=3, alternative=alternative, jitter=jitter, max_tokens=500), RetrySame | Clamp
+    )
 
 
 @given(st.sampled_from([K.AUTHENTICATION, K.BAD_REQUEST, K.MODEL_GONE, K.PAYLOAD_TOO_LARGE]), jitters, st.booleans())
@@ -52,7 +54,7 @@ def test_a_refusal_of_the_request_itself_is_never_repeated_on_the_same_model(
     kind: FailureKind, jitter: float, alternative: bool
 ) -> None:
     """401, 403, 400, 404, 413."""
-    verdict = judge(Failure(kind=kind, message="x"), attempts=1, alternative=alternative, jitter=jitter)
+    verdict = judge(Failure(kind=kind, message="x"), times_tried=1, alternative=alternative, jitter=jitter)
     assert not isinstance(verdict, RetrySame)
 
 
@@ -60,11 +62,13 @@ def test_a_refusal_of_the_request_itself_is_never_repeated_on_the_same_model(
 def test_a_stated_wait_is_kept(jitter: float, wait_s: float | None) -> None:
     """A model is benched at least as long as its provider asked."""
     for kind in (K.RATE_LIMITED, K.OVERLOADED, K.SERVER_ERROR):
-        verdict = judge(Failure(kind=kind, message="x", retry_after_s=wait_s), attempts=1, alternative=True, jitter=jitter)
+        verdict = judge(Failure(kind=kind, message="x", retry_after_s=wait_s), times_tried=1, alternative=True, jitter=jitter)
         assert isinstance(verdict, FallBack)
         assert verdict.cooldown_s >= (wait_s or 0)
         assert verdict.cooldown_s > 0 or wait_s == 0
-    alone = judge(Failure(kind=K.OVERLOADED, message="x", retry_after_s=wait_s), attempts=1, alternative=False, jitter=jitter)
+    alone = judge(
+        Failure(kind=K.OVERLOADED, message="x", retry_after_s=wait_s), times_tried=1, alternative=False, jitter=jitter
+    )
     pause_s = alone.after_s if isinstance(alone, RetrySame) else alone.cooldown_s if isinstance(alone, FallBack) else 0
     assert pause_s >= (wait_s or 0)
     # a long pause is not slept through: the model may return if nobody else is free sooner
@@ -75,7 +79,7 @@ def test_a_stated_wait_is_kept(jitter: float, wait_s: float | None) -> None:
 @pytest.mark.parametrize("kind", [K.UNREACHABLE, K.NETWORK_DENIED, K.ORGANIZATION_REFUSED])
 def test_when_groq_as_a_whole_refuses_the_next_provider_is_asked(kind: FailureKind) -> None:
     """And this one is left alone for a while."""
-    verdict = judge(Failure(kind=kind, message="x"), attempts=1, alternative=True, jitter=0)
+    verdict = judge(Failure(kind=kind, message="x"), times_tried=1, alternative=True, jitter=0)
     assert isinstance(verdict, NextProvider)
     assert verdict.cooldown_s > 0
 
@@ -83,7 +87,7 @@ def test_when_groq_as_a_whole_refuses_the_next_provider_is_asked(kind: FailureKi
 @pytest.mark.parametrize("kind", [K.TIMED_OUT, K.CONNECTION_LOST, K.BAD_RESPONSE])
 def test_a_lost_or_broken_answer_goes_to_the_next_model(kind: FailureKind) -> None:
     """Never the same upload twice without need."""
-    assert isinstance(judge(Failure(kind=kind, message="x"), attempts=1, alternative=False, jitter=0), FallBack)
+    assert isinstance(judge(Failure(kind=kind, message="x"), times_tried=1, alternative=False, jitter=0), FallBack)
 
 
 @pytest.mark.parametrize(("capacity", "expected"), [(9_000, Clamp(max_tokens=1_000)), (8_050, FallBack()), (None, FallBack())])
@@ -91,14 +95,14 @@ def test_what_is_left_below_a_limit_must_be_of_use(capacity: float | None, expec
     """2,000 tokens asked, 10,000 requested in all."""
     reading = LimitReading(limit=Limit.TPM, capacity=capacity, requested=10_000)
     failure = Failure(kind=K.LARGER_THAN_LIMIT, message="x", quota=QuotaSnapshot(readings=(reading,)))
-    assert judge(failure, attempts=1, alternative=False, jitter=0, max_tokens=2_000) == expected
+    assert judge(failure, times_tried=1, alternative=False, jitter=0, max_tokens=2_000) == expected
 
 
 def test_a_bound_on_max_tokens_is_clamped_once() -> None:
     """A second refusal goes to the next model."""
     failure = Failure(kind=K.MAX_TOKENS_TOO_LARGE, message="x", max_tokens_limit=16_384)
-    assert judge(failure, attempts=1, alternative=True, jitter=0, max_tokens=32_768) == Clamp(max_tokens=16_384)
-    assert judge(failure, attempts=2, alternative=True, jitter=0, max_tokens=32_768) == FallBack()
+    assert judge(failure, times_tried=1, alternative=True, jitter=0, max_tokens=32_768) == Clamp(max_tokens=16_384)
+    assert judge(failure, times_tried=2, alternative=True, jitter=0, max_tokens=32_768) == FallBack()
 
 
 @pytest.mark.covers("advice/Implement backoff")
@@ -220,7 +224,9 @@ def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
 @pytest.mark.parametrize("kind", sorted(OUTAGE))
 def test_when_the_organization_s_retries_are_used_up_an_outage_ends_the_provider_s_part_in_the_call(kind: FailureKind) -> None:
     """The model is benched for as long as its failures in a row say."""
-    verdict = judge(Failure(kind=kind, message=""), attempts=1, alternative=False, jitter=1.0, failures=4, retry_allowed=False)
+    verdict = judge(
+        Failure(kind=kind, message=""), times_tried=1, alternative=False, jitter=1.0, failures=4, retry_allowed=False
+    )
     assert verdict == FallBack(cooldown_s=16.0, leave_provider=True)
 
 
@@ -272,7 +278,7 @@ def test_a_call_that_the_budget_forbids_says_so_and_what_to_do() -> None:
 def test_a_call_that_found_no_place_says_so_whatever_else_was_tried() -> None:
     """Nothing was sent; asking again at once would only lengthen the queue."""
     busy = Failure(kind=FailureKind.BUSY, message="64 requests of this server were under way until the deadline", sent=False)
-    assert isinstance(judge(busy, attempts=1, alternative=True, jitter=0.5), Abort)
+    assert isinstance(judge(busy, times_tried=1, alternative=True, jitter=0.5), Abort)
     summed = final_error(attempts=[], exclusions=[], last=busy, least_wait_s=0.0, out_of_time=False, deadline_s=50)
     assert (summed.code, summed.cause, summed.next_step) == (
         "busy",

@@ -350,7 +350,7 @@ def test_each_row_of_the_error_table_leads_to_its_verdict(case: Case) -> None:
     failure = classify(case.status, case.headers, case.body, now_wall=NOW)
     assert failure.kind == case.kind
     for alternative, expected in ((True, case.verdict), (False, case.alone)):
-        verdict = judge(failure, attempts=case.attempts, alternative=alternative, jitter=0.5, max_tokens=32_768)
+        verdict = judge(failure, times_tried=case.attempts, alternative=alternative, jitter=0.5, max_tokens=32_768)
         assert type(verdict) is expected
     assert failure.status == case.status
     assert "org_01abc" not in failure.message

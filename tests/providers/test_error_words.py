@@ -58,7 +58,7 @@ def test_what_a_server_quotes_of_a_request_is_not_what_went_wrong(status: int, m
 def test_a_server_that_breaks_on_a_grammar_nobody_asked_for_is_left() -> None:
     """Another one may answer."""
     failure = classify(500, {}, json.dumps({"error": {"message": "grammar worker crashed"}}), now_wall=NOW)
-    assert isinstance(judge(failure, attempts=1, alternative=True, jitter=0.0, json_mode="none"), FallBack)
+    assert isinstance(judge(failure, times_tried=1, alternative=True, jitter=0.0, json_mode="none"), FallBack)
 
 
 @pytest.mark.fault("B14")
@@ -354,7 +354,7 @@ def test_a_refused_schema_is_asked_for_in_a_weaker_way_until_there_is_none() -> 
     refused = Failure(kind=K.SCHEMA_REFUSED, message="no minItems", status=400)
 
     def verdict(json_mode: Any) -> object:
-        return judge(refused, attempts=1, alternative=True, jitter=0.0, json_mode=json_mode)
+        return judge(refused, times_tried=1, alternative=True, jitter=0.0, json_mode=json_mode)
 
     assert verdict("json_schema") == RelaxSchema(json_mode="json_object")
     assert verdict("json_object") == RelaxSchema(json_mode="prompted")
@@ -423,7 +423,7 @@ def test_what_refuses_every_call_has_words_of_its_own(kind: FailureKind, provide
 def test_a_filtered_answer_is_told_and_not_asked_for_again() -> None:
     """The same words would be filtered again."""
     filtered = Failure(kind=K.CONTENT_FILTERED, message="the provider's content filter withheld the answer")
-    assert judge(filtered, attempts=1, alternative=True, jitter=0.0) == Abort()
+    assert judge(filtered, times_tried=1, alternative=True, jitter=0.0) == Abort()
     found = final_error(
         attempts=[failed(K.CONTENT_FILTERED)],
         exclusions=(),

@@ -14,7 +14,7 @@ from fakes import candidate
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import ChatRequest, Success
 from groq_fallback_mcp.clock import SystemClock
-from groq_fallback_mcp.providers.base import Streaming
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.local.weights import find_text_model
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.settings import load_settings
@@ -83,7 +83,7 @@ async def test_it_streams_the_words_that_it_gives_at_once(config: Path, llamacpp
         request,
         candidate("local-model", max_tokens=48),
         timeout_s=20,
-        stream=Streaming(longest_s=20, on_progress=pieces.append),
+        stream=StreamOptions(longest_s=20, on_progress=pieces.append),
     )
     await provider.aclose()
 

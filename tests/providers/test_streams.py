@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, QuotaSnapshot, Success
-from groq_fallback_mcp.providers.base import Streaming
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.stream import ChatStream
 
@@ -65,7 +65,7 @@ def provider(body: Callable[[], AsyncIterator[bytes]] | bytes, *, kind: str = "t
 async def asked(source: OpenAICompatible, *, timeout_s: float = 5.0, longest_s: float = 10.0) -> Outcome:
     """One streamed call."""
     request = ChatRequest(messages=({"role": "user", "content": "hi"},))
-    stream = Streaming(longest_s=longest_s)
+    stream = StreamOptions(longest_s=longest_s)
     return await source.chat(request, candidate("m", max_tokens=64), timeout_s=timeout_s, stream=stream)
 
 

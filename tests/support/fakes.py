@@ -26,7 +26,7 @@ from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.base import Streaming
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import Ledger, memory_ledger
 from groq_fallback_mcp.quota.budget import Budget
@@ -40,7 +40,7 @@ class Sent:
 
     request: AnyRequest
     candidate: Candidate
-    stream: Streaming | None = None
+    stream: StreamOptions | None = None
     longest_s: float | None = None
 
     @property
@@ -124,7 +124,7 @@ class FakeProvider:
         return self.why_unready
 
     async def chat(
-        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
     ) -> Outcome:
         """One scripted outcome."""
         return await self._serve(Sent(request=request, candidate=candidate, stream=stream), timeout_s)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from servers import connected, text_of
 from simulated import simulated_groq
 
-from groq_fallback_mcp.call import Failure
+from groq_fallback_mcp.call import Failure, Restrictions
 from groq_fallback_mcp.providers.batches import read_answers
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.tools import ALL_TOOLS
@@ -55,6 +55,16 @@ async def test_a_batch_goes_from_prompts_to_answers(tmp_path: Path) -> None:
     assert "question 12" in found["results"][11]["text"]
     assert found["simulated"] is True
     assert 0 < float(found["cost_usd"]) < float(submitted["most_usd"])
+
+
+async def test_what_holds_for_every_call_holds_for_a_batch(tmp_path: Path) -> None:
+    """A server that takes no preview models submits none to one."""
+    rig = Rig(tmp_path)
+    rig.world.engine._restrictions = Restrictions(no_preview=True)
+    text, _ = await rig.call("batch_submit", prompts=["a"], model="qwen/qwen3.8-27b")
+    assert "qwen3.8" not in text.split("model")[0]
+    _, listed = await rig.call("batch_status")
+    assert all(row["model"] != "qwen/qwen3.8-27b" for row in listed["batches"])
 
 
 async def test_a_batch_under_way_says_when_to_come_back_and_survives_a_restart(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from groq_fallback_mcp.command import SCRIPT, own_script, server_command
-from groq_fallback_mcp.harness.answers import answers
 from groq_fallback_mcp.harness.child import server_child
+from groq_fallback_mcp.harness.server_check import answers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault("A2")]
 REPOSITORY = Path(__file__).parents[2]

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from groq_fallback_mcp.audio.decoder import measure_s
-from groq_fallback_mcp.audio.extent import Extent, extent
 from groq_fallback_mcp.audio.file_bytes import FileBytes
 from groq_fallback_mcp.audio.headers import Headers, read_headers
 from groq_fallback_mcp.audio.kind import AudioKind, Convertible, recognize
 from groq_fallback_mcp.audio.pcm import AbandonedError, NotDecodableError, OutOfMemoryError, can_decode
+from groq_fallback_mcp.audio.sound_length import Extent, extent
 from groq_fallback_mcp.call import AudioFile, Opened
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import not_there, open_allowed

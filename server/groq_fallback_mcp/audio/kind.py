@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from groq_fallback_mcp.audio.file_bytes import Content
-from groq_fallback_mcp.audio.foreign import is_foreign
 from groq_fallback_mcp.audio.frames import (
     ac3_length,
     adts_length,
@@ -18,6 +17,7 @@ from groq_fallback_mcp.audio.frames import (
     mpeg_length,
     row,
 )
+from groq_fallback_mcp.audio.not_audio import is_foreign
 
 __all__ = ["AGREEING_FRAMES", "HEAD_BYTES", "AudioKind", "Convertible", "Recognized", "recognize", "sniff"]
 

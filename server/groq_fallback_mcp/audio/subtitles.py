@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
+from groq_fallback_mcp.audio.segment_times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import AudioSegment
 
 __all__ = ["render_srt", "render_vtt"]

@@ -343,7 +343,7 @@ def setup(
 @app.command()
 def demo(as_json: AsJson = False) -> None:
     """Watch a fallback happen, against the simulator (no key needed)."""
-    from groq_fallback_mcp.cli.trials import demo as demo_now
+    from groq_fallback_mcp.cli.demo_and_selftest import demo as demo_now
 
     run(demo_now, as_json=as_json)
 
@@ -351,6 +351,6 @@ def demo(as_json: AsJson = False) -> None:
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
     """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28)."""
-    from groq_fallback_mcp.cli.trials import selftest as selftest_now
+    from groq_fallback_mcp.cli.demo_and_selftest import selftest as selftest_now
 
     run(selftest_now, as_json=as_json)

@@ -22,7 +22,7 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.command import SCRIPT, server_command
 from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.harness.answers import answers
+from groq_fallback_mcp.harness.server_check import answers
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.registry import LiveList

@@ -12,19 +12,19 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.fallback.call_state import cost_usd
 from groq_fallback_mcp.policy.plan import Candidate, streams
 from groq_fallback_mcp.policy.verdict import actual_cost, admitted_cost, health_of
-from groq_fallback_mcp.providers.base import Streaming
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import Ledger, Reservation, Settlement, SettleResult
 from groq_fallback_mcp.quota.budget import ZERO_SPEND, Spend, picodollars
 
-__all__ = ["Attempts"]
+__all__ = ["AttemptSender"]
 
 # As many as the pool of connections holds: beyond it a call would wait there, and time out as if Groq were slow.
 SENT_AT_ONCE = 64
 LEAST_TURN_S = 0.25
 
 
-class Attempts:
+class AttemptSender:
     """Sends requests to candidates whose quota is reserved, SENT_AT_ONCE at a time."""
 
     def __init__(self, *, registry: ProviderRegistry, ledger: Ledger, clock: Clock, catalog: Catalog) -> None:
@@ -110,7 +110,7 @@ class Attempts:
         if isinstance(request, SpeechRequest):
             return await provider.speak(request, candidate, timeout_s=timeout_s)
         streamed = streams(candidate, watched=on_progress is not None)
-        stream = Streaming(longest_s=longest_s, on_progress=on_progress) if streamed else None
+        stream = StreamOptions(longest_s=longest_s, on_progress=on_progress) if streamed else None
         return await provider.chat(request, candidate, timeout_s=timeout_s, stream=stream)
 
 

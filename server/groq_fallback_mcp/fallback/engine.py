@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from groq_fallback_mcp.call import (
     UNRESTRICTED,
@@ -20,11 +20,12 @@ from groq_fallback_mcp.call import (
     Limit,
     Outcome,
     Restrictions,
+    SpeechRequest,
     Success,
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
-from groq_fallback_mcp.fallback.attempt import Attempts
+from groq_fallback_mcp.fallback.attempt import AttemptSender
 from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_timeout_s
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
@@ -41,7 +42,16 @@ from groq_fallback_mcp.policy.plan import (
     with_max_tokens,
     with_more_prompt,
 )
-from groq_fallback_mcp.policy.verdict import Abort, Clamp, DropTier, FallBack, NextProvider, RelaxSchema, RetrySame, judge
+from groq_fallback_mcp.policy.verdict import (
+    Abort,
+    Clamp,
+    DropServiceTier,
+    FallBack,
+    NextProvider,
+    RelaxSchema,
+    RetrySame,
+    judge,
+)
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import (
     ANY_MODEL,
@@ -61,13 +71,15 @@ from groq_fallback_mcp.quota.budget import Budget
 
 __all__ = ["FallbackEngine", "repaired"]
 
+RequestT = TypeVar("RequestT", ChatRequest, AudioRequest, SpeechRequest)
+
 MOST_ATTEMPTS_A_MODEL = 3
 LEAST_ATTEMPT_S = 0.25
 LONGEST_NAP_S = 5.0
 # Calls that wait for the same bucket do not come back in the same moment.
 SPREAD_S = 0.05
 # A reservation of a process that died is given up on this long after its call must have ended.
-RESERVATION_REST_S = 60.0
+RESERVATION_GRACE_S = 60.0
 SHARE_OF_REMAINING = 0.6
 # What the plan saw so short a time ago need not be looked at again.
 FRESH_S = 1.0
@@ -99,12 +111,18 @@ class FallbackEngine:
         self.budget = budget or Budget()
         self._restrictions = restrictions or UNRESTRICTED
         self._jitter = jitter
-        self._attempts = Attempts(registry=registry, ledger=ledger, clock=clock, catalog=catalog)
+        self._sender = AttemptSender(registry=registry, ledger=ledger, clock=clock, catalog=catalog)
         self._answer_times = AnswerTimes()
 
     async def plan(self, request: AnyRequest) -> Plan:
         """The candidates for a request, given what the ledger has learnt. Raises InputRefused for unknown names."""
         return (await self._planned(request))[0]
+
+    def restricted(self, request: RequestT) -> RequestT:
+        """The request under the restrictions that hold for every call, too."""
+        if self._restrictions == UNRESTRICTED:
+            return request
+        return replace(request, restrictions=request.restrictions.within(self._restrictions))
 
     async def serve(
         self,
@@ -220,7 +238,7 @@ class FallbackEngine:
         def on_progress(pieces: int) -> None:
             state.doing = f"{candidate.model} is answering: about {pieces} tokens so far"
 
-        outcome, settled = await self._attempts.send(
+        outcome, settled = await self._sender.send(
             request,
             candidate,
             reservation,
@@ -245,13 +263,13 @@ class FallbackEngine:
         tried = state.tried[candidate.identity]
         verdict = judge(
             failure,
-            attempts=tried,
+            times_tried=tried,
             alternative=await self._has_alternative(state, candidate),
             jitter=self._jitter(),
             max_tokens=candidate.max_tokens,
             failures=settled.failures,
             retry_allowed=settled.retry_allowed,
-            tier=state.request.service_tier if isinstance(state.request, ChatRequest) else None,
+            service_tier=state.request.service_tier if isinstance(state.request, ChatRequest) else None,
             json_mode=candidate.json_mode,
         )
         if isinstance(verdict, Abort) and not candidate.cataloged and failure.kind is not FailureKind.CONTENT_FILTERED:
@@ -264,7 +282,7 @@ class FallbackEngine:
                 state.doing = f"pausing {after_s:.1f} s before asking {candidate.model} again"
                 await self.clock.sleep(min(after_s, max(self._left_s(state), 0.0)))
                 state.again = candidate if repair is None else with_more_prompt(candidate, state.request, repair)
-            case DropTier():
+            case DropServiceTier():
                 if isinstance(state.request, ChatRequest):
                     state.request = replace(state.request, service_tier="on_demand")
                 state.notes.append("the tier asked for was full: asked again as on_demand")
@@ -359,14 +377,14 @@ class FallbackEngine:
         if candidate is None:
             return f"{model} cannot be probed with a chat request"
         most_s = self.timeouts.attempt_timeout_s
-        result = await self.ledger.reserve_any([self.claim(candidate)], life_s=most_s + RESERVATION_REST_S)
+        result = await self.ledger.reserve_any([self.claim(candidate)], life_s=most_s + RESERVATION_GRACE_S)
         if not isinstance(result, Granted):
             return result.waits[0].reason
 
         async def timeout_s() -> float:
             return most_s
 
-        outcome, _ = await self._attempts.send(
+        outcome, _ = await self._sender.send(
             request,
             candidate,
             result.reservation,
@@ -393,8 +411,7 @@ class FallbackEngine:
 
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger knows of the models in it."""
-        if self._restrictions != UNRESTRICTED:
-            request = replace(request, restrictions=request.restrictions.within(self._restrictions))
+        request = self.restricted(request)  # type: ignore[type-var]
         providers, day = self.registry.models(), today(self.clock)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
         choice = choose(request, catalog=self.catalog, providers=providers, today=day)
@@ -415,7 +432,7 @@ class FallbackEngine:
 
     async def _reserve(self, state: CallState, claims: Sequence[Claim]) -> Granted | Refused:
         # a call of an hour must not leave its reservation, or a probe, for so long behind
-        life_s = min(self._left_s(state), self.timeouts.deadline_s) + RESERVATION_REST_S
+        life_s = min(self._left_s(state), self.timeouts.deadline_s) + RESERVATION_GRACE_S
         return await self.ledger.reserve_any(claims, life_s=life_s)
 
     async def _cool_down(self, provider: str, model: str, cooldown_s: float, failure: Failure) -> None:

@@ -15,7 +15,7 @@ Progress = Callable[[float, float, str], Awaitable[None]]
 
 HEARTBEAT_S = 5.0
 # How often it is looked whether something has changed.
-GLANCE_S = 1.0
+POLL_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -32,14 +32,14 @@ async def heartbeat(progress: Progress | None, report: Callable[[], tuple[float,
 
     async def beat() -> None:
         # real time on purpose: this keeps a waiting client informed and decides nothing
-        quiet_s, told = 0.0, report()[2]
+        quiet_s, last_message = 0.0, report()[2]
         while True:
-            await anyio.sleep(GLANCE_S)
-            quiet_s += GLANCE_S
+            await anyio.sleep(POLL_S)
+            quiet_s += POLL_S
             done, total, message = report()
-            if message == told and quiet_s < HEARTBEAT_S:
+            if message == last_message and quiet_s < HEARTBEAT_S:
                 continue
-            quiet_s, told = 0.0, message
+            quiet_s, last_message = 0.0, message
             try:
                 await progress(done, total, message)
             except Exception:  # noqa: BLE001 - a client that takes no progress must still get its answer

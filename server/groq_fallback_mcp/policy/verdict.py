@@ -12,7 +12,7 @@ __all__ = [
     "OUTAGE",
     "Abort",
     "Clamp",
-    "DropTier",
+    "DropServiceTier",
     "FallBack",
     "NextProvider",
     "RelaxSchema",
@@ -47,10 +47,11 @@ OUTAGE = {
     FailureKind.CONNECTION_LOST,
 }
 # After these the provider may have done the work, so the claim stands.
-_KEPT = {FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST, FailureKind.BAD_RESPONSE, FailureKind.CANCELLED}
+_CLAIM_STANDS = {FailureKind.TIMED_OUT, FailureKind.CONNECTION_LOST, FailureKind.BAD_RESPONSE, FailureKind.CANCELLED}
 # These count as requests, but no tokens were spent.
 _REQUEST_ONLY = {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.GENERATION_FAILED, FailureKind.UNPROCESSABLE}
-_KNOWINGLY = {
+# After these the model is known to work: it refused the request.
+_MODEL_WORKS = {
     FailureKind.BAD_REQUEST,
     FailureKind.CONTEXT_TOO_LONG,
     FailureKind.MAX_TOKENS_TOO_LARGE,
@@ -102,7 +103,7 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropTier:
+class DropServiceTier:
     """The same model at once on the usual tier: the one asked for is full."""
 
 
@@ -113,31 +114,31 @@ class RelaxSchema:
     json_mode: JsonMode
 
 
-Verdict = RetrySame | Clamp | DropTier | FallBack | NextProvider | RelaxSchema | Abort
+Verdict = RetrySame | Clamp | DropServiceTier | FallBack | NextProvider | RelaxSchema | Abort
 
 
 def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     failure: Failure,
     *,
-    attempts: int,
+    times_tried: int,
     alternative: bool,
     jitter: float,
     max_tokens: int = 0,
     failures: int = 1,
     retry_allowed: bool = True,
-    tier: ServiceTier | None = None,
+    service_tier: ServiceTier | None = None,
     json_mode: JsonMode = "none",
 ) -> Verdict:
     """The verdict on a failed attempt; a success needs none.
 
-    `attempts`: how often this model has been asked in this call, this time included. `alternative`: another model
+    `times_tried`: how often this model has been asked in this call, this time included. `alternative`: another model
     could be asked now; then nothing is gained by backing off here, and the model itself is given the pause. `jitter`
     in [0, 1) spreads pauses. `max_tokens` is what was asked for, 0 where that has no meaning. `failures`: how often the
     model has failed in a row, for whomever. `retry_allowed` false: the organization's retries at this provider are used up.
-    `tier` is what the caller asked for, `json_mode` how this model was asked for JSON.
+    `service_tier` is what the caller asked for, `json_mode` how this model was asked for JSON.
     """
-    if failure.kind is FailureKind.TIER_FULL and tier in {"flex", "auto", "performance"}:
-        return DropTier()
+    if failure.kind is FailureKind.TIER_FULL and service_tier in {"flex", "auto", "performance"}:
+        return DropServiceTier()
     if failure.kind in OUTAGE and not retry_allowed:
         return FallBack(cooldown_s=_breaker_s(failure, failures, jitter), leave_provider=True)
     kind = failure.kind
@@ -146,14 +147,18 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
             wait_s = RATE_LIMIT_UNSTATED_S if failure.retry_after_s is None else failure.retry_after_s
             return FallBack(cooldown_s=wait_s, may_return=True)
         case FailureKind.GENERATION_FAILED | FailureKind.UNPROCESSABLE:
-            return RetrySame(after_s=0.0) if attempts < 2 else FallBack()
+            return RetrySame(after_s=0.0) if times_tried < 2 else FallBack()
         case FailureKind.OVERLOADED | FailureKind.TIER_FULL:
-            return _may_pass(failure, attempts=attempts, most=2, alternative=alternative, jitter=jitter, failures=failures)
+            return _may_pass(
+                failure, times_tried=times_tried, most=2, alternative=alternative, jitter=jitter, failures=failures
+            )
         case FailureKind.SERVER_ERROR:
-            return _may_pass(failure, attempts=attempts, most=3, alternative=alternative, jitter=jitter, failures=failures)
+            return _may_pass(
+                failure, times_tried=times_tried, most=3, alternative=alternative, jitter=jitter, failures=failures
+            )
         case FailureKind.MAX_TOKENS_TOO_LARGE | FailureKind.LARGER_THAN_LIMIT:
             bound = _affordable(failure, max_tokens)
-            if bound is None or attempts > 1:
+            if bound is None or times_tried > 1:
                 return FallBack()
             too_large_here = kind is FailureKind.LARGER_THAN_LIMIT and alternative
             return FallBack(reduced_to=bound) if too_large_here else Clamp(max_tokens=bound)
@@ -207,7 +212,7 @@ def backoff_s(failures: int, *, base_s: float, cap_s: float, jitter: float) -> f
 def actual_cost(outcome: Outcome, claimed: Mapping[Limit, float]) -> Mapping[Limit, float]:
     """What to settle a claim at. Cached tokens do not count; a refusal spends nothing; a lost answer spends it all."""
     if isinstance(outcome, Failure):
-        if outcome.sent and outcome.kind in _KEPT:
+        if outcome.sent and outcome.kind in _CLAIM_STANDS:
             return claimed
         requests = 1.0 if outcome.sent and outcome.kind in _REQUEST_ONLY else 0.0
         return {limit: requests if limit in _REQUESTS else 0.0 for limit in claimed}
@@ -229,7 +234,7 @@ def admitted_cost(outcome: Outcome, claimed: Mapping[Limit, float], max_tokens: 
 def health_of(outcome: Outcome) -> Literal["up", "down"] | None:
     """What an outcome says of the model: it works, it or the way to it failed, or neither."""
     if isinstance(outcome, Failure):
-        return "down" if outcome.sent and outcome.kind in OUTAGE else "up" if outcome.kind in _KNOWINGLY else None
+        return "down" if outcome.sent and outcome.kind in OUTAGE else "up" if outcome.kind in _MODEL_WORKS else None
     return "up"
 
 
@@ -238,11 +243,11 @@ def _breaker_s(failure: Failure, failures: int, jitter: float) -> float:
     return max(pause_s, failure.retry_after_s or 0.0)
 
 
-def _may_pass(failure: Failure, *, attempts: int, most: int, alternative: bool, jitter: float, failures: int) -> Verdict:
-    pause_s = backoff_s(attempts, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S, jitter=jitter)
+def _may_pass(failure: Failure, *, times_tried: int, most: int, alternative: bool, jitter: float, failures: int) -> Verdict:
+    pause_s = backoff_s(times_tried, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S, jitter=jitter)
     if failure.retry_after_s is not None:
         pause_s = max(pause_s, failure.retry_after_s)
-    if alternative or attempts >= most:
+    if alternative or times_tried >= most:
         return FallBack(cooldown_s=_breaker_s(failure, failures, jitter))
     if pause_s > RETRY_CAP_S:
         # not worth sitting out here: whoever is free first serves, this model included

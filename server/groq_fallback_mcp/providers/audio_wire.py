@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
+from groq_fallback_mcp.audio.segment_times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
     AudioRequest,
@@ -21,7 +21,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.reading import bad_response, json_object, number, request_id, rows, text_of
+from groq_fallback_mcp.providers.json_fields import bad_response, json_object, number, request_id, rows, text_of
 
 # Thirty years of audio.
 LATEST_S = 1e9

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from groq_fallback_mcp.call import AudioRequest, ChatRequest, Outcome, SpeechRequest
 from groq_fallback_mcp.policy.plan import Candidate
 
-__all__ = ["LiveModel", "Provider", "Streaming", "json_instruction"]
+__all__ = ["LiveModel", "Provider", "StreamOptions", "json_instruction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Streaming:
+class StreamOptions:
     """That an answer is wanted piece by piece. The timeout of the call then bounds each silence, not the whole."""
 
     longest_s: float
@@ -47,7 +47,7 @@ class Provider(Protocol):
         ...
 
     async def chat(
-        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
     ) -> Outcome:
         """Answer a chat, piece by piece where `stream` is given."""
         ...

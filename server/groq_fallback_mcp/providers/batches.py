@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from groq_fallback_mcp.call import Failure, Outcome, QuotaSnapshot
 from groq_fallback_mcp.providers.classify import classify
+from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, rows, text_of, whole
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.openai_wire import chat_outcome
-from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, rows, text_of, whole
 
 __all__ = ["FILE_BYTES", "BatchState", "Batches", "batch_file", "read_answers"]
 

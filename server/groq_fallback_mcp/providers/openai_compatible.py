@@ -20,11 +20,11 @@ from groq_fallback_mcp.call import (
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
-from groq_fallback_mcp.providers.base import LiveModel, Streaming
+from groq_fallback_mcp.providers.base import LiveModel, StreamOptions
 from groq_fallback_mcp.providers.classify import classify
+from groq_fallback_mcp.providers.json_fields import mapping
 from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat, read_models
 from groq_fallback_mcp.providers.rate_limit_headers import snapshot
-from groq_fallback_mcp.providers.reading import mapping
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
 from groq_fallback_mcp.providers.stream import ChatStream
 from groq_fallback_mcp.redaction import sanitize_message
@@ -95,7 +95,7 @@ class OpenAICompatible:
         return self._missing_key
 
     async def chat(
-        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
     ) -> Outcome:
         if stream is not None:
             return self._discreet(await self._streamed(request, candidate, stream, quiet_s=timeout_s))
@@ -153,7 +153,9 @@ class OpenAICompatible:
         if self._opened is not None:
             await self._opened.aclose()
 
-    async def _streamed(self, request: ChatRequest, candidate: Candidate, streaming: Streaming, *, quiet_s: float) -> Outcome:
+    async def _streamed(
+        self, request: ChatRequest, candidate: Candidate, streaming: StreamOptions, *, quiet_s: float
+    ) -> Outcome:
         if self._missing_key is not None:
             return self._keyless(self._missing_key)
         stream = ChatStream(

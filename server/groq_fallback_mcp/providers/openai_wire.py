@@ -14,7 +14,7 @@ from groq_fallback_mcp.providers.answer_text import AnswerText, content_pieces, 
 from groq_fallback_mcp.providers.base import LiveModel, json_instruction
 from groq_fallback_mcp.providers.classify import classify_stream_error, visible
 from groq_fallback_mcp.providers.finish_reason import BROKEN_OFF, finish_reason
-from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
+from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
 from groq_fallback_mcp.providers.tool_calls import is_written_call, read_calls
 from groq_fallback_mcp.render import excerpt
 

@@ -21,8 +21,8 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.providers.answer_text import content_pieces
 from groq_fallback_mcp.providers.classify import classify_stream_error
 from groq_fallback_mcp.providers.finish_reason import finish_reason, worst_reason
+from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, text_of, whole
 from groq_fallback_mcp.providers.openai_wire import chat_outcome, choice_of, reasoning_of, stated_error
-from groq_fallback_mcp.providers.reading import bad_response, json_object, mapping, text_of, whole
 
 __all__ = ["ChatStream"]
 

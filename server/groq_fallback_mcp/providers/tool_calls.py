@@ -15,7 +15,7 @@ from typing import Any
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.call.messages import called_function, stated_calls
 from groq_fallback_mcp.providers.answer_text import json_text
-from groq_fallback_mcp.providers.reading import text_of
+from groq_fallback_mcp.providers.json_fields import text_of
 from groq_fallback_mcp.render import excerpt
 
 __all__ = ["function_name", "is_written_call", "read_calls"]

@@ -88,9 +88,9 @@ class DegradingLedger:
         own = self._granted_by_fallback.pop(reservation.id, None)
         if own is not None:
             scaled = {limit: _scaled(units, own.cost.get(limit, units)) for limit, units in settlement.actual.items()}
-            standing = await self._own.settle(own, replace(settlement, actual=scaled))
+            result = await self._own.settle(own, replace(settlement, actual=scaled))
             self._pending.append((reservation, _late(settlement)))
-            return standing
+            return result
         done = await self._try(lambda: self._shared.settle(reservation, settlement))
         if done is not None:
             return done

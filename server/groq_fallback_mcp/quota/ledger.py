@@ -34,7 +34,7 @@ ANY_MODEL = "*"
 class QuotaKey:
     """Whose buckets: a model of a provider for an organization. `organization` is a salted hash, never a key.
 
-    `model` may be ANY_MODEL in a cooldown that benches the whole provider.
+    `model` may be ANY_MODEL in a cooldown of the whole provider.
     """
 
     provider: str
@@ -111,7 +111,7 @@ class SettleResult:
 class Wait:
     """Why a claim cannot be granted now. `wait_s` is None when it never can.
 
-    `reason` is for people: the limit's unit, or what benched the model; `kind` is the class of that.
+    `reason` is for people: the limit's unit, or what put the model into a cooldown; `kind` is the class of that.
     """
 
     wait_s: float | None
@@ -194,7 +194,7 @@ class Ledger(Protocol):
         ...
 
     async def cool_down(self, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> None:
-        """Bench a model, or a provider, for `wait_s` seconds; of two cooldowns the later end counts."""
+        """Put a model, or a provider, into a cooldown for `wait_s` seconds; of two cooldowns the later end counts."""
         ...
 
     async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:

@@ -10,7 +10,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.quota.budget import Budget
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.ledger import Ledger
-from groq_fallback_mcp.quota.losses import lost_records
+from groq_fallback_mcp.quota.lost_spending import lost_records
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.store import Record, Store
 from groq_fallback_mcp.quota.store_ledger import StoredLedger, utc_day

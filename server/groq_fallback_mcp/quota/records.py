@@ -44,7 +44,7 @@ CLOCK_SLACK_S = 1.0
 # A learnt capacity that the server has not stated for so long may no longer hold.
 LEARNT_LIFE_S = 7 * 86_400.0
 # A process that was not sure tells again with its next call.
-TOLD_LIFE_S = 86_400.0
+APPLIED_LIFE_S = 86_400.0
 LARGEST = 1e15
 # In picodollars: a billion dollars.
 MOST_SPENT = 10**21
@@ -86,9 +86,9 @@ class OpenReservation:
 class Transaction:
     """Reads from a view; `change` gives back what was written, with the result."""
 
-    def __init__(self, view: Snapshot) -> None:
-        self.now = view.now
-        self._bodies = view.bodies
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.now = snapshot.now
+        self._bodies = snapshot.bodies
         self._writes: dict[str, Record | None] = {}
         self._models: dict[str, Account] = {}
         self._providers: dict[str, ProviderAccount] = {}
@@ -112,7 +112,7 @@ class Transaction:
         }
         return replace(account, buckets={**account.buckets, **fresh}) if fresh else account
 
-    def keep(self, key: QuotaKey, account: Account) -> None:
+    def write(self, key: QuotaKey, account: Account) -> None:
         """Write a model's account."""
         name = model_key(key)
         self._models[name] = account
@@ -132,7 +132,7 @@ class Transaction:
             self._providers[name] = found
         return found
 
-    def keep_provider(self, key: QuotaKey, account: ProviderAccount) -> None:
+    def write_provider(self, key: QuotaKey, account: ProviderAccount) -> None:
         """Write a provider's account, if it changed."""
         name = provider_key(key)
         if account != self._providers.get(name):
@@ -145,7 +145,7 @@ class Transaction:
         written = self._writes.get(name)
         return decode(DayTotals, written.body if written is not None else self._bodies.get(name), name) or DayTotals()
 
-    def keep_day(self, day: str, totals: DayTotals) -> None:
+    def write_day(self, day: str, totals: DayTotals) -> None:
         """Write a day's totals."""
         self._writes[day_key(day)] = encode(totals)
 
@@ -154,7 +154,7 @@ class Transaction:
         name = open_key(reservation)
         return decode(OpenReservation, self._bodies.get(name), name)
 
-    def keep_open(self, reservation: str, held: OpenReservation, expires_at: float) -> None:
+    def write_open(self, reservation: str, held: OpenReservation, expires_at: float) -> None:
         """Write an unsettled reservation."""
         self._writes[open_key(reservation)] = encode(held, expires_at=expires_at)
 
@@ -167,7 +167,7 @@ class Transaction:
         name = applied_key(reservation)
         if name in self._bodies:
             return True
-        self._writes[name] = Record(body="{}", expires_at=self.now + TOLD_LIFE_S)
+        self._writes[name] = Record(body="{}", expires_at=self.now + APPLIED_LIFE_S)
         return False
 
     def quota(self, claim: Claim) -> ModelQuota:
@@ -184,7 +184,7 @@ class Transaction:
             prompt_factor=account.prompt_factor,
         )
 
-    def change(self, result: T) -> Writes[T]:
+    def writes(self, result: T) -> Writes[T]:
         """What the transaction does."""
         return Writes(result=result, writes=self._writes)
 

@@ -30,7 +30,7 @@ from groq_fallback_mcp.quota.ledger import (
     SettleResult,
     StoreStatus,
 )
-from groq_fallback_mcp.quota.losses import reopened, totals_of, watching
+from groq_fallback_mcp.quota.lost_spending import reopened, totals_of, watching
 from groq_fallback_mcp.quota.records import (
     OpenReservation,
     Transaction,
@@ -128,8 +128,8 @@ class StoredLedger:
         return await self._transact(_account_keys(claims), partial(transactions.peek, claims=claims), writing=False)
 
     async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
-        def read(view: Snapshot) -> Writes[Mapping[str, DayTotals]]:
-            return Writes(result={day: Transaction(view).day(day) for day in days})
+        def read(snapshot: Snapshot) -> Writes[Mapping[str, DayTotals]]:
+            return Writes(result={day: Transaction(snapshot).day(day) for day in days})
 
         return await self._transact([day_key(day) for day in days], read, writing=False)
 
@@ -150,10 +150,10 @@ class StoredLedger:
         watched = watching(change, keys, self._seen)
         after: dict[str, DayTotals] = {}
 
-        def noted(view: Snapshot) -> Writes[T]:
-            done = watched(view)
+        def noted(snapshot: Snapshot) -> Writes[T]:
+            done = watched(snapshot)
             written = {key: record.body for key, record in done.writes.items() if record is not None}
-            left = Snapshot(now=view.now, bodies={**view.bodies, **written})
+            left = Snapshot(now=snapshot.now, bodies={**snapshot.bodies, **written})
             after.clear()
             after.update((day, totals) for day in days if (totals := totals_of(left, day)) is not None)
             return done
@@ -231,12 +231,12 @@ def utc_day(now: float) -> str:
     return datetime.fromtimestamp(now, tz=UTC).date().isoformat()
 
 
-def _read_open(view: Snapshot, reservation: str) -> Writes[OpenReservation | None]:
-    return Writes(result=Transaction(view).open(reservation))
+def _read_open(snapshot: Snapshot, reservation: str) -> Writes[OpenReservation | None]:
+    return Writes(result=Transaction(snapshot).open(reservation))
 
 
-def _forget(view: Snapshot, key: str) -> Writes[None]:
-    del view
+def _forget(snapshot: Snapshot, key: str) -> Writes[None]:
+    del snapshot
     return Writes(result=None, writes={key: None})
 
 

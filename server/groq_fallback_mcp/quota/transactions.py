@@ -34,10 +34,10 @@ LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
 
 def reserve_any(
-    view: Snapshot, claims: Sequence[Claim], *, reservation: str, life_s: float, budget: Budget, day: str
+    snapshot: Snapshot, claims: Sequence[Claim], *, reservation: str, life_s: float, budget: Budget, day: str
 ) -> Writes[Granted | Refused]:
     """Grant the first claim that fits, from all of its limits at once; a refusal changes nothing."""
-    transaction = Transaction(view)
+    transaction = Transaction(snapshot)
     waits: list[Wait] = []
     for index, claim in enumerate(claims):
         quota = transaction.quota(claim)
@@ -50,19 +50,19 @@ def reserve_any(
         wait = _over_budget(transaction, claim, budget, day) or obstacle(quota, claim.cost)
         if wait is None:
             taken = _take(transaction, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)
-            return transaction.change(Granted(index=index, reservation=taken, passed_over=tuple(waits)))
+            return transaction.writes(Granted(index=index, reservation=taken, passed_over=tuple(waits)))
         waits.append(wait)
-    return transaction.change(Refused(waits=tuple(waits)))
+    return transaction.writes(Refused(waits=tuple(waits)))
 
 
-def settle(view: Snapshot, reservation: Reservation, settlement: Settlement) -> Writes[SettleResult]:
+def settle(snapshot: Snapshot, reservation: Reservation, settlement: Settlement) -> Writes[SettleResult]:
     """Replace the claim by what was used, and take in what the answer told.
 
     A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
     granted was never claimed here, so all that was used and has not refilled since is charged,
     once, however often it is told.
     """
-    transaction = Transaction(view)
+    transaction = Transaction(snapshot)
     key = reservation.key
     found = transaction.open(reservation.id)
     account = transaction.account(key)
@@ -70,7 +70,7 @@ def settle(view: Snapshot, reservation: Reservation, settlement: Settlement) -> 
         transaction.close(reservation.id)
         held, in_flight = _unheld(account, reservation.cost)
     elif not reservation.granted_by_fallback or transaction.mark_applied(reservation.id):
-        return transaction.change(SettleResult(failures=account.health.failures))
+        return transaction.writes(SettleResult(failures=account.health.failures))
     else:
         held, in_flight = account.held, account.in_flight
     provider = transaction.provider(key)
@@ -87,47 +87,47 @@ def settle(view: Snapshot, reservation: Reservation, settlement: Settlement) -> 
     factor = account.prompt_factor
     if settlement.prompt is not None:
         factor = learnt_factor(factor, *settlement.prompt)
-    transaction.keep(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
-    transaction.keep_provider(key, replace(provider, health=whole, retries=retries, returns_unused=returned))
+    transaction.write(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
+    transaction.write_provider(key, replace(provider, health=whole, retries=retries, returns_unused=returned))
     _spend(transaction, reservation, settlement.spent, held_day=found is not None and bool(found.day))
-    return transaction.change(SettleResult(failures=health.failures, retry_allowed=retries.allows))
+    return transaction.writes(SettleResult(failures=health.failures, retry_allowed=retries.allows))
 
 
-def abandon(view: Snapshot, reservation: str) -> Writes[None]:
+def abandon(snapshot: Snapshot, reservation: str) -> Writes[None]:
     """Give back a reservation that nobody has waited for, if it was granted: its call was not sent."""
-    found = Transaction(view).open(reservation)
+    found = Transaction(snapshot).open(reservation)
     if found is None:
         return Writes(result=None)
     granted = Reservation(id=reservation, key=found.key, cost=found.cost, spend=found.spend, day=found.day)
-    return Writes(result=None, writes=settle(view, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
+    return Writes(result=None, writes=settle(snapshot, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
 
 
 def cool_down(
-    view: Snapshot, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind
+    snapshot: Snapshot, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind
 ) -> Writes[None]:
-    """Bench a model, or with ANY_MODEL its provider."""
-    transaction = Transaction(view)
+    """Put a model, or with ANY_MODEL its provider, into a cooldown."""
+    transaction = Transaction(snapshot)
     cooldown = Cooldown(
         since=transaction.now, until=transaction.now + min(wait_s, DAY_S), reason=reason, limit=limit, kind=kind
     )
     if key.model == ANY_MODEL:
         provider = transaction.provider(key)
-        transaction.keep_provider(key, replace(provider, health=cooled(provider.health, cooldown)))
+        transaction.write_provider(key, replace(provider, health=cooled(provider.health, cooldown)))
     else:
         account = transaction.account(key)
-        transaction.keep(key, replace(account, health=cooled(account.health, cooldown)))
-    return transaction.change(None)
+        transaction.write(key, replace(account, health=cooled(account.health, cooldown)))
+    return transaction.writes(None)
 
 
-def peek(view: Snapshot, claims: Sequence[Claim]) -> Writes[Sequence[ModelQuota]]:
+def peek(snapshot: Snapshot, claims: Sequence[Claim]) -> Writes[Sequence[ModelQuota]]:
     """What is known of each claim's model."""
-    transaction = Transaction(view)
+    transaction = Transaction(snapshot)
     return Writes(result=tuple(transaction.quota(claim) for claim in claims))
 
 
-def expire(view: Snapshot, reservations: Iterable[str]) -> Writes[None]:
+def expire(snapshot: Snapshot, reservations: Iterable[str]) -> Writes[None]:
     """Give up on reservations whose processes are gone. Their charge stays: the calls may have been sent."""
-    transaction = Transaction(view)
+    transaction = Transaction(snapshot)
     for reservation in reservations:
         found = transaction.open(reservation)
         transaction.close(reservation)
@@ -135,10 +135,10 @@ def expire(view: Snapshot, reservations: Iterable[str]) -> Writes[None]:
             account = transaction.account(found.key)
             held, in_flight = _unheld(account, found.cost)
             health = probe_ended(account.health, reservation, transaction.now)
-            transaction.keep(found.key, replace(account, held=held, in_flight=in_flight, health=health))
+            transaction.write(found.key, replace(account, held=held, in_flight=in_flight, health=health))
             if found.day:
-                transaction.keep_day(found.day, transaction.day(found.day).holding(found.spend, -1))
-    return transaction.change(None)
+                transaction.write_day(found.day, transaction.day(found.day).holding(found.spend, -1))
+    return transaction.writes(None)
 
 
 def learnt_factor(factor: float, estimated: int, actual: int) -> float:
@@ -175,13 +175,13 @@ def _take(transaction: Transaction, claim: Claim, *, reservation: str, life_s: f
         health=probing(account.health, reservation, now, life_s),
         prompt_factor=account.prompt_factor,
     )
-    transaction.keep(key, taken)
-    transaction.keep_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
+    transaction.write(key, taken)
+    transaction.write_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
     holds_budget = budget.bounded
     if holds_budget:
-        transaction.keep_day(day, transaction.day(day).holding(claim.spend))
+        transaction.write_day(day, transaction.day(day).holding(claim.spend))
     record = OpenReservation(key=key, cost=claim.cost, spend=claim.spend, day=day if holds_budget else "")
-    transaction.keep_open(reservation, record, now + life_s)
+    transaction.write_open(reservation, record, now + life_s)
     return Reservation(
         id=reservation,
         key=key,
@@ -290,4 +290,4 @@ def _spend(transaction: Transaction, reservation: Reservation, spent: Spend | No
     if spent is not None:
         totals = totals.plus(f"{reservation.key.provider}/{reservation.key.model}", spent)
     if totals != before:
-        transaction.keep_day(reservation.day, totals)
+        transaction.write_day(reservation.day, totals)

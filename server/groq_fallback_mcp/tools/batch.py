@@ -228,6 +228,7 @@ def _request(arguments: SubmitArguments, prompt: str) -> ChatRequest:
 def _fitted(request: ChatRequest, number: int, context: Context) -> tuple[Candidate, ChatRequest]:
     """The model all go to, fitted to this one. A batch has no limits a minute, so none are held against it."""
     engine = context.engine
+    request = engine.restricted(request)
     providers = [
         replace(provider, models={id_: replace(offered, documented={}) for id_, offered in provider.models.items()})
         for provider in engine.registry.models()

@@ -10,7 +10,7 @@ import anyio
 from groq_fallback_mcp.call import AudioRequest, ChatRequest, Failure, FailureKind, Outcome, SpeechRequest
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.base import Streaming
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.local.speech import SPEECH_MODEL, LocalSpeech
 from groq_fallback_mcp.providers.local.text import LocalText, text_model_name
 from groq_fallback_mcp.providers.local.voice import VOICE_MODEL, LocalVoice
@@ -72,7 +72,7 @@ class LocalProvider:
         return available_models(self._gguf)
 
     async def chat(
-        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: Streaming | None = None
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
     ) -> Outcome:
         # it answers as a whole
         del stream

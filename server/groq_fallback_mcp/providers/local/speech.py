@@ -13,7 +13,7 @@ import anyio.from_thread
 from groq_fallback_mcp.audio.decoder import read_samples
 from groq_fallback_mcp.audio.parts import TooLongError
 from groq_fallback_mcp.audio.pcm import BYTES_A_SAMPLE, SAMPLE_RATE, NotDecodableError
-from groq_fallback_mcp.audio.times import Timed, in_order, reading_s
+from groq_fallback_mcp.audio.segment_times import Timed, in_order, reading_s
 from groq_fallback_mcp.call import (
     AudioFile,
     AudioRequest,
@@ -28,7 +28,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.offline import keep_offline
-from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
+from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
 from groq_fallback_mcp.render import excerpt
 

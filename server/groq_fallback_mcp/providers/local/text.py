@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success, Usage
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
+from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_TEXT_WEIGHTS, find_text_model
 
 __all__ = ["CONTEXT_TOKENS", "MOST_TOKENS", "LocalText", "TextEngine", "load_llama", "refuse_text", "text_model_name"]

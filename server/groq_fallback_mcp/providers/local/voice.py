@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from groq_fallback_mcp.call import Failure, FailureKind, Outcome, SpeechRequest, Success, Usage
 from groq_fallback_mcp.providers.local.offline import keep_offline
-from groq_fallback_mcp.providers.local.turn import AbandonedError, Stopped, Turns
+from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import VOICE_ENGINE
 
 __all__ = ["SAMPLE_RATE", "VOICE", "VOICE_MODEL", "LocalVoice", "VoiceEngine", "load_hibari"]

@@ -17,8 +17,8 @@ import pytest
 from effort import times
 from tone_speech import script, wav
 
-from groq_fallback_mcp.audio.extent import extent
 from groq_fallback_mcp.audio.kind import AudioKind, recognize
+from groq_fallback_mcp.audio.sound_length import extent
 
 SECRET = b"GROQ_API_KEY=made-up-secret\n"
 Make = Callable[[random.Random, int], bytes]

@@ -24,21 +24,21 @@ def watching(
     """The change with records of days that were lost marked as lost, and written so. `seen`: what was last seen of each day."""
     days = [day for key in keys if (day := day_of(key)) is not None]
 
-    def watched(view: Snapshot) -> Writes[T]:
-        marked = {day_key(day): encode(totals) for day in days if (totals := _marked(view, day, seen.get(day))) is not None}
+    def watched(snapshot: Snapshot) -> Writes[T]:
+        marked = {day_key(day): encode(totals) for day in days if (totals := _marked(snapshot, day, seen.get(day))) is not None}
         if not marked:
-            return change(view)
-        bodies = {**view.bodies, **{key: record.body for key, record in marked.items()}}
-        done = change(Snapshot(now=view.now, bodies=bodies))
+            return change(snapshot)
+        bodies = {**snapshot.bodies, **{key: record.body for key, record in marked.items()}}
+        done = change(Snapshot(now=snapshot.now, bodies=bodies))
         writes: Mapping[str, Record | None] = {**marked, **done.writes}
         return Writes(result=done.result, writes=writes)
 
     return watched
 
 
-def totals_of(view: Snapshot, day: str) -> DayTotals | None:
+def totals_of(snapshot: Snapshot, day: str) -> DayTotals | None:
     """What the store says of a day, None where it says nothing that can be read."""
-    return decode(DayTotals, view.bodies.get(day_key(day)), day_key(day))
+    return decode(DayTotals, snapshot.bodies.get(day_key(day)), day_key(day))
 
 
 def lost_records(day: str) -> Mapping[str, Record]:
@@ -46,18 +46,18 @@ def lost_records(day: str) -> Mapping[str, Record]:
     return {day_key(day): encode(DayTotals(losses=1))}
 
 
-def reopened(view: Snapshot, day: str) -> Writes[bool]:
+def reopened(snapshot: Snapshot, day: str) -> Writes[bool]:
     """Count what is not known as not spent, from now on; whether anything was not known."""
-    totals = totals_of(view, day) or DayTotals()
+    totals = totals_of(snapshot, day) or DayTotals()
     if not totals.unknown:
         return Writes(result=False)
     return Writes(result=True, writes={day_key(day): encode(replace(totals, accepted_losses=totals.losses))})
 
 
-def _marked(view: Snapshot, day: str, seen: DayTotals | None) -> DayTotals | None:
+def _marked(snapshot: Snapshot, day: str, seen: DayTotals | None) -> DayTotals | None:
     """The day's totals as lost; None where they are as they should be."""
-    there = day_key(day) in view.bodies
-    found = totals_of(view, day)
+    there = day_key(day) in snapshot.bodies
+    found = totals_of(snapshot, day)
     if found is None:
         if not there and seen is None:
             return None

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from groq_fallback_mcp.audio.boxes import ebml_elements, iso_boxes
 from groq_fallback_mcp.audio.file_bytes import Content
-from groq_fallback_mcp.audio.foreign import is_text
 from groq_fallback_mcp.audio.frames import flac_checksum, flac_frame_number, id3_length, mpeg_frame, mpeg_length, row
 from groq_fallback_mcp.audio.kind import AGREEING_FRAMES, AudioKind
+from groq_fallback_mcp.audio.not_audio import is_text
 
 __all__ = ["Extent", "extent"]
 

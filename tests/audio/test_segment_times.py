@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.audio.times import LEAST_CUE_S, Timed, in_order, reading_s
+from groq_fallback_mcp.audio.segment_times import LEAST_CUE_S, Timed, in_order, reading_s
 
 seconds = st.none() | st.floats(-10, 1e6) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1.0])
 stretches = st.lists(st.builds(Timed, seconds, seconds, st.sampled_from([0.0, 1.0, 3.0])), max_size=12)
