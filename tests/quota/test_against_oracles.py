@@ -19,6 +19,7 @@ from stores import STORES, make_store
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Refused, Reservation, Settlement
+from groq_fallback_mcp.quota.buckets import EPSILON, ON_THE_WAY_S
 from groq_fallback_mcp.quota.budget import Spend
 from groq_fallback_mcp.quota.store import Store
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
@@ -34,25 +35,32 @@ class Model:
 
     def __init__(self) -> None:
         self.used = {(model, limit): 0.0 for model in MODELS for limit in LIMITS}
+        # a full bucket gains nothing while the first request is on its way
+        self.drains_from = dict.fromkeys(self.used, 0.0)
         self.free_at = dict.fromkeys(MODELS, 0.0)
         self.now = 0.0
 
     def advance(self, seconds: float) -> None:
         """Let usage drain."""
-        self.now += seconds
+        before, self.now = self.now, self.now + seconds
         for (model, limit), used in self.used.items():
-            self.used[model, limit] = max(used - seconds * LIMITS[limit] / limit.window_s, 0.0)
+            drained_s = max(self.now - max(before, self.drains_from[model, limit]), 0.0)
+            self.used[model, limit] = max(used - drained_s * LIMITS[limit] / limit.window_s, 0.0)
 
     def wait_s(self, model: str, cost: Mapping[Limit, float]) -> float:
         """How long a call must wait."""
         excess = [
-            (self.used[model, limit] + units - LIMITS[limit]) * limit.window_s / LIMITS[limit] for limit, units in cost.items()
+            over * limit.window_s / LIMITS[limit] + max(self.drains_from[model, limit] - self.now, 0.0)
+            for limit, units in cost.items()
+            if (over := self.used[model, limit] + units - LIMITS[limit]) > 0
         ]
         return max(0.0, self.free_at[model] - self.now, *excess)
 
     def take(self, model: str, cost: Mapping[Limit, float], sign: float = 1.0) -> None:
         """Use it, or give it back."""
         for limit, units in cost.items():
+            if units and sign > 0 and self.used[model, limit] < EPSILON:
+                self.drains_from[model, limit] = self.now + ON_THE_WAY_S
             if units:
                 self.used[model, limit] = max(self.used[model, limit] + sign * units, 0.0)
 
@@ -182,13 +190,19 @@ def test_every_store_admits_what_the_gcra_of_pyrate_limiter_admits(
     def same(arrivals: list[tuple[int, int]]) -> None:
         ledger = StoredLedger(store, clock, threaded=False)
         state = {rate: gcra.initial([rate]) for rate in rates}
+        # when each bucket was last found full, and how long it has stood still since the start
+        still = {rate: (float("-inf"), 0.0) for rate in rates}
         key = QuotaKey(provider="p", organization=str(next(NAMES)), model="m")
         with asyncio.Runner() as runner:
             for gap_ms, tokens in arrivals:
                 clock.advance(gap_ms / 1000)
                 now_ms = round(clock.wall() * 1000)
+                left_ms = {rate: max(still[rate][0] + ON_THE_WAY_S * 1000 - now_ms, 0.0) for rate in rates}
+                # in its own time, which stood still
+                own_ms = {rate: round(now_ms - still[rate][1] + left_ms[rate]) for rate in rates}
                 steps = [
-                    gcra.step([rate], state[rate], now_ms, weight) for rate, weight in zip(rates, (1, tokens), strict=True)
+                    gcra.step([rate], state[rate], own_ms[rate], weight)
+                    for rate, weight in zip(rates, (1, tokens), strict=True)
                 ]
                 admitted = all(decision.failing_rate is None for _, decision in steps)
                 claim = Claim(
@@ -199,9 +213,16 @@ def test_every_store_admits_what_the_gcra_of_pyrate_limiter_admits(
                 result = runner.run(ledger.reserve_any([claim], life_s=FOREVER_S))
                 assert isinstance(result, Granted) == admitted
                 if admitted:
+                    for rate in rates:
+                        if state[rate][0] <= own_ms[rate] * 1000:
+                            still[rate] = (now_ms, still[rate][1] - left_ms[rate] + ON_THE_WAY_S * 1000)
                     state = {rate: advanced for rate, (advanced, _) in zip(rates, steps, strict=True)}
                 elif tokens <= 6_000:
-                    told_ms = max(decision.retry_after_ms or 0 for _, decision in steps)
+                    told_ms = max(
+                        decision.retry_after_ms + left_ms[rate]
+                        for rate, (_, decision) in zip(rates, steps, strict=True)
+                        if decision.retry_after_ms
+                    )
                     assert result.waits[0].wait_s == pytest.approx(told_ms / 1000, abs=2e-3)  # type: ignore[union-attr]
                 else:
                     assert result.waits[0].wait_s is None  # type: ignore[union-attr]

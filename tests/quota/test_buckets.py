@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import Limit, LimitReading
 from groq_fallback_mcp.quota.buckets import (
+    ON_THE_WAY_S,
     Admitted,
     Bucket,
     Deferred,
@@ -170,3 +173,23 @@ def test_what_calls_claim_is_added_up_beside_the_level() -> None:
     """So that a statement can be told from what was claimed after it."""
     taken = take(take(bucket(level=5000), 1000, T0), 500, T0)
     assert (taken.level, taken.charged) == (3500, 1500)
+
+
+@given(
+    limit=limits,
+    capacity=st.integers(1, 4).map(float),
+    ways=st.lists(st.tuples(st.sampled_from([0.0, 60.0]), st.floats(0.001, ON_THE_WAY_S)), min_size=1, max_size=20),
+)
+def test_a_server_that_counts_from_the_arrival_refuses_nothing(
+    limit: Limit, capacity: float, ways: list[tuple[float, float]]
+) -> None:
+    """Each call is sent as soon as ours admits it; the server's full bucket gained nothing while it was on its way."""
+    ours = theirs = new_bucket(limit, capacity)
+    now = T0
+    for pause_s, way_s in ways:
+        now += pause_s
+        now += ours.wait_s(1.0, now)
+        ours = take(ours, 1.0, now)
+        now += way_s
+        assert theirs.level_at(now) >= 1.0 - 1e-5
+        theirs = replace(charge(theirs, 1.0, now), at=now)

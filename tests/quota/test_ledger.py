@@ -10,6 +10,7 @@ from fake_clock import FakeClock
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement
+from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S
 from groq_fallback_mcp.quota.budget import Budget, Spend, picodollars, usd
 from groq_fallback_mcp.quota.records import model_key
 from groq_fallback_mcp.quota.store import Record, Store, Writes
@@ -89,7 +90,7 @@ async def test_a_reservation_takes_from_all_limits_and_a_refusal_from_none(ledge
     """The second call fits the requests, not the tokens."""
     await taken(ledger, claim(tokens=900))
     result = await refused(ledger, claim(tokens=900))
-    assert (result.waits[0].limit, result.waits[0].wait_s) == (Limit.TPM, pytest.approx(48.0))
+    assert (result.waits[0].limit, result.waits[0].wait_s) == (Limit.TPM, pytest.approx(48.0 + ON_THE_WAY_S))
     assert await level(ledger, Limit.RPM) == 1
     assert await level(ledger, Limit.TPM) == 100
 

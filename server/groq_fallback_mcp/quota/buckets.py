@@ -36,6 +36,8 @@ Knowledge = Literal["documented", "observed", "learnt"]
 EPSILON = 1e-7
 # Groq gives back what a call claimed of these and did not use, or it does not: sources disagree.
 RETURNABLE = frozenset({Limit.TPM, Limit.TPD, Limit.ITPM, Limit.OTPM})
+# A request is on its way to a server whose full bucket gains nothing until it arrives. Less than CLOCK_SLACK_S in records.py.
+ON_THE_WAY_S = 0.9
 # By how much of a bucket a statement must exceed ours to prove that something came back.
 TELLING_SHARE = 0.005
 
@@ -63,12 +65,13 @@ class Bucket:
         return self.capacity / self.limit.window_s
 
     def level_at(self, now: float) -> float:
-        """Units left at `now`. A clock that went back counts as no time passed."""
+        """Units left at `now`. Until `at`, where that lies ahead, nothing comes in."""
         return min(self.capacity, self.level + max(now - self.at, 0.0) * self.refill_per_s)
 
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds from `now` until a call of this cost may be sent; only meaningful when cost <= capacity."""
-        return max(cost - self.level_at(now), 0.0) / self.refill_per_s
+        missing = cost - self.level_at(now)
+        return missing / self.refill_per_s + max(self.at - now, 0.0) if missing > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +123,10 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
 
 
 def take(bucket: Bucket, units: float, now: float) -> Bucket:
-    """The bucket after a call claimed `units` of it."""
-    return replace(charge(bucket, units, now), charged=bucket.charged + units)
+    """The bucket after a call claimed `units` of it. One that was full gains nothing before the request has arrived."""
+    full = bucket.level_at(now) >= bucket.capacity - EPSILON
+    start = now + ON_THE_WAY_S if full else max(now, bucket.at)
+    return replace(charge(bucket, units, now), at=start, charged=bucket.charged + units)
 
 
 def charge(bucket: Bucket, units: float, now: float) -> Bucket:
@@ -129,7 +134,7 @@ def charge(bucket: Bucket, units: float, now: float) -> Bucket:
 
     An overdraft (the real usage was higher than the claim) goes below zero.
     """
-    return replace(bucket, level=min(bucket.capacity, bucket.level_at(now) - units), at=now)
+    return replace(bucket, level=min(bucket.capacity, bucket.level_at(now) - units), at=max(now, bucket.at))
 
 
 def proves_return(bucket: Bucket, remaining: float, now: float, *, later: float) -> bool:
@@ -163,7 +168,7 @@ def follow(
         stated = reading.requested - reading.wait_s * known.refill_per_s
         level, at = stated if held <= 0 else min(ours, stated), now
     elif reading.remaining is not None:
-        level, at = min(max(ours, reading.remaining - later), reading.remaining + slack), now
+        level, at = min(max(ours, reading.remaining - later), reading.remaining + slack), max(now, known.at)
     confirmed = reading.capacity is not None and known.knowledge == "documented"
     return replace(
         known,
