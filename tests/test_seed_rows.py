@@ -224,7 +224,7 @@ async def test_windows_are_listed_also_of_models_that_ended(tmp_path: Path) -> N
     assert list(windows.values()).count(131_072) >= 8
 
 
-@pytest.mark.covers("advice/StreamOptions")
+@pytest.mark.covers("advice/Streaming")
 async def test_a_watched_answer_is_streamed(tmp_path: Path) -> None:
     """With the time to its first token."""
     world = world_of_all()

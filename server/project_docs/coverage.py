@@ -38,7 +38,7 @@ _ADVICE = {
     "Usual window": ("list_models", "models"),
     "Largest window": ("list_models", "models --retired"),
     "Token usage": ("groq_chat", "chat --json"),
-    "StreamOptions": ("groq_chat", "chat"),
+    "Streaming": ("groq_chat", "chat"),
     "RateLimitError": ("every tool", "simulate --fault '*=429'"),
     "APIConnectionError": ("every tool", "doctor"),
     "APIError": ("every tool", "simulate --fault '*=500'"),
