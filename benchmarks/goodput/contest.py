@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.goodput.figures import Figures, bound, figures, mean
 from benchmarks.goodput.fluid import share_servable
 from benchmarks.goodput.litellm_configurations import CONFIGURATIONS
-from benchmarks.goodput.ours import gateways
+from benchmarks.goodput.ours import engines
 from benchmarks.goodput.scenarios import Scenario
 from benchmarks.goodput.trial import Observed, observe
 from benchmarks.goodput.virtual_time import run
@@ -74,7 +74,7 @@ def _play_once(cell: Cell, seed: int, seconds: float) -> Figures:
 
 
 def _play_ours(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:
-    return run(lambda loop: observe(loop, jobs, lambda upstream: gateways(cell.processes, upstream, seed=seed), cell.scenario))
+    return run(lambda loop: observe(loop, jobs, lambda upstream: engines(cell.processes, upstream, seed=seed), cell.scenario))
 
 
 def _play_litellm(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:

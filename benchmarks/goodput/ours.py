@@ -36,7 +36,7 @@ from groq_fallback_mcp.providers.rate_limit_headers import snapshot
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import Ledger, memory_ledger
 
-__all__ = ["gateways", "new_ledger"]
+__all__ = ["engines", "new_ledger"]
 
 # A client that gives up at a deadline is told an earlier one, as Kilo's 60 s and our 50 s are: so the server itself ends
 # a call that is too late, and knows that it was sent.
@@ -48,7 +48,7 @@ def new_ledger(clock: Clock) -> Ledger:
     return memory_ledger(clock)
 
 
-def gateways(processes: int, upstream: Upstream, *, seed: int) -> Sequence[Contender]:
+def engines(processes: int, upstream: Upstream, *, seed: int) -> Sequence[Contender]:
     """As many processes as asked, with one ledger."""
     clock = VirtualClock(upstream.loop)
     ledger = new_ledger(clock)
@@ -56,13 +56,13 @@ def gateways(processes: int, upstream: Upstream, *, seed: int) -> Sequence[Conte
 
 
 class _Process:
-    """One server process. The deadline belongs to a engine's timeouts, so there is a engine for each."""
+    """One server process. The deadline belongs to an engine's timeouts, so there is an engine for each."""
 
     def __init__(self, upstream: Upstream, ledger: Ledger, clock: Clock, *, seed: int) -> None:
         chance = random.Random(seed)
         provider = _VirtualGroq(upstream)
         registry = ProviderRegistry(providers={"groq": provider}, models=[_offer()], organizations={}, clock=clock, groq=None)
-        self._gateways = {
+        self._engines = {
             deadline_s: FallbackEngine(
                 catalog=_catalog(),
                 registry=registry,
@@ -75,7 +75,7 @@ class _Process:
         }
 
     async def serve(self, job: Job) -> Served | None:
-        answer = await self._gateways[job.deadline_s].serve(_request(job))
+        answer = await self._engines[job.deadline_s].serve(_request(job))
         if not isinstance(answer, Answer):
             return None
         return Served(model=answer.model, output_tokens=answer.success.usage.output_tokens)

@@ -24,7 +24,7 @@ from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings, state_folder
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["allowed_folders", "budget_of", "open_context", "warn_of_drift"]
+__all__ = ["allowed_folders", "open_context", "warn_of_drift"]
 
 CLOSING_S = 0.5
 # The first calls come before the look at the live list.
@@ -101,7 +101,7 @@ async def warn_of_drift(registry: ProviderRegistry, *, catalog: Catalog, clock: 
     try:
         await clock.sleep(LIVE_LIST_AFTER_S)
         # not kept: nobody reads it again, so a gap of this moment would shut models out until the process ends
-        live = await registry.look_at_live_list(timeout_s=READING_S)
+        live = await registry.peek_live_list(timeout_s=READING_S)
         if live.ids is None:
             _log.debug("the live list could not be read: %s", live.failure)
             return

@@ -21,7 +21,7 @@ from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
 
-__all__ = ["NO_RING", "Credential", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private"]
+__all__ = ["NO_RING", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private"]
 
 T = TypeVar("T")
 SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"

@@ -20,7 +20,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import not_there, open_allowed, path_of_file_url
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["LARGEST_BYTES", "Image", "image_parts", "read_data_url", "read_image"]
+__all__ = ["LARGEST_BYTES", "image_parts"]
 
 # Groq's documentation of vision: at most 4 MB for a request with an image in base64, which is a third longer.
 LARGEST_BYTES = 3 * 1024 * 1024

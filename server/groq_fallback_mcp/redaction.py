@@ -18,7 +18,6 @@ from typing import Any
 from groq_fallback_mcp.json_types import is_array, is_mapping
 
 __all__ = [
-    "REDACTED",
     "SHORTEST_SECRET",
     "is_clean_json",
     "redact",

@@ -43,7 +43,7 @@ async def run_all(
             results[number] = result
             if stops(result):
                 stop.append(result)
-            elif on_progress is not None:
+            if on_progress is not None:
                 await on_progress(len(results), len(items), f"{len(results)} of {len(items)} {done}")
 
     async with anyio.create_task_group() as group:

@@ -60,7 +60,7 @@ def test_a_refusal_of_the_request_itself_is_never_repeated_on_the_same_model(
 
 @given(jitters, waits)
 def test_a_stated_wait_is_kept(jitter: float, wait_s: float | None) -> None:
-    """A model is benched at least as long as its provider asked."""
+    """A model is cooled_down at least as long as its provider asked."""
     for kind in (K.RATE_LIMITED, K.OVERLOADED, K.SERVER_ERROR):
         verdict = judge(Failure(kind=kind, message="x", retry_after_s=wait_s), times_tried=1, alternative=True, jitter=jitter)
         assert isinstance(verdict, FallBack)
@@ -223,7 +223,7 @@ def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
 
 @pytest.mark.parametrize("kind", sorted(OUTAGE))
 def test_when_the_organization_s_retries_are_used_up_an_outage_ends_the_provider_s_part_in_the_call(kind: FailureKind) -> None:
-    """The model is benched for as long as its failures in a row say."""
+    """The model is cooled_down for as long as its failures in a row say."""
     verdict = judge(
         Failure(kind=kind, message=""), times_tried=1, alternative=False, jitter=1.0, failures=4, retry_allowed=False
     )
@@ -285,3 +285,12 @@ def test_a_call_that_found_no_place_says_so_whatever_else_was_tried() -> None:
         "64 requests of this server were under way until the deadline",
         "Send fewer calls at once, then call again",
     )
+
+
+def test_a_refusal_that_states_no_wait_at_all_still_lets_the_next_model_try_first() -> None:
+    """Else the same model would be sent the call three times in a row."""
+    verdict = judge(
+        Failure(kind=FailureKind.RATE_LIMITED, message="x", retry_after_s=0.0), times_tried=1, alternative=True, jitter=0.0
+    )
+    assert isinstance(verdict, FallBack)
+    assert verdict.cooldown_s > 0

@@ -76,7 +76,7 @@ CASES = [
         alone=RetrySame,
     ),
     Case(
-        name="a decommissioned model is benched",
+        name="a decommissioned model is cooled_down",
         status=400,
         body=body("The model `X` has been decommissioned and is no longer supported.", code="model_decommissioned"),
         kind=K.MODEL_GONE,
@@ -84,7 +84,7 @@ CASES = [
         alone=FallBack,
     ),
     Case(
-        name="a missing model is benched",
+        name="a missing model is cooled_down",
         status=404,
         body=body("The model `X` does not exist or you do not have access to it.", code="model_not_found"),
         kind=K.MODEL_GONE,

@@ -29,6 +29,7 @@ from groq_fallback_mcp.quota import (
     memory_ledger,
     open_ledger,
 )
+from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S
 from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.memory import MemoryStore
@@ -202,7 +203,9 @@ async def test_a_store_that_fails_again_while_it_is_told_loses_nothing(rig: Rig)
     rig.clock.advance(2.5)
     await rig.ledger.peek([claim()])
     quota = (await rig.ledger.peek([claim()]))[0]
-    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 2 * 40 - 10 + 2.5 * 1000 / 60, abs=4)
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(
+        1000 - 2 * 40 - 10 + (2.5 - ON_THE_WAY_S) * 1000 / 60, abs=4
+    )
 
 
 async def test_what_was_used_long_before_the_store_is_back_is_not_charged_now(rig: Rig) -> None:

@@ -10,9 +10,10 @@ from fake_clock import FakeClock
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement
+from groq_fallback_mcp.quota.breaker import Cooldown, Health
 from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S
 from groq_fallback_mcp.quota.budget import Budget, Spend, picodollars, usd
-from groq_fallback_mcp.quota.records import model_key
+from groq_fallback_mcp.quota.records import OpenReservation, ProviderAccount, decode, encode, model_key
 from groq_fallback_mcp.quota.store import Record, Store, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
@@ -66,7 +67,7 @@ async def level(ledger: StoredLedger, limit: Limit, of: Claim | None = None) -> 
     return quota.buckets[limit].level_at(quota.now)
 
 
-async def bench(ledger: StoredLedger, wait_s: float, reason: str, of: QuotaKey | None = None) -> None:
+async def cool_down(ledger: StoredLedger, wait_s: float, reason: str, of: QuotaKey | None = None) -> None:
     """A cooldown."""
     await ledger.cool_down(of or key(), wait_s, reason, limit=None, kind=FailureKind.RATE_LIMITED)
 
@@ -76,13 +77,13 @@ def used(actual: Mapping[Limit, float], *readings: LimitReading) -> Settlement:
     return Settlement(actual=actual, snapshot=QuotaSnapshot(readings=readings), health="up", spent=Spend())
 
 
-REFUNDS = LimitReading(limit=Limit.TPM, capacity=1000, remaining=1000)
+RETURNED = LimitReading(limit=Limit.TPM, capacity=1000, remaining=1000)
 
 
-async def refunding(ledger: StoredLedger, clock: FakeClock) -> None:
+async def proving_returns(ledger: StoredLedger, clock: FakeClock) -> None:
     """Let the server prove that it gives unused tokens back; a minute later all is full again."""
     granted = await taken(ledger, claim(tokens=900))
-    await ledger.settle(granted.reservation, used({Limit.TPM: 0}, REFUNDS))
+    await ledger.settle(granted.reservation, used({Limit.TPM: 0}, RETURNED))
     clock.advance(60)
 
 
@@ -108,7 +109,7 @@ async def test_settling_gives_back_what_was_not_used_and_charges_what_was_used_b
     ledger: StoredLedger, clock: FakeClock
 ) -> None:
     """Limits that are not named keep the claim."""
-    await refunding(ledger, clock)
+    await proving_returns(ledger, clock)
     under = await taken(ledger, claim(tokens=500))
     await ledger.settle(under.reservation, used({Limit.TPM: 100}))
     assert await level(ledger, Limit.TPM) == 900
@@ -147,7 +148,7 @@ async def test_a_server_that_gives_nothing_back_is_never_believed_to(ledger: Sto
 
 async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger: StoredLedger, clock: FakeClock) -> None:
     """Until the next proof: the provider may have changed its ways."""
-    await refunding(ledger, clock)
+    await proving_returns(ledger, clock)
     granted = await taken(ledger, claim(tokens=600))
     reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=500, requested=600, wait_s=6.0)
     await ledger.settle(granted.reservation, Settlement(actual={Limit.TPM: 0}, snapshot=QuotaSnapshot(readings=(reading,))))
@@ -185,8 +186,8 @@ async def test_organizations_and_models_have_buckets_of_their_own(ledger: Stored
 
 async def test_of_two_cooldowns_the_later_end_counts(ledger: StoredLedger, clock: FakeClock) -> None:
     """A second, shorter one does not shorten the first."""
-    await bench(ledger, 60, "long")
-    await bench(ledger, 5, "short")
+    await cool_down(ledger, 60, "long")
+    await cool_down(ledger, 5, "short")
     result = await refused(ledger, claim())
     assert (result.waits[0].wait_s, result.waits[0].reason) == (pytest.approx(60), "long")
     clock.advance(60.001)
@@ -195,7 +196,7 @@ async def test_of_two_cooldowns_the_later_end_counts(ledger: StoredLedger, clock
 
 async def test_after_a_cooldown_one_call_at_a_time_tests_the_model(ledger: StoredLedger, clock: FakeClock) -> None:
     """A success opens it for all."""
-    await bench(ledger, 5, "server error")
+    await cool_down(ledger, 5, "server error")
     clock.advance(5.001)
     probe = await taken(ledger, claim(rpm=9))
     waiting = (await refused(ledger, claim(rpm=9))).waits[0]
@@ -207,7 +208,7 @@ async def test_after_a_cooldown_one_call_at_a_time_tests_the_model(ledger: Store
 
 async def test_a_test_that_failed_leaves_a_moment_for_the_next_cooldown(ledger: StoredLedger, clock: FakeClock) -> None:
     """Nobody slips in between, and nobody waits for ever."""
-    await bench(ledger, 5, "server error")
+    await cool_down(ledger, 5, "server error")
     clock.advance(5.001)
     probe = await taken(ledger, claim(rpm=9))
     standing = await ledger.settle(probe.reservation, Settlement(actual={}, health="down"))
@@ -219,7 +220,7 @@ async def test_a_test_that_failed_leaves_a_moment_for_the_next_cooldown(ledger: 
 
 async def test_a_test_whose_process_died_does_not_close_the_model(ledger: StoredLedger, clock: FakeClock) -> None:
     """Its reservation's life bounds it."""
-    await bench(ledger, 5, "server error")
+    await cool_down(ledger, 5, "server error")
     clock.advance(5.001)
     await taken(ledger, claim(rpm=9))
     clock.advance(LIFE_S + 0.001)
@@ -258,9 +259,9 @@ async def test_retries_of_the_whole_organization_run_out_and_come_back_with_succ
     assert standing.retry_allowed
 
 
-async def test_a_benched_provider_benches_all_its_models_and_no_other_provider_s(ledger: StoredLedger) -> None:
+async def test_a_cooling_provider_benches_all_its_models_and_no_other_provider_s(ledger: StoredLedger) -> None:
     """Such as after a 401."""
-    await bench(ledger, 60, "authentication", key(ANY_MODEL))
+    await cool_down(ledger, 60, "authentication", key(ANY_MODEL))
     mine = Claim(key=key(provider="mine"), cost={Limit.RPM: 1.0}, documented={})
     assert (await taken(ledger, claim("a"), claim("b"), mine)).index == 2
 
@@ -268,9 +269,9 @@ async def test_a_benched_provider_benches_all_its_models_and_no_other_provider_s
 async def test_the_longer_of_cooldown_and_empty_bucket_is_the_wait(ledger: StoredLedger) -> None:
     """Whichever it is."""
     await taken(ledger, claim(tokens=1000))
-    await bench(ledger, 1, "rate limited")
+    await cool_down(ledger, 1, "rate limited")
     assert (await refused(ledger, claim(tokens=600))).waits[0].reason == "tokens per minute used up"
-    await bench(ledger, 90, "rate limited")
+    await cool_down(ledger, 90, "rate limited")
     assert (await refused(ledger, claim(tokens=600))).waits[0].wait_s == pytest.approx(90)
 
 
@@ -367,7 +368,7 @@ async def test_when_the_clock_jumps_no_wait_is_longer_than_a_window(
 ) -> None:
     """An empty minute bucket is full a minute later whatever the clock said before; a cooldown lasts no longer than meant."""
     await taken(ledger, claim(tokens=1000))
-    await bench(ledger, 30, "rate limited", key("other"))
+    await cool_down(ledger, 30, "rate limited", key("other"))
     clock.jump(jump_s)
     result = await ledger.reserve_any([claim(tokens=1000)], life_s=LIFE_S)
     if isinstance(result, Refused):
@@ -386,7 +387,7 @@ async def test_the_cooldown_of_a_provider_ends_when_it_was_meant_to_though_the_c
     ledger: StoredLedger, clock: FakeClock
 ) -> None:
     """However often it is looked at meanwhile."""
-    await bench(ledger, 30, "no network", key(ANY_MODEL))
+    await cool_down(ledger, 30, "no network", key(ANY_MODEL))
     clock.jump(-7_200.0)
     for _ in range(3):
         await refused(ledger, claim())
@@ -437,3 +438,36 @@ async def test_a_record_that_cannot_be_right_is_begun_anew(
     assert await level(ledger, Limit.TPM) == 0
     await ledger.release(granted.reservation)
     assert "begun anew" in caplog.text
+
+
+def test_records_are_written_as_an_earlier_release_beside_this_one_reads_them() -> None:
+    """It knew the organization, and the refusal of one, by another spelling; both are read."""
+    held = OpenReservation(key=key(), cost={}, spend=Spend(), day="")
+    body = encode(held).body
+    assert "organisation" in body
+    for written in (f"{body} ", f"{body} ".replace("organisation", "organization")):
+        assert decode(OpenReservation, written, "x") == held
+    refused_ = Cooldown(since=1.0, until=2.0, reason="r", kind=FailureKind.ORGANIZATION_REFUSED)
+    provider = ProviderAccount(health=Health(cooldown=refused_))
+    body = encode(provider).body
+    assert '"organisation_refused"' in body
+    for written in (f"{body} ", f"{body} ".replace("organisation", "organization")):
+        assert decode(ProviderAccount, written, "x") == provider
+
+
+async def test_what_is_unproven_of_a_stated_limit_is_unproven_of_the_day_s(ledger: StoredLedger) -> None:
+    """A provider that gives no tokens of a minute back gives none of the day back, whose limit no header states."""
+    cost = {Limit.TPM: 600.0, Limit.TPD: 600.0}
+    both = Claim(key=key(), cost=cost, documented={Limit.TPM: 1_000, Limit.TPD: 10_000})
+    granted = await taken(ledger, both)
+    stated = LimitReading(limit=Limit.TPM, capacity=1000, remaining=400)
+    await ledger.settle(granted.reservation, used({Limit.TPM: 100, Limit.TPD: 100}, stated))
+    assert await level(ledger, Limit.TPD, both) == pytest.approx(9_400)
+
+
+async def test_where_nothing_is_stated_a_call_is_settled_to_its_usage(ledger: StoredLedger) -> None:
+    """There is nothing to wait for."""
+    both = Claim(key=key(), cost={Limit.TPD: 600.0}, documented={Limit.TPD: 10_000})
+    granted = await taken(ledger, both)
+    await ledger.settle(granted.reservation, used({Limit.TPD: 100}))
+    assert await level(ledger, Limit.TPD, both) == pytest.approx(9_900)

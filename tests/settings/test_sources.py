@@ -232,6 +232,9 @@ def test_the_former_spelling_of_a_setting_is_taken_from_the_environment(monkeypa
     """An upgrade must not shut a user out; the present spelling wins where both are set."""
     monkeypatch.setenv("GROQ_FALLBACK_ORGANISATION", "acme")
     assert load_settings().organization == "acme"
+    monkeypatch.delenv("GROQ_FALLBACK_ORGANISATION")
+    monkeypatch.setenv("groq_fallback_organisation", "lower")
+    assert load_settings().organization == "lower"
     monkeypatch.setenv("GROQ_FALLBACK_ORGANIZATION", "apex")
     assert load_settings().organization == "apex"
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from groq_fallback_mcp.audio.file_bytes import Content
 
 __all__ = [
-    "MpegFrame",
     "ac3_length",
     "adts_length",
     "amr_row",

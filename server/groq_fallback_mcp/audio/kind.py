@@ -19,7 +19,7 @@ from groq_fallback_mcp.audio.frames import (
 )
 from groq_fallback_mcp.audio.not_audio import is_foreign
 
-__all__ = ["AGREEING_FRAMES", "HEAD_BYTES", "AudioKind", "Convertible", "Recognized", "recognize", "sniff"]
+__all__ = ["AGREEING_FRAMES", "HEAD_BYTES", "AudioKind", "Convertible", "recognize", "sniff"]
 
 HEAD_BYTES = 65_536
 # Joined streams and players of chapters write several; each must be looked past.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["LEAST_CUE_S", "Placed", "Timed", "in_order", "reading_s"]
+__all__ = ["LEAST_CUE_S", "Timed", "in_order", "reading_s"]
 
 # Shorter, nobody can read it; longer, it is no caption any more.
 LEAST_CUE_S = 1.0

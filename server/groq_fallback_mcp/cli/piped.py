@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.errors import InputRefused
 
-__all__ = ["MOST_BYTES", "SILENT_S", "read_piped", "with_piped"]
+__all__ = ["MOST_BYTES", "read_piped", "with_piped"]
 
 MOST_BYTES = 4 * 1024 * 1024
 SILENT_S = 5.0

@@ -18,7 +18,7 @@ from typing import Any
 
 from groq_fallback_mcp.clients.config_file import PRIVATE
 
-__all__ = ["Made", "Undo", "forget", "keep", "made_folders", "undo"]
+__all__ = ["Made", "forget", "keep", "made_folders", "undo"]
 
 RECORD, BEFORE = "record.json", "before"
 MOST_RECORD_BYTES = 64 * 1024

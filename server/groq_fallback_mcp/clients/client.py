@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-__all__ = ["CLIENTS", "EVERY_CLIENT", "KEY", "SERVER", "Client", "Manifest", "Scope", "Trap"]
+__all__ = ["CLIENTS", "EVERY_CLIENT", "KEY", "SERVER", "Client", "Manifest", "Scope"]
 
 Scope = Literal["project", "global"]
 # What clients call the server. Most put it before the names of its tools.

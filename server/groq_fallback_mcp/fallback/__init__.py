@@ -1,4 +1,4 @@
-"""The fallback: one engine that serves a request from whichever model can, within a deadline. Only here is awaited."""
+"""One engine that serves a request from whichever model can, within a deadline."""
 
 from groq_fallback_mcp.fallback.call_state import Answer, CallTimeouts
 from groq_fallback_mcp.fallback.engine import FallbackEngine

@@ -13,7 +13,7 @@ from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.render import quoted
 
-__all__ = ["CallFailed", "Code", "final_error", "key_fault", "key_note"]
+__all__ = ["CallFailed", "Code", "final_error", "key_note"]
 
 Code = Literal[
     "rate_limited",
@@ -33,7 +33,7 @@ Code = Literal[
 ]
 
 SHOWN_EXCLUSIONS = 6
-SHORTEST_TOLD_S = 0.5
+LEAST_STATED_WAIT_S = 0.5
 _MISSING = "No Groq API key is set"
 _REFUSED = str(refusal(FailureKind.AUTHENTICATION, "groq"))
 _REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallback-mcp key set` or export GROQ_API_KEY"
@@ -90,7 +90,7 @@ def final_error(
     hopeless = code in _NOT_RETRYABLE
     if out_of_time:
         code, cause = "deadline", f"no model answered within the deadline of {deadline_s:g} s; {cause}"
-    if least_wait_s is not None and not hopeless and least_wait_s >= SHORTEST_TOLD_S:
+    if least_wait_s is not None and not hopeless and least_wait_s >= LEAST_STATED_WAIT_S:
         again = f"Call again in {format_duration(math.ceil(least_wait_s * 10) / 10)}"
         next_step = f"{again}, ask for fewer max_tokens, or see check_limits" if code == "rate_limited" else again
     return CallFailed(

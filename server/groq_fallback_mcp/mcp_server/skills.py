@@ -28,7 +28,7 @@ from mcp_types import (
 from groq_fallback_mcp.skill import SKILL_FILE, SKILL_NAME, skill_files, skill_frontmatter
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["EXTENSION", "SKILL_URI", "serve_skill"]
+__all__ = ["SKILL_URI", "serve_skill"]
 
 EXTENSION = "io.modelcontextprotocol/skills"
 ROOT = f"skill://{SKILL_NAME}/"

@@ -15,7 +15,6 @@ from groq_fallback_mcp.render import excerpt
 
 __all__ = [
     "INJECTION",
-    "ChatKinds",
     "Choice",
     "ProviderModel",
     "ProviderModels",

@@ -37,7 +37,6 @@ from groq_fallback_mcp.quota.budget import ZERO_SPEND, Spend, picodollars
 
 __all__ = [
     "LONG_TOKENS",
-    "UNLEARNT",
     "Candidate",
     "Learnt",
     "Plan",

@@ -35,6 +35,8 @@ BREAKER_CAP_S = 60.0
 RETRY_BASE_S = 0.5
 RETRY_CAP_S = 4.0
 RATE_LIMIT_UNSTATED_S = 10.0
+# A refusal that states no wait at all must not send the call there again before the next model.
+LEAST_RATE_LIMIT_S = 0.05
 LEAST_USEFUL_TOKENS = 64
 # A schema that a provider refuses is asked for in the next weaker way; the answer is checked here in any case.
 WEAKER_JSON_MODE: dict[JsonMode, JsonMode] = {"json_schema": "json_object", "json_object": "prompted"}
@@ -144,7 +146,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     kind = failure.kind
     match kind:
         case FailureKind.RATE_LIMITED:
-            wait_s = RATE_LIMIT_UNSTATED_S if failure.retry_after_s is None else failure.retry_after_s
+            wait_s = RATE_LIMIT_UNSTATED_S if failure.retry_after_s is None else max(failure.retry_after_s, LEAST_RATE_LIMIT_S)
             return FallBack(cooldown_s=wait_s, may_return=True)
         case FailureKind.GENERATION_FAILED | FailureKind.UNPROCESSABLE:
             return RetrySame(after_s=0.0) if times_tried < 2 else FallBack()

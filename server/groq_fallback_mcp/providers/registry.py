@@ -29,6 +29,7 @@ __all__ = ["KEY_HINT", "LiveList", "ProviderRegistry", "build_registry"]
 KEY_HINT = f"{NO_API_KEY}: GROQ_API_KEY is not set"
 LIVE_LIST_LIFE_S = 600.0
 LONGEST_SPOKEN_CHARS = 2_000
+# As earlier releases spelled it: it names the organizations of existing ledgers.
 _SALT = b"groq-fallback-mcp organisation"
 
 
@@ -108,7 +109,7 @@ class ProviderRegistry:
         """Groq's batches; None where Groq is not asked at all."""
         return None if self._groq is None else Batches(self._groq)
 
-    async def look_at_live_list(self, *, timeout_s: float) -> LiveList:
+    async def peek_live_list(self, *, timeout_s: float) -> LiveList:
         """A reading that is not kept: what can be asked stays as it is."""
         if self._groq is None:
             return LiveList(models=None, read_at=None, failure=None)

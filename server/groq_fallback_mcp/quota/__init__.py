@@ -1,6 +1,6 @@
 """The ledger: who has spent how much of which limit, and which models are out of the running until when.
 
-`transactions.py` decides, purely; a store keeps records (memory, a SQLite file, a Redis server); `stored.py` brings the
+`transactions.py` decides, purely; a store keeps records (memory, a SQLite file, a Redis server); `store_ledger.py` brings the
 two together off the event loop, and `degrading.py` carries on when a store fails.
 """
 

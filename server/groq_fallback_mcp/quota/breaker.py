@@ -7,6 +7,9 @@ one succeeds. Failures in a row double the pause; calls that were under way toge
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import PlainSerializer
 
 from groq_fallback_mcp.call import FailureKind, Limit
 
@@ -51,6 +54,14 @@ NOT_MENDED_BY_TIME = frozenset(
 OWN_CAUTION = NOT_MENDED_BY_TIME | {FailureKind.UNREACHABLE}
 
 
+def _stored(kind: FailureKind) -> str:
+    return "organisation_refused" if kind is FailureKind.ORGANIZATION_REFUSED else kind.value
+
+
+# In records as earlier releases wrote it, which may run beside this one and drop a record with a kind they do not know.
+StoredKind = Annotated[FailureKind, PlainSerializer(_stored)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cooldown:
     """Out of the running from `since` until `until` (Unix seconds), because of `reason`, words for people."""
@@ -59,7 +70,7 @@ class Cooldown:
     until: float
     reason: str
     limit: Limit | None = None
-    kind: FailureKind = FailureKind.RATE_LIMITED
+    kind: StoredKind = FailureKind.RATE_LIMITED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ __all__ = [
     "Budget",
     "DayTotals",
     "Spend",
-    "Total",
     "picodollars",
     "usd",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
+
+from pydantic import AliasChoices, Field
 
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, hold_s
@@ -38,7 +40,10 @@ class QuotaKey:
     """
 
     provider: str
-    organization: str
+    # in records as earlier releases wrote it, which may run beside this one
+    organization: Annotated[
+        str, Field(validation_alias=AliasChoices("organisation", "organization"), serialization_alias="organisation")
+    ]
     model: str
 
 

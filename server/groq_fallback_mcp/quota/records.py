@@ -22,7 +22,6 @@ from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
 __all__ = [
     "Account",
     "OpenReservation",
-    "ProviderAccount",
     "Transaction",
     "applied_key",
     "day_key",
@@ -252,7 +251,7 @@ def day_of(key: str) -> str | None:
 
 def encode(record: Account | ProviderAccount | OpenReservation | DayTotals, *, expires_at: float | None = None) -> Record:
     """A record as text; fields at their defaults are left out."""
-    body = _adapter(type(record)).dump_json(record, exclude_defaults=True).decode()
+    body = _adapter(type(record)).dump_json(record, exclude_defaults=True, by_alias=True).decode()
     if _sane(record):
         _remember(type(record), body, record)
     return Record(body=body, expires_at=expires_at)

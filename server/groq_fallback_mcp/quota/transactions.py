@@ -216,6 +216,8 @@ def _settled(
     statement. `holds`: what other calls under way have claimed.
     """
     readings = {reading.limit: reading for reading in settlement.snapshot.readings}
+    # what holds for the limit that an answer states holds for those it is silent about, such as a day's
+    states = any(reading.remaining is not None and reading.limit in RETURNABLE for reading in readings.values())
     buckets = dict(before)
     for limit in {**reservation.cost, **readings}:
         bucket, reading = buckets.get(limit), readings.get(limit)
@@ -223,9 +225,8 @@ def _settled(
         if bucket is not None:
             slack, later = _since(bucket, holds, reservation, now)
             claimed, admitted, used = _units(limit, reservation, settlement, now)
-            stated = reading is not None and reading.remaining is not None
             unused = max(admitted - used, 0.0) if settlement.answered and limit in RETURNABLE else 0.0
-            left = unused if stated and not returned else 0.0
+            left = unused if states and not returned else 0.0
             bucket = charge(bucket, used + left - claimed, now)
             bucket = replace(bucket, credited=bucket.credited + unused - left)
             # a server that looked when it let the call in has not counted what this answer gives back

@@ -56,7 +56,8 @@ def _present_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _former_environment() -> dict[str, str]:
-    found = {new: os.environ.get(f"GROQ_FALLBACK_{old.upper()}", "") for old, new in FORMER_NAMES.items()}
+    given = {name.upper(): value for name, value in os.environ.items()}
+    found = {new: given.get(f"GROQ_FALLBACK_{old.upper()}", "") for old, new in FORMER_NAMES.items()}
     return {name: value for name, value in found.items() if value}
 
 

@@ -21,7 +21,7 @@ from groq_fallback_mcp.catalog import ModelRow
 from groq_fallback_mcp.json_types import is_list
 from groq_fallback_mcp.simulator.wire import Messages, Payload, items, table
 
-__all__ = ["Answer", "Thought", "cited", "document_faults", "shown", "thought_of"]
+__all__ = ["Answer", "cited", "document_faults", "shown", "thought_of"]
 
 Rows = Sequence[Mapping[str, Any]]
 # High is 15 so that 15 tokens and fewer are eaten up by it.

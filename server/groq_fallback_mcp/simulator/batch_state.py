@@ -13,7 +13,7 @@ import anyio
 from groq_fallback_mcp.simulator.replies import ApiError, fresh_id
 from groq_fallback_mcp.simulator.wire import Payload
 
-__all__ = ["ENDPOINT", "Batch", "FileStore", "StoredFile"]
+__all__ = ["ENDPOINT", "Batch", "FileStore"]
 
 ENDPOINT = "/v1/chat/completions"
 _MOMENTS = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from groq_fallback_mcp.catalog import Plan
 from groq_fallback_mcp.errors import InputRefused
 
-__all__ = ["Fault", "FaultKind", "SimulatorOptions", "parse_fault"]
+__all__ = ["Fault", "SimulatorOptions", "parse_fault"]
 
 FaultKind = Literal[
     "429",

@@ -41,7 +41,7 @@ from groq_fallback_mcp.tools.result_bound import FOLDER, head, read_on, reading_
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
 
-__all__ = ["GROQ_CHAT", "ChatArguments", "ChatResult", "answer_all"]
+__all__ = ["GROQ_CHAT", "ChatArguments", "answer_all"]
 
 _CITED = re.compile(r"\[([A-Za-z0-9_.:-]{1,64})\]")
 KNOWN_FINISH_REASONS = {"stop", "length", "tool_calls"}
@@ -52,7 +52,7 @@ AT_ONCE = 16
 BRIEF_BYTES = 9_000
 LEAST_BRIEF_BYTES = 200
 # After such an error the next question would meet the same.
-_FOR_ALL = {"authentication", "no_provider", "over_budget"}
+_STOPS_ALL = {"authentication", "no_provider", "over_budget"}
 
 
 class ChatUsage(Result):
@@ -310,7 +310,7 @@ async def answer_all(requests: Sequence[ChatRequest], context: Context, *, check
         requests,
         work,
         at_once=AT_ONCE,
-        stops=lambda outcome: isinstance(outcome, CallFailed) and outcome.code in _FOR_ALL,
+        stops=lambda outcome: isinstance(outcome, CallFailed) and outcome.code in _STOPS_ALL,
         on_progress=context.progress,
         done="questions done",
     )

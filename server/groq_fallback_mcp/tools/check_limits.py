@@ -22,7 +22,7 @@ from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
-__all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelLimits"]
+__all__ = ["CHECK_LIMITS", "CheckLimitsArguments"]
 
 KINDS = tuple(Kind)
 # Limits are an answer without Groq too.

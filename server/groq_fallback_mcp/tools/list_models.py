@@ -20,7 +20,7 @@ from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
-__all__ = ["LIST_MODELS", "ListModelsArguments", "ListModelsResult", "ModelEntry"]
+__all__ = ["LIST_MODELS", "ListModelsArguments"]
 
 
 # The catalog alone is an answer too, so nobody waits long for the list.

@@ -31,7 +31,6 @@ from groq_fallback_mcp.tools.tool import Reply
 __all__ = [
     "FOLDER",
     "RESULT_BYTES",
-    "Page",
     "cursor",
     "ends",
     "fits",

@@ -31,7 +31,7 @@ from groq_fallback_mcp.transport.http_connections import (
     most_connections,
 )
 
-__all__ = ["HEALTH", "MOST_AT_ONCE", "PATH", "Guard", "http_app", "is_own_host", "is_own_origin", "serve_http"]
+__all__ = ["HEALTH", "PATH", "Guard", "http_app", "is_own_host", "is_own_origin", "serve_http"]
 
 PATH = "/mcp"
 SHUTDOWN_S = 1

@@ -23,7 +23,7 @@ from mcp_types import INVALID_REQUEST, JSONRPCError, JSONRPCMessage, JSONRPCRequ
 from groq_fallback_mcp.transport.descriptors import Output, Sink, Source, standard_descriptors
 from groq_fallback_mcp.transport.jsonrpc import LineSplitter, Overlong, Refusal, read_line, refuse_overlong, write_line
 
-__all__ = ["IN_FLIGHT", "LINE_BYTES", "Ending", "Incoming", "Outgoing", "Requests", "serve_stdio"]
+__all__ = ["IN_FLIGHT", "LINE_BYTES", "Incoming", "Outgoing", "Requests", "serve_stdio"]
 
 LINE_BYTES = 16 * 1024 * 1024
 FLUSH_S = 0.5

@@ -32,7 +32,7 @@ from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stop
 from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "decode_speech", "load_whisper", "refuse_speech"]
+__all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "decode_speech", "load_whisper"]
 
 SPEECH_MODEL = "local/whisper-tiny.en"
 LONGEST_S = 1_800.0

@@ -19,7 +19,7 @@ from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import INSTALL_TEXT_WEIGHTS, find_text_model
 
-__all__ = ["CONTEXT_TOKENS", "MOST_TOKENS", "LocalText", "TextEngine", "load_llama", "refuse_text", "text_model_name"]
+__all__ = ["MOST_TOKENS", "LocalText", "TextEngine", "load_llama", "text_model_name"]
 
 CONTEXT_TOKENS = 4_096
 MOST_TOKENS = 512

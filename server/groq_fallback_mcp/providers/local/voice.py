@@ -13,7 +13,7 @@ from groq_fallback_mcp.providers.local.offline import keep_offline
 from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stopped, Turns
 from groq_fallback_mcp.providers.local.weights import VOICE_ENGINE
 
-__all__ = ["SAMPLE_RATE", "VOICE", "VOICE_MODEL", "LocalVoice", "VoiceEngine", "load_hibari"]
+__all__ = ["SAMPLE_RATE", "VOICE", "VOICE_MODEL", "LocalVoice", "load_hibari"]
 
 VOICE_MODEL = "local/hibari-heart"
 # The others would be downloaded at their first use, and nothing here may use the network.

