@@ -227,7 +227,7 @@ def _able(model: str, practice: Practice, catalog: Catalog) -> bool:
 _SETTING_HEADINGS = ("Environment variable", "In config.toml", "Default", "Meaning")
 # where config.toml itself is found is no field of Settings: it is read before there are any
 _CONFIG_ROW = (
-    code("GROQ_FALLBACK_CONFIG_ROW"), "", "", "Path of config.toml. Default: `groq-fallback-mcp/config.toml` in the user's config folder.",
+    code("GROQ_FALLBACK_CONFIG"), "", "", "Path of config.toml. Default: `groq-fallback-mcp/config.toml` in the user's config folder.",
 )  # fmt: skip
 
 

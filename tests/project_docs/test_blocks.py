@@ -14,12 +14,13 @@ from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import final_error
 from groq_fallback_mcp.settings import Settings
+from groq_fallback_mcp.settings.places import CONFIG_VARIABLE
 from groq_fallback_mcp.tools import TOOLS
 from project_docs.__main__ import all_blocks, read_sources
 from project_docs.blocks import fill_blocks, table
 from project_docs.failures import ADVICE, CODES
 from project_docs.faults import faults_block
-from project_docs.tables import SPEED_RESULTS, speed_block
+from project_docs.tables import SPEED_RESULTS, settings_block, speed_block
 
 CATALOG = load_catalog()
 ROOT = Path(__file__).parents[2]
@@ -228,3 +229,8 @@ def test_a_fault_without_a_test_or_a_result_is_refused(
     """And a marker of none."""
     with pytest.raises(InputRefused, match=words):
         faults_block(rows_, tests, corpus)
+
+
+def test_the_row_of_config_toml_names_the_variable_that_is_read() -> None:
+    """It is no field of Settings, so nothing else holds the two together."""
+    assert f"`{CONFIG_VARIABLE}`" in settings_block()

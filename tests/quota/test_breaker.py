@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.quota.breaker import (
@@ -127,3 +128,16 @@ def test_for_want_of_others_only_pauses_of_our_own_caution_are_passed_over(kind:
     assert hold_s(ignoring_own_cooldown(health, 200.0), 200.0) == pytest.approx(0.1 if kind in OWN_CAUTION else 100.0)
     assert ignoring_own_cooldown(health, 300.0) is health
     assert ignoring_own_cooldown(Health(), 0.0) == Health()
+
+
+def test_a_cooldown_is_stored_by_the_kind_that_an_earlier_release_knows() -> None:
+    """It may run beside this one."""
+    adapter = TypeAdapter(Cooldown)
+    for kind, stored in (
+        (FailureKind.ORGANIZATION_REFUSED, "organisation_refused"),
+        (FailureKind.AUTHENTICATION, "authentication"),
+    ):
+        cooldown = Cooldown(since=T0, until=T0 + 1, reason="r", kind=kind)
+        body = adapter.dump_json(cooldown)
+        assert stored in body.decode()
+        assert adapter.validate_json(body) == cooldown

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
 
-__all__ = ["config_path", "key_path", "state_folder"]
+__all__ = ["CONFIG_VARIABLE", "config_path", "key_path", "state_folder"]
+
+CONFIG_VARIABLE = "GROQ_FALLBACK_CONFIG"
 
 APP = "groq-fallback-mcp"
 
 
 def config_path() -> Path:
     """Where config.toml is looked for: GROQ_FALLBACK_CONFIG, else the user's config folder."""
-    named = os.environ.get("GROQ_FALLBACK_CONFIG")
+    named = os.environ.get(CONFIG_VARIABLE)
     return Path(named).expanduser() if named else user_config_path(APP, appauthor=False) / "config.toml"
 
 
