@@ -471,3 +471,12 @@ async def test_where_nothing_is_stated_a_call_is_settled_to_its_usage(ledger: St
     granted = await taken(ledger, both)
     await ledger.settle(granted.reservation, used({Limit.TPD: 100}))
     assert await level(ledger, Limit.TPD, both) == pytest.approx(9_900)
+
+
+async def test_unused_seconds_of_audio_come_back_though_the_server_looked_before(ledger: StoredLedger) -> None:
+    """Only of tokens it is unknown whether unused ones come back."""
+    call = Claim(key=key(), cost={Limit.ASH: 600.0}, documented={Limit.ASH: 7_200})
+    granted = await taken(ledger, call)
+    at_admission = LimitReading(limit=Limit.ASH, capacity=7_200, remaining=6_600)
+    await ledger.settle(granted.reservation, used({Limit.ASH: 100}, at_admission))
+    assert await level(ledger, Limit.ASH, call) == pytest.approx(7_100)

@@ -16,6 +16,7 @@ from typing import Literal
 from groq_fallback_mcp.call import Limit, LimitReading
 
 __all__ = [
+    "ON_THE_WAY_S",
     "RETURNABLE",
     "Admission",
     "Admitted",
@@ -36,7 +37,7 @@ Knowledge = Literal["documented", "observed", "learnt"]
 EPSILON = 1e-7
 # Groq gives back what a call claimed of these and did not use, or it does not: sources disagree.
 RETURNABLE = frozenset({Limit.TPM, Limit.TPD, Limit.ITPM, Limit.OTPM})
-# A request is on its way to a server whose full bucket gains nothing until it arrives. Less than CLOCK_SLACK_S in records.py.
+# A request is on its way to a server whose full bucket gains nothing until it arrives.
 ON_THE_WAY_S = 0.9
 # By how much of a bucket a statement must exceed ours to prove that something came back.
 TELLING_SHARE = 0.005

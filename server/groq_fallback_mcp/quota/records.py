@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, RetryBudget, clock_corrected
-from groq_fallback_mcp.quota.buckets import Bucket, new_bucket
+from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S, Bucket, new_bucket
 from groq_fallback_mcp.quota.budget import DayTotals, Spend
 from groq_fallback_mcp.quota.ledger import Claim, ModelQuota, QuotaKey
 from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 T = TypeVar("T")
-# Clocks of one machine agree; a stamp further ahead than this means that the clock went back.
-CLOCK_SLACK_S = 1.0
+# Clocks of one machine agree; a stamp further ahead than a request travels means that the clock went back.
+CLOCK_SLACK_S = ON_THE_WAY_S + 0.1
 # A learnt capacity that the server has not stated for so long may no longer hold.
 LEARNT_LIFE_S = 7 * 86_400.0
 # A process that was not sure tells again with its next call.

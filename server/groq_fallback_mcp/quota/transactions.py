@@ -58,7 +58,7 @@ def reserve_any(
 def settle(snapshot: Snapshot, reservation: Reservation, settlement: Settlement) -> Writes[SettleResult]:
     """Replace the claim by what was used, and take in what the answer told.
 
-    A reservation that is no longer open (settled before, or expired) gives nothing back; what a stand-in for the store
+    A reservation that is no longer open (settled before, or expired) gives nothing back; what the fallback of the store
     granted was never claimed here, so all that was used and has not refilled since is charged,
     once, however often it is told.
     """
@@ -225,8 +225,8 @@ def _settled(
         if bucket is not None:
             slack, later = _since(bucket, holds, reservation, now)
             claimed, admitted, used = _units(limit, reservation, settlement, now)
-            unused = max(admitted - used, 0.0) if settlement.answered and limit in RETURNABLE else 0.0
-            left = unused if states and not returned else 0.0
+            unused = max(admitted - used, 0.0) if settlement.answered else 0.0
+            left = unused if limit in RETURNABLE and states and not returned else 0.0
             bucket = charge(bucket, used + left - claimed, now)
             bucket = replace(bucket, credited=bucket.credited + unused - left)
             # a server that looked when it let the call in has not counted what this answer gives back
