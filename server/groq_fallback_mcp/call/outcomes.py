@@ -57,11 +57,6 @@ class FailureKind(StrEnum):
     OVER_BUDGET = "over_budget"
     BUSY = "busy"
 
-    @classmethod
-    def _missing_(cls, value: object) -> FailureKind | None:
-        # as ledgers of earlier releases have it
-        return cls.ORGANIZATION_REFUSED if value == "organisation_refused" else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from pydantic import PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer
 
 from groq_fallback_mcp.call import FailureKind, Limit
 
@@ -54,12 +54,19 @@ NOT_MENDED_BY_TIME = frozenset(
 OWN_CAUTION = NOT_MENDED_BY_TIME | {FailureKind.UNREACHABLE}
 
 
-def _stored(kind: FailureKind) -> str:
-    return "organisation_refused" if kind is FailureKind.ORGANIZATION_REFUSED else kind.value
+_STORED_REFUSAL = "organisation_refused"
+
+
+def _written(kind: FailureKind) -> str:
+    return _STORED_REFUSAL if kind is FailureKind.ORGANIZATION_REFUSED else kind.value
+
+
+def _read(kind: object) -> object:
+    return FailureKind.ORGANIZATION_REFUSED if kind == _STORED_REFUSAL else kind
 
 
 # In records as earlier releases wrote it, which may run beside this one and drop a record with a kind they do not know.
-StoredKind = Annotated[FailureKind, PlainSerializer(_stored)]
+StoredKind = Annotated[FailureKind, BeforeValidator(_read), PlainSerializer(_written)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
