@@ -50,7 +50,6 @@ class AttemptSender:
         `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
         after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far.
         """
-        settled = SettleResult()
         try:
             if await self._has_turn(deadline):
                 try:
@@ -58,8 +57,8 @@ class AttemptSender:
                         request,
                         candidate,
                         timeout_s=await timeout_s(),
-                        longest_s=min(deadline - self._clock.monotonic(), longest_s),
-                        left_s=deadline - self._clock.monotonic(),
+                        deadline=deadline,
+                        longest_s=longest_s,
                         on_progress=on_progress,
                     )
                 finally:
@@ -86,7 +85,7 @@ class AttemptSender:
 
     async def _has_turn(self, deadline: float) -> bool:
         try:
-            # whoever finds a place does not wait, however near the deadline is
+            # a call that finds a place does not wait, however near the deadline is
             self._places.acquire_nowait()
         except anyio.WouldBlock:
             with anyio.move_on_after(deadline - LEAST_TURN_S - self._clock.monotonic()) as waiting:
@@ -100,17 +99,18 @@ class AttemptSender:
         candidate: Candidate,
         *,
         timeout_s: float,
+        deadline: float,
         longest_s: float,
-        left_s: float,
         on_progress: Callable[[int], None] | None,
     ) -> Outcome:
+        left_s = deadline - self._clock.monotonic()
         provider = self._registry.providers[candidate.provider]
         if isinstance(request, AudioRequest):
             return await provider.transcribe(request, candidate, timeout_s=timeout_s, longest_s=max(left_s, timeout_s))
         if isinstance(request, SpeechRequest):
             return await provider.speak(request, candidate, timeout_s=timeout_s)
         streamed = streams(candidate, watched=on_progress is not None)
-        stream = StreamOptions(longest_s=longest_s, on_progress=on_progress) if streamed else None
+        stream = StreamOptions(longest_s=min(left_s, longest_s), on_progress=on_progress) if streamed else None
         return await provider.chat(request, candidate, timeout_s=timeout_s, stream=stream)
 
 

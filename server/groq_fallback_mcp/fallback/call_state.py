@@ -76,7 +76,7 @@ class CallState:
     last_resort_used: bool = False
     waited_s: float = 0.0
     doing: str = "choosing a model"
-    """What is going on, for whoever watches."""
+    """What is going on, as progress messages show it."""
     notes: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:

@@ -20,7 +20,6 @@ from groq_fallback_mcp.call import (
     Limit,
     Outcome,
     Restrictions,
-    SpeechRequest,
     Success,
 )
 from groq_fallback_mcp.catalog import Catalog
@@ -71,7 +70,7 @@ from groq_fallback_mcp.quota.budget import Budget
 
 __all__ = ["FallbackEngine", "repaired"]
 
-RequestT = TypeVar("RequestT", ChatRequest, AudioRequest, SpeechRequest)
+RequestT = TypeVar("RequestT", bound=AnyRequest)
 
 MOST_ATTEMPTS_A_MODEL = 3
 LEAST_ATTEMPT_S = 0.25
@@ -411,7 +410,7 @@ class FallbackEngine:
 
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger knows of the models in it."""
-        request = self.restricted(request)  # type: ignore[type-var]
+        request = self.restricted(request)
         providers, day = self.registry.models(), today(self.clock)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
         choice = choose(request, catalog=self.catalog, providers=providers, today=day)
