@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groq_fallback_mcp.durations import parse_reset, parse_retry_after
+from groq_fallback_mcp.providers.json_fields import mapping, text_of
 
 __all__ = ["ErrorBody", "on_one_line", "read_error"]
 
@@ -53,7 +54,7 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
         # a list may be nested too deep to be written again
         message = on_one_line(fields if isinstance(fields, str) else text)
         return ErrorBody(message=message, wait_s=max(waits, default=None), reset_s=max(resets, default=None))
-    metadata = _mapping(fields.get("metadata"))
+    metadata = mapping(fields.get("metadata")) or {}
     code = fields.get("status_code", fields.get("code"))
     status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal() and len(code) == 3) else 0
     message = _message_of(fields)
@@ -61,8 +62,8 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
     return ErrorBody(
         # a router's own words say only that a provider failed, and quote what that one said
         message=on_one_line(f"{message}: {relayed}" if relayed and len(message) < RELAYED_CHARS else message),
-        code=_text(fields.get("code")),
-        type=_text(fields.get("type")),
+        code=text_of(fields.get("code")),
+        type=text_of(fields.get("type")),
         status=status if 400 <= status <= 599 else None,
         wait_s=max(waits, default=None),
         reset_s=max(resets, default=None),
@@ -109,7 +110,7 @@ def _all_fields(value: object) -> Iterator[tuple[str, object]]:
         inside: list[object] = []
         if isinstance(at, list):
             inside = at[:MOST_FIELDS]
-        for name, inner in list(_mapping(at).items())[:MOST_FIELDS]:
+        for name, inner in list((mapping(at) or {}).items())[:MOST_FIELDS]:
             yield name.lower().replace("-", "_"), inner
             inside.append(_quoted(inner) if name == "raw" else inner)
         waiting += [(each, depth + 1) for each in inside if depth < MOST_NESTED]
@@ -118,7 +119,7 @@ def _all_fields(value: object) -> Iterator[tuple[str, object]]:
 def _relayed(raw: object) -> str | None:
     """What the provider behind a router said, without the JSON around it."""
     inner = _fields_of(_quoted(raw))
-    return (inner if isinstance(inner, str) else _message_of(inner)) or _text(raw)
+    return (inner if isinstance(inner, str) else _message_of(inner)) or text_of(raw)
 
 
 def _quoted(relayed: object) -> object:
@@ -138,17 +139,17 @@ def _fields_of(value: object) -> Mapping[str, Any] | str:
         # Gemini's compatible endpoint sends a list
         listed = at if isinstance(at, list) else [at]
         at = listed[0] if listed else None
-        fields = _mapping(at)
+        fields = mapping(at) or {}
         if not fields:
             break
         # OpenAI and most; Cloudflare; FastAPI, where `detail` may be an object, a list or the words; MiniMax
         inner = next((fields[name] for name in ("error", "errors", "detail", "base_resp") if fields.get(name)), None)
-        if inner is None or (isinstance(inner, str) and _text(fields.get("message"))):
+        if inner is None or (isinstance(inner, str) and text_of(fields.get("message"))):
             return fields
         if isinstance(inner, str):
             return {**fields, "message": inner}
         at = inner
-    return at if isinstance(at, str) else _mapping(at)
+    return at if isinstance(at, str) else (mapping(at) or {})
 
 
 def _message_of(fields: Mapping[str, Any]) -> str:
@@ -159,11 +160,3 @@ def _message_of(fields: Mapping[str, Any]) -> str:
         inner = _fields_of(named)
         named = inner if isinstance(inner, str) else inner.get("message", inner.get("msg"))
     return named if isinstance(named, str) else ""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
