@@ -19,7 +19,7 @@ from groq_fallback_mcp.call import ChatRequest, Success
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
-from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.images import image_parts
 from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.render import excerpt, quoted, sentence
@@ -29,9 +29,11 @@ from groq_fallback_mcp.tools.chat_arguments import ChatArguments, chat_request
 from groq_fallback_mcp.tools.result import (
     CallResult,
     Result,
+    answer_notes,
     call_fields,
     call_lines,
     error_reply,
+    key_lines,
     label,
     seconds,
     structured,
@@ -250,8 +252,7 @@ def _citations(success: Success, documents: Mapping[str, str | None]) -> tuple[C
 
 
 def _notes(answer: Answer, *, searched: bool) -> tuple[str, ...]:
-    notes = [note for note in (key_note(answer.attempts),) if note is not None]
-    notes += answer.notes
+    notes = answer_notes(answer)
     success = answer.success
     if success.ran:
         notes.append(f"ran at the provider: {', '.join(dict.fromkeys(success.ran))}; {UNTRUSTED}")
@@ -259,7 +260,7 @@ def _notes(answer: Answer, *, searched: bool) -> tuple[str, ...]:
         notes.append(f"it may have searched or run code; {UNTRUSTED}")
     if success.tool_calls:
         notes.append("run the tool calls, then call again with messages that end in their results")
-    if any(not _tool_call(call).arguments or isinstance(_tool_call(call).arguments, str) for call in success.tool_calls):
+    if any(not call.arguments or isinstance(call.arguments, str) for call in map(_tool_call, success.tool_calls)):
         notes.append("the arguments of a tool call are no JSON object or empty: check them")
     if success.finish_reason == "length":
         spent = f" of {success.usage.output_tokens}" if success.usage.output_tokens else ""
@@ -287,13 +288,13 @@ def _text(result: ChatResult, answer: Answer) -> str:
         f"tool call {call.id}: {call.name}({json.dumps(sanitize_json(call.arguments), ensure_ascii=False)})"
         for call in result.tool_calls or ()
     ]
-    fault = key_note(answer.attempts)
-    lines += ["", *([] if fault is None else [f"Note: {fault}"]), account]
+    above = key_lines(answer.attempts)
+    lines += ["", *above, account]
     if result.sources:
         lines += ["Sources, data of others:", *(f"- {quoted(source.title)} {source.url}" for source in result.sources)]
     if result.citations:
         lines.append("Cited: " + ", ".join(f"[{c.id}]" + (f" {c.title}" if c.title else "") for c in result.citations))
-    return "\n".join([*lines, *call_lines(result, answer.attempts, above=fault)])
+    return "\n".join([*lines, *call_lines(result, answer.attempts, above=above)])
 
 
 async def answer_all(requests: Sequence[ChatRequest], context: Context, *, check: SchemaCheck | None) -> Reply:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.fallback import Answer
-from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
 from groq_fallback_mcp.render import quoted, sentence
 from groq_fallback_mcp.tools.tool import Reply
 from groq_fallback_mcp.transcription import TranscriptAnswer
@@ -20,10 +20,12 @@ from groq_fallback_mcp.transcription import TranscriptAnswer
 __all__ = [
     "CallResult",
     "Result",
+    "answer_notes",
     "call_fields",
     "call_lines",
     "error_reply",
     "joint_fields",
+    "key_lines",
     "label",
     "seconds",
     "structured",
@@ -125,6 +127,18 @@ def joint_fields(
     }
 
 
+def answer_notes(answer: Answer | TranscriptAnswer) -> list[str]:
+    """The notes of an answer: first, where Groq was not used, what is wrong with its key."""
+    fault = key_note(answer.attempts)
+    return [*([] if fault is None else [fault]), *answer.notes]
+
+
+def key_lines(attempts: Sequence[Attempt]) -> list[str]:
+    """The line that stands above the account of a call: what is wrong with Groq's key, where that is why it was not used."""
+    fault = key_note(attempts)
+    return [] if fault is None else [f"Note: {fault}"]
+
+
 def structured(result: Result) -> dict[str, Any]:
     """A result as structured content. That of a call ends with how the call went."""
     fields = result.model_dump(mode="json", exclude_none=True)
@@ -150,22 +164,17 @@ def _attempt_rows(attempts: Sequence[Attempt]) -> tuple[AttemptLine, ...]:
     )
 
 
-def call_lines(result: CallResult, attempts: Sequence[Attempt], *, above: str | None = None) -> list[str]:
-    """The last lines of a result's text: its notes, without one that stands `above` already, and what was tried in vain."""
-    lines = [f"Note: {note}" for note in result.notes if note != above]
-    return [*lines, "Attempts:", *(f"- {line}" for line in _attempt_lines(attempts))] if len(attempts) > 1 else lines
-
-
-def _attempt_lines(attempts: Sequence[Attempt]) -> list[str]:
-    """Attempts for text, a line each."""
-    return [_line(attempt) for attempt in attempts]
+def call_lines(result: CallResult, attempts: Sequence[Attempt], *, above: Sequence[str] = ()) -> list[str]:
+    """The last lines of a result's text: its notes, without lines that stand `above` already, and what was tried in vain."""
+    lines = [line for note in result.notes if (line := f"Note: {note}") not in above]
+    return [*lines, "Attempts:", *(f"- {_line(attempt)}" for attempt in attempts)] if len(attempts) > 1 else lines
 
 
 def error_reply(failure: CallFailed) -> Reply:
     """The one error at the end of a call nobody could answer; all that matters stands in the text."""
     retry_after_s = seconds(failure.retry_after_s)
     lines = [f"{failure.code}: {sentence(failure.cause)}"]
-    lines += [f"- {line}" for line in _attempt_lines(failure.attempts)]
+    lines += [f"- {_line(attempt)}" for attempt in failure.attempts]
     lines += [f"- {label(e.provider, e.model)}: left out, {e.reason}" for e in failure.exclusions]
     lines.append(f"Next step: {sentence(failure.next_step)}")
     if retry_after_s is not None:

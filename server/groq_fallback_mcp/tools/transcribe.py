@@ -27,13 +27,23 @@ from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, AudioSegment, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
+from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.redaction import sanitize, sanitize_json
 from groq_fallback_mcp.render import path_excerpt
-from groq_fallback_mcp.tools.result import CallResult, Result, call_fields, call_lines, error_reply, label, structured
+from groq_fallback_mcp.tools.result import (
+    CallResult,
+    Result,
+    answer_notes,
+    call_fields,
+    call_lines,
+    error_reply,
+    key_lines,
+    label,
+    structured,
+)
 from groq_fallback_mcp.tools.result_bound import FOLDER, cursor, fits, head, keep, reading_on
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
@@ -398,8 +408,7 @@ def _subtitles(transcript: Transcript, form: Format) -> str | None:
 
 
 def _notes(answer: TranscriptAnswer) -> tuple[str, ...]:
-    notes = [note for note in (key_note(answer.attempts),) if note is not None]
-    notes += answer.notes
+    notes = answer_notes(answer)
     if answer.simulated:
         notes.append("SIMULATED: this transcript comes from a stand-in for Groq")
     if answer.provider == "local":
@@ -412,15 +421,15 @@ def _whole(result: TranscribeResult, answer: TranscriptAnswer) -> str:
         return _json(structured(result))
     audio = f", {result.audio_s:.1f} s of audio" if result.audio_s is not None else ""
     parts = f" in {result.parts} parts" if result.parts is not None else ""
-    fault = key_note(answer.attempts)
+    above = key_lines(answer.attempts)
     lines = [
         (result.output or result.text) + ("…" if result.cut else ""),
         "",
-        *([] if fault is None else [f"Note: {fault}"]),
+        *above,
         f"[{label(result.provider, result.model)}{audio}{parts}, {result.duration_s:.1f} s; {UNTRUSTED}]",
     ]
     lines += [f"{word.start:.2f}-{word.end:.2f} {word.word}" for word in result.words or ()]
-    return "\n".join([*lines, *call_lines(result, answer.attempts, above=fault)])
+    return "\n".join([*lines, *call_lines(result, answer.attempts, above=above)])
 
 
 def _body(result: TranscribeResult, form: Format) -> str:
