@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.cli.console import echo, echo_message, print_json, progress_bar
+from groq_fallback_mcp.cli.console import as_options, echo, echo_message, note, print_json, progress_bar
 from groq_fallback_mcp.cli.piped import read_piped
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
@@ -19,21 +18,13 @@ from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
 from groq_fallback_mcp.tools.arguments import parse
 
-__all__ = ["call_any", "call_tool", "chat", "reopen_budget", "with_bar"]
+__all__ = ["call", "call_any", "call_tool", "print_reply", "reopen_budget", "show_reply", "with_bar", "with_folders_of"]
 
 
-async def call_tool(
-    name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None] = (), local: bool = False, as_json: bool
-) -> int:
-    """Call one tool and print its result; 1 when it is an error. A person may name any file: folders of `files` are open.
-
-    `local` lets a local text model answer as a last resort.
-    """
-    settings = load_settings()
-    if local and settings.local != "only":
-        settings = settings.model_copy(update={"local": "on"})
-    async with open_context(_with_folders_of(files, settings)) as context:
-        return _print(await _call(name, arguments, context), as_json=as_json)
+async def call_tool(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None] = (), as_json: bool) -> int:
+    """Call one tool and print its result; 1 when it is an error. A person may name any file: folders of `files` are open."""
+    async with open_context(with_folders_of(files, load_settings())) as context:
+        return show_reply(await call(name, arguments, context), as_json=as_json)
 
 
 async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
@@ -49,21 +40,12 @@ async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
     return await call_tool(name, given, as_json=as_json)
 
 
-async def chat(
-    arguments: Mapping[str, Any], *, schema: Path | None, images: Sequence[str], local: bool = False, as_json: bool
-) -> int:
-    """The tool groq_chat. Raises InputRefused for a schema file without JSON."""
-    given = arguments if schema is None else {**arguments, "response_schema": _read_json(schema)}
-    files = [image for image in images if "://" not in image]
-    arguments = {**given, "images": list(images) or None}
-    return await call_tool("groq_chat", arguments, files=files, local=local, as_json=as_json)
-
-
 async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None], as_json: bool) -> int:
     """Call a tool that may take long, with a progress bar on a terminal. The folders of `files` are open to it."""
-    async with open_context(_with_folders_of(files, load_settings())) as context:
-        call = _call_with_bar if sys.stderr.isatty() else _call
-        return _print(await call(name, arguments, context), as_json=as_json)
+    async with open_context(with_folders_of(files, load_settings())) as context:
+        with progress_bar(name, shown=True, is_audio=name == "transcribe") as progress:
+            reply = await call(name, arguments, replace(context, progress=progress))
+    return show_reply(reply, as_json=as_json)
 
 
 async def reopen_budget() -> int:
@@ -79,25 +61,15 @@ async def reopen_budget() -> int:
     return 0
 
 
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputRefused(f"{path} is not a JSON file: {error}", next_step="correct the file") from error
-
-
-async def _call(name: str, arguments: Mapping[str, Any], context: Context) -> Reply:
+async def call(name: str, arguments: Mapping[str, Any], context: Context) -> Reply:
+    """The reply of a tool. None among the arguments is an option that was not given. Raises InputRefused."""
     tool = next(tool for tool in ALL_TOOLS if tool.name == name)
     given = {key: value for key, value in arguments.items() if value is not None}
     return await tool.handle(parse(tool.arguments, given), context)
 
 
-async def _call_with_bar(name: str, arguments: Mapping[str, Any], context: Context) -> Reply:
-    with progress_bar(name) as progress:
-        return await _call(name, arguments, replace(context, progress=progress))
-
-
-def _with_folders_of(files: Sequence[str | None], settings: Settings) -> Settings:
+def with_folders_of(files: Sequence[str | None], settings: Settings) -> Settings:
+    """The settings with the current folder and those of `files` open: a person may name any file."""
     named = [file for file in files if file is not None]
     if not named:
         return settings
@@ -112,15 +84,30 @@ def _with_folders_of(files: Sequence[str | None], settings: Settings) -> Setting
     return settings.model_copy(update={"files": tuple(ordered)})
 
 
-def _print(reply: Reply, *, as_json: bool) -> int:
+def show_reply(reply: Reply, *, as_json: bool) -> int:
+    """Print a result, for people or as JSON; 1 when it is an error."""
     if as_json:
         print_json(reply.structured)
-    elif reply.body is not None:
-        # what a person keeps goes to stdout alone, the account of the call beside it
-        echo(reply.body)
-        echo(reply.text.removeprefix(reply.body).strip(), err=True)
-    elif reply.is_error:
-        echo_message(reply.text, err=True)
     else:
-        echo(reply.text)
+        print_reply(reply)
     return 1 if reply.is_error else 0
+
+
+def print_reply(reply: Reply, *, quiet: bool = False, body: bool = True) -> None:
+    """Print a result for people: what they would keep on stdout, the account of the call on stderr, not at all where `quiet`.
+
+    Without `body` what they would keep is elsewhere already. That an answer is simulated is always said.
+    """
+    if reply.is_error:
+        echo_message(as_options(reply.text), err=True)
+        return
+    if reply.body is None:
+        echo(reply.text)
+        return
+    if body:
+        echo(reply.body)
+    account = reply.text.removeprefix(reply.body).strip()
+    if quiet:
+        account = "\n".join(line for line in account.splitlines() if "SIMULATED" in line)
+    if account:
+        note(as_options(account))

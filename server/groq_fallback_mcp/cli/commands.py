@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,14 +13,20 @@ from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import ReasoningEffort
 from groq_fallback_mcp.cli import calls
 from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
-from groq_fallback_mcp.cli.piped import with_piped
+from groq_fallback_mcp.cli.piped import is_interactive, with_files, with_piped
 from groq_fallback_mcp.tools.transcribe import Format
 
 __all__ = ["app"]
 
+USE, SET_UP, INSPECT, DEVELOP = "Use", "Set up", "Inspect", "Develop"
+
 app = typer.Typer(
     name="groq-fallback-mcp",
     help="Dependable Groq for coding agents. With no command, runs the MCP server on stdio.",
+    epilog=(
+        "Exit codes: 0 done, 1 tried and failed, 2 wrong usage or configuration, 130 interrupted. "
+        "screen: 3 when the text is flagged."
+    ),
     no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,7 +50,7 @@ def _root(
     del version
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def serve(
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None, typer.Option(help="Log level; default: warning.")
@@ -68,73 +75,145 @@ def serve(
     serve_now(log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def chat(
-    prompt: Annotated[str | None, typer.Argument(help="Prompt. Piped input is appended; - reads it from stdin.")] = None,
-    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Argument(help="Prompt; words are joined. Piped input is appended; - reads it from stdin. None: a conversation."),
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="System prompt.")] = None,
+    model: ModelOption = None,
     use_case: Annotated[
         str | None, typer.Option("--use-case", "-u", help="fast, reasoning, openai_compatible, agentic or vision.")
     ] = None,
-    model: ModelOption = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Maximum output tokens, including reasoning.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 to 2.")] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", help="Append a text file to the prompt; may be repeated.", exists=True, dir_okay=False),
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", "-i", help="An image file or https URL; may be repeated.")
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Answer many prompts: one per line, or JSONL with a prompt each. The answers are JSONL; see -o.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the answer to this new file. With --prompts, resumes one that exists."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Save the conversation to a new file.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--continue", metavar="FILE", help="Continue a saved conversation, and save it there.")
+    ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True, dir_okay=False)
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Maximum output tokens, including reasoning.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 to 2.")] = None,
     reasoning_effort: Annotated[ReasoningEffort | None, typer.Option(help="Adjusted to what the model supports.")] = None,
-    schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True)] = None,
-    image: Annotated[list[str] | None, typer.Option(help="An image file or https URL; may be repeated.")] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="USD", help="Skip models whose worst-case cost for this call exceeds this.")
+    ] = None,
+    providers: Annotated[str | None, typer.Option(help="Use only these providers, comma-separated.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Search the web.")] = False,
+    code: Annotated[bool, typer.Option("--code", help="Let the model run code (at Groq).")] = False,
     local: Annotated[
         bool, typer.Option("--local", help="Let a small local model answer when Groq and other providers cannot.")
     ] = False,
     local_only: Annotated[
         bool, typer.Option("--local-only", help="Use local models only; nothing leaves this machine.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the answer: no status line, no account.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask one question, e.g. git diff | groq-fallback-mcp chat "Review this"."""
+    """Ask a question, or converse, e.g. git diff | groq-fallback-mcp chat "Review this"."""
+    from groq_fallback_mcp.cli.chat import ChatOutput, read_schema
+    from groq_fallback_mcp.cli.chat import chat as chat_now
+    from groq_fallback_mcp.cli.conversation import Conversation
+
     arguments = {
-        "prompt": attempt(lambda: with_piped(prompt)),
         "system": system,
         "use_case": use_case,
         "model": model,
         "max_tokens": max_tokens,
         "temperature": temperature,
         "reasoning_effort": reasoning_effort,
+        "max_usd": max_usd,
+        "providers": providers,
         "search": search,
+        "code": code,
         "local_only": local_only,
+        "images": image or None,
+        "response_schema": None if schema is None else attempt(lambda: read_schema(schema)),
     }
-    run(calls.chat, arguments, schema=schema, images=image or [], local=local, as_json=as_json)
+    target = ChatOutput(file=output, overwrite=overwrite, as_json=as_json, quiet=quiet)
+    if prompts is not None:
+        from groq_fallback_mcp.cli.prompts_file import answer_file
+
+        _refuse_beside("--prompts", {"PROMPT": prompt, "--file": file, "--save": save, "--continue": resume})
+        run(answer_file, prompts, arguments, local=local, output=target)
+    if save is not None and resume is not None:
+        raise typer.BadParameter("--continue saves to its own file", param_hint="--save")
+    conversation = attempt(lambda: Conversation.opened(save, resume))
+    if not prompt and not file and output is None and not as_json and is_interactive():
+        from groq_fallback_mcp.cli.chat_session import chat_session
+
+        run_blocking(chat_session, arguments, conversation=conversation, local=local, output=target)
+    text = attempt(lambda: with_piped(with_files(" ".join(prompt or ()) or None, file or ())))
+    run(chat_now, text, arguments, conversation=conversation, local=local, output=target)
 
 
-@app.command()
+def _refuse_beside(option: str, others: Mapping[str, object]) -> None:
+    given = next((name for name, value in others.items() if value), None)
+    if given is not None:
+        raise typer.BadParameter(f"cannot be combined with {given}", param_hint=option)
+
+
+@app.command(rich_help_panel=INSPECT)
 def models(
     kind: Annotated[str | None, typer.Option(help="chat, system, speech_to_text, text_to_speech or guard.")] = None,
     stage: Annotated[str | None, typer.Option(help="production, preview or retired.")] = None,
     use_case: Annotated[str | None, typer.Option("--use-case", "-u", help="Only models of this use case.")] = None,
-    retired: Annotated[bool, typer.Option("--retired", help="Show models that were shut down too.")] = False,
+    retired: Annotated[bool, typer.Option("--retired", help="Show retired models too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List models with price, speed and availability."""
+    """List models with price, speed and availability, e.g. groq-fallback-mcp models --kind chat."""
+    from groq_fallback_mcp.cli.tables import show_models
+
     arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired}
-    run(calls.call_tool, "list_models", arguments, as_json=as_json)
+    run(show_models, arguments, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=INSPECT)
 def limits(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
-    tokens: Annotated[int, typer.Option(help="Size of the call to plan.")] = 1_500,
+    tokens: Annotated[int, typer.Option(min=1, max=10_000_000, help="Size of the call to plan.")] = 1_500,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Redraw every second, until Ctrl-C.")] = False,
     probe: Annotated[bool, typer.Option("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
     reopen_budget: Annotated[
         bool, typer.Option("--reopen-budget", help="After a damaged ledger: count today's unknown spending as nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is left of each limit."""
+    """Show what is left of each limit and when the next call fits, e.g. groq-fallback-mcp limits --watch."""
+    from groq_fallback_mcp.cli.tables import show_limits, watch_limits
+
+    arguments = {"model": model, "tokens": tokens, "probe": probe}
     if reopen_budget:
         run(calls.reopen_budget)
-    run(calls.call_tool, "check_limits", {"model": model, "tokens": tokens, "probe": probe}, as_json=as_json)
+    if watch:
+        _refuse_beside("--watch", {"--probe": probe, "--json": as_json})
+        run(watch_limits, arguments)
+    run(show_limits, arguments, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def transcribe(
     source: Annotated[str, typer.Argument(help="An audio file, or an https URL.")],
     language: Annotated[str | None, typer.Option("--language", "-l", help="ISO 639 code, such as en.")] = None,
@@ -160,7 +239,7 @@ def transcribe(
     run(calls.with_bar, "transcribe", arguments, files=[arguments.get("file"), save_to], as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def speak(
     text: Annotated[str, typer.Argument(help="Text to speak. Piped input is appended; - reads it from stdin.")],
     save_to: Annotated[str, typer.Argument(help="A new .wav file.")],
@@ -182,7 +261,7 @@ def speak(
     run(calls.with_bar, "speak", arguments, files=[save_to], as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def screen(
     text: Annotated[str | None, typer.Argument(help="Text to check. Piped input is appended; - reads it from stdin.")] = None,
     policy: Annotated[str | None, typer.Option(help="Policy to check against; default: prompt injection.")] = None,
@@ -194,7 +273,7 @@ def screen(
     run(calls.call_tool, "screen", {"text": given, "policy": policy, "model": model}, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DEVELOP)
 def call(
     tool: Annotated[str, typer.Argument(help="Any tool, of any toolset.")],
     arguments: Annotated[str, typer.Argument(help="Arguments as a JSON object; - reads them from stdin.")] = "{}",
@@ -204,7 +283,7 @@ def call(
     run(calls.call_any, tool, arguments, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DEVELOP)
 def simulate(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8787,
     plan: Annotated[Literal["free", "developer"], typer.Option(help="Plan whose limits to enforce.")] = "free",
@@ -235,7 +314,7 @@ def simulate(
 
 
 key = typer.Typer(help="Store the API key in the system keyring, or in a file that only you can read.", no_args_is_help=True)
-app.add_typer(key, name="key")
+app.add_typer(key, name="key", rich_help_panel=SET_UP)
 
 
 @key.command("set")
@@ -259,7 +338,7 @@ def key_remove() -> None:
 
 
 catalog = typer.Typer(help="The models this server knows, and those that Groq has now.", no_args_is_help=True)
-app.add_typer(catalog, name="catalog")
+app.add_typer(catalog, name="catalog", rich_help_panel=DEVELOP)
 
 
 @catalog.command("update")
@@ -274,7 +353,7 @@ def catalog_update(
     run(update, output, dry_run=dry_run, force=force)
 
 
-@app.command()
+@app.command(rich_help_panel=INSPECT)
 def doctor(
     start_project_servers: Annotated[
         bool,
@@ -305,7 +384,7 @@ class _SetupCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-@app.command(cls=_SetupCommand)
+@app.command(cls=_SetupCommand, rich_help_panel=SET_UP)
 def setup(
     client: Annotated[
         str | None,
@@ -340,7 +419,7 @@ def setup(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=DEVELOP)
 def demo(as_json: AsJson = False) -> None:
     """Watch a fallback happen, against the simulator (no key needed)."""
     from groq_fallback_mcp.cli.demo_and_selftest import demo as demo_now
@@ -348,7 +427,7 @@ def demo(as_json: AsJson = False) -> None:
     run(demo_now, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DEVELOP)
 def selftest(as_json: AsJson = False) -> None:
     """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28)."""
     from groq_fallback_mcp.cli.demo_and_selftest import selftest as selftest_now

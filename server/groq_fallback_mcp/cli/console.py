@@ -7,11 +7,12 @@ All text passes the one exit (redaction.py), so that neither a secret nor a cont
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import anyio
 import typer
@@ -21,9 +22,39 @@ from groq_fallback_mcp.fallback import Progress
 from groq_fallback_mcp.logs import sanitize_unhandled
 from groq_fallback_mcp.redaction import sanitize, sanitize_json, sanitize_message
 
-__all__ = ["attempt", "echo", "echo_message", "print_json", "print_panel", "progress_bar", "run", "run_blocking"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "as_options",
+    "attempt",
+    "echo",
+    "echo_message",
+    "note",
+    "print_json",
+    "progress_bar",
+    "run",
+    "run_blocking",
+    "terminal",
+]
 
 T = TypeVar("T")
+SCHEMA_VERSION = 1
+_COUNTED = re.compile(r"\d of \d")
+# The words of tools that a person at a command line does not know, and what they are there.
+_IN_COMMANDS = {
+    "check_limits": "groq-fallback-mcp limits",
+    "include_retired": "--retired",
+    "list_models": "groq-fallback-mcp models",
+    "local_only": "--local-only",
+    "max_tokens": "--max-tokens",
+    "max_usd": "--max-usd",
+    "reasoning_effort": "--reasoning-effort",
+    "response_schema": "--schema",
+    "save_to": "--save-to",
+    "use_case": "--use-case",
+}
+_ARGUMENT = re.compile(rf"\b(?:{'|'.join(_IN_COMMANDS)})\b")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -38,36 +69,74 @@ def echo_message(text: str, *, err: bool = False) -> None:
     typer.echo(sanitize_message(text), err=err)
 
 
-def print_json(value: object) -> None:
-    """One JSON document on stdout."""
-    import json
-
-    typer.echo(json.dumps(sanitize_json(value), indent=2, ensure_ascii=False))
-
-
-def print_panel(text: str, *, title: str, subtitle: str, err: bool = False) -> None:
-    """A text in a frame."""
-    from rich.console import Console
-    from rich.panel import Panel
+def note(text: str) -> None:
+    """A remark beside the result: on stderr, dimmed on a terminal."""
+    if (console := terminal(sys.stderr)) is None:
+        echo_message(text, err=True)
+        return
     from rich.text import Text
 
-    framed, above, below = (Text(sanitize(part)) for part in (text, title, subtitle))
-    Console(stderr=err).print(Panel(framed, title=above, subtitle=below, title_align="left", subtitle_align="left"))
+    console.print(Text(sanitize_message(text), style="dim"))
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on stdout. `schema_version` grows when a field changes its meaning or goes."""
+    import json
+
+    typer.echo(json.dumps({"schema_version": SCHEMA_VERSION, **sanitize_json(value)}, indent=2, ensure_ascii=False))
+
+
+def terminal(stream: TextIO) -> Console | None:
+    """A console for stdout or stderr; None where it is not a terminal that can redraw a line."""
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False)
+    return console if console.is_terminal and not console.is_dumb_terminal else None
+
+
+def as_options(text: str) -> str:
+    """A message of a tool in the words of the command line: options and commands in place of arguments and tools."""
+    return _ARGUMENT.sub(lambda found: _IN_COMMANDS[found[0]], text)
 
 
 @contextmanager
-def progress_bar(name: str) -> Generator[Progress]:
-    """A bar on stderr while this lasts, moved by what is yielded."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+def progress_bar(name: str, *, shown: bool, is_audio: bool = False) -> Generator[Progress | None]:
+    """A bar on stderr while this lasts, moved by what is yielded; None where it isn't shown or stderr is not a terminal.
+
+    What is done of recordings is in seconds of sound, so that the speed is a multiple of real time.
+    """
+    console = terminal(sys.stderr) if shown else None
+    if console is None:
+        yield None
+        return
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[speed]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Bar(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task(name, total=None, speed="")
+        first: list[float] = []
 
         async def progress(done: float, total: float, message: str) -> None:
-            bar.update(task, description=sanitize_message(message), completed=done, total=total)
+            # without parts what is counted is the time that passes: no measure of what is done
+            is_counted = _COUNTED.search(message) is not None
+            first[:] = first or [done]
+            elapsed_s = bar.tasks[0].elapsed or 0.0
+            speed = (done - first[0]) / elapsed_s if elapsed_s else 0.0
+            bar.update(
+                task,
+                description=sanitize_message(message),
+                completed=done if is_counted else 0,
+                total=total if is_counted else None,
+                speed=f"{speed:.0f}x speed" if is_audio and is_counted and speed else "",
+            )
 
         yield progress
 
@@ -88,7 +157,7 @@ def attempt(work: Callable[[], T]) -> T:
     try:
         return work()
     except GroqFallbackError as error:
-        echo_message(f"groq-fallback-mcp: {error}", err=True)
+        echo_message(f"groq-fallback-mcp: {as_options(str(error))}", err=True)
         status = USAGE_ERROR
     except KeyboardInterrupt:
         status = INTERRUPTED

@@ -1,4 +1,4 @@
-"""What is piped into a command: a text of its own, or what a prompt is about, as in `git diff | groq-fallback-mcp chat "Review this"`.
+"""Text of a person's own for a prompt: what is piped in, as in `git diff | groq-fallback-mcp chat "Review this"`, and files.
 
 Standard input is read to its end where no prompt is given, where the prompt is `-`, or where it is a file or a pipe that
 holds something. A pipe that stays silent, as agents' shells and CI leave open, is given up after SILENT_S, and that is said.
@@ -11,12 +11,14 @@ import os
 import stat
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.errors import InputRefused
 
-__all__ = ["MOST_BYTES", "read_piped", "with_piped"]
+__all__ = ["MOST_BYTES", "is_interactive", "read_piped", "read_text", "with_files", "with_piped"]
 
 MOST_BYTES = 4 * 1024 * 1024
 SILENT_S = 5.0
@@ -48,6 +50,29 @@ def with_piped(prompt: str | None, *, what: str = "prompt", silent_s: float = SI
         return prompt
     text = _text(_all_of_it(silent_s))
     return f"{prompt}\n\n{text}" if text.strip() else prompt
+
+
+def with_files(prompt: str | None, files: Sequence[Path]) -> str | None:
+    """The prompt, followed by the text of each file under its name. Raises InputRefused for a file that isn't text."""
+    parts = [f"File {path.name}:\n\n{read_text(path)}" for path in files]
+    return "\n\n".join([*([] if prompt is None else [prompt]), *parts]) or None
+
+
+def read_text(path: Path) -> str:
+    """A text file. Raises InputRefused where it cannot be read, is too large or isn't text."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputRefused(f"{path} cannot be read ({error.strerror})", next_step="Check its name and permissions") from None
+    if len(content) > MOST_BYTES:
+        raise InputRefused(f"{path} is larger than {MOST_BYTES // 1024**2} MB", next_step="Give the part in question")
+    return _text(content, str(path))
+
+
+def is_interactive() -> bool:
+    """Whether a person can type here: nothing is piped in."""
+    return _kind() == "terminal"
 
 
 def read_piped() -> str:
@@ -103,18 +128,20 @@ def _read(reading: _Reading) -> None:
         reading.done.set()
 
 
-def _text(content: bytes) -> str:
+def _text(content: bytes, what: str = "The piped input") -> str:
     """Without the line break that ends most files."""
     try:
         # PowerShell redirects in UTF-16
         text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputRefused(
-            f"What was piped in is not UTF-8 text (byte {error.start})",
-            next_step="Pipe in text, for instance through iconv -t UTF-8",
+            f"{what} is not UTF-8 text (byte {error.start})",
+            next_step="Convert it with iconv -t UTF-8; images go with -i, recordings to transcribe",
         ) from None
     if "\0" in text:
-        raise InputRefused("What was piped in is not text: it contains NUL bytes", next_step="Pipe in text, not a binary file")
+        raise InputRefused(
+            f"{what} is not text (it contains NUL bytes)", next_step="Images go with -i, recordings to transcribe"
+        )
     return text.removesuffix("\n").removesuffix("\r")
 
 

@@ -2,6 +2,6 @@
 
 from groq_fallback_mcp.fallback.call_state import Answer, CallTimeouts
 from groq_fallback_mcp.fallback.engine import FallbackEngine
-from groq_fallback_mcp.fallback.progress import Progress, heartbeat
+from groq_fallback_mcp.fallback.progress import CallObserver, Progress, heartbeat
 
-__all__ = ["Answer", "CallTimeouts", "FallbackEngine", "Progress", "heartbeat"]
+__all__ = ["Answer", "CallObserver", "CallTimeouts", "FallbackEngine", "Progress", "heartbeat"]

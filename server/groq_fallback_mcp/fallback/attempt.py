@@ -44,11 +44,13 @@ class AttemptSender:
         timeout_s: Callable[[], Awaitable[float]],
         longest_s: float,
         on_progress: Callable[[int], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> tuple[Outcome, SettleResult]:
         """The outcome, with the reservation settled by it; given back where there is none.
 
         `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
-        after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far.
+        after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far,
+        `on_text` with each piece of visible text.
         """
         try:
             if await self._has_turn(deadline):
@@ -60,6 +62,7 @@ class AttemptSender:
                         deadline=deadline,
                         longest_s=longest_s,
                         on_progress=on_progress,
+                        on_text=on_text,
                     )
                 finally:
                     self._places.release()
@@ -102,6 +105,7 @@ class AttemptSender:
         deadline: float,
         longest_s: float,
         on_progress: Callable[[int], None] | None,
+        on_text: Callable[[str], None] | None,
     ) -> Outcome:
         left_s = deadline - self._clock.monotonic()
         provider = self._registry.providers[candidate.provider]
@@ -110,7 +114,8 @@ class AttemptSender:
         if isinstance(request, SpeechRequest):
             return await provider.speak(request, candidate, timeout_s=timeout_s)
         streamed = streams(candidate, watched=on_progress is not None)
-        stream = StreamOptions(longest_s=min(left_s, longest_s), on_progress=on_progress) if streamed else None
+        longest_s = min(left_s, longest_s)
+        stream = StreamOptions(longest_s=longest_s, on_progress=on_progress, on_text=on_text) if streamed else None
         return await provider.chat(request, candidate, timeout_s=timeout_s, stream=stream)
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, FailureKind, Outcome, Success
 from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.fallback.progress import CallObserver
 from groq_fallback_mcp.policy.plan import Candidate, Plan
 from groq_fallback_mcp.quota import ModelQuota, QuotaKey, Wait
 from groq_fallback_mcp.quota.breaker import useful_wait_s
@@ -57,7 +58,8 @@ class CallState:
     repairs: bool = False
     """Whether a model whose answer was refused is shown it, and why."""
     watched: bool = False
-    """Whether somebody is told how the call goes on, so that answers are streamed."""
+    """Whether progress is reported, so that answers are streamed."""
+    observer: CallObserver | None = None
     keyed: frozenset[str] = frozenset()
     """The providers that have their key."""
     quotas: Mapping[QuotaKey, ModelQuota] = field(default_factory=dict[QuotaKey, ModelQuota])

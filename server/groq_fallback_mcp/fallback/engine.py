@@ -28,7 +28,7 @@ from groq_fallback_mcp.fallback.attempt import AttemptSender
 from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_timeout_s
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
-from groq_fallback_mcp.fallback.progress import Progress, heartbeat
+from groq_fallback_mcp.fallback.progress import CallObserver, Progress, heartbeat
 from groq_fallback_mcp.policy.model_choice import ProviderModels, choose
 from groq_fallback_mcp.policy.plan import (
     Candidate,
@@ -128,13 +128,14 @@ class FallbackEngine:
         request: AnyRequest,
         *,
         progress: Progress | None = None,
+        observer: CallObserver | None = None,
         check: Check | None = None,
         repair: bool = False,
         deadline_s: float | None = None,
     ) -> Answer | CallFailed:
         """Answer a request within the deadline, the usual one unless `deadline_s` says otherwise, or say why not.
 
-        With `progress` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a
+        With `progress` or `observer` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a
         success (an answer that breaks its schema), which then counts as a failed generation; with `repair` the model is
         shown that answer and what was wrong with it. Never for a classifier, which would judge those words.
         Raises InputRefused for unknown names, before anything is sent.
@@ -146,7 +147,8 @@ class FallbackEngine:
             plan=planned,
             started=now,
             deadline=now + (self.timeouts.deadline_s if deadline_s is None else deadline_s),
-            watched=progress is not None,
+            watched=progress is not None or observer is not None,
+            observer=observer,
             keyed=frozenset(name for name, provider in self.registry.providers.items() if provider.unready is None),
             check=check,
             repairs=repair,
@@ -207,6 +209,8 @@ class FallbackEngine:
             state.doing = f"waiting {least_s:.1f} s for a rate limit"
             nap_s = min(least_s, LONGEST_NAP_S) + SPREAD_S * (0.1 + self._jitter())
             state.waited_s += nap_s
+            if state.observer is not None:
+                state.observer.waiting(least_s)
             await self.clock.sleep(nap_s)
 
     async def _last_resort(self, state: CallState) -> tuple[Candidate, Reservation] | None:
@@ -232,6 +236,9 @@ class FallbackEngine:
         state.tried[candidate.identity] = state.tried.get(candidate.identity, 0) + 1
         state.doing = f"asking {candidate.model}"
         request, state.repair = state.repair or state.request, None
+        observer = state.observer
+        if observer is not None:
+            observer.attempt_started(candidate, tuple(state.attempts))
         started = self.clock.monotonic()
 
         def on_progress(pieces: int) -> None:
@@ -245,6 +252,7 @@ class FallbackEngine:
             timeout_s=partial(self._attempt_timeout_s, state, candidate),
             longest_s=self.timeouts.deadline_s,
             on_progress=on_progress if state.watched else None,
+            on_text=None if observer is None else observer.text_received,
         )
         if isinstance(outcome, Success) and state.check is not None and (fault := state.check(outcome)) is not None:
             state.repair = repaired(state.request, outcome.text, fault.message) if state.repairs else None

@@ -1,17 +1,38 @@
-"""Tells whoever waits that work goes on: clients restart their time-outs on progress."""
+"""Reports how a call goes: sentences for clients, which restart their timeouts on progress, and events for an observer."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import anyio
 
-__all__ = ["Progress", "heartbeat"]
+from groq_fallback_mcp.call import Attempt
+from groq_fallback_mcp.policy.plan import Candidate
+
+__all__ = ["CallObserver", "Progress", "heartbeat"]
 
 Progress = Callable[[float, float, str], Awaitable[None]]
 """Takes what is done, what there is to do, and a sentence about it."""
+
+
+class CallObserver(Protocol):
+    """Follows one chat call as it happens. Its answer is streamed; the methods are called in the call's task and must not block."""
+
+    def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
+        """A model is tried. `earlier` are the attempts so far, skipped ones included; text of a failed one is void."""
+        ...
+
+    def text_received(self, text: str) -> None:
+        """More visible text of the answer of the attempt that started last."""
+        ...
+
+    def waiting(self, seconds: float) -> None:
+        """The call waits so long until a model may be tried."""
+        ...
+
 
 HEARTBEAT_S = 5.0
 # How often it is looked whether something has changed.

@@ -132,13 +132,15 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
 
 
 def resolve_model(name: str, *, catalog: Catalog, providers: Sequence[ProviderModels], kinds: Sequence[Kind]) -> str:
-    """The id a caller's name stands for; LiteLLM's `groq/` prefix is understood.
+    """The id a caller's name stands for, also with LiteLLM's `groq/` before it or without its maker, as gpt-oss-20b.
 
     Raises InputRefused for a name nobody knows or a model of another kind.
     """
     known = {row.id: row.kind for row in catalog.models.values()}
     known |= {model: offered.row.kind for provider in providers for model, offered in provider.models.items()}
+    short = [model for model in known if model.rpartition("/")[2] == name.removeprefix("groq/").lower()]
     found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
+    found = short[0] if found is None and len(short) == 1 else found
     fitting = sorted(model for model, kind in known.items() if kind in kinds)
     if found is None:
         raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting, "a model") + ", see list_models")

@@ -20,6 +20,8 @@ class StreamOptions:
     """Seconds for the whole answer."""
     on_progress: Callable[[int], None] | None = None
     """Called with the number of pieces so far."""
+    on_text: Callable[[str], None] | None = None
+    """Called with each piece of visible text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

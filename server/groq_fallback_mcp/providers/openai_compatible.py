@@ -162,6 +162,7 @@ class OpenAICompatible:
             model=candidate.wire_model,
             clock=self._clock,
             on_progress=streaming.on_progress,
+            on_text=streaming.on_text,
             tools=_function_names(request),
         )
         payload = chat_payload(request, candidate, groq=self._groq, stream=True)

@@ -57,8 +57,8 @@ class _ToolCall:
 class ChatStream:
     """Takes the bytes of a stream as they come. `pieces` counts those that carried something of the answer.
 
-    `on_progress` is called with that count at each of them. `tools` are the names of the functions that may be called, None
-    where that is not checked.
+    `on_progress` is called with that count at each of them, `on_text` with the visible text they carried. `tools` are the names
+    of the functions that may be called, None where that is not checked.
     """
 
     def __init__(
@@ -67,11 +67,13 @@ class ChatStream:
         model: str,
         clock: Clock,
         on_progress: Callable[[int], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
         tools: Sequence[str] | None = None,
     ) -> None:
         self._model = model
         self._clock = clock
         self._on_progress = on_progress
+        self._on_text = on_text
         self._tools = tools
         self._started = clock.monotonic()
         self._first_token_s: float | None = None
@@ -101,7 +103,7 @@ class ChatStream:
 
     def feed(self, chunk: bytes) -> bool:
         """Take a chunk. True when it carried something of the answer, so that whoever waits can wait on."""
-        before = self.pieces
+        before, texts = self.pieces, len(self._content)
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
         if chunk:
@@ -121,6 +123,8 @@ class ChatStream:
             self._first_token_s = self._clock.monotonic() - self._started
         if self._on_progress is not None:
             self._on_progress(self.pieces)
+        if self._on_text is not None and len(self._content) > texts:
+            self._on_text("".join(self._content[texts:]))
         return True
 
     def outcome(self, *, quota: QuotaSnapshot, simulated: bool) -> Success | Failure:

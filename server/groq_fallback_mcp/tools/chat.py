@@ -54,7 +54,7 @@ AT_ONCE = 16
 BRIEF_BYTES = 9_000
 LEAST_BRIEF_BYTES = 200
 # After such an error the next question would meet the same.
-_STOPS_ALL = {"authentication", "no_provider", "over_budget"}
+STOPS_ALL = {"authentication", "no_provider", "over_budget"}
 
 
 class ChatUsage(Result):
@@ -159,7 +159,15 @@ async def _answer_one(request: ChatRequest, arguments: ChatArguments, context: C
     cached = _caches(arguments, context)
     if cached and context.cache is not None and (kept := await context.cache.get(request)) is not None:
         return _from_cache(kept)
-    outcome = await context.engine.serve(request, progress=context.progress, check=check, repair=True)
+    engine = context.engine
+    outcome = await engine.serve(
+        request,
+        progress=context.progress,
+        observer=context.observer,
+        check=check,
+        repair=True,
+        deadline_s=context.deadline_s,
+    )
     if isinstance(outcome, CallFailed):
         return error_reply(outcome)
     reply = _reply(
@@ -311,7 +319,7 @@ async def answer_all(requests: Sequence[ChatRequest], context: Context, *, check
         requests,
         work,
         at_once=AT_ONCE,
-        stops=lambda outcome: isinstance(outcome, CallFailed) and outcome.code in _STOPS_ALL,
+        stops=lambda outcome: isinstance(outcome, CallFailed) and outcome.code in STOPS_ALL,
         on_progress=context.progress,
         done="questions done",
     )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from groq_fallback_mcp.fallback import FallbackEngine, Progress
+from groq_fallback_mcp.fallback import CallObserver, FallbackEngine, Progress
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import state_folder
 
@@ -37,13 +37,15 @@ class Arguments(BaseModel):
 class Context:
     """What handlers need besides their arguments. `folders` are those whose files may be read, the first the base.
 
-    `progress` is None where nobody watches. `job_deadline_s` is the time for work of many calls. `cache` keeps answers,
+    `progress` is None where nobody watches, `observer` follows a single chat call. `deadline_s` is the time for a chat call, None the usual one, `job_deadline_s` that for work of many calls. `cache` keeps answers,
     `state` is the folder for what outlives a call.
     """
 
     engine: FallbackEngine
     folders: tuple[Path, ...]
     progress: Progress | None = None
+    observer: CallObserver | None = None
+    deadline_s: float | None = None
     job_deadline_s: float = 3_600.0
     cache: ResponseCache | None = None
     state: Path = field(default_factory=state_folder)

@@ -75,7 +75,7 @@ async def transcribe_long(
     clock = engine.clock
     started = clock.monotonic()
     doing = ["splitting the recording"]
-    counts = [0, 1]
+    counts = [0.0, 1.0]
 
     def report() -> tuple[float, float, str]:
         return counts[0], counts[1], doing[0]
@@ -107,7 +107,9 @@ async def transcribe_long(
             )
 
             def tell() -> None:
-                counts[:] = [len(done), len(parts)]
+                # in seconds of sound, so that a watcher can tell how fast it goes
+                whole_s = parts[-1].until_s
+                counts[:] = [min(sum(part.until_s - part.start_s for part in parts if part.number in done), whole_s), whole_s]
                 doing[0] = f"Transcribed {len(done)} of {len(parts)} parts"
 
             tell()

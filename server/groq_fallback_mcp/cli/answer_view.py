@@ -1,0 +1,172 @@
+"""An answer on a terminal while it is written: one status line, then the text, Markdown rendered, block by block.
+
+What is whole (a paragraph, a list, a code block) is printed and stays; only the block under way is redrawn. So an answer longer
+than the screen scrolls as any text does.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.text import Text
+
+from groq_fallback_mcp.call import Attempt, FailureKind
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.redaction import sanitize
+
+__all__ = ["AnswerView", "markdown", "whole_blocks"]
+
+REFRESHES_PER_S = 10
+# Lines of the screen that the block under way leaves to the status line and the prompt.
+SPARE_LINES = 3
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_WORDS = {
+    FailureKind.RATE_LIMITED: "rate limited",
+    FailureKind.TIMED_OUT: "timed out",
+    FailureKind.OVERLOADED: "over capacity",
+    FailureKind.CONNECTION_LOST: "broke off",
+}
+
+
+class AnswerView:
+    """Follows a call. With `out` the answer is written there as it comes; `status` is where the status line is shown.
+
+    Either may be None: what is not a terminal gets the whole answer at the end, and no status.
+    """
+
+    def __init__(self, *, out: Console | None, status: Console | None) -> None:
+        self._out = out
+        self._status = status
+        self._live: Live | None = None
+        self._started = time.monotonic()
+        self._doing = "choosing a model"
+        self._model = ""
+        self._text = ""
+        self._printed = 0
+
+    def __enter__(self) -> Self:
+        console = self._out or self._status
+        if console is not None:
+            self._live = Live(
+                console=console,
+                get_renderable=self._render,
+                refresh_per_second=REFRESHES_PER_S,
+                transient=True,
+                vertical_overflow="crop",
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+            if kind is not None and self._out is not None and self._text[self._printed :].strip():
+                # what was on the screen stays there
+                self._out.print(markdown(self._text[self._printed :]))
+
+    def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
+        """A model is tried; text of an earlier one that is visible stays, marked as void."""
+        model = _short(candidate.model)
+        failed = next((attempt for attempt in reversed(earlier) if attempt.kind is not None), None)
+        why = "" if failed is None else f"{_short(failed.model)} {_reason(failed)}"
+        if self._text.strip() and self._out is not None:
+            self._print(self._text[self._printed :])
+            self._out.print(Text(f"[{why or f'{self._model} broke off'}; {model} starts over]", style="dim italic"))
+        self._text, self._printed, self._model = "", 0, model
+        self._doing = f"{why}, trying {model}" if why else f"{model} is thinking"
+
+    def text_received(self, text: str) -> None:
+        """More of the answer."""
+        self._text += text
+        self._doing = f"{self._model} is writing"
+        if self._out is not None and "\n" in text:
+            whole = whole_blocks(self._text[self._printed :])
+            if whole:
+                self._print(self._text[self._printed : self._printed + whole])
+                self._printed += whole
+
+    def waiting(self, seconds: float) -> None:
+        """No model may be tried for so long."""
+        self._doing = f"all models are rate limited, waiting {seconds:.0f} s"
+
+    def finish(self, text: str) -> None:
+        """Print what is missing of the accepted answer; all of it where it is not what was shown."""
+        if self._out is None:
+            return
+        begun = self._text[: self._printed].lstrip()
+        text = text.lstrip()
+        if text.startswith(begun):
+            self._print(text[len(begun) :])
+        else:
+            self._out.print(Text("[the text above was revised]", style="dim italic"))
+            self._print(text)
+        self._text, self._printed = "", 0
+
+    def _print(self, text: str) -> None:
+        if self._out is not None and text.strip():
+            self._out.print(markdown(text))
+
+    def _render(self) -> RenderableType:
+        parts: list[RenderableType] = []
+        pending = self._text[self._printed :]
+        # not the word under way: half a secret would not be recognized
+        pending = pending[: max(pending.rfind(" "), pending.rfind("\n")) + 1]
+        if self._out is not None and pending.strip():
+            parts.append(_LastLines(markdown(pending)))
+        if self._status is not None:
+            took_s = time.monotonic() - self._started
+            parts.append(Text(sanitize(f"{self._doing} ... {took_s:.0f} s"), style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
+
+
+class _LastLines:
+    """As many of the last lines of what it shows as the screen has room for."""
+
+    def __init__(self, shown: RenderableType) -> None:
+        self._shown = shown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._shown, options.update(height=None), pad=False)
+        for line in lines[-max(console.height - SPARE_LINES, 1) :]:
+            yield from line
+            yield Segment.line()
+
+
+def markdown(text: str) -> Markdown:
+    """Text of an answer for a terminal. The address of a link is shown, never hidden behind its words."""
+    return Markdown(sanitize(text), hyperlinks=False)
+
+
+def whole_blocks(text: str) -> int:
+    """How many characters of `text` are blocks of Markdown that nothing after them can change: up to the last gap between two."""
+    fence: str | None = None
+    end = position = 0
+    gap = False
+    for line in text.splitlines(keepends=True):
+        if fence is None and gap and not line.isspace() and not line.startswith((" ", "\t")):
+            end = position
+        mark = _FENCE.match(line)
+        if mark is not None and fence is None:
+            fence = mark[1]
+        elif mark is not None and fence is not None and mark[1].startswith(fence) and not line[mark.end() :].strip():
+            fence = None
+        gap = line.isspace() and fence is None
+        position += len(line)
+    return end
+
+
+def _short(model: str) -> str:
+    return model.rpartition("/")[2]
+
+
+def _reason(attempt: Attempt) -> str:
+    return "failed" if attempt.kind is None else _WORDS.get(attempt.kind, attempt.kind.value.replace("_", " "))

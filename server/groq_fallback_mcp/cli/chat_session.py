@@ -1,0 +1,104 @@
+"""`chat` without a prompt on a terminal: a conversation, line by line. Nothing of it is kept unless `--save` or `/save` says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.cli.chat import ChatOutput, ask, chat_settings
+from groq_fallback_mcp.cli.console import as_options, echo_message, note
+from groq_fallback_mcp.cli.conversation import Conversation
+from groq_fallback_mcp.errors import GroqFallbackError
+from groq_fallback_mcp.tools import Context
+
+__all__ = ["chat_session"]
+
+PROMPT = "> "
+HELP = """\
+/model NAME  try this model first from now on (/model alone: back to automatic)
+/save FILE   save the conversation there, and after each answer
+/clear       forget what was said
+/quit        leave (or Ctrl-D)
+Ctrl-C stops an answer. Paste several lines as they are."""
+
+
+@dataclass(slots=True)
+class _Session:
+    arguments: dict[str, Any]
+    conversation: Conversation
+    output: ChatOutput
+
+
+def chat_session(arguments: Mapping[str, Any], *, conversation: Conversation, local: bool, output: ChatOutput) -> int:
+    """Converse until the user leaves. The event loop runs beside, so that a line can be edited while nothing is under way."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 - gives input() editing and the arrow keys; nothing of it is stored
+    session = _Session(dict(arguments), conversation, output)
+    note("Chat with Groq. /help shows the commands, Ctrl-D leaves.")
+    if conversation.messages:
+        note(f"Continuing {conversation.file}: {len(conversation.messages) // 2} answers so far.")
+    settings = chat_settings(arguments, local=local)
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_context(settings)) as context,
+    ):
+        while True:
+            try:
+                line = input(PROMPT).strip()
+            except EOFError:
+                note("")
+                return 0
+            except KeyboardInterrupt:
+                note("\nCtrl-D or /quit leaves.")
+                continue
+            try:
+                if line in {"/quit", "/exit"}:
+                    return 0
+                if line.startswith("/"):
+                    _command(session, line)
+                elif line:
+                    _turn(session, line, portal, context)
+            except GroqFallbackError as error:
+                echo_message(as_options(str(error)), err=True)
+
+
+def _turn(session: _Session, prompt: str, portal: BlockingPortal, context: Context) -> None:
+    async def turn() -> None:
+        await ask(prompt, session.arguments, conversation=session.conversation, context=context, output=session.output)
+
+    under_way = portal.start_task_soon(turn)
+    try:
+        under_way.result()
+    except KeyboardInterrupt:
+        under_way.cancel()
+        note("Stopped. The prompt and what was written are forgotten; the arrow keys bring the prompt back.")
+    # an image belongs to the prompt it came with
+    session.arguments.pop("images", None)
+
+
+def _command(session: _Session, line: str) -> None:
+    name, _, value = line.partition(" ")
+    value = value.strip()
+    match name:
+        case "/model":
+            session.arguments["model"] = value or None
+            note(f"Trying {value} first." if value else "Choosing the model automatically.")
+        case "/save" if value:
+            kept = Conversation.opened(Path(value).expanduser(), None)
+            session.conversation.file = kept.file
+            session.conversation.write()
+            note(f"Saving to {kept.file}.")
+        case "/clear":
+            session.conversation.messages.clear()
+            session.conversation.write()
+            note("Forgotten.")
+        case "/help":
+            note(HELP)
+        case _:
+            note(f"Unknown command {line[:80]!r}.\n{HELP}")
