@@ -8,12 +8,25 @@ from groq_fallback_mcp.import_path import drop_working_folder
 __all__ = ["main"]
 
 
+# Who typed the command alone wanted to know what it is; an MCP client never gives it a terminal.
+WAITING = """\
+groq-fallback-mcp is an MCP server: it is waiting for an MCP client on stdin. Ctrl-C stops it.
+
+  groq-fallback-mcp setup     add it to Kilo Code, Claude, VS Code, Cursor, Codex and others
+  groq-fallback-mcp demo      watch a fallback happen, without a key
+  groq-fallback-mcp chat      ask a question here
+  groq-fallback-mcp --help    all commands
+"""
+
+
 def main() -> None:
     """Entry point. Serving skips everything that only the other commands need."""
     drop_working_folder()
     if sys.argv[1:] in ([], ["serve"]):
         # what is made while modules are loaded stays: looking through it again and again took a quarter of the start
         gc.disable()
+        if sys.stdin is not None and sys.stdin.isatty():
+            sys.stderr.write(WAITING)
         from groq_fallback_mcp.cli.serve import serve
 
         serve()

@@ -18,7 +18,20 @@ from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
 from groq_fallback_mcp.tools.arguments import parse
 
-__all__ = ["call", "call_any", "call_tool", "print_reply", "reopen_budget", "show_reply", "with_bar", "with_folders_of"]
+__all__ = [
+    "FLAGGED",
+    "call",
+    "call_any",
+    "call_tool",
+    "print_reply",
+    "reopen_budget",
+    "show_reply",
+    "with_bar",
+    "with_folders_of",
+]
+
+# The exit code of `screen` for a text that is flagged.
+FLAGGED = 3
 
 
 async def call_tool(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None] = (), as_json: bool) -> int:
@@ -27,16 +40,26 @@ async def call_tool(name: str, arguments: Mapping[str, Any], *, files: Sequence[
         return show_reply(await call(name, arguments, context), as_json=as_json)
 
 
+async def screen(arguments: Mapping[str, Any], *, as_json: bool) -> int:
+    """The tool screen; FLAGGED where the text is, so that a script can tell by the exit code."""
+    async with open_context(load_settings()) as context:
+        reply = await call("screen", arguments, context)
+    status = show_reply(reply, as_json=as_json)
+    return FLAGGED if reply.structured.get("flagged") else status
+
+
 async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
     """Call any tool with its arguments as a JSON object. Raises InputRefused for a tool or JSON that is none."""
     if name not in {tool.name for tool in ALL_TOOLS}:
-        raise InputRefused(f"there is no tool {name!r}", next_step=f"give one of {', '.join(t.name for t in ALL_TOOLS)}")
+        raise InputRefused(f"Unknown tool {name[:80]!r}", next_step=f"Use one of {', '.join(t.name for t in ALL_TOOLS)}")
     try:
         given: object = json.loads(read_piped() if arguments == "-" else arguments)
     except ValueError as error:
-        raise InputRefused(f"the arguments are not JSON: {error}", next_step='write them as \'{"name": "value"}\'') from error
+        raise InputRefused(
+            f"The arguments are not valid JSON ({error})", next_step='Write them as \'{"name": "value"}\''
+        ) from error
     if not isinstance(given, dict):
-        raise InputRefused("the arguments are no JSON object", next_step='write them as \'{"name": "value"}\'')
+        raise InputRefused("The arguments are not a JSON object", next_step='Write them as \'{"name": "value"}\'')
     return await call_tool(name, given, as_json=as_json)
 
 
@@ -78,7 +101,7 @@ def with_folders_of(files: Sequence[str | None], settings: Settings) -> Settings
         try:
             folders.append(Path(file).expanduser().resolve().parent)
         except RuntimeError as error:
-            raise InputRefused(f"{file} cannot be expanded: {error}", next_step="give the path itself") from None
+            raise InputRefused(f"{file} cannot be expanded ({error})", next_step="Give the full path") from None
     # what is relative is relative to where the person is
     ordered = dict.fromkeys((Path.cwd(), *folders))
     return settings.model_copy(update={"files": tuple(ordered)})

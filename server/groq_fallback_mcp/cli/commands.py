@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperArgument, TyperCommand
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import ReasoningEffort
@@ -19,9 +19,21 @@ from groq_fallback_mcp.tools.transcribe import Format
 __all__ = ["app"]
 
 USE, SET_UP, INSPECT, DEVELOP = "Use", "Set up", "Inspect", "Develop"
+# In the order of the help.
+ORDER = ("chat", "transcribe", "speak", "screen", "demo", "serve", "setup", "key", "doctor", "models", "limits")
+
+
+class _Ordered(TyperGroup):
+    """Lists commands by what a new user needs first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
 
 app = typer.Typer(
     name="groq-fallback-mcp",
+    cls=_Ordered,
     help="Dependable Groq for coding agents. With no command, runs the MCP server on stdio.",
     epilog=(
         "Exit codes: 0 done, 1 tried and failed, 2 wrong usage or configuration, 130 interrupted. "
@@ -33,8 +45,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the structured result as JSON.")]
-ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Model to try first.")]
+
+def _flag(*names: str, help: str) -> Any:  # noqa: A002 - typer's own name
+    """An option without a value."""
+    return typer.Option(*names, metavar="", help=help)
+
+
+AsJson = Annotated[bool, _flag("--json", help="Print the structured result as JSON.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to try first, e.g. gpt-oss-120b.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -45,7 +65,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", metavar="", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     del version
 
@@ -64,7 +86,10 @@ def serve(
         str | None, typer.Option(metavar="HOST:PORT", help="Serve HTTP at HOST:PORT instead of stdio, e.g. 127.0.0.1:8765.")
     ] = None,
 ) -> None:
-    """Serve MCP over stdio (the same as no command), or over HTTP for a team."""
+    """Serve MCP over stdio (the same as no command), or over HTTP for a team.
+
+    Example: groq-fallback-mcp serve --http 127.0.0.1:8765
+    """
     if http is not None:
         from groq_fallback_mcp.cli.serve import serve_over_http
 
@@ -81,17 +106,25 @@ def chat(
         list[str] | None,
         typer.Argument(help="Prompt; words are joined. Piped input is appended; - reads it from stdin. None: a conversation."),
     ] = None,
-    system: Annotated[str | None, typer.Option("--system", "-s", help="System prompt.")] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="System prompt.")] = None,
     model: ModelOption = None,
     use_case: Annotated[
-        str | None, typer.Option("--use-case", "-u", help="fast, reasoning, openai_compatible, agentic or vision.")
+        str | None,
+        typer.Option("--use-case", "-u", metavar="NAME", help="fast, reasoning, openai_compatible, agentic or vision."),
     ] = None,
     file: Annotated[
         list[Path] | None,
-        typer.Option("--file", "-f", help="Append a text file to the prompt; may be repeated.", exists=True, dir_okay=False),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="Append a text file to the prompt; may be repeated.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     image: Annotated[
-        list[str] | None, typer.Option("--image", "-i", help="An image file or https URL; may be repeated.")
+        list[str] | None, typer.Option("--image", "-i", metavar="IMAGE", help="An image file or https URL; may be repeated.")
     ] = None,
     prompts: Annotated[
         str | None,
@@ -102,37 +135,43 @@ def chat(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the answer to this new file. With --prompts, resumes one that exists."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the answer to this new file. With --prompts, resumes one that exists."
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
+    overwrite: Annotated[bool, _flag("--overwrite", help="Replace the output file if it exists.")] = False,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Save the conversation to a new file.")] = None,
     resume: Annotated[
         Path | None, typer.Option("--continue", metavar="FILE", help="Continue a saved conversation, and save it there.")
     ] = None,
     schema: Annotated[
-        Path | None, typer.Option(help="A file with a JSON schema for the answer.", exists=True, dir_okay=False)
+        Path | None, typer.Option(metavar="FILE", help="A file with a JSON schema for the answer.", exists=True, dir_okay=False)
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, help="Maximum output tokens, including reasoning.")
+        int | None, typer.Option(metavar="N", min=1, max=1_000_000, help="Maximum output tokens, including reasoning.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 to 2.")] = None,
-    reasoning_effort: Annotated[ReasoningEffort | None, typer.Option(help="Adjusted to what the model supports.")] = None,
+    temperature: Annotated[float | None, typer.Option(metavar="N", min=0, max=2, help="0 to 2.")] = None,
+    reasoning_effort: Annotated[
+        ReasoningEffort | None,
+        typer.Option(metavar="LEVEL", help="none, default, low, medium or high. Adjusted to what the model supports."),
+    ] = None,
     max_usd: Annotated[
-        str | None, typer.Option(metavar="USD", help="Skip models whose worst-case cost for this call exceeds this.")
+        float | None, typer.Option(metavar="USD", min=0, help="Skip models whose worst-case cost for this call exceeds this.")
     ] = None,
-    providers: Annotated[str | None, typer.Option(help="Use only these providers, comma-separated.")] = None,
-    search: Annotated[bool, typer.Option("--search", help="Search the web.")] = False,
-    code: Annotated[bool, typer.Option("--code", help="Let the model run code (at Groq).")] = False,
+    providers: Annotated[str | None, typer.Option(metavar="NAMES", help="Use only these providers, comma-separated.")] = None,
+    search: Annotated[bool, _flag("--search", help="Search the web.")] = False,
+    code: Annotated[bool, _flag("--code", help="Let the model run code (at Groq).")] = False,
     local: Annotated[
-        bool, typer.Option("--local", help="Let a small local model answer when Groq and other providers cannot.")
+        bool, _flag("--local", help="Let a small local model answer when Groq and other providers cannot.")
     ] = False,
-    local_only: Annotated[
-        bool, typer.Option("--local-only", help="Use local models only; nothing leaves this machine.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the answer: no status line, no account.")] = False,
+    local_only: Annotated[bool, _flag("--local-only", help="Use local models only; nothing leaves this machine.")] = False,
+    quiet: Annotated[bool, _flag("--quiet", "-q", help="Only the answer: no status line, no account.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a question, or converse, e.g. git diff | groq-fallback-mcp chat "Review this"."""
+    """Ask a question, or start a conversation.
+
+    Example: git diff | groq-fallback-mcp chat "Review this"
+    """
     from groq_fallback_mcp.cli.chat import ChatOutput, read_schema
     from groq_fallback_mcp.cli.chat import chat as chat_now
     from groq_fallback_mcp.cli.conversation import Conversation
@@ -177,13 +216,20 @@ def _refuse_beside(option: str, others: Mapping[str, object]) -> None:
 
 @app.command(rich_help_panel=INSPECT)
 def models(
-    kind: Annotated[str | None, typer.Option(help="chat, system, speech_to_text, text_to_speech or guard.")] = None,
-    stage: Annotated[str | None, typer.Option(help="production, preview or retired.")] = None,
-    use_case: Annotated[str | None, typer.Option("--use-case", "-u", help="Only models of this use case.")] = None,
-    retired: Annotated[bool, typer.Option("--retired", help="Show retired models too.")] = False,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="chat, system, speech_to_text, text_to_speech or guard.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="production, preview or retired.")] = None,
+    use_case: Annotated[
+        str | None, typer.Option("--use-case", "-u", metavar="NAME", help="Only models of this use case.")
+    ] = None,
+    retired: Annotated[bool, _flag("--retired", help="Show retired models too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List models with price, speed and availability, e.g. groq-fallback-mcp models --kind chat."""
+    """List models with price, speed and availability.
+
+    Example: groq-fallback-mcp models --kind chat
+    """
     from groq_fallback_mcp.cli.tables import show_models
 
     arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired}
@@ -192,16 +238,19 @@ def models(
 
 @app.command(rich_help_panel=INSPECT)
 def limits(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
-    tokens: Annotated[int, typer.Option(min=1, max=10_000_000, help="Size of the call to plan.")] = 1_500,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Redraw every second, until Ctrl-C.")] = False,
-    probe: Annotated[bool, typer.Option("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Only this model.")] = None,
+    tokens: Annotated[int, typer.Option(metavar="N", min=1, max=10_000_000, help="Size of the call to plan.")] = 1_500,
+    watch: Annotated[bool, _flag("--watch", "-w", help="Redraw every second, until Ctrl-C.")] = False,
+    probe: Annotated[bool, _flag("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
     reopen_budget: Annotated[
-        bool, typer.Option("--reopen-budget", help="After a damaged ledger: count today's unknown spending as nothing.")
+        bool, _flag("--reopen-budget", help="After a damaged ledger: count today's unknown spending as nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is left of each limit and when the next call fits, e.g. groq-fallback-mcp limits --watch."""
+    """Show what is left of each limit and when the next call fits.
+
+    Example: groq-fallback-mcp limits --watch
+    """
     from groq_fallback_mcp.cli.tables import show_limits, watch_limits
 
     arguments = {"model": model, "tokens": tokens, "probe": probe}
@@ -216,16 +265,23 @@ def limits(
 @app.command(rich_help_panel=USE)
 def transcribe(
     source: Annotated[str, typer.Argument(help="An audio file, or an https URL.")],
-    language: Annotated[str | None, typer.Option("--language", "-l", help="ISO 639 code, such as en.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Vocabulary hint: names and terms to spell correctly.")] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = "text",
-    words: Annotated[bool, typer.Option("--words", help="Word-level timestamps.")] = False,
-    translate: Annotated[bool, typer.Option("--translate", help="Translate to English.")] = False,
+    language: Annotated[str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639 code, such as en.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Vocabulary hint: names and terms to spell correctly.")
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", "-f", metavar="FORMAT", help="text, json, verbose_json, srt or vtt.")
+    ] = "text",
+    words: Annotated[bool, _flag("--words", help="Word-level timestamps.")] = False,
+    translate: Annotated[bool, _flag("--translate", help="Translate to English.")] = False,
     model: ModelOption = None,
-    save_to: Annotated[str | None, typer.Option(help="A new .txt, .srt, .vtt or .json file.")] = None,
+    save_to: Annotated[str | None, typer.Option(metavar="FILE", help="A new .txt, .srt, .vtt or .json file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Transcribe speech, of any length."""
+    """Transcribe speech, of any length.
+
+    Example: groq-fallback-mcp transcribe talk.mp3 -f srt --save-to talk.srt
+    """
     arguments = {
         "url" if "://" in source else "file": source,
         "language": language,
@@ -243,13 +299,18 @@ def transcribe(
 def speak(
     text: Annotated[str, typer.Argument(help="Text to speak. Piped input is appended; - reads it from stdin.")],
     save_to: Annotated[str, typer.Argument(help="A new .wav file.")],
-    voice: Annotated[str | None, typer.Option(help="One the model has; see `models --kind text_to_speech`.")] = None,
-    language: Annotated[str, typer.Option("--language", "-l", help="en or ar.")] = "en",
+    voice: Annotated[
+        str | None, typer.Option(metavar="VOICE", help="One the model has; see `models --kind text_to_speech`.")
+    ] = None,
+    language: Annotated[str, typer.Option("--language", "-l", metavar="CODE", help="en or ar.")] = "en",
     model: ModelOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    overwrite: Annotated[bool, _flag("--overwrite", help="Replace the file if this program wrote it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Convert text to speech (WAV)."""
+    """Convert text to speech (WAV).
+
+    Example: groq-fallback-mcp speak "Build finished." done.wav
+    """
     arguments = {
         "text": attempt(lambda: with_piped(text, what="text")),
         "save_to": save_to,
@@ -264,13 +325,18 @@ def speak(
 @app.command(rich_help_panel=USE)
 def screen(
     text: Annotated[str | None, typer.Argument(help="Text to check. Piped input is appended; - reads it from stdin.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Policy to check against; default: prompt injection.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Policy to check against; default: prompt injection.")
+    ] = None,
     model: ModelOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check text for prompt injection or policy violations."""
+    """Check text for prompt injection or policy violations. Exits with 3 when it is flagged.
+
+    Example: cat page.txt | groq-fallback-mcp screen
+    """
     given = attempt(lambda: with_piped(text, what="text"))
-    run(calls.call_tool, "screen", {"text": given, "policy": policy, "model": model}, as_json=as_json)
+    run(calls.screen, {"text": given, "policy": policy, "model": model}, as_json=as_json)
 
 
 @app.command(rich_help_panel=DEVELOP)
@@ -279,26 +345,34 @@ def call(
     arguments: Annotated[str, typer.Argument(help="Arguments as a JSON object; - reads them from stdin.")] = "{}",
     as_json: AsJson = False,
 ) -> None:
-    """Call any tool with JSON arguments, as an agent would."""
+    """Call any tool with JSON arguments, as an agent would.
+
+    Example: groq-fallback-mcp call check_limits '{"tokens": 6000}'
+    """
     run(calls.call_any, tool, arguments, as_json=as_json)
 
 
 @app.command(rich_help_panel=DEVELOP)
 def simulate(
-    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8787,
-    plan: Annotated[Literal["free", "developer"], typer.Option(help="Plan whose limits to enforce.")] = "free",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port on loopback; 0 takes a free one.")] = 8787,
+    plan: Annotated[
+        Literal["free", "developer"], typer.Option(metavar="PLAN", help="free or developer: plan whose limits to enforce.")
+    ] = "free",
     fault: Annotated[
         list[str] | None,
         typer.Option(
             help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2; kinds: 429 503 500 502 498 401 403 404 hang cut html empty slow tool_use_failed json_validate_failed model_permission_blocked_org model_permission_blocked_project model_terms_required model_decommissioned."
         ),
     ] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Answer instantly.")] = False,
-    plain: Annotated[bool, typer.Option("--plain", help="Plain generated text even where local models are installed.")] = False,
-    keep_retired: Annotated[bool, typer.Option("--keep-retired", help="Keep serving retired models.")] = False,
-    batch_seconds: Annotated[float, typer.Option(min=0, help="How long a batch takes.")] = 0.0,
+    fast: Annotated[bool, _flag("--fast", help="Answer instantly.")] = False,
+    plain: Annotated[bool, _flag("--plain", help="Plain generated text even where local models are installed.")] = False,
+    keep_retired: Annotated[bool, _flag("--keep-retired", help="Keep serving retired models.")] = False,
+    batch_seconds: Annotated[float, typer.Option(metavar="S", min=0, help="Seconds a batch takes.")] = 0.0,
 ) -> None:
-    """Run a local Groq API simulator. Responses are marked SIMULATED."""
+    """Run a local Groq API simulator. Responses are marked SIMULATED.
+
+    Example: groq-fallback-mcp simulate --fault openai/gpt-oss-20b=429:30
+    """
     from groq_fallback_mcp.cli.simulate import simulate as simulate_now
 
     run(
@@ -353,7 +427,7 @@ def catalog_update(
     run(update, output, dry_run=dry_run, force=force)
 
 
-@app.command(rich_help_panel=INSPECT)
+@app.command(rich_help_panel=SET_UP)
 def doctor(
     start_project_servers: Annotated[
         bool,
@@ -419,17 +493,26 @@ def setup(
     )
 
 
-@app.command(rich_help_panel=DEVELOP)
-def demo(as_json: AsJson = False) -> None:
-    """Watch a fallback happen, against the simulator (no key needed)."""
-    from groq_fallback_mcp.cli.demo_and_selftest import demo as demo_now
+@app.command(rich_help_panel=USE)
+def demo(
+    full: Annotated[bool, _flag("--full", help="Ten steps, with every result as an agent sees it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch a fallback happen, against the simulator (no key needed).
 
-    run(demo_now, as_json=as_json)
+    Example: groq-fallback-mcp demo --full
+    """
+    from groq_fallback_mcp.cli.demo import demo as demo_now
+
+    run(demo_now, full=full, as_json=as_json)
 
 
 @app.command(rich_help_panel=DEVELOP)
 def selftest(as_json: AsJson = False) -> None:
-    """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28)."""
-    from groq_fallback_mcp.cli.demo_and_selftest import selftest as selftest_now
+    """Test the server over stdio against the simulator, with both protocol versions (2025-11-25, 2026-07-28).
+
+    Example: groq-fallback-mcp selftest
+    """
+    from groq_fallback_mcp.cli.selftest import selftest as selftest_now
 
     run(selftest_now, as_json=as_json)

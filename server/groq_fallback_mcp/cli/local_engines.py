@@ -45,8 +45,7 @@ class _Text:
         self._model = model
 
     async def answer(self, messages: Sequence[Mapping[str, Any]], *, max_tokens: int, temperature: float) -> Generated:
-        del temperature
-        request = ChatRequest(messages=tuple(messages))
+        request = ChatRequest(messages=tuple(messages), temperature=temperature)
         candidate = _candidate(self._model, max_tokens=min(max_tokens, MOST_TOKENS))
         outcome = await self._provider.chat(request, candidate, timeout_s=ANSWER_S)
         if isinstance(outcome, Failure) and outcome.kind is FailureKind.UNSUPPORTED:

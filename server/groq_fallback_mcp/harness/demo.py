@@ -1,4 +1,4 @@
-"""demo: the whole way of an agent's call, shown step by step, against the simulator with real local models as its words."""
+"""demo: what an agent's calls look like through the real server, against the simulator with local models as its words."""
 
 from __future__ import annotations
 
@@ -13,57 +13,81 @@ from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
 from groq_fallback_mcp.harness.child import open_rig, server_child
 from groq_fallback_mcp.simulator import Fault, SpeechEngine, TextEngine
 
-__all__ = ["Step", "demo"]
+__all__ = ["Scene", "full_demo", "short_demo"]
 
 LIMITED = "openai/gpt-oss-20b"
-QUESTION = "Name the three primary colors in one short sentence."
+QUESTION = "Give one tip for writing clear code, in one sentence."
+NEXT_QUESTION = "Name the three primary colors in one short sentence."
+# Questions are answered the same way each time.
+EXACT = {"temperature": 0}
+LIMITED_S = 30.0
+ALL_LIMITED_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One thing shown: what the client did, and what came back as an agent sees it."""
+class Scene:
+    """One thing shown: what the client called, and what came back as an agent sees it."""
 
     title: str
-    call: str
+    tool: str
+    arguments: Mapping[str, Any]
     text: str
     structured: Mapping[str, Any]
+    is_error: bool = False
 
 
-async def demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> AsyncIterator[Step]:
-    """Show tools, a fallback, limits before and after, a transcript, and what happens with no provider left."""
-    limited = {LIMITED: (Fault(kind="429", seconds=30.0),)}
+async def short_demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> AsyncIterator[Scene]:
+    """A fallback, the next call that skips the limited model, a transcript, and the error when nothing can answer."""
+    limited = {LIMITED: (Fault(kind="429", seconds=LIMITED_S),)}
+    async with open_rig(faults=limited, text=text, speech=speech) as rig, server_child(rig.environment) as client:
+        title = "A question. The first model is rate limited, so the next one answers."
+        yield await _call(client, title, "groq_chat", {"prompt": QUESTION, **EXACT})
+        title = "Another question. Nothing is sent to the limited model."
+        yield await _call(client, title, "groq_chat", {"prompt": NEXT_QUESTION, **EXACT})
+        yield await _call(client, "A recording.", "transcribe", {"file": sample_path().name})
+    everywhere = {"*": (Fault(kind="429", seconds=ALL_LIMITED_S),)}
+    async with open_rig(faults=everywhere, text=text, speech=speech) as rig, server_child(rig.environment) as client:
+        title = "Every model is rate limited. The agent gets one error that says what to do."
+        yield await _call(client, title, "groq_chat", {"prompt": QUESTION})
+
+
+async def full_demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> AsyncIterator[Scene]:
+    """The tools, a fallback, limits before and after, subtitles, a mistake, and three ways to be without Groq."""
+    limited = {LIMITED: (Fault(kind="429", seconds=LIMITED_S),)}
     async with open_rig(faults=limited, text=text, speech=speech) as rig, server_child(rig.environment) as client:
         yield await _tools(client)
-        yield await _call(client, "The limits before", "check_limits", {"tokens": 1500})
-        yield await _call(
-            client, f"A question whose first model, {LIMITED}, is at its limit", "groq_chat", {"prompt": QUESTION}
-        )
-        yield await _call(client, "The next question does not ask that model again", "groq_chat", {"prompt": QUESTION})
-        yield await _call(client, "The limits after", "check_limits", {"tokens": 1500})
-        spoken = f"A speech file, in which is said: {SAMPLE_TEXT}"
+        yield await _call(client, "The limits before", "check_limits", {})
+        yield await _call(client, f"A question while {LIMITED} is rate limited", "groq_chat", {"prompt": QUESTION, **EXACT})
+        yield await _call(client, "The next question skips that model", "groq_chat", {"prompt": NEXT_QUESTION, **EXACT})
+        yield await _call(client, "The limits after", "check_limits", {})
+        spoken = f'Subtitles of a recording of "{SAMPLE_TEXT}"'
         yield await _call(client, spoken, "transcribe", {"file": sample_path().name, "format": "srt"})
         yield await _call(client, "A mistake in the arguments", "groq_chat", {"promt": QUESTION})
-    everywhere = {"*": (Fault(kind="429", seconds=120.0),)}
+    everywhere = {"*": (Fault(kind="429", seconds=ALL_LIMITED_S),)}
     async with open_rig(faults=everywhere, text=text, speech=speech) as rig:
         async with server_child(rig.environment) as client:
-            yield await _call(client, "Every model is at its limit for two minutes", "groq_chat", {"prompt": QUESTION})
+            yield await _call(client, "Every model is rate limited for two minutes", "groq_chat", {"prompt": QUESTION})
         no_key = {**rig.environment, "GROQ_API_KEY": ""}
         async with server_child(no_key) as client:
-            yield await _call(client, "No key, and local models switched off", "groq_chat", {"prompt": QUESTION})
+            yield await _call(client, "No key, and local models are off", "groq_chat", {"prompt": QUESTION})
         async with server_child({**no_key, "GROQ_FALLBACK_LOCAL": "on"}) as client:
-            yield await _call(client, "No key, local models as a last resort", "groq_chat", {"prompt": QUESTION})
+            yield await _call(client, "No key, with local models as the last resort", "groq_chat", {"prompt": QUESTION})
 
 
-async def _tools(client: Client) -> Step:
+async def _tools(client: Client) -> Scene:
     tools = (await client.list_tools()).tools
     lines = [f"{tool.name}: {tool.description}" for tool in tools]
-    return Step(
-        title="The tools", call="tools/list", text="\n".join(lines), structured={"tools": [tool.name for tool in tools]}
-    )
+    names = [tool.name for tool in tools]
+    return Scene(title="The tools", tool="tools/list", arguments={}, text="\n".join(lines), structured={"tools": names})
 
 
-async def _call(client: Client, title: str, name: str, arguments: Mapping[str, Any]) -> Step:
+async def _call(client: Client, title: str, name: str, arguments: Mapping[str, Any]) -> Scene:
     result = await client.call_tool(name, dict(arguments))
-    text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-    marked = f"[isError]\n{text}" if result.is_error else text
-    return Step(title=title, call=f"{name} {dict(arguments)}", text=marked, structured=dict(result.structured_content or {}))
+    return Scene(
+        title=title,
+        tool=name,
+        arguments=arguments,
+        text="\n".join(block.text for block in result.content if isinstance(block, TextContent)),
+        structured=dict(result.structured_content or {}),
+        is_error=bool(result.is_error),
+    )
