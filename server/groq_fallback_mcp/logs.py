@@ -56,7 +56,18 @@ def start_logging(level: str, *, file: Path | None = None, as_json: bool = False
 def sanitize_unhandled() -> None:
     """Let what Python writes to stderr where no logging was started, as under a command, pass the exit too."""
     if logging.lastResort is not None:
-        logging.lastResort.setFormatter(_Plain())
+        logging.lastResort.setFormatter(_Remark())
+
+
+class _Remark(logging.Formatter):
+    """For a person at a terminal, who does not care which module it is."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        level, _, text = super().format(record).partition(":")
+        return _shown(f"{level.lower()}:{text}")
 
 
 class _Plain(logging.Formatter):

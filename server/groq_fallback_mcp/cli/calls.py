@@ -66,9 +66,10 @@ async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
 async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None], as_json: bool) -> int:
     """Call a tool that may take long, with a progress bar on a terminal. The folders of `files` are open to it."""
     async with open_context(with_folders_of(files, load_settings())) as context:
-        with progress_bar(name, shown=True, is_audio=name == "transcribe") as progress:
+        with progress_bar("reading", shown=True, is_audio=name == "transcribe") as progress:
             reply = await call(name, arguments, replace(context, progress=progress))
-    return show_reply(reply, as_json=as_json)
+    # what is saved in a file need not scroll by
+    return show_reply(reply, as_json=as_json, body=arguments.get("save_to") is None)
 
 
 async def reopen_budget() -> int:
@@ -107,12 +108,12 @@ def with_folders_of(files: Sequence[str | None], settings: Settings) -> Settings
     return settings.model_copy(update={"files": tuple(ordered)})
 
 
-def show_reply(reply: Reply, *, as_json: bool) -> int:
-    """Print a result, for people or as JSON; 1 when it is an error."""
+def show_reply(reply: Reply, *, as_json: bool, body: bool = True) -> int:
+    """Print a result, for people or as JSON; 1 when it is an error. `body`: what they would keep, too."""
     if as_json:
         print_json(reply.structured)
     else:
-        print_reply(reply)
+        print_reply(reply, body=body)
     return 1 if reply.is_error else 0
 
 

@@ -122,14 +122,17 @@ def progress_bar(name: str, *, shown: bool, is_audio: bool = False) -> Generator
     )
     with Bar(*columns, console=console, transient=True, expand=True) as bar:
         task = bar.add_task(name, total=None, speed="")
-        first: list[float] = []
+        # how far it was when, since what is counted began
+        begun: list[tuple[float, float]] = []
 
         async def progress(done: float, total: float, message: str) -> None:
             # without parts what is counted is the time that passes: no measure of what is done
             is_counted = _COUNTED.search(message) is not None
-            first[:] = first or [done]
-            elapsed_s = bar.tasks[0].elapsed or 0.0
-            speed = (done - first[0]) / elapsed_s if elapsed_s else 0.0
+            if is_counted and not begun:
+                begun.append((done, bar.get_time()))
+            done_before, since = begun[0] if begun else (done, bar.get_time())
+            elapsed_s = bar.get_time() - since
+            speed = (done - done_before) / elapsed_s if elapsed_s else 0.0
             bar.update(
                 task,
                 description=sanitize_message(message),
