@@ -28,6 +28,7 @@ async def test_the_demo_fits_one_screen_and_says_what_to_do_next(tmp_path: Path)
         assert words in done.stdout
 
 
+@pytest.mark.nightly
 async def test_the_whole_demo_is_available_as_json(tmp_path: Path) -> None:
     """Each result as an agent gets it."""
     done = await command("demo", "--full", "--json", cwd=tmp_path)

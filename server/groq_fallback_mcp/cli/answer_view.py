@@ -51,6 +51,7 @@ class AnswerView:
         self._model = ""
         self._text = ""
         self._printed = 0
+        self._is_first = True
 
     def __enter__(self) -> Self:
         console = self._out or self._status
@@ -69,9 +70,9 @@ class AnswerView:
         live, self._live = self._live, None
         if live is not None:
             live.stop()
-            if kind is not None and self._out is not None and self._text[self._printed :].strip():
+            if kind is not None:
                 # what was on the screen stays there
-                self._out.print(markdown(self._text[self._printed :]))
+                self._print(self._text[self._printed :])
 
     def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
         """A model is tried; text of an earlier one that is visible stays, marked as void."""
@@ -81,6 +82,7 @@ class AnswerView:
         if self._text.strip() and self._out is not None:
             self._print(self._text[self._printed :])
             self._out.print(Text(f"[{why or f'{self._model} broke off'}; {model} starts over]", style="dim italic"))
+            self._is_first = True
         self._text, self._printed, self._model = "", 0, model
         self._doing = f"{why}, trying {model}" if why else f"{model} is thinking"
 
@@ -108,12 +110,14 @@ class AnswerView:
             self._print(text[len(begun) :])
         else:
             self._out.print(Text("[the text above was revised]", style="dim italic"))
+            self._is_first = True
             self._print(text)
         self._text, self._printed = "", 0
 
     def _print(self, text: str) -> None:
         if self._out is not None and text.strip():
-            self._out.print(markdown(text))
+            self._out.print(_Block(text, first=self._is_first), end="")
+            self._is_first = False
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = []
@@ -121,22 +125,33 @@ class AnswerView:
         # not the word under way: half a secret would not be recognized
         pending = pending[: max(pending.rfind(" "), pending.rfind("\n")) + 1]
         if self._out is not None and pending.strip():
-            parts.append(_LastLines(markdown(pending)))
+            parts.append(_Block(pending, first=self._is_first, most_lines=max(self._out.height - SPARE_LINES, 1)))
         if self._status is not None:
             took_s = time.monotonic() - self._started
             parts.append(Text(sanitize(f"{self._doing} ... {took_s:.0f} s"), style="dim", no_wrap=True, overflow="ellipsis"))
         return Group(*parts)
 
 
-class _LastLines:
-    """As many of the last lines of what it shows as the screen has room for."""
+class _Block:
+    """Markdown without the empty lines that rich puts around some of it, but one above where it isn't the first.
 
-    def __init__(self, shown: RenderableType) -> None:
-        self._shown = shown
+    Of one that does not fit on the screen, the last `most_lines` are shown.
+    """
+
+    def __init__(self, text: str, *, first: bool, most_lines: int | None = None) -> None:
+        self._text = text
+        self._first = first
+        self._most_lines = most_lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(self._shown, options.update(height=None), pad=False)
-        for line in lines[-max(console.height - SPARE_LINES, 1) :]:
+        lines = console.render_lines(markdown(self._text), options.update(height=None), pad=False)
+        full = [number for number, line in enumerate(lines) if any(segment.text.strip() for segment in line)]
+        if not full:
+            return
+        lines = lines[full[0] : full[-1] + 1]
+        if not self._first:
+            lines.insert(0, [])
+        for line in lines if self._most_lines is None else lines[-self._most_lines :]:
             yield from line
             yield Segment.line()
 
