@@ -7,6 +7,7 @@ than the screen scrolls as any text does.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -24,7 +25,7 @@ from groq_fallback_mcp.redaction import sanitize
 
 __all__ = ["AnswerView", "markdown", "whole_blocks"]
 
-REFRESHES_PER_S = 10
+REFRESH_S = 0.1
 # Lines of the screen that the block under way leaves to the status line and the prompt.
 SPARE_LINES = 3
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -52,6 +53,8 @@ class AnswerView:
         self._text = ""
         self._printed = 0
         self._is_first = True
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         console = self._out or self._status
@@ -59,15 +62,19 @@ class AnswerView:
             self._live = Live(
                 console=console,
                 get_renderable=self._render,
-                refresh_per_second=REFRESHES_PER_S,
+                # rich's own thread may write between the parts of what is printed here
+                auto_refresh=False,
                 transient=True,
                 vertical_overflow="crop",
             )
-            self._live.start()
+            self._live.start(refresh=True)
+            threading.Thread(target=self._refresh, name="answer view", daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        live, self._live = self._live, None
+        self._ended.set()
+        with self._lock:
+            live, self._live = self._live, None
         if live is not None:
             live.stop()
             if kind is not None:
@@ -81,8 +88,7 @@ class AnswerView:
         why = "" if failed is None else f"{_short(failed.model)} {_reason(failed)}"
         if self._text.strip() and self._out is not None:
             self._print(self._text[self._printed :])
-            self._out.print(Text(f"[{why or f'{self._model} broke off'}; {model} starts over]", style="dim italic"))
-            self._is_first = True
+            self._remark(f"[{why or f'{self._model} broke off'}; {model} starts over]")
         self._text, self._printed, self._model = "", 0, model
         self._doing = f"{why}, trying {model}" if why else f"{model} is thinking"
 
@@ -109,15 +115,27 @@ class AnswerView:
         if text.startswith(begun):
             self._print(text[len(begun) :])
         else:
-            self._out.print(Text("[the text above was revised]", style="dim italic"))
-            self._is_first = True
+            self._remark("[the text above was revised]")
             self._print(text)
         self._text, self._printed = "", 0
 
     def _print(self, text: str) -> None:
         if self._out is not None and text.strip():
-            self._out.print(_Block(text, first=self._is_first), end="")
-            self._is_first = False
+            with self._lock:
+                self._out.print(_Block(text, first=self._is_first), end="")
+                self._is_first = False
+
+    def _remark(self, text: str) -> None:
+        if self._out is not None:
+            with self._lock:
+                self._out.print(Text(text, style="dim italic"))
+                self._is_first = True
+
+    def _refresh(self) -> None:
+        while not self._ended.wait(REFRESH_S):
+            with self._lock:
+                if self._live is not None:
+                    self._live.refresh()
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = []

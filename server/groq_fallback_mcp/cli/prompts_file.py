@@ -68,10 +68,18 @@ async def answer_file(name: str, arguments: Mapping[str, Any], *, local: bool, o
         with ExitStack() as stack:
             file = sys.stdout if output.file is None else stack.enter_context(_opened(output.file))
             moved = stack.enter_context(progress_bar(Path(name).name, shown=not output.quiet))
+            simulated: list[int] = []
+
+            def write(line: Mapping[str, Any]) -> None:
+                file.write(json.dumps(sanitize_json(line), ensure_ascii=False) + "\n")
+                file.flush()
+                if line.get("simulated"):
+                    simulated.append(line["line"])
+
             patient = replace(context, deadline_s=context.job_deadline_s)
             errors, stopped = await run_all(
                 left,
-                lambda prompt: _answer(prompt, arguments, patient, lambda line: _write(file, line)),
+                lambda prompt: _answer(prompt, arguments, patient, write),
                 at_once=AT_ONCE,
                 stops=lambda error: error is not None and error["code"] in STOPS_ALL,
                 on_progress=moved,
@@ -79,6 +87,8 @@ async def answer_file(name: str, arguments: Mapping[str, Any], *, local: bool, o
             )
     failed = sum(error is not None for error in errors)
     note(f"Answered {len(prompts) - failed} of {len(prompts)}." + _next_step(failed, stopped, output))
+    if simulated:
+        note("SIMULATED: not real Groq answers; each line says so.")
     return 1 if failed else 0
 
 
@@ -94,11 +104,6 @@ async def _answer(
     named = {} if prompt.id is None else {"id": prompt.id}
     write({"line": prompt.line, **named, "prompt": prompt.text, **fields})
     return fields.get("error")
-
-
-def _write(file: TextIO, line: Mapping[str, Any]) -> None:
-    file.write(json.dumps(sanitize_json(line), ensure_ascii=False) + "\n")
-    file.flush()
 
 
 def _opened(path: Path) -> TextIO:
