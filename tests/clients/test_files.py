@@ -322,7 +322,7 @@ def test_an_environment_that_will_be_gone_is_known(prefix: str, installer: str |
 def test_from_uv_s_cache_the_command_is_uvx_s(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its own path for the user, by its name for a project; with the extras that are installed."""
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/uv/archive-v0/abc"))
-    monkeypatch.setattr(command_module, "_is_from_elsewhere", lambda: False)
+    monkeypatch.setattr(command_module, "_source", lambda: None)
     monkeypatch.setattr(command_module, "find_spec", lambda name: object() if name == "av" else None)
     uvx = home / "bin" / "uvx"
     uvx.parent.mkdir()
@@ -342,7 +342,7 @@ def test_from_uv_s_cache_the_command_is_uvx_s(home: Path, monkeypatch: pytest.Mo
 def test_uvx_is_found_beside_the_uv_that_runs_us(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is not on the PATH; but not one that is in a cache itself."""
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/uv/archive-v0/abc"))
-    monkeypatch.setattr(command_module, "_is_from_elsewhere", lambda: False)
+    monkeypatch.setattr(command_module, "_source", lambda: None)
     for folder, found in ((home / "tools", True), (home / ".cache/uv/archive-v0/def/bin", False)):
         folder.mkdir(parents=True)
         (folder / "uvx").write_text("")
@@ -355,12 +355,14 @@ def test_from_another_cache_or_another_source_it_is_refused_with_what_to_install
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run of pipx, and uvx --from a folder: nothing that lasts would start the same package."""
+    monkeypatch.setattr(command_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(command_module, "_source", lambda: None)
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/pipx/abc"))
-    with pytest.raises(ConfigurationError, match="pipx install 'groq-fallback-mcp"):
+    with pytest.raises(ConfigurationError, match="pipx install groq-fallback-mcp"):
         run("kilo")
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/uv/archive-v0/abc"))
-    monkeypatch.setattr(command_module, "_is_from_elsewhere", lambda: True)
-    with pytest.raises(ConfigurationError, match="uv tool install 'groq-fallback-mcp"):
+    monkeypatch.setattr(command_module, "_source", lambda: command_module._Source(address="/src/wheels", editable=False))
+    with pytest.raises(ConfigurationError, match="uv tool install /src/wheels"):
         run("kilo", scope="project")
     assert not [content for content in everything(home).values() if content is not None]
 
