@@ -58,6 +58,7 @@ def ring() -> Iterator[Ring]:
 def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither in the environment nor in a configuration."""
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    monkeypatch.setenv("GROQ_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(tmp_path / "config" / "config.toml"))
 
 

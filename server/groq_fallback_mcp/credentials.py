@@ -21,13 +21,12 @@ from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
 
-__all__ = ["NO_RING", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private"]
+__all__ = ["Credential", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private", "stored_keys"]
 
 T = TypeVar("T")
 SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"
 RING_S = 2.0
 LONGEST_KEY = 4_096
-NO_RING = "No system keyring is available (pip install 'groq-fallback-mcp[keyring]', and a desktop session that holds one)"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -41,26 +40,12 @@ class Credential:
 
 def find_key(file: Path) -> Credential | None:
     """The key of the key ring, else of `file`. Raises ConfigurationError for a file that others can read."""
-    found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
-    if found:
-        register_secrets(str(found))
-        return Credential(key=SecretStr(str(found)), source="the system keyring")
-    try:
-        # without waiting, should it be a FIFO
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unreadable(file, error.strerror or "it cannot be opened") from error
-    try:
-        require_private(descriptor, file)
-        text = os.read(descriptor, LONGEST_KEY).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(file, type(error).__name__) from None
-    finally:
-        os.close(descriptor)
-    register_secrets(text)
-    return Credential(key=SecretStr(text), source=str(file)) if text else None
+    return _in_ring() or _in_file(file)
+
+
+def stored_keys(file: Path) -> list[Credential]:
+    """The keys of the key ring and of `file`, the one that is used first. Raises as `find_key`."""
+    return [found for found in (_in_ring(), _in_file(file)) if found is not None]
 
 
 def require_private(descriptor: int, file: Path) -> None:
@@ -115,6 +100,33 @@ def forget_key(file: Path) -> list[str]:
         file.unlink()
         forgotten.append(str(file))
     return forgotten
+
+
+def _in_ring() -> Credential | None:
+    found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
+    if not found:
+        return None
+    register_secrets(str(found))
+    return Credential(key=SecretStr(str(found)), source="the system keyring")
+
+
+def _in_file(file: Path) -> Credential | None:
+    try:
+        # without waiting, should it be a FIFO
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(file, error.strerror or "it cannot be opened") from error
+    try:
+        require_private(descriptor, file)
+        text = os.read(descriptor, LONGEST_KEY).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, type(error).__name__) from None
+    finally:
+        os.close(descriptor)
+    register_secrets(text)
+    return Credential(key=SecretStr(text), source=str(file)) if text else None
 
 
 def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:

@@ -243,11 +243,20 @@ def key_set(
     file: Annotated[
         bool, typer.Option("--file", help="Store it in a private file (mode 0600) instead of the keyring.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Store it even if Groq refuses it.")] = False,
 ) -> None:
-    """Store the API key in the system keyring; GROQ_API_KEY takes precedence."""
+    """Try the API key and store it in the system keyring; GROQ_API_KEY takes precedence."""
     from groq_fallback_mcp.cli.key import set_key
 
-    run_blocking(set_key, file=file)
+    run_blocking(set_key, file=file, force=force)
+
+
+@key.command("status")
+def key_status(as_json: AsJson = False) -> None:
+    """Show where the API key comes from, and whether it works."""
+    from groq_fallback_mcp.cli.key import show_key
+
+    run_blocking(show_key, as_json=as_json)
 
 
 @key.command("remove")
