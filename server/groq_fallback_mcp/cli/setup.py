@@ -82,7 +82,7 @@ def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None
     for entry in found:
         if bool(entry.configured) is remove and entry.fault is None:
             verb = "Remove it from" if remove else "Set up"
-            if typer.confirm(f"{verb} {entry.client.title}?", default=False):
+            if typer.confirm(f"{verb} {entry.client.title}?", default=not remove):
                 status = setup(
                     entry.client.name,
                     scope=None,
