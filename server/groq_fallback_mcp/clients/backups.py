@@ -93,7 +93,8 @@ def forget(root: Path, path: Path) -> None:
     """Remove all that was kept for `path`, and `root` with its own folder where nothing else is in them."""
     for record in _records(root, path):
         shutil.rmtree(record.folder, ignore_errors=True)
-    for folder in (root, root.parent):
+    # an interrupted set-up may have left an empty folder
+    for folder in (*root.glob("*"), root, root.parent):
         with suppress(OSError):
             folder.rmdir()
 
