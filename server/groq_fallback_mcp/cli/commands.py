@@ -11,6 +11,7 @@ from typer.core import TyperArgument, TyperCommand
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import ReasoningEffort
 from groq_fallback_mcp.cli import calls
+from groq_fallback_mcp.cli.completion import complete_clients, complete_models
 from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
 from groq_fallback_mcp.cli.piped import with_piped
 from groq_fallback_mcp.tools.transcribe import Format
@@ -21,13 +22,12 @@ app = typer.Typer(
     name="groq-fallback-mcp",
     help="Dependable Groq for coding agents. With no command, runs the MCP server on stdio.",
     no_args_is_help=False,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the structured result as JSON.")]
-ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Model to try first.")]
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Model to try first.", autocompletion=complete_models)]
 
 
 def _version(wanted: bool) -> None:
@@ -38,7 +38,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     del version
 
@@ -120,7 +122,7 @@ def models(
 
 @app.command()
 def limits(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.", autocompletion=complete_models)] = None,
     tokens: Annotated[int, typer.Option(help="Size of the call to plan.")] = 1_500,
     probe: Annotated[bool, typer.Option("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
     reopen_budget: Annotated[
@@ -318,7 +320,7 @@ class _SetupCommand(TyperCommand):
 def setup(
     client: Annotated[
         str | None,
-        typer.Argument(help=_NO_CLIENT),
+        typer.Argument(help=_NO_CLIENT, autocompletion=complete_clients),
     ] = None,
     scope: Annotated[
         Literal["project", "global"] | None,
