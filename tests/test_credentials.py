@@ -130,7 +130,7 @@ def test_a_file_that_is_no_file_is_refused_and_never_waited_for(ring: Ring) -> N
     """A folder, a FIFO, and text that is no text."""
     key_path().parent.mkdir()
     key_path().mkdir()
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="Cannot read the key file"):
         load_settings()
     key_path().rmdir()
     os.mkfifo(key_path(), 0o600)
@@ -139,7 +139,7 @@ def test_a_file_that_is_no_file_is_refused_and_never_waited_for(ring: Ring) -> N
     key_path().unlink()
     key_path().write_bytes(b"\xff\xfe")
     key_path().chmod(0o600)
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="Cannot read the key file"):
         load_settings()
 
 

@@ -173,7 +173,7 @@ def test_the_key_is_written_only_where_that_is_asked_for_and_never_shown(
         run("cursor", scope="project", with_key=True)
     assert not (home / "project" / ".cursor").exists()
     monkeypatch.delenv("GROQ_API_KEY")
-    with pytest.raises(InputRefused, match="There is no key"):
+    with pytest.raises(InputRefused, match="No API key is set"):
         run("cursor", with_key=True)
 
 

@@ -269,17 +269,17 @@ def key_remove() -> None:
     run_blocking(remove_key)
 
 
-catalog = typer.Typer(help="The models this server knows, and those that Groq has now.", no_args_is_help=True)
+catalog = typer.Typer(help="Compare the model catalog with Groq's live list.", no_args_is_help=True)
 app.add_typer(catalog, name="catalog")
 
 
 @catalog.command("update")
 def catalog_update(
-    output: Annotated[Path, typer.Option(help="Where the overlay is written.")] = Path("catalog-update.toml"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the overlay.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    output: Annotated[Path, typer.Option(help="File to write the overlay to.")] = Path("catalog-update.toml"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the overlay; write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Compare the catalog with Groq's live list and write what differs as an overlay, for review."""
+    """Write the differences from Groq's live list as an overlay, for review."""
     from groq_fallback_mcp.cli.catalog_update import update
 
     run(update, output, dry_run=dry_run, force=force)
@@ -290,7 +290,7 @@ def doctor(
     start_project_servers: Annotated[
         bool,
         typer.Option(
-            "--start-project-servers", help="Also start servers that this folder's client files name; only if you trust them."
+            "--start-project-servers", help="Also start the servers in this folder's client configs. Only if you trust them."
         ),
     ] = False,
     as_json: AsJson = False,

@@ -30,7 +30,7 @@ NOT_SET = f"No API key is set. Run {SCRIPT} key set, or export GROQ_API_KEY."
 
 
 def set_key(*, file: bool, force: bool) -> int:
-    """Ask for the key, from a terminal without showing it, try it, and store it in the key ring or, if wanted, in a file.
+    """Ask for the key, from a terminal without showing it, try it, and store it in the keyring or, if wanted, in a file.
 
     1 where Groq refuses the key and it was not stored. `force`: store it all the same.
     """
