@@ -146,5 +146,6 @@ def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
 
 def _unreadable(file: Path, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"Cannot read the key file {file} ({why})", next_step="Remove it, then store the key again: groq-fallback-mcp key set --file"
+        f"Cannot read the key file {file} ({why})",
+        next_step="Remove it, then store the key again: groq-fallback-mcp key set --file",
     )
