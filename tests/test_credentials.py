@@ -58,6 +58,7 @@ def ring() -> Iterator[Ring]:
 def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither in the environment nor in a configuration."""
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    monkeypatch.setenv("GROQ_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(tmp_path / "config" / "config.toml"))
 
 
@@ -129,7 +130,7 @@ def test_a_file_that_is_no_file_is_refused_and_never_waited_for(ring: Ring) -> N
     """A folder, a FIFO, and text that is no text."""
     key_path().parent.mkdir()
     key_path().mkdir()
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="Cannot read the key file"):
         load_settings()
     key_path().rmdir()
     os.mkfifo(key_path(), 0o600)
@@ -138,7 +139,7 @@ def test_a_file_that_is_no_file_is_refused_and_never_waited_for(ring: Ring) -> N
     key_path().unlink()
     key_path().write_bytes(b"\xff\xfe")
     key_path().chmod(0o600)
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="Cannot read the key file"):
         load_settings()
 
 

@@ -33,7 +33,8 @@ def test_every_action_is_pinned_to_a_commit_and_no_right_is_given_to_all(path: P
     assert read(path)["permissions"] == {}
     for job in read(path)["jobs"].values():
         assert job["timeout-minutes"] <= 360
-        assert job["permissions"]["contents"] == "read"
+        writes = any("gh release create" in step.get("run", "") for step in job["steps"])
+        assert job["permissions"]["contents"] == ("write" if writes else "read")
     for step in steps(path):
         if "uses" in step:
             assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), step
@@ -47,6 +48,28 @@ def test_whatever_a_workflow_makes_is_a_target(path: Path) -> None:
         assert "${{" not in run
         for line in re.findall(r"\bmake ((?:[a-z][a-z-]*\s?)+)", run):
             assert set(line.split()) <= set(TARGETS), run
+
+
+def test_a_release_is_written_and_published_by_jobs_that_run_nobody_s_code() -> None:
+    """Only the job without rights checks the repository out, tests and builds."""
+    jobs = read(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
+    assert jobs["build"]["permissions"] == {"contents": "read"}
+    assert [name for name, job in jobs.items() if "id-token" in job["permissions"]] == ["publish"]
+    assert (jobs["publish"]["needs"], jobs["release"]["needs"]) == ("build", "publish")
+    for name in ("publish", "release"):
+        shown = str(jobs[name]["steps"])
+        assert "actions/checkout" not in shown
+        assert "make " not in shown
+    assert "actions/attest-build-provenance@" in str(jobs["publish"]["steps"])
+
+
+def test_a_release_has_a_wheel_its_source_a_bundle_a_bill_of_materials_and_checksums() -> None:
+    """All of them are in the checksums, which the release checks."""
+    assert TARGETS["release-files"] == ["$(VENV)/.dev", "bundle", "sbom"]
+    assert "sha256sum *.whl *.tar.gz *.mcpb sbom.cdx.json > SHA256SUMS" in MAKEFILE
+    runs = [step.get("run", "") for step in steps(ROOT / ".github" / "workflows" / "release.yml")]
+    assert "make release-files" in runs
+    assert "cd dist && sha256sum --check SHA256SUMS" in runs
 
 
 def test_the_night_s_parts_are_those_of_make_nightly() -> None:

@@ -1,25 +1,38 @@
-"""How this installation's server is started, so that it lasts and imports nothing of the folder it is started in."""
+"""How this installation is started, so that it lasts and imports nothing of the folder it is started in, and how it is extended."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["MODULE", "SCRIPT", "lasting_command", "own_script", "server_command", "shared_command", "temporary_installer"]
+__all__ = [
+    "MODULE",
+    "SCRIPT",
+    "install_command",
+    "lasting_command",
+    "own_script",
+    "pip_install",
+    "server_command",
+    "shared_command",
+    "temporary_installer",
+]
 
 MODULE = "groq_fallback_mcp"
 SCRIPT = "groq-fallback-mcp"
 # uv's cache: archive-v0 and the like, whatever its place is
 _UV_CACHE = re.compile(r"^(archive|builds|environments)-v\d+$")
 _CACHES = {".cache", "Cache", "Caches"}
+# The extras, and a module that only each of them brings. `local` includes `audio`.
+_EXTRAS = {"audio": "av", "local": "faster_whisper", "redis": "redis", "keyring": "keyring"}
 
 
 def server_command() -> tuple[str, ...]:
@@ -38,12 +51,12 @@ def lasting_command() -> tuple[str, ...]:
     installer = temporary_installer(Path(sys.prefix))
     if installer is None:
         return server_command()
-    if installer == "uv" and not _is_from_elsewhere():
+    if installer == "uv" and _source() is None:
         return (_uvx(), _requirement())
-    install = f"uv tool install '{_requirement()}'" if installer == "uv" else f"pipx install '{_requirement()}'"
+    install = "uv tool install" if installer == "uv" else "pipx install"
     raise ConfigurationError(
         f"This copy runs from {installer}'s cache ({sys.prefix}), which may be emptied at any time",
-        next_step=f"Install it first ({install}, or from the place you run it from), then run setup again",
+        next_step=f"Install it first ({install} {shlex.quote(_requirement())}), then run setup again",
     )
 
 
@@ -51,6 +64,28 @@ def shared_command() -> tuple[str, ...]:
     """The server for a file that several people share: by name, with nothing of this machine. Raises as `lasting_command`."""
     command = lasting_command()
     return (SCRIPT,) if temporary_installer(Path(sys.prefix)) is None else ("uvx", *command[1:])
+
+
+def install_command(extra: str) -> str:
+    """The shell command that adds an extra to this copy, by the tool that installed it and from the same source."""
+    prefix, source = Path(sys.prefix), _source()
+    requirement = shlex.quote(_requirement(extra))
+    installer = temporary_installer(prefix)
+    if installer is not None:
+        return f"{'uvx --from' if installer == 'uv' else 'pipx run --spec'} {requirement} {SCRIPT}"
+    if source is not None and source.editable:
+        requirement = f"-e {requirement}"
+    if (prefix / "uv-receipt.toml").is_file():
+        return f"uv tool install --force {requirement}"
+    if (prefix / "pipx_metadata.json").is_file():
+        return f"pipx install --force {requirement}"
+    return pip_install(requirement)
+
+
+def pip_install(arguments: str) -> str:
+    """The shell command that installs packages into this environment; uv creates environments without pip."""
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip install {arguments}" if find_spec("pip") else f"uv pip install --python {python} {arguments}"
 
 
 def own_script() -> Path | None:
@@ -78,16 +113,43 @@ def _uvx() -> str:
     return str(found) if lasts else "uvx"
 
 
-def _requirement() -> str:
-    """The package with the extras that are installed here."""
-    extras = [name for name, module in (("audio", "av"), ("local", "faster_whisper")) if find_spec(module) is not None]
-    # local includes audio
-    return f"{SCRIPT}[{extras[-1]}]" if extras else SCRIPT
+def _requirement(*more: str) -> str:
+    """The package from where this copy came, with the extras that are installed here and `more`."""
+    extras = {name for name, module in _EXTRAS.items() if find_spec(module) is not None} | set(more)
+    if "local" in extras:
+        extras.discard("audio")
+    source = _source()
+    name = SCRIPT if source is None else source.address
+    extra = f"[{','.join(sorted(extras))}]" if extras else ""
+    return f"{SCRIPT}{extra} @ {name}" if "://" in name else f"{name}{extra}"
 
 
-def _is_from_elsewhere() -> bool:
-    """Whether the package came from a folder, an address or a repository, not from a package index."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Where this copy came from, if not from a package index: a path of this machine, or an address."""
+
+    address: str
+    editable: bool
+
+
+def _source() -> _Source | None:
+    # not at the top: the server needs it only when something is missing
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
     try:
-        return distribution(SCRIPT).read_text("direct_url.json") is not None
-    except PackageNotFoundError:
-        return True
+        text = distribution(SCRIPT).read_text("direct_url.json")
+    except PackageNotFoundError:  # imported from a checkout by PYTHONPATH
+        return _Source(address=str(Path(__file__).parents[2]), editable=True)
+    if text is None:
+        return None
+    found = json.loads(text)
+    parts = urlsplit(found["url"])
+    if parts.scheme == "file":
+        return _Source(address=url2pathname(parts.path), editable=bool(found.get("dir_info", {}).get("editable")))
+    version = found.get("vcs_info")
+    return _Source(
+        address=found["url"] if version is None else f"{version['vcs']}+{found['url']}@{version['commit_id']}", editable=False
+    )

@@ -1,6 +1,6 @@
-"""Where Groq's key comes from when the environment has none: the system's key ring, then a file only its owner can read.
+"""Where Groq's key comes from when the environment has none: the system's keyring, then a file only its owner can read.
 
-A key ring can wait for a person to unlock it, for ever when nobody sits there: it is asked in a thread, for a moment.
+A keyring can wait for a person to unlock it, for ever when nobody sits there: it is asked in a thread, for a moment.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
 
-__all__ = ["NO_RING", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private"]
+__all__ = ["Credential", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private", "stored_keys"]
 
 T = TypeVar("T")
 SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"
 RING_S = 2.0
 LONGEST_KEY = 4_096
-NO_RING = "No system keyring is available (pip install 'groq-fallback-mcp[keyring]', and a desktop session that holds one)"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -40,27 +39,13 @@ class Credential:
 
 
 def find_key(file: Path) -> Credential | None:
-    """The key of the key ring, else of `file`. Raises ConfigurationError for a file that others can read."""
-    found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
-    if found:
-        register_secrets(str(found))
-        return Credential(key=SecretStr(str(found)), source="the system keyring")
-    try:
-        # without waiting, should it be a FIFO
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unreadable(file, error.strerror or "it cannot be opened") from error
-    try:
-        require_private(descriptor, file)
-        text = os.read(descriptor, LONGEST_KEY).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(file, type(error).__name__) from None
-    finally:
-        os.close(descriptor)
-    register_secrets(text)
-    return Credential(key=SecretStr(text), source=str(file)) if text else None
+    """The key of the keyring, else of `file`. Raises ConfigurationError for a file that others can read."""
+    return _in_ring() or _in_file(file)
+
+
+def stored_keys(file: Path) -> list[Credential]:
+    """The keys of the keyring and of `file`, the one that is used first. Raises as `find_key`."""
+    return [found for found in (_in_ring(), _in_file(file)) if found is not None]
 
 
 def require_private(descriptor: int, file: Path) -> None:
@@ -71,18 +56,16 @@ def require_private(descriptor: int, file: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise _unreadable(file, "it is not a regular file")
     if status.st_uid not in {os.getuid(), 0}:
-        raise ConfigurationError(
-            f"{file} holds a key and belongs to somebody else", next_step=f"chown it, then chmod 600 {file}"
-        )
+        raise ConfigurationError(f"{file} holds a key but belongs to another user", next_step=f"Run chown and chmod 600 {file}")
     if status.st_mode & _OTHERS:
         raise ConfigurationError(
-            f"{file} holds a key and others can read it (mode {stat.S_IMODE(status.st_mode):04o})",
-            next_step=f"chmod 600 {file}, and think about a new key",
+            f"{file} holds a key that others can read (mode {stat.S_IMODE(status.st_mode):04o})",
+            next_step=f"Run chmod 600 {file}, and consider a new key",
         )
 
 
 def keep_in_ring(key: SecretStr) -> bool:
-    """Put the key into the key ring; False where there is none."""
+    """Put the key into the keyring; False where there is none."""
     wanted = key.get_secret_value()
 
     def put(ring: ModuleType) -> bool:
@@ -117,8 +100,35 @@ def forget_key(file: Path) -> list[str]:
     return forgotten
 
 
+def _in_ring() -> Credential | None:
+    found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
+    if not found:
+        return None
+    register_secrets(str(found))
+    return Credential(key=SecretStr(str(found)), source="the system keyring")
+
+
+def _in_file(file: Path) -> Credential | None:
+    try:
+        # without waiting, should it be a FIFO
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(file, error.strerror or "it cannot be opened") from error
+    try:
+        require_private(descriptor, file)
+        text = os.read(descriptor, LONGEST_KEY).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, type(error).__name__) from None
+    finally:
+        os.close(descriptor)
+    register_secrets(text)
+    return Credential(key=SecretStr(text), source=str(file)) if text else None
+
+
 def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
-    """The answer, or None when there is no key ring, it refuses, or it does not answer in time."""
+    """The answer, or None when there is no keyring, it refuses, or it does not answer in time."""
     answers: list[T] = []
 
     def ask() -> None:
@@ -128,7 +138,7 @@ def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
 
             answers.append(question(keyring))
 
-    asking = threading.Thread(target=ask, name="key ring", daemon=True)
+    asking = threading.Thread(target=ask, name="keyring", daemon=True)
     asking.start()
     asking.join(RING_S)
     return answers[0] if answers else None
@@ -136,5 +146,6 @@ def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
 
 def _unreadable(file: Path, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the key file {file} cannot be read: {why}", next_step="make it a text file of mode 600 with nothing but the key"
+        f"Cannot read the key file {file} ({why})",
+        next_step="Remove it, then store the key again: groq-fallback-mcp key set --file",
     )

@@ -55,7 +55,7 @@ async def test_an_overlay_is_written_that_loads_and_ends_the_drift(groq: str, tm
         "catalog", "update", "--dry-run", base_url=groq, cwd=tmp_path, GROQ_FALLBACK_CATALOG="catalog-update.toml"
     )
     assert (again.returncode, again.stdout) == (0, "")
-    assert "nothing to write" in again.stderr
+    assert "Nothing to write" in again.stderr
 
 
 async def test_a_file_that_is_there_is_replaced_only_by_force(groq: str, tmp_path: Path) -> None:

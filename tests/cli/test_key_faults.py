@@ -88,7 +88,7 @@ async def test_with_a_refused_key_the_doctor_says_so_and_does_not_call_it_ok(tmp
     assert found["key"]["detail"].startswith("refused by Groq (401)")
     assert found["chat"]["detail"] == "unavailable (API key refused)"
     assert "whisper-large" not in found["transcribe"]["detail"]
-    assert "console.groq.com/keys" in verdict
+    assert verdict == "Not ready. Copy a valid key from console.groq.com/keys, then export it as GROQ_API_KEY."
 
 
 async def test_with_a_good_key_it_is_ready(tmp_path: Path, url: str) -> None:

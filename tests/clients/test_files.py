@@ -230,14 +230,14 @@ def test_removal_on_another_machine_leaves_no_empty_file(home: Path, name: str, 
 
 @pytest.mark.fault("B29")
 def test_what_the_user_changed_since_stays_when_the_server_goes(home: Path) -> None:
-    """And the file from before set-up stays in the backups."""
+    """And no backup stays."""
     path = file_of("cursor", "project", home)
     path.write_text('{\n  "a": 1\n}\n')
     run("cursor", scope="project")
     path.write_text(path.read_text().replace('"a": 1', '"a": 2'))
     run("cursor", scope="project", remove=True)
     assert path.read_text() == '{\n  "a": 2\n}\n'
-    assert '{\n  "a": 1\n}\n' in [one.read_text() for one in backup_folder().rglob("before")]
+    assert not backup_folder().parent.exists()
 
 
 @pytest.mark.fault("B29")
@@ -322,7 +322,7 @@ def test_an_environment_that_will_be_gone_is_known(prefix: str, installer: str |
 def test_from_uv_s_cache_the_command_is_uvx_s(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its own path for the user, by its name for a project; with the extras that are installed."""
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/uv/archive-v0/abc"))
-    monkeypatch.setattr(command_module, "_is_from_elsewhere", lambda: False)
+    monkeypatch.setattr(command_module, "_source", lambda: None)
     monkeypatch.setattr(command_module, "find_spec", lambda name: object() if name == "av" else None)
     uvx = home / "bin" / "uvx"
     uvx.parent.mkdir()
@@ -342,7 +342,7 @@ def test_from_uv_s_cache_the_command_is_uvx_s(home: Path, monkeypatch: pytest.Mo
 def test_uvx_is_found_beside_the_uv_that_runs_us(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is not on the PATH; but not one that is in a cache itself."""
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/uv/archive-v0/abc"))
-    monkeypatch.setattr(command_module, "_is_from_elsewhere", lambda: False)
+    monkeypatch.setattr(command_module, "_source", lambda: None)
     for folder, found in ((home / "tools", True), (home / ".cache/uv/archive-v0/def/bin", False)):
         folder.mkdir(parents=True)
         (folder / "uvx").write_text("")
@@ -355,12 +355,14 @@ def test_from_another_cache_or_another_source_it_is_refused_with_what_to_install
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run of pipx, and uvx --from a folder: nothing that lasts would start the same package."""
+    monkeypatch.setattr(command_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(command_module, "_source", lambda: None)
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/pipx/abc"))
-    with pytest.raises(ConfigurationError, match="pipx install 'groq-fallback-mcp"):
+    with pytest.raises(ConfigurationError, match="pipx install groq-fallback-mcp"):
         run("kilo")
     monkeypatch.setattr(command_module.sys, "prefix", str(home / ".cache/uv/archive-v0/abc"))
-    monkeypatch.setattr(command_module, "_is_from_elsewhere", lambda: True)
-    with pytest.raises(ConfigurationError, match="uv tool install 'groq-fallback-mcp"):
+    monkeypatch.setattr(command_module, "_source", lambda: command_module._Source(address="/src/wheels", editable=False))
+    with pytest.raises(ConfigurationError, match="uv tool install /src/wheels"):
         run("kilo", scope="project")
     assert not [content for content in everything(home).values() if content is not None]
 

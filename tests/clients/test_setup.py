@@ -6,18 +6,23 @@ import json
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from groq_fallback_mcp.cli import commands
+from groq_fallback_mcp.cli import setup as setup_command
 from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.clients.change import Wanted, apply, backup_folder, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, Scope
 from groq_fallback_mcp.clients.entry import entry_in, entry_of
 from groq_fallback_mcp.command import server_command
+from groq_fallback_mcp.credentials import keep_in_file
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.harness.server_check import answers
+from groq_fallback_mcp.settings import key_path
 from groq_fallback_mcp.skill import skill_files
 
 EVERY = [(name, scope) for name, client in CLIENTS.items() for scope in client.scopes]
@@ -93,7 +98,7 @@ def test_what_a_person_wrote_stays(home: Path, name: str) -> None:
     assert backup.stat().st_mode & 0o777 == 0o600
     run(name, remove=True)
     assert path.read_text() == mine
-    assert not list(backup_folder().iterdir())
+    assert not backup_folder().parent.exists()
 
 
 def test_codex_keeps_its_comments_and_tables_too(home: Path) -> None:
@@ -173,7 +178,7 @@ def test_the_key_is_written_only_where_that_is_asked_for_and_never_shown(
         run("cursor", scope="project", with_key=True)
     assert not (home / "project" / ".cursor").exists()
     monkeypatch.delenv("GROQ_API_KEY")
-    with pytest.raises(InputRefused, match="There is no key"):
+    with pytest.raises(InputRefused, match="No API key is set"):
         run("cursor", with_key=True)
 
 
@@ -280,3 +285,36 @@ def test_the_help_lists_the_clients_of_the_table_however_often_it_is_shown() -> 
         *others, last = CLIENTS
         assert f" {', '.join(others)} or {last}. Omit to list" in shown
         assert "kilo-legacy" not in shown
+
+
+def test_a_key_is_spoken_of_only_where_none_is_stored(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One in the environment may be missing where the client starts; Claude Desktop passes none on."""
+    monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(home / "config" / "config.toml"))
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_canary0123456789")
+    run("kilo")
+    assert "No API key is stored. Run `groq-fallback-mcp key set`, or export GROQ_API_KEY" in capsys.readouterr().out
+    run("claude-desktop")
+    assert "key set`; Claude Desktop does not pass environment variables on." in capsys.readouterr().out
+    keep_in_file(SecretStr("gsk_canary0123456789"), key_path())
+    for name in CLIENTS:
+        run(name)
+    assert "API key" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_a_detected_client_is_set_up_unless_the_person_says_no(
+    home: Path, monkeypatch: pytest.MonkeyPatch, remove: bool
+) -> None:
+    """Enter says yes to setting up, and no to removing."""
+    (home / ".cursor").mkdir()
+    if remove:
+        run("cursor")
+    before = (home / ".cursor" / "mcp.json").exists()
+    monkeypatch.setattr(setup_command, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    arguments = ["setup", "--no-check", *(["--remove"] if remove else [])]
+    shown = CliRunner().invoke(commands.app, arguments, input="\n").output
+    assert ("Remove it from Cursor? [y/N]" if remove else "Set up Cursor? [Y/n]") in shown
+    assert before == remove
+    assert (home / ".cursor" / "mcp.json").exists()

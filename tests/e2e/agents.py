@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 from e2e.kilo import project_config
 from e2e.npm_clients import COMMAND
 from e2e.scripted_dialects import GenerateContentModel, MessagesModel, ResponsesModel
@@ -244,3 +245,8 @@ AGENTS: Mapping[str, Agent] = {
         read_error=_whole,
     ),
 }
+
+
+def agents(*in_ci: str) -> list[Any]:
+    """Every agent for `parametrize`; those that show nothing which one of `in_ci`, or Kilo, does not are left to the night."""
+    return [name if name in in_ci else pytest.param(name, marks=pytest.mark.nightly) for name in AGENTS]

@@ -14,6 +14,7 @@ import pytest
 from fakes import candidate
 
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, Failure, FailureKind, Success
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.providers.local import provider as local_provider
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.speech import LocalSpeech, NotDecodableError, TooLongError
@@ -133,7 +134,7 @@ async def test_a_model_that_is_not_installed_says_how_to_install_it() -> None:
 
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.MODEL_BLOCKED
-    assert "pip install 'groq-fallback-mcp[local]'" in outcome.message
+    assert install_command("local") in outcome.message
 
 
 async def test_the_model_is_loaded_once() -> None:

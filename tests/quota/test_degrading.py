@@ -17,6 +17,7 @@ from stores import RedisServer
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.quota import (
     Claim,
@@ -429,4 +430,4 @@ def test_redis_without_its_client_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError) as refused:
         open_ledger("redis://localhost", SystemClock())
-    assert "pip install 'groq-fallback-mcp[redis]'" in refused.value.next_step
+    assert install_command("redis") in refused.value.next_step

@@ -18,6 +18,7 @@ from tone_speech import hear, script, wav
 
 from groq_fallback_mcp.audio.pcm import AbandonedError
 from groq_fallback_mcp.call import AudioFile, AudioRequest, FailureKind, Limit, Outcome, Success, Usage
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.simulator import SimulatorOptions, Transcribed, create_app
@@ -254,7 +255,7 @@ async def test_without_the_decoder_a_file_that_must_be_split_names_what_to_insta
     monkeypatch.setattr(tool, "LARGEST_UPLOAD_MB", 1)
     here = world()
     text, _ = await transcribed(here, recording)
-    assert "groq-fallback-mcp[audio]" in text
+    assert install_command("audio") in text
     assert here.groq.calls == []
 
 

@@ -178,9 +178,9 @@ def test_the_current_folder_is_nobody_s_from_elsewhere(monkeypatch: pytest.Monke
     [
         ("0.0.0.0:8765", None, "no token is set"),
         ("127.0.0.1:8765", "short", "fewer than 16 characters"),
-        ("127.0.0.1", None, "no address to serve on"),
-        ("http://127.0.0.1:1/x", None, "no address to serve on"),
-        ("127.0.0.1:99999", None, "no address to serve on"),
+        ("127.0.0.1", None, "Invalid address"),
+        ("http://127.0.0.1:1/x", None, "Invalid address"),
+        ("127.0.0.1:99999", None, "Invalid address"),
     ],
 )
 def test_what_would_be_open_to_anybody_is_not_served(

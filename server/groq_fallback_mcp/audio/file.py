@@ -20,13 +20,13 @@ from groq_fallback_mcp.audio.kind import AudioKind, Convertible, recognize
 from groq_fallback_mcp.audio.pcm import AbandonedError, NotDecodableError, OutOfMemoryError, can_decode
 from groq_fallback_mcp.audio.sound_length import Extent, extent
 from groq_fallback_mcp.call import AudioFile, Opened
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import not_there, open_allowed
 from groq_fallback_mcp.render import path_excerpt
 
-__all__ = ["INSTALL", "OpenAudio", "Probed", "open_audio", "probe"]
+__all__ = ["OpenAudio", "Probed", "open_audio", "probe"]
 
-INSTALL = "pip install 'groq-fallback-mcp[audio]'"
 LONGEST_SHOWN = 80
 
 # Several copies of so much do no harm; what is larger is sent from its file.
@@ -123,8 +123,11 @@ def _checked(file: BinaryIO, path: str, max_bytes: int) -> OpenAudio:
 
 def _unsupported(path: str) -> InputRefused:
     sent, converted = ", ".join(AudioKind), ", ".join(Convertible)
-    how = "Supported after conversion" if can_decode() else f"Supported after conversion, with the audio extra ({INSTALL})"
-    return InputRefused(f"{_shown(path)} is not a supported audio file", next_step=f"Supported: {sent}. {how}: {converted}")
+    extra = "" if can_decode() else f", with the audio extra ({install_command('audio')})"
+    return InputRefused(
+        f"{_shown(path)} is not a supported audio file",
+        next_step=f"Supported: {sent}. Supported after conversion{extra}: {converted}",
+    )
 
 
 def _shown(path: str) -> str:
@@ -210,5 +213,5 @@ def _measured(opened: OpenAudio, *, longest_s: float, longest_run_s: float, stop
 def _not_whole(opened: OpenAudio) -> InputRefused:
     return InputRefused(
         f"{path_excerpt(opened.path)} is damaged or is not only a recording, and was not sent",
-        next_step=f"Install what sends only its sound: {INSTALL}; or convert it: {CONVERT}",
+        next_step=f"Install what sends only its sound: {install_command('audio')}; or convert it: {CONVERT}",
     )

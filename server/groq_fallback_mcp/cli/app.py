@@ -1,11 +1,14 @@
 """`groq-fallback-mcp`: without arguments it serves MCP over stdio, with one of the commands below it works for a person."""
 
 import gc
+import os
 import sys
 
 from groq_fallback_mcp.import_path import drop_working_folder
 
 __all__ = ["main"]
+
+COMPLETION = "_GROQ_FALLBACK_MCP_COMPLETE"
 
 
 # Who typed the command alone wanted to know what it is; an MCP client never gives it a terminal.
@@ -22,7 +25,9 @@ groq-fallback-mcp is an MCP server: it is waiting for an MCP client on stdin. Ct
 def main() -> None:
     """Entry point. Serving skips everything that only the other commands need."""
     drop_working_folder()
-    if sys.argv[1:] in ([], ["serve"]):
+    # a shell that asks for completions gives no arguments either
+    completing = COMPLETION in os.environ
+    if sys.argv[1:] in ([], ["serve"]) and not completing:
         # what is made while modules are loaded stays: looking through it again and again took a quarter of the start
         gc.disable()
         if sys.stdin is not None and sys.stdin.isatty():
@@ -31,7 +36,7 @@ def main() -> None:
 
         serve()
         return
-    if sys.argv[1].startswith("--log-"):
+    if not completing and sys.argv[1].startswith("--log-"):
         # without a command it serves, whatever is to be logged
         sys.argv.insert(1, "serve")
     from groq_fallback_mcp.cli.commands import app

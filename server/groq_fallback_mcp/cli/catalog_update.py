@@ -1,4 +1,4 @@
-"""`catalog update`: what Groq's live list says and the catalog does not, as an overlay for review."""
+"""`catalog update`: what Groq's live list has and the catalog does not, as an overlay for review."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["update"]
 async def update(output: Path, *, dry_run: bool, force: bool) -> int:
     """Write the overlay, or with `dry_run` print it; 1 when the live list cannot be read.
 
-    Raises InputRefused when `output` is there already and `force` is not given, before anything is asked, or cannot be
+    Raises InputRefused when `output` already exists and `force` is not given, before anything is asked, or cannot be
     written.
     """
     if not (dry_run or force) and await anyio.Path(output).exists():
@@ -32,8 +32,8 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
         day = today(context.engine.clock)
         live = await registry.live_list()
         if live.ids is None:
-            reason = live.failure.message if live.failure is not None else "Groq is switched off"
-            echo_message(f"the live list could not be read: {reason}. Run `groq-fallback-mcp doctor`.", err=True)
+            reason = live.failure.message if live.failure is not None else "Groq is disabled"
+            echo_message(f"Cannot read the live list ({reason}). Run groq-fallback-mcp doctor.", err=True)
             return 1
         found = drift(catalog, live.ids, day)
         rows = {
@@ -45,7 +45,7 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
     for words, ids in found.differences().items():
         echo(f"{words}: {', '.join(ids)}", err=dry_run)
     if not (found.unknown or found.not_live):
-        echo("nothing to write: the catalog has every live model, and every model it has is live", err=dry_run)
+        echo("Nothing to write: the catalog matches the live list.", err=dry_run)
         return 0
     unknown = [rows[model] for model in found.unknown if model in rows]
     text = update_overlay(found, unknown=unknown, catalog=catalog, defined=load_catalog().models, day=day)
@@ -53,7 +53,7 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
         echo(text, nl=False)
         return 0
     _write(output, text, force=force)
-    echo(f"written: {output}; review it, then set GROQ_FALLBACK_CATALOG to it")
+    echo(f"Wrote {output}. Review it, then set GROQ_FALLBACK_CATALOG to its path.")
     return 0
 
 
@@ -65,9 +65,9 @@ def _write(output: Path, text: str, *, force: bool) -> None:
         raise _occupied(output) from None
     except OSError as error:
         raise InputRefused(
-            f"{output} cannot be written: {error.strerror}", next_step="give --output a file in a folder that can be written"
+            f"Cannot write {output} ({error.strerror})", next_step="Give --output a file in a writable folder"
         ) from error
 
 
 def _occupied(output: Path) -> InputRefused:
-    return InputRefused(f"{output} is there already", next_step="give --force to replace it, or another --output")
+    return InputRefused(f"{output} already exists", next_step="Replace it with --force, or choose another --output")

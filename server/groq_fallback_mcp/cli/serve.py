@@ -39,7 +39,9 @@ def serve(**flags: object) -> None:
     if sys.stderr is None:  # it is when the process has none
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
     if missing := missing_descriptors():
-        sys.stderr.write(f"groq-fallback-mcp: there is no {' and no '.join(missing)}; an MCP client gives the server both\n")
+        sys.stderr.write(
+            f"groq-fallback-mcp: {' and '.join(missing)} is closed. Start the server from an MCP client, which opens both.\n"
+        )
         raise SystemExit(USAGE_ERROR)
     try:
         settings = _checked(load_settings(**flags))
@@ -95,12 +97,12 @@ def _run(work: Callable[[], Awaitable[int]]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
-        _log.critical("the server ended by a fault of its own", exc_info=True)
+        _log.critical("internal error, shutting down", exc_info=True)
         return 1
 
 
 def _checked(settings: Settings) -> Settings:
-    """Read now, so that a mistake in the overlay is told at the start and not at the first call."""
+    """Read now, so that a mistake in the overlay shows at the start and not at the first call."""
     from groq_fallback_mcp.catalog import load_catalog
 
     load_catalog(settings.catalog)
@@ -108,7 +110,7 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _place(address: str) -> tuple[str, int]:
-    refusal = ConfigurationError(f"{address!r} is no address to serve on", next_step="write HOST:PORT, such as 127.0.0.1:8765")
+    refusal = ConfigurationError(f"Invalid address {address[:80]!r}", next_step="Use HOST:PORT, e.g. 127.0.0.1:8765")
     try:
         parts = urlsplit(f"//{address}")
         host, port = parts.hostname, parts.port
@@ -124,11 +126,11 @@ def _token(settings: Settings, host: str) -> str | None:
     if token is not None and len(token) < LEAST_TOKEN_CHARS:
         raise ConfigurationError(
             f"GROQ_FALLBACK_HTTP_TOKEN has fewer than {LEAST_TOKEN_CHARS} characters",
-            next_step="make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            next_step="Create one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     if token is None and not is_loopback(host):
         raise ConfigurationError(
-            f"{host} can be reached from other machines, and no token is set",
-            next_step="set GROQ_FALLBACK_HTTP_TOKEN, or serve on 127.0.0.1",
+            f"{host} is reachable from other machines, and no token is set",
+            next_step="Set GROQ_FALLBACK_HTTP_TOKEN, or serve on 127.0.0.1",
         )
     return token

@@ -82,7 +82,7 @@ def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None
     for entry in found:
         if bool(entry.configured) is remove and entry.fault is None:
             verb = "Remove it from" if remove else "Set up"
-            if typer.confirm(f"{verb} {entry.client.title}?", default=False):
+            if typer.confirm(f"{verb} {entry.client.title}?", default=not remove):
                 status = setup(
                     entry.client.name,
                     scope=None,
@@ -100,7 +100,9 @@ def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None
 def _key() -> str:
     settings = load_settings()
     if settings.api_key is None:
-        raise InputRefused("There is no key to write", next_step="Export GROQ_API_KEY first, or run it without --key")
+        raise InputRefused(
+            "No API key is set, so none was written", next_step="Run groq-fallback-mcp key set first, or omit --key"
+        )
     return settings.api_key.get_secret_value()
 
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,13 @@ def keep(root: Path, made: Made) -> Path:
         "after": _fingerprint(made.after),
         "folders": [str(one) for one in made.folders],
     }
-    if made.before is not None:
-        _write(folder / BEFORE, made.before)
-    _write(folder / RECORD, json.dumps(record, indent=1))
+    try:
+        if made.before is not None:
+            _write(folder / BEFORE, made.before)
+        _write(folder / RECORD, json.dumps(record, indent=1))
+    except BaseException:  # an interrupted set-up leaves nothing that nobody would find again
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folder / (RECORD if made.before is None else BEFORE)
 
 
@@ -85,9 +90,13 @@ def made_folders(root: Path, path: Path) -> list[Path]:
 
 
 def forget(root: Path, path: Path) -> None:
-    """Remove all that was kept for `path`."""
+    """Remove all that was kept for `path`, and `root` with its own folder where nothing else is in them."""
     for record in _records(root, path):
         shutil.rmtree(record.folder, ignore_errors=True)
+    # an interrupted set-up may have left an empty folder
+    for folder in (*root.glob("*"), root, root.parent):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

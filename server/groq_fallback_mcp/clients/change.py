@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from groq_fallback_mcp.clients.config_file import PRIVATE, exists, read_text, re
 from groq_fallback_mcp.clients.entry import Entry, entry_in, entry_of, says_nothing, with_server, without_server
 from groq_fallback_mcp.command import SCRIPT, lasting_command, shared_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
-from groq_fallback_mcp.settings import state_folder
+from groq_fallback_mcp.settings import key_sources, state_folder
 from groq_fallback_mcp.skill import SKILL_NAME, skill_files
 
 __all__ = ["Change", "Found", "Wanted", "apply", "backup_folder", "find_clients", "plan"]
@@ -37,7 +38,7 @@ class Wanted:
 class Change:
     """What would be done: a file's new text, and a skill written or removed. `notes` is what the person should know.
 
-    A text of None means that there is no file, before or after. `undone`: the file is as it was before the first set-up.
+    A text of None means that there is no file, before or after.
     `skill` is the skill's folder; its files are keyed by their path below it.
     """
 
@@ -45,7 +46,6 @@ class Change:
     before: str | None
     after: str | None
     removes: bool
-    undone: bool
     holds_key: bool
     skill: Path | None
     skill_before: Mapping[str, str]
@@ -99,7 +99,7 @@ def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
     path = next((path for path in paths if exists(path)), paths[0])
     require_inside(path, root)
     before = read_text(path)
-    after, undone = _without(path, before, client) if wanted.remove else (_with(path, before, wanted), False)
+    after = _without(path, before, client) if wanted.remove else _with(path, before, wanted)
     if before != after:
         require_writable(path)
     skill, skill_before, skill_after = _skill(wanted, root=root, project=project, home=home)
@@ -108,7 +108,6 @@ def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
         before=before,
         after=after,
         removes=wanted.remove,
-        undone=undone,
         holds_key=wanted.key is not None,
         skill=skill,
         skill_before=skill_before,
@@ -134,7 +133,6 @@ def apply(change: Change) -> list[str]:
             for folder in backups.made_folders(root, change.path):
                 with suppress(OSError):  # something else is in it by now
                     folder.rmdir()
-        if change.undone:
             backups.forget(root, change.path)
     except OSError as error:
         raise ConfigurationError(
@@ -176,11 +174,11 @@ def _with(path: Path, before: str | None, wanted: Wanted) -> str:
     return with_server(before or "", client, entry, path=str(path))
 
 
-def _without(path: Path, before: str | None, client: Client) -> tuple[str | None, bool]:
-    """The text without our entry, None for no file; and whether it is what was there before the first set-up."""
+def _without(path: Path, before: str | None, client: Client) -> str | None:
+    """The text as it was before the first set-up, else without our entry; None for no file."""
     present = None if before is None else entry_in(before, client, path=str(path))
     if before is None or present is None:
-        return before, False
+        return before
     entry = entry_of(present, scope="global", path=path)
     if not entry.names_us:
         raise ConfigurationError(
@@ -190,18 +188,18 @@ def _without(path: Path, before: str | None, client: Client) -> tuple[str | None
     former = backups.undo(backup_folder(), path, before)
     earlier = None if former is None else entry_in(former.text or "", client, path=str(path))
     if former is not None and (earlier is None or not entry_of(earlier, scope="global", path=path).names_us):
-        return former.text, True
+        return former.text
     after = without_server(before, client, path=str(path))
-    return (None, False) if says_nothing(after, client) else (after, False)
+    return None if says_nothing(after, client) else after
 
 
 def _replace(change: Change, root: Path, made: list[Path]) -> list[str]:
     if read_text(change.path) != change.before:
         raise ConfigurationError(f"{change.path} was changed by another program meanwhile", next_step="Run the command again")
     done: list[str] = []
-    if change.before and not change.undone:
+    if change.before and not change.removes:
         done.append(f"backed up the old file to {_kept(change, change.before, root, made)}")
-    elif not change.undone and change.after is not None:
+    elif not change.removes:
         with suppress(OSError):  # without it the server can be removed too, only less exactly
             _kept(change, change.before, root, made)
     if change.after is None:
@@ -263,19 +261,34 @@ def _notes(wanted: Wanted, before: str, path: Path) -> list[str]:
     replaced = None if present is None else entry_of(present, scope=wanted.scope, path=path)
     if replaced is not None and not replaced.names_us:
         notes.append(f"This replaced an entry of the same name, which started: {replaced.shown()}")
-    if wanted.key is None and client.key_reference is None:
-        notes.append(f"No key was written. Export {KEY} in the shell that starts {client.title}, or run `{SCRIPT} key set`.")
+    if wanted.key is None and not _is_key_stored():
+        notes.append(f"No API key is stored. Run `{SCRIPT} key set`{_or_export(client)}.")
     if wanted.scope == "project":
         notes.append(_shared_note())
     if client.note:
         notes.append(client.note)
-    if client.project_trap is not None and wanted.scope == "project":
-        trap = client.project_trap
-        notes.append(trap.found if trap.text in before else trap.advice)
+    trap = client.project_trap
+    if trap is not None and wanted.scope == "project" and trap.text in before:
+        notes.append(trap.found)
     return notes
+
+
+def _is_key_stored() -> bool:
+    """Whether the server finds a key wherever it is started, not only where one is exported."""
+    try:
+        found = key_sources()
+    except ConfigurationError:  # there is one, and doctor says what is wrong with it
+        return True
+    return len(found) > bool(os.environ.get(KEY))
+
+
+def _or_export(client: Client) -> str:
+    if client.inherits_environment:
+        return f", or export {KEY} in the shell that starts {client.title}"
+    return f"; {client.title} does not pass environment variables on"
 
 
 def _shared_note() -> str:
     name = shared_command()[0]
-    text = f"The file names the command {name} without a path, so that a team can share it; it must be on everyone's PATH."
-    return text if shutil.which(name) else f"{text} Here it is not."
+    here = "" if shutil.which(name) else " It is not on yours."
+    return f"Everyone who uses this file needs {name} on the PATH.{here}"

@@ -40,10 +40,9 @@ class Manifest(_Row):
 
 
 class Trap(_Row):
-    """A text that makes the client ignore a project's file: the advice against it, and what to do where it is found."""
+    """A text that makes the client ignore a project's file, and what to do where it is found."""
 
     text: str
-    advice: str
     found: str
 
 
@@ -65,6 +64,8 @@ class Client(_Row):
     """An entry, with the placeholders that clients.toml explains."""
     key_reference: str | None = None
     """How its file refers to GROQ_API_KEY. None where the server inherits the environment, or no reference is safe."""
+    inherits_environment: bool = True
+    """Whether a variable that is exported where the client starts reaches the server."""
     project_skills: str | None = None
     home_skills: str | None = None
     """The folders it reads skills from, as `project` and `home`."""

@@ -76,15 +76,15 @@ def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     kept = stat.S_IMODE(target.stat().st_mode) if mode is None and target.exists() else mode
     partial = target.with_name(f".{target.name[:200]}.{os.getpid()}.new")
-    # the user's umask takes from the mode of a new file
-    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), kept or 0o666)
     try:
+        # the user's umask takes from the mode of a new file
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), kept or 0o666)
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode("utf-8"))
         if kept is not None:
             partial.chmod(kept)
         partial.replace(target)
-    except OSError:
+    except BaseException:  # also when interrupted
         partial.unlink(missing_ok=True)
         raise
 

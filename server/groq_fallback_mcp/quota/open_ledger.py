@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.quota.budget import Budget
 from groq_fallback_mcp.quota.degrading import DegradingLedger
@@ -53,7 +54,7 @@ def _store(state: str, clock: Clock) -> Store:
     except ImportError as error:
         raise ConfigurationError(
             f"GROQ_FALLBACK_STATE names a Redis server, and its client is not installed ({error})",
-            next_step="pip install 'groq-fallback-mcp[redis]', or set GROQ_FALLBACK_STATE to sqlite",
+            next_step=f"Install it ({install_command('redis')}), or set GROQ_FALLBACK_STATE to sqlite",
         ) from error
     return RedisStore(state)
 

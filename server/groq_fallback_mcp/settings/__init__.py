@@ -6,6 +6,6 @@ key, where none of them has one, is looked for in the key ring and in a file bes
 
 from groq_fallback_mcp.settings.model import EndpointSettings, Settings, Toolset
 from groq_fallback_mcp.settings.places import config_path, key_path, state_folder
-from groq_fallback_mcp.settings.sources import load_settings
+from groq_fallback_mcp.settings.sources import key_sources, load_settings
 
-__all__ = ["EndpointSettings", "Settings", "Toolset", "config_path", "key_path", "load_settings", "state_folder"]
+__all__ = ["EndpointSettings", "Settings", "Toolset", "config_path", "key_path", "key_sources", "load_settings", "state_folder"]

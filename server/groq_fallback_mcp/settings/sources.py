@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
-from groq_fallback_mcp.credentials import find_key, require_private
+from groq_fallback_mcp.credentials import Credential, find_key, require_private, stored_keys
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings.model import Settings
 from groq_fallback_mcp.settings.places import config_path, key_path
 
-__all__ = ["load_settings"]
+__all__ = ["key_sources", "load_settings"]
 
 # What settings were called before; read without a word, so that an upgrade breaks nothing.
 FORMER_NAMES = {"organisation": "organization"}
@@ -47,6 +47,17 @@ def load_settings(**flags: object) -> Settings:
     except ValidationError as error:
         raise _explain(error, str(path) if from_file else "the flags") from None
     return settings
+
+
+def key_sources() -> list[Credential]:
+    """Every key of Groq's that is set on this machine, in order of precedence: the first is used. Raises as `load_settings`."""
+    path = config_path()
+    given = (
+        ("the environment variable GROQ_API_KEY", os.environ.get("GROQ_API_KEY")),
+        (f"{path}", _read_config(path).get("api_key")),
+    )
+    found = [Credential(key=SecretStr(str(key)), source=source) for source, key in given if key]
+    return found + stored_keys(key_path())
 
 
 def _present_names(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from groq_fallback_mcp.audio.languages import language_code, only_one
 from groq_fallback_mcp.call import Attempt, Restrictions, SpeechRequest
 from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
@@ -94,7 +95,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
     if failure is None:
         raise InputRefused(
             "no model that speaks is set up",
-            next_step="Set GROQ_API_KEY, or install groq-fallback-mcp[local] for an English voice",
+            next_step=f"Set GROQ_API_KEY, or install an English voice: {install_command('local')}",
         )
     return error_reply(failure)
 

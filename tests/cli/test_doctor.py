@@ -1,0 +1,89 @@
+"""What doctor finds in clients' files and how it shows it; its words about keys are in test_key_faults.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import command
+
+from groq_fallback_mcp.providers.local.provider import available_models
+
+pytestmark = pytest.mark.anyio
+
+
+def entry(home: Path, program: str, *arguments: str) -> Path:
+    """An entry of our name in Cursor's own file."""
+    path = home / ".cursor" / "mcp.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"mcpServers": {"groq": {"command": program, "args": list(arguments)}}}))
+    return path
+
+
+@pytest.mark.skipif(not available_models(), reason="the extra local is not installed")
+async def test_a_configured_command_that_is_gone_is_the_first_thing_to_fix(tmp_path: Path) -> None:
+    """As after a virtual environment was moved; nothing else is wrong here."""
+    entry(tmp_path, "/gone/.venv/bin/python", "-m", "groq_fallback_mcp")
+    done = await command("doctor", cwd=tmp_path, GROQ_FALLBACK_LOCAL="only")
+    assert done.returncode == 1
+    assert "'/gone/.venv/bin/python' does not exist; run groq-fallback-mcp setup cursor again" in done.stdout
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("fail client cursor: ") for line in lines)
+    assert lines[-1] == "Not ready. Run groq-fallback-mcp setup cursor again."
+
+
+async def test_another_server_that_is_gone_is_not_ours_to_fix(tmp_path: Path) -> None:
+    """It is named and does not make us unready."""
+    entry(tmp_path, "/gone/other-server")
+    done = await command("doctor", cwd=tmp_path)
+    assert "warn client cursor: " in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+@pytest.mark.parametrize("colored", [True, False])
+def test_on_a_terminal_of_80_columns_each_line_fits_and_has_its_word(tmp_path: Path, colored: bool) -> None:
+    """Marks and words; colors unless NO_COLOR is set."""
+    entry(tmp_path, "/gone/.venv/bin/python", "-m", "groq_fallback_mcp")
+    main, side = pty.openpty()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "TERM": "xterm-256color",
+        "COLUMNS": "80",
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+    environment |= {} if colored else {"NO_COLOR": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "groq_fallback_mcp", "doctor"],
+        env=environment,
+        cwd=tmp_path,
+        stdin=side,
+        stdout=side,
+        stderr=side,
+    ) as process:
+        os.close(side)
+        seen = b""
+        while True:
+            try:
+                part = os.read(main, 65_536)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            seen += part
+        assert process.wait(60) == 1
+    os.close(main)
+    text = seen.decode()
+    assert ("\x1b[32m" in text) == colored
+    plain = "".join(piece.partition("m")[2] if index else piece for index, piece in enumerate(text.split("\x1b[")))
+    lines = plain.replace("\r", "").rstrip().splitlines()
+    assert all(len(line.rstrip()) <= 80 for line in lines)
+    assert any(line.startswith("✓ ok   version") for line in lines)
+    assert any(line.startswith("✗ fail key") for line in lines)
+    assert lines[-1].startswith("Not ready. ")
