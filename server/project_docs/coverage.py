@@ -14,7 +14,7 @@ from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow
 from groq_fallback_mcp.errors import InputRefused
 from project_docs.blocks import code, table
 
-__all__ = ["SEED", "SeedRow", "abilities_block", "marked_tests", "seed_block", "seed_rows"]
+__all__ = ["ABILITIES", "SEED", "SeedRow", "abilities", "abilities_block", "marked_tests", "seed_block", "seed_rows"]
 
 SEED = "groq-api-seed-2026-02-13"
 _TOOL = {
@@ -55,7 +55,7 @@ ABILITIES = (
     "long calls",
     "set up by us",
     "skill",
-    "leaves nothing",
+    "cleans up",
 )
 SHOWN_TESTS = 2
 
@@ -83,19 +83,27 @@ def seed_block(catalog: Catalog, tests: Mapping[str, str]) -> str:
 
 def abilities_block(tests: Mapping[str, str]) -> str:
     """Which real client was shown to do what, each with its test. Raises InputRefused for an ability that is none."""
+    rows = [
+        (client, *(f"[yes]({shown[ability][0]})" if ability in shown else "-" for ability in ABILITIES))
+        for client, shown in sorted(abilities(tests).items())
+    ]
+    return table(("Client", *ABILITIES), rows)
+
+
+def abilities(tests: Mapping[str, str]) -> dict[str, dict[str, tuple[str, str]]]:
+    """For each real client what it was shown to do, with the path and the name of the test.
+
+    Raises InputRefused for an ability that is none.
+    """
     found: dict[str, dict[str, tuple[str, str]]] = {}
-    for path, name, (client, *abilities) in _marks(tests, CLIENT_MARKER):
-        for ability in abilities:
+    for path, name, (client, *shown) in _marks(tests, CLIENT_MARKER):
+        for ability in shown:
             if ability not in ABILITIES:
                 raise InputRefused(
                     f"{path}, {name} shows {ability!r}, which is no ability", next_step=f"write one of {', '.join(ABILITIES)}"
                 )
             found.setdefault(client, {}).setdefault(ability, (path, name))
-    rows = [
-        (client, *(f"[yes]({shown[ability][0]})" if ability in shown else "-" for ability in ABILITIES))
-        for client, shown in sorted(found.items())
-    ]
-    return table(("Client", *ABILITIES), rows)
+    return found
 
 
 def marked_tests(tests: Mapping[str, str], marker: str) -> dict[str, list[tuple[str, str]]]:

@@ -47,8 +47,8 @@ def faults_block(rows: str, tests: Mapping[str, str], corpus: Mapping[str, str])
         counts = [(path, names.count(fault.row)) for path, names in played.items() if fault.row in names]
         if not fault.after or not (covering or counts):
             raise InputRefused(f"the fault {fault.row} has no test or no result in {ROWS}", next_step="add it")
-        shown = [f"[{name}](../{path})" for path, name in covering[:SHOWN_TESTS]]
+        shown = [f"[{name}]({path})" for path, name in covering[:SHOWN_TESTS]]
         shown += [f"{len(covering) - SHOWN_TESTS} more"] if len(covering) > SHOWN_TESTS else []
-        shown += [f"{count} rows of [{path.rsplit('/', 1)[-1]}](../{path})" for path, count in counts]
+        shown += [f"{count} rows of [{path.rsplit('/', 1)[-1]}]({path})" for path, count in counts]
         lines.append((fault.row, fault.fault, "; ".join(shown), fault.before, fault.after))
     return table(("Row", "Fault", "Tests", "Before", "After"), lines)

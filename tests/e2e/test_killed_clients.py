@@ -24,11 +24,11 @@ def stalled(groq: SimulatedGroq) -> StalledText:
 
 
 @pytest.mark.parametrize("name", agents("claude-code"))
-@pytest.mark.client("Claude Code", "leaves nothing")
-@pytest.mark.client("Cline", "leaves nothing")
-@pytest.mark.client("Codex", "leaves nothing")
-@pytest.mark.client("Gemini CLI", "leaves nothing")
-@pytest.mark.client("opencode", "leaves nothing")
+@pytest.mark.client("Claude Code", "cleans up")
+@pytest.mark.client("Cline", "cleans up")
+@pytest.mark.client("Codex", "cleans up")
+@pytest.mark.client("Gemini CLI", "cleans up")
+@pytest.mark.client("opencode", "cleans up")
 async def test_our_server_ends_when_an_agent_is_killed_during_a_call(
     npm: Npm, groq: SimulatedGroq, stalled: StalledText, watch: Watch, name: str
 ) -> None:
@@ -46,7 +46,7 @@ async def test_our_server_ends_when_an_agent_is_killed_during_a_call(
     assert marked(watch.mark) == set()
 
 
-@pytest.mark.client("mcporter", "leaves nothing")
+@pytest.mark.client("mcporter", "cleans up")
 async def test_our_server_ends_when_mcporter_is_killed_during_a_call(
     npm: Npm, groq: SimulatedGroq, stalled: StalledText, watch: Watch
 ) -> None:

@@ -140,7 +140,7 @@ async def test_our_server_ends_with_kilo(kilo: Kilo, groq: SimulatedGroq, watch:
     assert marked(watch.mark) == set()
 
 
-@pytest.mark.client("Kilo Code", "leaves nothing")
+@pytest.mark.client("Kilo Code", "cleans up")
 async def test_our_server_ends_when_kilo_is_killed_during_a_call(kilo: Kilo, groq: SimulatedGroq, watch: Watch) -> None:
     """Kilo has no time to say goodbye, and the call is still under way."""
     groq.text.engine = stalled = StalledText()

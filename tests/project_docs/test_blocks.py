@@ -207,11 +207,11 @@ def test_each_fault_is_shown_with_its_tests_and_what_came_out() -> None:
     """From the markers, and from the rows of the corpus."""
     corpus = {"tests/corpus/upstream.json": '{"cases": [{"row": "A1"}, {"row": "A1"}]}'}
 
-    assert "[test_it](../tests/test_x.py); 2 rows of [upstream.json]" in faults_block(FAULT, MARKED, corpus)
+    assert "[test_it](tests/test_x.py); 2 rows of [upstream.json]" in faults_block(FAULT, MARKED, corpus)
     whole_module = {
         "tests/test_x.py": 'pytestmark = [pytest.mark.fault("A1")]\ndef test_it() -> None: ...\ndef no_test() -> None: ...\n'
     }
-    assert "| [test_it](../tests/test_x.py) |" in faults_block(FAULT, whole_module, {})
+    assert "| [test_it](tests/test_x.py) |" in faults_block(FAULT, whole_module, {})
 
 
 @pytest.mark.parametrize(

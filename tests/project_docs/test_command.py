@@ -38,20 +38,20 @@ def test_nothing_in_the_repository_is_stale(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_changed_table_is_found_named_and_mended(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Checking changes nothing; generating brings the table back."""
-    before = (copy / "README.md").read_text(encoding="utf-8")
+    before = (copy / "docs" / "models.md").read_text(encoding="utf-8")
     changed = before.replace("| `openai/gpt-oss-20b` |", "| `openai/gpt-oss-21b` |")
     assert changed != before
-    (copy / "README.md").write_text(changed, encoding="utf-8")
+    (copy / "docs" / "models.md").write_text(changed, encoding="utf-8")
 
     assert generate(copy, check=True) == 1
     said = capsys.readouterr().out
-    assert "stale: README.md" in said
+    assert "stale: docs/models.md" in said
     assert "make generate" in said
     assert "SKILL.md" not in said
-    assert (copy / "README.md").read_text(encoding="utf-8") == changed
+    assert (copy / "docs" / "models.md").read_text(encoding="utf-8") == changed
 
     assert generate(copy, check=False) == 0
-    assert (copy / "README.md").read_text(encoding="utf-8") == before
+    assert (copy / "docs" / "models.md").read_text(encoding="utf-8") == before
 
 
 @pytest.mark.parametrize("path", ["kilo/kilo.json", "litellm/config.yaml", "README.md"])

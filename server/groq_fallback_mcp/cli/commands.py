@@ -78,10 +78,15 @@ def _root(
 @app.command(rich_help_panel=USE)
 def serve(
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="Log level; default: warning.")
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(metavar="LEVEL", help="debug, info, warning or error; default: warning."),
     ] = None,
-    log_file: Annotated[Path | None, typer.Option(help="Append the log to this file instead of stderr.")] = None,
-    log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="Log lines as text or JSON.")] = None,
+    log_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append the log to this file instead of stderr.")
+    ] = None,
+    log_format: Annotated[
+        Literal["text", "json"] | None, typer.Option(metavar="FORMAT", help="Log lines as text or JSON: text, json.")
+    ] = None,
     toolsets: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
     ] = None,
@@ -366,7 +371,8 @@ def simulate(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="MODEL=KIND[:SECONDS][xCOUNT], such as openai/gpt-oss-20b=429:5x2; kinds: 429 503 500 502 498 401 403 404 hang cut html empty slow tool_use_failed json_validate_failed model_permission_blocked_org model_permission_blocked_project model_terms_required model_decommissioned."
+            metavar="FAULT",
+            help="MODEL=KIND, MODEL=KIND:SECONDS or either with xCOUNT, e.g. openai/gpt-oss-20b=429:5x2; * is every model. Kinds: 429 503 500 502 498 401 403 404 hang cut html empty slow tool_use_failed json_validate_failed model_permission_blocked_org model_permission_blocked_project model_terms_required model_decommissioned.",
         ),
     ] = None,
     fast: Annotated[bool, _flag("--fast", help="Answer instantly.")] = False,

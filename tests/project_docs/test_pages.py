@@ -1,0 +1,52 @@
+"""Pages made from the commands and the table of clients: complete, and as short as they should be."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from groq_fallback_mcp.clients.client import CLIENTS
+from project_docs.__main__ import read_sources
+from project_docs.client_pages import client_list_block, client_pages
+from project_docs.commands import commands_block, listed_commands
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = dict(listed_commands())
+PAGES = client_pages(read_sources(ROOT))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_shown_with_its_options_and_an_example(name: str) -> None:
+    """As its help has them."""
+    section = f"{commands_block()}\n### ".split(f"### {name}\n", 1)[1].split("\n### ", 1)[0]
+
+    assert "```bash\n" in section
+    assert f"groq-fallback-mcp {name}" in section
+    for parameter in COMMANDS[name].params:
+        shown = parameter.opts if parameter.name != "help" else []
+        assert all((option if option.startswith("-") else option.upper()) in section for option in shown)
+
+
+def test_every_option_with_a_value_says_what_kind_of_value() -> None:
+    """`--log-file FILE`, not `--log-file None`."""
+    assert "None`" not in commands_block()
+
+
+def test_every_client_that_setup_knows_has_a_page_and_a_row() -> None:
+    """Linked from README."""
+    assert sorted(PAGES) == sorted(f"docs/clients/{name}.md" for name in CLIENTS)
+    assert all(f"](docs/clients/{name}.md) | `groq-fallback-mcp setup {name}`" in client_list_block() for name in CLIENTS)
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_s_page_shows_an_entry_that_its_file_takes(name: str) -> None:
+    """JSON or TOML, with the command by its name."""
+    page = PAGES[f"docs/clients/{name}.md"]
+    kind = "toml" if CLIENTS[name].is_toml else "json"
+    text = page.split(f"```{kind}\n", 1)[1].split("\n```", 1)[0]
+    servers = (tomllib.loads(text) if kind == "toml" else json.loads(text))[CLIENTS[name].table[0]]
+
+    assert "groq-fallback-mcp" in json.dumps(servers["groq"])
