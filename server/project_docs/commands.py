@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import typer.main
@@ -47,6 +48,7 @@ def command_names() -> list[str]:
     return [name for name, _ in listed_commands()]
 
 
+@cache
 def _root() -> TyperGroup:
     root = typer.main.get_command(app)
     if not isinstance(root, TyperGroup):  # pragma: no cover - the application has commands

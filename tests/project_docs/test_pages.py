@@ -50,3 +50,8 @@ def test_a_client_s_page_shows_an_entry_that_its_file_takes(name: str) -> None:
     servers = (tomllib.loads(text) if kind == "toml" else json.loads(text))[CLIENTS[name].table[0]]
 
     assert "groq-fallback-mcp" in json.dumps(servers["groq"])
+
+
+def test_the_front_page_is_short() -> None:
+    """What a newcomer reads to the end; the rest is in docs/."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from groq_fallback_mcp import __version__
-from project_docs.registries import REGISTRY_NAME
+from project_docs.registries import REGISTRY_NAME, REPOSITORY
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -94,3 +95,16 @@ def test_the_skill_that_the_marketplace_imports_has_what_its_generator_reads() -
     assert fields["description"]
     assert fields["metadata"]["category"] in schema["properties"]["category"]["enum"]
     assert (ROOT / "LICENSE").is_file()
+
+
+def test_the_readme_of_the_package_links_to_the_repository() -> None:
+    """A package index shows it outside of its repository; the owner's name there is the one of the registries."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for one in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert f"{REPOSITORY}/blob/main/docs/install.md" in links
+    assert f"{REPOSITORY.replace('github.com', 'raw.githubusercontent.com')}/main/docs/session.svg" in links
