@@ -21,6 +21,8 @@ NOT_RUN = {
     "serve": _ENDLESS,
     "simulate": _ENDLESS,
     "limits": _ENDLESS,
+    "demo": "tests/cli/test_demo.py runs it",
+    "selftest": "make e2e runs it",
 }
 
 
