@@ -16,7 +16,8 @@ DOCS := .cache/docs
 NODE_SDK := .cache/node/node_modules/groq-sdk/package.json
 # A client that the registry lacks is reported, and its tests are skipped and say so.
 NPM_INSTALL := npm install --no-save --no-package-lock --loglevel error
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# pip, with one line that moves while it works.
+PIP_INSTALL := requirements/install.py
 # A lock is complete, so it is installed as it stands. Left to resolve it again, pip refuses a lock as soon as a newer
 # release appears of a dependency that something asks for with an extra, such as pyjwt[crypto].
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
