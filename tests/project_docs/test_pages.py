@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -55,3 +56,13 @@ def test_a_client_s_page_shows_an_entry_that_its_file_takes(name: str) -> None:
 def test_the_front_page_is_short() -> None:
     """What a newcomer reads to the end; the rest is in docs/."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
+
+
+@pytest.mark.parametrize("name", ["session", "limits", "fallback"])
+def test_a_picture_is_for_light_and_dark_and_fetches_nothing(name: str) -> None:
+    """One file, whose colors are variables; `make pictures` draws it."""
+    svg = (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8")
+
+    assert "prefers-color-scheme: dark" in svg
+    assert "fill: var(--c" in svg
+    assert not re.search(r"@font-face|@import|url\(\s*[\"']?http|href=", svg)
