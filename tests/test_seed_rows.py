@@ -273,6 +273,6 @@ def test_the_base_url_is_the_documented_one_with_or_without_its_path(monkeypatch
 
 
 def test_every_row_of_the_seed_has_a_name_of_its_own() -> None:
-    """The table in README is made of them."""
+    """docs/api-coverage.md is made of them."""
     names = [row.name for row in seed_rows(CATALOG)]
     assert len(names) == len(set(names)) > 60

@@ -52,7 +52,8 @@ def test_make_demo_alone_works_with_a_lock_that_is_one_release_behind(tmp_path: 
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "SIMULATED" in done.stdout
+    assert "simulated Groq" in done.stdout
+    assert "Next: groq-fallback-mcp key set" in done.stdout
 
 
 @pytest.mark.fault("A1")

@@ -92,7 +92,7 @@ def test_every_limit_row_in_force_is_shown_on_its_plan() -> None:
 
 
 def test_every_setting_is_shown_with_its_variable_and_meaning() -> None:
-    """The README's table cannot miss a setting."""
+    """The table cannot miss a setting."""
     by_key = {cells[1]: cells for cells in rows(BLOCKS["settings"])}
 
     for name, field in Settings.model_fields.items():

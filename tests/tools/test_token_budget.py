@@ -60,7 +60,7 @@ def test_the_four_tools_cost_at_most_600_tokens(tokenizer: tiktoken.Encoding) ->
 
 
 def test_a_load_of_the_skill_costs_at_most_1900_tokens(tokenizer: tiktoken.Encoding) -> None:
-    """What README says; its references are read when they are needed."""
+    """What docs/tools.md says; its references are read when they are needed."""
     text = skill_files().get(SKILL_FILE)
     assert text is not None
     assert len(tokenizer.encode(text)) <= SKILL_BUDGET

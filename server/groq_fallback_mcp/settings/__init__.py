@@ -1,4 +1,4 @@
-"""Every setting, its name, default and meaning; the README's table is generated from here.
+"""Every setting, its name, default and meaning; docs/configuration.md is generated from here.
 
 Order of precedence, later wins: `config.toml` in the user's config folder, environment, flags of the command. Groq's
 key, where none of them has one, is looked for in the key ring and in a file beside config.toml.
