@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 from effort import times
-from fakes import GROQ_CHAT_MODELS, World, answer, failure, provider_models, rate_limited
+from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, provider_models, rate_limited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groq_fallback_mcp.call import Attempt as CallAttempt
 from groq_fallback_mcp.call import (
     AudioLink,
     AudioRequest,
@@ -17,12 +20,14 @@ from groq_fallback_mcp.call import (
     FailureKind,
     Limit,
     LimitReading,
+    Outcome,
     QuotaSnapshot,
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
 from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota.budget import Budget
 
 pytestmark = pytest.mark.anyio
@@ -623,3 +628,49 @@ async def test_one_attempt_of_a_long_job_takes_no_longer_than_a_call_may() -> No
     outcome = await world.engine.serve(ask(), deadline_s=3_600.0)
     assert isinstance(outcome, CallFailed)
     assert max(world.groq.timeouts) <= CallTimeouts().deadline_s
+
+
+class Seen:
+    """What an observer of a call is shown."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def attempt_started(self, candidate: Candidate, earlier: Sequence[CallAttempt]) -> None:
+        """A model, and how those before it fared."""
+        self.events.append((candidate.model, [(one.model, one.sent, one.outcome) for one in earlier]))
+
+    def text_received(self, text: str) -> None:
+        """A piece of the answer."""
+        self.events.append(text)
+
+    def waiting(self, seconds: float) -> None:
+        """Seconds until a model may be tried."""
+        self.events.append(seconds)
+
+
+async def test_an_observer_sees_each_attempt_and_its_text() -> None:
+    """Text of an attempt that failed is followed by the next attempt, which knows of it."""
+    world, seen = World(), Seen()
+
+    def reply(call: Sent) -> Outcome:
+        assert call.stream is not None
+        assert call.stream.on_text is not None
+        call.stream.on_text(f"from {call.model}")
+        return failure(K.CONNECTION_LOST) if call.model == FIRST else answer()
+
+    world.groq.reply = reply
+    outcome = await world.engine.serve(ask(), observer=seen)
+    assert isinstance(outcome, Answer)
+    lost = (FIRST, True, "connection_lost")
+    assert seen.events[:2] == [(FIRST, []), f"from {FIRST}"]
+    assert seen.events[-2:] == [(SECOND, [lost] * (len(seen.events) // 2 - 1)), f"from {SECOND}"]
+
+
+async def test_an_observer_sees_a_wait_and_which_models_are_limited() -> None:
+    """The skipped ones are among the earlier attempts."""
+    world, seen = World([provider_models("groq", [FIRST])]), Seen()
+    world.groq.script(FIRST, rate_limited(3.0), answer())
+    assert isinstance(await world.engine.serve(ask(), observer=seen), Answer)
+    assert [event for event in seen.events if isinstance(event, float)] == [pytest.approx(3.0, abs=0.5)]
+    assert seen.events[-1] == (FIRST, [(FIRST, True, "rate_limited")])
