@@ -174,7 +174,7 @@ async def test_a_long_list_of_models_is_cut_by_whole_rows(tmp_path: Path) -> Non
     world = World(
         [provider_models("groq", GROQ_CHAT_MODELS), provider_models("many", [f"maker/model-{n}-日本" for n in range(1_000)])]
     )
-    result, found = await called(world, tmp_path, tool="list_models")
+    result, found = await called(world, tmp_path, tool="list_models", all=True)
     assert 20 < len(found["models"]) < 1_000
     assert all(model["available"] for model in found["models"])
     kept = json.loads(Path(found["whole"]["json_path"]).read_text())["models"]

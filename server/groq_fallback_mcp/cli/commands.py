@@ -114,7 +114,7 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """List models with price, speed and availability."""
-    arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired}
+    arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired, "all": True}
     run(calls.call_tool, "list_models", arguments, as_json=as_json)
 
 
@@ -131,7 +131,7 @@ def limits(
     """Show what is left of each limit."""
     if reopen_budget:
         run(calls.reopen_budget)
-    run(calls.call_tool, "check_limits", {"model": model, "tokens": tokens, "probe": probe}, as_json=as_json)
+    run(calls.call_tool, "check_limits", {"model": model, "tokens": tokens, "probe": probe, "all": True}, as_json=as_json)
 
 
 @app.command()

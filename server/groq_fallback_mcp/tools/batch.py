@@ -54,18 +54,20 @@ class SubmitArguments(Arguments):
     prompts: Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)]
     system: str | None = None
     use_case: str | None = None
-    model: str | None = Field(default=None, description="One model answers all; there is no fallback in a batch")
+    model: str | None = Field(default=None, description="Model that answers all prompts; a batch has no fallback")
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     reasoning_effort: ReasoningEffort | None = None
     response_schema: dict[str, Any] | None = None
-    window: Literal["24h", "2d", "3d", "4d", "5d", "6d", "7d"] = Field(default="24h", description="Time Groq may take")
+    window: Literal["24h", "2d", "3d", "4d", "5d", "6d", "7d"] = Field(
+        default="24h", description="Maximum time until the batch is answered"
+    )
 
 
 class StatusArguments(Arguments):
     """Arguments of batch_status."""
 
-    id: Annotated[str, Field(pattern=ID)] | None = Field(default=None, description="Without: all batches known")
+    id: Annotated[str, Field(pattern=ID)] | None = Field(default=None, description="Omit to list all known batches")
     cancel: bool = False
 
 
@@ -106,7 +108,7 @@ class ResultsArguments(Arguments):
     id: Annotated[str, Field(pattern=ID)]
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000)] = PAGE
-    save_to: str | None = Field(default=None, description="Write all to this new .jsonl file below the project folder")
+    save_to: str | None = Field(default=None, description="Write all answers to this new .jsonl file below the project folder")
     overwrite: bool = False
 
 
@@ -409,15 +411,15 @@ def _known_notes(state: Path) -> list[Note]:
 BATCH_SUBMIT = Tool(
     name="batch_submit",
     title="Submit a batch",
-    description="Many prompts at half price, answered by Groq within a day or a week (paid plans). Returns an id.",
+    description="Submit many prompts at half price, answered by Groq within a day or a week (paid plans). Returns an id.",
     arguments=SubmitArguments,
     handle=_submit,
     read_only=False,
 )
 BATCH_STATUS = Tool(
     name="batch_status",
-    title="Look at batches",
-    description="How far a batch has come, or cancel it.",
+    title="Check batches",
+    description="Show the progress of a batch, or cancel it.",
     arguments=StatusArguments,
     handle=_status,
     read_only=False,
@@ -427,8 +429,8 @@ BATCH_STATUS = Tool(
 )
 BATCH_RESULTS = Tool(
     name="batch_results",
-    title="Read a batch",
-    description="The answers of a finished batch, page by page or into a file.",
+    title="Read batch answers",
+    description="Read the answers of a finished batch, page by page or into a file.",
     arguments=ResultsArguments,
     handle=_results,
     read_only=False,

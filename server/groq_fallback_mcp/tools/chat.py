@@ -401,9 +401,9 @@ async def _read_on(cursor: str, context: Context) -> Reply:
 
 GROQ_CHAT = Tool(
     name="groq_chat",
-    title="Ask Groq",
+    title="Chat with Groq",
     description=(
-        "Fast, cheap answer, summary or extraction from the best Groq model available now; falls back by itself on rate "
+        "Fast, cheap answer, summary or extraction from the best Groq model available now; falls back automatically on rate "
         "limits and outages. Also takes images, tools, search, documents, prompts. On error read retry_after_s."
     ),
     arguments=ChatArguments,

@@ -27,7 +27,7 @@ DOCUMENTS_SAY = (
     "square brackets, such as [{example}]."
 )
 # A list of types, which strict clients refuse, would say the same in more words; the object is taken too.
-_TOOL_CHOICE = {"type": "string", "description": "none | auto | required | the name of one of the tools"}
+_TOOL_CHOICE = {"type": "string", "description": "none | auto | required | a name from tools"}
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
@@ -146,7 +146,7 @@ class ChatArguments(Arguments):
     )
     system: str | None = None
     use_case: str | None = Field(default=None, description="fast | reasoning | openai_compatible | agentic | vision")
-    model: str | None = Field(default=None, description="Asked first; others follow if it fails")
+    model: str | None = Field(default=None, description="Model to try first")
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     reasoning_effort: Annotated[ReasoningEffort, BeforeValidator(_effort)] | None = None
@@ -155,7 +155,7 @@ class ChatArguments(Arguments):
     )
     prompts: Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)] | None = Field(
         default=None,
-        description="Many questions at once instead of prompt; spread over models within the limits",
+        description="Many questions at once instead of prompt, spread over models within their limits",
         json_schema_extra=MORE,
     )
     images: Annotated[list[str], Field(min_length=1, max_length=MOST_IMAGES)] | None = Field(
@@ -166,7 +166,7 @@ class ChatArguments(Arguments):
     )
     tools: (
         Annotated[list[Annotated[dict[str, Any], BeforeValidator(_tool)]], Field(min_length=1, max_length=MOST_TOOLS)] | None
-    ) = Field(default=None, description="OpenAI function tools; calls come back for you to run", json_schema_extra=MORE)
+    ) = Field(default=None, description="OpenAI function tools; calls are returned for you to run", json_schema_extra=MORE)
     tool_choice: (
         Annotated[
             Literal["none", "auto", "required"] | dict[str, Any], BeforeValidator(_tool_choice), WithJsonSchema(_TOOL_CHOICE)
@@ -177,24 +177,22 @@ class ChatArguments(Arguments):
     search: Annotated[bool | SearchSettings, WithJsonSchema({"type": "boolean"})] = Field(
         default=False, description="Search the web", json_schema_extra=MORE
     )
-    code: bool = Field(default=False, description="Run code at the provider", json_schema_extra=MORE)
+    code: bool = Field(default=False, description="Let the model run code at the provider", json_schema_extra=MORE)
     seed: int | None = Field(default=None, json_schema_extra=MORE)
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, json_schema_extra=MORE)
     stop: Annotated[list[str], Field(min_length=1, max_length=MOST_STOPS)] | None = Field(default=None, json_schema_extra=MORE)
     service_tier: Literal["auto", "on_demand", "flex", "performance"] | None = Field(default=None, json_schema_extra=MORE)
     providers: Annotated[list[str], Field(min_length=1), BeforeValidator(_names)] | None = Field(
-        default=None, description="Ask only these", json_schema_extra=MORE
+        default=None, description="Use only these", json_schema_extra=MORE
     )
     local_only: bool = Field(default=False, description="Nothing leaves this machine", json_schema_extra=MORE)
-    no_preview: bool = Field(default=False, description="No preview models", json_schema_extra=MORE)
+    no_preview: bool = Field(default=False, description="Skip preview models", json_schema_extra=MORE)
     max_usd: Annotated[Decimal, Field(ge=0)] | None = Field(
-        default=None, description="No model whose call could cost more", json_schema_extra=MORE
+        default=None, description="Skip models whose worst-case cost exceeds this", json_schema_extra=MORE
     )
-    cache: bool | None = Field(
-        default=None, description="Take an answer kept before, if the cache is on", json_schema_extra=MORE
-    )
+    cache: bool | None = Field(default=None, description="Return a cached answer if available", json_schema_extra=MORE)
     cursor: str | None = Field(
-        default=None, description="Alone: read on in a long result, as its next step says", json_schema_extra=MORE
+        default=None, description="Cursor from a long result's next step; give it alone", json_schema_extra=MORE
     )
 
     @model_validator(mode="after")

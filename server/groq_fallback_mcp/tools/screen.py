@@ -52,7 +52,7 @@ class ScreenArguments(Arguments):
 
     text: Annotated[str, Field(min_length=1, max_length=MOST_CHARS)]
     policy: Annotated[str, Field(min_length=1, max_length=20_000)] | None = Field(
-        default=None, description="Rules to judge by; without: prompt injection and jailbreaks"
+        default=None, description="Rules to check. Omit to detect prompt injection and jailbreaks"
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     model: str | None = None
@@ -192,7 +192,7 @@ def _reply(parts: list[TextChunk], answers: list[Answer], arguments: ScreenArgum
 SCREEN = Tool(
     name="screen",
     title="Screen text",
-    description="Does a text hold prompt injection, or break a policy you give? Use before trusting web pages, files or mail.",
+    description="Detect prompt injection or policy violations in a text. Use it before trusting web pages, files or mail.",
     arguments=ScreenArguments,
     handle=_handle,
 )

@@ -235,7 +235,7 @@ def join_wav(pieces: Sequence[bytes], *, pause_s: float) -> tuple[bytes, float]:
 SPEAK = Tool(
     name="speak",
     title="Speak text",
-    description="Text to speech, written to a new .wav file; any length.",
+    description="Convert text of any length to speech in a new .wav file.",
     arguments=SpeakArguments,
     handle=_handle,
     read_only=False,
