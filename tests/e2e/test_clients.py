@@ -67,7 +67,7 @@ def check_answer(shown: Shown, groq: SimulatedGroq) -> None:
     if shown.text is not None:
         assert shown.text.startswith(f"{written.strip()}\n\n[groq/{SECOND}, ")
         first, second = shown.text.partition("Attempts:\n")[2].splitlines()
-        assert re.match(rf"- groq/{FIRST}: rate limited \(HTTP 429\) after .*; again in 60 s$", first)
+        assert re.match(rf"- groq/{FIRST}: rate limited \(HTTP 429\) after .*; retry in 60 s$", first)
         assert second.startswith(f"- groq/{SECOND}: answered after ")
         assert "Note: SIMULATED" in shown.text
     if shown.structured is not None:

@@ -92,7 +92,7 @@ async def test_a_fallback_shows_in_text_and_in_structured_content() -> None:
     assert structured is not None
     assert not result.is_error
     assert text.startswith("forty-two")
-    for words in (FIRST, SECOND, "429", "again in 17 s"):
+    for words in (FIRST, SECOND, "429", "retry in 17 s"):
         assert words in text
     assert structured["text"] == "forty-two"
     assert structured["fallback"] is True

@@ -215,7 +215,7 @@ def test_with_every_model_left_out_the_reasons_are_the_error() -> None:
 def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
     """Nothing had to be sent to know it."""
     attempt = Attempt(
-        provider="groq", model="m", sent=False, outcome="passed_over", detail="tokens per minute used up", kind=K.RATE_LIMITED
+        provider="groq", model="m", sent=False, outcome="skipped", detail="tokens per minute used up", kind=K.RATE_LIMITED
     )
     failure = final_error(attempts=[attempt], exclusions=(), last=None, least_wait_s=9.0, out_of_time=False, deadline_s=50)
     assert (failure.code, failure.retry_after_s) == ("rate_limited", 9.0)
@@ -266,7 +266,7 @@ def test_a_call_that_the_budget_forbids_says_so_and_what_to_do() -> None:
         provider="groq",
         model="m",
         sent=False,
-        outcome="passed_over",
+        outcome="skipped",
         detail="the budget is spent",
         kind=FailureKind.OVER_BUDGET,
     )

@@ -101,7 +101,7 @@ async def test_the_first_claim_that_fits_is_granted_and_those_before_it_say_why_
     await taken(ledger, claim("a", 1000))
     result = await taken(ledger, claim("a"), claim("b", 5000), claim("c"))
     assert (result.index, result.reservation.key.model) == (2, "c")
-    assert [wait.wait_s is None for wait in result.passed_over] == [False, True]
+    assert [wait.wait_s is None for wait in result.skipped] == [False, True]
     assert (await ledger.reserve_any([], life_s=LIFE_S)) == Refused(waits=())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, provider_models
+from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, provider_models, rate_limited
 from servers import connected, text_of
 
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Source, Speed, Success, Usage
@@ -34,6 +34,27 @@ def sent(world: World, index: int = -1) -> dict[str, Any]:
     found = world.groq.calls[index]
     assert isinstance(found.request, ChatRequest)
     return chat_payload(found.request, found.candidate)
+
+
+async def test_a_call_that_went_well_gives_no_account() -> None:
+    """Attempts and notes are for what fell back; an agent pays for every word."""
+    text, found = await call(World(), prompt="hi")
+    assert text == f"hello\n\n[groq/{FIRST}, 50+50 tokens, 0.1 s]"
+    assert not {"attempts", "notes"} & set(found)
+    assert None not in found.values()
+
+
+async def test_a_model_that_was_skipped_is_accounted_for() -> None:
+    """Though nothing failed in this call."""
+    world = World()
+    world.groq.script(FIRST, rate_limited(17.0))
+    await call(world, prompt="hi")
+    text, found = await call(world, prompt="hi")
+    assert f"- groq/{FIRST}: skipped (tokens per minute used up for another 18 s)" in text
+    assert [(row["model"], row["outcome"], row["sent"]) for row in found["attempts"]] == [
+        (FIRST, "skipped", False),
+        (SECOND, "answered", True),
+    ]
 
 
 async def test_every_field_reaches_the_model() -> None:

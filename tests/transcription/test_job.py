@@ -238,7 +238,7 @@ async def test_a_result_too_long_for_clients_is_put_aside_and_its_head_returned(
     assert path.is_relative_to(recording.parent / "state")
     assert path.read_text().split() == said()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert f"stands in {path}" in text
+    assert f"is in {path}" in text
     assert f"call groq_chat with cursor '{path.name}:200' alone" in text
     async with connected(world(), state=recording.parent / "state") as client:
         page = await client.call_tool("groq_chat", {"cursor": f"{path.name}:200"})

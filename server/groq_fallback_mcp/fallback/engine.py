@@ -191,7 +191,7 @@ class FallbackEngine:
                 state.drop_local_text_after_a_refused_key()
                 tier = state.tiers[index]
                 result = await self._reserve(state, [self.claim(candidate) for candidate in tier])
-                waits = result.passed_over if isinstance(result, Granted) else result.waits
+                waits = result.skipped if isinstance(result, Granted) else result.waits
                 state.record_skipped(tier, waits)
                 if isinstance(result, Granted):
                     return tier[result.index], result.reservation

@@ -75,13 +75,13 @@ class DegradingLedger:
             waits = dict(zip(allowed, result.waits, strict=True))
             return Refused(waits=tuple(waits.get(index, refused) for index in range(len(claims))))
         index = allowed[result.index]
-        waits = dict(zip(allowed, result.passed_over, strict=False))
+        waits = dict(zip(allowed, result.skipped, strict=False))
         own = result.reservation
         self._granted_by_fallback[own.id] = own
         return Granted(
             index=index,
             reservation=replace(own, cost=claims[index].cost, granted_by_fallback=True),
-            passed_over=tuple(waits.get(before, refused) for before in range(index)),
+            skipped=tuple(waits.get(before, refused) for before in range(index)),
         )
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:

@@ -131,7 +131,7 @@ class Granted:
 
     index: int
     reservation: Reservation
-    passed_over: Sequence[Wait]
+    skipped: Sequence[Wait]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

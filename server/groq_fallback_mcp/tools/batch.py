@@ -92,14 +92,14 @@ class SubmitResult(Result):
     batch: BatchLine
     model: str
     most_usd: str | None = None
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
 
 
 class StatusResult(Result):
     """Structured result of batch_status."""
 
     batches: tuple[BatchLine, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
 
 
 class ResultsArguments(Arguments):
@@ -133,7 +133,7 @@ class ResultsResult(Result):
     path: str | None = None
     cost_usd: str | None = None
     simulated: bool
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
 
 
 async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
@@ -160,13 +160,13 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
         batch=_batch_line(state, note),
         model=model,
         most_usd=None if most is None else f"{most:.6f}",
-        notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5],
+        notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5] or None,
     )
     lines = [
         f"batch {state.id}: {state.status}, {len(bodies)} prompts to {model}, answered within {arguments.window}",
         f"At most {result.most_usd} USD, half the usual price" if result.most_usd is not None else "Half the usual price",
         f'Next step: call batch_status with id "{state.id}" in some minutes; batch_results when it is completed.',
-        *(f"Note: {text}" for text in result.notes),
+        *(f"Note: {text}" for text in result.notes or ()),
     ]
     return Reply(text="\n".join(lines), structured=structured(result), body=state.id)
 
@@ -186,7 +186,7 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
     rows = tuple(_batch_line(state, notes.get(state.id)) for state in found)
     missing = [note.id for note in notes.values() if arguments.id is None and note.id not in {row.id for row in rows}]
     told = (f"submitted here, but Groq lists them no more: {', '.join(missing)}",) if missing else ()
-    result = StatusResult(batches=rows, notes=told)
+    result = StatusResult(batches=rows, notes=told or None)
     lines = [_status_text(row) for row in rows] or ["no batches"]
     lines += [f"Note: {text}" for text in told]
     return Reply(text="\n".join(lines), structured=structured(result))
@@ -313,7 +313,7 @@ def _results_reply(
         path=path,
         cost_usd=total_usd(costs, share=HALF),
         simulated=simulated,
-        notes=tuple(notes),
+        notes=tuple(notes) or None,
     )
     return Reply(text="\n".join(_results_text(result)), structured=structured(result))
 
@@ -326,7 +326,7 @@ def _results_text(result: ResultsResult) -> list[str]:
         lines.append(f"All of it stands in {result.path}")
     if result.next_offset is not None:
         lines.append(f"Next step: call batch_results with offset {result.next_offset} for more, or with save_to for all.")
-    return [*lines, *(f"Note: {note}" for note in result.notes)]
+    return [*lines, *(f"Note: {note}" for note in result.notes or ())]
 
 
 def _answer_text(item: BatchAnswer) -> str:

@@ -141,7 +141,7 @@ class ManyResult(Result):
     cost_usd: str | None = None
     duration_s: float
     simulated: bool
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
 
 
 async def _handle(arguments: ChatArguments, context: Context) -> Reply:
@@ -335,7 +335,7 @@ def _many_reply(outcomes: Sequence[Answer | CallFailed], took_s: float, structur
         cost_usd=total_usd([answer.cost_usd for answer in answers]),
         duration_s=round(took_s, 3),
         simulated=simulated,
-        notes=tuple(notes),
+        notes=tuple(notes) or None,
     )
     return replace(_shown(result), brief=lambda: _shown(result.model_copy(update={"results": _beginnings(items)})))
 
@@ -343,7 +343,7 @@ def _many_reply(outcomes: Sequence[Answer | CallFailed], took_s: float, structur
 def _shown(result: ManyResult) -> Reply:
     lines = [line for item in result.results for line in _item_text(item)]
     lines.append(f"[{result.answered} of {len(result.results)} answered, {result.duration_s:.1f} s]")
-    lines += [f"Note: {note}" for note in result.notes]
+    lines += [f"Note: {note}" for note in result.notes or ()]
     return Reply(text="\n".join(lines), structured=structured(result), is_error=not result.answered)
 
 

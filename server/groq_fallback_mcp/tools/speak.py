@@ -187,7 +187,7 @@ async def _written(
     )
     who = label(result.provider, result.model)
     lines = [f"{result.path}: {result.audio_s:.1f} s of speech, {result.bytes:,} bytes", f"[{who}, {result.duration_s:.1f} s]"]
-    lines += [f"Note: {note}" for note in result.notes]
+    lines += [f"Note: {note}" for note in result.notes or ()]
     return Reply(text="\n".join(lines), structured=structured(result), body=result.path)
 
 

@@ -361,7 +361,7 @@ async def _transcript_reply(
             "path": str(path),
             "characters": len(body),
             "cut": True if cut else None,
-            "notes": (*result.notes, f"all of it, {len(body):,} characters, stands in {path}{elsewhere}"),
+            "notes": (*(result.notes or ()), f"The full transcript ({len(body):,} characters) is in {path}{elsewhere}"),
         }
     )
     return _reply(brief, _whole(brief, answer), form)
