@@ -64,7 +64,7 @@ async def test_without_a_live_list_the_catalog_is_shown_and_the_lack_is_said() -
     world = with_live_list(FakeGroq(Failure(kind=FailureKind.UNREACHABLE, message="connection refused", sent=False)))
     async with connected(world) as client:
         text = text_of(await client.call_tool("list_models", {}))
-    assert "could not be read (connection refused); this is the catalog alone" in text
+    assert "could not be read (connection refused), so this is the built-in catalog only" in text
     assert FIRST in text
 
 
@@ -113,7 +113,7 @@ async def test_an_older_list_stays_when_a_newer_reading_fails() -> None:
     world.clock.advance(601)
     async with connected(world) as client:
         text = text_of(await client.call_tool("list_models", {}))
-    assert "read 601 s ago; a newer reading failed: too slow" in text
+    assert "read 601 s ago (refresh failed: too slow)" in text
 
 
 async def test_retired_models_are_shown_with_their_successors_when_asked_for() -> None:

@@ -137,7 +137,7 @@ def test_without_a_key_the_server_lists_its_tools_and_a_call_says_where_to_put_o
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("GROQ_API_KEY", "gsk_canary with space", "white space"),
+        ("GROQ_API_KEY", "gsk_canary with space", "spaces or non-ASCII"),
         ("GROQ_BASE_URL", "http://api.groq.com", "use https"),
         ("GROQ_FALLBACK_CATALOG", "/nowhere/catalog.toml", "/nowhere/catalog.toml"),
     ],
@@ -299,7 +299,9 @@ async def test_a_store_that_cannot_be_used_costs_a_note_and_no_answer(tmp_path: 
             lines.handshake()
             refused = lines.call("groq_chat", {"prompt": "hi"})
             assert refused["isError"]
-            assert refused["content"][0]["text"].startswith("over_budget: not sent: the budget cannot be checked")
+            assert refused["content"][0]["text"].startswith(
+                "over_budget: Nothing was sent because the budget cannot be checked"
+            )
 
     async with run_simulator(app) as running:
         await anyio.to_thread.run_sync(drive, running.base_url)

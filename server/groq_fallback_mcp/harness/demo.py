@@ -34,22 +34,22 @@ async def demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> Async
     limited = {LIMITED: (Fault(kind="429", seconds=30.0),)}
     async with open_rig(faults=limited, text=text, speech=speech) as rig, server_child(rig.environment) as client:
         yield await _tools(client)
-        yield await _call(client, "The limits before", "check_limits", {"tokens": 1500})
+        yield await _call(client, "Limits before", "check_limits", {"tokens": 1500})
         yield await _call(
-            client, f"A question whose first model, {LIMITED}, is at its limit", "groq_chat", {"prompt": QUESTION}
+            client, f"A question while its first model, {LIMITED}, is rate limited", "groq_chat", {"prompt": QUESTION}
         )
-        yield await _call(client, "The next question does not ask that model again", "groq_chat", {"prompt": QUESTION})
-        yield await _call(client, "The limits after", "check_limits", {"tokens": 1500})
-        spoken = f"A speech file, in which is said: {SAMPLE_TEXT}"
+        yield await _call(client, "The next question skips that model", "groq_chat", {"prompt": QUESTION})
+        yield await _call(client, "Limits after", "check_limits", {"tokens": 1500})
+        spoken = f"A recording that says: {SAMPLE_TEXT}"
         yield await _call(client, spoken, "transcribe", {"file": sample_path().name, "format": "srt"})
-        yield await _call(client, "A mistake in the arguments", "groq_chat", {"promt": QUESTION})
+        yield await _call(client, "A typo in the arguments", "groq_chat", {"promt": QUESTION})
     everywhere = {"*": (Fault(kind="429", seconds=120.0),)}
     async with open_rig(faults=everywhere, text=text, speech=speech) as rig:
         async with server_child(rig.environment) as client:
-            yield await _call(client, "Every model is at its limit for two minutes", "groq_chat", {"prompt": QUESTION})
+            yield await _call(client, "All models are rate limited for two minutes", "groq_chat", {"prompt": QUESTION})
         no_key = {**rig.environment, "GROQ_API_KEY": ""}
         async with server_child(no_key) as client:
-            yield await _call(client, "No key, and local models switched off", "groq_chat", {"prompt": QUESTION})
+            yield await _call(client, "No key, and local models off", "groq_chat", {"prompt": QUESTION})
         async with server_child({**no_key, "GROQ_FALLBACK_LOCAL": "on"}) as client:
             yield await _call(client, "No key, local models as a last resort", "groq_chat", {"prompt": QUESTION})
 

@@ -27,7 +27,7 @@ from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.redaction import sanitize, sanitize_json
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.result import Result, structured, total_usd
+from groq_fallback_mcp.tools.result import SIMULATED_NOTE, Result, structured, total_usd
 from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -39,7 +39,9 @@ MOST_BYTES = FILE_BYTES
 HALF = Decimal("0.5")
 # It stands in an address.
 ID = r"^[A-Za-z0-9_-]{1,128}$"
-_PAID = "Batches need a paid plan of Groq. Ask groq_chat with prompts: it spreads many questions over the limits of this plan"
+_PAID = (
+    "Batches need a paid Groq plan. Call groq_chat with prompts instead: it spreads many questions over the limits of this plan"
+)
 _EXTENSIONS = (".jsonl",)
 PAGE = 50
 # Each answer stands twice in a result, as text and as structured content.
@@ -140,14 +142,14 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
     batches = _groq_batches(context)
     empty = next((number for number, prompt in enumerate(arguments.prompts, start=1) if not prompt.strip()), None)
     if empty is not None:
-        raise InputRefused(f"prompt {empty} of prompts is empty", next_step="leave it out")
+        raise InputRefused(f"prompt {empty} of prompts is empty", next_step="remove it")
     fitted = [_fitted(_request(arguments, prompt), number, context) for number, prompt in enumerate(arguments.prompts, start=1)]
     model = fitted[0][0].model
     bodies = {str(number): chat_payload(request, candidate) for number, (candidate, request) in enumerate(fitted, start=1)}
     content = await anyio.to_thread.run_sync(batch_file, bodies)
     if len(content) > MOST_BYTES:
         raise InputRefused(
-            f"The batch has {len(content):,} bytes, and Groq takes {MOST_BYTES:,}", next_step="Submit it in several batches"
+            f"The batch has {len(content):,} bytes, and Groq accepts {MOST_BYTES:,}", next_step="Submit it in several batches"
         )
     state = await batches.submit(content, window=arguments.window)
     if isinstance(state, Failure):
@@ -165,7 +167,7 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
     lines = [
         f"batch {state.id}: {state.status}, {len(bodies)} prompts to {model}, answered within {arguments.window}",
         f"At most {result.most_usd} USD, half the usual price" if result.most_usd is not None else "Half the usual price",
-        f'Next step: call batch_status with id "{state.id}" in some minutes; batch_results when it is completed.',
+        f'Next step: Call batch_status with id "{state.id}" in a few minutes, and batch_results when it is completed.',
         *(f"Note: {text}" for text in result.notes or ()),
     ]
     return Reply(text="\n".join(lines), structured=structured(result), body=state.id)
@@ -175,7 +177,7 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
     batches = _groq_batches(context)
     if arguments.id is None:
         if arguments.cancel:
-            raise InputRefused("cancel needs an id", next_step="name the batch to cancel")
+            raise InputRefused("cancel needs an id", next_step="give the id of the batch to cancel")
         found = await batches.all()
     else:
         one = await (batches.cancel(arguments.id) if arguments.cancel else batches.look(arguments.id))
@@ -185,7 +187,7 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
     notes = {note.id: note for note in await anyio.to_thread.run_sync(_known_notes, context.state)}
     rows = tuple(_batch_line(state, notes.get(state.id)) for state in found)
     missing = [note.id for note in notes.values() if arguments.id is None and note.id not in {row.id for row in rows}]
-    told = (f"submitted here, but Groq lists them no more: {', '.join(missing)}",) if missing else ()
+    told = (f"submitted here, but no longer listed by Groq: {', '.join(missing)}",) if missing else ()
     result = StatusResult(batches=rows, notes=told or None)
     lines = [_status_text(row) for row in rows] or ["no batches"]
     lines += [f"Note: {text}" for text in told]
@@ -205,7 +207,7 @@ async def _results(arguments: ResultsArguments, context: Context) -> Reply:
         faults = "; ".join(quoted(fault) for fault in state.faults)
         raise InputRefused(
             f"the batch {arguments.id} is {state.status} and has no answers yet" + (f": {faults}" if faults else ""),
-            next_step="call batch_status later" if not state.finished else "submit it again with what the faults name mended",
+            next_step="call batch_status later" if not state.finished else "fix what the errors name and submit it again",
         )
     outcomes = await _outcomes(batches, state, context)
     if isinstance(outcomes, Failure):
@@ -261,8 +263,8 @@ def _batch_line(state: BatchState, note: Note | None) -> BatchLine:
 def _status_text(row: BatchLine) -> str:
     text = f"batch {row.id}: {row.status}, {row.completed} of {row.total} answered, {row.failed} failed"
     text += f"; {row.model}" if row.model else ""
-    text += "; faults: " + "; ".join(quoted(fault) for fault in row.faults) if row.faults else ""
-    return text + ("; batch_results has the answers" if row.status in {"completed", "expired", "cancelled"} else "")
+    text += "; errors: " + "; ".join(quoted(fault) for fault in row.faults) if row.faults else ""
+    return text + ("; read the answers with batch_results" if row.status in {"completed", "expired", "cancelled"} else "")
 
 
 async def _outcomes(batches: Batches, state: BatchState, context: Context) -> dict[str, Outcome] | Failure:
@@ -300,9 +302,9 @@ def _results_reply(
     after = arguments.offset + len(page)
     costs = [catalog.cost_usd(answer.model, answer.usage) if answer.usage_reported else None for answer in answers]
     simulated = any(answer.simulated for answer in answers)
-    notes = ["SIMULATED: these answers come from a stand-in for Groq"] if simulated else []
+    notes = [SIMULATED_NOTE] if simulated else []
     if state.status != "completed":
-        notes.append(f"the batch is {state.status}: prompts that are missing here were not answered")
+        notes.append(f"The batch is {state.status}; prompts missing here were not answered.")
     result = ResultsResult(
         id=state.id,
         status=state.status,
@@ -323,9 +325,9 @@ def _results_text(result: ResultsResult) -> list[str]:
     cost = f", {result.cost_usd} USD (half price)" if result.cost_usd is not None else ""
     lines.append(f"[{result.answered} answered, {result.failed} failed{cost}]")
     if result.path is not None:
-        lines.append(f"All of it stands in {result.path}")
+        lines.append(f"All answers are in {result.path}")
     if result.next_offset is not None:
-        lines.append(f"Next step: call batch_results with offset {result.next_offset} for more, or with save_to for all.")
+        lines.append(f"Next step: Call batch_results with offset {result.next_offset} for more, or with save_to for all.")
     return [*lines, *(f"Note: {note}" for note in result.notes or ())]
 
 
@@ -350,7 +352,7 @@ def _groq_batches(context: Context) -> Batches:
     """Groq's batches. Raises InputRefused where Groq is switched off."""
     found = context.engine.registry.batches
     if found is None:
-        raise InputRefused("Groq is not asked (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
+        raise InputRefused("Groq is disabled (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
     return found
 
 
@@ -359,10 +361,10 @@ def _error_reply(failure: Failure) -> Reply:
     denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED
     code = failure.kind.value if not denied else "paid_plan_needed"
     missing = failure.status == 404
-    next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
+    next_step = _PAID if denied else "Check the id with batch_status" if missing else "Retry later"
     if failure.kind is FailureKind.AUTHENTICATION:
         next_step = "Put a valid key into GROQ_API_KEY"
-    cause = f"Groq says: {quoted(failure.message)}"
+    cause = f"Groq reports {quoted(failure.message)}"
     again = {} if failure.retry_after_s is None else {"retry_after_s": failure.retry_after_s}
     return Reply(
         text=f"{code}: {cause}\nNext step: {next_step}.",

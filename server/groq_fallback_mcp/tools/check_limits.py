@@ -215,17 +215,17 @@ async def _spent(context: Context, day: str) -> Spending:
 def _incomplete(totals: DayTotals, budget: Budget) -> str | None:
     if totals.unknown and budget.bounded:
         return UNKNOWN_SPENDING
-    return "the ledger was damaged today; what was spent before is not counted" if totals.losses else None
+    return "The ledger was damaged today, so earlier spending is not counted" if totals.losses else None
 
 
 async def _probe(model: str | None, context: Context) -> str:
     if model is None:
-        raise InputRefused("probe needs a model", next_step="give model together with probe; without probe nothing is spent")
+        raise InputRefused("probe needs a model", next_step="give model as well; without probe nothing is spent")
     outcome = await context.engine.probe(model)
     if isinstance(outcome, str):
-        return f"not sent: {outcome}"
+        return f"not sent ({outcome})"
     seen = len(outcome.quota.readings)
-    told = f"{seen} limits read" if seen else "the answer named no limits"
+    told = f"{seen} limits read" if seen else "the response stated no limits"
     return f"{told} ({outcome.kind.value}: {outcome.message})" if isinstance(outcome, Failure) else told
 
 

@@ -114,7 +114,7 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     catalog = engine.catalog
     if arguments.use_case is not None and arguments.use_case not in catalog.practices:
         raise InputRefused(
-            f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"give one of {', '.join(catalog.practices)}"
+            f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"use one of {', '.join(catalog.practices)}"
         )
     live = await engine.registry.live_list(timeout_s=min(LIVE_LIST_S, engine.timeouts.deadline_s))
     if arguments.chain_only:
@@ -212,7 +212,7 @@ async def _availability(
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
             continue
         if (quota.key.provider, quota.key.model) in on_request:
-            words[quota.key.provider, quota.key.model] = "only on request (local_only)"
+            words[quota.key.provider, quota.key.model] = "only with local_only"
             continue
         words[quota.key.provider, quota.key.model] = _when(obstacle(quota, ONE_REQUEST), quota.key.provider)
     return words
@@ -293,9 +293,9 @@ def _matches(entry: ModelEntry, arguments: ListModelsArguments) -> bool:
 def _live_words(live: LiveList, context: Context) -> str:
     if live.read_at is None:
         reason = live.failure.message if live.failure is not None else "Groq is switched off"
-        return f"could not be read ({reason}); this is the catalog alone"
+        return f"could not be read ({reason}), so this is the built-in catalog only"
     age_s = max(context.engine.clock.monotonic() - live.read_at, 0.0)
-    failed = f"; a newer reading failed: {live.failure.message}" if live.failure is not None else ""
+    failed = f" (refresh failed: {live.failure.message})" if live.failure is not None else ""
     return f"read {age_s:.0f} s ago{failed}"
 
 

@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from groq_fallback_mcp.call import Attempt, FailureKind
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
-from groq_fallback_mcp.render import quoted, sentence
+from groq_fallback_mcp.render import capitalized, quoted, sentence
 from groq_fallback_mcp.tools.tool import Reply
 from groq_fallback_mcp.transcription import TranscriptAnswer
 
 __all__ = [
+    "SIMULATED_NOTE",
     "CallResult",
     "Result",
     "answer_notes",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 ALL_OF_IT = Decimal(1)
+# The same words wherever an answer does not come from Groq itself.
+SIMULATED_NOTE = "SIMULATED: not a real Groq answer."
 SHOWN_ATTEMPTS = 20
 # In this order results end, whatever stands before: clients that cut a result cut the account of the call first.
 _LAST = (
@@ -109,7 +112,7 @@ def call_fields(answer: Answer | TranscriptAnswer, *, notes: Sequence[str]) -> d
         cost_usd=total_usd([answer.cost_usd]),
         duration_s=round(answer.duration_s, 3),
         attempts=_attempt_rows(answer.attempts) if _fell_back(answer.attempts) else None,
-        notes=tuple(notes) or None,
+        notes=tuple(sentence(note) for note in notes) or None,
     )
     return dict(result)
 
@@ -179,19 +182,19 @@ def _fell_back(attempts: Sequence[Attempt]) -> bool:
 
 
 def error_reply(failure: CallFailed) -> Reply:
-    """The one error at the end of a call nobody could answer; all that matters stands in the text."""
+    """The one error of a call that no model answered; the text has everything that matters."""
     retry_after_s = seconds(failure.retry_after_s)
     lines = [f"{failure.code}: {sentence(failure.cause)}"]
     lines += [f"- {_line(attempt)}" for attempt in failure.attempts]
-    lines += [f"- {label(e.provider, e.model)}: left out, {e.reason}" for e in failure.exclusions]
+    lines += [f"- {label(e.provider, e.model)}: skipped ({e.reason})" for e in failure.exclusions]
     lines.append(f"Next step: {sentence(failure.next_step)}")
     if retry_after_s is not None:
         lines.append(f"retry_after_s: {retry_after_s:g}")
     structured = {
         "error": {
             "code": failure.code,
-            "cause": failure.cause,
-            "next_step": failure.next_step,
+            "cause": capitalized(failure.cause),
+            "next_step": capitalized(failure.next_step),
             **({"retry_after_s": retry_after_s} if retry_after_s is not None else {}),
         },
         "attempts": [row.model_dump(mode="json", exclude_none=True) for row in _attempt_rows(failure.attempts)],

@@ -16,7 +16,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.run_all import run_all
-from groq_fallback_mcp.tools.result import CallResult, error_reply, joint_fields, label, structured
+from groq_fallback_mcp.tools.result import SIMULATED_NOTE, CallResult, error_reply, joint_fields, label, structured
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.text_chunks import sentences
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -72,7 +72,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
     await _save_to(arguments).check(context)
     texts = sentences(arguments.text, PIECE_CHARS)
     if not texts:
-        raise InputRefused("text holds nothing to say", next_step="give words")
+        raise InputRefused("text contains nothing to say", next_step="give some words")
     started = context.engine.clock.monotonic()
     attempts: list[Attempt] = []
     failure: CallFailed | None = None
@@ -81,7 +81,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
     for provider in _providers(context):
         if voice is not None and not _has_voice(context, provider, voice) and failure is not None:
             # better another voice than none: the caller is told
-            notes.append(f"the voice {voice!r} is not to be had now: {provider} speaks with its own")
+            notes.append(f"the voice {voice!r} is not available; {provider} has its own")
             voice = None
         found = await _spoken(texts, arguments, voice, provider, context)
         if isinstance(found, list):
@@ -93,7 +93,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
             failure = found
     if failure is None:
         raise InputRefused(
-            "no model that speaks is set up",
+            "no text-to-speech model is available",
             next_step="Set GROQ_API_KEY, or install groq-fallback-mcp[local] for an English voice",
         )
     return error_reply(failure)
@@ -156,9 +156,7 @@ async def _written(
     try:
         content, audio_s = join_wav([answer.success.speech or b"" for answer in answers], pause_s=PAUSE_S)
     except WavError as fault:
-        raise InputRefused(
-            f"the speech that came cannot be joined: {fault}", next_step="call again, or give another model"
-        ) from fault
+        raise InputRefused(f"the speech pieces cannot be joined: {fault}", next_step="retry, or give another model") from fault
     path = await _save_to(arguments).write(content, context)
     first = answers[0]
     row = next(
@@ -169,7 +167,7 @@ async def _written(
         if model == first.model
     )
     if any(answer.success.simulated for answer in answers):
-        notes.append("SIMULATED: a tone from a stand-in for Groq, no speech")
+        notes.append(SIMULATED_NOTE)
     result = SpeakResult(
         path=str(path),
         bytes=len(content),
@@ -212,7 +210,7 @@ def join_wav(pieces: Sequence[bytes], *, pause_s: float) -> tuple[bytes, float]:
             message = f"piece {number} cannot be read as WAV: {error}"
             raise WavError(message) from error
         if shape is not None and own != shape:
-            message = f"piece {number} has another form than the first"
+            message = f"piece {number} has a different format from the first"
             raise WavError(message)
         shape = own
         frames.append(found)
