@@ -159,7 +159,7 @@ class _BackgroundHandler(logging.Handler):
         while (line := self._lines.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                line = f"WARNING {__name__}: {dropped} records dropped, as nobody read the earlier ones\n{line}"
+                line = f"WARNING {__name__}: {dropped} records dropped because the log was not read\n{line}"
             self._target.write(line.encode("utf-8", "replace").decode() + "\n")
             self._target.flush()
 
@@ -170,7 +170,7 @@ def _opened(path: Path) -> TextIO:
     except OSError as error:
         raise ConfigurationError(
             f"the log file {path} cannot be opened: {error.strerror}",
-            next_step="give GROQ_FALLBACK_LOG_FILE a file in a folder that can be written",
+            next_step="set GROQ_FALLBACK_LOG_FILE to a file in a writable folder",
         ) from error
     return os.fdopen(descriptor, "a", encoding="utf-8")
 

@@ -75,11 +75,11 @@ async def test_a_call_that_failed_exits_with_1_and_says_so_on_stderr(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["chat", "x", "--model", "nope"], "unknown model 'nope'"),
-        (["chat", " "], "prompt is empty"),
+        (["chat", "x", "--model", "nope"], "Unknown model 'nope'"),
+        (["chat", " "], "Prompt is empty"),
         (["transcribe", "missing.wav"], "missing.wav"),
         (["transcribe", "http://example.com/a.wav"], "https"),
-        (["simulate", "--fault", "nonsense"], "'nonsense' is no fault"),
+        (["simulate", "--fault", "nonsense"], "Invalid fault 'nonsense'"),
         (["chat", "x", "--temperature", "9"], "temperature"),
         (["chatt"], "chatt"),
     ],

@@ -102,7 +102,7 @@ async def test_a_bad_argument_is_explained_to_kilos_model(kilo: Kilo, groq: Simu
     model, run = await converse(kilo, groq, wrong_name, wrong_value, right)
 
     name, value, served = model.tool_results
-    assert "unknown argument 'promt', did you mean 'prompt'?" in name
+    assert "Unknown argument 'promt', did you mean 'prompt'?" in name
     assert "max_tokens" in value
     assert "'many'" in value
     for error in (name, value):

@@ -108,7 +108,7 @@ async def test_when_every_wait_ends_after_the_deadline_the_error_comes_at_once()
     result = await refused(world)
     assert (result.code, world.clock.slept, len(result.attempts)) == ("rate_limited", [], 3)
     assert result.retry_after_s == pytest.approx(120.0, abs=1.0)
-    assert "Call again in 1m59." in result.next_step
+    assert "Retry in 1m59." in result.next_step
 
 
 async def test_a_call_larger_than_what_is_left_goes_elsewhere_before_it_fails() -> None:
@@ -364,7 +364,7 @@ async def test_a_bound_on_max_tokens_is_kept_and_told() -> None:
     world.groq.script(FIRST, failure(K.MAX_TOKENS_TOO_LARGE, status=400, max_tokens_limit=512), answer())
     result = await served(world)
     assert [call.candidate.max_tokens for call in world.groq.calls] == [2048, 512]
-    assert "became 512" in result.notes[-1]
+    assert "lowered to 512" in result.notes[-1]
 
 
 async def test_an_answer_the_check_refuses_is_tried_once_more_then_elsewhere() -> None:
@@ -479,7 +479,7 @@ async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.Monke
     with anyio.fail_after(5):
         outcome = await world.engine.serve(ask(), progress=progress)
     assert isinstance(outcome, Answer)
-    assert reported[0][1:] == (50.0, f"asking {FIRST}")
+    assert reported[0][1:] == (50.0, f"trying {FIRST}")
 
 
 async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_answers() -> None:
@@ -488,7 +488,7 @@ async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_
     world = World([provider_models("groq", [FIRST]), provider_models("local", ["local/smollm2-135m"])], budget=budget)
     result = await served(world, ask(max_tokens=2_000))
     assert (result.provider, world.groq.asked) == ("local", [])
-    assert result.attempts[0].detail.startswith("the budget of 1000 tokens a day leaves 1000, this call may take 2")
+    assert result.attempts[0].detail.startswith("the daily budget of 1000 tokens has 1000 left and this call could use 2")
     alone = World([provider_models("groq", [FIRST])], budget=budget)
     error = await refused(alone, ask(max_tokens=2_000))
     assert (error.code, error.retry_after_s, alone.groq.asked) == ("over_budget", None, [])

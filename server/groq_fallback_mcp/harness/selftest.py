@@ -56,7 +56,7 @@ async def _one_era(era: Era, rig: Rig) -> AsyncIterator[Check]:
         "connect": _connect,
         "tools/list": _list,
         "groq_chat falls back": _chat,
-        "groq_chat leaves the limited model alone": _chat_again,
+        "groq_chat skips the limited model": _chat_again,
         "list_models": _models,
         "check_limits": _limits,
         "transcribe": _transcribe,
@@ -107,8 +107,8 @@ async def _chat(client: Client) -> str:
 async def _chat_again(client: Client) -> str:
     answer = await _called(client, "groq_chat", {"prompt": "Say hello again."})
     first = answer["attempts"][0]
-    _require(first["model"] == LIMITED and not first["sent"], "the limited model was asked again before its time")
-    return f"passed over, again in {first['retry_after_s']:g} s"
+    _require(first["model"] == LIMITED and not first["sent"], "the limited model was tried again too early")
+    return f"skipped, available in {first['retry_after_s']:g} s"
 
 
 async def _models(client: Client) -> str:
@@ -124,7 +124,7 @@ async def _limits(client: Client) -> str:
 
 async def _transcribe(client: Client) -> str:
     heard = await _called(client, "transcribe", {"file": str(sample_path())})
-    _require(bool(heard["text"]), "an empty transcript")
+    _require(bool(heard["text"]), "the transcript is empty")
     return str(heard["text"])
 
 
@@ -145,9 +145,9 @@ async def _unknown_tool(client: Client) -> str:
 async def _cancel(client: Client) -> str:
     with anyio.move_on_after(0.5) as scope:
         await client.call_tool("groq_chat", {"prompt": "x", "model": HANGING})
-    _require(scope.cancelled_caught, "the call was over before it could be cancelled")
+    _require(scope.cancelled_caught, "the call ended before it could be cancelled")
     await _called(client, "groq_chat", {"prompt": "Say hello."})
-    return "given up by the client, the next call was answered"
+    return "cancelled; next call answered"
 
 
 async def _called(client: Client, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
         else:
             wanted.append(successor)
         if name == explained:
-            notes.append(f"{name} was {reason}; " + (f"{successor} is its successor" if successor else "it has no successor"))
+            notes.append(f"{name} was {reason}; " + (f"used its successor {successor}" if successor else "it has no successor"))
     return Choice(
         wanted=tuple(dict.fromkeys(wanted)),
         ended=tuple(ended.values()),
@@ -143,12 +143,12 @@ def resolve_model(name: str, *, catalog: Catalog, providers: Sequence[ProviderMo
     found = short[0] if found is None and len(short) == 1 else found
     fitting = sorted(model for model, kind in known.items() if kind in kinds)
     if found is None:
-        raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting, "a model") + ", see list_models")
+        raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting) + ". See list_models")
     if known[found] not in kinds:
         tool = _TOOL.get(known[found], "groq_chat")
         raise InputRefused(
             f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
-            next_step=f"use the tool {tool}, or give one of {', '.join(fitting[:4])}",
+            next_step=f"use the tool {tool}, or one of {', '.join(fitting[:4])}",
         )
     return found
 
@@ -193,9 +193,7 @@ def _use_case(request: AnyRequest, catalog: Catalog) -> str:
     practice = catalog.practices.get(request.use_case)
     if practice is None:
         fitting = [known.use_case for known in catalog.practices.values() if known.tool == request.asked_by]
-        raise InputRefused(
-            f"unknown use_case {excerpt(request.use_case)}", next_step=_nearest(request.use_case, fitting, "one")
-        )
+        raise InputRefused(f"unknown use_case {excerpt(request.use_case)}", next_step=_nearest(request.use_case, fitting))
     if practice.tool != request.asked_by:
         raise InputRefused(
             f"the use case {excerpt(request.use_case)} is not for chat", next_step=f"use the tool {practice.tool}"
@@ -207,10 +205,10 @@ def _names_use_case(request: AnyRequest) -> bool:
     return isinstance(request, ChatRequest) and request.use_case is not None
 
 
-def _nearest(name: str, known: Sequence[str], what: str) -> str:
+def _nearest(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name[:LONGEST_NAME], known, n=3, cutoff=0.4)
     return (
-        f"did you mean {' or '.join(close)}? Otherwise give {what} of {', '.join(known[:12])}"
+        f"did you mean {' or '.join(close)}? Otherwise use one of {', '.join(known[:12])}"
         if close
-        else f"give {what} of {', '.join(known[:12])}"
+        else f"use one of {', '.join(known[:12])}"
     )

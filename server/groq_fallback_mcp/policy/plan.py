@@ -208,16 +208,14 @@ def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
     less = candidate.max_tokens - max_tokens
     charged = {Limit.TPM, Limit.TPD, Limit.OTPM}
     cost = {limit: units - less if limit in charged else units for limit, units in candidate.cost.items()}
-    note = f"max_tokens {candidate.max_tokens} became {max_tokens}: the provider takes no more"
+    note = f"max_tokens {candidate.max_tokens} lowered to {max_tokens}, the most the provider accepts"
     spend = replace(candidate.spend, output_tokens=min(candidate.spend.output_tokens, max_tokens))
     return replace(candidate, max_tokens=max_tokens, cost=cost, notes=(*candidate.notes, note), spend=spend)
 
 
 def with_json_mode(candidate: Candidate, json_mode: JsonMode) -> Candidate:
     """The same candidate, asked for JSON in another way."""
-    note = (
-        "It refused the JSON schema; the request was repeated without it, and the answer was checked against the schema here."
-    )
+    note = "The model refused the JSON schema; the request was repeated without it and the answer was checked here."
     return replace(candidate, json_mode=json_mode, notes=(*(n for n in candidate.notes if n != note), note))
 
 
@@ -286,13 +284,13 @@ def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tupl
 
 def _notes(choice: Choice, exclusions: Sequence[Exclusion], tiers: Sequence[Sequence[Candidate]]) -> tuple[str, ...]:
     left_out = tuple(
-        f"{exclusion.model} ({exclusion.provider}) was left out: {exclusion.reason}"
+        f"{exclusion.model} ({exclusion.provider}) was skipped: {exclusion.reason}"
         for exclusion in exclusions
         if exclusion.model == choice.requested_model and exclusion not in choice.ended
     )
     offered = {candidate.model for tier in tiers for candidate in tier}
     unoffered = (
-        (f"{choice.requested_model} is offered by no provider that is switched on",)
+        (f"No enabled provider offers {choice.requested_model}",)
         if choice.requested_model is not None and not choice.notes and not left_out and choice.requested_model not in offered
         else ()
     )

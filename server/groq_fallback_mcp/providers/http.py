@@ -142,7 +142,7 @@ class Wire:
             reply = await self._attempt("POST", path, BODY_BYTES, taken, json=json)
         if reply is None:
             waited_s = longest_s if scope.deadline >= end else quiet_s
-            return Failure(kind=FailureKind.TIMED_OUT, message=f"no more of the answer came for {waited_s:.0f} s")
+            return Failure(kind=FailureKind.TIMED_OUT, message=f"the answer stalled for {waited_s:.0f} s")
         return reply
 
     async def aclose(self) -> None:
@@ -181,7 +181,7 @@ class Wire:
         except (httpx2.InvalidURL, httpx2.HTTPError, ValueError) as error:
             return self._failure(FailureKind.BAD_RESPONSE, error)
         except Exception as error:  # noqa: BLE001 - whatever an upstream provokes is an outcome of the call, never a crash
-            _log.exception("an exchange failed in an odd way")
+            _log.exception("an exchange failed unexpectedly")
             return self._failure(FailureKind.BAD_RESPONSE, error)
         finally:
             if response is not None:
@@ -241,10 +241,10 @@ async def _read(response: httpx2.Response, most_bytes: int, take: Callable[[byte
     if status >= 300:
         return Reply(status=status, headers=headers, body=b"" if encoded else await _beginning(response))
     if encoded:
-        return _refused(f"an answer in {encoding[:20]} encoding, which was not asked for")
+        return _refused(f"an answer in {encoding[:20]} encoding, which was not requested")
     if headers.get("content-type", "").lower().startswith("text/event-stream"):
         if take is None:
-            return _refused("a stream of events, which was not asked for")
+            return _refused("a stream of events, which was not requested")
         fault = await _events(response, most_bytes, take)
         return Reply(status=status, headers=headers, body=b"") if fault is None else _refused(fault)
     body = await _whole(response, most_bytes)
@@ -322,5 +322,5 @@ def _refused(what: str) -> Failure:
 
 def _not_wanted(upload: _Upload) -> Failure:
     taken = f"{upload.sent} of {upload.size} bytes of the request"
-    message = f"the connection was closed after {taken}, as happens when it is larger than the provider takes"
+    message = f"the connection was closed after {taken}, which happens when it is larger than the provider accepts"
     return Failure(kind=FailureKind.PAYLOAD_TOO_LARGE, message=message)

@@ -267,13 +267,13 @@ def decode(kind: type[R], body: str | None, key: str) -> R | None:
     try:
         record = _adapter(kind).validate_json(body)
     except ValidationError as error:
-        _log.warning("the record %s cannot be read and is begun anew: %s", key, error.errors()[0]["msg"])
+        _log.warning("the record %s cannot be read and is reset: %s", key, error.errors()[0]["msg"])
         return None
     except ValueError:
-        _log.warning("the record %s is no text and is begun anew", key)
+        _log.warning("the record %s is not text and is reset", key)
         return None
     if not _sane(record):
-        _log.warning("the record %s holds impossible figures and is begun anew", key)
+        _log.warning("the record %s has impossible values and is reset", key)
         return None
     _remember(kind, body, record)
     return record  # type: ignore[no-any-return]

@@ -31,7 +31,7 @@ NO_SPEECH = "No speech was found in the recording."
 
 def left_out(count: int) -> str:
     """That so many segments were skipped, for the reader of the transcript."""
-    return f"{count} segment{'' if count == 1 else 's'} without speech {'was' if count == 1 else 'were'} left out"
+    return f"{count} segment{'' if count == 1 else 's'} without speech {'was' if count == 1 else 'were'} removed"
 
 
 def without_silence(transcript: Transcript) -> tuple[Transcript, int]:

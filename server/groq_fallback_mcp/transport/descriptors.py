@@ -138,7 +138,7 @@ class Sink:
             return os.write(self._descriptor, data)
         except OSError as error:
             if error.errno in _GONE:
-                raise BrokenPipeError(error.errno, "nobody reads our output") from error
+                raise BrokenPipeError(error.errno, "stdout closed by the client") from error
             raise
 
 
