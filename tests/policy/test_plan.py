@@ -150,10 +150,12 @@ def test_a_named_model_goes_first_and_the_chain_follows() -> None:
 def test_litellm_s_prefix_is_understood_and_compound_keeps_its_own() -> None:
     """groq/openai/gpt-oss-20b is openai/gpt-oss-20b; groq/compound is itself."""
     chat = (Kind.CHAT, Kind.SYSTEM)
-    assert resolve_model("groq/openai/gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat) == "openai/gpt-oss-20b"
-    assert resolve_model("gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat) == "openai/gpt-oss-20b"
-    assert resolve_model("groq/GPT-OSS-20B", catalog=CATALOG, providers=[], kinds=chat) == "openai/gpt-oss-20b"
-    assert resolve_model("groq/compound", catalog=CATALOG, providers=[], kinds=chat) == "groq/compound"
+    assert (
+        resolve_model("groq/openai/gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "openai/gpt-oss-20b"
+    )
+    assert resolve_model("gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "openai/gpt-oss-20b"
+    assert resolve_model("groq/GPT-OSS-20B", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "openai/gpt-oss-20b"
+    assert resolve_model("groq/compound", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "groq/compound"
 
 
 @pytest.mark.parametrize(

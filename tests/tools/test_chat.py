@@ -273,7 +273,7 @@ async def test_speed_is_told() -> None:
 @pytest.mark.parametrize(
     ("restriction", "reason"),
     [
-        ({"providers": ["mine"]}, "this call may use only mine"),
+        ({"providers": ["mine"]}, "provider 'mine' is not configured"),
         ({"local_only": True}, "this call may not leave this machine"),
         ({"max_usd": "0.0000001"}, "more than the 0.0000001 allowed"),
     ],

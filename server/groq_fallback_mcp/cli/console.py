@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "USAGE_ERROR",
     "as_options",
     "attempt",
     "echo",

@@ -24,6 +24,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.attempt import AttemptSender
 from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_timeout_s
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
@@ -67,6 +68,7 @@ from groq_fallback_mcp.quota import (
 )
 from groq_fallback_mcp.quota.breaker import OWN_CAUTION, PROBE_POLL_S, useful_wait_s
 from groq_fallback_mcp.quota.budget import Budget
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["FallbackEngine", "repaired"]
 
@@ -418,8 +420,9 @@ class FallbackEngine:
 
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger knows of the models in it."""
-        request = self.restricted(request)
         providers, day = self.registry.models(), today(self.clock)
+        _refuse_unknown(request.restrictions.providers or (), [provider.name for provider in providers])
+        request = self.restricted(request)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
         choice = choose(request, catalog=self.catalog, providers=providers, today=day)
         if isinstance(request, ChatRequest):
@@ -461,6 +464,15 @@ def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None
     correction = f"That answer was rejected: {fault}. Reply with the corrected JSON value only."
     added = ({"role": "assistant", "content": answer[:SHOWN_CHARS]}, {"role": "user", "content": correction})
     return replace(request, messages=(*request.messages, *added))
+
+
+def _refuse_unknown(named: Sequence[str], configured: Sequence[str]) -> None:
+    unknown = next((name for name in named if name not in configured), None)
+    if unknown is not None:
+        raise InputRefused(
+            f"the provider {excerpt(unknown)} is not configured",
+            next_step=f"use {' or '.join(configured)}, or set it up in config.toml",
+        )
 
 
 def _soonest_s(waits: Sequence[Wait | None]) -> float | None:

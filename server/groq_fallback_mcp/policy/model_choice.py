@@ -83,7 +83,9 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
     """
     kinds = _kinds(request)
     requested = (
-        None if request.model is None else resolve_model(request.model, catalog=catalog, providers=providers, kinds=kinds)
+        None
+        if request.model is None
+        else resolve_model(request.model, catalog=catalog, providers=providers, kinds=kinds, today=today)
     )
     use_case = _use_case(request, catalog)
     practice = catalog.practices[use_case]
@@ -131,7 +133,9 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
     )
 
 
-def resolve_model(name: str, *, catalog: Catalog, providers: Sequence[ProviderModels], kinds: Sequence[Kind]) -> str:
+def resolve_model(
+    name: str, *, catalog: Catalog, providers: Sequence[ProviderModels], kinds: Sequence[Kind], today: date
+) -> str:
     """The id a caller's name stands for, also with LiteLLM's `groq/` before it or without its maker, as gpt-oss-20b.
 
     Raises InputRefused for a name nobody knows or a model of another kind.
@@ -141,7 +145,10 @@ def resolve_model(name: str, *, catalog: Catalog, providers: Sequence[ProviderMo
     short = [model for model in known if model.rpartition("/")[2] == name.removeprefix("groq/").lower()]
     found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
     found = short[0] if found is None and len(short) == 1 else found
-    fitting = sorted(model for model, kind in known.items() if kind in kinds)
+    # retired ones are taken, but not suggested
+    fitting = sorted(
+        model for model, kind in known.items() if kind in kinds and catalog.stage(model, today) is not Stage.RETIRED
+    )
     if found is None:
         raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting) + ". See list_models")
     if known[found] not in kinds:

@@ -148,7 +148,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     named = (
         None
         if arguments.model is None
-        else resolve_model(arguments.model, catalog=engine.catalog, providers=providers, kinds=KINDS)
+        else resolve_model(arguments.model, catalog=engine.catalog, providers=providers, kinds=KINDS, today=day)
     )
     note = await _probe(named, context) if arguments.probe else None
     if named is None and not arguments.all:
