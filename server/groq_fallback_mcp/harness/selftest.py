@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,20 +38,19 @@ class _Failed(Exception):
     pass
 
 
-async def selftest() -> AsyncIterator[Check]:
-    """Run all checks, yielding each as it ends. Nothing leaves the machine."""
+async def selftest(show: Callable[[Check], None]) -> None:
+    """Run all checks, showing each as it ends. Nothing leaves the machine."""
     faults = {LIMITED: (Fault(kind="429", seconds=30.0),), HANGING: (Fault(kind="hang"),)}
     async with open_rig(faults=faults) as rig:
         for era in _ERAS:
-            async for check in _one_era(era, rig):
-                yield check
+            await _one_era(era, rig, show)
 
 
 _ERAS: tuple[Era, ...] = ("legacy", "auto")
 _Step = Callable[[Client], Awaitable[str]]
 
 
-async def _one_era(era: Era, rig: Rig) -> AsyncIterator[Check]:
+async def _one_era(era: Era, rig: Rig, show: Callable[[Check], None]) -> None:
     steps: dict[str, _Step] = {
         "connect": _connect,
         "tools/list": _list,
@@ -67,7 +66,7 @@ async def _one_era(era: Era, rig: Rig) -> AsyncIterator[Check]:
     }
     async with server_child(rig.environment, era=era) as client:
         for name, step in steps.items():
-            yield await _check(era, name, step, client)
+            show(await _check(era, name, step, client))
 
 
 async def _check(era: Era, name: str, step: _Step, client: Client) -> Check:
