@@ -276,7 +276,7 @@ def _check_successors(catalog: Catalog, name: str) -> None:
             line.append(shutdown.successor)
             if shutdown.successor in line[:-1]:
                 raise ConfigurationError(
-                    f"{name}: [[shutdowns]] of {start!r} forms a cycle: {' -> '.join(line)}",
+                    f"{name}: [[shutdowns]] of {start!r} forms a cycle ({' -> '.join(line)})",
                     next_step="make the last one name a live model, or no successor",
                 )
 
