@@ -1,4 +1,4 @@
-"""Tells whoever waits that work goes on: clients restart their time-outs on progress."""
+"""Reports that work goes on: clients restart their time-outs on progress."""
 
 from __future__ import annotations
 
