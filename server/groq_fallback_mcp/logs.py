@@ -120,7 +120,7 @@ class _BackgroundHandler(logging.Handler):
                 return
             line = self.format(record)
         except Exception as error:  # noqa: BLE001 - a log line must not cost a call
-            line = f"ERROR {record.name}: a record could not be written: {type(error).__name__}"
+            line = f"ERROR {record.name}: a record could not be written ({type(error).__name__})"
         self._hand_over(line)
 
     def _hand_over(self, line: str) -> None:

@@ -117,7 +117,7 @@ async def test_a_part_that_nobody_writes_down_makes_an_error_that_says_where(rec
     assert found.get("text", text).split() == said()
     assert 0 < len(again.groq.calls) < found["parts"]
     assert sent + len(again.groq.calls) >= found["parts"]
-    assert any("finished by an earlier call and not sent again" in note for note in found["notes"])
+    assert any("finished by an earlier call and not sent again" in note for note in found.get("notes", ()))
 
 
 async def test_what_an_earlier_version_left_unfinished_is_gone_on_with_or_ignored(recording: Path) -> None:
@@ -142,9 +142,9 @@ async def test_what_an_earlier_version_left_unfinished_is_gone_on_with_or_ignore
     _, found = await transcribed(again, recording)
     assert found["text"].split() == said()
     assert len(again.groq.calls) == found["parts"] - 1
-    assert f"1 of {found['parts']} parts were finished by an earlier call and not sent again." in found["notes"]
-    assert "1 segment without speech was removed." in found["notes"]
-    assert any(f"groq/{LARGE}: 1" in note for note in found["notes"])
+    assert f"1 of {found['parts']} parts were finished by an earlier call and not sent again." in found.get("notes", ())
+    assert "1 segment without speech was removed." in found.get("notes", ())
+    assert any(f"groq/{LARGE}: 1" in note for note in found.get("notes", ()))
     assert float(found["cost_usd"]) > 0.00061
 
 
@@ -357,7 +357,7 @@ async def test_parts_that_all_time_out_are_a_deadline_and_what_is_finished_is_ke
     again = world()
     _, found = await transcribed(again, recording)
     assert found["text"].split() == said()
-    assert any("2 of" in note and "not sent again" in note for note in found["notes"])
+    assert any("2 of" in note and "not sent again" in note for note in found.get("notes", ()))
 
 
 @pytest.mark.fault("B26")

@@ -43,7 +43,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "presets": ("name",),
 }
 Rows = Mapping[str, Sequence[BaseModel]]
-# What an overlay's row stands in for: with limits every row of that model and plan, whatever its date.
+# What an overlay's row replaces: with limits every row of that model and plan, whatever its date.
 _OVERLAY_KEYS: Mapping[str, tuple[str, ...]] = {**_KEYS, "limits": ("model", "plan")}
 # Never taken over from the row below: it would put the user's figure under another's name.
 _PROVENANCE = frozenset({"source", "checked", "source_plan_name"})
@@ -276,7 +276,7 @@ def _check_successors(catalog: Catalog, name: str) -> None:
             line.append(shutdown.successor)
             if shutdown.successor in line[:-1]:
                 raise ConfigurationError(
-                    f"{name}: [[shutdowns]] of {start!r} forms a cycle: {' -> '.join(line)}",
+                    f"{name}: [[shutdowns]] of {start!r} forms a cycle ({' -> '.join(line)})",
                     next_step="make the last one name a live model, or no successor",
                 )
 

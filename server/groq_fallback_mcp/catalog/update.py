@@ -21,7 +21,7 @@ def update_overlay(found: Drift, *, unknown: Sequence[ModelRow], catalog: Catalo
     """TOML with a row for each model of `unknown` and a shutdown on `day` for each that is not live.
 
     `unknown` are the rows made from the live list, `catalog` is what a shutdown on record is looked up in, `defined` holds
-    the ids an overlay may refer to. Ids with characters that cannot be printed are passed over.
+    the ids an overlay may refer to. Ids with characters that cannot be printed are skipped.
     """
     parts = [_HEAD.format(day=day)]
     parts += ["\n".join(_model(row, day)) for row in unknown if row.id.isprintable()]

@@ -1,4 +1,4 @@
-"""The one error at the end of a call that nobody could answer: the cause, each attempt, what to do next, when to come back."""
+"""The error of a call that no model answered: the cause, each attempt, the next step, and when to retry."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
         return "busy", last.message, "Send fewer calls at once, then retry"
     kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
     if not kinds:
-        return _nobody(exclusions)
+        return _no_candidates(exclusions)
     if kinds == {FailureKind.OVER_BUDGET}:
         detail = next(a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET)
         return "over_budget", f"nothing was sent because {detail}", _OVER_BUDGET
@@ -146,7 +146,7 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
     return "all_failed", "all available models failed", "Retry, or give another model from list_models"
 
 
-def _nobody(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
+def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
     if not exclusions:
         cause = "no configured provider can serve this"
         return (
@@ -176,7 +176,7 @@ def key_fault(attempts: Sequence[Attempt]) -> str | None:
 
 
 def key_note(attempts: Sequence[Attempt]) -> str | None:
-    """What to tell whoever got an answer without Groq because of its key; None where that is not why."""
+    """The note of an answer without Groq because of its key; None where that is not why."""
     fault = key_fault(attempts)
     return None if fault is None else f"{fault}, so Groq was not used. {_SET_KEY if fault == _MISSING else _REPLACE_KEY}."
 

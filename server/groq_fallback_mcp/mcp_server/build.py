@@ -118,7 +118,7 @@ async def _call(tool: Tool, raw: Mapping[str, Any], request: ServerRequestContex
     async def progress(done: float, total: float, message: str) -> None:
         await request.session.report_progress(done, total, sanitize_message(message))
 
-    # nobody watches who gave no token: then nothing need be streamed for it
+    # without a token the client does not watch, so nothing need be streamed for it
     watched = bool(request.meta and request.meta.get("progress_token") is not None)
     context = replace(shared, progress=progress if watched else None)
     try:

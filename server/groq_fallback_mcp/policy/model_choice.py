@@ -35,7 +35,7 @@ _TOOL = {Kind.SPEECH_TO_TEXT: "transcribe", Kind.TEXT_TO_SPEECH: "speak", Kind.G
 class ProviderModel:
     """A model at a provider. `wire_model` is its id there; `documented` its limits, empty where there are none;
     `languages` those it understands, empty for all; `links` whether it
-    takes an address in place of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
+    accepts a URL instead of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
     """
 
     row: ModelRow
@@ -104,7 +104,7 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
     wanted: list[str] = []
     ended: dict[str, Exclusion] = {}
     notes: list[str] = []
-    # what nobody asked for by name needs no explanation
+    # a model that was not named needs no explanation
     explained = requested or (practice.model if _names_use_case(request) else None)
     listed = next((provider for provider in providers if provider.cataloged), None)
     for name in dict.fromkeys(names):
@@ -138,7 +138,7 @@ def resolve_model(
 ) -> str:
     """The id a caller's name stands for, also with LiteLLM's `groq/` before it or without its maker, as gpt-oss-20b.
 
-    Raises InputRefused for a name nobody knows or a model of another kind.
+    Raises InputRefused for an unknown name or a model of another kind.
     """
     known = {row.id: row.kind for row in catalog.models.values()}
     known |= {model: offered.row.kind for provider in providers for model, offered in provider.models.items()}

@@ -1,4 +1,4 @@
-"""The plan of a call: which models to ask, in which order, with what each of them takes; and who is left out, and why."""
+"""The plan of a call: which models to try, in which order, with what each accepts; and which are excluded, and why."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def plan(
 ) -> Plan:
     """Who is to be asked. A tier a provider, in the order of `providers`.
 
-    `learnt` gives what calls have taught by (provider, model), in place of what is documented; `choice` is what `choose`
+    `learnt` gives what calls have taught by (provider, model), instead of what is documented; `choice` is what `choose`
     made of the same request, if that is known. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
     """
     if choice is None:
@@ -220,7 +220,7 @@ def with_json_mode(candidate: Candidate, json_mode: JsonMode) -> Candidate:
 
 
 def with_counted_tokens(candidate: Candidate, failure: Failure) -> Candidate:
-    """The same candidate, claimed as a refusal says that the provider counts it, in place of an estimate."""
+    """The same candidate, claimed as a refusal says that the provider counts it, instead of an estimate."""
     counted = next((reading.requested for reading in failure.quota.readings if reading.limit in _TOKENS), None)
     if counted is None or counted >= candidate.cost.get(Limit.TPM, 0.0):
         return candidate

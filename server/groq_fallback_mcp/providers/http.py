@@ -27,7 +27,7 @@ from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 
 __all__ = ["Wire"]
 
-# What an error says stands at its beginning, and whoever refuses need not be heard to the end.
+# An error message is at the beginning of a body; the rest need not be read.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
 # More pieces of fewer bytes keep this process busy for nothing.
@@ -108,7 +108,7 @@ class Wire:
     ) -> Reply | Failure:
         """Send one request and read its response, of at most `most_bytes`, within `timeout_s` seconds.
 
-        With `longest_s` the time counts anew with each piece of the request that is taken, though not beyond so many seconds.
+        With `longest_s` the time starts over with each piece of the request that is taken, though not beyond so many seconds.
         """
         reply: Reply | Failure | None = None
         end = anyio.current_time() + (timeout_s if longest_s is None else longest_s)
@@ -128,7 +128,7 @@ class Wire:
         """POST a request whose answer comes as events; each chunk goes to `sink`, the reply then has no body.
 
         Without a chunk that carried something of the answer for `quiet_s` seconds it is given up, and at all events after
-        `longest_s`. Whoever answers in one piece all the same is read as `exchange` reads it.
+        `longest_s`. An answer in one piece is read as `exchange` reads it.
         """
         reply: Reply | Failure | None = None
         end = anyio.current_time() + longest_s

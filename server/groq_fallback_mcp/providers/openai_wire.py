@@ -31,7 +31,7 @@ _SAYS_NOTHING = {"type", "param", "object", "logid"}
 
 
 def chat_payload(request: ChatRequest, candidate: Candidate, *, groq: bool = True, stream: bool = False) -> dict[str, Any]:
-    """The JSON body of POST chat/completions. Fields without a value are left out; `groq`: those only Groq knows are not."""
+    """The JSON body of POST chat/completions. Fields without a value are omitted; `groq`: those only Groq knows are not."""
     messages = [dict(message) for message in request.messages]
     payload: dict[str, Any] = {"model": candidate.wire_model, "messages": messages}
     payload["max_completion_tokens" if groq else "max_tokens"] = candidate.max_tokens

@@ -275,7 +275,7 @@ def _local_row(name: str) -> ModelRow:
 
 
 def _organization(key: str | None, base_url: str) -> str:
-    """Where the requests go counts too: a stand-in for Groq has limits of its own."""
+    """Where the requests go counts too: a simulator has its own limits."""
     return hashlib.blake2s(f"{key or ''}\n{base_url}".encode(), key=_SALT).hexdigest()[:16]
 
 

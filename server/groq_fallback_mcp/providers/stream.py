@@ -102,7 +102,7 @@ class ChatStream:
         return self._finish_reason is not None and self._failure is None
 
     def feed(self, chunk: bytes) -> bool:
-        """Take a chunk. True when it carried something of the answer, so that whoever waits can wait on."""
+        """Take a chunk. True when it carried something of the answer, so that the caller can go on waiting."""
         before, texts = self.pieces, len(self._content)
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]

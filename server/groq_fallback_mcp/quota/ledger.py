@@ -66,7 +66,7 @@ class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
     `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
-    `granted_by_fallback`: granted in place of a store that could not be used.
+    `granted_by_fallback`: granted by this process while the store could not be used.
     """
 
     id: str

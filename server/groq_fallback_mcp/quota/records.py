@@ -126,7 +126,7 @@ class Transaction:
             health = clock_corrected(found.health, self.now)
             if health is not found.health:
                 found = replace(found, health=health)
-                # unless it is kept, the cooldown begins anew each time it is looked at, until the clock has caught up
+                # unless it is kept, the cooldown starts over each time it is looked at, until the clock has caught up
                 self._writes[name] = encode(found)
             self._providers[name] = found
         return found
@@ -250,7 +250,7 @@ def day_of(key: str) -> str | None:
 
 
 def encode(record: Account | ProviderAccount | OpenReservation | DayTotals, *, expires_at: float | None = None) -> Record:
-    """A record as text; fields at their defaults are left out."""
+    """A record as text; fields at their defaults are omitted."""
     body = _adapter(type(record)).dump_json(record, exclude_defaults=True, by_alias=True).decode()
     if _sane(record):
         _remember(type(record), body, record)

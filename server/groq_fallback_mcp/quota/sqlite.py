@@ -239,7 +239,7 @@ class SqliteStore:
             return None
 
     def _prepare_file(self) -> None:
-        """The folder for nobody else, and the file; SQLite gives its companions the same mode."""
+        """The private folder, and the file; SQLite gives its companions the same mode."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._path.exists():
             try:

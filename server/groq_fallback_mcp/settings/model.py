@@ -202,7 +202,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _register_secrets(self) -> Self:
-        """From now on no output holds them, whoever has these settings."""
+        """From now on no output contains them."""
         register_secrets(*self.secrets())
         return self
 

@@ -1,4 +1,4 @@
-"""Running the stand-in on a loopback port."""
+"""Running the simulator on a loopback port."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From a client's raw arguments to a tool's: read as they are meant, refused with what is wrong and what is valid.
 
 Clients send what their model, their schema or their framework makes of an argument: a list as a JSON string, null, an empty
-string or list for what was left out, one value for a list of one. Each reads as the same argument.
+string or list for what was omitted, one value for a list of one. Each reads as the same argument.
 """
 
 from __future__ import annotations

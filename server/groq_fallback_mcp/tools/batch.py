@@ -37,7 +37,7 @@ __all__ = ["BATCH_RESULTS", "BATCH_STATUS", "BATCH_SUBMIT"]
 MOST_PROMPTS = 50_000
 MOST_BYTES = FILE_BYTES
 HALF = Decimal("0.5")
-# It stands in an address.
+# It is part of a URL.
 ID = r"^[A-Za-z0-9_-]{1,128}$"
 _PAID = (
     "Batches need a paid Groq plan. Call groq_chat with prompts instead: it spreads many questions over the limits of this plan"

@@ -314,7 +314,7 @@ def _chain_text(result: ChainResult) -> str:
     if result.live_list is not None:
         lines.append(f"Groq's live list: {result.live_list}.")
     if result.more_models > 0:
-        lines.append(f"{result.more_models} more models: all: true.")
+        lines.append(f"{result.more_models} more models with all: true.")
     return "\n".join(lines)
 
 

@@ -291,7 +291,7 @@ def cursor(name: str, offset: int) -> str:
 
 
 def reading_on(at: str) -> str:
-    """The next step of whoever has a cursor."""
+    """The next step for a cursor."""
     return f"call groq_chat with only cursor {at!r}"
 
 

@@ -1,6 +1,6 @@
 """transcribe: speech from a local file or an https address, as text, JSON or subtitles; of any length.
 
-A result too long for clients stands in a file, of which the head and the path are returned.
+A result too long for clients is written to a file, of which the head and the path are returned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Leaves out what a speech model wrote where nobody spoke. Pure.
+"""Drops what a speech model wrote where there is no speech. Pure.
 
 Whisper always writes something: of silence it makes "You" or "Thank you." again and again. It says itself how likely it is that
 nobody speaks; the rule to believe it is OpenAI's, with which every implementation drops such segments. Where it is less sure, the

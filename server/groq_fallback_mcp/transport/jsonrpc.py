@@ -75,7 +75,7 @@ def read_line(line: bytes) -> list[JSONRPCMessage | Refusal]:
     """The messages in a line, and what is to be answered where there is none. Nothing for a blank line.
 
     Protocol revision 2025-03-26 has batches: each message of one is handled, and answered, by itself. A byte order mark
-    is passed over.
+    is skipped.
     """
     line = line.removeprefix(_BOM)
     if not line.strip():
