@@ -138,7 +138,7 @@ def test_a_record_that_cannot_be_formatted_costs_nothing_else(tmp_path: Path) ->
     logging.getLogger("x").info("%d", "no number")
     logging.getLogger("x").info("next")
     text = written(tmp_path / "log")
-    assert "a record could not be written: TypeError" in text
+    assert "a record could not be written (TypeError)" in text
     assert "INFO x: next" in text
 
 

@@ -20,16 +20,16 @@ def check_base_url(value: str) -> str:
         parts = urlsplit(value)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
-        message = f"the base URL cannot be read: {error}"
+        message = f"the base URL is not a valid address ({error})"
         raise ValueError(message) from None
     if parts.scheme not in {"http", "https"} or not host:
-        message = f"the base URL {_without_userinfo(value)!r} is not an http(s) address; write https://HOST"
+        message = f"the base URL {_without_userinfo(value)!r} is not an http(s) address; use https://HOST"
         raise ValueError(message)
     if parts.username or parts.password or parts.query or parts.fragment:
-        message = f"the base URL for {host!r} holds user info, a query or a fragment; give only scheme, host, port and path"
+        message = f"the base URL for {host!r} contains user info, a query or a fragment; give only scheme, host, port and path"
         raise ValueError(message)
     if parts.scheme == "http" and not is_loopback(host):
-        message = f"the base URL {value!r} is http and not loopback, the key would travel in clear text; use https"
+        message = f"the base URL {value!r} uses http beyond loopback, which would send the key in clear text; use https"
         raise ValueError(message)
     return value.rstrip("/")
 

@@ -110,7 +110,7 @@ async def warn_of_drift(registry: ProviderRegistry, *, catalog: Catalog, clock: 
         _log.debug("the live list could not be compared with the catalog", exc_info=True)
         return
     if found.differences():
-        _log.warning("Groq's live list is not as the catalog has it: %s. Run `groq-fallback-mcp catalog update`.", found)
+        _log.warning("Groq's live list differs from the catalog: %s. Run `groq-fallback-mcp catalog update`.", found)
 
 
 async def _warm_up(registry: ProviderRegistry, listed: anyio.Event) -> None:

@@ -9,6 +9,8 @@ Each message names the cause and the offending value (never a secret), and ends 
 
 from __future__ import annotations
 
+from groq_fallback_mcp.render import capitalized, sentence
+
 __all__ = ["ConfigurationError", "GroqFallbackError", "InputRefused"]
 
 
@@ -19,9 +21,9 @@ class GroqFallbackError(Exception):
     """
 
     def __init__(self, cause: str, *, next_step: str) -> None:
-        self.cause = cause.rstrip(".")
-        self.next_step = next_step.rstrip(".")
-        super().__init__(f"{self.cause}. {self.next_step}.")
+        self.cause = capitalized(cause.rstrip("."))
+        self.next_step = capitalized(next_step.rstrip("."))
+        super().__init__(f"{sentence(self.cause)} {sentence(self.next_step)}")
 
 
 class ConfigurationError(GroqFallbackError):

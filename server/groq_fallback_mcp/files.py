@@ -49,8 +49,8 @@ def open_allowed(path: str, *, allowed: Sequence[Path], cwd: Path | None = None)
     """
     if not allowed:
         raise InputRefused(
-            f"{path_excerpt(path)} cannot be read: no folder is open to this server",
-            next_step="Set GROQ_FALLBACK_FILES to the folders that may be read, or pass an https address",
+            f"{path_excerpt(path)} cannot be read because no folder is allowed",
+            next_step="Set GROQ_FALLBACK_FILES to the folders that may be read, or pass an https URL",
         )
     try:
         root, steps = _locate(path, allowed, cwd if cwd is not None else allowed[0])
@@ -63,7 +63,7 @@ def path_of_file_url(url: str) -> str:
     """The path in a `file:` address. Raises ValueError where it names another machine."""
     parts = urlsplit(url)
     if parts.netloc not in {"", "localhost"}:
-        message = f"a file address of another machine ({parts.netloc[:80]}); give the path of a file on this one"
+        message = f"the file URL names another machine ({parts.netloc[:80]}); give the path of a file on this one"
         raise ValueError(message)
     return url2pathname(parts.path)
 
@@ -100,7 +100,7 @@ def write_allowed(
     except OSError as error:
         raise InputRefused(
             f"{path_excerpt(path)} cannot be written: {error.strerror or error}",
-            next_step="check the folder, its rights and the space left",
+            next_step="check the folder, its permissions and the free space",
         ) from error
     if records is not None:
         remember(records, written)
@@ -111,7 +111,7 @@ def not_there(path: str, allowed: Sequence[Path]) -> InputRefused:
     """The one answer for whatever cannot be read."""
     folders = ", ".join(str(folder) for folder in allowed)
     return InputRefused(
-        f"{path_excerpt(path)} cannot be read: no readable regular file is there inside the folders open to this server ({folders})",
+        f"{path_excerpt(path)} is not a readable file in the allowed folders ({folders})",
         next_step="Check the path, copy the file into one of them, or add its folder to GROQ_FALLBACK_FILES",
     )
 
@@ -125,7 +125,7 @@ def _target(
     """
     if not allowed:
         raise InputRefused(
-            f"{path_excerpt(path)} cannot be written: no folder is open to this server",
+            f"{path_excerpt(path)} cannot be written because no folder is allowed",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be written to",
         )
     base = allowed[0].expanduser()
@@ -138,7 +138,7 @@ def _target(
     except (OSError, ValueError) as error:
         folders = ", ".join(str(folder) for folder in allowed)
         raise InputRefused(
-            f"{path_excerpt(path)} is outside the folders open to this server ({folders})",
+            f"{path_excerpt(path)} is outside the allowed folders ({folders})",
             next_step="give a path below one of them",
         ) from error
     target = parent / name
@@ -161,7 +161,7 @@ def _target(
             raise _taken(path)
         if not _is_own(root, steps, own):
             raise InputRefused(
-                f"{path_excerpt(path)} already exists and is not a result of this server, or was changed since",
+                f"{path_excerpt(path)} already exists and was not written by this server, or was changed since",
                 next_step="give another name, or delete that file yourself",
             )
     return root, steps, occupied
@@ -278,7 +278,7 @@ def _name_fault(steps: Sequence[str], extensions: Sequence[str]) -> tuple[str, s
     if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME_BYTES:
         return f"its name is longer than {LONGEST_NAME_BYTES} bytes", "give a shorter name"
     if any(unicodedata.category(character) in _UNPRINTABLE for character in name):
-        return "its name holds control characters", "give a name without them"
+        return "its name contains control characters", "give a name without them"
     if any(not part or part.startswith(".") for part in parts):
         return "a part of its path is hidden", "give a path whose parts do not begin with a dot"
     return _loaded_fault(parts) or _extension_fault(name, parts[-1], extensions) or _protected_fault(parts[-1], extensions[0])
@@ -286,7 +286,7 @@ def _name_fault(steps: Sequence[str], extensions: Sequence[str]) -> tuple[str, s
 
 def _loaded_fault(parts: Sequence[str]) -> tuple[str, str] | None:
     loaded = _LOADED_FOLDERS.intersection(parts[:-1])
-    return ("programs load what is in that folder", "give another folder") if loaded else None
+    return ("programs load files from that folder", "give another folder") if loaded else None
 
 
 def _extension_fault(name: str, compared: str, extensions: Sequence[str]) -> tuple[str, str] | None:
@@ -294,14 +294,14 @@ def _extension_fault(name: str, compared: str, extensions: Sequence[str]) -> tup
     streamed = os.name == "nt" and ":" in name
     if not streamed and any(compared.endswith(ending) and len(compared) > len(ending) for ending in extensions):
         return None
-    return "its extension is not that of what is written", f"give a name that ends in {' or '.join(extensions)}"
+    return "its extension does not match the format", f"give a name that ends in {' or '.join(extensions)}"
 
 
 def _protected_fault(compared: str, extension: str) -> tuple[str, str] | None:
     what = next((what for pattern, what in _protected() if fnmatchcase(compared, pattern)), None)
     if what is None:
         return None
-    return f"that name is used for {what}", f"give a name that says what it holds, such as interview{extension}"
+    return f"that name is used for {what}", f"give a descriptive name, e.g. interview{extension}"
 
 
 def _as_compared(step: str) -> str:

@@ -95,7 +95,7 @@ def _checked(content: bytes, source: str) -> Image:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         media_type = "image/webp"
     if media_type is None:
-        raise InputRefused(f"{excerpt(source)} is not a PNG, JPEG, GIF or WebP image", next_step="Pass one of these")
+        raise InputRefused(f"{excerpt(source)} is not a PNG, JPEG, GIF or WebP image", next_step="Convert it to one of these")
     if len(content) > LARGEST_BYTES:
         raise _too_large(source)
     return Image(media_type=media_type, content=content)
@@ -103,6 +103,6 @@ def _checked(content: bytes, source: str) -> Image:
 
 def _too_large(source: str) -> InputRefused:
     return InputRefused(
-        f"{excerpt(source)} has more than {LARGEST_BYTES:,} bytes, the most that can be sent",
-        next_step="Scale it down, or pass an https address",
+        f"{excerpt(source)} has more than {LARGEST_BYTES:,} bytes, the largest image that can be sent",
+        next_step="Scale it down, or pass an https URL",
     )

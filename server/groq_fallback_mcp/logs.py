@@ -120,7 +120,7 @@ class _BackgroundHandler(logging.Handler):
                 return
             line = self.format(record)
         except Exception as error:  # noqa: BLE001 - a log line must not cost a call
-            line = f"ERROR {record.name}: a record could not be written: {type(error).__name__}"
+            line = f"ERROR {record.name}: a record could not be written ({type(error).__name__})"
         self._hand_over(line)
 
     def _hand_over(self, line: str) -> None:
@@ -159,7 +159,7 @@ class _BackgroundHandler(logging.Handler):
         while (line := self._lines.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                line = f"WARNING {__name__}: {dropped} records dropped, as nobody read the earlier ones\n{line}"
+                line = f"WARNING {__name__}: {dropped} records dropped because the log was not read\n{line}"
             self._target.write(line.encode("utf-8", "replace").decode() + "\n")
             self._target.flush()
 
@@ -170,7 +170,7 @@ def _opened(path: Path) -> TextIO:
     except OSError as error:
         raise ConfigurationError(
             f"the log file {path} cannot be opened: {error.strerror}",
-            next_step="give GROQ_FALLBACK_LOG_FILE a file in a folder that can be written",
+            next_step="set GROQ_FALLBACK_LOG_FILE to a file in a writable folder",
         ) from error
     return os.fdopen(descriptor, "a", encoding="utf-8")
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from groq_fallback_mcp.json_types import is_array, is_mapping
 
-__all__ = ["SHOWN_CHARS", "clean", "clean_text", "excerpt", "path_excerpt", "quoted", "sentence"]
+__all__ = ["SHOWN_CHARS", "capitalized", "clean", "clean_text", "excerpt", "path_excerpt", "quoted", "sentence"]
 
 # Of a value that was refused, so that it can be recognized; it may be a file of megabytes.
 SHOWN_CHARS = 80
 SHOWN_NAMES = 3
+_PLAIN_WORD = re.compile(r"[a-z]+(?=[ ,;:]|$)")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -69,6 +70,12 @@ def quoted(text: str) -> str:
     return '"' + " ".join(text.split()).replace('"', "'") + '"'
 
 
+def capitalized(text: str) -> str:
+    """`text` with a capital where it begins with a plain word; names of models, settings and files stay as they are."""
+    return text[0].upper() + text[1:] if _PLAIN_WORD.match(text) else text
+
+
 def sentence(text: str) -> str:
-    """`text` with a full stop, unless it ends with a mark of its own."""
+    """`text` with a capital and a full stop, unless it ends with a mark of its own."""
+    text = capitalized(text)
     return text if text.endswith((".", "?", "!", "…")) else f"{text}."

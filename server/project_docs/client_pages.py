@@ -74,7 +74,7 @@ def _page(client: Client, shown: Mapping[str, tuple[str, str]]) -> Iterator[str]
         )
         return
     yield (
-        f"Yes: {client.source}, offline, with a scripted model in place of a real one. A dash means that it was not tried; "
+        f"Yes: {client.source}, offline, with a scripted model instead of a real one. A dash means that it was not tried; "
         "each yes links to its test."
     )
     yield table(("What", "Shown"), ((one, f"[yes](../../{shown[one][0]})" if one in shown else "") for one in ABILITIES))

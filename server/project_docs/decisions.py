@@ -30,7 +30,7 @@ def decisions_index(records: Mapping[str, str]) -> str:
             )
         number, by = found["number"], status["by"]
         if by is not None and int(by) not in paths:
-            raise InputRefused(f"{path} is superseded by {by}, which does not exist", next_step="correct its status")
+            raise InputRefused(f"{path} is superseded by {by}, which does not exist", next_step="fix its status")
         shown = status[0] if by is None else status[0].replace(by, f"[{by}]({paths[int(by)]})")
         rows.append((number, f"[{found['title']}]({paths[int(number)]})", found["date"], shown))
     return (

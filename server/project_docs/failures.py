@@ -1,6 +1,6 @@
 """The blocks `errors` and `statuses`: what can go wrong, what the server does about it, and what the agent should do.
 
-What the server does is asked of the policy itself, so that the table cannot say anything else than the code does.
+What the server does comes from the policy itself, so that the table cannot differ from the code.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ _MOST_ATTEMPTS = 4
 _ASKED = 4_096
 _MINUTE_S = 60
 
-# The codes an agent can meet at the head of an error: (what it means, what to do).
+# The codes at the beginning of an error: (what it means, what to do).
 CODES: Mapping[str, tuple[str, str]] = {
     "rate_limited": (
         "every model that could answer is at a rate limit",
-        "Wait `retry_after_s`, then call once more; meanwhile do something else. Fewer `max_tokens` fit sooner.",
+        "Wait `retry_after_s`, then retry once; do something else meanwhile. Fewer `max_tokens` fit sooner.",
     ),
-    "deadline": ("no model answered before the server's deadline", "Wait `retry_after_s` if given; ask for less in one call."),
-    "bad_request": ("the provider refused the request itself", "Correct the arguments. The same call fails again."),
+    "deadline": ("no model answered before the server's deadline", "Wait `retry_after_s` if given; send less in one call."),
+    "bad_request": ("the provider refused the request itself", "Fix the arguments. The same call fails again."),
     "authentication": ("no key, or Groq refused it", "Do not call again. Tell the user to set GROQ_API_KEY and run `groq-fallback-mcp doctor`."),
-    "account_refused": ("the provider refuses the organization, or asks for payment", "Do not call again; tell the user, with the text."),
+    "account_refused": ("the provider refuses the organization, or requires payment", "Do not call again; tell the user, with the message."),
     "content_filtered": ("a model's content filter withheld the answer", "Rephrase the request. The same call is filtered again."),
     "no_model": ("no model can take this request", "Change what the reasons name: shorten it, drop the image, other `model`."),
     "no_provider": ("nothing is configured that could serve this", "Do not call again. Tell the user to run `groq-fallback-mcp doctor`."),
-    "over_budget": ("the user's daily budget does not allow the call; nothing was sent", "Ask for fewer `max_tokens`; otherwise tell the user."),
-    "busy": ("more calls at once than this server sends", "Send fewer at once, then call again."),
-    "too_large": ("the request is larger than any model takes", "Shorten the messages or split the file; waiting does not help."),
-    "unsupported": ("no model can do what was asked", "Change what the text names, or give another `model`."),
-    "unreachable": ("no provider could be reached", "Call again once; then tell the user to check the network."),
-    "all_failed": ("every model that could be asked failed", "Call again once, later; then go on without."),
-    "invalid_arguments": ("an argument is unknown, missing or out of range; nothing was sent", "Correct what the text names."),
-    "unknown_tool": ("no tool of this name", "Call one of the names in the text."),
-    "internal": ("a fault inside the server", "Call again once; then tell the user, with the text."),
+    "over_budget": ("the user's daily budget does not allow the call; nothing was sent", "Lower `max_tokens`; otherwise tell the user."),
+    "busy": ("more calls at once than this server sends", "Send fewer at once, then retry."),
+    "too_large": ("the request is larger than any model accepts", "Shorten the messages or split the file; waiting does not help."),
+    "unsupported": ("no model can do what was asked", "Change what the reason names, or give another `model`."),
+    "unreachable": ("no provider could be reached", "Retry once; then tell the user to check the network."),
+    "all_failed": ("all available models failed", "Retry once later; if it fails again, continue without it."),
+    "invalid_arguments": ("an argument is unknown, missing or out of range; nothing was sent", "Fix the argument named in the message."),
+    "unknown_tool": ("no tool of this name", "Use one of the names in the message."),
+    "internal": ("internal error", "Retry once; if it persists, tell the user, with the message."),
 }  # fmt: skip
 
-_WAIT = "Wait `retry_after_s`, then call once."
-_SHORTEN = "Send less: waiting does not help. Shorten or split the prompt, lower `max_tokens`."
-_OTHER_MODEL = "Leave `model` out, or take one from list_models."
-_SIMPLIFY = "Simplify the prompt or `response_schema`; raise `max_tokens` if the answer was cut."
+_WAIT = "Wait `retry_after_s`, then retry once."
+_SHORTEN = "Waiting does not help. Shorten or split the prompt, or lower `max_tokens`."
+_OTHER_MODEL = "Omit `model`, or use one from list_models."
+_SIMPLIFY = "Simplify the prompt or `response_schema`; raise `max_tokens` if the answer was truncated."
 _STOP = "Do not call again; tell the user."
-_ONCE = "Call again once; then tell the user."
-_LATER = "Call again once, later."
+_ONCE = "Retry once; then tell the user."
+_LATER = "Retry once later."
 
-# What the agent should do about the outcome of an attempt that stands in an error.
+# What the agent should do when an error shows this outcome.
 ADVICE: Mapping[FailureKind, str] = {
     FailureKind.RATE_LIMITED: _WAIT,
     FailureKind.OVER_BUDGET: _STOP,
-    FailureKind.BUSY: "Send fewer calls at once, then call again.",
+    FailureKind.BUSY: "Send fewer calls at once, then retry.",
     FailureKind.LARGER_THAN_LIMIT: _SHORTEN,
     FailureKind.CONTEXT_TOO_LONG: _SHORTEN,
     FailureKind.MAX_TOKENS_TOO_LARGE: "Lower `max_tokens`.",
@@ -76,7 +76,7 @@ ADVICE: Mapping[FailureKind, str] = {
     FailureKind.GENERATION_FAILED: _SIMPLIFY,
     FailureKind.UNPROCESSABLE: _SIMPLIFY,
     FailureKind.PAYLOAD_TOO_LARGE: "Send a smaller file, or give a `url`.",
-    FailureKind.BAD_REQUEST: "Correct the arguments. The same call fails again.",
+    FailureKind.BAD_REQUEST: "Fix the arguments. The same call fails again.",
     FailureKind.AUTHENTICATION: _STOP,
     FailureKind.ORGANIZATION_REFUSED: _STOP,
     FailureKind.NO_CREDIT: _STOP,
@@ -101,7 +101,7 @@ def errors_block() -> str:
     for kind in FailureKind:
         groups.setdefault((_server_does(kind), ADVICE[kind]), []).append(kind)
     rows = ((", ".join(code(kind.value) for kind in kinds), *words) for words, kinds in groups.items())
-    outcomes = table(("Outcome of an attempt", "The server", "You, when it stands in an error"), rows)
+    outcomes = table(("Outcome of an attempt", "The server", "What you do when an error shows it"), rows)
     return f"{codes}\n\n{outcomes}"
 
 
@@ -138,24 +138,24 @@ def _steps(kind: FailureKind, *, alternative: bool) -> str:
 def _words(verdict: Verdict, kind: FailureKind) -> str:  # noqa: PLR0911 - a table
     match verdict:
         case RetrySame(after_s=after_s):
-            return "asks the same model again" + (" after a pause" if after_s > 0 else "")
+            return "retries the same model" + (" after a pause" if after_s > 0 else "")
         case Clamp():
-            return "asks the same model for fewer tokens, where Groq says how many"
+            return "retries the same model with fewer tokens, where Groq says how many"
         case RelaxSchema():
-            return "asks the same model for JSON without the schema, and checks the answer itself"
+            return "retries the same model with JSON mode, and checks the answer against the schema itself"
         case DropServiceTier():
-            return "asks the same model on the usual tier"
+            return "retries the same model on the usual tier"
         case FallBack(cooldown_s=cooldown_s):
             if kind is FailureKind.RATE_LIMITED:
                 return "next model; this one cools down as long as Groq says"
-            return "next model" + (f"; this one rests {_rest(cooldown_s)}" if cooldown_s > 0 else "")
+            return "next model" + (f"; this one cools down for {_duration(cooldown_s)}" if cooldown_s > 0 else "")
         case NextProvider(cooldown_s=cooldown_s):
-            return f"next provider; this one rests {_rest(cooldown_s)}"
+            return f"next provider; this one cools down for {_duration(cooldown_s)}"
         case Abort():
             return "stops"
         case _:  # pragma: no cover
             assert_never(verdict)
 
 
-def _rest(cooldown_s: float) -> str:
-    return "some seconds" if cooldown_s < _MINUTE_S else f"{cooldown_s / _MINUTE_S:g} min"
+def _duration(cooldown_s: float) -> str:
+    return "a few seconds" if cooldown_s < _MINUTE_S else f"{cooldown_s / _MINUTE_S:g} min"

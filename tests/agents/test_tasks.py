@@ -80,7 +80,7 @@ def hearing(world: World) -> None:
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 TASKS = [
     Task("a misspelt argument", "groq_chat", {"promt": "hi"}, ("did you mean 'prompt'",), ("groq_chat", {"prompt": "hi"})),
-    Task("a misspelt tool", "groq_caht", {"prompt": "hi"}, ("unknown tool", "groq_chat"), ("groq_chat", {"prompt": "hi"})),
+    Task("a misspelt tool", "groq_caht", {"prompt": "hi"}, ("Unknown tool", "groq_chat"), ("groq_chat", {"prompt": "hi"})),
     Task(
         "an old model's name",
         "groq_chat",
@@ -92,7 +92,7 @@ TASKS = [
         "a model that is none",
         "groq_chat",
         {"prompt": "hi", "model": "gpt-oss-20"},
-        ("did you mean openai/gpt-oss-20b",),
+        ("Did you mean openai/gpt-oss-20b",),
         ("groq_chat", {"prompt": "hi", "model": "openai/gpt-oss-20b"}),
     ),
     Task("LiteLLM's prefix", "groq_chat", {"prompt": "hi", "model": "groq/openai/gpt-oss-20b"}, ("hello",), None),
@@ -100,14 +100,14 @@ TASKS = [
         "a use case that is none",
         "groq_chat",
         {"prompt": "hi", "use_case": "coding"},
-        ("unknown use_case 'coding'", "agentic"),
+        ("Unknown use_case 'coding'", "agentic"),
         ("groq_chat", {"prompt": "hi", "use_case": "agentic"}),
     ),
     Task(
         "speech asked of the chat tool",
         "groq_chat",
         {"prompt": "hi", "model": "whisper-large-v3"},
-        ("use the tool transcribe",),
+        ("Use the tool transcribe",),
         ("transcribe", {"url": "https://example.com/a.wav"}),
         hearing,
     ),
@@ -130,7 +130,7 @@ TASKS = [
         "a request that Groq refuses",
         "groq_chat",
         {"prompt": "hi", "stop": ["x"]},
-        ("'stop' is too long", "Correct the arguments"),
+        ("'stop' is too long", "Fix the arguments"),
         ("groq_chat", {"prompt": "hi"}),
         refusing,
     ),
@@ -185,7 +185,7 @@ TASKS = [
         hearing,
     ),
     Task(
-        "a probe without a model", "check_limits", {"probe": True}, ("probe needs a model",), ("check_limits", {"model": FIRST})
+        "a probe without a model", "check_limits", {"probe": True}, ("Probe needs a model",), ("check_limits", {"model": FIRST})
     ),
     Task("a sound file of the wrong kind", "speak", {"text": "hi", "save_to": "a.mp3"}, ("ends in .wav",), None),
     Task("what may not leave", "groq_chat", {"prompt": "hi", "local_only": True}, ("local_only",), None),

@@ -138,7 +138,7 @@ def test_a_link_put_in_place_after_the_check_is_not_followed(
 
     monkeypatch.setattr(files, "_open_below", swap_then_open)
 
-    assert "no readable regular file" in refusal(path, allowed)
+    assert "not a readable file" in refusal(path, allowed)
 
 
 @needs_links

@@ -80,7 +80,7 @@ def test_every_other_address_is_refused(url: str) -> None:
     """Other schemes, user information, IP addresses in any notation, private names, tricks of parsing."""
     with pytest.raises(InputRefused) as caught:
         check_link(url)
-    assert "https address with a public host name" in caught.value.next_step
+    assert "https URL with a public host name" in caught.value.next_step
 
 
 @pytest.mark.parametrize(

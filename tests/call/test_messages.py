@@ -184,7 +184,7 @@ def test_whatever_messages_hold_only_known_fields_are_kept(messages: list[dict[s
     try:
         read = cast("list[dict[str, Any]]", read_messages(messages))
     except ValueError:
-        with pytest.raises(ValueError, match=r"^message \d: "):
+        with pytest.raises(ValueError, match=r"^in message \d, "):
             read_messages(messages)
         return
     for message in read:
@@ -348,8 +348,8 @@ def test_an_image_in_anybodys_form_is_one_in_openais(part: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (7, "must be an object with role and content (got 7)"),
-        ("[{'role': 'user'}]", "must be an object with role and content"),
+        (7, "an object with role and content is required (got 7)"),
+        ("[{'role': 'user'}]", "an object with role and content is required"),
         ({"role": "critic", "content": "a"}, "role must be one of"),
         ({"role": None, "content": "a"}, "role must be one of"),
         ({"role": "user"}, "content is missing"),
@@ -365,6 +365,6 @@ def test_an_image_in_anybodys_form_is_one_in_openais(part: dict[str, Any]) -> No
 )
 def test_what_is_no_message_is_named_with_its_number(message: object, words: str) -> None:
     """Before anything is sent."""
-    with pytest.raises(ValueError, match=r"^message 2: ") as refused:
+    with pytest.raises(ValueError, match=r"^in message 2, ") as refused:
         read_messages([{"role": "user", "content": "a"}, message])
     assert words in str(refused.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,11 +76,11 @@ async def test_a_call_that_failed_exits_with_1_and_says_so_on_stderr(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["chat", "x", "--model", "nope"], "unknown model 'nope'"),
-        (["chat", " "], "prompt is empty"),
+        (["chat", "x", "--model", "nope"], "Unknown model 'nope'"),
+        (["chat", " "], "Prompt is empty"),
         (["transcribe", "missing.wav"], "missing.wav"),
         (["transcribe", "http://example.com/a.wav"], "https"),
-        (["simulate", "--fault", "nonsense"], "'nonsense' is no fault"),
+        (["simulate", "--fault", "nonsense"], "Invalid fault 'nonsense'"),
         (["chat", "x", "--temperature", "9"], "temperature"),
         (["chatt"], "chatt"),
     ],
@@ -140,3 +141,21 @@ def test_faults_of_one_model_keep_their_order() -> None:
     """As given on the command line."""
     faults = collect_faults(["m=429:5x2", "*=hang", "m=503"])
     assert faults == {"m": [Fault(kind="429", seconds=5.0, count=2), Fault(kind="503")], "*": [Fault(kind="hang")]}
+
+
+@pytest.mark.parametrize("arguments", [("demo",), ("demo", "--full"), ("selftest",)])
+def test_a_reader_that_leaves_ends_a_command_that_has_started_servers(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """As `| head` does. What was started is closed in order, without a traceback."""
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groq_fallback_mcp", *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writing)
+    assert os.read(reading, 1)
+    os.close(reading)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"Traceback" not in told

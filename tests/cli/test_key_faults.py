@@ -139,7 +139,7 @@ async def test_models_and_limits_say_that_no_model_of_groq_s_can_be_used(tmp_pat
 
 
 RESTRICTED = ("Groq refuses this organization", "Not ready. Ask Groq's support about your organization.")
-UNPAID = ("Groq asks for payment", "Not ready. Check the credit and billing at console.groq.com.")
+UNPAID = ("Groq requires payment", "Not ready. Check the credit and billing at console.groq.com.")
 
 
 @pytest.mark.fault("C6")
@@ -181,7 +181,7 @@ async def test_models_says_which_local_models_serve_on_request_only(tmp_path: Pa
     """Text does, speech does not."""
     models = json.loads((await command(tmp_path, "models", "--json")).stdout)["models"]
     local = {model["kind"]: model["available"] for model in models if model["provider"] == "local"}
-    assert local["chat"] == "only on request (local_only)"
+    assert local["chat"] == "only with local_only"
     assert local["speech_to_text"] == "now"
 
 

@@ -51,4 +51,4 @@ async def test_unknown_spending_is_told_everywhere_and_can_be_accepted(tmp_path:
         status, answer = await run("limits", "--reopen-budget")
         assert (status, "is open again" in answer) == (0, True)
         after = (await run("limits"))[1]
-        assert "the ledger was damaged today; what was spent before is not counted." in after
+        assert "The ledger was damaged today, so earlier spending is not counted." in after

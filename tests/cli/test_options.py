@@ -119,9 +119,9 @@ def constraints(argument: FieldInfo) -> Iterator[Any]:
         (
             "models --kind chat --stage preview -u fast --retired",
             "list_models",
-            {"kind": "chat", "stage": "preview", "use_case": "fast", "include_retired": True},
+            {"kind": "chat", "stage": "preview", "use_case": "fast", "include_retired": True, "all": True},
         ),
-        ("limits -m m --tokens 9 --probe", "check_limits", {"model": "m", "tokens": 9, "probe": True}),
+        ("limits -m m --tokens 9 --probe", "check_limits", {"model": "m", "tokens": 9, "probe": True, "all": True}),
         (
             "transcribe a.wav -l en --prompt p -f srt --words --translate -m m --save-to a.srt",
             "transcribe",

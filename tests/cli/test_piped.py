@@ -162,7 +162,7 @@ def test_dev_null_and_a_closed_descriptor_hold_nothing(
         if prompt is not None:
             assert with_piped(prompt) == prompt
         else:
-            with pytest.raises(InputRefused, match="There is no prompt"):
+            with pytest.raises(InputRefused, match="No prompt was given"):
                 with_piped(prompt)
         assert read_piped() == ""
 
@@ -173,7 +173,7 @@ def test_a_terminal_is_never_waited_for(stdin: list[int], monkeypatch: pytest.Mo
     stdin += [main, terminal]
     monkeypatch.setattr(piped, "STDIN", terminal)
     assert with_piped("summarize") == "summarize"
-    with pytest.raises(InputRefused, match="There is no text"):
+    with pytest.raises(InputRefused, match="No text was given"):
         with_piped(None, what="text")
 
 

@@ -128,8 +128,8 @@ CHECKS: Mapping[str, Callable[..., bool]] = {
         found.get("parts", 1) >= value and all(seconds <= PART_S + 3 for seconds in ears.seconds)
     ),
     "sent": lambda value, found, ears, expected: ears.begun_with == [bytes.fromhex(value)],
-    "note": lambda value, found, ears, expected: value in " ".join(found["notes"]),
-    "no_note": lambda value, found, ears, expected: value not in " ".join(found["notes"]),
+    "note": lambda value, found, ears, expected: value in " ".join(found.get("notes", ())),
+    "no_note": lambda value, found, ears, expected: value not in " ".join(found.get("notes", ())),
     "text": lambda value, found, ears, expected: found["text"] == value,
     "output": lambda value, found, ears, expected: found["output"] == value,
     "segments": _times("segments"),

@@ -186,4 +186,4 @@ def check_answer(expected: Mapping[str, Any], found: Mapping[str, Any], models: 
     if names is not None:
         assert [call["name"] for call in found["tool_calls"]] == names
         assert all(isinstance(call["arguments"], dict) for call in found["tool_calls"])
-    assert expected.get("note", "") in " ".join(found["notes"])
+    assert expected.get("note", "") in " ".join(found.get("notes", ()))

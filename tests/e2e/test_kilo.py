@@ -57,7 +57,7 @@ async def test_a_rate_limited_model_is_replaced_and_kilos_model_is_told(kilo: Ki
     attempts = account.partition("Attempts:\n")[2].splitlines()
     assert text == written.strip()
     assert len(attempts) == 2, shown
-    assert re.match(rf"- groq/{FIRST}: rate limited \(HTTP 429\) after .*again in 30 s", attempts[0])
+    assert re.match(rf"- groq/{FIRST}: rate limited \(HTTP 429\) after .*retry in 30 s", attempts[0])
     assert attempts[1].startswith(f"- groq/{SECOND}: answered after ")
     assert "SIMULATED" in account
     assert groq.calls == {FIRST: {"429": 1}, SECOND: {"200": 1}}
@@ -102,7 +102,7 @@ async def test_a_bad_argument_is_explained_to_kilos_model(kilo: Kilo, groq: Simu
     model, run = await converse(kilo, groq, wrong_name, wrong_value, right)
 
     name, value, served = model.tool_results
-    assert "unknown argument 'promt', did you mean 'prompt'?" in name
+    assert "Unknown argument 'promt', did you mean 'prompt'?" in name
     assert "max_tokens" in value
     assert "'many'" in value
     for error in (name, value):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 from effort import times
-from fakes import GROQ_CHAT_MODELS, World, answer, failure, provider_models, rate_limited
+from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, provider_models, rate_limited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groq_fallback_mcp.call import Attempt as CallAttempt
 from groq_fallback_mcp.call import (
     AudioLink,
     AudioRequest,
@@ -17,12 +20,14 @@ from groq_fallback_mcp.call import (
     FailureKind,
     Limit,
     LimitReading,
+    Outcome,
     QuotaSnapshot,
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
 from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota.budget import Budget
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +108,7 @@ async def test_when_every_wait_ends_after_the_deadline_the_error_comes_at_once()
     result = await refused(world)
     assert (result.code, world.clock.slept, len(result.attempts)) == ("rate_limited", [], 3)
     assert result.retry_after_s == pytest.approx(120.0, abs=1.0)
-    assert "Call again in 1m59." in result.next_step
+    assert "Retry in 1m59." in result.next_step
 
 
 async def test_a_call_larger_than_what_is_left_goes_elsewhere_before_it_fails() -> None:
@@ -359,7 +364,7 @@ async def test_a_bound_on_max_tokens_is_kept_and_told() -> None:
     world.groq.script(FIRST, failure(K.MAX_TOKENS_TOO_LARGE, status=400, max_tokens_limit=512), answer())
     result = await served(world)
     assert [call.candidate.max_tokens for call in world.groq.calls] == [2048, 512]
-    assert "became 512" in result.notes[-1]
+    assert "lowered to 512" in result.notes[-1]
 
 
 async def test_an_answer_the_check_refuses_is_tried_once_more_then_elsewhere() -> None:
@@ -474,7 +479,7 @@ async def test_a_running_call_reports_what_it_is_doing(monkeypatch: pytest.Monke
     with anyio.fail_after(5):
         outcome = await world.engine.serve(ask(), progress=progress)
     assert isinstance(outcome, Answer)
-    assert reported[0][1:] == (50.0, f"asking {FIRST}")
+    assert reported[0][1:] == (50.0, f"trying {FIRST}")
 
 
 async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_answers() -> None:
@@ -483,7 +488,7 @@ async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_
     world = World([provider_models("groq", [FIRST]), provider_models("local", ["local/smollm2-135m"])], budget=budget)
     result = await served(world, ask(max_tokens=2_000))
     assert (result.provider, world.groq.asked) == ("local", [])
-    assert result.attempts[0].detail.startswith("the budget of 1000 tokens a day leaves 1000, this call may take 2")
+    assert result.attempts[0].detail.startswith("the daily budget of 1000 tokens has 1000 left and this call could use 2")
     alone = World([provider_models("groq", [FIRST])], budget=budget)
     error = await refused(alone, ask(max_tokens=2_000))
     assert (error.code, error.retry_after_s, alone.groq.asked) == ("over_budget", None, [])
@@ -623,3 +628,49 @@ async def test_one_attempt_of_a_long_job_takes_no_longer_than_a_call_may() -> No
     outcome = await world.engine.serve(ask(), deadline_s=3_600.0)
     assert isinstance(outcome, CallFailed)
     assert max(world.groq.timeouts) <= CallTimeouts().deadline_s
+
+
+class Seen:
+    """What an observer of a call is shown."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def attempt_started(self, candidate: Candidate, earlier: Sequence[CallAttempt]) -> None:
+        """A model, and how those before it fared."""
+        self.events.append((candidate.model, [(one.model, one.sent, one.outcome) for one in earlier]))
+
+    def text_received(self, text: str) -> None:
+        """A piece of the answer."""
+        self.events.append(text)
+
+    def waiting(self, seconds: float) -> None:
+        """Seconds until a model may be tried."""
+        self.events.append(seconds)
+
+
+async def test_an_observer_sees_each_attempt_and_its_text() -> None:
+    """Text of an attempt that failed is followed by the next attempt, which knows of it."""
+    world, seen = World(), Seen()
+
+    def reply(call: Sent) -> Outcome:
+        assert call.stream is not None
+        assert call.stream.on_text is not None
+        call.stream.on_text(f"from {call.model}")
+        return failure(K.CONNECTION_LOST) if call.model == FIRST else answer()
+
+    world.groq.reply = reply
+    outcome = await world.engine.serve(ask(), observer=seen)
+    assert isinstance(outcome, Answer)
+    lost = (FIRST, True, "connection_lost")
+    assert seen.events[:2] == [(FIRST, []), f"from {FIRST}"]
+    assert seen.events[-2:] == [(SECOND, [lost] * (len(seen.events) // 2 - 1)), f"from {SECOND}"]
+
+
+async def test_an_observer_sees_a_wait_and_which_models_are_limited() -> None:
+    """The skipped ones are among the earlier attempts."""
+    world, seen = World([provider_models("groq", [FIRST])]), Seen()
+    world.groq.script(FIRST, rate_limited(3.0), answer())
+    assert isinstance(await world.engine.serve(ask(), observer=seen), Answer)
+    assert [event for event in seen.events if isinstance(event, float)] == [pytest.approx(3.0, abs=0.5)]
+    assert seen.events[-1] == (FIRST, [(FIRST, True, "rate_limited")])

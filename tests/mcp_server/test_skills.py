@@ -42,7 +42,7 @@ async def test_the_skill_is_got_by_its_address_alone() -> None:
         asked: Request[Any, Any] = Request(method="skills/get", params=GetSkillParams(uri=SKILL_URI))
         assert (await client.session.send_request(asked, GetSkillResult)).skill["frontmatter"]["name"] == "groq-fallback-mcp"
         wrong: Request[Any, Any] = Request(method="skills/get", params=GetSkillParams(uri=f"{FOLDER}references/errors.md"))
-        with pytest.raises(MCPError, match="give one of"):
+        with pytest.raises(MCPError, match="Use one of"):
             await client.session.send_request(wrong, GetSkillResult)
 
 

@@ -136,7 +136,7 @@ def test_a_local_model_is_not_asked_for_what_it_cannot_hear() -> None:
     local = ProviderModels(
         name="local", models={"tiny": ProviderModel(row=row, wire_model="tiny", languages=("en",), links=False)}
     )
-    assert "understands en only" in made(AudioRequest(audio=sound(), language="de"), [local]).exclusions[-1].reason
+    assert "understands only en" in made(AudioRequest(audio=sound(), language="de"), [local]).exclusions[-1].reason
     assert "files only" in made(AudioRequest(audio=AudioLink(url="https://example.com/a")), [local]).exclusions[-1].reason
     assert made(AudioRequest(audio=sound(), language="en"), [local]).candidates
 
@@ -150,18 +150,22 @@ def test_a_named_model_goes_first_and_the_chain_follows() -> None:
 def test_litellm_s_prefix_is_understood_and_compound_keeps_its_own() -> None:
     """groq/openai/gpt-oss-20b is openai/gpt-oss-20b; groq/compound is itself."""
     chat = (Kind.CHAT, Kind.SYSTEM)
-    assert resolve_model("groq/openai/gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat) == "openai/gpt-oss-20b"
-    assert resolve_model("groq/compound", catalog=CATALOG, providers=[], kinds=chat) == "groq/compound"
+    assert (
+        resolve_model("groq/openai/gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "openai/gpt-oss-20b"
+    )
+    assert resolve_model("gpt-oss-20b", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "openai/gpt-oss-20b"
+    assert resolve_model("groq/GPT-OSS-20B", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "openai/gpt-oss-20b"
+    assert resolve_model("groq/compound", catalog=CATALOG, providers=[], kinds=chat, today=NOW) == "groq/compound"
 
 
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (ask(model="openai/gpt-oss-12b"), ["unknown model 'openai/gpt-oss-12b'", "openai/gpt-oss-120b"]),
-        (ask(model="zzz"), ["unknown model 'zzz'", "give a model of"]),
-        (ask(model="whisper-large-v3"), ["speech to text", "use the tool transcribe"]),
-        (ask(model="canopylabs/orpheus-v1-english"), ["text to speech", "use the tool speak"]),
-        (ask(use_case="fats"), ["unknown use_case 'fats'", "fast"]),
+        (ask(model="openai/gpt-oss-12b"), ["Unknown model 'openai/gpt-oss-12b'", "openai/gpt-oss-120b"]),
+        (ask(model="zzz"), ["Unknown model 'zzz'", "Use one of"]),
+        (ask(model="whisper-large-v3"), ["speech to text", "Use the tool transcribe"]),
+        (ask(model="canopylabs/orpheus-v1-english"), ["text to speech", "Use the tool speak"]),
+        (ask(use_case="fats"), ["Unknown use_case 'fats'", "fast"]),
         (ask(use_case="audio"), ["is not for chat", "transcribe"]),
         (ask(use_case="injection"), ["is not for chat", "screen"]),
     ],
@@ -213,7 +217,7 @@ def test_only_models_that_call_tools_are_given_tools() -> None:
     offers = [groq(), other("plain", "plain-model")]
     made_plan = made(ask(tools=(TOOL,)), offers)
     assert all(candidate.provider == "groq" for candidate in made_plan.candidates)
-    assert ("plain", "it does not call tools") in {(e.provider, e.reason) for e in made_plan.exclusions}
+    assert ("plain", "it does not support tools") in {(e.provider, e.reason) for e in made_plan.exclusions}
 
 
 def test_a_schema_is_asked_for_in_the_way_a_model_takes() -> None:
@@ -273,14 +277,14 @@ def test_a_default_max_tokens_shrinks_to_the_bucket_and_an_explicit_one_moves_to
     tier = made(ask(long, max_tokens=4000), [ProviderModels(name="groq", models=small, cataloged=True)]).candidates
     assert tier[0].model == "openai/gpt-oss-120b"
     assert tier[0].max_tokens == 4000
-    assert all("more never fits" in candidate.notes[-1] for candidate in tier[1:])
+    assert all("to fit the limit of" in candidate.notes[-1] for candidate in tier[1:])
 
 
 def test_max_tokens_is_clamped_to_what_the_model_can_give() -> None:
     """With a note."""
     candidate = made(ask(max_tokens=1_000_000, model="openai/gpt-oss-20b"), [groq(tier="developer")]).candidates[0]
     assert candidate.max_tokens == 65_536
-    assert "became 65536" in candidate.notes[-1]
+    assert "lowered from 1000000 to 65536" in candidate.notes[-1]
 
 
 def test_reasoning_values_are_remapped_per_model() -> None:
@@ -289,7 +293,7 @@ def test_reasoning_values_are_remapped_per_model() -> None:
     by_model = {candidate.model: candidate for candidate in made_plan.candidates}
     assert by_model["openai/gpt-oss-120b"].reasoning_effort == "high"
     assert by_model["qwen/qwen3.8-27b"].reasoning_effort == "default"
-    assert "reasoning_effort high became default" in by_model["qwen/qwen3.8-27b"].notes[-1]
+    assert "reasoning_effort high changed to default" in by_model["qwen/qwen3.8-27b"].notes[-1]
 
 
 @given(
@@ -332,14 +336,14 @@ def test_a_named_model_that_cannot_serve_is_left_out_with_a_note() -> None:
         ask("word " * 7_000, model="plain-model"), [groq(tier="developer"), other("mine", "plain-model", context_window=4096)]
     )
     assert made_plan.candidates
-    assert any("plain-model (mine) was left out" in note for note in made_plan.notes)
+    assert any("plain-model (mine) was skipped" in note for note in made_plan.notes)
 
 
 def test_a_named_model_nobody_offers_gives_way_to_the_chain() -> None:
     """It is in the catalog, but Groq is switched off."""
     assert models(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]) == ["my-model"]
     assert models(ask(model="qwen/qwen3.8-27b"), []) == []
-    assert "offered by no provider" in made(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]).notes[-1]
+    assert "No enabled provider offers" in made(ask(model="qwen/qwen3.8-27b"), [other("mine", "my-model")]).notes[-1]
 
 
 def test_models_that_do_not_chat_are_left_out_even_when_offered() -> None:
@@ -369,7 +373,7 @@ def test_a_file_beyond_the_plan_s_limit_is_left_out_with_its_size() -> None:
     beyond = made(AudioRequest(audio=sound(25 * 1_048_576 + 1)))
     assert exact.candidates
     assert not beyond.candidates
-    assert "this plan takes 25 MB" in beyond.exclusions[-1].reason
+    assert "this plan allows 25 MB" in beyond.exclusions[-1].reason
 
 
 @pytest.mark.parametrize(("duration_s", "charged"), [(3.0, 10.0), (11.5, 11.5), (None, 60.0)])

@@ -160,18 +160,18 @@ def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_t
 @pytest.mark.parametrize(
     ("outcomes", "wait_s", "code", "words"),
     [
-        ([K.RATE_LIMITED, K.RATE_LIMITED], 12.5, "rate_limited", "Call again in 12.5s"),
-        ([], 12.5, "no_provider", "Call again in 12.5s"),
+        ([K.RATE_LIMITED, K.RATE_LIMITED], 12.5, "rate_limited", "Retry in 12.5s"),
+        ([], 12.5, "no_provider", "Retry in 12.5s"),
         ([K.CONTEXT_TOO_LONG, K.PAYLOAD_TOO_LARGE], 0.0, "too_large", "split the file"),
         ([K.UNSUPPORTED], 0.0, "unsupported", "give another model"),
-        ([K.RATE_LIMITED, K.AUTHENTICATION], 12.5, "rate_limited", "Call again in 12.5s"),
+        ([K.RATE_LIMITED, K.AUTHENTICATION], 12.5, "rate_limited", "Retry in 12.5s"),
         ([K.AUTHENTICATION], 300.0, "authentication", "GROQ_API_KEY"),
-        ([K.BAD_REQUEST], 0.0, "bad_request", "Correct the arguments"),
+        ([K.BAD_REQUEST], 0.0, "bad_request", "Fix the arguments"),
         ([K.UNREACHABLE], None, "unreachable", "Check the network"),
-        ([K.TIMED_OUT, K.TIMED_OUT], None, "deadline", "Call again"),
+        ([K.TIMED_OUT, K.TIMED_OUT], None, "deadline", "Retry"),
         ([K.TIMED_OUT, K.UNREACHABLE], None, "unreachable", "Check the network"),
         ([K.SERVER_ERROR, K.RATE_LIMITED], None, "all_failed", "list_models"),
-        ([K.SERVER_ERROR], 0.1, "all_failed", "Call again"),
+        ([K.SERVER_ERROR], 0.1, "all_failed", "Retry"),
     ],
 )
 def test_the_final_error_names_its_cause_and_the_next_step(
@@ -203,19 +203,19 @@ def test_running_out_of_time_is_said_with_the_deadline() -> None:
 
 def test_with_every_model_left_out_the_reasons_are_the_error() -> None:
     """Nothing was sent."""
-    exclusion = Exclusion(provider="groq", model="m", reason="it does not read images")
+    exclusion = Exclusion(provider="groq", model="m", reason="it does not accept images")
     failure = final_error(
         attempts=(), exclusions=[exclusion] * 9, last=None, least_wait_s=None, out_of_time=False, deadline_s=50
     )
     assert failure.code == "no_model"
-    assert "m: it does not read images" in failure.cause
+    assert "m: it does not accept images" in failure.cause
     assert len(failure.exclusions) == 6
 
 
 def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
     """Nothing had to be sent to know it."""
     attempt = Attempt(
-        provider="groq", model="m", sent=False, outcome="passed_over", detail="tokens per minute used up", kind=K.RATE_LIMITED
+        provider="groq", model="m", sent=False, outcome="skipped", detail="tokens per minute used up", kind=K.RATE_LIMITED
     )
     failure = final_error(attempts=[attempt], exclusions=(), last=None, least_wait_s=9.0, out_of_time=False, deadline_s=50)
     assert (failure.code, failure.retry_after_s) == ("rate_limited", 9.0)
@@ -266,24 +266,28 @@ def test_a_call_that_the_budget_forbids_says_so_and_what_to_do() -> None:
         provider="groq",
         model="m",
         sent=False,
-        outcome="passed_over",
+        outcome="skipped",
         detail="the budget is spent",
         kind=FailureKind.OVER_BUDGET,
     )
     summed = final_error(attempts=[attempt], exclusions=[], last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
-    assert (summed.code, summed.cause, summed.retry_after_s) == ("over_budget", "not sent: the budget is spent", None)
+    assert (summed.code, summed.cause, summed.retry_after_s) == (
+        "over_budget",
+        "nothing was sent because the budget is spent",
+        None,
+    )
     assert "GROQ_FALLBACK_BUDGET_USD_PER_DAY" in summed.next_step
 
 
 def test_a_call_that_found_no_place_says_so_whatever_else_was_tried() -> None:
     """Nothing was sent; asking again at once would only lengthen the queue."""
-    busy = Failure(kind=FailureKind.BUSY, message="64 requests of this server were under way until the deadline", sent=False)
+    busy = Failure(kind=FailureKind.BUSY, message="64 requests of this server were in progress until the deadline", sent=False)
     assert isinstance(judge(busy, times_tried=1, alternative=True, jitter=0.5), Abort)
     summed = final_error(attempts=[], exclusions=[], last=busy, least_wait_s=0.0, out_of_time=False, deadline_s=50)
     assert (summed.code, summed.cause, summed.next_step) == (
         "busy",
-        "64 requests of this server were under way until the deadline",
-        "Send fewer calls at once, then call again",
+        "64 requests of this server were in progress until the deadline",
+        "Send fewer calls at once, then retry",
     )
 
 

@@ -157,7 +157,7 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("\n<!-- generated: modles -->\n<!-- /generated: modles -->", 2, "write 'models'"),
+        ("\n<!-- generated: modles -->\n<!-- /generated: modles -->", 2, "Write 'models'"),
         ("<!-- generated: models -->\ntable", 1, "no end marker"),
         ("\n\n<!-- /generated: models -->", 3, "no start marker"),
         ("<!-- generated: models -->\n<!-- generated: limits -->\n<!-- /generated: limits -->", 1, "no end marker"),

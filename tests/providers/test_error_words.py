@@ -384,8 +384,8 @@ def failed(kind: FailureKind, *, provider: str = "groq") -> Attempt:
     ("kind", "provider", "cause", "next_step"),
     [
         (K.ORGANIZATION_REFUSED, "groq", "Groq refuses this organization", "Do not call again; tell the user"),
-        (K.NO_CREDIT, "groq", "Groq asks for payment", "credit and billing of Groq"),
-        (K.NO_CREDIT, "openrouter", "the provider openrouter asks for payment", "billing of the provider openrouter"),
+        (K.NO_CREDIT, "groq", "Groq requires payment", "credit and billing at Groq"),
+        (K.NO_CREDIT, "openrouter", "the provider openrouter requires payment", "billing at the provider openrouter"),
     ],
 )
 def test_what_only_a_person_can_mend_is_never_a_wait(kind: FailureKind, provider: str, cause: str, next_step: str) -> None:
@@ -410,7 +410,7 @@ def test_what_only_a_person_can_mend_is_never_a_wait(kind: FailureKind, provider
         (K.AUTHENTICATION, "groq", "Groq refused the API key (401)"),
         (K.AUTHENTICATION, "openrouter", "the provider openrouter refused the API key"),
         (K.ORGANIZATION_REFUSED, "groq", "Groq refuses this organization"),
-        (K.NO_CREDIT, "openrouter", "the provider openrouter asks for payment"),
+        (K.NO_CREDIT, "openrouter", "the provider openrouter requires payment"),
         (K.RATE_LIMITED, "groq", None),
     ],
 )

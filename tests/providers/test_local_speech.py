@@ -93,9 +93,9 @@ async def test_english_by_any_name_is_served(language: str | None) -> None:
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (changed(REQUEST, language="de"), "English only, not 'de'"),
+        (changed(REQUEST, language="de"), "only English, not 'de'"),
         (changed(REQUEST, translate=True), "does not translate"),
-        (changed(REQUEST, audio=AudioLink(url="https://example.com/a.wav")), "fetches no address"),
+        (changed(REQUEST, audio=AudioLink(url="https://example.com/a.wav")), "does not fetch URLs"),
         (changed(REQUEST, audio=AudioFile(name="a", content=b"x", media_type="audio/wav", duration_s=1801.0)), "1800 s"),
     ],
     ids=["language", "translation", "link", "length"],

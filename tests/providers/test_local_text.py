@@ -132,9 +132,9 @@ async def test_json_that_was_cut_off_is_no_answer() -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (call(tools=[{"type": "function", "function": {"name": "f"}}]), "calls no tools"),
-        (call(messages=[{"role": "tool", "content": "42", "tool_call_id": "1"}]), "calls no tools"),
-        (call(messages=[{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]), "calls no tools"),
+        (call(tools=[{"type": "function", "function": {"name": "f"}}]), "does not support tools"),
+        (call(messages=[{"role": "tool", "content": "42", "tool_call_id": "1"}]), "does not support tools"),
+        (call(messages=[{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]), "does not support tools"),
         (call(content=[{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]), "text only"),
         (call(content=[{"type": "text", "text": "Hi"}, {"type": "input_audio"}]), "text only"),
     ],

@@ -175,7 +175,7 @@ async def test_reasoning_that_ate_all_tokens_says_what_to_raise() -> None:
     body = {"choices": [{"message": {"content": ""}, "finish_reason": "length"}], "usage": {"completion_tokens": 64}}
     outcome = await chatted(replying(json=body))
     assert isinstance(outcome, Failure)
-    assert "all 64 tokens went before any text came: raise max_tokens" in outcome.message
+    assert "all 64 tokens were used before any text came; raise max_tokens" in outcome.message
 
 
 async def test_an_error_inside_a_200_is_that_error() -> None:
@@ -305,7 +305,7 @@ async def test_a_body_of_more_values_than_an_answer_has_is_not_parsed(content: b
     """A few megabytes of it become a hundred of objects."""
     outcome = await chatted(replying(content=content))
     assert isinstance(outcome, Failure)
-    assert (outcome.kind, "more values" in outcome.message) == (FailureKind.BAD_RESPONSE, True)
+    assert (outcome.kind, "too many values" in outcome.message) == (FailureKind.BAD_RESPONSE, True)
 
 
 async def test_a_body_in_very_many_very_small_pieces_is_refused() -> None:
@@ -399,7 +399,7 @@ async def test_a_connection_that_closes_on_the_way_of_an_upload_is_an_early_413(
         outcome = await uploaded(pieces, size)
         assert isinstance(outcome, Failure)
         assert (outcome.kind, outcome.status) == (FailureKind.PAYLOAD_TOO_LARGE, None)
-        assert "larger than the provider takes" in outcome.message
+        assert "larger than the provider accepts" in outcome.message
     outcome = await uploaded(1, 1_000)
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.CONNECTION_LOST

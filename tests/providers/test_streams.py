@@ -241,7 +241,7 @@ def test_a_stream_that_breaks_is_never_a_shorter_answer(cut: int) -> None:
     found = streamed(HELLO[: cut + 1])
     assert isinstance(found, Failure)
     assert (found.kind, found.sent) == (K.CONNECTION_LOST, True)
-    assert "broke off" in found.message
+    assert "the stream ended after" in found.message
 
 
 @pytest.mark.parametrize(
@@ -356,3 +356,15 @@ async def test_a_stream_of_nothing_that_matters_does_not_outlive_its_time() -> N
             found = await asked(provider(body), timeout_s=0.1, longest_s=0.2)
         assert isinstance(found, Failure)
         assert found.kind is K.TIMED_OUT
+
+
+def test_visible_text_is_passed_on_piece_by_piece_and_thoughts_are_not() -> None:
+    """As far as it is part of an answer; pieces of an event that failed are not."""
+    texts: list[str] = []
+    stream = ChatStream(model="m", clock=FakeClock(), on_text=texts.append)
+    for event in HELLO:
+        stream.feed(event.encode())
+    assert texts == ["hel", "lo"]
+    stream = ChatStream(model="m", clock=FakeClock(), on_text=texts.append)
+    stream.feed((piece({"content": "a"}) + 'data: {"error": {"message": "overloaded"}}\n\n').encode())
+    assert texts == ["hel", "lo"]

@@ -293,7 +293,7 @@ async def test_a_budget_fails_closed_and_what_is_free_goes_on() -> None:
     assert (result.waits[0].kind, result.waits[0].reason) == (FailureKind.OVER_BUDGET, "the budget cannot be checked: gone")
     mixed = await rig.ledger.reserve_any([dear, free], life_s=60)
     assert isinstance(mixed, Granted)
-    assert (mixed.index, mixed.reservation.key.model, mixed.passed_over[0].kind) == (1, "local", FailureKind.OVER_BUDGET)
+    assert (mixed.index, mixed.reservation.key.model, mixed.skipped[0].kind) == (1, "local", FailureKind.OVER_BUDGET)
 
 
 async def test_a_hung_server_does_not_hold_calls_back(own_redis: RedisServer) -> None:

@@ -101,7 +101,7 @@ async def test_the_first_claim_that_fits_is_granted_and_those_before_it_say_why_
     await taken(ledger, claim("a", 1000))
     result = await taken(ledger, claim("a"), claim("b", 5000), claim("c"))
     assert (result.index, result.reservation.key.model) == (2, "c")
-    assert [wait.wait_s is None for wait in result.passed_over] == [False, True]
+    assert [wait.wait_s is None for wait in result.skipped] == [False, True]
     assert (await ledger.reserve_any([], life_s=LIFE_S)) == Refused(waits=())
 
 
@@ -200,7 +200,10 @@ async def test_after_a_cooldown_one_call_at_a_time_tests_the_model(ledger: Store
     clock.advance(5.001)
     probe = await taken(ledger, claim(rpm=9))
     waiting = (await refused(ledger, claim(rpm=9))).waits[0]
-    assert (waiting.wait_s, waiting.reason) == (pytest.approx(0.25), "one call tests it after: server error")
+    assert (waiting.wait_s, waiting.reason) == (
+        pytest.approx(0.25),
+        "recovering after a failure (server error); next call is a probe",
+    )
     await ledger.settle(probe.reservation, used({}))
     await taken(ledger, claim(rpm=9))
     await taken(ledger, claim(rpm=9))
@@ -335,13 +338,13 @@ async def test_a_budget_refuses_before_it_could_be_exceeded(store: Store, clock:
     first = await taken(ledger, dear)
     objection = (await refused(ledger, dear)).waits[0]
     assert (objection.wait_s, objection.kind) == (None, FailureKind.OVER_BUDGET)
-    assert objection.reason == "the budget of 1.000000 USD a day leaves 0.400000, this call may cost 0.600000"
+    assert objection.reason == "the daily budget of 1.000000 USD has 0.400000 left and this call could cost 0.600000"
     await ledger.settle(first.reservation, Settlement(actual={}, spent=Spend(input_tokens=10, output_tokens=5, picousd=10**11)))
     await taken(ledger, dear)
     free = claim(rpm=99, tpm=100_000)
     await taken(ledger, free)
     unknown = claim("u", spend=Spend(input_tokens=1, picousd=None))
-    assert "price is not known" in (await refused(ledger, unknown)).waits[0].reason
+    assert "price is unknown" in (await refused(ledger, unknown)).waits[0].reason
     clock.advance(86_400)
     await taken(ledger, dear)
 
@@ -437,7 +440,7 @@ async def test_a_record_that_cannot_be_right_is_begun_anew(
     granted = await taken(ledger, claim(tokens=1000))
     assert await level(ledger, Limit.TPM) == 0
     await ledger.release(granted.reservation)
-    assert "begun anew" in caplog.text
+    assert "is reset" in caplog.text
 
 
 def test_records_are_written_as_an_earlier_release_beside_this_one_reads_them() -> None:

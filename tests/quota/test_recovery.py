@@ -260,11 +260,11 @@ async def test_a_file_that_cannot_be_used_is_used_again_once_it_can(
         await called(ledger)
         clock.advance(100.0)
     assert ledger.status.degraded is not None
-    assert caplog.text.count("the quota store cannot be used") == 1
+    assert caplog.text.count("the ledger cannot be used") == 1
     mend()
     await called(ledger)
     assert ledger.status.degraded is None
-    assert caplog.text.count("the quota store can be used again") == 1
+    assert caplog.text.count("the ledger can be used again") == 1
     store = SqliteStore(path, clock.wall)
     assert get(store, "mark") == "1"
     store.close()
@@ -406,7 +406,7 @@ async def test_whatever_redis_says_that_is_not_understood_is_a_store_that_cannot
         clock.advance(100.0)
     assert ledger.status.degraded is not None
     assert "\x1b" not in ledger.status.degraded
-    assert caplog.text.count("the quota store cannot be used") == 1
+    assert caplog.text.count("the ledger cannot be used") == 1
     if not reply.startswith(b"-WRONGTYPE"):
         with pytest.raises(StoreUnusable):
             store.due(1)
@@ -416,7 +416,7 @@ async def test_whatever_redis_says_that_is_not_understood_is_a_store_that_cannot
     right.start()
     await called(ledger, 2)
     assert ledger.status.degraded is None
-    assert caplog.text.count("the quota store can be used again") == 1
+    assert caplog.text.count("the ledger can be used again") == 1
     await ledger.aclose()
     right.stop()
 
@@ -547,7 +547,7 @@ async def test_a_damaged_ledger_does_not_begin_the_day_s_budget_anew(
         assert await spend(ledger, 0)
     # who was there knew what was spent, until it saw the loss
     assert not await spend(first, 1)
-    assert "what was spent today is not known" in caplog.text
+    assert "today's spending is unknown" in caplog.text
     assert (await first.spending([_day(clock)]))[_day(clock)].unknown
     clock.advance(86_400.0)
     for ledger in (first, *new):

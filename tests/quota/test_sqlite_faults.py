@@ -76,7 +76,7 @@ def test_a_damaged_file_is_set_aside_and_begun_anew(path: Path, content: bytes, 
     assert get(store, "a") == "1"
     aside = list(path.parent.glob("ledger.sqlite3.damaged-*"))
     assert [found.read_bytes() for found in aside] == [content]
-    assert caplog.text.count("set aside") == 1
+    assert caplog.text.count("was moved to") == 1
 
 
 def test_a_truncated_file_is_begun_anew(store: SqliteStore, path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_database_of_something_else_is_refused_and_left_alone(path: Path, appl
         connection.execute("CREATE TABLE letters (text)")
         connection.execute(f"PRAGMA application_id = {application}")
     connection.close()
-    with pytest.raises(StoreUnusable, match="is a database of something else"):
+    with pytest.raises(StoreUnusable, match="is a database of another program"):
         put(SqliteStore(path, FakeClock().wall), "a", "1")
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("letters",)]

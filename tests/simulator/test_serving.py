@@ -45,10 +45,10 @@ async def test_a_port_of_zero_takes_a_free_one_and_two_can_run_at_once() -> None
 async def test_a_port_in_use_is_refused_with_its_number() -> None:
     """Even by another simulator; and one out of range."""
     async with run_simulator(_app()) as running:
-        with pytest.raises(InputRefused, match=f"port {running.port} cannot be used"):
+        with pytest.raises(InputRefused, match=f"Port {running.port} is already in use"):
             async with run_simulator(_app(), port=running.port):
                 pytest.fail("two simulators on one port")
-    with pytest.raises(InputRefused, match="port 70000 cannot be used"):
+    with pytest.raises(InputRefused, match="Port 70000 cannot be used"):
         async with run_simulator(_app(), port=70_000):
             pytest.fail("no such port")
 

@@ -44,7 +44,7 @@ async def test_a_batch_goes_from_prompts_to_answers(tmp_path: Path) -> None:
     """By its number each prompt finds its answer, at half the price."""
     rig = Rig(tmp_path)
     text, submitted = await rig.call("batch_submit", prompts=[f"question {n}" for n in range(1, 13)], max_tokens=50)
-    assert 'Next step: call batch_status with id "' in text
+    assert 'Next step: Call batch_status with id "' in text
     assert float(submitted["most_usd"]) > 0
     id_ = submitted["batch"]["id"]
     text, looked = await rig.call("batch_status", id=id_)
@@ -74,7 +74,7 @@ async def test_a_batch_under_way_says_when_to_come_back_and_survives_a_restart(t
     id_ = submitted["batch"]["id"]
     text, _ = await rig.call("batch_results", id=id_)
     assert "has no answers yet" in text
-    assert "call batch_status later" in text
+    assert "Call batch_status later" in text
     rig.world.clock.advance(101.0)
     _, listed = await rig.call("batch_status")
     assert [(row["id"], row["status"], row["completed"]) for row in listed["batches"]] == [(id_, "completed", 2)]
@@ -119,11 +119,11 @@ async def test_on_the_free_plan_the_way_without_batches_is_named(tmp_path: Path)
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"),
     [
-        ("batch_submit", {"prompts": ["a", " "]}, "prompt 2 of prompts is empty"),
+        ("batch_submit", {"prompts": ["a", " "]}, "Prompt 2 of prompts is empty"),
         ("batch_submit", {"prompts": []}, "prompts"),
-        ("batch_submit", {"prompts": ["a"], "model": "nope"}, "unknown model 'nope'"),
+        ("batch_submit", {"prompts": ["a"], "model": "nope"}, "Unknown model 'nope'"),
         ("batch_submit", {"prompts": ["a"], "window": "1h"}, "window"),
-        ("batch_status", {"cancel": True}, "cancel needs an id"),
+        ("batch_status", {"cancel": True}, "Cancel needs an id"),
         ("batch_status", {"id": "../models"}, "id"),
         ("batch_status", {"id": "batch_unknown"}, "does not exist"),
         ("batch_results", {"id": "batch_unknown"}, "does not exist"),

@@ -52,9 +52,9 @@ def with_live_list(groq: FakeGroq) -> World:
 
 
 async def listed(world: World, **arguments: object) -> dict[str, dict[str, object]]:
-    """The entries by id."""
+    """The entries by id, of all models unless the arguments choose some."""
     async with connected(world) as client:
-        result = await client.call_tool("list_models", arguments)
+        result = await client.call_tool("list_models", arguments or {"all": True})
     assert result.structured_content is not None, text_of(result)
     return {entry["id"]: entry for entry in result.structured_content["models"]}
 
@@ -64,7 +64,7 @@ async def test_without_a_live_list_the_catalog_is_shown_and_the_lack_is_said() -
     world = with_live_list(FakeGroq(Failure(kind=FailureKind.UNREACHABLE, message="connection refused", sent=False)))
     async with connected(world) as client:
         text = text_of(await client.call_tool("list_models", {}))
-    assert "could not be read (connection refused); this is the catalog alone" in text
+    assert "could not be read (connection refused), so this is the built-in catalog only" in text
     assert FIRST in text
 
 
@@ -113,7 +113,7 @@ async def test_an_older_list_stays_when_a_newer_reading_fails() -> None:
     world.clock.advance(601)
     async with connected(world) as client:
         text = text_of(await client.call_tool("list_models", {}))
-    assert "read 601 s ago; a newer reading failed: too slow" in text
+    assert "read 601 s ago (refresh failed: too slow)" in text
 
 
 async def test_retired_models_are_shown_with_their_successors_when_asked_for() -> None:
@@ -175,7 +175,7 @@ async def limits(world: World, **arguments: object) -> dict[str, object]:
 async def test_limits_say_what_is_left_and_how_many_calls_fit() -> None:
     """8,000 tokens a minute hold five calls of 1,500; three models hold fifteen."""
     world = World()
-    result = await limits(world)
+    result = await limits(world, all=True)
     first = next(model for model in result["models"] if model["model"] == FIRST)  # type: ignore[attr-defined]
     assert (first["calls_now"], first["next_call_in_s"], result["calls_now_all_models"]) == (5, 0, 15)
     assert {entry["limit"]: entry["knowledge"] for entry in first["limits"]} == dict.fromkeys(
@@ -197,7 +197,7 @@ async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -
     world.groq.script(FIRST, rate_limited(17.0))
     world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
     await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
-    result = await limits(world)
+    result = await limits(world, all=True)
     by_model = {model["model"]: model for model in result["models"]}  # type: ignore[attr-defined]
     assert by_model[FIRST]["cooldown_s"] == pytest.approx(17.0, abs=0.3)
     assert by_model[FIRST]["calls_now"] == 0
@@ -218,7 +218,7 @@ async def test_limits_that_nothing_is_known_of_are_named_unknown() -> None:
     """Beside those that are known."""
     world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 8000})])
     async with connected(world) as client:
-        result = await client.call_tool("check_limits", {})
+        result = await client.call_tool("check_limits", {"all": True})
     assert "rpm, rpd, tpd [unknown]" in text_of(result)
     assert result.structured_content is not None
     assert result.structured_content["models"][0]["unknown_limits"] == ["rpm", "rpd", "tpd"]
@@ -291,13 +291,71 @@ async def test_a_provider_without_known_limits_is_unlimited_as_far_as_known() ->
     world = World([provider_models("mine", ["my-model"])])
     async with connected(world) as client:
         text = text_of(await client.call_tool("check_limits", {}))
-    assert "mine/my-model: unlimited as far as known; no limits known" in text
-    assert "No model with limits" in text_of_nothing(await limits(World([])))
+        every = text_of(await client.call_tool("check_limits", {"all": True}))
+    assert text.endswith("- mine/my-model: no known limit")
+    assert every.endswith("- mine/my-model: no known limit")
+    assert (await limits(World([])))["models"] == []
 
 
-def text_of_nothing(result: dict[str, object]) -> str:
-    """An empty list is no error."""
-    return "No model with limits" if result["models"] == [] else ""
+CHAIN = [f"groq/{model}" for model in GROQ_CHAT_MODELS]
+
+
+def rows(text: str) -> list[str]:
+    """The models that a text lists, in order."""
+    return [line[2:].split(": ")[0] for line in text.splitlines() if line.startswith("- ")]
+
+
+@pytest.mark.parametrize("tool", ["list_models", "check_limits"])
+async def test_both_tools_show_the_chain_of_a_chat_call_in_its_order_unless_asked_for_more(tool: str) -> None:
+    """The speech models are with `all` only."""
+    world = World()
+    async with connected(world) as client:
+        text = text_of(await client.call_tool(tool, {}))
+        every = text_of(await client.call_tool(tool, {"all": True}))
+        plan = await world.engine.plan(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    assert rows(text) == CHAIN == [f"{one.provider}/{one.model}" for one in plan.candidates]
+    assert {*CHAIN, "groq/whisper-large-v3"} <= set(rows(every))
+
+
+async def test_a_model_without_room_says_when_its_next_call_fits() -> None:
+    """In the short rows too."""
+    world = World()
+    world.groq.script(FIRST, rate_limited(17.0))
+    await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    async with connected(world) as client:
+        result = await client.call_tool("check_limits", {})
+    assert f"- groq/{FIRST}: next call in 1" in text_of(result)
+    first = (result.structured_content or {})["models"][0]
+    assert (first["calls_now"], first["next_call_in_s"]) == (0, pytest.approx(17.0, abs=0.3))
+
+
+async def test_spending_is_shown_only_where_something_was_spent_or_a_budget_is_set() -> None:
+    """Nothing spent is no news."""
+    world = World()
+    assert "spent" not in await limits(world)
+    world.groq.default = answer(tokens=1_000)
+    await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    assert "spent" in await limits(world)
+    assert "spent" in await limits(World(budget=Budget(tokens=10_000)))
+
+
+async def test_a_long_chain_is_cut_after_its_first_models() -> None:
+    """They are the ones that will serve; the rest is counted."""
+    world = World([provider_models(name, GROQ_CHAT_MODELS) for name in ("groq", "one", "two")])
+    async with connected(world) as client:
+        found = await client.call_tool("check_limits", {})
+        models = await client.call_tool("list_models", {})
+    assert (len(rows(text_of(found))), (found.structured_content or {})["more_models"]) == (5, 4)
+    assert "And 4 more (all: true)." in text_of(found)
+    assert len(rows(text_of(models))) == 6
+
+
+async def test_a_model_that_cannot_serve_shows_no_limits() -> None:
+    """They would look like room."""
+    world = World()
+    world.groq.why_unready = "no key is set"
+    row = (await limits(world))["models"][0]  # type: ignore[index]
+    assert (row["available"], "left" in row) == (False, False)
 
 
 def test_the_test_date_is_after_the_shutdowns() -> None:

@@ -121,7 +121,7 @@ async def test_a_schema_s_value_is_whole_or_not_there(tmp_path: Path) -> None:
     world.groq.default = answer(json.dumps(value))
     _, found = await called(world, tmp_path, prompt="hi", response_schema={"type": "object"})
     assert "answer" not in found
-    assert found["whole"]["lacking"]["answer"] == "left out"
+    assert found["whole"]["lacking"]["answer"] == "omitted"
     assert json.loads(Path(found["whole"]["json_path"]).read_text())["answer"] == value
 
 
@@ -174,7 +174,7 @@ async def test_a_long_list_of_models_is_cut_by_whole_rows(tmp_path: Path) -> Non
     world = World(
         [provider_models("groq", GROQ_CHAT_MODELS), provider_models("many", [f"maker/model-{n}-日本" for n in range(1_000)])]
     )
-    result, found = await called(world, tmp_path, tool="list_models")
+    result, found = await called(world, tmp_path, tool="list_models", all=True)
     assert 20 < len(found["models"]) < 1_000
     assert all(model["available"] for model in found["models"])
     kept = json.loads(Path(found["whole"]["json_path"]).read_text())["models"]
@@ -236,7 +236,7 @@ async def test_where_nothing_can_be_kept_the_result_says_what_is_lost_and_why(tm
     result, found = await called(world, tmp_path, prompt="hi")
     assert "the rest is lost" in found["whole"]["lost"]
     assert str(tmp_path / "results") in text_of(result)
-    assert "make that folder writable" in text_of(result)
+    assert "Make that folder writable" in text_of(result)
 
 
 async def test_no_secret_reaches_a_file(tmp_path: Path) -> None:
@@ -253,10 +253,10 @@ async def test_no_secret_reaches_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cursor", "words"),
     [
-        ("../../secrets.txt:0", "names no kept result"),
-        ("/etc/passwd", "names no kept result"),
-        ("groq_chat-0123456789abcdef.txt:0", "is not there"),
-        ("groq_chat-0123456789abcdef.txt:x", "names no kept result"),
+        ("../../secrets.txt:0", "does not name a stored result"),
+        ("/etc/passwd", "does not name a stored result"),
+        ("groq_chat-0123456789abcdef.txt:0", "cannot be read"),
+        ("groq_chat-0123456789abcdef.txt:x", "does not name a stored result"),
     ],
 )
 async def test_a_cursor_opens_kept_results_and_nothing_else(cursor: str, words: str, tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ async def test_a_cursor_beyond_the_end_and_one_with_a_question_are_refused(tmp_p
     result, _ = await called(world, tmp_path, cursor=f"{name}:100000")
     assert "has 100,000 characters" in text_of(result)
     result, _ = await called(world, tmp_path, cursor=f"{name}:5", prompt="and?")
-    assert "give cursor alone" in text_of(result)
+    assert "Give cursor alone" in text_of(result)
 
 
 async def test_the_cursor_is_taken_by_its_old_name_too(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ async def test_the_cursor_is_taken_by_its_old_name_too(tmp_path: Path) -> None:
     ):
         assert (await called(world, tmp_path, **arguments))[1] == page
     result, _ = await called(world, tmp_path, rest=f"{name}:5", prompt="and?")
-    assert "give cursor alone" in text_of(result)
+    assert "Give cursor alone" in text_of(result)
 
 
 async def test_kept_results_go_after_a_week(tmp_path: Path) -> None:

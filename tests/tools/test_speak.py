@@ -91,14 +91,14 @@ async def test_arabic_has_voices_of_its_own(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         ({"text": "hi", "save_to": "out.mp3"}, "ends in .wav"),
-        ({"text": "hi", "save_to": "../out.wav"}, "outside the folders"),
+        ({"text": "hi", "save_to": "../out.wav"}, "outside the allowed folders"),
         ({"text": "hi", "save_to": "there.wav"}, "already exists"),
         ({"text": "hi", "save_to": "link.wav", "overwrite": True}, "already exists"),
         ({"text": "hi", "save_to": "nowhere/out.wav"}, "The directory of 'nowhere/out.wav' does not exist"),
         ({"text": "hi", "save_to": ".hidden.wav"}, "cannot be written"),
         ({"text": "   "}, "nothing to say"),
         ({"text": "hi", "voice": "nobody"}, "it has no voice 'nobody'"),
-        ({"text": "hi", "local_only": True}, "nothing of this call may leave"),
+        ({"text": "hi", "local_only": True}, "this call may not leave"),
     ],
 )
 async def test_what_cannot_be_written_or_spoken_is_refused_before_anything_is_sent(
@@ -122,7 +122,7 @@ async def test_only_a_result_of_this_server_is_replaced_where_that_is_asked_for(
     assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
     (tmp_path / "out.wav").write_bytes(b"changed by its owner")
     text, _ = await spoken(speaking("groq"), tmp_path, text="hi", overwrite=True)
-    assert "is not a result of this server, or was changed since" in text
+    assert "was not written by this server, or was changed since" in text
     assert (tmp_path / "out.wav").read_bytes() == b"changed by its owner"
 
 
@@ -138,7 +138,7 @@ async def test_nothing_is_written_where_nobody_speaks(tmp_path: Path) -> None:
 
 def test_pieces_of_different_form_are_not_joined() -> None:
     """They would play at a wrong speed."""
-    with pytest.raises(WavError, match="piece 2 has another form"):
+    with pytest.raises(WavError, match="piece 2 has a different format"):
         join_wav([wav(3), wav(3, rate=16_000)], pause_s=0.1)
     with pytest.raises(WavError, match="piece 1 cannot be read"):
         join_wav([b"RIFF0000WAVE"], pause_s=0.1)

@@ -133,7 +133,7 @@ def test_row_4_what_is_unknown_is_named_with_what_there_is(server: ServerProcess
     server.send(id=2, method="tools/call", params={"name": "groq_chat", "arguments": "text"})
     no_object = server.wait(2)["result"]
     assert no_object["isError"] is True
-    assert "unknown argument 'arguments'" in no_object["content"][0]["text"]
+    assert "Unknown argument 'arguments'" in no_object["content"][0]["text"]
 
 
 def test_row_5_a_call_before_initialize_is_refused_and_both_protocol_revisions_work(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ class Met:
     @property
     def outcomes(self) -> list[tuple[str, str]]:
         """(model, outcome) of what was sent."""
-        return [(attempt["model"], attempt["outcome"]) for attempt in self.content["attempts"] if attempt["sent"]]
+        rows = self.content.get("attempts") or [{"model": self.content["model"], "outcome": "answered", "sent": True}]
+        return [(row["model"], row["outcome"]) for row in rows if row["sent"]]
 
     @property
     def code(self) -> str:

@@ -103,5 +103,5 @@ def test_what_is_most_likely_speech_is_never_touched(likely: list[float], text: 
 
 def test_the_count_is_said_in_a_sentence() -> None:
     """One or many."""
-    assert left_out(1) == "1 segment without speech was left out"
-    assert left_out(70) == "70 segments without speech were left out"
+    assert left_out(1) == "1 segment without speech was removed"
+    assert left_out(70) == "70 segments without speech were removed"

@@ -135,7 +135,7 @@ async def test_the_sdk_s_client_lists_and_calls_over_a_real_connection(mode: str
     assert tools == ["groq_chat", "list_models", "check_limits", "transcribe"]
     assert result.structured_content is not None
     assert result.structured_content["model"] == GROQ_CHAT_MODELS[0]
-    assert "no folder is open to this server" in text_of(local)
+    assert "no folder is allowed" in text_of(local)
 
 
 async def test_a_client_that_goes_gives_its_quota_back() -> None:

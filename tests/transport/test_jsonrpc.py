@@ -56,7 +56,7 @@ def test_what_is_not_json_is_a_parse_error_that_says_what_to_send(line: bytes) -
 @pytest.mark.parametrize(
     ("line", "number", "words"),
     [
-        (b"[]", None, "a batch has 1 to 256 messages, not 0"),
+        (b"[]", None, "a batch must have 1 to 256 messages, not 0"),
         (b"[" + b",".join([b"1"] * 257) + b"]", None, "not 257"),
         (b"[[]]", None, "not list"),
         (b"1", None, "not int"),

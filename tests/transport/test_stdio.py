@@ -111,7 +111,7 @@ async def test_the_whole_way_over_raw_json_lines(tmp_path: Path) -> None:
             assert first["duration_s"] < 10
             again = lines.call("groq_chat", {"prompt": "Again."})["structuredContent"]
             assert [(a["model"], a["sent"]) for a in again["attempts"]] == [(FIRST, False), (SECOND, True)]
-            assert len(lines.call("list_models", {})["structuredContent"]["models"]) >= 8
+            assert len(lines.call("list_models", {"all": True})["structuredContent"]["models"]) >= 8
             limits = lines.call("check_limits", {"model": FIRST})["structuredContent"]["models"][0]
             assert 50 < limits["next_call_in_s"] <= 90
             heard = lines.call("transcribe", {"file": sample_path().name, "format": "vtt"})
@@ -137,7 +137,7 @@ def test_without_a_key_the_server_lists_its_tools_and_a_call_says_where_to_put_o
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("GROQ_API_KEY", "gsk_canary with space", "white space"),
+        ("GROQ_API_KEY", "gsk_canary with space", "spaces or non-ASCII"),
         ("GROQ_BASE_URL", "http://api.groq.com", "use https"),
         ("GROQ_FALLBACK_CATALOG", "/nowhere/catalog.toml", "/nowhere/catalog.toml"),
     ],
@@ -259,7 +259,7 @@ async def test_two_servers_share_one_organization_s_limits_and_spending(tmp_path
             assert [(a["model"], a["sent"]) for a in second["attempts"]] == [(FIRST, False), (SECOND, True)]
         with server(tmp_path, **environment) as three:
             three.handshake()
-            limits = three.call("check_limits", {})["structuredContent"]
+            limits = three.call("check_limits", {"all": True})["structuredContent"]
             assert (limits["store"], "degraded" in limits, limits["spent"]["calls"]) == ("sqlite", False, 2)
             assert float(limits["spent"]["usd"]) > 0
             assert next(model for model in limits["models"] if model["model"] == FIRST)["next_call_in_s"] > 30
@@ -299,7 +299,9 @@ async def test_a_store_that_cannot_be_used_costs_a_note_and_no_answer(tmp_path: 
             lines.handshake()
             refused = lines.call("groq_chat", {"prompt": "hi"})
             assert refused["isError"]
-            assert refused["content"][0]["text"].startswith("over_budget: not sent: the budget cannot be checked")
+            assert refused["content"][0]["text"].startswith(
+                "over_budget: Nothing was sent because the budget cannot be checked"
+            )
 
     async with run_simulator(app) as running:
         await anyio.to_thread.run_sync(drive, running.base_url)

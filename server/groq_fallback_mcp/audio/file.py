@@ -102,11 +102,11 @@ def open_audio(path: str, *, allowed: Sequence[Path], max_bytes: int, cwd: Path 
 def _checked(file: BinaryIO, path: str, max_bytes: int) -> OpenAudio:
     size = os.fstat(file.fileno()).st_size
     if size == 0:
-        raise InputRefused(f"{path!r} is empty", next_step="Pass a file that holds a recording")
+        raise InputRefused(f"{path!r} is empty", next_step="Pass a file that contains a recording")
     if size > max_bytes:
         raise InputRefused(
             f"{path!r} has {size:,} bytes, the limit is {max_bytes:,}",
-            next_step="Split or compress it (16 kHz mono FLAC or Opus is enough for speech), or pass an https address",
+            next_step="Split or compress it (16 kHz mono FLAC or Opus is enough for speech), or pass an https URL",
         )
     found = recognize(FileBytes(file.fileno(), size))
     if found is None or (isinstance(found.kind, Convertible) and not can_decode()):
@@ -126,7 +126,7 @@ def _unsupported(path: str) -> InputRefused:
     extra = "" if can_decode() else f", with the audio extra ({install_command('audio')})"
     return InputRefused(
         f"{_shown(path)} is not a supported audio file",
-        next_step=f"Supported: {sent}. Supported after conversion{extra}: {converted}",
+        next_step=" ".join((f"Supported: {sent}.", f"Supported after conversion{extra}: {converted}")),
     )
 
 
@@ -176,9 +176,9 @@ def probe(opened: OpenAudio, *, longest_s: float, longest_run_s: float, stopped:
     measured = _measured(opened, longest_s=longest_s, longest_run_s=longest_run_s, stopped=stopped)
     if measured is None and not sendable:
         raise InputRefused(
-            f"{path_excerpt(opened.path)} is damaged or is not only a recording, and no sound was found in it within "
+            f"{path_excerpt(opened.path)} is damaged or contains more than a recording, and no sound was found in it within "
             f"{longest_run_s:g} s",
-            next_step=f"Convert it first: {CONVERT}",
+            next_step=f"Convert it first, e.g. {CONVERT}",
         )
     return Probed(headers=replace(headers, duration_s=measured) if measured else headers, sendable=sendable)
 
@@ -202,7 +202,7 @@ def _measured(opened: OpenAudio, *, longest_s: float, longest_run_s: float, stop
         return None
     except NotDecodableError as error:
         raise InputRefused(
-            f"{path_excerpt(opened.path)} cannot be decoded as audio: {error}", next_step="Pass a file that plays"
+            f"{path_excerpt(opened.path)} cannot be decoded as audio: {error}", next_step="Pass a playable audio file"
         ) from error
     except AbandonedError:
         if stopped():
@@ -212,6 +212,6 @@ def _measured(opened: OpenAudio, *, longest_s: float, longest_run_s: float, stop
 
 def _not_whole(opened: OpenAudio) -> InputRefused:
     return InputRefused(
-        f"{path_excerpt(opened.path)} is damaged or is not only a recording, and was not sent",
-        next_step=f"Install what sends only its sound: {install_command('audio')}; or convert it: {CONVERT}",
+        f"{path_excerpt(opened.path)} is damaged or contains more than a recording, so it was not sent",
+        next_step=f"Run {install_command('audio')} to send only its sound, or convert it ({CONVERT})",
     )

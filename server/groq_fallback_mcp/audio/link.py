@@ -27,7 +27,7 @@ _NOT_PUBLIC = (
     "invalid",
     "onion",
 )
-_NEXT_STEP = "Pass an https address with a public host name, or a file in an allowed folder"
+_NEXT_STEP = "Pass an https URL with a public host name, or a file in an allowed folder"
 
 
 def check_link(url: str) -> AudioLink:
@@ -38,23 +38,23 @@ def check_link(url: str) -> AudioLink:
     the host at most, as paths and queries of signed addresses are secrets.
     """
     if len(url) > LONGEST_URL:
-        raise InputRefused(f"the address has {len(url):,} characters, the limit is {LONGEST_URL:,}", next_step=_NEXT_STEP)
+        raise InputRefused(f"The URL has {len(url):,} characters, the limit is {LONGEST_URL:,}", next_step=_NEXT_STEP)
     # Parsers disagree about these, and where they disagree the host checked is not the host fetched.
     if not url.isascii() or not url.isprintable() or any(character in url for character in ' \\"<>^`{|}'):
         raise InputRefused(
-            "the address holds a space, a backslash or another character that must be encoded", next_step=_NEXT_STEP
+            "The URL contains a space, a backslash or another character that must be encoded", next_step=_NEXT_STEP
         )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise InputRefused("the address cannot be parsed", next_step=_NEXT_STEP) from error
+        raise InputRefused("The URL cannot be parsed", next_step=_NEXT_STEP) from error
     if parts.scheme != "https":
-        raise InputRefused(f"the address begins with {parts.scheme[:20]!r}, not with https", next_step=_NEXT_STEP)
+        raise InputRefused(f"The URL begins with {parts.scheme[:20]!r}, not https", next_step=_NEXT_STEP)
     if "@" in parts.netloc:
-        raise InputRefused("the address carries a user name or password", next_step=_NEXT_STEP)
+        raise InputRefused("The URL contains a user name or password", next_step=_NEXT_STEP)
     if port == 0:
-        raise InputRefused(f"the address of host {excerpt(host)} has port 0", next_step=_NEXT_STEP)
+        raise InputRefused(f"The URL of host {excerpt(host)} has port 0", next_step=_NEXT_STEP)
     _require_public(host)
     return AudioLink(url=url)
 
@@ -63,6 +63,6 @@ def _require_public(host: str) -> None:
     name = host.removesuffix(".")
     # A last label that begins with a letter excludes every notation of an IPv4 address: dotted, decimal, octal, hex.
     if not _HOST.fullmatch(name):
-        raise InputRefused(f"{excerpt(host)} is not a public host name; IP addresses are not taken", next_step=_NEXT_STEP)
+        raise InputRefused(f"{excerpt(host)} is not a public host name; IP addresses are not accepted", next_step=_NEXT_STEP)
     if name.rsplit(".", 1)[-1] in _NOT_PUBLIC:
         raise InputRefused(f"{excerpt(host)} is a name of a private network", next_step=_NEXT_STEP)

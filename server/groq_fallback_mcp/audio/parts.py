@@ -95,7 +95,7 @@ def split(
         begins = until
         held.forget(max(begins - overlap, 0))
     if parts[-1].until_s <= 0:
-        message = "it holds no sound"
+        message = "it contains no sound"
         raise NotDecodableError(message)
     damage.stated_s = damage.stated_s if stated_s is None else stated_s
     return _accounted(tuple(parts), damage, cut=cut)

@@ -147,7 +147,7 @@ def pcm(file: BinaryIO, media_type: str, *, stopped: Callable[[], bool], damage:
             found = found or len(piece) > 0
             yield piece
     if not found:
-        message = "it holds no sound"
+        message = "it contains no sound"
         raise NotDecodableError(message)
 
 
@@ -203,7 +203,7 @@ def _refusing() -> Generator[None]:
     try:
         yield
     except (MemoryError, av.error.MemoryError) as error:
-        message = "it needs more memory than a decoder is given"
+        message = "it needs more memory than the decoder may use"
         raise OutOfMemoryError(message) from error
     except (av.FFmpegError, ValueError, EOFError, OverflowError) as error:
         raise NotDecodableError(_first_line(error)) from error
@@ -234,7 +234,7 @@ def _container(av: Any, file: BinaryIO, demuxer: str, **options: str) -> Any:
 
 
 def _nothing_else(*_: object, **__: object) -> Any:
-    message = "a recording may not name other files"
+    message = "it refers to other files, which is not allowed"
     raise ValueError(message)
 
 

@@ -11,7 +11,7 @@ __all__ = ["render_srt", "render_vtt"]
 
 
 def render_srt(segments: Iterable[AudioSegment]) -> str:
-    """SubRip text: numbered cues, times as 00:00:00,000. Segments without text are left out."""
+    """SubRip text: numbered cues, times as 00:00:00,000. Segments without text are omitted."""
     cues = (
         f"{number}\n{_timestamp(start, ',')} --> {_timestamp(end, ',')}\n{text}\n"
         for number, (start, end, text) in enumerate(_cues(segments, _without_arrow), start=1)
@@ -20,7 +20,7 @@ def render_srt(segments: Iterable[AudioSegment]) -> str:
 
 
 def render_vtt(segments: Iterable[AudioSegment]) -> str:
-    """WebVTT text, times as 00:00:00.000, `&`, `<` and `>` escaped. Segments without text are left out."""
+    """WebVTT text, times as 00:00:00.000, `&`, `<` and `>` escaped. Segments without text are omitted."""
     cues = (f"{_timestamp(start, '.')} --> {_timestamp(end, '.')}\n{text}\n" for start, end, text in _cues(segments, _escaped))
     return "\n".join(("WEBVTT\n", *cues))
 

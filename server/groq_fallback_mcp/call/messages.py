@@ -71,7 +71,7 @@ def read_messages(given: object) -> object:
         try:
             read.take(entry)
         except _UnreadableError as error:
-            message = f"message {number}: {error}"
+            message = f"in message {number}, {error}"
             raise ValueError(message) from None
     return read.messages
 
@@ -116,7 +116,7 @@ class _Conversation:
         if isinstance(entry, str) and not entry.lstrip().startswith(("{", "[")):
             entry = {"role": "user", "content": entry}
         if not isinstance(entry, Mapping):
-            raise _UnreadableError(f"it must be an object with role and content (got {excerpt(entry)})")
+            raise _UnreadableError(f"an object with role and content is required (got {excerpt(entry)})")
         message = entry
         kind = _kind(message)
         if kind == "reasoning" and "role" not in message:
@@ -307,7 +307,7 @@ def _with_images(content: object, message: Mapping[str, Any]) -> object:
     listed = stated if isinstance(stated, list) else [stated]
     images = [image for image in listed if isinstance(image, str)]
     if len(images) < len(listed):
-        raise _UnreadableError(f"images must be a list of texts in base64 (got {excerpt(stated)})")
+        raise _UnreadableError(f"images must be a list of base64 strings (got {excerpt(stated)})")
     if not images:
         return content
     parts: list[Any] = (

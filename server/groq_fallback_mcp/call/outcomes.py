@@ -187,9 +187,9 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One line of the account of a call: a request that was sent, or a model passed over before sending.
+    """One line of the account of a call: a request that was sent, or a model that was skipped.
 
-    `sent` tells the two apart. `outcome` is "answered", a failure kind, or "passed_over". `kind` is what failed, now or
+    `sent` tells the two apart. `outcome` is "answered", a failure kind, or "skipped". `kind` is what failed, now or
     earlier, where the model is still paying for it.
     """
 

@@ -90,7 +90,7 @@ class _Reading(io.RawIOBase):
             return 0
         found = pread(self._descriptor, wanted, self._start + self._at)
         if not found:
-            raise OSError(errno.EIO, "the file became shorter while it was read")
+            raise OSError(errno.EIO, "the file shrank while it was being read")
         view[: len(found)] = found
         self._at += len(found)
         return len(found)

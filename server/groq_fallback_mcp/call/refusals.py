@@ -19,7 +19,7 @@ def refusal(kind: FailureKind, provider: str) -> str | None:
         case FailureKind.ORGANIZATION_REFUSED:
             return f"{name} refuses this organization"
         case FailureKind.NO_CREDIT:
-            return f"{name} asks for payment"
+            return f"{name} requires payment"
         case _:
             return None
 

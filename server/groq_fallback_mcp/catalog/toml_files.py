@@ -43,7 +43,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "presets": ("name",),
 }
 Rows = Mapping[str, Sequence[BaseModel]]
-# What an overlay's row stands in for: with limits every row of that model and plan, whatever its date.
+# What an overlay's row replaces: with limits every row of that model and plan, whatever its date.
 _OVERLAY_KEYS: Mapping[str, tuple[str, ...]] = {**_KEYS, "limits": ("model", "plan")}
 # Never taken over from the row below: it would put the user's figure under another's name.
 _PROVENANCE = frozenset({"source", "checked", "source_plan_name"})
@@ -114,7 +114,7 @@ def _parse(name: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError, and so is an overlong number
-        fix = f"correct that line of {name}"
+        fix = f"fix that line of {name}"
         raise ConfigurationError(f"{name} is not valid TOML: {error}", next_step=fix) from error
 
 
@@ -159,14 +159,14 @@ def _refusal(name: str, data: Mapping[str, Any], error: ValidationError) -> Conf
             known = _known_keys(str(table), path)
             near = get_close_matches(path[-1] if path else str(table), known, n=1)
             fix = f"write {near[0]!r} or remove it" if near else "remove it"
-            fix += f"; what {name} may have there: {', '.join(known)}"
+            fix += f". Valid keys are {', '.join(known)}"
         case "missing":
             absent = [str(mistake["loc"][-1]) for mistake in mistakes if mistake["loc"][:-1] == first["loc"][:-1]]
-            fix = f"add to that row of {name}: {', '.join(absent)}"
+            fix = f"add {', '.join(absent)} to that row of {name}"
         case "tuple_type" if not path:
             fix = f"write the table in {name} as [[{table}]], with double brackets"
         case _:
-            fix = f"correct that value in {name}"
+            fix = f"fix that value in {name}"
     return ConfigurationError(f"{name}, {where}{key}: {first['msg']}{got}", next_step=fix)
 
 
@@ -276,8 +276,8 @@ def _check_successors(catalog: Catalog, name: str) -> None:
             line.append(shutdown.successor)
             if shutdown.successor in line[:-1]:
                 raise ConfigurationError(
-                    f"{name}: [[shutdowns]] of {start!r} leads in a circle: {' -> '.join(line)}",
-                    next_step="let the last of them name a model that still answers, or no successor",
+                    f"{name}: [[shutdowns]] of {start!r} forms a cycle ({' -> '.join(line)})",
+                    next_step="make the last one name a live model, or no successor",
                 )
 
 

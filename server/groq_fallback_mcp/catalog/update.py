@@ -13,7 +13,7 @@ __all__ = ["update_overlay"]
 
 _HEAD = """\
 # Written by `groq-fallback-mcp catalog update` on {day} from Groq's live list, for review.
-# To use it: GROQ_FALLBACK_CATALOG names this file. Remove what you do not believe.
+# To use it, set GROQ_FALLBACK_CATALOG to this file. Remove rows you do not trust.
 """
 
 
@@ -21,14 +21,14 @@ def update_overlay(found: Drift, *, unknown: Sequence[ModelRow], catalog: Catalo
     """TOML with a row for each model of `unknown` and a shutdown on `day` for each that is not live.
 
     `unknown` are the rows made from the live list, `catalog` is what a shutdown on record is looked up in, `defined` holds
-    the ids an overlay may refer to. Ids with characters that cannot be printed are passed over.
+    the ids an overlay may refer to. Ids with characters that cannot be printed are skipped.
     """
     parts = [_HEAD.format(day=day)]
     parts += ["\n".join(_model(row, day)) for row in unknown if row.id.isprintable()]
     parts += ["\n".join(_shutdown(model, catalog, day)) for model in found.not_live if model in defined]
     lingering = [model for model in found.still_live if model.isprintable()]
     if lingering:
-        parts.append(f"# Live although the catalog says they are shut down; no row needed: {', '.join(lingering)}\n")
+        parts.append(f"# Live although retired in the catalog; no row needed: {', '.join(lingering)}\n")
     return "\n".join(parts)
 
 
@@ -42,7 +42,7 @@ def _model(row: ModelRow, day: date) -> Iterator[str]:
     if row.max_completion_tokens is not None:
         yield f"max_completion_tokens = {row.max_completion_tokens}"
     if row.kind is Kind.CHAT:
-        yield "capabilities = { tools = true, json_object = true }  # the list does not say"
+        yield "capabilities = { tools = true, json_object = true }  # not in the list"
     yield f"checked = {day}"
     yield ""
 
@@ -55,7 +55,7 @@ def _shutdown(model: str, catalog: Catalog, day: date) -> Iterator[str]:
     if announced is not None and announced.successor is not None:
         yield f"successor = {_text(announced.successor)}"
     else:
-        yield '# successor = "..."  # none is on record'
+        yield '# successor = "..."  # none on record'
     yield "approximate = true"
     yield f'note = "Not in the live list of {day}."'
     yield f"checked = {day}"

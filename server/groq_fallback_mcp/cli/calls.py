@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.cli.console import as_options, echo, echo_message, note, print_json, progress_bar
+from groq_fallback_mcp.cli.console import USAGE_ERROR, as_options, echo, echo_message, note, print_json, progress_bar
 from groq_fallback_mcp.cli.piped import read_piped
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
@@ -49,18 +50,26 @@ async def screen(arguments: Mapping[str, Any], *, as_json: bool) -> int:
 
 
 async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
-    """Call any tool with its arguments as a JSON object. Raises InputRefused for a tool or JSON that is none."""
+    """Call any tool with its arguments as a JSON object. Who calls one by its name knows its arguments by theirs."""
+    try:
+        return await call_tool(name, _arguments_of(name, arguments), as_json=as_json)
+    except InputRefused as error:
+        echo_message(f"groq-fallback-mcp: {error}", err=True)
+        return USAGE_ERROR
+
+
+def _arguments_of(name: str, text: str) -> Mapping[str, Any]:
     if name not in {tool.name for tool in ALL_TOOLS}:
         raise InputRefused(f"Unknown tool {name[:80]!r}", next_step=f"Use one of {', '.join(t.name for t in ALL_TOOLS)}")
     try:
-        given: object = json.loads(read_piped() if arguments == "-" else arguments)
+        given: object = json.loads(read_piped() if text == "-" else text)
     except ValueError as error:
         raise InputRefused(
             f"The arguments are not valid JSON ({error})", next_step='Write them as \'{"name": "value"}\''
         ) from error
-    if not isinstance(given, dict):
+    if not is_object(given):
         raise InputRefused("The arguments are not a JSON object", next_step='Write them as \'{"name": "value"}\'')
-    return await call_tool(name, given, as_json=as_json)
+    return given
 
 
 async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[str | None], as_json: bool) -> int:

@@ -240,7 +240,7 @@ def models(
     """
     from groq_fallback_mcp.cli.tables import show_models
 
-    arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired}
+    arguments = {"kind": kind, "stage": stage, "use_case": use_case, "include_retired": retired, "all": True}
     run(show_models, arguments, as_json=as_json)
 
 
@@ -263,7 +263,7 @@ def limits(
     """
     from groq_fallback_mcp.cli.tables import show_limits, watch_limits
 
-    arguments = {"model": model, "tokens": tokens, "probe": probe}
+    arguments = {"model": model, "tokens": tokens, "probe": probe, "all": True}
     if reopen_budget:
         run(calls.reopen_budget)
     if watch:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "USAGE_ERROR",
     "as_options",
     "attempt",
     "echo",
@@ -159,20 +160,35 @@ def attempt(work: Callable[[], T]) -> T:
     sanitize_unhandled()
     try:
         return work()
-    except GroqFallbackError as error:
-        echo_message(f"groq-fallback-mcp: {as_options(str(error))}", err=True)
-        status = USAGE_ERROR
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        status = 1
     except (typer.Exit, typer.Abort):
         raise
-    except Exception:  # noqa: BLE001 - a bug: its traceback goes through the exit like all else
-        echo_message(traceback.format_exc(), err=True)
-        status = 1
+    except BaseException as error:  # noqa: BLE001 - of any kind: each has its exit code
+        status = _status(_innermost(error))
     raise typer.Exit(status)
+
+
+def _status(error: BaseException) -> int:
+    """The exit code for what ended a command, once it is told."""
+    if isinstance(error, GroqFallbackError):
+        echo_message(f"groq-fallback-mcp: {as_options(str(error))}", err=True)
+        return USAGE_ERROR
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        return 1
+    if not isinstance(error, Exception):
+        raise error
+    # a bug: its traceback goes through the exit like all else
+    echo_message("".join(traceback.format_exception(error)), err=True)
+    return 1
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What is in a group of one, as task groups make of an error that passes through them."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _exit(work: Callable[[], int]) -> None:

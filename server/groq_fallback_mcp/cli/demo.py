@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from textwrap import wrap
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from groq_fallback_mcp.cli.console import print_json, terminal
 from groq_fallback_mcp.cli.local_engines import local_engines
-from groq_fallback_mcp.harness.demo import Scene, full_demo, short_demo
+from groq_fallback_mcp.harness.demo import Scene, Show, full_demo, short_demo
 from groq_fallback_mcp.redaction import sanitize
 
 __all__ = ["demo", "scene_lines"]
@@ -30,22 +31,25 @@ async def demo(*, full: bool, as_json: bool) -> int:
     """Run the demonstration; 1 when it did not show a fallback and a transcript."""
     watched = terminal(sys.stdout)
     console = watched or Console(file=sys.stdout, width=PLAIN_COLUMNS, highlight=False, color_system=None)
+    done: list[Scene] = []
     async with local_engines() as (text, speech):
-        scenes = (full_demo if full else short_demo)(text=text, speech=speech)
+        run_demo = partial(full_demo if full else short_demo, text=text, speech=speech)
         if as_json:
-            done = [scene async for scene in scenes]
+            await run_demo(_kept(done))
         else:
             words = "small local models" if text is not None else "made-up sentences"
             console.print(Text(f"The real MCP server, a simulated Groq (answers by {words}), no key.", style="bold"))
             # what is no terminal shows no spinner
             with console.status("starting the server ...") as status:
-                done = []
-                async for scene in scenes:
+
+                async def show(scene: Scene) -> None:
                     done.append(scene)
                     _print(console, scene, number=None if full else len(done))
                     if watched is not None:
                         status.update("next ...")
                         await anyio.sleep(PAUSE_S)
+
+                await run_demo(show)
     fell_back = any(scene.structured.get("fallback") is True for scene in done)
     transcribed = any("audio_s" in scene.structured for scene in done)
     shown = fell_back and transcribed
@@ -56,6 +60,13 @@ async def demo(*, full: bool, as_json: bool) -> int:
     else:
         console.print(Text("FAILED: no fallback or no transcript was shown. Run groq-fallback-mcp selftest", style="bold red"))
     return 0 if shown else 1
+
+
+def _kept(done: list[Scene]) -> Show:
+    async def keep(scene: Scene) -> None:
+        done.append(scene)
+
+    return keep
 
 
 def _print(console: Console, scene: Scene, *, number: int | None) -> None:

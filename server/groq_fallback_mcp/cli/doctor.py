@@ -220,8 +220,8 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
     detail = f"{len(live.ids)} models" + (f"; {found}" if found.differences() else ", as in the catalog")
     if found.unknown or found.not_live:
         detail += f"; `{SCRIPT} catalog update` writes an overlay for review"
-    if ended := found.replacements():
-        detail += f"; shut down and replaced: {ended}"
+    if replaced := sum(successor is not None for successor in found.shut_down.values()):
+        detail += f"; {replaced} retired models have successors (models --retired)"
     return Finding(what=what, state="warn" if found.differences() else "ok", detail=detail)
 
 

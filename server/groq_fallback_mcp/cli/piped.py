@@ -38,12 +38,12 @@ def with_piped(prompt: str | None, *, what: str = "prompt", silent_s: float = SI
     if prompt is None:
         if _kind() in {"terminal", "none"}:
             raise InputRefused(
-                f"There is no {what}", next_step=f"Give it as an argument, or pipe it in: cat notes.txt | {_command()}"
+                f"No {what} was given", next_step=f"Give it as an argument, or pipe it in: cat notes.txt | {_command()}"
             )
         text = read_piped()
         if not text.strip():
             raise InputRefused(
-                f"There is no {what}: standard input is empty", next_step="Give it as an argument, or pipe it in"
+                f"No {what} was given, and standard input is empty", next_step="Give it as an argument, or pipe it in"
             )
         return text
     if _kind() != "stream":

@@ -14,11 +14,14 @@ __all__ = ["selftest"]
 async def selftest(*, as_json: bool) -> int:
     """Run the checks; 1 when any failed."""
     done: list[Check] = []
-    async for check in run_checks():
+
+    def show(check: Check) -> None:
         done.append(check)
         if not as_json:
             mark = "ok  " if check.ok else "FAIL"
             echo(f"{mark} {check.era}: {check.name} ({check.took_s:.2f} s): {check.detail}")
+
+    await run_checks(show)
     failed = [check for check in done if not check.ok]
     if as_json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in done]})

@@ -67,7 +67,7 @@ class AttemptSender:
                 finally:
                     self._places.release()
             else:
-                message = f"{SENT_AT_ONCE} requests of this server were under way until the deadline"
+                message = f"{SENT_AT_ONCE} requests of this server were in progress until the deadline"
                 outcome = Failure(kind=FailureKind.BUSY, message=message, sent=False)
         except BaseException:
             with anyio.CancelScope(shield=True):

@@ -154,7 +154,7 @@ class CallState:
                         provider=candidate.provider,
                         model=candidate.model,
                         sent=False,
-                        outcome="passed_over",
+                        outcome="skipped",
                         detail=wait.reason,
                         retry_after_s=useful_wait_s(wait.wait_s, wait.kind),
                         kind=wait.kind,

@@ -24,6 +24,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
+from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.attempt import AttemptSender
 from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_timeout_s
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
@@ -67,6 +68,7 @@ from groq_fallback_mcp.quota import (
 )
 from groq_fallback_mcp.quota.breaker import OWN_CAUTION, PROBE_POLL_S, useful_wait_s
 from groq_fallback_mcp.quota.budget import Budget
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["FallbackEngine", "repaired"]
 
@@ -193,7 +195,7 @@ class FallbackEngine:
                 state.drop_local_text_after_a_refused_key()
                 tier = state.tiers[index]
                 result = await self._reserve(state, [self.claim(candidate) for candidate in tier])
-                waits = result.passed_over if isinstance(result, Granted) else result.waits
+                waits = result.skipped if isinstance(result, Granted) else result.waits
                 state.record_skipped(tier, waits)
                 if isinstance(result, Granted):
                     return tier[result.index], result.reservation
@@ -234,7 +236,7 @@ class FallbackEngine:
     async def _try(self, state: CallState, candidate: Candidate, reservation: Reservation) -> tuple[Outcome, SettleResult]:
         """Send the call to a candidate; a success that the caller's check refuses is a failure."""
         state.tried[candidate.identity] = state.tried.get(candidate.identity, 0) + 1
-        state.doing = f"asking {candidate.model}"
+        state.doing = f"trying {candidate.model}"
         request, state.repair = state.repair or state.request, None
         observer = state.observer
         if observer is not None:
@@ -286,13 +288,13 @@ class FallbackEngine:
         state.repair = repair
         match verdict:
             case RetrySame(after_s=after_s):
-                state.doing = f"pausing {after_s:.1f} s before asking {candidate.model} again"
+                state.doing = f"pausing {after_s:.1f} s before retrying {candidate.model}"
                 await self.clock.sleep(min(after_s, max(self._left_s(state), 0.0)))
                 state.again = candidate if repair is None else with_more_prompt(candidate, state.request, repair)
             case DropServiceTier():
                 if isinstance(state.request, ChatRequest):
                     state.request = replace(state.request, service_tier="on_demand")
-                state.notes.append("the tier asked for was full: asked again as on_demand")
+                state.notes.append("The requested service tier was full, so the request was repeated as on_demand.")
                 state.again = candidate
             case RelaxSchema(json_mode=json_mode):
                 state.again = with_json_mode(candidate, json_mode)
@@ -418,8 +420,9 @@ class FallbackEngine:
 
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger knows of the models in it."""
-        request = self.restricted(request)
         providers, day = self.registry.models(), today(self.clock)
+        _refuse_unknown(request.restrictions.providers or (), [provider.name for provider in providers])
+        request = self.restricted(request)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
         choice = choose(request, catalog=self.catalog, providers=providers, today=day)
         if isinstance(request, ChatRequest):
@@ -458,9 +461,18 @@ def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None
     """The request with the answer that was refused and why; None for what is no chat."""
     if not isinstance(request, ChatRequest):
         return None
-    correction = f"That was refused: {fault}. Answer again with the corrected JSON value only."
+    correction = f"That answer was rejected: {fault}. Reply with the corrected JSON value only."
     added = ({"role": "assistant", "content": answer[:SHOWN_CHARS]}, {"role": "user", "content": correction})
     return replace(request, messages=(*request.messages, *added))
+
+
+def _refuse_unknown(named: Sequence[str], configured: Sequence[str]) -> None:
+    unknown = next((name for name in named if name not in configured), None)
+    if unknown is not None:
+        raise InputRefused(
+            f"the provider {excerpt(unknown)} is not configured",
+            next_step=f"use {' or '.join(configured)}, or set it up in config.toml",
+        )
 
 
 def _soonest_s(waits: Sequence[Wait | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""The one error at the end of a call that nobody could answer: the cause, each attempt, what to do next, when to come back."""
+"""The error of a call that no model answered: the cause, each attempt, the next step, and when to retry."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fall
 _SET_KEY = "Run `groq-fallback-mcp key set`, or export GROQ_API_KEY where the MCP client starts this server"
 
 _OVER_BUDGET = (
-    "Ask for fewer max_tokens, wait for the next UTC day, or raise GROQ_FALLBACK_BUDGET_USD_PER_DAY or "
+    "Lower max_tokens, wait for the next UTC day, or raise GROQ_FALLBACK_BUDGET_USD_PER_DAY or "
     "GROQ_FALLBACK_BUDGET_TOKENS_PER_DAY"
 )
 _REFUSED_REQUEST = {
@@ -91,8 +91,8 @@ def final_error(
     if out_of_time:
         code, cause = "deadline", f"no model answered within the deadline of {deadline_s:g} s; {cause}"
     if least_wait_s is not None and not hopeless and least_wait_s >= LEAST_STATED_WAIT_S:
-        again = f"Call again in {format_duration(math.ceil(least_wait_s * 10) / 10)}"
-        next_step = f"{again}, ask for fewer max_tokens, or see check_limits" if code == "rate_limited" else again
+        again = f"Retry in {format_duration(math.ceil(least_wait_s * 10) / 10)}"
+        next_step = f"{again}, lower max_tokens, or see check_limits" if code == "rate_limited" else again
     return CallFailed(
         code=code,
         cause=cause,
@@ -107,22 +107,22 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
     attempts: Sequence[Attempt], exclusions: Sequence[Exclusion], last: Failure | None, least_wait_s: float | None
 ) -> tuple[Code, str, str]:
     if last is not None and last.kind in _REFUSED_REQUEST:
-        cause = f"the provider refused the request itself: {quoted(last.message)}"
-        return "bad_request", cause, "Correct the arguments; the same call would be refused again"
+        cause = f"the provider rejected the request with {quoted(last.message)}"
+        return "bad_request", cause, "Fix the arguments; the same call would fail again"
     if last is not None and last.kind is FailureKind.CONTENT_FILTERED:
-        cause = f"a model's content filter withheld the answer: {quoted(last.message)}"
-        return "content_filtered", cause, "Rephrase the request; the same one would be filtered again"
+        cause = f"a model's content filter withheld the answer with {quoted(last.message)}"
+        return "content_filtered", cause, "Rephrase the request; the same request would be filtered again"
     if last is not None and last.kind is FailureKind.BUSY:
-        return "busy", last.message, "Send fewer calls at once, then call again"
+        return "busy", last.message, "Send fewer calls at once, then retry"
     kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
     if not kinds:
-        return _nobody(exclusions)
+        return _no_candidates(exclusions)
     if kinds == {FailureKind.OVER_BUDGET}:
         detail = next(a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET)
-        return "over_budget", f"not sent: {detail}", _OVER_BUDGET
+        return "over_budget", f"nothing was sent because {detail}", _OVER_BUDGET
     if FailureKind.RATE_LIMITED in kinds and least_wait_s is not None:
-        others = "" if kinds == {FailureKind.RATE_LIMITED} else ", or failed otherwise"
-        return "rate_limited", f"every model that could answer is at a rate limit{others}", "Call again later"
+        others = "" if kinds == {FailureKind.RATE_LIMITED} else " or failed"
+        return "rate_limited", f"all available models are rate limited{others}", "Retry later"
     if FailureKind.AUTHENTICATION in kinds:
         return _unauthenticated(attempts)
     if kinds & _ACCOUNT and kinds <= _ACCOUNT | NOT_MENDED_BY_TIME | _TOO_LARGE | {FailureKind.UNSUPPORTED}:
@@ -130,37 +130,41 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
     if kinds == {FailureKind.UNSUPPORTED}:
         return (
             "unsupported",
-            f"no model can do this: {attempts[-1].detail}",
-            "Change what it names, or give another model; see list_models",
+            f"no model can do this ({attempts[-1].detail})",
+            "Change what the reason names, or give another model from list_models",
         )
     if kinds <= _TOO_LARGE:
         return (
             "too_large",
-            "the request is larger than any model takes",
+            "the request is larger than any model accepts",
             "Shorten the messages, split the file, or lower max_tokens",
         )
     if kinds == {FailureKind.TIMED_OUT}:
-        return "deadline", "no model answered in time", "Call again, or send less at once"
+        return "deadline", "no model answered in time", "Retry, or send less at once"
     if kinds <= _UNREACHABLE:
-        return "unreachable", "no provider could be reached", "Check the network and GROQ_BASE_URL, then call again"
-    return "all_failed", "every model that could be asked failed", "Call again, or give another model; see list_models"
+        return "unreachable", "no provider could be reached", "Check the network and GROQ_BASE_URL, then retry"
+    return "all_failed", "all available models failed", "Retry, or give another model from list_models"
 
 
-def _nobody(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
+def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
     if not exclusions:
-        cause = "no provider is configured that could serve this"
-        return "no_provider", cause, "Set GROQ_API_KEY, or add a provider to config.toml; groq-fallback-mcp doctor helps"
+        cause = "no configured provider can serve this"
+        return (
+            "no_provider",
+            cause,
+            "Set GROQ_API_KEY, or add a provider to config.toml; `groq-fallback-mcp doctor` shows what is missing",
+        )
     reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
     cause = f"no model can take this request ({reasons})"
-    return "no_model", cause, "Change what the reasons name, or give another model; see list_models"
+    return "no_model", cause, "Change what the reasons name, or give another model from list_models"
 
 
 def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:
     kind, provider = attempt.kind or FailureKind.ORGANIZATION_REFUSED, provider_name(attempt.provider)
-    cause = f"{refusal(kind, attempt.provider)}: {quoted(attempt.detail)}"
+    cause = f"{refusal(kind, attempt.provider)} with {quoted(attempt.detail)}"
     if kind is FailureKind.NO_CREDIT:
-        return "account_refused", cause, f"Do not call again; tell the user to check the credit and billing of {provider}"
-    return "account_refused", cause, f"Do not call again; tell the user, who can ask the support of {provider}"
+        return "account_refused", cause, f"Do not call again; tell the user to check credit and billing at {provider}"
+    return "account_refused", cause, f"Do not call again; tell the user, who can contact the support of {provider}"
 
 
 def key_fault(attempts: Sequence[Attempt]) -> str | None:
@@ -172,7 +176,7 @@ def key_fault(attempts: Sequence[Attempt]) -> str | None:
 
 
 def key_note(attempts: Sequence[Attempt]) -> str | None:
-    """What to tell whoever got an answer without Groq because of its key; None where that is not why."""
+    """The note of an answer without Groq because of its key; None where that is not why."""
     fault = key_fault(attempts)
     return None if fault is None else f"{fault}, so Groq was not used. {_SET_KEY if fault == _MISSING else _REPLACE_KEY}."
 
@@ -183,5 +187,5 @@ def _unauthenticated(attempts: Sequence[Attempt]) -> tuple[Code, str, str]:
         step = _SET_KEY if fault == _MISSING else _REPLACE_KEY
         return "authentication", fault, f"{step}; `groq-fallback-mcp doctor` shows what is set"
     attempt = next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION)
-    cause = f"The provider {attempt.provider} cannot be used: {attempt.detail}"
+    cause = f"The provider {attempt.provider} cannot be used ({attempt.detail})"
     return "authentication", cause, f"Put a valid key into the variable that key_env of {attempt.provider} names in config.toml"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from groq_fallback_mcp.audio.samples import SAMPLE_TEXT, sample_path
 from groq_fallback_mcp.harness.child import open_rig, server_child
 from groq_fallback_mcp.simulator import Fault, SpeechEngine, TextEngine
 
-__all__ = ["Scene", "full_demo", "short_demo"]
+__all__ = ["Scene", "Show", "full_demo", "short_demo"]
 
 LIMITED = "openai/gpt-oss-20b"
 QUESTION = "Give one tip for writing clear code, in one sentence."
@@ -36,42 +36,47 @@ class Scene:
     is_error: bool = False
 
 
-async def short_demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> AsyncIterator[Scene]:
+Show = Callable[[Scene], Awaitable[None]]
+
+
+async def short_demo(show: Show, *, text: TextEngine | None, speech: SpeechEngine | None) -> None:
     """A fallback, the next call that skips the limited model, a transcript, and the error when nothing can answer."""
     limited = {LIMITED: (Fault(kind="429", seconds=LIMITED_S),)}
     async with open_rig(faults=limited, text=text, speech=speech) as rig, server_child(rig.environment) as client:
         title = "A question. The first model is rate limited, so the next one answers."
-        yield await _call(client, title, "groq_chat", {"prompt": QUESTION, **EXACT})
+        await show(await _call(client, title, "groq_chat", {"prompt": QUESTION, **EXACT}))
         title = "Another question. Nothing is sent to the limited model."
-        yield await _call(client, title, "groq_chat", {"prompt": NEXT_QUESTION, **EXACT})
-        yield await _call(client, "A recording.", "transcribe", {"file": sample_path().name})
+        await show(await _call(client, title, "groq_chat", {"prompt": NEXT_QUESTION, **EXACT}))
+        await show(await _call(client, "A recording.", "transcribe", {"file": sample_path().name}))
     everywhere = {"*": (Fault(kind="429", seconds=ALL_LIMITED_S),)}
     async with open_rig(faults=everywhere, text=text, speech=speech) as rig, server_child(rig.environment) as client:
         title = "Every model is rate limited. The agent gets one error that says what to do."
-        yield await _call(client, title, "groq_chat", {"prompt": QUESTION})
+        await show(await _call(client, title, "groq_chat", {"prompt": QUESTION}))
 
 
-async def full_demo(*, text: TextEngine | None, speech: SpeechEngine | None) -> AsyncIterator[Scene]:
+async def full_demo(show: Show, *, text: TextEngine | None, speech: SpeechEngine | None) -> None:
     """The tools, a fallback, limits before and after, subtitles, a mistake, and three ways to be without Groq."""
     limited = {LIMITED: (Fault(kind="429", seconds=LIMITED_S),)}
     async with open_rig(faults=limited, text=text, speech=speech) as rig, server_child(rig.environment) as client:
-        yield await _tools(client)
-        yield await _call(client, "The limits before", "check_limits", {})
-        yield await _call(client, f"A question while {LIMITED} is rate limited", "groq_chat", {"prompt": QUESTION, **EXACT})
-        yield await _call(client, "The next question skips that model", "groq_chat", {"prompt": NEXT_QUESTION, **EXACT})
-        yield await _call(client, "The limits after", "check_limits", {})
+        await show(await _tools(client))
+        await show(await _call(client, "The limits before", "check_limits", {}))
+        await show(
+            await _call(client, f"A question while {LIMITED} is rate limited", "groq_chat", {"prompt": QUESTION, **EXACT})
+        )
+        await show(await _call(client, "The next question skips that model", "groq_chat", {"prompt": NEXT_QUESTION, **EXACT}))
+        await show(await _call(client, "The limits after", "check_limits", {}))
         spoken = f'Subtitles of a recording of "{SAMPLE_TEXT}"'
-        yield await _call(client, spoken, "transcribe", {"file": sample_path().name, "format": "srt"})
-        yield await _call(client, "A mistake in the arguments", "groq_chat", {"promt": QUESTION})
+        await show(await _call(client, spoken, "transcribe", {"file": sample_path().name, "format": "srt"}))
+        await show(await _call(client, "A mistake in the arguments", "groq_chat", {"promt": QUESTION}))
     everywhere = {"*": (Fault(kind="429", seconds=ALL_LIMITED_S),)}
     async with open_rig(faults=everywhere, text=text, speech=speech) as rig:
         async with server_child(rig.environment) as client:
-            yield await _call(client, "Every model is rate limited for two minutes", "groq_chat", {"prompt": QUESTION})
+            await show(await _call(client, "Every model is rate limited for two minutes", "groq_chat", {"prompt": QUESTION}))
         no_key = {**rig.environment, "GROQ_API_KEY": ""}
         async with server_child(no_key) as client:
-            yield await _call(client, "No key, and local models are off", "groq_chat", {"prompt": QUESTION})
+            await show(await _call(client, "No key, and local models are off", "groq_chat", {"prompt": QUESTION}))
         async with server_child({**no_key, "GROQ_FALLBACK_LOCAL": "on"}) as client:
-            yield await _call(client, "No key, with local models as the last resort", "groq_chat", {"prompt": QUESTION})
+            await show(await _call(client, "No key, with local models as the last resort", "groq_chat", {"prompt": QUESTION}))
 
 
 async def _tools(client: Client) -> Scene:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,25 +38,24 @@ class _Failed(Exception):
     pass
 
 
-async def selftest() -> AsyncIterator[Check]:
-    """Run all checks, yielding each as it ends. Nothing leaves the machine."""
+async def selftest(show: Callable[[Check], None]) -> None:
+    """Run all checks, showing each as it ends. Nothing leaves the machine."""
     faults = {LIMITED: (Fault(kind="429", seconds=30.0),), HANGING: (Fault(kind="hang"),)}
     async with open_rig(faults=faults) as rig:
         for era in _ERAS:
-            async for check in _one_era(era, rig):
-                yield check
+            await _one_era(era, rig, show)
 
 
 _ERAS: tuple[Era, ...] = ("legacy", "auto")
 _Step = Callable[[Client], Awaitable[str]]
 
 
-async def _one_era(era: Era, rig: Rig) -> AsyncIterator[Check]:
+async def _one_era(era: Era, rig: Rig, show: Callable[[Check], None]) -> None:
     steps: dict[str, _Step] = {
         "connect": _connect,
         "tools/list": _list,
         "groq_chat falls back": _chat,
-        "groq_chat leaves the limited model alone": _chat_again,
+        "groq_chat skips the limited model": _chat_again,
         "list_models": _models,
         "check_limits": _limits,
         "transcribe": _transcribe,
@@ -67,7 +66,7 @@ async def _one_era(era: Era, rig: Rig) -> AsyncIterator[Check]:
     }
     async with server_child(rig.environment, era=era) as client:
         for name, step in steps.items():
-            yield await _check(era, name, step, client)
+            show(await _check(era, name, step, client))
 
 
 async def _check(era: Era, name: str, step: _Step, client: Client) -> Check:
@@ -107,8 +106,8 @@ async def _chat(client: Client) -> str:
 async def _chat_again(client: Client) -> str:
     answer = await _called(client, "groq_chat", {"prompt": "Say hello again."})
     first = answer["attempts"][0]
-    _require(first["model"] == LIMITED and not first["sent"], "the limited model was asked again before its time")
-    return f"passed over, again in {first['retry_after_s']:g} s"
+    _require(first["model"] == LIMITED and not first["sent"], "the limited model was tried again too early")
+    return f"skipped, available in {first['retry_after_s']:g} s"
 
 
 async def _models(client: Client) -> str:
@@ -124,7 +123,7 @@ async def _limits(client: Client) -> str:
 
 async def _transcribe(client: Client) -> str:
     heard = await _called(client, "transcribe", {"file": str(sample_path())})
-    _require(bool(heard["text"]), "an empty transcript")
+    _require(bool(heard["text"]), "the transcript is empty")
     return str(heard["text"])
 
 
@@ -145,9 +144,9 @@ async def _unknown_tool(client: Client) -> str:
 async def _cancel(client: Client) -> str:
     with anyio.move_on_after(0.5) as scope:
         await client.call_tool("groq_chat", {"prompt": "x", "model": HANGING})
-    _require(scope.cancelled_caught, "the call was over before it could be cancelled")
+    _require(scope.cancelled_caught, "the call ended before it could be cancelled")
     await _called(client, "groq_chat", {"prompt": "Say hello."})
-    return "given up by the client, the next call was answered"
+    return "cancelled; next call answered"
 
 
 async def _called(client: Client, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

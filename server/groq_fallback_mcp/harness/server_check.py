@@ -36,5 +36,5 @@ async def answers(command: Sequence[str], *, folder: Path | None = None) -> str 
     except TimeoutError:
         return f"{first} did not answer within {PATIENCE_S:g} s"
     except Exception as error:  # noqa: BLE001 - whatever that command is, it is no reason for doctor to fail
-        return f"{first} does not start or does not answer: {type(error).__name__}"
-    return None if EXPECTED in tools else f"{first} is a server without {EXPECTED}"
+        return f"{first} does not start or does not respond: {type(error).__name__}"
+    return None if EXPECTED in tools else f"{first} is an MCP server without {EXPECTED}"

@@ -96,4 +96,4 @@ def _listed(uri: str, text: str) -> dict[str, Any]:
 
 def _require(uri: str, known: Sequence[str]) -> None:
     if uri not in known:
-        raise MCPError(INVALID_PARAMS, f"there is nothing at {uri[:200]!r}; give one of {', '.join(known)}")
+        raise MCPError(INVALID_PARAMS, f"No resource at {uri[:200]!r}. Use one of {', '.join(known)}")

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 # Tokens per byte of each kind, per word and per line: fitted to code, prose and data by tiktoken's o200k_base, then rounded
-# up. Against bytes alone, 1 text in 100 is more than 1.3 times as long as estimated, in place of 1.8 times.
+# up. Against bytes alone, 1 text in 100 is more than 1.3 times as long as estimated, instead of 1.8 times.
 _LETTERS = bytes((*range(65, 91), *range(97, 123)))
 _DIGITS = b"0123456789"
 _NON_ASCII = bytes(range(128, 256))

@@ -115,9 +115,12 @@ def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> 
     max_tokens, reduced, notes = tokens
     effort = remap_reasoning(needs.reasoning_effort, capabilities.reasoning)
     if needs.reasoning_effort not in {None, effort, "low"}:
-        notes = (*notes, f"reasoning_effort {needs.reasoning_effort} became {effort or 'the default'}: all it takes")
+        notes = (
+            *notes,
+            f"reasoning_effort {needs.reasoning_effort} changed to {effort or 'the default'}, which the model supports",
+        )
     if needs.searches_within and row.kind is not Kind.SYSTEM:
-        notes = (*notes, "it searches without keeping to domains or a country: only the compound systems do")
+        notes = (*notes, "The search was not limited to domains or a country; only compound systems support that.")
     return Fitted(
         max_tokens=max_tokens,
         reasoning_effort=effort,
@@ -136,13 +139,13 @@ def fit_audio(request: AudioRequest, offered: ProviderModel) -> Fitted | str:
     if request.translate and not row.capabilities.translation:
         return "it does not translate to English"
     if request.language is not None and offered.languages and request.language not in offered.languages:
-        return f"it understands {', '.join(offered.languages)} only"
+        return f"it understands only {', '.join(offered.languages)}"
     if not isinstance(request.audio, AudioFile) and not offered.links:
-        return "it takes files only, no addresses"
+        return "it accepts files only, not URLs"
     limit_mb = offered.upload_mb
     if isinstance(request.audio, AudioFile) and limit_mb is not None and request.audio.size > limit_mb * MEGABYTE:
         size = request.audio.size / MEGABYTE
-        return f"the file has {size:.1f} MB, this plan takes {limit_mb} MB"
+        return f"the file is {size:.1f} MB, this plan allows {limit_mb} MB"
     return Fitted()
 
 
@@ -150,13 +153,13 @@ def fit_speech(request: SpeechRequest, offered: ProviderModel) -> Fitted | str:
     """The fitted values, or why this model cannot speak the text."""
     row, capabilities = offered.row, offered.row.capabilities
     if row.kind is not Kind.TEXT_TO_SPEECH:
-        return "it does not speak"
+        return "it does not generate speech"
     if offered.languages and request.language not in offered.languages:
-        return f"it speaks {', '.join(offered.languages)} only"
+        return f"it speaks only {', '.join(offered.languages)}"
     if request.voice is not None and capabilities.voices and request.voice not in capabilities.voices:
-        return f"it has no voice {excerpt(request.voice)}: {', '.join(capabilities.voices)}"
+        return f"it has no voice {excerpt(request.voice)} (available are {', '.join(capabilities.voices)})"
     if capabilities.max_input_chars is not None and len(request.text) > capabilities.max_input_chars:
-        return f"it takes {capabilities.max_input_chars} characters at a time"
+        return f"it accepts at most {capabilities.max_input_chars} characters at a time"
     return Fitted()
 
 
@@ -172,18 +175,18 @@ def remap_reasoning(wanted: ReasoningEffort | None, takes: Sequence[ReasoningEff
 def provider_objection(restrictions: Restrictions, provider: ProviderModels, use_case: str) -> str | None:
     """Why nothing of a provider may be asked, None when it may."""
     if restrictions.providers is not None and provider.name not in restrictions.providers:
-        return f"only {', '.join(restrictions.providers) or 'no provider'} may be asked by this call"
+        return f"this call may use only {', '.join(restrictions.providers) or 'no provider'}"
     if restrictions.local_only and not provider.on_this_machine:
-        return "nothing of this call may leave this machine (local_only)"
+        return "this call may not leave this machine (local_only)"
     if provider.use_cases is not None and use_case not in provider.use_cases:
-        return f"config.toml keeps it for {', '.join(sorted(provider.use_cases))}"
+        return f"config.toml reserves it for {', '.join(sorted(provider.use_cases))}"
     return None
 
 
 def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:
     """Why a model may not be asked, None when it may."""
     if restrictions.no_preview and row.stage is Stage.PREVIEW:
-        return "it is a preview model, and this call takes none (no_preview)"
+        return "it is a preview model (no_preview is set)"
     return None
 
 
@@ -199,7 +202,7 @@ def price_objection(restrictions: Restrictions, most: Spend) -> str | None:
     if restrictions.max_usd is None:
         return None
     if most.picousd is None:
-        return "its price is not known, and the call has a bound in USD"
+        return "its price is unknown and max_usd is set"
     if most.picousd > picodollars(restrictions.max_usd):
         return f"it could cost {usd(most.picousd)} USD, more than the {restrictions.max_usd:f} allowed"
     return None
@@ -207,17 +210,17 @@ def price_objection(restrictions: Restrictions, most: Spend) -> str | None:
 
 def _missing(needs: ChatNeeds, capabilities: Capabilities) -> str | None:  # noqa: PLR0911 - one line a need
     if needs.images and not capabilities.vision:
-        return "it does not read images"
+        return "it does not accept images"
     if capabilities.max_images is not None and needs.images > capabilities.max_images:
-        return f"it reads at most {capabilities.max_images} images"
+        return f"it accepts at most {capabilities.max_images} images"
     if needs.tools and not capabilities.tools:
-        return "it does not call tools"
+        return "it does not support tools"
     if needs.search and not SEARCHES & set(capabilities.builtin_tools):
-        return "it does not search"
+        return "it cannot search the web"
     if needs.code and RUNS_CODE not in capabilities.builtin_tools:
-        return "it does not run code"
+        return "it cannot run code"
     if needs.schema and not (capabilities.json_schema or capabilities.json_object):
-        return "it does not answer in JSON"
+        return "it does not support JSON output"
     return None
 
 
@@ -228,7 +231,9 @@ def _tokens(
     asked = default if needs.max_tokens is None else needs.max_tokens
     granted = min([asked, *bounds])
     notes = (
-        (f"max_tokens {asked} became {granted}: all it can give",) if needs.max_tokens is not None and granted < asked else ()
+        (f"max_tokens lowered from {asked} to {granted}, the most the model can generate",)
+        if needs.max_tokens is not None and granted < asked
+        else ()
     )
     if tpm is None or needs.prompt_tokens + granted <= tpm:
         return granted, False, notes
@@ -239,7 +244,7 @@ def _tokens(
         return f"about {needs.prompt_tokens} prompt tokens leave no room in its {tpm:g} tokens per minute"
     if needs.max_tokens is None:
         return left, False, notes
-    return left, True, (f"max_tokens {asked} became {left}: more never fits {tpm:g} tokens per minute",)
+    return left, True, (f"max_tokens lowered from {asked} to {left} to fit the limit of {tpm:,.0f} tokens/min",)
 
 
 def _builtin(needs: ChatNeeds, capabilities: Capabilities) -> tuple[str, ...]:

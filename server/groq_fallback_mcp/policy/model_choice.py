@@ -35,7 +35,7 @@ _TOOL = {Kind.SPEECH_TO_TEXT: "transcribe", Kind.TEXT_TO_SPEECH: "speak", Kind.G
 class ProviderModel:
     """A model at a provider. `wire_model` is its id there; `documented` its limits, empty where there are none;
     `languages` those it understands, empty for all; `links` whether it
-    takes an address in place of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
+    accepts a URL instead of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
     """
 
     row: ModelRow
@@ -83,7 +83,9 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
     """
     kinds = _kinds(request)
     requested = (
-        None if request.model is None else resolve_model(request.model, catalog=catalog, providers=providers, kinds=kinds)
+        None
+        if request.model is None
+        else resolve_model(request.model, catalog=catalog, providers=providers, kinds=kinds, today=today)
     )
     use_case = _use_case(request, catalog)
     practice = catalog.practices[use_case]
@@ -102,7 +104,7 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
     wanted: list[str] = []
     ended: dict[str, Exclusion] = {}
     notes: list[str] = []
-    # what nobody asked for by name needs no explanation
+    # a model that was not named needs no explanation
     explained = requested or (practice.model if _names_use_case(request) else None)
     listed = next((provider for provider in providers if provider.cataloged), None)
     for name in dict.fromkeys(names):
@@ -121,7 +123,7 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
         else:
             wanted.append(successor)
         if name == explained:
-            notes.append(f"{name} was {reason}; " + (f"{successor} is its successor" if successor else "it has no successor"))
+            notes.append(f"{name} was {reason}; " + (f"used its successor {successor}" if successor else "it has no successor"))
     return Choice(
         wanted=tuple(dict.fromkeys(wanted)),
         ended=tuple(ended.values()),
@@ -131,24 +133,29 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
     )
 
 
-def resolve_model(name: str, *, catalog: Catalog, providers: Sequence[ProviderModels], kinds: Sequence[Kind]) -> str:
+def resolve_model(
+    name: str, *, catalog: Catalog, providers: Sequence[ProviderModels], kinds: Sequence[Kind], today: date
+) -> str:
     """The id a caller's name stands for, also with LiteLLM's `groq/` before it or without its maker, as gpt-oss-20b.
 
-    Raises InputRefused for a name nobody knows or a model of another kind.
+    Raises InputRefused for an unknown name or a model of another kind.
     """
     known = {row.id: row.kind for row in catalog.models.values()}
     known |= {model: offered.row.kind for provider in providers for model, offered in provider.models.items()}
     short = [model for model in known if model.rpartition("/")[2] == name.removeprefix("groq/").lower()]
     found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
     found = short[0] if found is None and len(short) == 1 else found
-    fitting = sorted(model for model, kind in known.items() if kind in kinds)
+    # retired ones are taken, but not suggested
+    fitting = sorted(
+        model for model, kind in known.items() if kind in kinds and catalog.stage(model, today) is not Stage.RETIRED
+    )
     if found is None:
-        raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting, "a model") + ", see list_models")
+        raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting) + ". See list_models")
     if known[found] not in kinds:
         tool = _TOOL.get(known[found], "groq_chat")
         raise InputRefused(
             f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
-            next_step=f"use the tool {tool}, or give one of {', '.join(fitting[:4])}",
+            next_step=f"use the tool {tool}, or one of {', '.join(fitting[:4])}",
         )
     return found
 
@@ -193,9 +200,7 @@ def _use_case(request: AnyRequest, catalog: Catalog) -> str:
     practice = catalog.practices.get(request.use_case)
     if practice is None:
         fitting = [known.use_case for known in catalog.practices.values() if known.tool == request.asked_by]
-        raise InputRefused(
-            f"unknown use_case {excerpt(request.use_case)}", next_step=_nearest(request.use_case, fitting, "one")
-        )
+        raise InputRefused(f"unknown use_case {excerpt(request.use_case)}", next_step=_nearest(request.use_case, fitting))
     if practice.tool != request.asked_by:
         raise InputRefused(
             f"the use case {excerpt(request.use_case)} is not for chat", next_step=f"use the tool {practice.tool}"
@@ -207,10 +212,10 @@ def _names_use_case(request: AnyRequest) -> bool:
     return isinstance(request, ChatRequest) and request.use_case is not None
 
 
-def _nearest(name: str, known: Sequence[str], what: str) -> str:
+def _nearest(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name[:LONGEST_NAME], known, n=3, cutoff=0.4)
     return (
-        f"did you mean {' or '.join(close)}? Otherwise give {what} of {', '.join(known[:12])}"
+        f"did you mean {' or '.join(close)}? Otherwise use one of {', '.join(known[:12])}"
         if close
-        else f"give {what} of {', '.join(known[:12])}"
+        else f"use one of {', '.join(known[:12])}"
     )

@@ -1,4 +1,4 @@
-"""The plan of a call: which models to ask, in which order, with what each of them takes; and who is left out, and why."""
+"""The plan of a call: which models to try, in which order, with what each accepts; and which are excluded, and why."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def plan(
 ) -> Plan:
     """Who is to be asked. A tier a provider, in the order of `providers`.
 
-    `learnt` gives what calls have taught by (provider, model), in place of what is documented; `choice` is what `choose`
+    `learnt` gives what calls have taught by (provider, model), instead of what is documented; `choice` is what `choose`
     made of the same request, if that is known. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
     """
     if choice is None:
@@ -208,21 +208,19 @@ def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
     less = candidate.max_tokens - max_tokens
     charged = {Limit.TPM, Limit.TPD, Limit.OTPM}
     cost = {limit: units - less if limit in charged else units for limit, units in candidate.cost.items()}
-    note = f"max_tokens {candidate.max_tokens} became {max_tokens}: the provider takes no more"
+    note = f"max_tokens {candidate.max_tokens} lowered to {max_tokens}, the most the provider accepts"
     spend = replace(candidate.spend, output_tokens=min(candidate.spend.output_tokens, max_tokens))
     return replace(candidate, max_tokens=max_tokens, cost=cost, notes=(*candidate.notes, note), spend=spend)
 
 
 def with_json_mode(candidate: Candidate, json_mode: JsonMode) -> Candidate:
     """The same candidate, asked for JSON in another way."""
-    note = (
-        "It refused the JSON schema; the request was repeated without it, and the answer was checked against the schema here."
-    )
+    note = "The model refused the JSON schema; the request was repeated without it and the answer was checked here."
     return replace(candidate, json_mode=json_mode, notes=(*(n for n in candidate.notes if n != note), note))
 
 
 def with_counted_tokens(candidate: Candidate, failure: Failure) -> Candidate:
-    """The same candidate, claimed as a refusal says that the provider counts it, in place of an estimate."""
+    """The same candidate, claimed as a refusal says that the provider counts it, instead of an estimate."""
     counted = next((reading.requested for reading in failure.quota.readings if reading.limit in _TOKENS), None)
     if counted is None or counted >= candidate.cost.get(Limit.TPM, 0.0):
         return candidate
@@ -286,13 +284,13 @@ def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tupl
 
 def _notes(choice: Choice, exclusions: Sequence[Exclusion], tiers: Sequence[Sequence[Candidate]]) -> tuple[str, ...]:
     left_out = tuple(
-        f"{exclusion.model} ({exclusion.provider}) was left out: {exclusion.reason}"
+        f"{exclusion.model} ({exclusion.provider}) was skipped: {exclusion.reason}"
         for exclusion in exclusions
         if exclusion.model == choice.requested_model and exclusion not in choice.ended
     )
     offered = {candidate.model for tier in tiers for candidate in tier}
     unoffered = (
-        (f"{choice.requested_model} is offered by no provider that is switched on",)
+        (f"No enabled provider offers {choice.requested_model}",)
         if choice.requested_model is not None and not choice.notes and not left_out and choice.requested_model not in offered
         else ()
     )

@@ -252,7 +252,7 @@ def _may_pass(failure: Failure, *, times_tried: int, most: int, alternative: boo
     if alternative or times_tried >= most:
         return FallBack(cooldown_s=_breaker_s(failure, failures, jitter))
     if pause_s > RETRY_CAP_S:
-        # not worth sitting out here: whoever is free first serves, this model included
+        # not worth sitting out here: the first free model serves, this one included
         return FallBack(cooldown_s=pause_s, may_return=True)
     return RetrySame(after_s=pause_s)
 

@@ -91,7 +91,7 @@ def speech_payload(request: SpeechRequest, candidate: Candidate) -> dict[str, An
 def read_speech(body: bytes, *, request: SpeechRequest, model: str, quota: QuotaSnapshot, simulated: bool) -> Success | Failure:
     """The outcome of a speech reply with status 200."""
     if body[:4] != b"RIFF" or body[8:12] != b"WAVE":
-        return bad_response(f"speech that is no WAV file, beginning {body[:12]!r}" if body else "an empty answer", quota)
+        return bad_response(f"speech that is not a WAV file, beginning {body[:12]!r}" if body else "an empty answer", quota)
     return Success(model=model, speech=body, usage=Usage(characters=len(request.text)), quota=quota, simulated=simulated)
 
 

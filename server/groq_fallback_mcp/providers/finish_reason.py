@@ -35,7 +35,7 @@ _MOST_CHARS = 200
 
 def finish_reason(choice: Mapping[str, Any]) -> str | None:
     """Why a choice ended, None where it does not say: `stop`, `length`, `tool_calls`, `content_filter`, BROKEN_OFF, or a
-    word that nobody knows.
+    unknown word.
 
     OpenRouter says beside it, in `native_finish_reason`, what the provider behind it said; the worse of the two counts.
     """
@@ -47,7 +47,7 @@ def worst_reason(reasons: Iterable[str]) -> str:
     """The reason that tells most about what is missing, of one or more."""
 
     def rank(reason: str) -> float:
-        # a word that nobody knows may mean that something is missing
+        # an unknown word may mean that something is missing
         return _ORDER.index(reason) if reason in _ORDER else _ORDER.index("length") + 0.5
 
     return min(reasons, key=rank)

@@ -27,7 +27,7 @@ from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 
 __all__ = ["Wire"]
 
-# What an error says stands at its beginning, and whoever refuses need not be heard to the end.
+# An error message is at the beginning of a body; the rest need not be read.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
 # More pieces of fewer bytes keep this process busy for nothing.
@@ -108,7 +108,7 @@ class Wire:
     ) -> Reply | Failure:
         """Send one request and read its response, of at most `most_bytes`, within `timeout_s` seconds.
 
-        With `longest_s` the time counts anew with each piece of the request that is taken, though not beyond so many seconds.
+        With `longest_s` the time starts over with each piece of the request that is taken, though not beyond so many seconds.
         """
         reply: Reply | Failure | None = None
         end = anyio.current_time() + (timeout_s if longest_s is None else longest_s)
@@ -128,7 +128,7 @@ class Wire:
         """POST a request whose answer comes as events; each chunk goes to `sink`, the reply then has no body.
 
         Without a chunk that carried something of the answer for `quiet_s` seconds it is given up, and at all events after
-        `longest_s`. Whoever answers in one piece all the same is read as `exchange` reads it.
+        `longest_s`. An answer in one piece is read as `exchange` reads it.
         """
         reply: Reply | Failure | None = None
         end = anyio.current_time() + longest_s
@@ -142,7 +142,7 @@ class Wire:
             reply = await self._attempt("POST", path, BODY_BYTES, taken, json=json)
         if reply is None:
             waited_s = longest_s if scope.deadline >= end else quiet_s
-            return Failure(kind=FailureKind.TIMED_OUT, message=f"no more of the answer came for {waited_s:.0f} s")
+            return Failure(kind=FailureKind.TIMED_OUT, message=f"the answer stalled for {waited_s:.0f} s")
         return reply
 
     async def aclose(self) -> None:
@@ -181,7 +181,7 @@ class Wire:
         except (httpx2.InvalidURL, httpx2.HTTPError, ValueError) as error:
             return self._failure(FailureKind.BAD_RESPONSE, error)
         except Exception as error:  # noqa: BLE001 - whatever an upstream provokes is an outcome of the call, never a crash
-            _log.exception("an exchange failed in an odd way")
+            _log.exception("an exchange failed unexpectedly")
             return self._failure(FailureKind.BAD_RESPONSE, error)
         finally:
             if response is not None:
@@ -241,10 +241,10 @@ async def _read(response: httpx2.Response, most_bytes: int, take: Callable[[byte
     if status >= 300:
         return Reply(status=status, headers=headers, body=b"" if encoded else await _beginning(response))
     if encoded:
-        return _refused(f"an answer in {encoding[:20]} encoding, which was not asked for")
+        return _refused(f"an answer in {encoding[:20]} encoding, which was not requested")
     if headers.get("content-type", "").lower().startswith("text/event-stream"):
         if take is None:
-            return _refused("a stream of events, which was not asked for")
+            return _refused("a stream of events, which was not requested")
         fault = await _events(response, most_bytes, take)
         return Reply(status=status, headers=headers, body=b"") if fault is None else _refused(fault)
     body = await _whole(response, most_bytes)
@@ -322,5 +322,5 @@ def _refused(what: str) -> Failure:
 
 def _not_wanted(upload: _Upload) -> Failure:
     taken = f"{upload.sent} of {upload.size} bytes of the request"
-    message = f"the connection was closed after {taken}, as happens when it is larger than the provider takes"
+    message = f"the connection was closed after {taken}, which happens when it is larger than the provider accepts"
     return Failure(kind=FailureKind.PAYLOAD_TOO_LARGE, message=message)

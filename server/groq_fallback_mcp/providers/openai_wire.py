@@ -31,7 +31,7 @@ _SAYS_NOTHING = {"type", "param", "object", "logid"}
 
 
 def chat_payload(request: ChatRequest, candidate: Candidate, *, groq: bool = True, stream: bool = False) -> dict[str, Any]:
-    """The JSON body of POST chat/completions. Fields without a value are left out; `groq`: those only Groq knows are not."""
+    """The JSON body of POST chat/completions. Fields without a value are omitted; `groq`: those only Groq knows are not."""
     messages = [dict(message) for message in request.messages]
     payload: dict[str, Any] = {"model": candidate.wire_model, "messages": messages}
     payload["max_completion_tokens" if groq else "max_tokens"] = candidate.max_tokens
@@ -243,13 +243,13 @@ def _broken_off(reason: str, choice: Mapping[str, Any]) -> Failure | None:
         return None
     words = choice.get("native_finish_reason") or choice.get("finish_reason")
     detail = text_of((mapping(stated) or {}).get("message")) or text_of(stated) or f"finish_reason {excerpt(words)}"
-    message = f"the provider broke the answer off: {visible(detail)}"
+    message = f"the provider cut the answer off: {visible(detail)}"
     return Failure(kind=FailureKind.SERVER_ERROR, message=message, status=200)
 
 
 def _cut_call(calls: Sequence[Mapping[str, Any]] | Failure, reason: str) -> Failure | None:
     if isinstance(calls, Failure) and reason == "length":
-        return bad_response("the call of a tool was cut off at max_tokens: raise max_tokens")
+        return bad_response("a tool call was cut off at max_tokens; raise max_tokens")
     return calls if isinstance(calls, Failure) else None
 
 
@@ -259,7 +259,7 @@ def _missing_call(
     """The failure of a model that meant to call a tool, and of whose call only words are left."""
     if calls or not tools or not (reason == "tool_calls" or is_written_call(text)):
         return None
-    message = "the model wrote the call of a tool as text, or left it out"
+    message = "the model wrote a tool call as text, or omitted it"
     return Failure(kind=FailureKind.GENERATION_FAILED, message=message, status=200)
 
 
@@ -280,7 +280,7 @@ def _nothing(calls: Sequence[Mapping[str, Any]] | Failure, text: str, reason: st
     if reason == "content_filter":
         return _filtered()
     if reason == "length":
-        return bad_response(f"all {usage.output_tokens or 'its'} tokens went before any text came: raise max_tokens")
+        return bad_response(f"all {usage.output_tokens or 'its'} tokens were used before any text came; raise max_tokens")
     return bad_response("an answer without text")
 
 

@@ -52,7 +52,7 @@ _LARGEST = 1e12
 
 
 def read_headers(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
-    """The limits named in headers (lower-case names). Values that are no sane number are passed over."""
+    """The limits named in headers (lower-case names). Values that are not plausible numbers are skipped."""
     readings: list[LimitReading] = []
     for limit, suffix in _HEADERS.items():
         capacity = _figure(headers.get(f"x-ratelimit-limit-{suffix}"))

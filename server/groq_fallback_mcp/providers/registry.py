@@ -182,8 +182,8 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
             endpoint_key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
             if not is_clean_key(endpoint_key):
                 raise ConfigurationError(
-                    f"{endpoint.key_env} holds white space or characters that are not printable ASCII",
-                    next_step=f"copy the key of {endpoint.name} again",
+                    f"{endpoint.key_env} doesn't look like an API key (it contains spaces or non-ASCII characters)",
+                    next_step=f"copy the API key of {endpoint.name} again",
                 )
             hint = f"{NO_API_KEY}: {endpoint.key_env} is not set" if endpoint.key_env and not endpoint.key_optional else None
             providers[endpoint.name] = OpenAICompatible(
@@ -275,7 +275,7 @@ def _local_row(name: str) -> ModelRow:
 
 
 def _organization(key: str | None, base_url: str) -> str:
-    """Where the requests go counts too: a stand-in for Groq has limits of its own."""
+    """Where the requests go counts too: a simulator has its own limits."""
     return hashlib.blake2s(f"{key or ''}\n{base_url}".encode(), key=_SALT).hexdigest()[:16]
 
 
@@ -301,8 +301,8 @@ def _endpoint(given: EndpointSettings, catalog: Catalog) -> _Endpoint:
     unknown = next((name for name in given.use_cases or () if name not in catalog.practices), None)
     if unknown is not None:
         raise ConfigurationError(
-            f"the provider {given.name!r} names the use case {unknown!r}, which there is not",
-            next_step=f"give some of {', '.join(catalog.practices)}",
+            f"the provider {given.name!r} names the unknown use case {unknown!r}",
+            next_step=f"use some of {', '.join(catalog.practices)}",
         )
     return _Endpoint(
         name=given.name,
@@ -340,8 +340,8 @@ def _preset(given: EndpointSettings, catalog: Catalog) -> Preset:
     if preset is None:
         near = get_close_matches(given.preset or "", catalog.presets, n=1)
         raise ConfigurationError(
-            f"there is no preset {given.preset!r}",
-            next_step=(f"did you mean {near[0]!r}? " if near else "") + f"Give one of {', '.join(catalog.presets)}",
+            f"unknown preset {given.preset!r}",
+            next_step=(f"did you mean {near[0]!r}? " if near else "") + f"Use one of {', '.join(catalog.presets)}",
         )
     return preset
 

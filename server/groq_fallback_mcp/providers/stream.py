@@ -102,7 +102,7 @@ class ChatStream:
         return self._finish_reason is not None and self._failure is None
 
     def feed(self, chunk: bytes) -> bool:
-        """Take a chunk. True when it carried something of the answer, so that whoever waits can wait on."""
+        """Take a chunk. True when it carried something of the answer, so that the caller can go on waiting."""
         before, texts = self.pieces, len(self._content)
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
@@ -133,7 +133,7 @@ class ChatStream:
         if self._failure is not None:
             return self._failure
         if self._finish_reason is None:
-            message = f"the stream broke off after {self.pieces} pieces, before the answer was whole"
+            message = f"the stream ended after {self.pieces} chunks, before the answer was complete"
             return Failure(kind=FailureKind.CONNECTION_LOST, message=message, status=200, quota=quota)
         answer: dict[str, Any] = {"content": "".join(self._content), **self._reported}
         if self._reasoning:

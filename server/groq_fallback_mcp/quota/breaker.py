@@ -132,7 +132,7 @@ def useful_wait_s(wait_s: float | None, kind: FailureKind) -> float | None:
 
 
 def ignoring_own_cooldown(health: Health, now: float) -> Health:
-    """The health without a pause that only our own caution set: for a call that has nobody else to ask."""
+    """The health without a pause that only our own caution set: for a call that has no other model."""
     cooldown = health.cooldown
     if cooldown is None or cooldown.until <= now or cooldown.kind not in OWN_CAUTION:
         return health

@@ -20,7 +20,7 @@ __all__ = [
 PICO = Decimal(10) ** 12
 REOPEN_BUDGET = "groq-fallback-mcp limits --reopen-budget"
 UNKNOWN_SPENDING = (
-    "the ledger was damaged and what was spent today is not known, so the daily budget counts as used up until midnight UTC "
+    "the ledger was damaged and today's spending is unknown, so the daily budget counts as used up until midnight UTC "
     f"(or run `{REOPEN_BUDGET}`)"
 )
 
@@ -134,8 +134,8 @@ class Budget:
     def _tokens_objection(self, totals: DayTotals, spend: Spend) -> str | None:
         if self.tokens is not None and totals.tokens + totals.held_tokens + spend.tokens > self.tokens:
             return (
-                f"the budget of {self.tokens} tokens a day leaves {max(self.tokens - totals.tokens - totals.held_tokens, 0)}, "
-                f"this call may take {spend.tokens}"
+                f"the daily budget of {self.tokens} tokens has {max(self.tokens - totals.tokens - totals.held_tokens, 0)} left "
+                f"and this call could use {spend.tokens}"
             )
         return None
 
@@ -143,10 +143,10 @@ class Budget:
         if self.picousd is None:
             return None
         if spend.picousd is None:
-            return "its price is not known, and a budget in USD is set"
+            return "its price is unknown and a budget in USD is set"
         left = self.picousd - totals.picousd - totals.held_picousd
         if spend.picousd > left:
-            return f"the budget of {usd(self.picousd)} USD a day leaves {usd(max(left, 0))}, this call may cost {usd(spend.picousd)}"
+            return f"the daily budget of {usd(self.picousd)} USD has {usd(max(left, 0))} left and this call could cost {usd(spend.picousd)}"
         return None
 
 

@@ -75,13 +75,13 @@ class DegradingLedger:
             waits = dict(zip(allowed, result.waits, strict=True))
             return Refused(waits=tuple(waits.get(index, refused) for index in range(len(claims))))
         index = allowed[result.index]
-        waits = dict(zip(allowed, result.passed_over, strict=False))
+        waits = dict(zip(allowed, result.skipped, strict=False))
         own = result.reservation
         self._granted_by_fallback[own.id] = own
         return Granted(
             index=index,
             reservation=replace(own, cost=claims[index].cost, granted_by_fallback=True),
-            passed_over=tuple(waits.get(before, refused) for before in range(index)),
+            skipped=tuple(waits.get(before, refused) for before in range(index)),
         )
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
@@ -126,7 +126,7 @@ class DegradingLedger:
             try:
                 await ledger.aclose()
             except StoreUnusable as error:
-                _log.warning("the quota store could not be closed: %s", error)
+                _log.warning("the ledger could not be closed: %s", error)
 
     async def _try(self, work: Callable[[], Awaitable[T]]) -> T | None:
         """The result of the shared ledger; None while it cannot be used."""
@@ -143,7 +143,7 @@ class DegradingLedger:
             self._degrade(str(fault), now, retry=retry)
             return None
         if self._fault is not None:
-            _log.warning("the quota store can be used again: %s", self._shared.status.place)
+            _log.warning("the ledger can be used again: %s", self._shared.status.place)
             self._fault, self._pause_s = None, PAUSE_S
         await self._tell_pending(now)
         return result
@@ -160,7 +160,7 @@ class DegradingLedger:
 
     def _degrade(self, fault: str, now: float, *, retry: bool = False) -> None:
         if self._fault is None:
-            _log.warning("the quota store cannot be used, limits are kept in this process at a cautious share: %s", fault)
+            _log.warning("the ledger cannot be used, so this process counts for itself at a quarter of each limit: %s", fault)
         elif retry:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         else:

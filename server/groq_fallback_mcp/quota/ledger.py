@@ -66,7 +66,7 @@ class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
     `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
-    `granted_by_fallback`: granted in place of a store that could not be used.
+    `granted_by_fallback`: granted by this process while the store could not be used.
     """
 
     id: str
@@ -131,7 +131,7 @@ class Granted:
 
     index: int
     reservation: Reservation
-    passed_over: Sequence[Wait]
+    skipped: Sequence[Wait]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +235,9 @@ def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
                 return None
             cooldown = health.cooldown
             if cooldown is None:
-                return Wait(wait_s=held_s, reason="one call tests it after a failure", kind=FailureKind.SERVER_ERROR)
-            testing = "" if cooldown.until > quota.now else "one call tests it after: "
-            return Wait(wait_s=held_s, reason=testing + cooldown.reason, limit=cooldown.limit, kind=cooldown.kind)
+                return Wait(
+                    wait_s=held_s, reason="recovering after a failure; next call is a probe", kind=FailureKind.SERVER_ERROR
+                )
+            probing = f"recovering after a failure ({cooldown.reason}); next call is a probe"
+            reason = cooldown.reason if cooldown.until > quota.now else probing
+            return Wait(wait_s=held_s, reason=reason, limit=cooldown.limit, kind=cooldown.kind)

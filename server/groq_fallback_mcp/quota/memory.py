@@ -25,7 +25,7 @@ class MemoryStore:
 
     @property
     def place(self) -> str:
-        return "this process alone"
+        return "this process only"
 
     def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         del writing

@@ -53,8 +53,8 @@ def _store(state: str, clock: Clock) -> Store:
         from groq_fallback_mcp.quota.redis import RedisStore
     except ImportError as error:
         raise ConfigurationError(
-            f"GROQ_FALLBACK_STATE names a Redis server, and its client is not installed ({error})",
-            next_step=f"Install it ({install_command('redis')}), or set GROQ_FALLBACK_STATE to sqlite",
+            f"GROQ_FALLBACK_STATE names a Redis server, but the Redis client is not installed ({error})",
+            next_step=f"Run {install_command('redis')}, or set GROQ_FALLBACK_STATE to sqlite",
         ) from error
     return RedisStore(state)
 

@@ -126,7 +126,7 @@ class Transaction:
             health = clock_corrected(found.health, self.now)
             if health is not found.health:
                 found = replace(found, health=health)
-                # unless it is kept, the cooldown begins anew each time it is looked at, until the clock has caught up
+                # unless it is kept, the cooldown starts over each time it is looked at, until the clock has caught up
                 self._writes[name] = encode(found)
             self._providers[name] = found
         return found
@@ -250,7 +250,7 @@ def day_of(key: str) -> str | None:
 
 
 def encode(record: Account | ProviderAccount | OpenReservation | DayTotals, *, expires_at: float | None = None) -> Record:
-    """A record as text; fields at their defaults are left out."""
+    """A record as text; fields at their defaults are omitted."""
     body = _adapter(type(record)).dump_json(record, exclude_defaults=True, by_alias=True).decode()
     if _sane(record):
         _remember(type(record), body, record)
@@ -267,13 +267,13 @@ def decode(kind: type[R], body: str | None, key: str) -> R | None:
     try:
         record = _adapter(kind).validate_json(body)
     except ValidationError as error:
-        _log.warning("the record %s cannot be read and is begun anew: %s", key, error.errors()[0]["msg"])
+        _log.warning("the record %s cannot be read and is reset: %s", key, error.errors()[0]["msg"])
         return None
     except ValueError:
-        _log.warning("the record %s is no text and is begun anew", key)
+        _log.warning("the record %s is not text and is reset", key)
         return None
     if not _sane(record):
-        _log.warning("the record %s holds impossible figures and is begun anew", key)
+        _log.warning("the record %s has impossible values and is reset", key)
         return None
     _remember(kind, body, record)
     return record  # type: ignore[no-any-return]

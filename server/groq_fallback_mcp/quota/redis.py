@@ -157,14 +157,14 @@ class RedisStore:
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        message = f"a {type(value).__name__} in the place of a list"
+        message = f"a {type(value).__name__} instead of a list"
         raise TypeError(message)
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        message = f"a {type(value).__name__} in the place of a text"
+        message = f"a {type(value).__name__} instead of a text"
         raise TypeError(message)
     return value
 
@@ -172,6 +172,6 @@ def _text(value: object) -> str:
 def _seconds(value: object) -> float:
     found = float(_text(value))
     if not 0 <= found < LATEST_S:
-        message = "a time that is none"
+        message = "an invalid time"
         raise ValueError(message)
     return found

@@ -239,7 +239,7 @@ class SqliteStore:
             return None
 
     def _prepare_file(self) -> None:
-        """The folder for nobody else, and the file; SQLite gives its companions the same mode."""
+        """The private folder, and the file; SQLite gives its companions the same mode."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._path.exists():
             try:
@@ -311,9 +311,9 @@ class SqliteStore:
             # another process was first
             return
         except (OSError, sqlite3.Error) as error:
-            raise StoreUnusable(f"{self._path} is damaged ({damage}) and cannot be set aside: {error}") from error
+            raise StoreUnusable(f"{self._path} is damaged ({damage}) and cannot be moved away: {error}") from error
         _log.warning(
-            "%s is damaged (%s): set aside as %s; limits start over, and what was spent today is not known any more",
+            "%s is damaged (%s) and was moved to %s; limits start over, and today's spending is unknown",
             self._path,
             damage,
             aside.name,
@@ -358,7 +358,7 @@ class SqliteStore:
             return is_damage(error)
 
     def _foreign(self) -> StoreUnusable:
-        return StoreUnusable(f"{self._path} is a database of something else; {_ELSEWHERE}")
+        return StoreUnusable(f"{self._path} is a database of another program; {_ELSEWHERE}")
 
     def _unusable(self, error: Exception) -> StoreUnusable:
         return StoreUnusable(f"{self._path}: {(isinstance(error, OSError) and error.strerror) or error}")

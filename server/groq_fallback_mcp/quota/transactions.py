@@ -50,7 +50,7 @@ def reserve_any(
         wait = _over_budget(transaction, claim, budget, day) or obstacle(quota, claim.cost)
         if wait is None:
             taken = _take(transaction, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)
-            return transaction.writes(Granted(index=index, reservation=taken, passed_over=tuple(waits)))
+            return transaction.writes(Granted(index=index, reservation=taken, skipped=tuple(waits)))
         waits.append(wait)
     return transaction.writes(Refused(waits=tuple(waits)))
 

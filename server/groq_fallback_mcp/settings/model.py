@@ -28,29 +28,31 @@ class EndpointSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: str | None = Field(
-        default=None, description="A known endpoint whose values hold where none is given: see the table of presets."
+        default=None, description="Preset that fills in values not given here; see the table of presets."
     )
     name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name shown in results; not groq or local. Default: the preset."
+        pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name shown in results (not groq or local). Default: the preset."
     )
     base_url: str | None = Field(
-        default=None, description="https, or http on loopback; with the path that ends before /chat/completions."
+        default=None, description="Base URL up to /chat/completions, which is added; https, or http on loopback."
     )
-    key_env: str | None = Field(default=None, description="The environment variable that holds its key.")
-    prefix: str | None = Field(default=None, description="Put before each model id on the wire, such as groq/ for LiteLLM.")
+    key_env: str | None = Field(default=None, description="Environment variable with its API key.")
+    prefix: str | None = Field(default=None, description="Prefix of each model id in requests, e.g. groq/ for LiteLLM.")
     models: Mapping[str, str] = Field(
         default_factory=dict[str, str],
-        description="Model ids it serves, best first: a list, or a table of the catalog's id to its own.",
+        description="Model ids it serves, best first: a list, or a table from catalog ids to its own.",
     )
-    use_cases: tuple[str, ...] | None = Field(default=None, description="Ask it for these use cases only.")
-    speech_models: tuple[str, ...] = Field(default=(), description="Those of `models` that transcribe.")
-    context_window: int = Field(default=8192, gt=0, description="Tokens, for models the catalog does not know.")
+    use_cases: tuple[str, ...] | None = Field(default=None, description="Use it for these use cases only.")
+    speech_models: tuple[str, ...] = Field(default=(), description="Speech-to-text models among `models`.")
+    context_window: int = Field(
+        default=8192, gt=0, description="Context window in tokens of models that are not in the catalog."
+    )
 
     @field_validator("name")
     @classmethod
     def _not_reserved(cls, value: str) -> str:
         if value in {"groq", "local"}:
-            message = "the names groq and local are taken"
+            message = "the names groq and local are reserved"
             raise ValueError(message)
         return value
 
@@ -85,94 +87,101 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="GROQ_FALLBACK_", env_ignore_empty=True)
 
     api_key: SecretStr | None = Field(
-        default=None, validation_alias="GROQ_API_KEY", description="Groq's key. Without it the server starts all the same."
+        default=None, validation_alias="GROQ_API_KEY", description="Groq API key. The server starts without one, too."
     )
     base_url: str = Field(
         default="https://api.groq.com",
         validation_alias="GROQ_BASE_URL",
-        description="Where Groq answers, with or without /openai/v1. https, or http on loopback.",
+        description="Base URL of the Groq API, with or without /openai/v1; https, or http on loopback.",
     )
-    plan: Literal["free", "developer"] = Field(default="free", description="Whose documented limits hold until learnt.")
-    deadline_s: float = Field(default=50.0, ge=1, le=3600, description="Seconds for a whole tool call, all attempts together.")
+    plan: Literal["free", "developer"] = Field(
+        default="free", description="Groq plan whose documented limits apply until the real ones are known."
+    )
+    deadline_s: float = Field(
+        default=50.0, ge=1, le=3600, description="Deadline of a tool call in seconds, including all attempts."
+    )
     attempt_timeout_s: float = Field(
         default=20.0,
         gt=0,
         le=3600,
-        description="Most seconds one attempt may take while another model is left to ask; less once its usual time is known.",
+        description="Maximum seconds for one attempt while other models remain; less once its usual time is known.",
     )
     max_wait_s: float = Field(
         default=2.0,
         ge=0,
         le=600,
-        description="Longest wait in seconds for a better provider while a lesser one could serve now.",
+        description="Maximum seconds to wait for a better provider while a lesser one could answer now.",
     )
     job_deadline_s: float = Field(
-        default=3_600.0, ge=1, le=86_400, description="Seconds for work of many calls: `prompts`, long recordings, long texts."
+        default=3_600.0,
+        ge=1,
+        le=86_400,
+        description="Deadline in seconds of work that takes many calls: `prompts`, long recordings, long texts.",
     )
     toolsets: Annotated[tuple[Toolset, ...], NoDecode] = Field(
         default=(),
-        description="More tools, separated by commas: `full` (every argument listed), `speech`, `safety`, `batch`, or `all`.",
+        description="Extra toolsets, comma-separated: `full` (lists every argument), `speech`, `safety`, `batch`, or `all`.",
     )
-    no_preview: bool = Field(default=False, description="Never ask preview models, which may end at short notice.")
+    no_preview: bool = Field(default=False, description="Never use preview models, which may be withdrawn at short notice.")
     max_usd_per_call: Decimal | None = Field(
-        default=None, ge=0, description="Ask no model of Groq whose call could cost more than this many US dollars."
+        default=None, ge=0, description="Skip Groq models whose worst-case cost per call exceeds this many US dollars."
     )
     cache_ttl_s: float = Field(
         default=0.0,
         ge=0,
-        description="Keep answers this many seconds and give them again where temperature is 0 or `cache` is asked for; 0: off.",
+        description="Seconds to cache answers, which are reused where temperature is 0 or `cache` is true; 0 disables the cache.",
     )
     files: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
         default=None,
-        description="Folders whose files may be read and, by name, written, separated like PATH. Default: the folder the server was started in, "
-        "unless that is the root or the home folder.",
+        description="Folders whose files may be read, and written where a call names them, separated as in PATH. Default: the working directory, "
+        "unless it is the root or home folder.",
     )
     local: Literal["auto", "on", "off", "only"] = Field(
         default="auto",
-        description="Local models. `auto`: local speech as a last resort, local text only for calls that ask for it (`local_only`). "
+        description="Local models. `auto`: local speech as a last resort, local text only for calls with `local_only`. "
         "`on`: both as a last resort. `only`: nothing else. `off`: none.",
     )
-    local_text_model: Path | None = Field(default=None, description="A GGUF file of your own for local text.")
-    catalog: Path | None = Field(default=None, description="A catalog.toml laid over the shipped one.")
+    local_text_model: Path | None = Field(default=None, description="GGUF file to use for local text.")
+    catalog: Path | None = Field(default=None, description="A catalog.toml whose rows override the built-in catalog.")
     providers: tuple[EndpointSettings, ...] = Field(
-        default=(), description="Other OpenAI-compatible endpoints, in order; `[[providers]]` tables of config.toml."
+        default=(), description="Other OpenAI-compatible endpoints, best first: `[[providers]]` tables in config.toml."
     )
     state: SecretStr = Field(
         default=SecretStr("sqlite"),
-        description="Where limits and spending are kept: `sqlite` (a file in the user's state folder, shared by all processes), "
+        description="Where limits and spending are stored: `sqlite` (a file in the user's state folder, shared by all processes), "
         "`sqlite:///PATH`, `redis://HOST:PORT/DB` (several machines; needs the extra `redis`), or `memory`.",
     )
     organization: str | None = Field(
         default=None,
-        description="A name for the Groq organization, the same wherever keys of one organization are used: they share its limits. "
-        "Default: each key counts as one.",
+        description="Name of the Groq organization, the same wherever its keys are used, as they share its limits. "
+        "Default: each key counts as its own.",
     )
     budget_usd_per_day: Decimal | None = Field(
-        default=None, ge=0, description="Refuse calls to Groq that could cost more than this many US dollars in a UTC day."
+        default=None, ge=0, description="Daily budget in US dollars (UTC). Calls that could exceed it are refused."
     )
     budget_tokens_per_day: int | None = Field(
-        default=None, ge=0, description="Refuse calls that could take more than this many tokens in a UTC day."
+        default=None, ge=0, description="Daily budget in tokens (UTC). Calls that could exceed it are refused."
     )
     proxy: SecretStr | None = Field(
         default=None,
-        description="An http or https proxy, `http://USER:PASSWORD@HOST:PORT`, for calls that leave this machine. "
-        "HTTP_PROXY and its like are not used.",
+        description="Proxy, `http://USER:PASSWORD@HOST:PORT`, for calls that leave this machine. "
+        "HTTP_PROXY and similar variables are ignored.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="warning", description="How much is logged; never a key, and no prompt or answer either."
+        default="warning", description="Log level. Keys, prompts and answers are never logged."
     )
-    log_file: Path | None = Field(default=None, description="Append the log to this file in place of stderr.")
-    log_format: Literal["text", "json"] = Field(default="text", description="Lines for people, or one JSON object a line.")
+    log_file: Path | None = Field(default=None, description="Append the log to this file instead of stderr.")
+    log_format: Literal["text", "json"] = Field(default="text", description="Plain lines, or one JSON object per line.")
     line_mib: int = Field(
-        default=16, ge=1, le=1024, description="Longest line, or body over HTTP, in MiB, that is taken from the MCP client."
+        default=16, ge=1, le=1024, description="Maximum size in MiB of a line, or HTTP body, from the MCP client."
     )
     http_token: SecretStr | None = Field(
         default=None,
-        description="The bearer token that `serve --http` asks for; needed beyond this machine, 16 characters or more.",
+        description="Bearer token that `serve --http` requires, at least 16 characters; mandatory beyond this machine.",
     )
     http_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Names that `serve --http` may be asked by, besides loopback: `HOST:PORT` or `HOST:*`, with commas.",
+        description="Hosts that `serve --http` accepts besides loopback, comma-separated: `HOST:PORT` or `HOST:*`.",
     )
 
     def proxy_to(self, base_url: str) -> str | None:
@@ -193,7 +202,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _register_secrets(self) -> Self:
-        """From now on no output holds them, whoever has these settings."""
+        """From now on no output contains them."""
         register_secrets(*self.secrets())
         return self
 
@@ -201,7 +210,7 @@ class Settings(BaseSettings):
     @classmethod
     def _printable_key(cls, value: object) -> object:
         if isinstance(value, str) and not is_clean_key(value):
-            message = "the key holds white space or characters that are not printable ASCII; copy it again"
+            message = "that doesn't look like an API key (it contains spaces or non-ASCII characters); copy it again"
             raise ValueError(message)
         return value
 
@@ -251,7 +260,7 @@ class Settings(BaseSettings):
     @classmethod
     def _plain_proxy(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_proxy(value.get_secret_value()):
-            message = "it must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before the host if need be"
+            message = "it must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before the host if needed"
             raise ValueError(message)
         return value
 

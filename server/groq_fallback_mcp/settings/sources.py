@@ -37,7 +37,7 @@ def load_settings(**flags: object) -> Settings:
         raise _explain(error, "the environment") from None
     except SettingsError as error:
         # a table in a variable that is not JSON
-        raise ConfigurationError(f"the environment: {error}", next_step="write it as JSON, or use config.toml") from None
+        raise ConfigurationError(f"the environment: {error}", next_step="give it as JSON, or use config.toml") from None
     # aliases: the file and flags use field names, pydantic wants the environment's
     merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
     if not merged.get("GROQ_API_KEY") and (found := find_key(key_path())) is not None:
@@ -90,7 +90,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}", next_step="make it a readable UTF-8 file") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="correct that line of the file") from error
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="fix that line of the file") from error
 
 
 def _explain(error: ValidationError, where: str) -> ConfigurationError:
@@ -105,4 +105,4 @@ def _explain(error: ValidationError, where: str) -> ConfigurationError:
     )
     shown = "" if secretive else f" (got {first['input']!r})"
     reason = first["msg"].removeprefix("Value error, ")
-    return ConfigurationError(f"{where}: {name}: {reason}{shown}", next_step=f"correct {name} and start again")
+    return ConfigurationError(f"invalid {name} in {where}{shown}: {reason}", next_step=f"fix {name} and restart")

@@ -1,4 +1,4 @@
-"""A stand-in for the Groq API, for tests, demos and the stdio harness. Its answers always say that they are simulated.
+"""A simulator of the Groq API, for tests, demos and the stdio harness. Its answers always say that they are simulated.
 
 It imports nothing of the rest but the catalog and the vocabulary, so that it checks the rest instead of repeating it.
 """

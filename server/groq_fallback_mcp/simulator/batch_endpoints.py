@@ -282,7 +282,9 @@ def _of_a_line(number: int, line: Payload, endpoint: str, seen: set[str]) -> Ite
     if not isinstance(id_, str) or not id_:
         yield _line_error(number, "missing_required_parameter", "custom_id must be a string that is not empty.", "custom_id")
     elif id_ in seen:
-        yield _line_error(number, "duplicate_custom_id", f"The custom_id {id_} stands in an earlier line.", "custom_id")
+        yield _line_error(
+            number, "duplicate_custom_id", f"The custom_id {id_} is already used in an earlier line.", "custom_id"
+        )
     if line.get("method") != "POST":
         yield _line_error(number, "invalid_method", "method must be POST.", "method")
     if line.get("url") != endpoint:
@@ -290,7 +292,7 @@ def _of_a_line(number: int, line: Payload, endpoint: str, seen: set[str]) -> Ite
     if not isinstance(line.get("body"), dict):
         yield _line_error(number, "missing_required_parameter", "body must be an object.", "body")
     elif table(line["body"]).get("stream"):
-        yield _line_error(number, "invalid_request", "Answers of a batch cannot be streamed.", "body.stream")
+        yield _line_error(number, "invalid_request", "Batch responses cannot be streamed.", "body.stream")
 
 
 def _line_error(line: int | None, code: str, message: str, param: str | None = None) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def _of_the_form(payload: Payload) -> Iterator[str]:
         yield "'response_format.type' : value must be one of text, json_object, json_schema"
     if kind == "json_schema":
         if not is_object(schema):
-            yield "'response_format.json_schema.schema' : property is missing or no object"
+            yield "'response_format.json_schema.schema' : property is missing or not an object"
         elif (reason := schema_fault(schema)) is not None:
             yield f"invalid JSON schema for response_format: {reason}"
     reasoning = payload.get("reasoning_format")

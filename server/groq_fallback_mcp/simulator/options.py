@@ -84,7 +84,7 @@ def parse_fault(text: str) -> tuple[str, Fault]:
     kinds = get_args(FaultKind)
     if found is None or found["kind"] not in kinds:
         raise InputRefused(
-            f"{text!r} is no fault", next_step=f"write MODEL=KIND[:SECONDS][xCOUNT] with a kind of {', '.join(kinds)}"
+            f"invalid fault {text!r}", next_step=f"use MODEL=KIND[:SECONDS][xCOUNT], where KIND is one of {', '.join(kinds)}"
         )
     seconds = float(found["seconds"]) if found["seconds"] else None
     count = int(found["count"]) if found["count"] else None

@@ -1,4 +1,4 @@
-"""The stand-in as a web application: authentication, routing, faults, and switches for tests."""
+"""The simulator as a web application: authentication, routing, faults, and switches for tests."""
 
 from __future__ import annotations
 

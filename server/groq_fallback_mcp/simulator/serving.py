@@ -1,8 +1,9 @@
-"""Running the stand-in on a loopback port."""
+"""Running the simulator on a loopback port."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -69,8 +70,9 @@ async def run_simulator(app: Starlette, *, port: int = 0) -> AsyncGenerator[Runn
         listener.listen()
     except (OSError, OverflowError) as failure:
         listener.close()
-        cause = failure.strerror if isinstance(failure, OSError) else failure
-        raise InputRefused(f"port {port} cannot be used: {cause}", next_step="give another --port, or 0") from failure
+        in_use = isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE
+        cause = "is already in use" if in_use else f"cannot be used ({getattr(failure, 'strerror', failure)})"
+        raise InputRefused(f"port {port} {cause}", next_step="choose another with --port (0 picks a free one)") from failure
     taken: int = listener.getsockname()[1]
     # log_config None: the loggers of the program around are its own
     config = uvicorn.Config(

@@ -16,14 +16,14 @@ __all__ = ["ALL_TOOLS", "TOOLS", "TOOLSETS", "Context", "Reply", "Tool", "Toolse
 TOOLS: tuple[Tool, ...] = (GROQ_CHAT, LIST_MODELS, CHECK_LIMITS, TRANSCRIBE)
 
 _SETS = (
-    Toolset(name="full", title="Every argument of the four tools", tools=(), tokens=593),
-    Toolset(name="speech", title="Text to speech", tools=(SPEAK,), tokens=155),
-    Toolset(name="safety", title="Prompt injection and policies", tools=(SCREEN,), tokens=125),
+    Toolset(name="full", title="Every argument of the four tools", tools=(), tokens=598),
+    Toolset(name="speech", title="Text to speech", tools=(SPEAK,), tokens=154),
+    Toolset(name="safety", title="Prompt injection and policies", tools=(SCREEN,), tokens=123),
     Toolset(
         name="batch",
         title="Many prompts at half price, within a day",
         tools=(BATCH_SUBMIT, BATCH_STATUS, BATCH_RESULTS),
-        tokens=417,
+        tokens=423,
     ),
 )
 TOOLSETS: Mapping[str, Toolset] = {toolset.name: toolset for toolset in _SETS}

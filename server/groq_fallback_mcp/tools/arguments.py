@@ -1,7 +1,7 @@
 """From a client's raw arguments to a tool's: read as they are meant, refused with what is wrong and what is valid.
 
 Clients send what their model, their schema or their framework makes of an argument: a list as a JSON string, null, an empty
-string or list for what was left out, one value for a list of one. Each reads as the same argument.
+string or list for what was omitted, one value for a list of one. Each reads as the same argument.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_list, is_object
-from groq_fallback_mcp.render import clean, clean_text, excerpt
+from groq_fallback_mcp.render import capitalized, clean, clean_text, excerpt, sentence
 from groq_fallback_mcp.tools.tool import Arguments
 
 __all__ = ["parse"]
@@ -58,9 +58,11 @@ def parse(arguments: type[Arguments], raw: Mapping[str, Any]) -> Arguments:
         return arguments.model_validate(read)
     except ValidationError as error:
         faults = [_fault(arguments, dict(detail)) for detail in error.errors()[:MOST_FAULTS]]
-        raise InputRefused("; ".join(faults), next_step=f"valid arguments: {', '.join(arguments.model_fields)}") from None
+        raise InputRefused(
+            " ".join(map(sentence, faults)), next_step=f"valid arguments are {', '.join(arguments.model_fields)}"
+        ) from None
     except _NoNumberError as error:
-        raise InputRefused(str(error), next_step=f"valid arguments: {', '.join(arguments.model_fields)}") from None
+        raise InputRefused(str(error), next_step=f"valid arguments are {', '.join(arguments.model_fields)}") from None
 
 
 class _NoNumberError(ValueError):
@@ -89,10 +91,10 @@ def _read_fields(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
             read[clean_text(name)] = clean(value)
             continue
         if isinstance(value, float) and not math.isfinite(value):
-            raise _NoNumberError(f"{name}: a number must be finite (got {value})")
+            raise _NoNumberError(f"invalid {name} {value}. A number must be finite")
         found = _read(field.annotation, clean(value), required=field.is_required())
         if isinstance(found, bool) and not {bool, Any} & set(_members(field.annotation)):
-            raise _NoNumberError(f"{name}: a number or text is expected, not {str(found).lower()}")
+            raise _NoNumberError(f"invalid {name} {str(found).lower()}. Expected a number or text")
         if found is not _ABSENT:
             read[name] = found
     return read
@@ -228,4 +230,6 @@ def _fault(arguments: type[Arguments], detail: Mapping[str, Any]) -> str:
     if detail["type"] == "value_error" and isinstance(detail["input"], list):
         # it has named what is wrong in the list
         return message
-    return f"{excerpt(location, quoted=False)}: {message} (got {excerpt(detail['input'])})" if location else message
+    return (
+        f"invalid {excerpt(location, quoted=False)} {excerpt(detail['input'])}. {capitalized(message)}" if location else message
+    )

@@ -27,7 +27,7 @@ from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.redaction import sanitize, sanitize_json
 from groq_fallback_mcp.render import quoted
-from groq_fallback_mcp.tools.result import Result, structured, total_usd
+from groq_fallback_mcp.tools.result import SIMULATED_NOTE, Result, structured, total_usd
 from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -37,9 +37,11 @@ __all__ = ["BATCH_RESULTS", "BATCH_STATUS", "BATCH_SUBMIT"]
 MOST_PROMPTS = 50_000
 MOST_BYTES = FILE_BYTES
 HALF = Decimal("0.5")
-# It stands in an address.
+# It is part of a URL.
 ID = r"^[A-Za-z0-9_-]{1,128}$"
-_PAID = "Batches need a paid plan of Groq. Ask groq_chat with prompts: it spreads many questions over the limits of this plan"
+_PAID = (
+    "Batches need a paid Groq plan. Call groq_chat with prompts instead: it spreads many questions over the limits of this plan"
+)
 _EXTENSIONS = (".jsonl",)
 PAGE = 50
 # Each answer stands twice in a result, as text and as structured content.
@@ -54,18 +56,20 @@ class SubmitArguments(Arguments):
     prompts: Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)]
     system: str | None = None
     use_case: str | None = None
-    model: str | None = Field(default=None, description="One model answers all; there is no fallback in a batch")
+    model: str | None = Field(default=None, description="Model that answers all prompts; a batch has no fallback")
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     reasoning_effort: ReasoningEffort | None = None
     response_schema: dict[str, Any] | None = None
-    window: Literal["24h", "2d", "3d", "4d", "5d", "6d", "7d"] = Field(default="24h", description="Time Groq may take")
+    window: Literal["24h", "2d", "3d", "4d", "5d", "6d", "7d"] = Field(
+        default="24h", description="Maximum time until the batch is answered"
+    )
 
 
 class StatusArguments(Arguments):
     """Arguments of batch_status."""
 
-    id: Annotated[str, Field(pattern=ID)] | None = Field(default=None, description="Without: all batches known")
+    id: Annotated[str, Field(pattern=ID)] | None = Field(default=None, description="Omit to list all known batches")
     cancel: bool = False
 
 
@@ -90,14 +94,14 @@ class SubmitResult(Result):
     batch: BatchLine
     model: str
     most_usd: str | None = None
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
 
 
 class StatusResult(Result):
     """Structured result of batch_status."""
 
     batches: tuple[BatchLine, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
 
 
 class ResultsArguments(Arguments):
@@ -106,7 +110,7 @@ class ResultsArguments(Arguments):
     id: Annotated[str, Field(pattern=ID)]
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000)] = PAGE
-    save_to: str | None = Field(default=None, description="Write all to this new .jsonl file below the project folder")
+    save_to: str | None = Field(default=None, description="Write all answers to this new .jsonl file below the project folder")
     overwrite: bool = False
 
 
@@ -131,21 +135,21 @@ class ResultsResult(Result):
     path: str | None = None
     cost_usd: str | None = None
     simulated: bool
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
 
 
 async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
     batches = _groq_batches(context)
     empty = next((number for number, prompt in enumerate(arguments.prompts, start=1) if not prompt.strip()), None)
     if empty is not None:
-        raise InputRefused(f"prompt {empty} of prompts is empty", next_step="leave it out")
+        raise InputRefused(f"prompt {empty} of prompts is empty", next_step="remove it")
     fitted = [_fitted(_request(arguments, prompt), number, context) for number, prompt in enumerate(arguments.prompts, start=1)]
     model = fitted[0][0].model
     bodies = {str(number): chat_payload(request, candidate) for number, (candidate, request) in enumerate(fitted, start=1)}
     content = await anyio.to_thread.run_sync(batch_file, bodies)
     if len(content) > MOST_BYTES:
         raise InputRefused(
-            f"The batch has {len(content):,} bytes, and Groq takes {MOST_BYTES:,}", next_step="Submit it in several batches"
+            f"The batch has {len(content):,} bytes, and Groq accepts {MOST_BYTES:,}", next_step="Submit it in several batches"
         )
     state = await batches.submit(content, window=arguments.window)
     if isinstance(state, Failure):
@@ -158,13 +162,13 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
         batch=_batch_line(state, note),
         model=model,
         most_usd=None if most is None else f"{most:.6f}",
-        notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5],
+        notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5] or None,
     )
     lines = [
         f"batch {state.id}: {state.status}, {len(bodies)} prompts to {model}, answered within {arguments.window}",
         f"At most {result.most_usd} USD, half the usual price" if result.most_usd is not None else "Half the usual price",
-        f'Next step: call batch_status with id "{state.id}" in some minutes; batch_results when it is completed.',
-        *(f"Note: {text}" for text in result.notes),
+        f'Next step: Call batch_status with id "{state.id}" in a few minutes, and batch_results when it is completed.',
+        *(f"Note: {text}" for text in result.notes or ()),
     ]
     return Reply(text="\n".join(lines), structured=structured(result), body=state.id)
 
@@ -173,7 +177,7 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
     batches = _groq_batches(context)
     if arguments.id is None:
         if arguments.cancel:
-            raise InputRefused("cancel needs an id", next_step="name the batch to cancel")
+            raise InputRefused("cancel needs an id", next_step="give the id of the batch to cancel")
         found = await batches.all()
     else:
         one = await (batches.cancel(arguments.id) if arguments.cancel else batches.look(arguments.id))
@@ -183,8 +187,8 @@ async def _status(arguments: StatusArguments, context: Context) -> Reply:
     notes = {note.id: note for note in await anyio.to_thread.run_sync(_known_notes, context.state)}
     rows = tuple(_batch_line(state, notes.get(state.id)) for state in found)
     missing = [note.id for note in notes.values() if arguments.id is None and note.id not in {row.id for row in rows}]
-    told = (f"submitted here, but Groq lists them no more: {', '.join(missing)}",) if missing else ()
-    result = StatusResult(batches=rows, notes=told)
+    told = (f"submitted here, but no longer listed by Groq: {', '.join(missing)}",) if missing else ()
+    result = StatusResult(batches=rows, notes=told or None)
     lines = [_status_text(row) for row in rows] or ["no batches"]
     lines += [f"Note: {text}" for text in told]
     return Reply(text="\n".join(lines), structured=structured(result))
@@ -203,7 +207,7 @@ async def _results(arguments: ResultsArguments, context: Context) -> Reply:
         faults = "; ".join(quoted(fault) for fault in state.faults)
         raise InputRefused(
             f"the batch {arguments.id} is {state.status} and has no answers yet" + (f": {faults}" if faults else ""),
-            next_step="call batch_status later" if not state.finished else "submit it again with what the faults name mended",
+            next_step="call batch_status later" if not state.finished else "fix what the errors name and submit it again",
         )
     outcomes = await _outcomes(batches, state, context)
     if isinstance(outcomes, Failure):
@@ -259,8 +263,8 @@ def _batch_line(state: BatchState, note: Note | None) -> BatchLine:
 def _status_text(row: BatchLine) -> str:
     text = f"batch {row.id}: {row.status}, {row.completed} of {row.total} answered, {row.failed} failed"
     text += f"; {row.model}" if row.model else ""
-    text += "; faults: " + "; ".join(quoted(fault) for fault in row.faults) if row.faults else ""
-    return text + ("; batch_results has the answers" if row.status in {"completed", "expired", "cancelled"} else "")
+    text += "; errors: " + "; ".join(quoted(fault) for fault in row.faults) if row.faults else ""
+    return text + ("; read the answers with batch_results" if row.status in {"completed", "expired", "cancelled"} else "")
 
 
 async def _outcomes(batches: Batches, state: BatchState, context: Context) -> dict[str, Outcome] | Failure:
@@ -298,9 +302,9 @@ def _results_reply(
     after = arguments.offset + len(page)
     costs = [catalog.cost_usd(answer.model, answer.usage) if answer.usage_reported else None for answer in answers]
     simulated = any(answer.simulated for answer in answers)
-    notes = ["SIMULATED: these answers come from a stand-in for Groq"] if simulated else []
+    notes = [SIMULATED_NOTE] if simulated else []
     if state.status != "completed":
-        notes.append(f"the batch is {state.status}: prompts that are missing here were not answered")
+        notes.append(f"The batch is {state.status}; prompts missing here were not answered.")
     result = ResultsResult(
         id=state.id,
         status=state.status,
@@ -311,7 +315,7 @@ def _results_reply(
         path=path,
         cost_usd=total_usd(costs, share=HALF),
         simulated=simulated,
-        notes=tuple(notes),
+        notes=tuple(notes) or None,
     )
     return Reply(text="\n".join(_results_text(result)), structured=structured(result))
 
@@ -321,10 +325,10 @@ def _results_text(result: ResultsResult) -> list[str]:
     cost = f", {result.cost_usd} USD (half price)" if result.cost_usd is not None else ""
     lines.append(f"[{result.answered} answered, {result.failed} failed{cost}]")
     if result.path is not None:
-        lines.append(f"All of it stands in {result.path}")
+        lines.append(f"All answers are in {result.path}")
     if result.next_offset is not None:
-        lines.append(f"Next step: call batch_results with offset {result.next_offset} for more, or with save_to for all.")
-    return [*lines, *(f"Note: {note}" for note in result.notes)]
+        lines.append(f"Next step: Call batch_results with offset {result.next_offset} for more, or with save_to for all.")
+    return [*lines, *(f"Note: {note}" for note in result.notes or ())]
 
 
 def _answer_text(item: BatchAnswer) -> str:
@@ -348,7 +352,7 @@ def _groq_batches(context: Context) -> Batches:
     """Groq's batches. Raises InputRefused where Groq is switched off."""
     found = context.engine.registry.batches
     if found is None:
-        raise InputRefused("Groq is not asked (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
+        raise InputRefused("Groq is disabled (GROQ_FALLBACK_LOCAL is only)", next_step="unset it, or use groq_chat")
     return found
 
 
@@ -357,10 +361,10 @@ def _error_reply(failure: Failure) -> Reply:
     denied = failure.status == 403 or failure.kind is FailureKind.ORGANIZATION_REFUSED
     code = failure.kind.value if not denied else "paid_plan_needed"
     missing = failure.status == 404
-    next_step = _PAID if denied else "Check the id with batch_status" if missing else "Call again later"
+    next_step = _PAID if denied else "Check the id with batch_status" if missing else "Retry later"
     if failure.kind is FailureKind.AUTHENTICATION:
         next_step = "Put a valid key into GROQ_API_KEY"
-    cause = f"Groq says: {quoted(failure.message)}"
+    cause = f"Groq reports {quoted(failure.message)}"
     again = {} if failure.retry_after_s is None else {"retry_after_s": failure.retry_after_s}
     return Reply(
         text=f"{code}: {cause}\nNext step: {next_step}.",
@@ -409,15 +413,15 @@ def _known_notes(state: Path) -> list[Note]:
 BATCH_SUBMIT = Tool(
     name="batch_submit",
     title="Submit a batch",
-    description="Many prompts at half price, answered by Groq within a day or a week (paid plans). Returns an id.",
+    description="Submit many prompts at half price, answered by Groq within a day or a week (paid plans). Returns an id.",
     arguments=SubmitArguments,
     handle=_submit,
     read_only=False,
 )
 BATCH_STATUS = Tool(
     name="batch_status",
-    title="Look at batches",
-    description="How far a batch has come, or cancel it.",
+    title="Check batches",
+    description="Show the progress of a batch, or cancel it.",
     arguments=StatusArguments,
     handle=_status,
     read_only=False,
@@ -427,8 +431,8 @@ BATCH_STATUS = Tool(
 )
 BATCH_RESULTS = Tool(
     name="batch_results",
-    title="Read a batch",
-    description="The answers of a finished batch, page by page or into a file.",
+    title="Read batch answers",
+    description="Read the answers of a finished batch, page by page or into a file.",
     arguments=ResultsArguments,
     handle=_results,
     read_only=False,

@@ -1,8 +1,11 @@
-"""check_limits: what is left of every limit, and when a call of a given size would be admitted. Spends nothing by default."""
+"""check_limits: what is left of each limit, and when a call of a given size fits. Spends nothing unless asked to probe.
+
+By default it covers the models that a groq_chat call would use now, in a few short rows: an agent pays for every word.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -19,6 +22,7 @@ from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals, usd
 from groq_fallback_mcp.render import sentence
+from groq_fallback_mcp.tools.chat_chain import ALL_MODELS, chat_chain
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
@@ -27,6 +31,8 @@ __all__ = ["CHECK_LIMITS", "CheckLimitsArguments"]
 KINDS = tuple(Kind)
 # Limits are an answer without Groq too.
 KEY_CHECK_S = 5.0
+# Of a longer chain the first are the ones that will serve.
+MOST_ROWS = 5
 
 
 class CheckLimitsArguments(Arguments):
@@ -34,62 +40,96 @@ class CheckLimitsArguments(Arguments):
 
     model: str | None = None
     tokens: Annotated[int, Field(ge=1, le=10_000_000)] = Field(default=1_500, description="Size of the call to plan")
-    probe: bool = Field(default=False, description="Send one tiny request to read real limits")
+    probe: bool = Field(default=False, description="Send one tiny request to read the real limits")
+    all: bool = ALL_MODELS
 
 
 class LimitEntry(Result):
-    """A bucket now. `knowledge`: documented (table only), observed (server confirmed), learnt (server said otherwise)."""
+    """A rate limit now, in its own unit."""
 
     limit: Limit
     capacity: float
     level: float
+    """What is left."""
     refill_per_s: float
     full_in_s: float
     knowledge: str
+    """documented (from the catalog), observed (confirmed by the server) or learnt (the server reported another value)."""
 
 
 class ModelLimits(Result):
-    """A model's limits. `next_call_in_s` is 0 for now, absent when a call of that size never fits.
-
-    `available` is false, and otherwise absent, where no call of any size is served: `blocked_by` says why.
-
-    `then_next_in_s`: after `calls_now` calls at once, when one more would fit. `unknown_limits` are those nothing is known
-    of. `in_flight` counts calls under way in all processes that share the store.
-    """
+    """A model's limits, and when the next call fits."""
 
     model: str
     provider: str
     available: bool | None = None
+    """False where no call of any size can be served; absent otherwise."""
     next_call_in_s: float | None = None
+    """0 for now; absent when a call of that size never fits."""
     blocked_by: str | None = None
+    """Why no call fits now."""
     calls_now: int | None = None
     then_next_in_s: float | None = None
+    """After `calls_now` calls at once, seconds until one more fits."""
+
+
+class ChainModel(ModelLimits):
+    """A model of the chat chain: one short row."""
+
+    left: Mapping[Limit, int] | None = None
+    """What is left of each limit, in its own unit; absent where no call can be served."""
+
+
+class ModelDetails(ModelLimits):
+    """A model's limits with all that the ledger knows."""
+
     cooldown_s: float | None = None
     cooldown_reason: str | None = None
     in_flight: int
+    """Calls under way in all processes that share the store."""
     limits: tuple[LimitEntry, ...]
     unknown_limits: tuple[Limit, ...] = ()
+    """Limits that nothing is known of."""
     unused_tokens_come_back: str | None = None
 
 
 class Spending(Result):
-    """What was spent in a UTC day. `usd` counts calls whose price is known, `unpriced_calls` are the others.
-
-    `incomplete` says why more was spent than is counted here, and is absent where nothing was lost.
-    """
+    """What was spent in a UTC day."""
 
     day: str
     calls: int
     tokens: int
     usd: str
+    """Of the calls whose price is known."""
     unpriced_calls: int
     budget_usd: str | None = None
     budget_tokens: int | None = None
     incomplete: str | None = None
+    """Why more was spent than is counted here; absent where nothing was lost."""
+
+    @property
+    def matters(self) -> bool:
+        """Whether anything was spent, or could be refused for its cost."""
+        return bool(self.calls or self.incomplete) or self.budget_usd is not None or self.budget_tokens is not None
+
+
+class ChainLimits(Result):
+    """Structured result of check_limits by default: the chat chain, in order."""
+
+    tokens: int
+    """Size of the call that was planned."""
+    calls_now_all_models: int | None = None
+    degraded: str | None = None
+    """Why the ledger's store cannot be used; absent when it can."""
+    spent: Spending | None = None
+    """Absent where nothing was spent and no budget is set."""
+    models: tuple[ChainModel, ...]
+    more_models: int | None = None
+    """How many further models of the chain are not shown."""
 
 
 class CheckLimitsResult(Result):
-    """Structured result of check_limits. `degraded` says why the store cannot be used, and is absent when it can."""
+    """Structured result of check_limits for one model, or all."""
 
     tokens: int
     store: str
@@ -98,7 +138,7 @@ class CheckLimitsResult(Result):
     spent: Spending
     probe: str | None = None
     calls_now_all_models: int | None = None
-    models: tuple[ModelLimits, ...]
+    models: tuple[ModelDetails, ...]
 
 
 async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
@@ -108,20 +148,23 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     named = (
         None
         if arguments.model is None
-        else resolve_model(arguments.model, catalog=engine.catalog, providers=providers, kinds=KINDS)
+        else resolve_model(arguments.model, catalog=engine.catalog, providers=providers, kinds=KINDS, today=day)
     )
     note = await _probe(named, context) if arguments.probe else None
-    chosen = [
-        (provider, offered)
-        for provider in providers
-        if provider.name != "local"
-        for offered in provider.models.values()
-        if (
-            offered.row.id == named
-            if named
-            else not is_retired(offered.row.id, catalog=engine.catalog, provider=provider, today=day)
-        )
-    ]
+    if named is None and not arguments.all:
+        chosen = [pair for pair in await chat_chain(context) if pair[0].name != "local"]
+    else:
+        chosen = [
+            (provider, offered)
+            for provider in providers
+            if provider.name != "local"
+            for offered in provider.models.values()
+            if (
+                offered.row.id == named
+                if named
+                else not is_retired(offered.row.id, catalog=engine.catalog, provider=provider, today=day)
+            )
+        ]
     refused = await engine.registry.refused(timeout_s=min(KEY_CHECK_S, engine.timeouts.deadline_s))
     quotas = await engine.ledger.peek([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
     models = tuple(
@@ -148,6 +191,9 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         calls_now_all_models=sum(chat_calls) if chat_calls else None,
         models=models,
     )
+    if named is None and not arguments.all:
+        brief = _chain(result)
+        return Reply(text=_chain_text(brief), structured=structured(brief))
     return Reply(text=_text(result), structured=structured(result))
 
 
@@ -169,17 +215,17 @@ async def _spent(context: Context, day: str) -> Spending:
 def _incomplete(totals: DayTotals, budget: Budget) -> str | None:
     if totals.unknown and budget.bounded:
         return UNKNOWN_SPENDING
-    return "the ledger was damaged today; what was spent before is not counted" if totals.losses else None
+    return "The ledger was damaged today, so earlier spending is not counted" if totals.losses else None
 
 
 async def _probe(model: str | None, context: Context) -> str:
     if model is None:
-        raise InputRefused("probe needs a model", next_step="give model together with probe; without probe nothing is spent")
+        raise InputRefused("probe needs a model", next_step="give model as well; without probe nothing is spent")
     outcome = await context.engine.probe(model)
     if isinstance(outcome, str):
-        return f"not sent: {outcome}"
+        return f"not sent ({outcome})"
     seen = len(outcome.quota.readings)
-    told = f"{seen} limits read" if seen else "the answer named no limits"
+    told = f"{seen} limits read" if seen else "the response stated no limits"
     return f"{told} ({outcome.kind.value}: {outcome.message})" if isinstance(outcome, Failure) else told
 
 
@@ -204,7 +250,7 @@ def _unusable(context: Context, provider: ProviderModels, model: str, *, refused
     return engine.registry.providers[provider.name].unready
 
 
-def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None) -> ModelLimits:
+def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None) -> ModelDetails:
     now, wait = quota.now, obstacle(quota, cost)
     cooldown = quota.cooldown
     cooldown_s = None if cooldown is None else useful_wait_s(cooldown.until - now, cooldown.kind)
@@ -214,7 +260,7 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
         wait = Wait(wait_s=None, reason=unusable)
     levels = {limit: bucket.level_at(now) for limit, bucket in quota.buckets.items()}
     calls_now = 0 if wait is not None else _calls_now(levels, cost)
-    return ModelLimits(
+    return ModelDetails(
         model=quota.key.model,
         provider=quota.key.provider,
         available=None if unusable is None else False,
@@ -256,20 +302,60 @@ def _entry(bucket: Bucket, level: float) -> LimitEntry:
     )
 
 
+def _chain(result: CheckLimitsResult) -> ChainLimits:
+    """The short form: what decides whether a call, or how many, can be made now."""
+    shown = result.models[:MOST_ROWS]
+    return ChainLimits(
+        tokens=result.tokens,
+        calls_now_all_models=result.calls_now_all_models,
+        degraded=result.degraded,
+        spent=result.spent if result.spent.matters else None,
+        models=tuple(
+            ChainModel(
+                **model.model_dump(include=set(ModelLimits.model_fields)),
+                left=None if model.available is False else {entry.limit: int(entry.level) for entry in model.limits},
+            )
+            for model in shown
+        ),
+        more_models=len(result.models) - len(shown) or None,
+    )
+
+
+def _chain_text(result: ChainLimits) -> str:
+    fit = "" if result.calls_now_all_models is None else f"{result.calls_now_all_models} such calls fit right now. "
+    lines = [f"{fit}Example call: {result.tokens:,} tokens. Models in the order that groq_chat tries them:"]
+    for model in result.models:
+        left = ", ".join(f"{units} {limit}" for limit, units in (model.left or {}).items())
+        lines.append(f"- {label(model.provider, model.model)}: {_when(model)}" + (f"; left: {left}" if left else ""))
+    if not result.models:
+        lines = ["No chat model with limits is configured."]
+    if result.more_models is not None:
+        lines.append(f"And {result.more_models} more (all: true).")
+    if result.degraded is not None:
+        lines.append(_degraded_line(result.degraded))
+    if result.spent is not None:
+        lines.append(_spent_line(result.spent))
+    return "\n".join(lines)
+
+
+def _degraded_line(fault: str) -> str:
+    return (
+        f"DEGRADED: the ledger cannot be used ({fault}). "
+        "Until it can, this process counts for itself, at a quarter of each limit."
+    )
+
+
 def _text(result: CheckLimitsResult) -> str:
     where = "this process only" if result.store == "memory" else f"shared through {result.place}"
     lines = [f"Rate limits ({where}). Example call: {result.tokens:,} tokens or 10 s of audio."]
     if result.degraded is not None:
-        lines.append(
-            f"DEGRADED: the ledger cannot be used ({result.degraded}). "
-            "Until it can, this process counts for itself, at a quarter of each limit."
-        )
+        lines.append(_degraded_line(result.degraded))
     if result.calls_now_all_models is not None:
         lines.append(f"{result.calls_now_all_models} such calls fit right now across all chat models.")
     lines.append(_spent_line(result.spent))
     if result.probe is not None:
         lines.append(f"Probe: {result.probe}.")
-    lines += [line for model in result.models for line in _model_lines(model)]
+    lines += [_model_line(model) for model in result.models]
     if not result.models:
         lines.append("No model with limits is configured.")
     return "\n".join(lines)
@@ -283,14 +369,19 @@ def _spent_line(spent: Spending) -> str:
     return line if spent.incomplete is None else f"{line}\nNote: {sentence(spent.incomplete)}"
 
 
-def _model_lines(model: ModelLimits) -> Sequence[str]:
+def _when(model: ModelLimits) -> str:
     if model.next_call_in_s is None:
-        when = f"{'never' if model.available is None else 'not available'} ({model.blocked_by})"
-    elif model.next_call_in_s > 0:
-        when = f"next call in {model.next_call_in_s:g} s ({model.blocked_by})"
-    else:
-        when = "unlimited as far as known" if model.calls_now is None else f"{model.calls_now} calls now"
-        when += f", the next in {model.then_next_in_s:g} s" if model.then_next_in_s is not None else ""
+        return f"{'never' if model.available is None else 'not available'} ({model.blocked_by})"
+    if model.next_call_in_s > 0:
+        return f"next call in {model.next_call_in_s:g} s ({model.blocked_by})"
+    if model.calls_now is None:
+        return "no known limit"
+    return f"{model.calls_now} calls now" + (
+        f", the next in {model.then_next_in_s:g} s" if model.then_next_in_s is not None else ""
+    )
+
+
+def _model_line(model: ModelDetails) -> str:
     buckets = "; ".join(
         f"{entry.limit} {entry.level:g}/{entry.capacity:g} +{entry.refill_per_s:g}/s"
         + (f" full in {entry.full_in_s:g} s" if entry.full_in_s > 0 else "")
@@ -298,7 +389,7 @@ def _model_lines(model: ModelLimits) -> Sequence[str]:
         for entry in model.limits
     )
     unknown = f"; {', '.join(model.unknown_limits)} [unknown]" if buckets and model.unknown_limits else ""
-    return (f"- {label(model.provider, model.model)}: {when}; {buckets or 'no limits known'}{unknown}",)
+    return f"- {label(model.provider, model.model)}: {_when(model)}" + (f"; {buckets}{unknown}" if buckets else "")
 
 
 CHECK_LIMITS = Tool(

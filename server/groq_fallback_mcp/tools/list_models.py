@@ -1,10 +1,15 @@
-"""list_models: the catalog under the provider's live list, with what each model can do and whether it can serve now."""
+"""list_models: the catalog under the provider's live list, with what each model can do and whether it can serve now.
+
+By default it shows the models that a groq_chat call would use now, in a few short rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Literal
+
+from pydantic import Field
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.call.refusals import refusal
@@ -17,14 +22,17 @@ from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota import Claim, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.tools.chat_chain import ALL_MODELS, chat_chain
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
-from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
+from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
 
 __all__ = ["LIST_MODELS", "ListModelsArguments"]
 
 
-# The catalog alone is an answer too, so nobody waits long for the list.
+# The catalog alone is an answer too, so the list is not waited for long.
 LIVE_LIST_S = 10.0
+# Of a longer chain the first are the ones that will serve.
+MOST_ROWS = 6
 ONE_REQUEST = {Limit.RPM: 1.0, Limit.RPD: 1.0}
 
 
@@ -34,11 +42,42 @@ class ListModelsArguments(Arguments):
     kind: Literal["chat", "system", "speech_to_text", "text_to_speech", "guard"] | None = None
     stage: Literal["production", "preview", "retired"] | None = None
     use_case: str | None = None
-    include_retired: bool = False
+    include_retired: bool = Field(default=False, json_schema_extra=MORE)
+    all: bool = ALL_MODELS
+
+    @property
+    def chain_only(self) -> bool:
+        """Whether nothing but the chat chain is wanted."""
+        return not (self.kind or self.stage or self.use_case or self.include_retired or self.all)
+
+
+class ChainEntry(Result):
+    """A model of the chat chain."""
+
+    id: str
+    provider: str
+    available: str
+    preview: bool | None = None
+    speed_tps: int | None = None
+    context_window: int | None = None
+    max_completion_tokens: int | None = None
+    input_usd_per_mtok: str | None = None
+    output_usd_per_mtok: str | None = None
+    images: bool | None = None
+
+
+class ChainResult(Result):
+    """Structured result of list_models by default: the chat chain, in order."""
+
+    models: tuple[ChainEntry, ...]
+    more_models: int
+    """How many further models `all` shows."""
+    live_list: str | None = None
+    """Why Groq's live list could not be read; absent when it was."""
 
 
 class ModelEntry(Result):
-    """A model. `listed` is whether the provider's live list has it, absent when that could not be read."""
+    """A model."""
 
     id: str
     provider: str
@@ -46,6 +85,7 @@ class ModelEntry(Result):
     stage: Stage
     available: str
     listed: bool | None = None
+    """Whether the provider's live list has it; absent when that could not be read."""
     shut_down_on: date | None = None
     successor: str | None = None
     speed_tps: int | None = None
@@ -58,15 +98,14 @@ class ModelEntry(Result):
 
 
 class ListModelsResult(Result):
-    """Structured result of list_models. `live_list` says whether the provider's own list was read.
-
-    `drift` holds the ids in which that list and the catalog differ, and `shut_down` those that both say have ended,
-    with the model that answers instead; both are absent when the list was not read.
-    """
+    """Structured result of list_models for all models, or those of a kind, stage or use case."""
 
     live_list: str
+    """Whether the provider's own list was read. The two below are absent when it was not."""
     drift: Mapping[str, tuple[str, ...]] | None = None
+    """The ids in which that list and the catalog differ."""
     shut_down: Mapping[str, str | None] | None = None
+    """The ids that ended according to both, with the model that replaces each."""
     models: tuple[ModelEntry, ...]
 
 
@@ -75,9 +114,11 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     catalog = engine.catalog
     if arguments.use_case is not None and arguments.use_case not in catalog.practices:
         raise InputRefused(
-            f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"give one of {', '.join(catalog.practices)}"
+            f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"use one of {', '.join(catalog.practices)}"
         )
     live = await engine.registry.live_list(timeout_s=min(LIVE_LIST_S, engine.timeouts.deadline_s))
+    if arguments.chain_only:
+        return await _chain_reply(context, live)
     providers = engine.registry.models()
     day = today(engine.clock)
     rows = [(provider, offered) for provider in providers for offered in provider.models.values()]
@@ -111,6 +152,43 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
     return Reply(text=_text(result, found), structured=structured(result))
 
 
+async def _chain_reply(context: Context, live: LiveList) -> Reply:
+    chain = await chat_chain(context)
+    available = await _availability(context, chain, refused=live.refused)
+    shown = chain[:MOST_ROWS]
+    engine = context.engine
+    day = today(engine.clock)
+    offered = {
+        (provider.name, model)
+        for provider in engine.registry.models()
+        for model in provider.models
+        if not is_retired(model, catalog=engine.catalog, provider=provider, today=day)
+    }
+    result = ChainResult(
+        models=tuple(_chain_entry(provider, model, available[provider.name, model.row.id]) for provider, model in shown),
+        more_models=len(offered) - len(shown),
+        live_list=None if live.failure is None else _live_words(live, context),
+    )
+    return Reply(text=_chain_text(result), structured=structured(result))
+
+
+def _chain_entry(provider: ProviderModels, offered: ProviderModel, available: str) -> ChainEntry:
+    row = offered.row
+    price = {name: str(value) for name, value in row.price if value is not None} if provider.cataloged else {}
+    return ChainEntry(
+        id=row.id,
+        provider=provider.name,
+        available=available,
+        preview=True if row.stage is Stage.PREVIEW else None,
+        speed_tps=row.speed_tps,
+        context_window=row.context_window,
+        max_completion_tokens=row.max_completion_tokens,
+        input_usd_per_mtok=price.get("input_usd_per_mtok"),
+        output_usd_per_mtok=price.get("output_usd_per_mtok"),
+        images=True if row.capabilities.vision else None,
+    )
+
+
 async def _availability(
     context: Context, rows: Sequence[tuple[ProviderModels, ProviderModel]], *, refused: FailureKind | None
 ) -> Mapping[tuple[str, str], str]:
@@ -134,7 +212,7 @@ async def _availability(
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
             continue
         if (quota.key.provider, quota.key.model) in on_request:
-            words[quota.key.provider, quota.key.model] = "only on request (local_only)"
+            words[quota.key.provider, quota.key.model] = "only with local_only"
             continue
         words[quota.key.provider, quota.key.model] = _when(obstacle(quota, ONE_REQUEST), quota.key.provider)
     return words
@@ -215,10 +293,29 @@ def _matches(entry: ModelEntry, arguments: ListModelsArguments) -> bool:
 def _live_words(live: LiveList, context: Context) -> str:
     if live.read_at is None:
         reason = live.failure.message if live.failure is not None else "Groq is switched off"
-        return f"could not be read ({reason}); this is the catalog alone"
+        return f"could not be read ({reason}), so this is the built-in catalog only"
     age_s = max(context.engine.clock.monotonic() - live.read_at, 0.0)
-    failed = f"; a newer reading failed: {live.failure.message}" if live.failure is not None else ""
+    failed = f" (refresh failed: {live.failure.message})" if live.failure is not None else ""
     return f"read {age_s:.0f} s ago{failed}"
+
+
+def _chain_text(result: ChainResult) -> str:
+    lines = ["Models in the order that groq_chat tries them:" if result.models else "No chat model is configured."]
+    for entry in result.models:
+        facts = [f"available: {entry.available}"]
+        facts += ["preview"] if entry.preview else []
+        facts += [f"{entry.speed_tps} tokens/s"] if entry.speed_tps else []
+        facts += [f"context {entry.context_window:,}"] if entry.context_window else []
+        facts += [f"output {entry.max_completion_tokens:,}"] if entry.max_completion_tokens else []
+        if entry.input_usd_per_mtok is not None and entry.output_usd_per_mtok is not None:
+            facts.append(f"${entry.input_usd_per_mtok} in, ${entry.output_usd_per_mtok} out per M tokens")
+        facts += ["reads images"] if entry.images else []
+        lines.append(f"- {label(entry.provider, entry.id)}: " + "; ".join(facts))
+    if result.live_list is not None:
+        lines.append(f"Groq's live list: {result.live_list}.")
+    if result.more_models > 0:
+        lines.append(f"{result.more_models} more models with all: true.")
+    return "\n".join(lines)
 
 
 def _text(result: ListModelsResult, found: Drift | None) -> str:
@@ -245,7 +342,7 @@ def _text(result: ListModelsResult, found: Drift | None) -> str:
 LIST_MODELS = Tool(
     name="list_models",
     title="List models",
-    description="Models with kind, stage, price, speed, context, limits, and whether each can serve now.",
+    description="Models with price, speed, context, and whether each can serve now.",
     arguments=ListModelsArguments,
     handle=_handle,
 )

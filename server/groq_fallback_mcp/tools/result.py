@@ -1,4 +1,7 @@
-"""What the tools' results share: the fields that tell how a call went, and the one error when no model answered."""
+"""What the tools' results share: how a call went, and the one error when no model answered.
+
+Attempts are shown only where something failed or was skipped: an agent pays for every word of a result.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from groq_fallback_mcp.call import Attempt
+from groq_fallback_mcp.call import Attempt, FailureKind
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed, key_note
-from groq_fallback_mcp.render import quoted, sentence
+from groq_fallback_mcp.render import capitalized, quoted, sentence
 from groq_fallback_mcp.tools.tool import Reply
 from groq_fallback_mcp.transcription import TranscriptAnswer
 
 __all__ = [
+    "SIMULATED_NOTE",
     "CallResult",
     "Result",
     "answer_notes",
@@ -33,6 +37,8 @@ __all__ = [
 ]
 
 ALL_OF_IT = Decimal(1)
+# The same words wherever an answer does not come from Groq itself.
+SIMULATED_NOTE = "SIMULATED: not a real Groq answer."
 SHOWN_ATTEMPTS = 20
 # In this order results end, whatever stands before: clients that cut a result cut the account of the call first.
 _LAST = (
@@ -60,13 +66,13 @@ _PLACES = {name: place for place, name in enumerate(_LAST)}
 
 
 class Result(BaseModel):
-    """Base of every tool's structured result. Fields without a value are left out on the wire."""
+    """Base of every tool's structured result. Fields without a value are not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AttemptLine(Result):
-    """One attempt. `sent` false: passed over before anything was sent."""
+    """One attempt. `sent` is false where the model was skipped."""
 
     provider: str
     model: str
@@ -91,8 +97,8 @@ class CallResult(Result):
     simulated: bool
     cost_usd: str | None = None
     duration_s: float
-    attempts: tuple[AttemptLine, ...]
-    notes: tuple[str, ...]
+    attempts: tuple[AttemptLine, ...] | None = None
+    notes: tuple[str, ...] | None = None
 
 
 def call_fields(answer: Answer | TranscriptAnswer, *, notes: Sequence[str]) -> dict[str, Any]:
@@ -105,8 +111,8 @@ def call_fields(answer: Answer | TranscriptAnswer, *, notes: Sequence[str]) -> d
         simulated=answer.success.simulated if isinstance(answer, Answer) else answer.simulated,
         cost_usd=total_usd([answer.cost_usd]),
         duration_s=round(answer.duration_s, 3),
-        attempts=_attempt_rows(answer.attempts),
-        notes=tuple(notes),
+        attempts=_attempt_rows(answer.attempts) if _fell_back(answer.attempts) else None,
+        notes=tuple(sentence(note) for note in notes) or None,
     )
     return dict(result)
 
@@ -166,24 +172,29 @@ def _attempt_rows(attempts: Sequence[Attempt]) -> tuple[AttemptLine, ...]:
 
 def call_lines(result: CallResult, attempts: Sequence[Attempt], *, above: Sequence[str] = ()) -> list[str]:
     """The last lines of a result's text: its notes, without lines that stand `above` already, and what was tried in vain."""
-    lines = [line for note in result.notes if (line := f"Note: {note}") not in above]
-    return [*lines, "Attempts:", *(f"- {_line(attempt)}" for attempt in attempts)] if len(attempts) > 1 else lines
+    lines = [line for note in result.notes or () if (line := f"Note: {note}") not in above]
+    return [*lines, "Attempts:", *(f"- {_line(attempt)}" for attempt in attempts)] if _fell_back(attempts) else lines
+
+
+def _fell_back(attempts: Sequence[Attempt]) -> bool:
+    """Whether anything failed or was skipped on the way."""
+    return any(attempt.outcome != "answered" for attempt in attempts)
 
 
 def error_reply(failure: CallFailed) -> Reply:
-    """The one error at the end of a call nobody could answer; all that matters stands in the text."""
+    """The one error of a call that no model answered; the text has everything that matters."""
     retry_after_s = seconds(failure.retry_after_s)
     lines = [f"{failure.code}: {sentence(failure.cause)}"]
     lines += [f"- {_line(attempt)}" for attempt in failure.attempts]
-    lines += [f"- {label(e.provider, e.model)}: left out, {e.reason}" for e in failure.exclusions]
+    lines += [f"- {label(e.provider, e.model)}: skipped ({e.reason})" for e in failure.exclusions]
     lines.append(f"Next step: {sentence(failure.next_step)}")
     if retry_after_s is not None:
         lines.append(f"retry_after_s: {retry_after_s:g}")
     structured = {
         "error": {
             "code": failure.code,
-            "cause": failure.cause,
-            "next_step": failure.next_step,
+            "cause": capitalized(failure.cause),
+            "next_step": capitalized(failure.next_step),
             **({"retry_after_s": retry_after_s} if retry_after_s is not None else {}),
         },
         "attempts": [row.model_dump(mode="json", exclude_none=True) for row in _attempt_rows(failure.attempts)],
@@ -208,10 +219,22 @@ def seconds(value: float | None) -> float | None:
 
 
 def _line(attempt: Attempt) -> str:
+    return f"{label(attempt.provider, attempt.model)}: " + (_sent_words(attempt) if attempt.sent else _skipped_words(attempt))
+
+
+def _sent_words(attempt: Attempt) -> str:
     status = f" (HTTP {attempt.status})" if attempt.status is not None else ""
-    after = seconds(attempt.retry_after_s)
-    again = f"; again in {after:g} s" if after else ""
-    # words of somebody else stand in quotation marks, so that nobody takes them for ours
+    # the upstream's words are in quotation marks, so that no reader takes them for ours
     detail = f": {quoted(attempt.detail) if attempt.status is not None else attempt.detail}" if attempt.detail else ""
-    took = f" after {attempt.duration_s:.2f} s" if attempt.sent else " without asking"
-    return f"{label(attempt.provider, attempt.model)}: {attempt.outcome.replace('_', ' ')}{status}{took}{detail}{again}"
+    after = seconds(attempt.retry_after_s)
+    again = f"; retry in {after:g} s" if after else ""
+    return f"{attempt.outcome.replace('_', ' ')}{status} after {attempt.duration_s:.2f} s{detail}{again}"
+
+
+def _skipped_words(attempt: Attempt) -> str:
+    reason = attempt.detail or attempt.outcome.replace("_", " ")
+    after = seconds(attempt.retry_after_s)
+    if not after:
+        return f"skipped ({reason})"
+    limited = attempt.kind is FailureKind.RATE_LIMITED
+    return f"skipped ({reason} for another {after:g} s)" if limited else f"skipped ({reason}; available in {after:g} s)"

@@ -126,7 +126,7 @@ def _within(reply: Reply, kept: _Kept, *, read: int) -> Reply:
     fields, lacking = shortened(reply.structured, max(room, 0) - json_bytes(first) - json_bytes(last))
     places = _places(kept, _told(lacking), min(len(first), read))
     gap = len(reply.text) - len(first) - len(last)
-    text = "\n".join([first, *([f"[… {gap:,} characters are left out here …]", last] if gap > 0 else []), _notice(places)])
+    text = "\n".join([first, *([f"[… {gap:,} characters omitted …]", last] if gap > 0 else []), _notice(places)])
     return Reply(text=text, structured={**fields, "whole": places}, is_error=reply.is_error)
 
 
@@ -138,23 +138,23 @@ def _told(lacking: Mapping[str, str]) -> dict[str, str]:
 def _places(kept: _Kept, lacking: Mapping[str, str], read: int) -> dict[str, Any]:
     if kept.fault is not None:
         lost = f"the rest is lost: {kept.fault}"
-        return {"lacking": dict(lacking), "lost": lost, "next_step": "make that folder writable, or ask for less at once"}
+        return {"lacking": dict(lacking), "lost": lost, "next_step": "Make that folder writable, or request less at once"}
     path = kept.text or kept.fields
     at = "" if path is None else cursor(path.name, read if path is kept.text else 0)
     return {
         "lacking": dict(lacking),
         **({} if kept.text is None else {"text_path": str(kept.text)}),
         "json_path": str(kept.fields),
-        "next_step": f"read {path}; where you cannot read files, {reading_on(at)}",
+        "next_step": f"Read {path}, or {reading_on(at)}",
     }
 
 
 def _notice(places: Mapping[str, Any]) -> str:
     if "lost" in places:
-        return f"Note: too long to return; {places['lost']}\nNext step: {places['next_step']}."
+        return f"Note: Too long to return; {places['lost']}\nNext step: {places['next_step']}."
     whole = places.get("text_path", places["json_path"])
     return (
-        f"Note: too long to return whole. All of it stands in {whole}, with every field in {places['json_path']}, for a week.\n"
+        f"Note: Too long to return in full. All of it is in {whole}, with every field in {places['json_path']}, for a week.\n"
         f"Next step: {places['next_step']}."
     )
 
@@ -222,7 +222,7 @@ def shortened(value: Mapping[str, Any], most_bytes: int) -> tuple[dict[str, Any]
 def _part(name: str, value: Any, most_bytes: int) -> tuple[Any, str]:
     """What of a value fits, None where nothing does; and the words for what was taken."""
     if name in _WHOLE_OR_NONE:
-        return None, "left out"
+        return None, "omitted"
     if isinstance(value, str):
         first = head(value, most_bytes - 2 - len(_MARK.encode()))
         return (f"{first}{_MARK}" if first else None), f"{len(first):,} of {len(value):,} characters"
@@ -232,7 +232,7 @@ def _part(name: str, value: Any, most_bytes: int) -> tuple[Any, str]:
     if is_object(value) and name in _OPENED:
         fields, lacking = shortened(value, most_bytes)
         return fields or None, "; ".join(f"{field}: {taken}" for field, taken in lacking.items())
-    return None, "left out"
+    return None, "omitted"
 
 
 def _first_rows(rows: Sequence[Any], most_bytes: int) -> list[Any]:
@@ -291,8 +291,8 @@ def cursor(name: str, offset: int) -> str:
 
 
 def reading_on(at: str) -> str:
-    """The next step of whoever has a cursor."""
-    return f"call groq_chat with cursor {at!r} alone"
+    """The next step for a cursor."""
+    return f"call groq_chat with only cursor {at!r}"
 
 
 def read_on(at: str, folder: Path) -> Page:
@@ -300,15 +300,15 @@ def read_on(at: str, folder: Path) -> Page:
     found = _CURSOR.match(at)
     if found is None:
         raise InputRefused(
-            f"cursor {excerpt(at)} names no kept result", next_step="give cursor as a result's next step says it"
+            f"cursor {excerpt(at)} does not name a stored result", next_step="give the cursor from a result's next step"
         )
     name, start = found["name"], int(found["offset"] or 0)
     try:
         whole = (folder / name).read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise InputRefused(
-            f"the result {name} is not there: {error.strerror or error}",
-            next_step="ask anew; results are kept for a week, on the machine that made them",
+            f"the result {name} cannot be read ({error.strerror or error})",
+            next_step="repeat the original call; results are kept for a week on the machine that made them",
         ) from error
     if start >= len(whole):
         raise InputRefused(

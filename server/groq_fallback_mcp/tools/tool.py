@@ -37,7 +37,7 @@ class Arguments(BaseModel):
 class Context:
     """What handlers need besides their arguments. `folders` are those whose files may be read, the first the base.
 
-    `progress` is None where nobody watches, `observer` follows a single chat call. `deadline_s` is the time for a chat call, None the usual one, `job_deadline_s` that for work of many calls. `cache` keeps answers,
+    `progress` is None where the client did not ask for it, `observer` follows a single chat call. `deadline_s` is the time for a chat call, None the usual one, `job_deadline_s` that for work of many calls. `cache` keeps answers,
     `state` is the folder for what outlives a call.
     """
 
@@ -56,7 +56,7 @@ class Reply:
     """A tool's result: text that is complete by itself, structured content that is too.
 
     `body` is the part of `text` that a person would keep in a file, where the rest is an account of the call. `brief` makes
-    what is shown, and shortened, in place of a result that is too long for clients.
+    what is shown, and shortened, instead of a result that is too long for clients.
     """
 
     text: str

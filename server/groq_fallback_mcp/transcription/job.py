@@ -40,7 +40,7 @@ SOON_S = 5.0
 PROMPT_CHARS = 896
 SHOWN_ATTEMPTS = 20
 STOPPING_S = 5.0
-UNREAD = "the recording is damaged: about {seconds:g} s of it could not be read and are not in the transcript"
+UNREAD = "The recording is damaged; about {seconds:g} s of it could not be read and are not in the transcript"
 
 
 @dataclass(slots=True)
@@ -159,12 +159,12 @@ async def _taken(recording: AudioFile, request: AudioRequest, root: Path, part_s
         return await anyio.to_thread.run_sync(JobFolder, root, name)
     except JobTakenError:
         raise InputRefused(
-            "this recording is being written down by another call", next_step="wait for it, then call again"
+            "This recording is already being transcribed by another call", next_step="Wait for it, then repeat the call"
         ) from None
     except OSError as error:
         raise InputRefused(
-            f"parts of the recording cannot be kept in {root}: {error.strerror or error}",
-            next_step="make room there, or let it be written to",
+            f"Parts of the recording cannot be stored in {root}: {error.strerror or error}",
+            next_step="Free some space there, or make it writable",
         ) from error
 
 
@@ -200,18 +200,18 @@ async def _split(
     except OutOfMemoryError as error:
         raise InputRefused(
             f"The recording {recording.name!r} needs more memory to decode than allowed ({error})",
-            next_step="Convert it first: ffmpeg -i FILE -ar 16000 -ac 1 speech.flac",
+            next_step="Convert it first, e.g. ffmpeg -i FILE -ar 16000 -ac 1 speech.flac",
         ) from error
     except NotDecodableError as error:
         raise InputRefused(
-            f"{recording.name!r} cannot be decoded as audio: {error}", next_step="Pass a file that plays"
+            f"{recording.name!r} cannot be decoded as audio: {error}", next_step="Pass a playable audio file"
         ) from error
     except TooLongError as error:
-        raise InputRefused(f"{recording.name!r} is longer than a day", next_step="Split it by hand") from error
+        raise InputRefused(f"{recording.name!r} is longer than a day", next_step="Split it into shorter files") from error
     except OSError as error:
         raise InputRefused(
-            f"parts of the recording cannot be kept in {folder.path.parent}: {error.strerror or error}",
-            next_step="make room there, or let it be written to",
+            f"Parts of the recording cannot be stored in {folder.path.parent}: {error.strerror or error}",
+            next_step="Free some space there, or make it writable",
         ) from error
     finally:
         left.set()
@@ -293,7 +293,7 @@ def _result(run: _Run, resumed: int, took_s: float) -> TranscriptAnswer:
         parts=len(ordered),
     )
     shares = ["parts by " + ", ".join(f"{name}/{id_}: {count}" for (name, id_), count in by.items())] if len(by) > 1 else []
-    earlier = [f"{resumed} of {len(ordered)} parts were done by an earlier call and not sent again"] if resumed else []
+    earlier = [f"{resumed} of {len(ordered)} parts were finished by an earlier call and not sent again"] if resumed else []
     return replace(result, notes=[*run.notes, *shares, *result.silence_notes, *earlier])
 
 
@@ -301,8 +301,8 @@ def _explained(run: _Run, part: Part, failure: CallFailed) -> CallFailed:
     if len(run.parts) == 1:
         return failure
     begins, ends = (format_duration(round(at, 1)) for at in (part.start_s, part.until_s))
-    cause = f"part {part.number} of {len(run.parts)} ({begins} to {ends}) has no transcript: {failure.cause}"
-    kept = f"{len(run.done)} finished parts are kept; repeat the call to resume"
+    cause = f"part {part.number} of {len(run.parts)} ({begins} to {ends}) could not be transcribed, {failure.cause}"
+    kept = f"{len(run.done)} finished parts are kept. Repeat the call to resume"
     return replace(
         failure, cause=cause, next_step=f"{failure.next_step.rstrip('.')}. {kept}", attempts=run.attempts[:SHOWN_ATTEMPTS]
     )

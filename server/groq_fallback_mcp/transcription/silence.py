@@ -1,4 +1,4 @@
-"""Leaves out what a speech model wrote where nobody spoke. Pure.
+"""Drops what a speech model wrote where there is no speech. Pure.
 
 Whisper always writes something: of silence it makes "You" or "Thank you." again and again. It says itself how likely it is that
 nobody speaks; the rule to believe it is OpenAI's, with which every implementation drops such segments. Where it is less sure, the
@@ -31,7 +31,7 @@ NO_SPEECH = "No speech was found in the recording."
 
 def left_out(count: int) -> str:
     """That so many segments were skipped, for the reader of the transcript."""
-    return f"{count} segment{'' if count == 1 else 's'} without speech {'was' if count == 1 else 'were'} left out"
+    return f"{count} segment{'' if count == 1 else 's'} without speech {'was' if count == 1 else 'were'} removed"
 
 
 def without_silence(transcript: Transcript) -> tuple[Transcript, int]:

@@ -17,7 +17,7 @@ __all__ = ["TranscriptAnswer"]
 class TranscriptAnswer:
     """A transcript without silence and the account of how it came about: of one call, of a part, or of all parts joined.
 
-    `silent` counts the segments without speech that were left out, `parts` the calls whose transcripts were joined.
+    `silent` counts the segments without speech that were removed, `parts` the calls whose transcripts were joined.
     `attempts` may be the first few only.
     """
 

@@ -91,7 +91,7 @@ class Source:
 
 
 class Sink:
-    """A descriptor to write to. Every method raises BrokenPipeError when nobody reads it any more."""
+    """A descriptor to write to. Every method raises BrokenPipeError when the reader is gone."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -138,7 +138,7 @@ class Sink:
             return os.write(self._descriptor, data)
         except OSError as error:
             if error.errno in _GONE:
-                raise BrokenPipeError(error.errno, "nobody reads our output") from error
+                raise BrokenPipeError(error.errno, "stdout closed by the client") from error
             raise
 
 
@@ -163,7 +163,7 @@ def _stderr() -> int:
 
 
 class Output:
-    """Lines on their way out. `run` must run beside it; it raises BrokenPipeError when nobody reads any more."""
+    """Lines on their way out. `run` must run beside it; it raises BrokenPipeError when the reader is gone."""
 
     def __init__(self, sink: Sink, *, held_bytes: int = HELD_BYTES) -> None:
         self._sink = sink
@@ -175,7 +175,7 @@ class Output:
         self._moved = anyio.Event()
 
     async def send(self, line: bytes) -> None:
-        """Write the line, or hold it; wait while too much is held. Dropped when nobody reads any more."""
+        """Write the line, or hold it; wait while too much is held. Dropped when the reader is gone."""
         await self.wait_for_room()
         if self._broken:
             return

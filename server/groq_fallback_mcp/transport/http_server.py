@@ -138,16 +138,16 @@ class Guard:
             await _answer(send, 200, {"status": "ok"})
             return
         if not self._may(scope):
-            cause = "no bearer token, or a wrong one"
-            next_step = "send the header Authorization: Bearer with the token that GROQ_FALLBACK_HTTP_TOKEN holds at the server"
+            cause = "missing or invalid bearer token"
+            next_step = "send Authorization: Bearer TOKEN with the value of GROQ_FALLBACK_HTTP_TOKEN on the server"
             await _answer(send, 401, {"error": cause, "next_step": next_step}, (b"www-authenticate", b"Bearer"))
             return
         if (know := scope.get("state", {}).get(KNOWN)) is not None:
             know()
         if (refusal := self._misdirected(scope)) is not None:
             status, header = refusal
-            cause = f"the header {header} does not name this server"
-            await _answer(send, status, {"error": cause, "next_step": "add its name to GROQ_FALLBACK_HTTP_HOSTS at the server"})
+            cause = f"the header {header} does not match this server"
+            await _answer(send, status, {"error": cause, "next_step": "add its host to GROQ_FALLBACK_HTTP_HOSTS on the server"})
             return
         body = await self._whole_body(scope, receive, send)
         if body is not None:
@@ -155,7 +155,7 @@ class Guard:
 
     async def _served(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         if self._under_way >= self._most:
-            refusal = {"error": f"{self._most} requests are under way", "next_step": "send it again in a second, or elsewhere"}
+            refusal = {"error": f"{self._most} requests are in progress", "next_step": "retry in a second"}
             await _answer(send, 503, refusal, (b"retry-after", b"1"))
             return
         rest: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -183,13 +183,16 @@ class Guard:
                         held += chunk
                         self._arriving_bytes += len(chunk)
                         if len(held) > self._body_bytes or _declared(scope) > self._body_bytes:
-                            refusal = {"error": f"the body has more than {self._body_bytes:,} bytes", "next_step": "send less"}
+                            refusal = {
+                                "error": f"the body is larger than {self._body_bytes:,} bytes",
+                                "next_step": "send a smaller body",
+                            }
                             await _answer(send, 413, refusal, _CLOSE)
                             return None
                         if self._arriving_bytes > max(MOST_ARRIVING_BYTES, self._body_bytes):
                             refusal = {
                                 "error": "too many large requests arrive at once",
-                                "next_step": "send it again in a second",
+                                "next_step": "retry in a second",
                             }
                             await _answer(send, 503, refusal, (b"retry-after", b"1"), _CLOSE)
                             return None

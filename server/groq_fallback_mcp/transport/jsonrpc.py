@@ -75,7 +75,7 @@ def read_line(line: bytes) -> list[JSONRPCMessage | Refusal]:
     """The messages in a line, and what is to be answered where there is none. Nothing for a blank line.
 
     Protocol revision 2025-03-26 has batches: each message of one is handled, and answered, by itself. A byte order mark
-    is passed over.
+    is skipped.
     """
     line = line.removeprefix(_BOM)
     if not line.strip():
@@ -86,7 +86,7 @@ def read_line(line: bytes) -> list[JSONRPCMessage | Refusal]:
     if not is_list(value):
         return [_one(value)]
     if not 0 < len(value) <= MOST_IN_BATCH:
-        message = f"a batch has 1 to {MOST_IN_BATCH} messages, not {len(value)}; {_ONE_A_LINE}"
+        message = f"a batch must have 1 to {MOST_IN_BATCH} messages, not {len(value)}; {_ONE_A_LINE}"
         ids = [number for number in map(_id_of, value) if number is not None][:MOST_ANSWERED]
         return [Refusal(code=INVALID_REQUEST, message=message, id=number) for number in (ids or (None,))]
     return [_one(item) for item in value]
@@ -205,7 +205,7 @@ def _no_constant(name: str) -> object:
 
 def _one(value: object) -> JSONRPCMessage | Refusal:
     if not is_object(value):
-        return Refusal(code=INVALID_REQUEST, message=f"a message is an object, not {type(value).__name__}; {_ONE_A_LINE}")
+        return Refusal(code=INVALID_REQUEST, message=f"a message must be an object, not {type(value).__name__}; {_ONE_A_LINE}")
     return _message(_with_read_arguments(value))
 
 
@@ -248,7 +248,7 @@ def _message(value: dict[str, Any]) -> JSONRPCMessage | Refusal:
     elif "error" in value:
         kind = JSONRPCError
     else:
-        return Refusal(code=INVALID_REQUEST, message="a message has a method, a result or an error; this has none", id=known)
+        return Refusal(code=INVALID_REQUEST, message="a message must have a method, a result or an error", id=known)
     try:
         return kind.model_validate(value, by_name=False)
     except ValidationError as error:

@@ -120,10 +120,10 @@ class Requests:
     def refusal(self, number: RequestId) -> Refusal | None:
         """Why a request with this id cannot be taken now; None, and it is taken."""
         if number in self._open:
-            message = f"a request with the id {number!r} is still being handled; give each request an id of its own"
+            message = f"a request with the id {number!r} is still in progress; use a unique id for each request"
             return Refusal(code=INVALID_REQUEST, message=message, id=number)
         if len(self._open) >= self._most:
-            message = f"busy: {self._most} requests wait for their replies; send this one again when some have come"
+            message = f"busy: {self._most} requests are waiting for replies; retry when some have completed"
             return Refusal(code=BUSY, message=message, id=number)
         self._open.add(number)
         return None

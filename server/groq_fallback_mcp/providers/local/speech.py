@@ -69,11 +69,11 @@ def refuse_speech(request: AudioRequest) -> Failure | None:
     message = None
     language = (request.language or "en").lower().replace("_", "-").split("-", 1)[0]
     if not isinstance(request.audio, AudioFile):
-        message = "the local speech model reads files only and fetches no address; download it and pass the file"
+        message = "the local speech model does not fetch URLs; download the file and pass its path"
     elif request.translate:
         message = "the local speech model does not translate; translation needs Groq's whisper-large-v3"
     elif language not in _ENGLISH:
-        message = f"the local speech model knows English only, not {excerpt(request.language)}"
+        message = f"the local speech model supports only English, not {excerpt(request.language)}"
     elif request.audio.duration_s is not None and request.audio.duration_s > LONGEST_S:
         message = _too_long()
     return None if message is None else _refused(FailureKind.UNSUPPORTED, message)
@@ -132,7 +132,10 @@ class LocalSpeech:
         except ConfigurationError as error:
             return _refused(FailureKind.MODEL_BLOCKED, str(error))
         except (ImportError, RuntimeError, OSError, ValueError) as error:
-            return _refused(FailureKind.MODEL_BLOCKED, f"the local speech model does not load: {_brief(error)}. Run doctor.")
+            return _refused(
+                FailureKind.MODEL_BLOCKED,
+                f"the local speech model cannot be loaded: {_brief(error)}. Run `groq-fallback-mcp doctor`.",
+            )
         try:
             samples = self._decode(request.audio, stopped)
         except NotDecodableError as error:

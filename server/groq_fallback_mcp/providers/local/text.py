@@ -63,9 +63,9 @@ def refuse_text(request: ChatRequest) -> Failure | None:
     """Why the local model cannot serve a request, None when it can."""
     message = None
     if request.tools or any(m.get("tool_calls") or m.get("role") == "tool" for m in request.messages):
-        message = "the local text model calls no tools"
+        message = "the local text model does not support tools"
     elif any(_has_other_than_text(m.get("content")) for m in request.messages):
-        message = "the local text model reads text only, no images or audio"
+        message = "the local text model accepts text only, not images or audio"
     return None if message is None else _refused(FailureKind.UNSUPPORTED, message)
 
 
@@ -109,7 +109,10 @@ class LocalText:
         except ConfigurationError as error:
             return _refused(FailureKind.MODEL_BLOCKED, str(error))
         except (ImportError, RuntimeError, OSError, ValueError) as error:
-            return _refused(FailureKind.MODEL_BLOCKED, f"the local text model does not load: {_brief(error)}. Run doctor.")
+            return _refused(
+                FailureKind.MODEL_BLOCKED,
+                f"the local text model cannot be loaded: {_brief(error)}. Run `groq-fallback-mcp doctor`.",
+            )
         answer = _Answer()
 
         def heard(piece: object) -> bool:
@@ -120,7 +123,7 @@ class LocalText:
             engine.handle_chat_completions(_body(request, candidate), heard)
         except (RuntimeError, ValueError) as error:
             # Its parser's word on a schema it cannot express, or on messages its template cannot hold.
-            return _refused(FailureKind.UNSUPPORTED, f"the local text model cannot take this request: {_brief(error)}")
+            return _refused(FailureKind.UNSUPPORTED, f"the local text model cannot process this request: {_brief(error)}")
         if stopped():
             raise AbandonedError
         return answer.outcome(model, json_wanted=candidate.json_mode != "none")
@@ -172,7 +175,7 @@ class _Answer:
             return _failure(self.error)
         text = "".join(self.text)
         if self.finish_reason is None:
-            return Failure(kind=FailureKind.BAD_RESPONSE, message="the local text model stopped without an end to its answer")
+            return Failure(kind=FailureKind.BAD_RESPONSE, message="the local text model stopped before finishing its answer")
         if json_wanted and not _is_json(text):
             return Failure(
                 kind=FailureKind.GENERATION_FAILED,
@@ -206,7 +209,7 @@ def _body(request: ChatRequest, candidate: Candidate) -> dict[str, Any]:
 
 def _failure(error: Mapping[str, Any]) -> Failure:
     if error.get("type") == "exceed_context_size_error":
-        message = f"the input has {error.get('n_prompt_tokens', '?')} tokens, the local text model reads {CONTEXT_TOKENS}"
+        message = f"the input has {error.get('n_prompt_tokens', '?')} tokens, the local text model accepts {CONTEXT_TOKENS}"
         return Failure(kind=FailureKind.CONTEXT_TOO_LONG, message=message, sent=False)
     return Failure(
         kind=FailureKind.GENERATION_FAILED, message=f"the local text model failed: {str(error.get('message'))[:200]}"

@@ -62,7 +62,7 @@ class LocalVoice:
             if self._engine is None:
                 self._engine = self._load()
         except (ImportError, RuntimeError, OSError, ValueError) as error:
-            message = f"the local voice does not load: {_brief(error)}. Run doctor."
+            message = f"the local voice cannot be loaded: {_brief(error)}. Run `groq-fallback-mcp doctor`."
             return Failure(kind=FailureKind.MODEL_BLOCKED, message=message, sent=False)
         if stopped():
             raise AbandonedError
