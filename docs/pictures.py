@@ -28,7 +28,7 @@ from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.cli.tables import limits_view
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import server_command
-from groq_fallback_mcp.harness.demo import short_demo
+from groq_fallback_mcp.harness.demo import Scene, short_demo
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run_simulator
 
 FOLDER = Path(__file__).parent
@@ -66,20 +66,24 @@ async def main() -> None:
 
 async def draw_session() -> None:
     """The four scenes of `demo`, answered by the small local models."""
-    lines: list[Text] = [Text("$ groq-fallback-mcp demo", style="bold"), Text()]
+    scenes: list[Scene] = []
+
+    async def show(scene: Scene) -> None:
+        scenes.append(scene)
+
     async with local_engines() as (text, speech):
-        number = 0
-        async for scene in short_demo(text=text, speech=speech):
-            number += 1
-            lines += [*scene_lines(number, scene, COLUMNS), Text()]
-    draw("session.svg", Text("\n").join(lines[:-1]), title="The real MCP server, a simulated Groq, no key", columns=COLUMNS)
+        await short_demo(show, text=text, speech=speech)
+    lines = [Text("$ groq-fallback-mcp demo", style="bold"), Text()]
+    for number, scene in enumerate(scenes, start=1):
+        lines += [*scene_lines(number, scene, COLUMNS), Text()]
+    draw("session.svg", Text("\n").join(lines), title="The real MCP server, a simulated Groq, no key", columns=COLUMNS)
 
 
 async def run_calls() -> Sequence[Mapping[str, Any]]:
     """The results of a question that falls back twice, of a few more, and of the limits after them."""
     faults = {
         "openai/gpt-oss-20b": (Fault(kind="429", seconds=40.0, count=1),),
-        "openai/gpt-oss-120b": (Fault(kind="503", count=2),),
+        "openai/gpt-oss-120b": (Fault(kind="503", count=1),),
     }
     app = create_app(SimulatorOptions(faults=faults), catalog=load_catalog(), clock=SystemClock())
     chat = ("chat", "Summarize this file. " + "Some text. " * 150)
@@ -93,7 +97,8 @@ async def run_calls() -> Sequence[Mapping[str, Any]]:
                 "GROQ_FALLBACK_LOCAL": "off",
             }
             results = []
-            for arguments in (chat, chat, (*chat, "-m", "gpt-oss-120b"), ("limits",)):
+            # by the third call the overloaded model has recovered
+            for arguments in (chat, (*chat, "-m", "qwen3.8-27b"), (*chat, "-m", "gpt-oss-120b"), ("limits",)):
                 done = await anyio.run_process(
                     [*server_command(), *arguments, "--json"], env=environment, cwd=home, stdin=subprocess.DEVNULL
                 )
