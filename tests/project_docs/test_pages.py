@@ -13,6 +13,7 @@ from groq_fallback_mcp.clients.client import CLIENTS
 from project_docs.__main__ import read_sources
 from project_docs.client_pages import client_list_block, client_pages
 from project_docs.commands import commands_block, listed_commands
+from project_docs.failures import CODES
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = dict(listed_commands())
@@ -66,3 +67,23 @@ def test_a_picture_is_for_light_and_dark_and_fetches_nothing(name: str) -> None:
     assert "prefers-color-scheme: dark" in svg
     assert "fill: var(--c" in svg
     assert not re.search(r"@font-face|@import|url\(\s*[\"']?http|href=", svg)
+
+
+def test_what_troubleshooting_quotes_is_what_the_program_shows() -> None:
+    """Error codes, and words of messages; a client's own words aside."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    table = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")]
+    quoted = {words for cell in table for words in re.findall(r"`([^`]+)`", cell)} - {
+        "codex exec",
+        "unsupported call",
+        "{env:...}",
+        "limits",
+    }
+    package = "\n".join(text for path, text in read_sources(ROOT).items() if path.startswith("server/groq_fallback_mcp/"))
+
+    assert len(quoted) > 5
+    assert [
+        words
+        for words in quoted
+        if words.removesuffix(" ...") not in {*CODES, "timeout"} and words.removesuffix(" ...") not in package
+    ] == []
