@@ -169,12 +169,12 @@ $(AUDIT)/.installed: requirements/audit.lock
 
 $(DOCS)/.installed: requirements/docs.lock
 	$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/python $(INSTALL_LOCK) -r requirements/docs.lock
+	$(DOCS)/bin/python $(INSTALL_LOCK) --no-compile -r requirements/docs.lock
 	touch $@
 
 # The documents as a site, docs/_build/html/index.html. A warning, such as a link to nowhere, fails it.
 docs: $(DOCS)/.installed
-	$(DOCS)/bin/python -m sphinx -q -W --keep-going -n -j auto -c docs . docs/_build/html
+	$(DOCS)/bin/python -m sphinx -q -W --keep-going -n -c docs . docs/_build/html
 
 # The pictures in the documents, drawn from real runs against the simulator.
 pictures: setup
