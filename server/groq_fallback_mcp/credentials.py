@@ -56,10 +56,12 @@ def require_private(descriptor: int, file: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise _unreadable(file, "it is not a regular file")
     if status.st_uid not in {os.getuid(), 0}:
-        raise ConfigurationError(f"{file} holds a key but belongs to another user", next_step=f"Run chown and chmod 600 {file}")
+        raise ConfigurationError(
+            f"{file} contains a key but belongs to another user", next_step=f"Run chown and chmod 600 {file}"
+        )
     if status.st_mode & _OTHERS:
         raise ConfigurationError(
-            f"{file} holds a key that others can read (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"{file} contains a key that others can read (mode {stat.S_IMODE(status.st_mode):04o})",
             next_step=f"Run chmod 600 {file}, and consider a new key",
         )
 

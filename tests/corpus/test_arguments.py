@@ -66,7 +66,7 @@ async def test_what_a_client_sends_reads_as_it_is_meant(tmp_path: Path, row: dic
     read, meant = parse(model, arguments), parse(model, row["same_as"])
     assert read == meant
     assert read.model_fields_set == meant.model_fields_set
-    assert "valid arguments:" not in text
+    assert "only the arguments" not in text
 
 
 VALUES: dict[str, Any] = {

@@ -96,11 +96,11 @@ def check_refusal(shown: Shown) -> None:
     """What was wrong and what to do next, so that the next call can be right."""
     cause = "Unknown argument 'promt', did you mean 'prompt'?"
     if shown.text is not None:
-        assert shown.text.startswith(f"invalid_arguments: {cause}\nNext step: valid arguments: prompt, ")
+        assert shown.text.startswith(f"invalid_arguments: {cause}\nNext step: Use only the arguments prompt, ")
     if shown.structured is not None:
         error = shown.structured["error"]
         assert (error["code"], error["cause"]) == ("invalid_arguments", cause)
-        assert error["next_step"].startswith("valid arguments: prompt, ")
+        assert error["next_step"].startswith("Use only the arguments prompt, ")
 
 
 @pytest.mark.client("mcporter", "lists", "calls", "falls back", "transcribes", "sees errors")

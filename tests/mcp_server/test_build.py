@@ -122,7 +122,7 @@ async def test_an_error_says_cause_next_step_and_when_in_its_text() -> None:
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"),
     [
-        ("groq_chat", {}, ["Give one of prompt, messages and prompts", "Valid arguments are prompt"]),
+        ("groq_chat", {}, ["Give one of prompt, messages and prompts", "Use only the arguments prompt"]),
         ("groq_chat", {"prompt": "  "}, ["Prompt is empty"]),
         ("groq_chat", {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, ["not both"]),
         ("groq_chat", {"messages": []}, ["Give one of prompt, messages and prompts"]),

@@ -36,10 +36,7 @@ app = typer.Typer(
     name="groq-fallback-mcp",
     cls=_Ordered,
     help="Dependable Groq for coding agents. With no command, runs the MCP server on stdio.",
-    epilog=(
-        "Exit codes: 0 done, 1 tried and failed, 2 wrong usage or configuration, 130 interrupted. "
-        "screen: 3 when the text is flagged."
-    ),
+    epilog=("Exit codes: 0 done, 1 tried and failed, 2 wrong usage or configuration, 3 flagged by screen, 130 interrupted."),
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -275,7 +272,7 @@ def limits(
 @app.command(rich_help_panel=USE)
 def transcribe(
     source: Annotated[str, typer.Argument(help="An audio file, or an https URL.")],
-    language: Annotated[str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639 code, such as en.")] = None,
+    language: Annotated[str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639 code, e.g. en.")] = None,
     prompt: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Vocabulary hint: names and terms to spell correctly.")
     ] = None,

@@ -138,5 +138,5 @@ def _store(key: SecretStr, *, file: bool) -> str:
         return "the system keyring"
     raise ConfigurationError(
         "No system keyring is available",
-        next_step=f"Use a private file instead: {SCRIPT} key set --file. Or install the keyring extra on a desktop: {install_command('keyring')}",
+        next_step=f"Use a private file ({SCRIPT} key set --file), or on a desktop install the keyring extra ({install_command('keyring')})",
     )

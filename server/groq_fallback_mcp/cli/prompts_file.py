@@ -53,7 +53,7 @@ def read_prompts(name: str) -> list[Prompt]:
     read = _json_prompt if is_json else _plain_prompt
     prompts = [read(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not prompts:
-        raise InputRefused(f"{name} has no prompts", next_step="Write a prompt a line, or JSON lines with a prompt each")
+        raise InputRefused(f"{name} has no prompts", next_step="Write one prompt per line, or JSON lines with a prompt each")
     return prompts
 
 
@@ -144,7 +144,7 @@ def _json_prompt(number: int, line: str) -> Prompt:
 def _refused(number: int, line: str) -> InputRefused:
     return InputRefused(
         f"Line {number} is not a JSON string or an object with a prompt ({line[:60]!r})",
-        next_step='Write {"prompt": "..."}, or a string, a line',
+        next_step='Write {"prompt": "..."} or a string on each line',
     )
 
 

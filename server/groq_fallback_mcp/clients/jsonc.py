@@ -118,7 +118,7 @@ def _only(text: str, node: _Node, path: Sequence[str]) -> _Member | None:
     found = [member for member in node.members if member.name == path[-1]]
     if len(found) > 1:
         raise JsoncFault(
-            f"{path[-1]!r} is there twice, first on line {_line(text, found[0].start)}", _line(text, found[1].start)
+            f"{path[-1]!r} appears twice, first on line {_line(text, found[0].start)}", _line(text, found[1].start)
         )
     return found[0] if found else None
 

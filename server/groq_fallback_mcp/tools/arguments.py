@@ -59,10 +59,10 @@ def parse(arguments: type[Arguments], raw: Mapping[str, Any]) -> Arguments:
     except ValidationError as error:
         faults = [_fault(arguments, dict(detail)) for detail in error.errors()[:MOST_FAULTS]]
         raise InputRefused(
-            " ".join(map(sentence, faults)), next_step=f"valid arguments are {', '.join(arguments.model_fields)}"
+            " ".join(map(sentence, faults)), next_step=f"use only the arguments {', '.join(arguments.model_fields)}"
         ) from None
     except _NoNumberError as error:
-        raise InputRefused(str(error), next_step=f"valid arguments are {', '.join(arguments.model_fields)}") from None
+        raise InputRefused(str(error), next_step=f"use only the arguments {', '.join(arguments.model_fields)}") from None
 
 
 class _NoNumberError(ValueError):

@@ -72,7 +72,7 @@ class Result(BaseModel):
 
 
 class AttemptLine(Result):
-    """One attempt. `sent` is false where the model was skipped."""
+    """One attempt. `sent` is false where the model was skipped, `times` says how often for the same reason, absent for once."""
 
     provider: str
     model: str
@@ -82,6 +82,7 @@ class AttemptLine(Result):
     status: int | None = None
     duration_s: float | None = None
     retry_after_s: float | None = None
+    times: int | None = None
 
 
 class CallResult(Result):
@@ -165,15 +166,16 @@ def _attempt_rows(attempts: Sequence[Attempt]) -> tuple[AttemptLine, ...]:
             status=attempt.status,
             duration_s=round(attempt.duration_s, 3) if attempt.sent else None,
             retry_after_s=seconds(attempt.retry_after_s),
+            times=times if times > 1 else None,
         )
-        for attempt in attempts
+        for attempt, times in _counted(attempts)
     )
 
 
 def call_lines(result: CallResult, attempts: Sequence[Attempt], *, above: Sequence[str] = ()) -> list[str]:
     """The last lines of a result's text: its notes, without lines that stand `above` already, and what was tried in vain."""
     lines = [line for note in result.notes or () if (line := f"Note: {note}") not in above]
-    return [*lines, "Attempts:", *(f"- {_line(attempt)}" for attempt in attempts)] if _fell_back(attempts) else lines
+    return [*lines, "Attempts:", *_attempt_lines(attempts)] if _fell_back(attempts) else lines
 
 
 def _fell_back(attempts: Sequence[Attempt]) -> bool:
@@ -185,8 +187,10 @@ def error_reply(failure: CallFailed) -> Reply:
     """The one error of a call that no model answered; the text has everything that matters."""
     retry_after_s = seconds(failure.retry_after_s)
     lines = [f"{failure.code}: {sentence(failure.cause)}"]
-    lines += [f"- {_line(attempt)}" for attempt in failure.attempts]
-    lines += [f"- {label(e.provider, e.model)}: skipped ({e.reason})" for e in failure.exclusions]
+    lines += _attempt_lines(failure.attempts)
+    # what the cause says already is not said again
+    told = [exclusion for exclusion in failure.exclusions if exclusion.reason not in failure.cause]
+    lines += [f"- {label(e.provider, e.model)}: skipped ({e.reason})" for e in told]
     lines.append(f"Next step: {sentence(failure.next_step)}")
     if retry_after_s is not None:
         lines.append(f"retry_after_s: {retry_after_s:g}")
@@ -216,6 +220,19 @@ def total_usd(costs: Sequence[Decimal | None], *, share: Decimal = ALL_OF_IT) ->
 def seconds(value: float | None) -> float | None:
     """Seconds rounded up to a tenth, so that coming back then is never too early."""
     return None if value is None else math.ceil(value * 10) / 10
+
+
+def _attempt_lines(attempts: Sequence[Attempt]) -> list[str]:
+    return [f"- {_line(attempt)}" + (f", {times} times" if times > 1 else "") for attempt, times in _counted(attempts)]
+
+
+def _counted(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int]]:
+    """The attempts, with those that were skipped for the same reason as one, the last, and how often that was."""
+    found: dict[object, tuple[Attempt, int]] = {}
+    for number, attempt in enumerate(attempts):
+        alike = number if attempt.sent else (attempt.provider, attempt.model, attempt.outcome, attempt.kind)
+        found[alike] = attempt, found.get(alike, (attempt, 0))[1] + 1
+    return list(found.values())
 
 
 def _line(attempt: Attempt) -> str:
