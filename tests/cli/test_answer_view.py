@@ -113,3 +113,14 @@ def test_control_sequences_and_hidden_links_of_an_answer_do_not_reach_the_termin
     assert isinstance(console.file, io.StringIO)
     assert "\x1b]" not in console.file.getvalue()
     assert "https://evil.example/x" in shown(console)
+
+
+def test_what_looks_like_html_is_shown_as_it_is() -> None:
+    """Of an answer about code it is the code."""
+    one, console = view()
+    with one:
+        one.attempt_started(candidate("m"), ())
+        one.finish("Use <br>, a List<String> and `x`.\n\n<div>whole</div>\n\n| a | b |\n|---|---|\n| std::vector<int> | 2 |")
+    text = shown(console)
+    for words in ("<br>", "List<String>", "<div>whole</div>", "std::vector<int>"):
+        assert words in text

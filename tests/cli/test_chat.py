@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 from command_line import command, simulated
 
@@ -113,7 +114,7 @@ async def test_many_prompts_are_answered_as_json_lines_and_resumed(tmp_path: Pat
     assert "Answered 3 of 3" in first.stderr
     assert [(row["line"], row["prompt"]) for row in rows] == [(1, "alpha"), (3, "beta"), (4, "gamma")]
     assert all(row["text"].endswith(row["prompt"]) for row in rows)
-    assert "1 of 3 are answered" in second.stderr
+    assert "a.jsonl has 1 of 3 answers; continuing with 2." in second.stderr
     assert sorted(row["line"] for row in again) == [1, 3, 4]
     assert not any("error" in row for row in again)
 
@@ -148,8 +149,59 @@ async def test_an_answers_file_of_other_prompts_is_never_written_to(tmp_path: Pa
     (tmp_path / "q.txt").write_text("alpha\n", encoding="utf-8")
     (tmp_path / "notes.jsonl").write_text('{"line": 1, "prompt": "other", "text": "t"}\n', encoding="utf-8")
     done = await command("chat", "--prompts", "q.txt", "-o", "notes.jsonl", cwd=tmp_path)
-    assert (done.returncode, "does not hold answers to these prompts" in done.stderr) == (2, True)
+    assert (done.returncode, "is not the answers to these prompts" in done.stderr) == (2, True)
     assert "other" in (tmp_path / "notes.jsonl").read_text(encoding="utf-8")
+
+
+async def test_two_runs_never_write_to_one_answers_file(tmp_path: Path) -> None:
+    """The second is refused at once; the lock is gone with the first."""
+    (tmp_path / "q.txt").write_text("alpha\n", encoding="utf-8")
+    given = ("chat", "--prompts", "q.txt", "-o", "a.jsonl")
+
+    def start(base_url: str) -> subprocess.Popen[bytes]:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GROQ_FALLBACK_LOCAL": "off"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "groq_fallback_mcp", *given],
+            env={**environment, "GROQ_API_KEY": "gsk_simulated", "GROQ_BASE_URL": base_url},
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+        )
+        locks = tmp_path / ".local" / "state" / "groq-fallback-mcp" / "locks"
+        end = time.monotonic() + 30
+        while not (locks.is_dir() and any(locks.iterdir())):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return process
+
+    def stop(process: subprocess.Popen[bytes]) -> bytes:
+        process.send_signal(signal.SIGINT)
+        return process.communicate()[1]
+
+    async with run_simulator(simulated(**{"*": (Fault(kind="hang"),)})) as running:  # type: ignore[arg-type]
+        first = await anyio.to_thread.run_sync(start, running.base_url)
+        second = await command(*given, base_url=running.base_url, cwd=tmp_path)
+        told = await anyio.to_thread.run_sync(stop, first)
+    assert (second.returncode, "Another run is writing to a.jsonl" in second.stderr) == (2, True)
+    assert (first.returncode, b"Interrupted after 0 of 1 answers; the same command resumes." in told) == (130, True)
+
+
+async def test_an_option_that_cannot_be_used_stops_all_and_replaces_nothing(tmp_path: Path) -> None:
+    """The answers of an earlier run stay, though --overwrite was given."""
+    (tmp_path / "q.txt").write_text("alpha\nbeta\n", encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text("earlier\n", encoding="utf-8")
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        done = await command(
+            *("chat", "--prompts", "q.txt", "-o", "a.jsonl", "--overwrite", "--providers", "nope"),
+            base_url=running.base_url,
+            cwd=tmp_path,
+        )
+        same = await command(
+            "chat", "--prompts", "q.txt", "-o", "q.txt", "--overwrite", base_url=running.base_url, cwd=tmp_path
+        )
+    assert (done.returncode, "Stopped. The provider 'nope' is not configured." in done.stderr) == (1, True)
+    assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == "earlier\n"
+    assert (same.returncode, "name the same file" in same.stderr) == (2, True)
+    assert (tmp_path / "q.txt").read_text(encoding="utf-8") == "alpha\nbeta\n"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +211,9 @@ async def test_an_answers_file_of_other_prompts_is_never_written_to(tmp_path: Pa
         (["chat", "x", "--temperature", "9"], "--temperature"),
         (["chat", "x", "-m", "nope"], "groq-fallback-mcp models"),
         (["limits", "--watch"], "needs a terminal"),
+        (["limits", "--probe"], "needs --model"),
+        (["models", "--kind", "nope"], "See groq-fallback-mcp --help"),
+        (["chat", "x", "--save", "same", "-o", "same"], "--save or --continue and --output name the same file"),
     ],
 )
 async def test_errors_speak_of_options_and_commands(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -221,7 +276,6 @@ class Terminal:
 
 async def test_without_a_prompt_a_terminal_gets_a_conversation_with_history(tmp_path: Path) -> None:
     """The second question is sent with the first; Ctrl-D leaves, and nothing is kept."""
-    from anyio import to_thread
 
     def converse(base_url: str) -> int:
         terminal = Terminal("chat", base_url=base_url, home=tmp_path)
@@ -229,8 +283,8 @@ async def test_without_a_prompt_a_terminal_gets_a_conversation_with_history(tmp_
         terminal.type("first question\n")
         terminal.wait_for("answer to: first question")
         terminal.wait_for("> ")
-        terminal.type("/model nope\nsecond\n")
-        terminal.wait_for("unknown model")
+        terminal.type("/model nope\n")
+        terminal.wait_for("Unknown model")
         terminal.type("/model\n/save talk.json\nsecond question\n")
         terminal.wait_for("answer to: second question")
         terminal.wait_for("> ")
@@ -238,14 +292,13 @@ async def test_without_a_prompt_a_terminal_gets_a_conversation_with_history(tmp_
         return terminal.ended()
 
     async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
-        assert await to_thread.run_sync(converse, running.base_url) == 0
+        assert await anyio.to_thread.run_sync(converse, running.base_url) == 0
     kept = json.loads((tmp_path / "talk.json").read_text(encoding="utf-8"))["messages"]
     assert [message["content"] for message in kept if message["role"] == "user"] == ["first question", "second question"]
 
 
 async def test_ctrl_c_stops_an_answer_and_the_conversation_goes_on(tmp_path: Path) -> None:
     """The prompt of the stopped answer is no part of it."""
-    from anyio import to_thread
 
     def converse(base_url: str) -> int:
         terminal = Terminal("chat", base_url=base_url, home=tmp_path)
@@ -253,17 +306,17 @@ async def test_ctrl_c_stops_an_answer_and_the_conversation_goes_on(tmp_path: Pat
         terminal.type("hangs\n")
         terminal.wait_for("is thinking")
         os.kill(terminal.pid, signal.SIGINT)
-        terminal.wait_for("Stopped")
+        assert "> " not in terminal.wait_for("Stopped. The prompt and what was written are forgotten")
+        terminal.wait_for("> ")
         terminal.type("/quit\n")
         return terminal.ended()
 
     async with run_simulator(simulated(**{"*": (Fault(kind="hang"),)})) as running:  # type: ignore[arg-type]
-        assert await to_thread.run_sync(converse, running.base_url) == 0
+        assert await anyio.to_thread.run_sync(converse, running.base_url) == 0
 
 
 async def test_a_terminal_sees_which_model_is_tried_and_why(tmp_path: Path) -> None:
     """Then the answer."""
-    from anyio import to_thread
 
     def ask(base_url: str) -> int:
         terminal = Terminal("chat", "hello", base_url=base_url, home=tmp_path)
@@ -276,12 +329,11 @@ async def test_a_terminal_sees_which_model_is_tried_and_why(tmp_path: Path) -> N
         "openai__gpt-oss-120b": (Fault(kind="slow", seconds=1.0),),
     }
     async with run_simulator(simulated(**slow)) as running:  # type: ignore[arg-type]
-        assert await to_thread.run_sync(ask, running.base_url) == 0
+        assert await anyio.to_thread.run_sync(ask, running.base_url) == 0
 
 
 async def test_the_bare_command_on_a_terminal_says_what_it_is(tmp_path: Path) -> None:
     """A client, which has no terminal, never sees it."""
-    from anyio import to_thread
 
     def start() -> int:
         terminal = Terminal(base_url="http://127.0.0.1:9", home=tmp_path)
@@ -290,4 +342,4 @@ async def test_the_bare_command_on_a_terminal_says_what_it_is(tmp_path: Path) ->
         terminal.type("\x04")
         return terminal.ended()
 
-    assert await to_thread.run_sync(start) == 0
+    assert await anyio.to_thread.run_sync(start) == 0

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from markdown_it import MarkdownIt
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
@@ -28,6 +29,8 @@ __all__ = ["AnswerView", "markdown", "whole_blocks"]
 REFRESH_S = 0.1
 # Lines of the screen that the block under way leaves to the status line and the prompt.
 SPARE_LINES = 3
+# rich would leave out what looks like HTML: of an answer about code it is the code
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _WORDS = {
     FailureKind.RATE_LIMITED: "rate limited",
@@ -175,8 +178,10 @@ class _Block:
 
 
 def markdown(text: str) -> Markdown:
-    """Text of an answer for a terminal. The address of a link is shown, never hidden behind its words."""
-    return Markdown(sanitize(text), hyperlinks=False)
+    """Text of an answer for a terminal. Tags are shown as they are, and the address of a link is never hidden behind its words."""
+    drawn = Markdown("", hyperlinks=False)
+    drawn.parsed = _MARKDOWN.parse(sanitize(text))
+    return drawn
 
 
 def whole_blocks(text: str) -> int:

@@ -52,7 +52,10 @@ async def screen(arguments: Mapping[str, Any], *, as_json: bool) -> int:
 async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
     """Call any tool with its arguments as a JSON object. Who calls one by its name knows its arguments by theirs."""
     try:
-        return await call_tool(name, _arguments_of(name, arguments), as_json=as_json)
+        given = _arguments_of(name, arguments)
+        tool = next(tool for tool in ALL_TOOLS if tool.name == name)
+        async with open_context(load_settings()) as context:
+            return show_reply(await tool.handle(parse(tool.arguments, given), context), as_json=as_json)
     except InputRefused as error:
         echo_message(f"groq-fallback-mcp: {error}", err=True)
         return USAGE_ERROR
@@ -78,7 +81,7 @@ async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[s
         with progress_bar("reading", shown=True, is_audio=name == "transcribe") as progress:
             reply = await call(name, arguments, replace(context, progress=progress))
     # what is saved in a file need not scroll by
-    return show_reply(reply, as_json=as_json, body=arguments.get("save_to") is None)
+    return show_reply(reply, as_json=as_json, body=name != "transcribe" or arguments.get("save_to") is None)
 
 
 async def reopen_budget() -> int:
@@ -98,7 +101,12 @@ async def call(name: str, arguments: Mapping[str, Any], context: Context) -> Rep
     """The reply of a tool. None among the arguments is an option that was not given. Raises InputRefused."""
     tool = next(tool for tool in ALL_TOOLS if tool.name == name)
     given = {key: value for key, value in arguments.items() if value is not None}
-    return await tool.handle(parse(tool.arguments, given), context)
+    try:
+        read = parse(tool.arguments, given)
+    except InputRefused as error:
+        # the arguments of a tool are not what a person gives
+        raise InputRefused(error.cause, next_step="See groq-fallback-mcp --help") from None
+    return await tool.handle(read, context)
 
 
 def with_folders_of(files: Sequence[str | None], settings: Settings) -> Settings:

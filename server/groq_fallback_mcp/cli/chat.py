@@ -13,6 +13,7 @@ from groq_fallback_mcp.cli.answer_view import AnswerView
 from groq_fallback_mcp.cli.calls import call, print_reply, with_folders_of
 from groq_fallback_mcp.cli.console import echo, note, print_json, terminal
 from groq_fallback_mcp.cli.conversation import Conversation
+from groq_fallback_mcp.cli.output_file import check_writable, refuse_same_file, unwritable
 from groq_fallback_mcp.cli.piped import read_text
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.redaction import sanitize
@@ -31,21 +32,18 @@ class ChatOutput:
     as_json: bool = False
     quiet: bool = False
 
-    def check(self) -> None:
+    def check(self, conversation: Conversation) -> None:
         """Raises InputRefused, before anything is sent, where the file cannot be written."""
-        if self.file is None:
-            return
-        if self.file.exists() and not self.overwrite:
-            raise InputRefused(f"{self.file} already exists", next_step="Add --overwrite, or choose another name")
-        if not self.file.parent.is_dir():
-            raise InputRefused(f"Directory {self.file.parent} does not exist", next_step="Create it, or choose another name")
+        if self.file is not None:
+            refuse_same_file([("--save or --continue", conversation.file), ("--output", self.file)])
+            check_writable(self.file, existing=None if self.overwrite else "Add --overwrite, or choose another name")
 
 
 async def chat(
     prompt: str, arguments: Mapping[str, Any], *, conversation: Conversation, local: bool, output: ChatOutput
 ) -> int:
     """Answer one prompt; 1 where no model could. `local` lets a local text model answer as a last resort."""
-    output.check()
+    output.check(conversation)
     async with open_context(chat_settings(arguments, local=local)) as context:
         reply = await ask(prompt, arguments, conversation=conversation, context=context, output=output)
     if output.file is None or reply.is_error or reply.body is None:
@@ -54,9 +52,7 @@ async def chat(
         output.file.write_text(f"{sanitize(reply.body)}\n", encoding="utf-8", errors="replace")
     except OSError as error:
         echo(reply.body)
-        raise InputRefused(
-            f"{output.file} cannot be written ({error.strerror}); the answer is above", next_step="Choose another file"
-        ) from None
+        raise unwritable(output.file, error) from None
     note(f"Wrote {output.file}")
     return 0
 

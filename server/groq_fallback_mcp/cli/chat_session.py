@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.cli.chat import ChatOutput, ask, chat_settings
 from groq_fallback_mcp.cli.console import as_options, echo_message, note
 from groq_fallback_mcp.cli.conversation import Conversation
+from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import GroqFallbackError
+from groq_fallback_mcp.policy.model_choice import resolve_model
 from groq_fallback_mcp.tools import Context
 
 __all__ = ["chat_session"]
@@ -23,7 +27,7 @@ PROMPT = "> "
 HELP = """\
 /model NAME  try this model first from now on (/model alone: back to automatic)
 /save FILE   save the conversation there, and after each answer
-/clear       forget what was said
+/clear       forget what was said (a saved file stays)
 /quit        leave (or Ctrl-D)
 Ctrl-C stops an answer. Paste several lines as they are."""
 
@@ -61,7 +65,7 @@ def chat_session(arguments: Mapping[str, Any], *, conversation: Conversation, lo
                 if line in {"/quit", "/exit"}:
                     return 0
                 if line.startswith("/"):
-                    _command(session, line)
+                    _command(session, line, context)
                 elif line:
                     _turn(session, line, portal, context)
             except GroqFallbackError as error:
@@ -69,36 +73,57 @@ def chat_session(arguments: Mapping[str, Any], *, conversation: Conversation, lo
 
 
 def _turn(session: _Session, prompt: str, portal: BlockingPortal, context: Context) -> None:
+    scopes: list[anyio.CancelScope] = []
+
     async def turn() -> None:
-        await ask(prompt, session.arguments, conversation=session.conversation, context=context, output=session.output)
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            await ask(prompt, session.arguments, conversation=session.conversation, context=context, output=session.output)
 
     under_way = portal.start_task_soon(turn)
     try:
         under_way.result()
     except KeyboardInterrupt:
-        under_way.cancel()
+        for scope in scopes:
+            portal.call(scope.cancel)
+        # what it draws is over before the next prompt
+        under_way.result()
         note("Stopped. The prompt and what was written are forgotten; the arrow keys bring the prompt back.")
-    # an image belongs to the prompt it came with
-    session.arguments.pop("images", None)
+    finally:
+        # an image belongs to the prompt it came with
+        session.arguments.pop("images", None)
 
 
-def _command(session: _Session, line: str) -> None:
+def _command(session: _Session, line: str, context: Context) -> None:
     name, _, value = line.partition(" ")
     value = value.strip()
     match name:
         case "/model":
-            session.arguments["model"] = value or None
+            session.arguments["model"] = _chat_model(value, context) if value else None
             note(f"Trying {value} first." if value else "Choosing the model automatically.")
         case "/save" if value:
             kept = Conversation.opened(Path(value).expanduser(), None)
-            session.conversation.file = kept.file
-            session.conversation.write()
+            kept.messages = session.conversation.messages
+            kept.write()
+            session.conversation = kept
             note(f"Saving to {kept.file}.")
         case "/clear":
-            session.conversation.messages.clear()
-            session.conversation.write()
-            note("Forgotten.")
+            file = session.conversation.file
+            session.conversation = Conversation()
+            note("Forgotten." if file is None else f"Forgotten. {file} stays as it is; /save starts another.")
         case "/help":
             note(HELP)
         case _:
             note(f"Unknown command {line[:80]!r}.\n{HELP}")
+
+
+def _chat_model(name: str, context: Context) -> str:
+    """The id of a chat model. Raises InputRefused for a name that is unknown."""
+    engine = context.engine
+    return resolve_model(
+        name,
+        catalog=engine.catalog,
+        providers=engine.registry.models(),
+        kinds=(Kind.CHAT, Kind.SYSTEM),
+        today=today(engine.clock),
+    )

@@ -36,7 +36,9 @@ app = typer.Typer(
     name="groq-fallback-mcp",
     cls=_Ordered,
     help="Dependable Groq for coding agents. With no command, runs the MCP server on stdio.",
-    epilog=("Exit codes: 0 done, 1 tried and failed, 2 wrong usage or configuration, 3 flagged by screen, 130 interrupted."),
+    epilog=(
+        "Exit codes: 0 done, 1 no answer or failed, 2 wrong usage or configuration file, 3 flagged by screen, 130 interrupted."
+    ),
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -263,6 +265,8 @@ def limits(
     arguments = {"model": model, "tokens": tokens, "probe": probe, "all": True}
     if reopen_budget:
         run(calls.reopen_budget)
+    if probe and model is None:
+        raise typer.BadParameter("needs --model", param_hint="--probe")
     if watch:
         _refuse_beside("--watch", {"--probe": probe, "--json": as_json})
         run(watch_limits, arguments)

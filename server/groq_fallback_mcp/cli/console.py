@@ -6,6 +6,7 @@ All text passes the one exit (redaction.py), so that neither a secret nor a cont
 
 from __future__ import annotations
 
+import errno
 import functools
 import re
 import sys
@@ -46,6 +47,7 @@ _COUNTED = re.compile(r"\d of \d")
 _IN_COMMANDS = {
     "check_limits": "groq-fallback-mcp limits",
     "include_retired": "--retired",
+    "overwrite: true": "--overwrite",
     "list_models": "groq-fallback-mcp models",
     "local_only": "--local-only",
     "max_tokens": "--max-tokens",
@@ -55,7 +57,8 @@ _IN_COMMANDS = {
     "save_to": "--save-to",
     "use_case": "--use-case",
 }
-_ARGUMENT = re.compile(rf"\b(?:{'|'.join(_IN_COMMANDS)})\b")
+# not in backquotes: those are fields of a file
+_ARGUMENT = re.compile(rf"(?<!`)\b(?:{'|'.join(_IN_COMMANDS)})\b")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -160,8 +163,11 @@ def attempt(work: Callable[[], T]) -> T:
     sanitize_unhandled()
     try:
         return work()
-    except (typer.Exit, typer.Abort):
+    except typer.Exit:
         raise
+    except typer.Abort:
+        # Ctrl-C or Ctrl-D at a question
+        status = INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - of any kind: each has its exit code
         status = _status(_innermost(error))
     raise typer.Exit(status)
@@ -177,6 +183,9 @@ def _status(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         return 1
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        echo_message(f"groq-fallback-mcp: Cannot write ({error.strerror}). Free some space, then run it again.", err=True)
+        return 1
     if not isinstance(error, Exception):
         raise error
     # a bug: its traceback goes through the exit like all else
@@ -185,10 +194,11 @@ def _status(error: BaseException) -> int:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What is in a group of one, as task groups make of an error that passes through them."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    """What is in a group of one kind, as task groups make of an error that passes through them."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner = [_innermost(one) for one in error.exceptions]
+    return inner[0] if len({type(one) for one in inner}) == 1 else error
 
 
 def _exit(work: Callable[[], int]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from groq_fallback_mcp.atomic_file import write_atomically
+from groq_fallback_mcp.cli.output_file import check_writable, replace_file, unwritable
 from groq_fallback_mcp.cli.piped import read_text
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_list, is_object
@@ -29,12 +29,11 @@ class Conversation:
     def opened(cls, save: Path | None, resume: Path | None) -> Conversation:
         """A new conversation, kept in `save` if given, or the one of `resume`. Raises InputRefused for a file that cannot be used."""
         if resume is not None:
-            return cls(file=resume, messages=_read(resume))
+            messages = _read(resume)
+            check_writable(resume, existing=None)
+            return cls(file=resume, messages=messages)
         if save is not None:
-            if save.exists():
-                raise InputRefused(f"{save} already exists", next_step=f"Use --continue {save}, or choose another name")
-            if not save.parent.is_dir():
-                raise InputRefused(f"Directory {save.parent} does not exist", next_step="Create it, or choose another name")
+            check_writable(save, existing=f"Use --continue {save}, or choose another name")
         return cls(file=save)
 
     def asking(self, prompt: str) -> list[dict[str, str]]:
@@ -53,26 +52,24 @@ class Conversation:
         kept = {"schema_version": SCHEMA_VERSION, "messages": sanitize_json(self.messages)}
         content = json.dumps(kept, indent=2, ensure_ascii=False)
         try:
-            write_atomically(self.file, f"{content}\n".encode("utf-8", "replace"))
+            replace_file(self.file, f"{content}\n".encode("utf-8", "replace"))
         except OSError as error:
-            raise InputRefused(
-                f"The conversation cannot be saved to {self.file} ({error.strerror})", next_step="Choose another file"
-            ) from None
+            raise unwritable(self.file, error) from None
 
 
 def _read(path: Path) -> list[dict[str, str]]:
     try:
         value: object = json.loads(read_text(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     messages = value.get("messages") if is_object(value) else None
     if not is_list(messages) or not all(map(_is_message, messages)):
-        raise InputRefused(f"{path} is not a saved conversation", next_step="Name a file written by chat --save")
+        raise InputRefused(f"The file {path} is not a saved conversation", next_step="Name a file written by chat --save")
     return _checked(messages)
 
 
 def _is_message(value: object) -> bool:
-    return is_object(value) and value.get("role") in {"user", "assistant"} and isinstance(value.get("content"), str)
+    return is_object(value) and value.get("role") in ("user", "assistant") and isinstance(value.get("content"), str)
 
 
 def _checked(messages: Sequence[object]) -> list[dict[str, str]]:

@@ -34,12 +34,15 @@ def set_key(*, file: bool, force: bool) -> int:
 
     1 where Groq refuses the key and it was not stored. `force`: store it all the same.
     """
-    terminal = sys.stdin.isatty()
-    text = typer.prompt("Groq API key", hide_input=True, err=True) if terminal else sys.stdin.readline()
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if terminal:
+        text = typer.prompt("Groq API key", hide_input=True, err=True)
+    else:
+        text = sys.stdin.readline() if sys.stdin is not None else ""
     key = str(text).strip()
     if not key or not is_clean_key(key):
         raise ConfigurationError(
-            "That doesn't look like an API key (empty, or contains spaces)",
+            "That doesn't look like an API key (empty, or contains spaces or other characters)",
             next_step="Copy it again from console.groq.com/keys",
         )
     register_secrets(key)

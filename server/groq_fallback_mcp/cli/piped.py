@@ -64,10 +64,10 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise InputRefused(f"{path} cannot be read ({error.strerror})", next_step="Check its name and permissions") from None
+        raise InputRefused(f"Cannot read {path} ({error.strerror})", next_step="Check its name and permissions") from None
     if len(content) > MOST_BYTES:
-        raise InputRefused(f"{path} is larger than {MOST_BYTES // 1024**2} MB", next_step="Give the part in question")
-    return _text(content, str(path))
+        raise InputRefused(f"The file {path} is larger than {MOST_BYTES // 1024**2} MB", next_step="Give the part in question")
+    return _text(content, f"The file {path}")
 
 
 def is_interactive() -> bool:

@@ -1,27 +1,27 @@
 """`chat --prompts FILE`: many prompts from a file, their answers as JSON lines, each written as soon as it is there.
 
-The answers file is what resuming reads: prompts that it answers are not sent again.
+Prompts that the answers file answers already are not sent again.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import anyio
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.atomic_file import write_atomically
+from groq_fallback_mcp.cli.answers_file import AnswersFile, opened_answers
 from groq_fallback_mcp.cli.calls import call
 from groq_fallback_mcp.cli.chat import ChatOutput, chat_settings
-from groq_fallback_mcp.cli.console import note, progress_bar
+from groq_fallback_mcp.cli.console import as_options, note, progress_bar
+from groq_fallback_mcp.cli.output_file import refuse_same_file
 from groq_fallback_mcp.cli.piped import read_piped, read_text
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_object
-from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.run_all import run_all
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.chat import AT_ONCE, STOPS_ALL
@@ -60,61 +60,76 @@ def read_prompts(name: str) -> list[Prompt]:
 async def answer_file(name: str, arguments: Mapping[str, Any], *, local: bool, output: ChatOutput) -> int:
     """Answer all prompts of a file; 1 where some have no answer. With an output file that exists, only those it lacks."""
     prompts = read_prompts(name)
-    kept = _answered(output, prompts)
-    left = [prompt for prompt in prompts if prompt.line not in kept]
-    if kept:
-        note(f"{len(kept)} of {len(prompts)} are answered in {output.file}; continuing with {len(left)}.")
-    async with open_context(chat_settings(arguments, local=local)) as context:
-        with ExitStack() as stack:
-            file = sys.stdout if output.file is None else stack.enter_context(_opened(output.file))
-            moved = stack.enter_context(progress_bar(Path(name).name, shown=not output.quiet))
-            simulated: list[int] = []
-
-            def write(line: Mapping[str, Any]) -> None:
-                file.write(json.dumps(sanitize_json(line), ensure_ascii=False) + "\n")
-                file.flush()
-                if line.get("simulated"):
-                    simulated.append(line["line"])
-
-            patient = replace(context, deadline_s=context.job_deadline_s)
-            errors, stopped = await run_all(
-                left,
-                lambda prompt: _answer(prompt, arguments, patient, write),
-                at_once=AT_ONCE,
-                stops=lambda error: error is not None and error["code"] in STOPS_ALL,
-                on_progress=moved,
-                done="prompts answered",
-            )
+    refuse_same_file([("--prompts", None if name == "-" else Path(name)), ("--output", output.file)])
+    settings = chat_settings(arguments, local=local)
+    with opened_answers(output.file, {prompt.line: prompt.text for prompt in prompts}, overwrite=output.overwrite) as answers:
+        left = [prompt for prompt in prompts if prompt.line not in answers.answered]
+        if answers.answered:
+            note(f"{output.file} has {len(answers.answered)} of {len(prompts)} answers; continuing with {len(left)}.")
+        run = _Run(arguments=arguments, answers=answers)
+        try:
+            async with open_context(settings) as context:
+                with progress_bar(Path(name).name, shown=not output.quiet) as moved:
+                    patient = replace(context, deadline_s=context.job_deadline_s)
+                    errors, stop = await run_all(
+                        left,
+                        lambda prompt: run.answer(prompt, patient),
+                        at_once=AT_ONCE,
+                        stops=lambda error: error is not None and error.stops,
+                        on_progress=moved,
+                        done="prompts answered",
+                    )
+        except anyio.get_cancelled_exc_class():
+            resume = "the same command resumes" if output.file is not None else "with -o FILE it could resume"
+            note(f"Interrupted after {len(answers.answered) + run.answered} of {len(prompts)} answers; {resume}.")
+            raise
     failed = sum(error is not None for error in errors)
-    note(f"Answered {len(prompts) - failed} of {len(prompts)}." + _next_step(failed, stopped, output))
-    if simulated:
+    if failed or not output.quiet:
+        note(f"Answered {len(prompts) - failed} of {len(prompts)}." + _next_step(failed, stop, output))
+    if run.simulated:
         note("SIMULATED: not real Groq answers; each line says so.")
     return 1 if failed else 0
 
 
-async def _answer(
-    prompt: Prompt, arguments: Mapping[str, Any], context: Context, write: Callable[[Mapping[str, Any]], None]
-) -> Mapping[str, Any] | None:
-    """Write a prompt's line; the error in it, if there is one."""
-    try:
-        reply = await call("groq_chat", {**arguments, **prompt.options, "prompt": prompt.text}, context)
-        fields: Mapping[str, Any] = reply.structured
-    except InputRefused as error:
-        fields = {"error": {"code": "invalid_arguments", "cause": error.cause, "next_step": error.next_step}}
-    named = {} if prompt.id is None else {"id": prompt.id}
-    write({"line": prompt.line, **named, "prompt": prompt.text, **fields})
-    return fields.get("error")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    """Why a prompt has no answer. `stops`: each of the others would meet the same."""
+
+    words: str
+    stops: bool
 
 
-def _opened(path: Path) -> TextIO:
-    return path.open("a", encoding="utf-8", errors="replace", newline="\n")
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    arguments: Mapping[str, Any]
+    answers: AnswersFile
+    answered: int = 0
+    simulated: bool = False
+
+    async def answer(self, prompt: Prompt, context: Context) -> _Failed | None:
+        """Write a prompt's line; what failed, if anything did."""
+        try:
+            reply = await call("groq_chat", {**self.arguments, **prompt.options, "prompt": prompt.text}, context)
+            fields: Mapping[str, Any] = reply.structured
+        except InputRefused as error:
+            fields = {"error": {"code": "invalid_arguments", "cause": error.cause, "next_step": error.next_step}}
+        named = {} if prompt.id is None else {"id": prompt.id}
+        self.answers.write({"line": prompt.line, **named, "prompt": prompt.text, **fields})
+        self.simulated = self.simulated or bool(fields.get("simulated"))
+        failure = fields.get("error")
+        if failure is None:
+            self.answered += 1
+            return None
+        # an option for all of them that cannot be used
+        for_all = failure["code"] == "invalid_arguments" and not prompt.options and bool(prompt.text.strip())
+        return _Failed(words=f"{failure['cause']}. {failure['next_step']}.", stops=for_all or failure["code"] in STOPS_ALL)
 
 
-def _next_step(failed: int, stopped: Mapping[str, Any] | None, output: ChatOutput) -> str:
+def _next_step(failed: int, stop: _Failed | None, output: ChatOutput) -> str:
     if not failed:
         return ""
-    if stopped is not None:
-        return f" Stopped: {stopped['cause']}. {stopped['next_step']}."
+    if stop is not None:
+        return f" Stopped. {as_options(stop.words)}"
     again = "Run the same command again" if output.file is not None else "Run it again with -o FILE"
     return f" {again} to try the rest; each line without an answer says why."
 
@@ -126,7 +141,7 @@ def _plain_prompt(number: int, line: str) -> Prompt:
 def _json_prompt(number: int, line: str) -> Prompt:
     try:
         value: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _refused(number, line) from None
     if isinstance(value, str):
         return Prompt(line=number, text=value, options={})
@@ -135,7 +150,8 @@ def _json_prompt(number: int, line: str) -> Prompt:
     unknown = next((key for key in value if key not in {"id", "prompt", *OWN}), None)
     if unknown is not None:
         raise InputRefused(
-            f"Line {number} has the unknown field {str(unknown)[:40]!r}", next_step=f"Known are id, prompt, {', '.join(OWN)}"
+            f"Line {number} has the unknown field {str(unknown)[:40]!r}",
+            next_step="Known are " + ", ".join(f"`{field}`" for field in ("id", "prompt", *OWN)),
         )
     options = {key: value[key] for key in OWN if key in value}
     return Prompt(line=number, text=str(value["prompt"]), id=value.get("id"), options=options)
@@ -146,37 +162,3 @@ def _refused(number: int, line: str) -> InputRefused:
         f"Line {number} is not a JSON string or an object with a prompt ({line[:60]!r})",
         next_step='Write {"prompt": "..."} or a string on each line',
     )
-
-
-def _answered(output: ChatOutput, prompts: Sequence[Prompt]) -> set[int]:
-    """The lines that the output file answers already. What it holds of failed ones, or of a write cut short, is taken out.
-
-    Raises InputRefused where it is not an answers file of these prompts.
-    """
-    path = output.file
-    if path is None or not path.exists() or output.overwrite:
-        if path is not None and path.exists():
-            path.write_bytes(b"")
-        else:
-            output.check()
-        return set()
-    texts = {prompt.line: prompt.text for prompt in prompts}
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
-    kept: dict[int, str] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            value: object = json.loads(line)
-        except ValueError:
-            value = None
-        if not is_object(value) or not isinstance(value.get("line"), int) or texts.get(value["line"]) != value.get("prompt"):
-            if number == len(lines) and value is None and kept:
-                break  # the last write was cut short
-            raise InputRefused(
-                f"{path} already exists and does not hold answers to these prompts (line {number})",
-                next_step="Choose another name, or add --overwrite",
-            )
-        if "error" not in value:
-            kept[value["line"]] = line
-    if len(kept) < len(lines):
-        write_atomically(path, "".join(f"{line}\n" for line in kept.values()).encode())
-    return set(kept)

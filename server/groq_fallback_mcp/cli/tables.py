@@ -25,6 +25,8 @@ __all__ = ["limits_view", "models_view", "show_limits", "show_models", "watch_li
 WATCH_S = 1.0
 # From this many columns on there is room for wider bars and more columns.
 WIDE = 100
+# Below this many columns names would be cut off: the plain lines say more.
+NARROWEST = 60
 KINDS = {
     "chat": "Chat",
     "system": "Systems",
@@ -85,7 +87,7 @@ async def _show(
     async with open_context(load_settings()) as context:
         reply = await call(name, arguments, context)
     console = None if as_json or reply.is_error else terminal(sys.stdout)
-    if console is None:
+    if console is None or console.width < NARROWEST:
         return show_reply(reply, as_json=as_json)
     console.print(view(reply.structured, console.width))
     return 0

@@ -1,0 +1,124 @@
+"""The answers file of many prompts: nothing that it holds is lost, whatever ended the run before."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from groq_fallback_mcp.cli.answers_file import opened_answers
+from groq_fallback_mcp.cli.conversation import Conversation
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.redaction import register_secrets
+
+PROMPTS = {1: "alpha", 2: "ünï", 3: "gamma"}
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def line(number: int, prompt: str | None = None, **fields: object) -> bytes:
+    """A line of the file."""
+    row = {"line": number, "prompt": PROMPTS[number] if prompt is None else prompt, "text": "x", **fields}
+    return json.dumps(row, ensure_ascii=False).encode()
+
+
+def resumed(path: Path, prompts: dict[int, str] = PROMPTS) -> frozenset[int]:
+    """What is answered."""
+    with opened_answers(path, prompts, overwrite=False) as answers:
+        return answers.answered
+
+
+@pytest.mark.parametrize(
+    ("content", "answered"),
+    [
+        (line(1) + b"\n" + line(2) + b"\n", {1, 2}),
+        (line(1) + b"\n" + line(2), {1, 2}),
+        (line(1) + b"\n" + line(2)[:-9], {1}),
+        (line(2)[:24], set()),
+        (line(2, error={"code": "deadline"}) + b"\n" + line(1) + b"\n", {1}),
+        (line(1) + b"\n\n" + line(1) + b"\n", {1}),
+        (b"", set()),
+    ],
+)
+def test_a_run_resumes_from_whatever_the_last_one_left(tmp_path: Path, content: bytes, answered: set[int]) -> None:
+    """What is added after it stands on lines of its own."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    with opened_answers(path, PROMPTS, overwrite=False) as answers:
+        assert answers.answered == answered
+        answers.write({"line": 3, "prompt": "gamma", "text": "new"})
+    rows = [json.loads(row) for row in path.read_bytes().splitlines()]
+    assert {row["line"] for row in rows} == answered | {3}
+    assert len(rows) == len(answered) + 1
+
+
+def test_a_cut_in_the_middle_of_a_letter_is_a_line_cut_short(tmp_path: Path) -> None:
+    """Not a file that isn't text."""
+    path = tmp_path / "a.jsonl"
+    whole = line(2)
+    path.write_bytes(line(1) + b"\n" + whole[: whole.index("ü".encode()) + 1])
+    assert resumed(path) == {1}
+
+
+def test_answers_of_any_size_resume(tmp_path: Path) -> None:
+    """There is no bound on the file."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line(1, more="y" * 5_000_000) + b"\n")
+    assert resumed(path) == {1}
+
+
+def test_a_prompt_that_was_sanitized_when_it_was_written_is_recognized(tmp_path: Path) -> None:
+    """Carriage returns, control sequences and secrets are not in the file."""
+    register_secrets("sesame-0123456789abcdef")
+    prompts = {1: "a\r\nb", 2: "\x1b[31mred", 3: "my key is sesame-0123456789abcdef"}
+    path = tmp_path / "a.jsonl"
+    with opened_answers(path, prompts, overwrite=False) as answers:
+        for number, prompt in prompts.items():
+            answers.write({"line": number, "prompt": prompt, "text": "x"})
+    assert resumed(path, prompts) == {1, 2, 3}
+    assert b"sesame" not in path.read_bytes()
+
+
+def test_a_link_and_the_mode_of_a_file_stay(tmp_path: Path) -> None:
+    """Of answers and of conversations."""
+    real, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
+    real.write_bytes(line(1) + b"\n" + line(2)[:9])
+    real.chmod(0o640)
+    link.symlink_to(real)
+    assert resumed(link) == {1}
+    assert (link.is_symlink(), real.stat().st_mode & 0o777) == (True, 0o640)
+    talk = tmp_path / "talk.json"
+    talk.symlink_to(tmp_path / "there.json")
+    Conversation.opened(talk, None).add("hi", "hello")
+    assert (talk.is_symlink(), (tmp_path / "there.json").is_file()) == (True, True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    """Before anything is sent."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputRefused, match="permission denied"), opened_answers(tmp_path / "a", PROMPTS, overwrite=False):
+        pass
+
+
+@pytest.mark.parametrize("name", ["folder", "no/such", "x" * 300])
+def test_a_name_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    """With what is wrong with it."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputRefused), opened_answers(tmp_path / name, PROMPTS, overwrite=True):
+        pass
+    with pytest.raises(InputRefused):
+        Conversation.opened(tmp_path / name, None)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"messages": [{"role": ["user"], "content": "a"}]}', "{}", "\0"])
+def test_a_file_that_is_no_conversation_is_refused(tmp_path: Path, content: str) -> None:
+    """However it is broken."""
+    (tmp_path / "talk.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputRefused):
+        Conversation.opened(None, tmp_path / "talk.json")
