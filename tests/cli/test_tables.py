@@ -59,6 +59,8 @@ def test_limits_say_when_the_next_call_fits_and_why_not(width: int) -> None:
     assert " now " in rows["a"]
     assert " in 12 s " in rows["b"]
     assert "800" in rows["a"]
+    # what is left and what is used differ without color too
+    assert "╸─" in rows["a"]
     assert " no" in rows["other/c"]
     assert "other/c: no key is set" in "\n".join(lines)
     assert "60 m" in rows["w"]
@@ -84,4 +86,4 @@ async def test_what_is_not_a_terminal_gets_plain_lines(tmp_path: Path) -> None:
     async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
         done = await command("limits", base_url=running.base_url, cwd=tmp_path)
     assert "groq/openai/gpt-oss-20b: " in done.stdout
-    assert "█" not in done.stdout
+    assert "━" not in done.stdout

@@ -47,7 +47,6 @@ AUDIO = {"ash": "audio/hour", "asd": "audio/day"}
 FIGURE_CHARS = 4
 # Below these shares of a limit its bar is yellow, then red.
 LOW, VERY_LOW = 0.5, 0.15
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 async def show_models(arguments: Mapping[str, Any], *, as_json: bool) -> int:
@@ -211,11 +210,11 @@ def _bar(limit: str, entry: Mapping[str, Any] | None, cells: int) -> Text:
     if entry is None:
         return Text("")
     share = min(max(entry["level"] / entry["capacity"], 0.0), 1.0) if entry["capacity"] else 0.0
-    eighths = round(share * cells * 8)
-    filled = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
+    halves = round(share * cells * 2)
+    filled = "━" * (halves // 2) + "╸" * (halves % 2)
     style = "green" if share >= LOW else "yellow" if share >= VERY_LOW else "red"
     figure = _seconds(entry["level"]) if limit in {"ash", "asd"} else _short(entry["level"])
-    return Text.assemble((filled.ljust(cells), f"{style} on grey30"), " ", figure.rjust(FIGURE_CHARS))
+    return Text.assemble((filled, style), ("─" * (cells - len(filled)), "bright_black"), " ", figure.rjust(FIGURE_CHARS))
 
 
 def _short(figure: float) -> str:
