@@ -23,7 +23,7 @@ PIP_INSTALL := requirements/install.py
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e install-roads torture fuzz \
+.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e install-methods torture fuzz \
   nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
@@ -126,8 +126,8 @@ clients: $(KILO) $(NODE_SDK) $(CLIENTS)
 	touch $@
 
 # Every way to install the command, on every Python that is here; `make e2e` takes each way once.
-install-roads: $(VENV)/.dev .cache/pipx/.installed
-	$(BIN)/python -m pytest tests/e2e/test_install_roads.py --durations=0
+install-methods: $(VENV)/.dev .cache/pipx/.installed
+	$(BIN)/python -m pytest tests/e2e/test_install_methods.py --durations=0
 
 e2e: $(VENV)/.dev .cache/pipx/.installed $(KILO) $(NODE_SDK) $(CLIENTS)
 	$(BIN)/groq-fallback-mcp selftest

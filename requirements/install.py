@@ -16,7 +16,17 @@ EVERY_S = 0.2
 
 def main() -> int:
     """The exit code of pip."""
-    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *sys.argv[1:]]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--progress-bar",
+        "off",
+        *sys.argv[1:],
+    ]
     started = time.monotonic()
     said = ["starting pip"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as pip:

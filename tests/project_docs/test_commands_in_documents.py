@@ -27,13 +27,13 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = "groq-fallback-mcp"
 # Why a block may not be run, as a pattern, and how many are not.
 REASONS = {
-    r"needs the network; (CI|tests/e2e/test_install_roads\.py) runs it": 8,
+    r"needs the network; (CI|tests/e2e/test_install_methods\.py) runs it": 8,
     r"needs the client(; tests/e2e/test_new_user\.py runs it)?": 6,
     r"(tests/cli/test_demo\.py|make e2e) runs it": 4,
     r"needs the simulator on its port": 1,
     r"runs until Ctrl-C": 6,
     r"edits the shell's start file": 1,
-    r"removes the command; tests/e2e/test_install_roads\.py runs it": 1,
+    r"removes the command; tests/e2e/test_install_methods\.py runs it": 1,
 }
 # Nobody types here, and there is no keyring.
 PRELUDE = """set -e

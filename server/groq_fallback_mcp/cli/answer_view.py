@@ -24,14 +24,14 @@ from groq_fallback_mcp.call import Attempt, FailureKind
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.redaction import sanitize
 
-__all__ = ["AnswerView", "markdown", "whole_blocks"]
+__all__ = ["AnswerView", "markdown", "short_name", "whole_blocks"]
 
 REFRESH_S = 0.1
 # Lines of the screen that the block under way leaves to the status line and the prompt.
 SPARE_LINES = 3
 # rich would leave out what looks like HTML: of an answer about code it is the code
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _WORDS = {
     FailureKind.RATE_LIMITED: "rate limited",
     FailureKind.TIMED_OUT: "timed out",
@@ -82,28 +82,27 @@ class AnswerView:
             live.stop()
             if kind is not None:
                 # what was on the screen stays there
-                self._print(self._text[self._printed :])
+                self._print_to(len(self._text))
 
     def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
         """A model is tried; text of an earlier one that is visible stays, marked as void."""
-        model = _short(candidate.model)
+        model = short_name(candidate.model)
         failed = next((attempt for attempt in reversed(earlier) if attempt.kind is not None), None)
-        why = "" if failed is None else f"{_short(failed.model)} {_reason(failed)}"
-        if self._text.strip() and self._out is not None:
-            self._print(self._text[self._printed :])
-            self._remark(f"[{why or f'{self._model} broke off'}; {model} starts over]")
-        self._text, self._printed, self._model = "", 0, model
-        self._doing = f"{why}, trying {model}" if why else f"{model} is thinking"
+        why = "" if failed is None else f"{short_name(failed.model)} {_reason(failed)}"
+        with self._lock:
+            if self._text.strip() and self._out is not None:
+                self._print_to(len(self._text))
+                self._remark(f"[{why or f'{self._model} broke off'}; {model} starts over]")
+            self._text, self._printed, self._model = "", 0, model
+            self._doing = f"{why}, trying {model}" if why else f"{model} is thinking"
 
     def text_received(self, text: str) -> None:
         """More of the answer."""
-        self._text += text
-        self._doing = f"{self._model} is writing"
-        if self._out is not None and "\n" in text:
-            whole = whole_blocks(self._text[self._printed :])
-            if whole:
-                self._print(self._text[self._printed : self._printed + whole])
-                self._printed += whole
+        with self._lock:
+            self._text += text
+            self._doing = f"{self._model} is writing"
+            if self._out is not None and "\n" in text:
+                self._print_to(self._printed + whole_blocks(self._text[self._printed :]))
 
     def waiting(self, seconds: float) -> None:
         """No model may be tried for so long."""
@@ -113,20 +112,25 @@ class AnswerView:
         """Print what is missing of the accepted answer; all of it where it is not what was shown."""
         if self._out is None:
             return
-        begun = self._text[: self._printed].lstrip()
         text = text.lstrip()
-        if text.startswith(begun):
-            self._print(text[len(begun) :])
-        else:
-            self._remark("[the text above was revised]")
-            self._print(text)
-        self._text, self._printed = "", 0
+        with self._lock:
+            begun = self._text[: self._printed].lstrip()
+            if not text.startswith(begun):
+                self._remark("[the text above was revised]")
+                begun = ""
+            self._text, self._printed = text, len(begun)
+            self._print_to(len(text))
 
-    def _print(self, text: str) -> None:
-        if self._out is not None and text.strip():
-            with self._lock:
-                self._out.print(_Block(text, first=self._is_first), end="")
-                self._is_first = False
+    def _print_to(self, end: int) -> None:
+        """Print the text up to there, for good. What is drawn below it no longer shows it."""
+        text, self._printed = self._text[self._printed : end], end
+        if self._out is None or not text.strip():
+            return
+        with self._lock:
+            if self._live is not None:
+                self._live.refresh()
+            self._out.print(_Block(text, first=self._is_first), end="")
+            self._is_first = False
 
     def _remark(self, text: str) -> None:
         if self._out is not None:
@@ -202,9 +206,10 @@ def whole_blocks(text: str) -> int:
     return end
 
 
-def _short(model: str) -> str:
+def short_name(model: str) -> str:
+    """A model without its maker, as `--model` takes it."""
     return model.rpartition("/")[2]
 
 
 def _reason(attempt: Attempt) -> str:
-    return "failed" if attempt.kind is None else _WORDS.get(attempt.kind, attempt.kind.value.replace("_", " "))
+    return _WORDS.get(attempt.kind, attempt.outcome.replace("_", " ")) if attempt.kind is not None else "failed"

@@ -1,6 +1,7 @@
 """`groq-fallback-mcp`: without arguments it serves MCP over stdio, with one of the commands below it works for a person."""
 
 import gc
+import io
 import os
 import sys
 
@@ -39,6 +40,10 @@ def main() -> None:
     if not completing and sys.argv[1].startswith("--log-"):
         # without a command it serves, whatever is to be logged
         sys.argv.insert(1, "serve")
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal or pipe that has no such letter gets a question mark, not a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     from groq_fallback_mcp.cli.commands import app
 
     app()

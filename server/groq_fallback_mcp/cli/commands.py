@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +15,7 @@ from groq_fallback_mcp.call import ReasoningEffort
 from groq_fallback_mcp.cli import calls
 from groq_fallback_mcp.cli.completion import complete_clients, complete_models
 from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
-from groq_fallback_mcp.cli.piped import is_interactive, with_files, with_piped
+from groq_fallback_mcp.cli.piped import is_interactive, read_piped, with_files, with_piped
 from groq_fallback_mcp.tools.transcribe import Format
 
 __all__ = ["app"]
@@ -204,14 +205,20 @@ def chat(
 
         _refuse_beside("--prompts", {"PROMPT": prompt, "--file": file, "--save": save, "--continue": resume})
         run(answer_file, prompts, arguments, local=local, output=target)
+    if overwrite and output is None:
+        raise typer.BadParameter("needs --output", param_hint="--overwrite")
     if save is not None and resume is not None:
         raise typer.BadParameter("--continue saves to its own file", param_hint="--save")
     conversation = attempt(lambda: Conversation.opened(save, resume))
-    if not prompt and not file and output is None and not as_json and is_interactive():
+    if not prompt and not file and output is None and not as_json and is_interactive() and sys.stdout.isatty():
         from groq_fallback_mcp.cli.chat_session import chat_session
 
         run_blocking(chat_session, arguments, conversation=conversation, local=local, output=target)
-    text = attempt(lambda: with_piped(with_files(" ".join(prompt or ()) or None, file or ())))
+    words = " ".join(prompt or ()) or None
+    if words == "-":
+        text = attempt(lambda: with_files(read_piped(), file or ()) or "")
+    else:
+        text = attempt(lambda: with_piped(with_files(words, file or ())))
     run(chat_now, text, arguments, conversation=conversation, local=local, output=target)
 
 

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import anyio
 import typer
@@ -148,12 +148,12 @@ def progress_bar(name: str, *, shown: bool, is_audio: bool = False) -> Generator
         yield progress
 
 
-def run(work: Callable[..., Awaitable[int]], *arguments: Any, **options: Any) -> None:
+def run(work: Callable[..., Awaitable[int]], *arguments: Any, **options: Any) -> NoReturn:
     """Run an async command and exit with the status it returns."""
     _exit(lambda: anyio.run(functools.partial(work, *arguments, **options)))
 
 
-def run_blocking(work: Callable[..., int], *arguments: Any, **options: Any) -> None:
+def run_blocking(work: Callable[..., int], *arguments: Any, **options: Any) -> NoReturn:
     """Run a plain command and exit with the status it returns."""
     _exit(lambda: work(*arguments, **options))
 
@@ -201,5 +201,5 @@ def _innermost(error: BaseException) -> BaseException:
     return inner[0] if len({type(one) for one in inner}) == 1 else error
 
 
-def _exit(work: Callable[[], int]) -> None:
+def _exit(work: Callable[[], int]) -> NoReturn:
     raise typer.Exit(attempt(work))

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from groq_fallback_mcp.cli.answer_view import short_name
 from groq_fallback_mcp.cli.console import print_json, terminal
 from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.harness.demo import Scene, Show, full_demo, short_demo
@@ -94,9 +95,9 @@ def scene_lines(number: int, scene: Scene, width: int) -> Iterator[Text]:
     yield Text(f"  {_call(scene)}", style="dim")
     for attempt in scene.structured.get("attempts", ()):
         if attempt["outcome"] != "answered":
-            yield Text(sanitize(f"  ✗ {_name(attempt['model'])} {_outcome(attempt)}"), style="red")
+            yield Text(sanitize(f"  ✗ {short_name(attempt['model'])} {_outcome(attempt)}"), style="red")
     result = scene.structured
-    model = f"✓ {_name(result['model'])} {result['duration_s']:.1f} s:"
+    model = f"✓ {short_name(result['model'])} {result['duration_s']:.1f} s:"
     for line in _wrapped(f"{model} {result['text']}", width):
         text = Text(line)
         text.highlight_words([model], style="green")
@@ -112,10 +113,6 @@ def _wrapped(text: str, width: int) -> list[str]:
 def _outcome(attempt: Mapping[str, Any]) -> str:
     after = f" for {attempt['retry_after_s']:.0f} s" if attempt.get("retry_after_s") else ""
     return f"rate limited{after}, skipped" if not attempt["sent"] else f"{attempt['outcome'].replace('_', ' ')}{after}"
-
-
-def _name(model: str) -> str:
-    return model.rpartition("/")[2]
 
 
 def _call(scene: Scene) -> str:

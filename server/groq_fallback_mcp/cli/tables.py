@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.cli.answer_view import short_name
 from groq_fallback_mcp.cli.calls import call, show_reply
 from groq_fallback_mcp.cli.console import terminal
 from groq_fallback_mcp.errors import InputRefused
@@ -118,7 +119,7 @@ def _models_table(title: str, kind: str, rows: Sequence[Mapping[str, Any]], widt
         table.add_column("Stage")
         table.add_column("Used for" if kind == "chat" else "Can do")
     for row in rows:
-        cells = [Text(sanitize_message(_name(row))), _availability(row["available"]), _price(row)]
+        cells = [Text(sanitize_message(_name(row))), _availability(row), _price(row)]
         if chat:
             speed, context = row.get("speed_tps"), row.get("context_window")
             cells += [Text("" if speed is None else f"{speed:,}"), Text("" if context is None else _short(context))]
@@ -158,6 +159,8 @@ def limits_view(result: Mapping[str, Any], width: int) -> RenderableType:
         lines.append(Text(sanitize_message(f"Probe: {result['probe']}.")))
     reasons = [(_name(model), model["blocked_by"]) for model in result["models"] if model.get("blocked_by")]
     lines += [Text(sanitize_message(f"{name}: {reason}"), style="yellow") for name, reason in reasons]
+    if incomplete := (result.get("spent") or {}).get("incomplete"):
+        lines.append(Text(sanitize_message(str(incomplete)), style="red"))
     return Group(*lines, Text(sanitize_message(_footer(result)), style="dim"))
 
 
@@ -182,11 +185,13 @@ def _figures(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _footer(result: Mapping[str, Any]) -> str:
     spent = result.get("spent") or {"usd": "0", "tokens": 0, "calls": 0}
-    calls = result.get("calls_now_all_models")
-    fits = "" if calls is None else f"{calls} calls of {result['tokens']:,} tokens fit right now. "
+    fitting = result.get("calls_now_all_models")
+    fits = "" if fitting is None else f"{fitting} calls of {result['tokens']:,} tokens fit right now. "
     of_usd = f" of ${float(spent['budget_usd']):.2f}" if spent.get("budget_usd") else ""
     of_tokens = f" of {spent['budget_tokens']:,}" if spent.get("budget_tokens") else ""
-    return f"{fits}Today (UTC): ${float(spent['usd']):.4f}{of_usd}, {spent['tokens']:,}{of_tokens} tokens in {spent['calls']} calls."
+    unpriced = f", {spent['unpriced_calls']} of them without a known price" if spent.get("unpriced_calls") else ""
+    usd, tokens, calls = float(spent["usd"]), spent["tokens"], spent["calls"]
+    return f"{fits}Today (UTC): ${usd:.4f}{of_usd}, {tokens:,}{of_tokens} tokens in {calls} calls{unpriced}."
 
 
 def _next_call(model: Mapping[str, Any]) -> Text:
@@ -196,8 +201,10 @@ def _next_call(model: Mapping[str, Any]) -> Text:
     return Text("now", style="green") if wait_s <= 0 else Text(f"in {_seconds(wait_s)}", style="yellow")
 
 
-def _availability(words: str) -> Text:
-    words = sanitize_message(words)
+def _availability(row: Mapping[str, Any]) -> Text:
+    words = sanitize_message(row["available"])
+    if row.get("successor"):
+        return Text(sanitize_message(f"no: now {short_name(row['successor'])}"), style="red")
     if words == "now":
         return Text(words, style="green")
     if words.startswith("in "):
@@ -234,4 +241,4 @@ def _seconds(seconds: float) -> str:
 def _name(row: Mapping[str, Any]) -> str:
     """A model as `--model` takes it: without its maker at Groq, with its provider elsewhere."""
     provider, model = str(row["provider"]), str(row.get("id") or row.get("model"))
-    return model.rpartition("/")[2] if provider == "groq" else label(provider, model)
+    return short_name(model) if provider == "groq" else label(provider, model)

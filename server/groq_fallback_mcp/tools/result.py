@@ -126,7 +126,7 @@ def joint_fields(
     `shown` is the one whose model is named, `earlier` are attempts that led to none of them.
     """
     attempts = [*earlier, *(attempt for answer in answers for attempt in answer.attempts)]
-    return call_fields(replace(shown, attempts=attempts[:SHOWN_ATTEMPTS], duration_s=duration_s), notes=notes) | {
+    return call_fields(replace(shown, attempts=attempts, duration_s=duration_s), notes=notes) | {
         "requested_model": None,
         "fallback": None,
         "simulated": any(answer.success.simulated for answer in answers),
@@ -189,8 +189,8 @@ def error_reply(failure: CallFailed) -> Reply:
     lines = [f"{failure.code}: {sentence(failure.cause)}"]
     lines += _attempt_lines(failure.attempts)
     # what the cause says already is not said again
-    told = [exclusion for exclusion in failure.exclusions if exclusion.reason not in failure.cause]
-    lines += [f"- {label(e.provider, e.model)}: skipped ({e.reason})" for e in told]
+    unnamed = [exclusion for exclusion in failure.exclusions if exclusion.reason not in failure.cause]
+    lines += [f"- {label(e.provider, e.model)}: skipped ({e.reason})" for e in unnamed]
     lines.append(f"Next step: {sentence(failure.next_step)}")
     if retry_after_s is not None:
         lines.append(f"retry_after_s: {retry_after_s:g}")
@@ -232,7 +232,7 @@ def _counted(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int]]:
     for number, attempt in enumerate(attempts):
         alike = number if attempt.sent else (attempt.provider, attempt.model, attempt.outcome, attempt.kind)
         found[alike] = attempt, found.get(alike, (attempt, 0))[1] + 1
-    return list(found.values())
+    return list(found.values())[:SHOWN_ATTEMPTS]
 
 
 def _line(attempt: Attempt) -> str:

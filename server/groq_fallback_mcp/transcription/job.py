@@ -38,7 +38,6 @@ LOCAL_PART_S = 120.0
 # Whoever is free again so soon counts as being there.
 SOON_S = 5.0
 PROMPT_CHARS = 896
-SHOWN_ATTEMPTS = 20
 STOPPING_S = 5.0
 UNREAD = "The recording is damaged; about {seconds:g} s of it could not be read and are not in the transcript"
 
@@ -288,7 +287,7 @@ def _result(run: _Run, resumed: int, took_s: float) -> TranscriptAnswer:
         silent=sum(done.silent for _, done in ordered),
         requested_model=run.request.model,
         fallback=run.fallback,
-        attempts=run.attempts[:SHOWN_ATTEMPTS],
+        attempts=tuple(run.attempts),
         duration_s=took_s,
         parts=len(ordered),
     )
@@ -303,6 +302,4 @@ def _explained(run: _Run, part: Part, failure: CallFailed) -> CallFailed:
     begins, ends = (format_duration(round(at, 1)) for at in (part.start_s, part.until_s))
     cause = f"part {part.number} of {len(run.parts)} ({begins} to {ends}) could not be transcribed, {failure.cause}"
     kept = f"{len(run.done)} finished parts are kept. Repeat the call to resume"
-    return replace(
-        failure, cause=cause, next_step=f"{failure.next_step.rstrip('.')}. {kept}", attempts=run.attempts[:SHOWN_ATTEMPTS]
-    )
+    return replace(failure, cause=cause, next_step=f"{failure.next_step.rstrip('.')}. {kept}", attempts=tuple(run.attempts))

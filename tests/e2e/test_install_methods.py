@@ -1,6 +1,6 @@
 """Every way to install the command, in an empty home: it runs, its own advice adds an extra, and removed it leaves nothing.
 
-CI takes each tool once, and each Python; `make install-roads` and the night take all of them.
+CI takes each tool once, and each Python; `make install-methods` and the night take all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CACHE = REPOSITORY / ".cache"
 PIPX = CACHE / "pipx" / "bin" / "pipx"
 TOOLS, SOURCES, PYTHONS = ("uv", "pipx", "pip"), ("checkout", "wheel"), ("3.11", "3.12", "3.13")
 IN_CI = {("pip", "wheel", "3.11"), ("pipx", "checkout", "3.12"), ("uv", "checkout", "3.13")}
-ROADS = [
+METHODS = [
     pytest.param(tool, source, python, marks=[] if (tool, source, python) in IN_CI else [pytest.mark.nightly])
     for tool in TOOLS
     for source in SOURCES
@@ -52,7 +52,7 @@ def source_of(kind: str) -> str:
     """The checkout, or a wheel made of it."""
     if kind == "checkout":
         return str(REPOSITORY)
-    folder = CACHE / "roads"
+    folder = CACHE / "install-methods"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.whl"):
         old.unlink()
@@ -62,7 +62,7 @@ def source_of(kind: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Road:
+class Method:
     """The commands that a person types, and the program they get."""
 
     install: Sequence[Sequence[str]]
@@ -70,23 +70,23 @@ class Road:
     program: Path
 
 
-def road_of(tool: str, *, home: Path, python: str, source: str) -> Road:
+def method_of(tool: str, *, home: Path, python: str, source: str) -> Method:
     """As the README has it; only the Python is named, so that all are tried."""
     program = home / ".local" / "bin" / NAME
     match tool:
         case "uv":
             uv = find_uv()
             install = [[uv, "tool", "install", "--python", python, source]]
-            return Road(install=install, uninstall=[uv, "tool", "uninstall", NAME], program=program)
+            return Method(install=install, uninstall=[uv, "tool", "uninstall", NAME], program=program)
         case "pipx":
             if not PIPX.is_file():
                 pytest.skip("pipx is not installed: make .cache/pipx/.installed")
             install = [[str(PIPX), "install", "--python", python, source]]
-            return Road(install=install, uninstall=[str(PIPX), "uninstall", NAME], program=program)
+            return Method(install=install, uninstall=[str(PIPX), "uninstall", NAME], program=program)
     venv = home / "venv"
     pip = [str(venv / "bin" / "python"), "-m", "pip"]
     install = [[python, "-m", "venv", str(venv)], [*pip, "install", source]]
-    return Road(install=install, uninstall=[*pip, "uninstall", "--yes", NAME], program=venv / "bin" / NAME)
+    return Method(install=install, uninstall=[*pip, "uninstall", "--yes", NAME], program=venv / "bin" / NAME)
 
 
 def left_over(home: Path) -> list[str]:
@@ -95,7 +95,7 @@ def left_over(home: Path) -> list[str]:
     return [name for name in names if "groq" in name and not name.startswith(".cache/") and not name.endswith(f".{NAME}.lock")]
 
 
-@pytest.mark.parametrize(("tool", "source", "version"), ROADS)
+@pytest.mark.parametrize(("tool", "source", "version"), METHODS)
 def test_it_installs_runs_and_leaves_nothing(tmp_path: Path, tool: str, source: str, version: str) -> None:
     """From a checkout and from a wheel file."""
     python = find_python(version)
@@ -116,7 +116,7 @@ def test_it_installs_runs_and_leaves_nothing(tmp_path: Path, tool: str, source: 
         # what is tried here runs once
         "PIP_NO_COMPILE": "1",
     }
-    road = road_of(tool, home=home, python=python, source=source_of(source))
+    method = method_of(tool, home=home, python=python, source=source_of(source))
 
     def run(*command: str, shell: bool = False) -> str:
         done = subprocess.run(
@@ -134,15 +134,15 @@ def test_it_installs_runs_and_leaves_nothing(tmp_path: Path, tool: str, source: 
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
 
-    for command in road.install:
+    for command in method.install:
         run(*command)
-    program = str(road.program)
+    program = str(method.program)
     assert run(program, "--version").startswith(f"{NAME} ")
     run(program, "selftest")
 
-    own_python = str(road.program.resolve().with_name("python"))
+    own_python = str(method.program.resolve().with_name("python"))
     run(run(own_python, "-c", EXTRA), shell=True)
     run(own_python, "-c", "import redis, groq_fallback_mcp")
 
-    run(*road.uninstall)
+    run(*method.uninstall)
     assert left_over(home) == []
