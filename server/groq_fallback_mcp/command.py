@@ -24,6 +24,7 @@ __all__ = [
     "server_command",
     "shared_command",
     "temporary_installer",
+    "typed_command",
 ]
 
 MODULE = "groq_fallback_mcp"
@@ -92,6 +93,14 @@ def own_script() -> Path | None:
     """The console script of this installation; None where there is none."""
     folder = Path(sys.executable).parent
     return next((path for name in (SCRIPT, f"{SCRIPT}.exe") if (path := folder / name).is_file()), None)
+
+
+def typed_command() -> str:
+    """What a person types to run this installation: its name where the PATH has it, else its path from here."""
+    script = own_script()
+    if script is None or shutil.which(SCRIPT) is not None:
+        return SCRIPT
+    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
 
 
 def temporary_installer(prefix: Path) -> str | None:

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import command
+from command_line import command, simulated
 
 from groq_fallback_mcp.providers.local.provider import available_models
+from groq_fallback_mcp.simulator import run_simulator
 
 pytestmark = pytest.mark.anyio
 
@@ -87,3 +88,29 @@ def test_on_a_terminal_of_80_columns_each_line_fits_and_has_its_word(tmp_path: P
     assert any(line.startswith("✓ ok   version") for line in lines)
     assert any(line.startswith("✗ fail key") for line in lines)
     assert lines[-1].startswith("Not ready. ")
+
+
+async def test_each_configured_provider_is_looked_at(tmp_path: Path) -> None:
+    """One that answers, one at a wrong path, one that does not run, one without its key; Groq itself is fine."""
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        (tmp_path / "config.toml").write_text(
+            "".join(
+                f'[[providers]]\nname = "{name}"\nbase_url = "{url}"\nkey_env = "{key}"\nmodels = ["openai/gpt-oss-20b"]\n'
+                for name, url, key in (
+                    ("good", f"{running.base_url}/openai/v1", "GROQ_API_KEY"),
+                    ("astray", f"{running.base_url}/nowhere", "GROQ_API_KEY"),
+                    ("asleep", "http://127.0.0.1:9/v1", "GROQ_API_KEY"),
+                    ("keyless", f"{running.base_url}/openai/v1", "NO_SUCH_KEY"),
+                )
+            )
+        )
+        done = await command(
+            "doctor", base_url=running.base_url, cwd=tmp_path, GROQ_FALLBACK_CONFIG=str(tmp_path / "config.toml")
+        )
+    found = {line.split(": ")[0].split(" ", 1)[1].strip(): line for line in done.stdout.splitlines() if " provider " in line}
+    assert found["provider good"].startswith("ok ")
+    for name in ("astray", "asleep"):
+        assert found[f"provider {name}"].startswith("warn")
+        assert "Check its base_url" in found[f"provider {name}"]
+    assert "not used: " in found["provider keyless"]
+    assert done.stdout.splitlines()[-1] == "Ready."

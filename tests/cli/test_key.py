@@ -49,6 +49,13 @@ async def test_a_key_that_works_is_stored_with_a_word(tmp_path: Path, groq: dict
     assert status.stdout == f"{tmp_path / 'groq-api-key'}: {len(GOOD)} characters, used\nThe key works.\n"
 
 
+async def test_without_a_keyring_the_key_goes_into_a_private_file(tmp_path: Path, groq: dict[str, str]) -> None:
+    """As on a machine where the README's first commands are tried; it says so, and how to get a keyring."""
+    done = await command("key", "set", cwd=tmp_path, stdin=f"{GOOD}\n", **groq)
+    assert (done.returncode, "no system keyring here" in done.stdout) == (0, True)
+    assert (tmp_path / "groq-api-key").stat().st_mode & 0o777 == 0o600
+
+
 async def test_a_refused_key_is_not_stored_unless_forced(tmp_path: Path, groq: dict[str, str]) -> None:
     """Exit status 1 and one line, where nobody can be asked."""
     done = await command("key", "set", "--file", cwd=tmp_path, stdin=f"{REFUSED}\n", **groq)

@@ -260,7 +260,7 @@ async def test_a_call_that_never_fits_is_told() -> None:
     world = World()
     async with connected(world) as client:
         text = text_of(await client.call_tool("check_limits", {"model": FIRST, "tokens": 9000}))
-    assert "never (9,000 is more than the limit of 8,000 tokens per minute)" in text
+    assert "never (9,000 in one call exceed the limit of 8,000 tokens per minute)" in text
 
 
 async def test_a_probe_is_the_only_thing_that_sends() -> None:

@@ -59,6 +59,10 @@ ModelOption = Annotated[
     ),
 ]
 
+OtherModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to try first.", autocompletion=complete_models)
+]
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -138,7 +142,7 @@ def chat(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Answer many prompts: one per line, or JSONL with a prompt each. The answers are JSONL; see -o.",
+            help="Answer many prompts: one per line, or JSONL with a prompt each. The answers are JSONL, in the order they finish; see -o.",
         ),
     ] = None,
     output: Annotated[
@@ -292,8 +296,11 @@ def transcribe(
     ] = "text",
     words: Annotated[bool, _flag("--words", help="Word-level timestamps.")] = False,
     translate: Annotated[bool, _flag("--translate", help="Translate to English.")] = False,
-    model: ModelOption = None,
-    save_to: Annotated[str | None, typer.Option(metavar="FILE", help="A new .txt, .srt, .vtt or .json file.")] = None,
+    model: OtherModelOption = None,
+    save_to: Annotated[
+        str | None, typer.Option("--save-to", "-o", "--output", metavar="FILE", help="A new .txt, .srt, .vtt or .json file.")
+    ] = None,
+    overwrite: Annotated[bool, _flag("--overwrite", help="Replace the file if this program wrote it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Transcribe speech, of any length.
@@ -309,6 +316,7 @@ def transcribe(
         "translate": translate,
         "model": model,
         "save_to": save_to,
+        "overwrite": overwrite,
     }
     run(calls.with_bar, "transcribe", arguments, files=[arguments.get("file"), save_to], as_json=as_json)
 
@@ -321,7 +329,7 @@ def speak(
         str | None, typer.Option(metavar="VOICE", help="One the model has; see `models --kind text_to_speech`.")
     ] = None,
     language: Annotated[str, typer.Option("--language", "-l", metavar="CODE", help="en or ar.")] = "en",
-    model: ModelOption = None,
+    model: OtherModelOption = None,
     overwrite: Annotated[bool, _flag("--overwrite", help="Replace the file if this program wrote it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -346,7 +354,7 @@ def screen(
     policy: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Policy to check against; default: prompt injection.")
     ] = None,
-    model: ModelOption = None,
+    model: OtherModelOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Check text for prompt injection or policy violations. Exits with 3 when it is flagged.

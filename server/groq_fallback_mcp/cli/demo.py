@@ -16,6 +16,7 @@ from rich.text import Text
 from groq_fallback_mcp.cli.answer_view import short_name
 from groq_fallback_mcp.cli.console import print_json, terminal
 from groq_fallback_mcp.cli.local_engines import local_engines
+from groq_fallback_mcp.command import typed_command
 from groq_fallback_mcp.harness.demo import Scene, Show, full_demo, short_demo
 from groq_fallback_mcp.redaction import sanitize
 
@@ -58,7 +59,7 @@ async def demo(*, full: bool, as_json: bool) -> int:
         print_json({"scenes": [_as_json(scene) for scene in done], "fallback": fell_back, "transcript": transcribed})
     elif shown:
         console.print(
-            Text("Next: groq-fallback-mcp key set, then setup kilo, then doctor. (demo --full shows more)", style="bold")
+            Text(f"Next: {typed_command()} key set, then setup kilo, then doctor. (demo --full shows more)", style="bold")
         )
     else:
         console.print(Text("FAILED: no fallback or no transcript was shown. Run groq-fallback-mcp selftest", style="bold red"))

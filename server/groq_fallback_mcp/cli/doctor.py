@@ -12,7 +12,7 @@ from typing import Literal
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, FailureKind
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.cli.console import echo_message, print_json
@@ -25,11 +25,13 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.server_check import answers
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.run_all import run_all
 from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.result import label
@@ -43,6 +45,8 @@ REPLACE_KEY = f"Copy a valid key from console.groq.com/keys, then run {SCRIPT} k
 EXPORT_KEY = "Copy a valid key from console.groq.com/keys, then export it as GROQ_API_KEY"
 CHECK_NETWORK = "Check the network and GROQ_BASE_URL"
 SAMPLE_S = 10.0
+PROVIDER_S = 3.0
+PROVIDERS_AT_ONCE = 8
 READY = "Ready."
 _MARKS: Mapping[State, tuple[str, str]] = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 _FIX: Mapping[FailureKind | None, str] = {
@@ -118,7 +122,8 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
             chat, transcribe = await _choices(context, key, live)
             findings.append(_key(settings, key, chat_works=chat.state != "fail"))
             findings.append(Finding(what="base URL", state="ok", detail=settings.base_url))
-            findings += [_live(live, key, context), await _store(context), *_local(settings), _folders(context)]
+            findings += [_live(live, key, context), *await _providers(context)]
+            findings += [await _store(context), *_local(settings), _folders(context)]
             findings += [chat, transcribe]
     except ConfigurationError as error:
         fix = error.next_step[:1].upper() + error.next_step[1:]
@@ -223,6 +228,25 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
     if replaced := sum(successor is not None for successor in found.shut_down.values()):
         detail += f"; {replaced} retired models have successors (models --retired)"
     return Finding(what=what, state="warn" if found.differences() else "ok", detail=detail)
+
+
+async def _providers(context: Context) -> Sequence[Finding]:
+    """Each provider of config.toml: whether it has its key, and whether it lists its models."""
+    others = [provider for provider in context.engine.registry.providers.values() if isinstance(provider, OpenAICompatible)]
+
+    async def look(provider: OpenAICompatible) -> Finding:
+        what = f"provider {provider.name}"
+        if provider.unready is not None:
+            return Finding(what=what, state="warn", detail=sanitize_message(f"not used: {provider.unready}"))
+        found = await provider.live_models(timeout_s=PROVIDER_S)
+        if not isinstance(found, Failure):
+            return Finding(what=what, state="ok", detail=f"lists {len(found)} models")
+        status = "" if found.status is None else f"HTTP {found.status}, "
+        detail = f"does not list its models ({status}{found.message}). Check its base_url, and that it runs"
+        return Finding(what=what, state="warn", detail=sanitize_message(detail))
+
+    found, _ = await run_all([one for one in others if one.name != "groq"], look, at_once=PROVIDERS_AT_ONCE)
+    return found
 
 
 async def _store(context: Context) -> Finding:

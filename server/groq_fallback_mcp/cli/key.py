@@ -139,7 +139,5 @@ def _store(key: SecretStr, *, file: bool) -> str:
         return f"{key_path()}, which only you can read"
     if keep_in_ring(key):
         return "the system keyring"
-    raise ConfigurationError(
-        "No system keyring is available",
-        next_step=f"Use a private file ({SCRIPT} key set --file), or on a desktop install the keyring extra ({install_command('keyring')})",
-    )
+    keep_in_file(key, key_path())
+    return f"{key_path()}, which only you can read (no system keyring here; {install_command('keyring')} adds one on a desktop)"

@@ -65,7 +65,8 @@ async def answer_file(name: str, arguments: Mapping[str, Any], *, local: bool, o
     with opened_answers(output.file, {prompt.line: prompt.text for prompt in prompts}, overwrite=output.overwrite) as answers:
         left = [prompt for prompt in prompts if prompt.line not in answers.answered]
         if answers.answered:
-            note(f"{output.file} has {len(answers.answered)} of {len(prompts)} answers; continuing with {len(left)}.")
+            more = f"; continuing with {len(left)}" if left else ""
+            note(f"{output.file} has {len(answers.answered)} of {len(prompts)} answers{more}.")
         run = _Run(arguments=arguments, answers=answers)
         try:
             async with open_context(settings) as context:

@@ -156,7 +156,7 @@ def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
         )
     reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
     cause = f"no model can take this request ({reasons})"
-    return "no_model", cause, "Change what the reasons name, or give another model from list_models"
+    return "no_model", cause, "Shorten the request or drop what the reasons name, or choose another model with list_models"
 
 
 def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:

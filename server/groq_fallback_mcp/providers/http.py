@@ -10,6 +10,7 @@ Only the cancel scope around the whole exchange does.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -218,7 +219,15 @@ class Wire:
 
     def _failure(self, kind: FailureKind, error: Exception, *, sent: bool = True) -> Failure:
         text = sanitize_message(str(error)) or type(error).__name__
+        if kind is FailureKind.UNREACHABLE and _NO_ADDRESS.search(text):
+            text = "the host name cannot be resolved: no network, or a wrong base URL"
         return Failure(kind=kind, message=text[:200], sent=sent)
+
+
+# What resolvers say, by system and language of C libraries.
+_NO_ADDRESS = re.compile(
+    r"getaddrinfo|[Nn]ame or service not known|[Nn]ame resolution|nodename nor servname|No address associated"
+)
 
 
 @lru_cache(maxsize=64)

@@ -226,7 +226,7 @@ def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
     held_s = hold_s(health, quota.now)
     match admission:
         case NeverFits(limit=limit, capacity=capacity, cost=units):
-            reason = f"{units:,.0f} is more than the limit of {capacity:,.0f} {limit.unit}"
+            reason = f"{units:,.0f} in one call exceed the limit of {capacity:,.0f} {limit.unit}"
             return Wait(wait_s=None, reason=reason, limit=limit, kind=FailureKind.LARGER_THAN_LIMIT)
         case Deferred(wait_s=wait_s, limit=limit) if wait_s >= held_s:
             return Wait(wait_s=wait_s, reason=f"{limit.unit} used up", limit=limit)

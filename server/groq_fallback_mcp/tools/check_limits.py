@@ -226,7 +226,8 @@ async def _probe(model: str | None, context: Context) -> str:
         return f"not sent ({outcome})"
     seen = len(outcome.quota.readings)
     told = f"{seen} limits read" if seen else "the response stated no limits"
-    return f"{told} ({outcome.kind.value}: {outcome.message})" if isinstance(outcome, Failure) else told
+    # one token is rarely a whole answer, and the limits are what was wanted
+    return f"{told} ({outcome.kind.value}: {outcome.message})" if isinstance(outcome, Failure) and not seen else told
 
 
 def _cost(offered: ProviderModel, tokens: int) -> Mapping[Limit, float]:
