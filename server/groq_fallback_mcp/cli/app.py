@@ -4,6 +4,7 @@ import gc
 import io
 import os
 import sys
+from contextlib import suppress
 
 from groq_fallback_mcp.import_path import drop_working_folder
 
@@ -43,7 +44,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # a terminal or pipe that has no such letter gets a question mark, not a traceback
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            with suppress(OSError):  # it flushes, which a full disk refuses
+                stream.reconfigure(errors="replace")
     from groq_fallback_mcp.cli.commands import app
 
     app()
