@@ -108,7 +108,7 @@ def _abilities(takes: Capabilities) -> Iterator[str]:
 
 
 _SEED = "groq-api-seed-2026-02-13"
-_PRACTICE_HEADINGS = ("Use case", "For", "Model of the table", "Served by", "Then", "Why", "Tool")
+_PRACTICE_HEADINGS = ("Use case", "For", "Named by Groq in February 2026", "Served by", "Then", "Why", "Tool")
 
 
 def practices_block(catalog: Catalog) -> str:

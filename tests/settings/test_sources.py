@@ -121,7 +121,8 @@ def test_a_key_never_shows_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
         ("deadline_s = -1", ["deadline_s", "(got -1"]),
         ("[[providers]]\nname = 'groq'\nbase_url = 'https://x.test/v1'\nmodels = ['m']", ["groq and local are reserved"]),
         ("[[providers]]\nname = 'mine'\nbase_url = 'http://x.test/v1'\nmodels = ['m']", ["providers.0.base_url", "use https"]),
-        ("groq_key = 'gsk_s3cret'", ["groq_key", "Extra inputs"]),
+        ("groq_key = 'gsk_s3cret'", ["Unknown setting 'groq_key'", "see docs/configuration.md"]),
+        ("deadline = 5", ["Unknown setting 'deadline'", "Use deadline_s"]),
         ("files = ['~nobody-here/x']", ["files", "cannot be expanded"]),
         (
             "[[providers]]\nname = 'a'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\n" * 2,
@@ -146,7 +147,7 @@ def test_a_mistake_in_the_file_names_file_key_and_fix(
 def test_a_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With its path."""
     configured(monkeypatch, tmp_path, "").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="Cannot read"):
         load_settings()
 
 

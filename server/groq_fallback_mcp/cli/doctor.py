@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog.drift import drift
-from groq_fallback_mcp.cli.console import echo_message, print_json
+from groq_fallback_mcp.cli.console import echo_message, print_json, terminal
 from groq_fallback_mcp.clients.change import find_clients
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
@@ -71,7 +72,9 @@ async def doctor(*, start_project_servers: bool = False, as_json: bool) -> int:
 
     `start_project_servers`: start whatever the client files of the current folder name, which a repository may have brought.
     """
-    findings = await _findings(start_project_servers=start_project_servers)
+    console = None if as_json else terminal(sys.stdout)
+    with nullcontext() if console is None else console.status("checking ..."):
+        findings = await _findings(start_project_servers=start_project_servers)
     first = next((finding for finding in findings if finding.state == "fail"), None)
     verdict = READY if first is None else f"Not ready. {first.fix or f'{first.what}: {first.detail}'}."
     if as_json:

@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic_settings import SettingsError
 
 from groq_fallback_mcp.credentials import Credential, find_key, require_private, stored_keys
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.settings.model import Settings
 from groq_fallback_mcp.settings.places import config_path, key_path
 
@@ -37,7 +39,9 @@ def load_settings(**flags: object) -> Settings:
         raise _explain(error, "the environment") from None
     except SettingsError as error:
         # a table in a variable that is not JSON
-        raise ConfigurationError(f"the environment: {error}", next_step="give it as JSON, or use config.toml") from None
+        raise ConfigurationError(
+            f"A setting in the environment cannot be read ({error})", next_step="Give it as JSON, or use config.toml"
+        ) from None
     # aliases: the file and flags use field names, pydantic wants the environment's
     merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
     if not merged.get("GROQ_API_KEY") and (found := find_key(key_path())) is not None:
@@ -88,9 +92,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", next_step="make it a readable UTF-8 file") from error
+        raise ConfigurationError(f"Cannot read {path} ({error})", next_step="Make it a readable UTF-8 file") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="fix that line of the file") from error
+        raise ConfigurationError(f"The file {path} is not valid TOML ({error})", next_step="Fix that line") from error
 
 
 def _explain(error: ValidationError, where: str) -> ConfigurationError:
@@ -99,10 +103,15 @@ def _explain(error: ValidationError, where: str) -> ConfigurationError:
     field = Settings.model_fields.get(str(first["loc"][0]))
     if where == "the environment" and field is not None and field.validation_alias is None:
         name = f"GROQ_FALLBACK_{name.upper()}"
-    # a URL may hold a password, and whoever writes a key into the wrong place does not want it printed
-    secretive = first["type"] == "extra_forbidden" or re.search(
-        "key|token_|secret|password|base_url|state|proxy", name, re.IGNORECASE
-    )
+    if first["type"] == "extra_forbidden":
+        # its value may be a key in the wrong place
+        close = get_close_matches(name, [*Settings.model_fields], n=1)
+        meant = f"use {close[0]}" if close else "remove it"
+        return ConfigurationError(
+            f"unknown setting {excerpt(name)} in {where}", next_step=f"{meant}, or see docs/configuration.md for all settings"
+        )
+    # a URL may contain a password
+    secretive = re.search("key|token_|secret|password|base_url|state|proxy", name, re.IGNORECASE)
     shown = "" if secretive else f" (got {first['input']!r})"
     reason = first["msg"].removeprefix("Value error, ")
     return ConfigurationError(f"invalid {name} in {where}{shown}: {reason}", next_step=f"fix {name} and restart")
