@@ -46,37 +46,32 @@ async def chat(
     output.check(conversation)
     async with open_context(chat_settings(arguments, local=local)) as context:
         reply = await ask(prompt, arguments, conversation=conversation, context=context, output=output)
-    if output.file is None or reply.is_error or reply.body is None:
+    if reply.is_error or reply.body is None:
         return 1 if reply.is_error else 0
-    try:
-        output.file.write_text(f"{sanitize(reply.body)}\n", encoding="utf-8", errors="replace")
-    except OSError as error:
-        echo(reply.body)
-        raise unwritable(output.file, error) from None
-    note(f"Wrote {output.file}")
+    if output.file is not None:
+        try:
+            output.file.write_text(f"{sanitize(reply.body)}\n", encoding="utf-8", errors="replace")
+        except OSError as error:
+            # it was paid for
+            echo(reply.body)
+            raise unwritable(output.file, error) from None
+        note(f"Wrote {output.file}")
+    conversation.add(prompt, reply.body)
     return 0
 
 
 async def ask(
     prompt: str, arguments: Mapping[str, Any], *, conversation: Conversation, context: Context, output: ChatOutput
 ) -> Reply:
-    """Call groq_chat with the conversation and a prompt, show the answer, and add both to the conversation."""
+    """The reply of groq_chat to the conversation and a prompt, streamed to a terminal and printed."""
     asked = {"messages": conversation.asking(prompt)} if conversation.messages else {"prompt": prompt}
-    reply = await _shown_reply({**arguments, **asked}, context, output)
-    if not reply.is_error and reply.body:
-        conversation.add(prompt, reply.body)
-    return reply
-
-
-async def _shown_reply(arguments: Mapping[str, Any], context: Context, output: ChatOutput) -> Reply:
-    """The reply of groq_chat, streamed to a terminal and printed."""
     plain = output.as_json or output.file is not None
     out = None if plain else terminal(sys.stdout)
     status = None if output.quiet else terminal(sys.stderr)
     with AnswerView(out=out, status=status) as view:
         # an answer that nobody watches is not streamed
         watched = out is not None or status is not None
-        reply = await call("groq_chat", arguments, replace(context, observer=view if watched else None))
+        reply = await call("groq_chat", {**arguments, **asked}, replace(context, observer=view if watched else None))
         if out is not None and not reply.is_error:
             view.finish(reply.body or "")
     if output.as_json:
@@ -101,7 +96,7 @@ def read_schema(path: Path) -> object:
 
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputRefused(
-            f"{path} is not a JSON file ({error})", next_step="Correct it, or check it with a JSON linter"
+            f"The file {path} is not a JSON file ({error})", next_step="Correct it, or check it with a JSON linter"
         ) from None

@@ -75,10 +75,15 @@ def chat_session(arguments: Mapping[str, Any], *, conversation: Conversation, lo
 def _turn(session: _Session, prompt: str, portal: BlockingPortal, context: Context) -> None:
     scopes: list[anyio.CancelScope] = []
 
-    async def turn() -> None:
+    async def turn() -> bool:
         with anyio.CancelScope() as scope:
             scopes.append(scope)
-            await ask(prompt, session.arguments, conversation=session.conversation, context=context, output=session.output)
+            talk = session.conversation
+            reply = await ask(prompt, session.arguments, conversation=talk, context=context, output=session.output)
+            if not reply.is_error and reply.body:
+                talk.add(prompt, reply.body)
+            return True
+        return False
 
     under_way = portal.start_task_soon(turn)
     try:
@@ -87,8 +92,8 @@ def _turn(session: _Session, prompt: str, portal: BlockingPortal, context: Conte
         for scope in scopes:
             portal.call(scope.cancel)
         # what it draws is over before the next prompt
-        under_way.result()
-        note("Stopped. The prompt and what was written are forgotten; the arrow keys bring the prompt back.")
+        if not under_way.result():
+            note("Stopped. The prompt and what was written are forgotten; the arrow keys bring the prompt back.")
     finally:
         # an image belongs to the prompt it came with
         session.arguments.pop("images", None)
