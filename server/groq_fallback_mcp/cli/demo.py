@@ -58,9 +58,7 @@ async def demo(*, full: bool, as_json: bool) -> int:
     if as_json:
         print_json({"scenes": [_as_json(scene) for scene in done], "fallback": fell_back, "transcript": transcribed})
     elif shown:
-        console.print(
-            Text(f"Next: {typed_command()} key set, then setup kilo, then doctor. (demo --full shows more)", style="bold")
-        )
+        console.print(Text(f"Next: {typed_command()} key set, setup kilo, doctor (or demo --full)", style="bold"))
     else:
         console.print(Text("FAILED: no fallback or no transcript was shown. Run groq-fallback-mcp selftest", style="bold red"))
     return 0 if shown else 1
