@@ -35,9 +35,9 @@ def test_totals_add_up_by_model_and_calls_without_a_price_are_counted_apart() ->
     [
         (Budget(), Spend(input_tokens=10**9, picousd=None), None),
         (Budget(tokens=100), Spend(input_tokens=40, output_tokens=10), None),
-        (Budget(tokens=100), Spend(input_tokens=41, output_tokens=10), "the budget of 100 tokens a day leaves 50, this call may take 51"),
+        (Budget(tokens=100), Spend(input_tokens=41, output_tokens=10), "the daily budget of 100 tokens has 50 left and this call could use 51"),
         (Budget(picousd=10**12), Spend(picousd=5 * 10**11), None),
-        (Budget(picousd=10**12), Spend(picousd=6 * 10**11), "the budget of 1.000000 USD a day leaves 0.500000, this call may cost 0.600000"),
+        (Budget(picousd=10**12), Spend(picousd=6 * 10**11), "the daily budget of 1.000000 USD has 0.500000 left and this call could cost 0.600000"),
         (Budget(picousd=10**12), Spend(input_tokens=1, picousd=None), "its price is unknown and a budget in USD is set"),
         (Budget(tokens=0, picousd=0), ZERO_SPEND, None),
     ],
