@@ -186,9 +186,13 @@ def test_a_key_that_cannot_be_one_is_not_kept(ring: Ring) -> None:
     assert ring.kept == {}
 
 
-def test_without_a_key_ring_the_command_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch, ring: Ring) -> None:
-    """Exit status 2."""
+def test_without_a_keyring_the_command_keeps_the_key_in_a_private_file(
+    monkeypatch: pytest.MonkeyPatch, ring: Ring, tmp_path: Path
+) -> None:
+    """And says so."""
     monkeypatch.setattr(credentials, "_ask_ring", lambda question: None)
-    refused = CliRunner().invoke(app, ["key", "set"], input=f"{KEY}\n")
-    assert refused.exit_code == 2
-    assert "key set --file" in refused.output.replace("\n", " ")
+    monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(tmp_path / "config.toml"))
+    stored = CliRunner().invoke(app, ["key", "set"], input=f"{KEY}\n")
+    assert stored.exit_code == 0
+    assert "no system keyring here" in stored.output.replace("\n", " ")
+    assert (tmp_path / "groq-api-key").stat().st_mode & 0o777 == 0o600

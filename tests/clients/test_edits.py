@@ -29,8 +29,8 @@ def entry_for(client: Client) -> dict[str, Any]:
 
 def there_and_back(text: str, client: Client) -> tuple[str, str]:
     """The document with our entry, and without it again."""
-    put = with_server(text, client, entry_for(client), path="config")
-    return put, without_server(put, client, path="config")
+    put = with_server(text, client, entry_for(client), path="./config")
+    return put, without_server(put, client, path="./config")
 
 
 DOTTED = 'mcp_servers.a.command = "x"\nmodel = "gpt-5"\napproval_policy = "never"\n'
@@ -99,8 +99,8 @@ def test_any_way_to_write_toml_keeps_what_it_says(text: str) -> None:
 def test_an_entry_of_ours_however_written_is_replaced_or_removed_alone(text: str) -> None:
     """Or, where that cannot be done in place, refused with the entry to write."""
     for edit in (
-        lambda: with_server(text, CODEX, entry_for(CODEX), path="config"),
-        lambda: without_server(text, CODEX, path="config"),
+        lambda: with_server(text, CODEX, entry_for(CODEX), path="./config"),
+        lambda: without_server(text, CODEX, path="./config"),
     ):
         try:
             after = edit()
@@ -156,13 +156,13 @@ def test_any_toml_document_gets_the_entry_and_gives_it_back(text: str) -> None:
     except tomllib.TOMLDecodeError:
         assume(False)
     try:
-        put = with_server(text, CODEX, entry_for(CODEX), path="config")
+        put = with_server(text, CODEX, entry_for(CODEX), path="./config")
     except ConfigurationError:
         return
     before = toml_table.digest(text, without=AT)
     assert toml_table.digest(put, without=AT) == before
     try:
-        taken = without_server(put, CODEX, path="config")
+        taken = without_server(put, CODEX, path="./config")
     except ConfigurationError:
         return
     assert toml_table.digest(taken, without=AT) == before
@@ -210,7 +210,7 @@ def json_documents(draw: st.DrawFn, depth: int = 0) -> str:
 def test_an_entry_behind_a_comment_is_removed_and_the_comment_ends_where_it_did(text: str, client: Client) -> None:
     """Not at the brace that followed the entry."""
     text = text.replace("TABLE", client.table[0])
-    taken = without_server(text, client, path="config")
+    taken = without_server(text, client, path="./config")
     assert "// d\n" in taken
     assert entry_in(taken, client, path="") is None
     assert jsonc.digest(taken, without=(*client.table, "groq")) == jsonc.digest(text, without=(*client.table, "groq"))
@@ -223,13 +223,13 @@ def test_any_json_document_gets_the_entry_and_gives_it_back(text: str, client: C
     """With every comment; or is refused, as where a name on the way is there twice or is not a table."""
     at = (*client.table, "groq")
     try:
-        put = with_server(text, client, entry_for(client), path="config")
+        put = with_server(text, client, entry_for(client), path="./config")
     except ConfigurationError:
         return
     before = jsonc.digest(text, without=at)
     assert jsonc.digest(put, without=at) == before
     assert jsonc.loads(put)[client.table[0]]["groq"] == entry_for(client)
-    taken = without_server(put, client, path="config")
+    taken = without_server(put, client, path="./config")
     assert jsonc.digest(taken, without=at) == before
     assert entry_in(taken, client, path="") is None
 
@@ -289,8 +289,8 @@ def test_files_as_people_write_them_come_back_to_the_character(client: Client, t
 def test_what_cannot_be_edited_safely_is_refused_in_two_sentences(client: Client, text: str) -> None:
     """Never with a traceback, and never by changing a part of it."""
     with pytest.raises(ConfigurationError) as refusal:
-        with_server(text.replace("TABLE", client.table[0]), client, entry_for(client), path="config")
-    assert str(refusal.value).startswith("config ")
+        with_server(text.replace("TABLE", client.table[0]), client, entry_for(client), path="./config")
+    assert str(refusal.value).startswith("./config ")
     assert str(refusal.value).endswith(".")
     assert len(str(refusal.value)) < 1_000
 
@@ -317,8 +317,8 @@ def test_what_cannot_be_edited_safely_is_refused_in_two_sentences(client: Client
 def test_toml_that_cannot_be_edited_safely_is_refused_too(text: str) -> None:
     """Duplicate keys, wrong types, nesting without end."""
     with pytest.raises(ConfigurationError) as refusal:
-        with_server(text, CODEX, entry_for(CODEX), path="config")
-    assert str(refusal.value).startswith("config ")
+        with_server(text, CODEX, entry_for(CODEX), path="./config")
+    assert str(refusal.value).startswith("./config ")
 
 
 def test_a_refusal_shows_the_entry_to_add_and_no_key() -> None:
@@ -326,7 +326,7 @@ def test_a_refusal_shows_the_entry_to_add_and_no_key() -> None:
     client = CLIENTS["cursor"]
     entry = client.entry(COMMAND, {"GROQ_API_KEY": "secret-of-the-user"})
     with pytest.raises(ConfigurationError) as refusal:
-        with_server('{"mcpServers": 3}', client, entry, path="config")
+        with_server('{"mcpServers": 3}', client, entry, path="./config")
     assert "secret-of-the-user" not in str(refusal.value)
     assert "Add this entry by hand as mcpServers.groq" in str(refusal.value)
 
