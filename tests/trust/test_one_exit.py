@@ -557,7 +557,6 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
         "cli/answers_file.py": "sanitizes each line",
         "cli/catalog_update.py": "sanitizes the overlay",
         "cli/chat.py": "sanitizes the answer",
-        "cli/output_file.py": "gets what is sanitized",
         "cli/serve.py": "opens /dev/null",
         "clients/backups.py": "the user's own files, byte by byte",
         "clients/config_file.py": "the user's own files; --key puts a key there on purpose",
@@ -587,6 +586,8 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
     }
     assert users == {
         "atomic_file.py",
+        # conversations and answers, sanitized where they are made
+        "cli/output_file.py",
         "credentials.py",
         "tools/batch.py",
         "tools/result_bound.py",
