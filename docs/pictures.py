@@ -1,7 +1,7 @@
 """Draws the pictures of the documents from real runs against the simulator: `make pictures`.
 
 They show times as they were, so another run draws other figures, and no check can tell a stale picture. Each is one SVG for light
-and dark: its colors are variables, and whoever shows it picks by `prefers-color-scheme`.
+and dark: its colors are variables, and the viewer picks by `prefers-color-scheme`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def draw(name: str, shown: RenderableType, *, title: str, columns: int) -> None:
     console = Console(record=True, width=columns, force_terminal=True, color_system="truecolor", file=io.StringIO())
     console.print(shown)
     light, dark = (console.export_svg(title=title, theme=theme, clear=False, unique_id="t") for theme in (LIGHT, DARK))
-    # nothing is to be fetched by whoever looks at it
+    # a viewer fetches nothing
     write(name, *(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL) for svg in (light, dark)))
 
 

@@ -12,7 +12,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from groq_fallback_mcp.cli.commands import app
 from project_docs.blocks import code, table
 
-__all__ = ["command_names", "commands_block", "listed_commands"]
+__all__ = ["commands_block", "listed_commands"]
 
 _EXAMPLE = "Example: "
 # An example that a test cannot run to its end, and why.
@@ -43,11 +43,6 @@ def listed_commands() -> Iterator[tuple[str, TyperCommand]]:
             yield from ((f"{name} {one}", command.commands[one]) for one in _names(command))  # type: ignore[misc]
         elif isinstance(command, TyperCommand):
             yield name, command
-
-
-def command_names() -> list[str]:
-    """The full names of all commands."""
-    return [name for name, _ in listed_commands()]
 
 
 @cache

@@ -50,7 +50,13 @@ COMMANDS = (
     Command(commands.screen, ScreenArguments, {}),
 )
 # What a person gives in another form: a file that holds it, a flag for one of two.
-CONVERTED = {"prompt": list[str], "response_schema": Path, "timestamps": bool, "max_usd": float, "providers": str}
+CONVERTED = {
+    (commands.chat, "prompt"): list[str],
+    (commands.chat, "schema"): Path,
+    (commands.chat, "max_usd"): float,
+    (commands.chat, "providers"): str,
+    (commands.transcribe, "words"): bool,
+}
 
 
 def options() -> Iterator[Any]:
@@ -65,20 +71,20 @@ def options() -> Iterator[Any]:
                 yield pytest.param(
                     *get_args(hint),
                     by_name.get(name),
-                    field,
+                    CONVERTED.get((command.function, name)),
                     command.arguments.model_fields[field],
                     id=f"{command.function.__name__}-{name}",
                 )
 
 
-@pytest.mark.parametrize(("taken", "option", "default", "name", "argument"), list(options()))
+@pytest.mark.parametrize(("taken", "option", "default", "converted", "argument"), list(options()))
 def test_an_option_takes_what_the_tool_s_argument_takes(
-    taken: Any, option: Any, default: object, name: str, argument: FieldInfo
+    taken: Any, option: Any, default: object, converted: object, argument: FieldInfo
 ) -> None:
     """The same type, choices, bounds and default. Where the tool mends spellings, the help names the choices."""
     given, wanted = _members(taken), _members(argument.annotation)
-    if name in CONVERTED:
-        assert given == [CONVERTED[name]] or name == "prompt"
+    if converted is not None:
+        assert given == [converted]
         return
     choices = [choice for one in wanted if get_origin(one) is Literal for choice in get_args(one)]
     choices = choices or re.findall(r"\w+", argument.description or "") * (" | " in (argument.description or ""))
@@ -108,7 +114,7 @@ def constraints(argument: FieldInfo) -> Iterator[Any]:
     [
         (
             (
-                "chat hi there -s s -u fast -m m --max-tokens 5 --temperature 0.5 --reasoning-effort low "
+                "chat hi there -s t --system s -u fast -m m --max-tokens 5 --temperature 0.5 --reasoning-effort low "
                 "--schema schema.json -i a.png --image b.png --search --code --local-only --max-usd 0.01 --providers groq,local"
             ),
             "groq_chat",

@@ -71,7 +71,7 @@ def test_the_doctor_shows_what_a_project_file_names_and_does_not_start_it(reposi
     name_server(repository, file, [evil(repository)])
     text = said()
     assert not (repository / "mark").exists()
-    assert "not run" in text or "does not exist" in text
+    assert "not run" in text
     assert str(repository)[:20] in text
 
 
@@ -104,7 +104,7 @@ def test_no_disguise_gets_a_command_of_the_project_started(repository: Path, com
     name_server(repository, ".mcp.json", command)
     text = said()
     assert not (repository / "mark").exists()
-    assert "not run" in text or "does not exist" in text
+    assert "not run" in text
     assert "the server answers" not in text
 
 
@@ -112,7 +112,7 @@ def test_a_link_in_the_project_to_something_else_is_not_our_command(repository: 
     """Nor a script of the same name that the PATH finds there."""
     (repository / "groq-fallback-mcp").symlink_to(evil(repository))
     name_server(repository, ".mcp.json", [str(repository / "groq-fallback-mcp")])
-    assert "not run" in said() or "does not exist" in said()
+    assert "not run" in said()
     assert not (repository / "mark").exists()
 
 
@@ -124,7 +124,7 @@ def test_our_own_name_is_not_enough_where_the_path_leads_into_the_project(
     for path in (".", "", str(repository)):
         monkeypatch.setenv("PATH", f"{path}{os.pathsep}{os.environ['PATH']}")
         name_server(repository, "kilo.json", ["groq-fallback-mcp"])
-        assert "not run" in said() or "does not exist" in said()
+        assert "not run" in said()
     assert not (repository / "mark").exists()
 
 

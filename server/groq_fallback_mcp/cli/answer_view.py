@@ -24,12 +24,12 @@ from groq_fallback_mcp.call import Attempt, FailureKind
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.redaction import sanitize
 
-__all__ = ["AnswerView", "markdown", "short_name", "whole_blocks"]
+__all__ = ["AnswerView", "short_name", "whole_blocks"]
 
 REFRESH_S = 0.1
 # Lines of the screen that the block under way leaves to the status line and the prompt.
 SPARE_LINES = 3
-# rich would leave out what looks like HTML: of an answer about code it is the code
+# rich drops what looks like HTML, which in an answer about code is the code
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _WORDS = {
@@ -169,7 +169,7 @@ class _Block:
         self._most_lines = most_lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(markdown(self._text), options.update(height=None), pad=False)
+        lines = console.render_lines(_markdown(self._text), options.update(height=None), pad=False)
         full = [number for number, line in enumerate(lines) if any(segment.text.strip() for segment in line)]
         if not full:
             return
@@ -181,7 +181,7 @@ class _Block:
             yield Segment.line()
 
 
-def markdown(text: str) -> Markdown:
+def _markdown(text: str) -> Markdown:
     """Text of an answer for a terminal. Tags are shown as they are, and the address of a link is never hidden behind its words."""
     drawn = Markdown("", hyperlinks=False)
     drawn.parsed = _MARKDOWN.parse(sanitize(text))

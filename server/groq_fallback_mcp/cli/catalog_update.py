@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anyio
-
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.catalog.update import update_overlay
 from groq_fallback_mcp.cli.console import echo, echo_message
+from groq_fallback_mcp.cli.output_file import check_writable, unwritable
 from groq_fallback_mcp.clock import today
-from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.redaction import sanitize
 from groq_fallback_mcp.settings import load_settings
 
 __all__ = ["update"]
+
+OCCUPIED = "Replace it with --force, or choose another --output"
 
 
 async def update(output: Path, *, dry_run: bool, force: bool) -> int:
@@ -25,8 +25,8 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
     Raises InputRefused when `output` already exists and `force` is not given, before anything is asked, or cannot be
     written.
     """
-    if not (dry_run or force) and await anyio.Path(output).exists():
-        raise _occupied(output)
+    if not dry_run:
+        check_writable(output, existing=None if force else OCCUPIED)
     async with open_context(load_settings()) as context:
         registry, catalog = context.engine.registry, context.engine.catalog
         day = today(context.engine.clock)
@@ -62,12 +62,7 @@ def _write(output: Path, text: str, *, force: bool) -> None:
         with output.open("w" if force else "x", encoding="utf-8") as file:
             file.write(sanitize(text))
     except FileExistsError:
-        raise _occupied(output) from None
+        # another program made it meanwhile
+        check_writable(output, existing=OCCUPIED)
     except OSError as error:
-        raise InputRefused(
-            f"Cannot write {output} ({error.strerror})", next_step="Give --output a file in a writable folder"
-        ) from error
-
-
-def _occupied(output: Path) -> InputRefused:
-    return InputRefused(f"{output} already exists", next_step="Replace it with --force, or choose another --output")
+        raise unwritable(output, error) from error

@@ -25,7 +25,7 @@ __all__ = ["ChatOutput", "ask", "chat", "chat_settings", "read_schema"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatOutput:
-    """Where an answer goes and how. `file` is a new file for the answer; `quiet` leaves out the account of the call."""
+    """Where an answer goes and how. `file` is a new file for the answer; `quiet` omits the account of the call."""
 
     file: Path | None = None
     overwrite: bool = False

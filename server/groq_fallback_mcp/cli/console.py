@@ -99,7 +99,7 @@ def terminal(stream: TextIO) -> Console | None:
 
 
 def as_options(text: str) -> str:
-    """A message of a tool in the words of the command line: options and commands in place of arguments and tools."""
+    """A message of a tool in the words of the command line: options and commands instead of arguments and tools."""
     return _ARGUMENT.sub(lambda found: _IN_COMMANDS[found[0]], text)
 
 

@@ -162,17 +162,21 @@ async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path
     """An entry. Of a project's file nothing is started but this installation, by our own command and not by the file's."""
     kind, local = origin(entry.command), entry.scope == "project"
     again = f"run {SCRIPT} setup {client.name}{' --scope project' if local else ''} again"
-    gone = bool(entry.command) and shutil.which(entry.command[0]) is None
-    if gone:
-        answer: str | None = f"{excerpt(entry.command[0])} does not exist; {again}"
+    foreign = kind == "other" and local and not trusted
+    gone = bool(entry.command) and not foreign and shutil.which(entry.command[0]) is None
+    if foreign:
+        # nothing of it is looked up either
+        answer: str | None = (
+            f"starts another command, which was not run: {entry.shown()} (doctor --start-project-servers runs it)"
+        )
+    elif gone:
+        answer = f"{excerpt(entry.command[0])} does not exist; {again}"
     elif kind == "ours":
         answer = own
     elif kind == "older":
         answer = f"written by an older version, imports from the working folder; {again}"
-    elif not local or trusted:
-        answer = await answers(entry.command, folder=project if local else None) if entry.command else "it has no command"
     else:
-        answer = f"starts another command, which was not run: {entry.shown()} (doctor --start-project-servers runs it)"
+        answer = await answers(entry.command, folder=project if local else None) if entry.command else "it has no command"
     detail = f"{entry.scope}, {entry.path}: {'the server answers' if answer is None else answer}"
     if local and entry.unexpected:
         detail += f"; it also sets {', '.join(entry.unexpected)[:80]}, which setup does not write: check who did"

@@ -421,7 +421,7 @@ class FallbackEngine:
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger knows of the models in it."""
         providers, day = self.registry.models(), today(self.clock)
-        _refuse_unknown(request.restrictions.providers or (), [provider.name for provider in providers])
+        _refuse_unknown(request.restrictions.providers or (), providers)
         request = self.restricted(request)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
         choice = choose(request, catalog=self.catalog, providers=providers, today=day)
@@ -466,7 +466,9 @@ def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None
     return replace(request, messages=(*request.messages, *added))
 
 
-def _refuse_unknown(named: Sequence[str], configured: Sequence[str]) -> None:
+def _refuse_unknown(named: Sequence[str], providers: Sequence[ProviderModels]) -> None:
+    """Raises InputRefused for a provider that is not configured."""
+    configured = [provider.name for provider in providers] if named else []
     unknown = next((name for name in named if name not in configured), None)
     if unknown is not None:
         raise InputRefused(

@@ -142,22 +142,24 @@ def resolve_model(
     """
     known = {row.id: row.kind for row in catalog.models.values()}
     known |= {model: offered.row.kind for provider in providers for model, offered in provider.models.items()}
-    short = [model for model in known if model.rpartition("/")[2] == name.removeprefix("groq/").lower()]
-    found = next((candidate for candidate in (name, name.removeprefix("groq/")) if candidate in known), None)
-    found = short[0] if found is None and len(short) == 1 else found
+    bare = name.removeprefix("groq/")
+    found = next((candidate for candidate in (name, bare) if candidate in known), None)
+    if found is None:
+        short = [model for model in known if model.rpartition("/")[2] == bare.lower()]
+        found = short[0] if len(short) == 1 else None
+    if found is not None and known[found] in kinds:
+        return found
     # retired ones are taken, but not suggested
     fitting = sorted(
         model for model, kind in known.items() if kind in kinds and catalog.stage(model, today) is not Stage.RETIRED
     )
     if found is None:
         raise InputRefused(f"unknown model {excerpt(name)}", next_step=_nearest(name, fitting) + ". See list_models")
-    if known[found] not in kinds:
-        tool = _TOOL.get(known[found], "groq_chat")
-        raise InputRefused(
-            f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
-            next_step=f"use the tool {tool}, or one of {', '.join(fitting[:4])}",
-        )
-    return found
+    tool = _TOOL.get(known[found], "groq_chat")
+    raise InputRefused(
+        f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
+        next_step=f"use the tool {tool}, or one of {', '.join(fitting[:4])}",
+    )
 
 
 def is_retired(model: str, *, catalog: Catalog, provider: ProviderModels, today: date) -> bool:
