@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
@@ -15,6 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 from command_line import command, simulated
+from terminal import Terminal
 
 from groq_fallback_mcp.simulator import Fault, run_simulator
 
@@ -222,56 +221,6 @@ async def test_errors_speak_of_options_and_commands(arguments: list[str], words:
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split())
     assert "list_models" not in done.stderr
-
-
-class Terminal:
-    """A command in a pseudo-terminal."""
-
-    def __init__(self, *arguments: str, base_url: str, home: Path) -> None:
-        pid, self.fd = pty.fork()
-        if pid == 0:
-            environment = {
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "TERM": "xterm",
-                "GROQ_FALLBACK_LOCAL": "off",
-                "GROQ_API_KEY": "gsk_simulated",
-                "GROQ_BASE_URL": base_url,
-            }
-            os.chdir(home)
-            os.execve(sys.executable, [sys.executable, "-m", "groq_fallback_mcp", *arguments], environment)
-        self.pid = pid
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        """Press keys."""
-        os.write(self.fd, text.encode())
-
-    def wait_for(self, words: str, *, within_s: float = 30.0) -> str:
-        """Everything shown up to these words."""
-        end = time.monotonic() + within_s
-        while words not in self.seen:
-            ready, _, _ = select.select([self.fd], [], [], max(end - time.monotonic(), 0))
-            assert ready, self.seen
-            try:
-                self.seen += os.read(self.fd, 65_536).decode("utf-8", "replace")
-            except OSError:
-                break
-        assert words in self.seen, self.seen
-        before, _, self.seen = self.seen.partition(words)
-        return before
-
-    def ended(self) -> int:
-        """Its exit code."""
-        while True:
-            try:
-                if not os.read(self.fd, 65_536):
-                    break
-            except OSError:
-                break
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)
 
 
 async def test_without_a_prompt_a_terminal_gets_a_conversation_with_history(tmp_path: Path) -> None:

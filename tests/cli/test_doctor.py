@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from command_line import command, simulated
+from terminal import Terminal
 
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.simulator import run_simulator
@@ -51,38 +49,19 @@ async def test_another_server_that_is_gone_is_not_ours_to_fix(tmp_path: Path) ->
 def test_on_a_terminal_of_80_columns_each_line_fits_and_has_its_word(tmp_path: Path, colored: bool) -> None:
     """Marks and words; colors unless NO_COLOR is set."""
     entry(tmp_path, "/gone/.venv/bin/python", "-m", "groq_fallback_mcp")
-    main, side = pty.openpty()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "TERM": "xterm-256color",
-        "COLUMNS": "80",
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-    }
-    environment |= {} if colored else {"NO_COLOR": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "groq_fallback_mcp", "doctor"],
-        env=environment,
-        cwd=tmp_path,
-        stdin=side,
-        stdout=side,
-        stderr=side,
-    ) as process:
-        os.close(side)
-        seen = b""
-        while True:
-            try:
-                part = os.read(main, 65_536)
-            except OSError:  # the other side is closed
-                break
-            if not part:
-                break
-            seen += part
-        assert process.wait(60) == 1
-    os.close(main)
+    terminal = Terminal(
+        "doctor",
+        home=tmp_path,
+        TERM="xterm-256color",
+        COLUMNS="80",
+        PYTHONIOENCODING="utf-8",
+        PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring",
+        GROQ_FALLBACK_LOCAL="auto",
+        **({} if colored else {"NO_COLOR": "1"}),
+    )
+    assert terminal.ended() == 1
     # above it was the line that says that it is checking
-    text = seen.decode().rpartition("\x1b[?25h")[2]
+    text = terminal.seen.rpartition("\x1b[?25h")[2]
     assert ("\x1b[32m" in text) == colored
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     lines = plain.replace("\r", "").rstrip().splitlines()
