@@ -53,7 +53,7 @@ def test_make_demo_alone_works_with_a_lock_that_is_one_release_behind(tmp_path: 
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "simulated Groq" in done.stdout
-    assert "Next: groq-fallback-mcp key set" in done.stdout
+    assert "Next: .venv/bin/groq-fallback-mcp key set" in done.stdout
 
 
 @pytest.mark.fault("A1")
