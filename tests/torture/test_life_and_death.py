@@ -214,14 +214,16 @@ def test_row_16_probing_a_large_recording_keeps_no_ping_waiting(tmp_path: Path) 
             server.wait(number)
 
 
-@pytest.mark.parametrize(("redirection", "missing"), [("<&-", "stdin"), (">&-", "stdout"), ("<&- >&-", "stdin and no stdout")])
+@pytest.mark.parametrize(
+    ("redirection", "missing"), [("<&-", "stdin is"), (">&-", "stdout is"), ("<&- >&-", "stdin and stdout are")]
+)
 def test_a_server_started_without_stdin_or_stdout_says_so_and_ends(tmp_path: Path, redirection: str, missing: str) -> None:
     """What it opens next would get their numbers."""
     command = f"exec {sys.executable} -m groq_fallback_mcp {redirection}"
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     ended = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, env=environment, timeout=10, check=False)
     assert ended.returncode == 2
-    assert f"there is no {missing};" in ended.stderr.decode()
+    assert f"{missing} closed." in ended.stderr.decode()
 
 
 def test_a_server_started_without_stderr_serves(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def serve(**flags: object) -> None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
     if missing := missing_descriptors():
         sys.stderr.write(
-            f"groq-fallback-mcp: {' and '.join(missing)} is closed. Start the server from an MCP client, which opens both.\n"
+            f"groq-fallback-mcp: {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} closed. "
+            "Start the server from an MCP client, which opens both.\n"
         )
         raise SystemExit(USAGE_ERROR)
     try:
