@@ -317,7 +317,7 @@ async def test_a_body_in_very_many_very_small_pieces_is_refused() -> None:
 
     outcome = await chatted(replying(content=pieces()))
     assert isinstance(outcome, Failure)
-    assert (outcome.kind, "65537 pieces" in outcome.message) == (FailureKind.BAD_RESPONSE, True)
+    assert (outcome.kind, "16385 pieces" in outcome.message) == (FailureKind.BAD_RESPONSE, True)
 
 
 async def test_a_stream_of_events_is_refused_before_it_is_read() -> None:

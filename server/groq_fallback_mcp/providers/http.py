@@ -31,8 +31,8 @@ __all__ = ["Wire"]
 # An error message is at the beginning of a body; the rest need not be read.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
-# More pieces of fewer bytes keep this process busy for nothing.
-MOST_TINY_PIECES = 64 * 1024
+# More pieces of fewer bytes keep this process busy for nothing; a slow machine parses so many within half a second.
+MOST_TINY_PIECES = 16 * 1024
 LEAST_BYTES_A_PIECE = 16
 # What arrived at once is parsed without a pause: pings, other calls and deadlines get their turn after so many pieces.
 PIECES_AT_ONCE = 64
