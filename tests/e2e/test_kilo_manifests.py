@@ -33,8 +33,8 @@ async def checked(kilo: Kilo) -> tuple[int, str, str]:
     ("manifest", "place"),
     [
         ("kilo.json", "project/kilo.json"),
-        ("kilo.json", "project/.kilo/kilo.json"),
-        ("kilo.json", "home/.config/kilo/kilo.json"),
+        pytest.param("kilo.json", "project/.kilo/kilo.json", marks=pytest.mark.nightly),
+        pytest.param("kilo.json", "home/.config/kilo/kilo.json", marks=pytest.mark.nightly),
         ("mcp.json", "project/.kilocode/mcp.json"),
     ],
 )

@@ -26,6 +26,7 @@ TIMED_OUT = "Request timed out"
 
 
 @pytest.mark.e2e
+@pytest.mark.nightly
 @pytest.mark.client("Kilo Code", "long calls")
 async def test_kilo_awaits_a_call_beyond_its_limit_because_of_its_progress(kilo: Kilo, groq: SimulatedGroq) -> None:
     """With a limit of seconds. The server that was cut off serves the next call."""
