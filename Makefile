@@ -135,7 +135,7 @@ e2e: $(VENV)/.dev .cache/pipx/.installed $(KILO) $(NODE_SDK) $(CLIENTS)
 
 # Faults and attacks against the real server over stdio; prints how much memory each one cost.
 torture: $(VENV)/.dev
-	$(BIN)/python -m pytest -m torture -n 2 --dist loadfile -rP
+	$(BIN)/python -m pytest -m 'torture and not nightly' -n 2 --dist loadfile -rP
 
 # Guided by coverage, a minute for each reader of foreign bytes; a finding is left as crash-*.
 SECONDS_A_TARGET ?= 60

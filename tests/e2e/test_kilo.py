@@ -92,6 +92,7 @@ async def test_speech_in_the_project_folder_is_written_down_for_kilos_model(kilo
     assert tool_states(run) == ["completed"]
 
 
+@pytest.mark.nightly
 @pytest.mark.client("Kilo Code", "sees errors")
 async def test_a_bad_argument_is_explained_to_kilos_model(kilo: Kilo, groq: SimulatedGroq) -> None:
     """Cause and next step as text, which is all that Kilo shows of an error; nothing goes to Groq, and the next call is served."""
@@ -140,6 +141,7 @@ async def test_our_server_ends_with_kilo(kilo: Kilo, groq: SimulatedGroq, watch:
     assert marked(watch.mark) == set()
 
 
+@pytest.mark.nightly
 @pytest.mark.client("Kilo Code", "cleans up")
 async def test_our_server_ends_when_kilo_is_killed_during_a_call(kilo: Kilo, groq: SimulatedGroq, watch: Watch) -> None:
     """Kilo has no time to say goodbye, and the call is still under way."""

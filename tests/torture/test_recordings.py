@@ -54,11 +54,13 @@ BOMBS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     # a day of it in `make nightly`: what is held is the same from the second part on
     f"{HOURS} h of silence as flac": ({"bytes": "flac_silence", "with": {"seconds": HOURS * 3_600 - 400}}, ""),
 }
+# Longer to make than to refuse.
+SLOW = {"ogg, a comment of 60 MB", f"{HOURS} h of silence as flac"}
 SLOW_S = 5.0
 
 
 @pytest.mark.fault("A6")
-@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.nightly) if name in SLOW else name for name in BOMBS])
 def test_a_recording_that_asks_for_all_memory_gets_less_than_100_mb(tmp_path: Path, name: str) -> None:
     """In the server and all processes it starts; and the server goes on."""
     recipe, said = BOMBS[name]
@@ -110,6 +112,7 @@ class Clock:
 
 
 @pytest.mark.fault("B22")
+@pytest.mark.nightly
 @pytest.mark.anyio
 async def test_hours_of_a_browsers_recording_without_a_stated_length_are_split(tmp_path: Path) -> None:
     """It is small enough for one request, and far too long. One hour, three of them by night."""
