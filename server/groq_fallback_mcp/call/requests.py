@@ -73,7 +73,8 @@ class ChatRequest:
     `max_tokens` bounds the completion (reasoning included); None lets the plan choose a right size.
     `schema` is a JSON schema the answer must satisfy. `tools` are the caller's own, `tool_choice` which of them is to be
     called, in OpenAI's form; calls come back for the caller to run. `search` and `code` ask for what runs at the provider.
-    `service_tier` is Groq's alone.
+    `service_tier` is Groq's alone. `preferred` is the (provider, model) that answered the conversation so far: it is asked before all
+    others where it can take the request.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -93,6 +94,7 @@ class ChatRequest:
     code: bool = False
     service_tier: ServiceTier | None = None
     asked_by: AskedBy = "groq_chat"
+    preferred: tuple[str, str] | None = None
     restrictions: Restrictions = UNRESTRICTED
 
 
@@ -119,6 +121,11 @@ class AudioRequest:
     translate: bool = False
     restrictions: Restrictions = UNRESTRICTED
 
+    @property
+    def preferred(self) -> None:
+        """A recording has no conversation to stay with."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechRequest:
@@ -129,6 +136,11 @@ class SpeechRequest:
     model: str | None = None
     language: str = "en"
     restrictions: Restrictions = UNRESTRICTED
+
+    @property
+    def preferred(self) -> None:
+        """A text to speak has no conversation to stay with."""
+        return None
 
 
 AnyRequest = ChatRequest | AudioRequest | SpeechRequest

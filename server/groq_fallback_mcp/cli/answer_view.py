@@ -104,6 +104,9 @@ class AnswerView:
             if self._out is not None and "\n" in text:
                 self._print_to(self._printed + whole_blocks(self._text[self._printed :]))
 
+    def reasoning_received(self, text: str) -> None:
+        """Not shown: the status line says that the model thinks."""
+
     def waiting(self, seconds: float) -> None:
         """No model may be tried for so long."""
         self._doing = f"all models are rate limited, waiting {seconds:.0f} s"

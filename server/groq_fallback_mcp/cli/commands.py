@@ -113,6 +113,29 @@ def serve(
 
 
 @app.command(rich_help_panel=USE)
+def gateway(
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="Port to listen on.")] = 8788,
+    mcp: Annotated[bool, _flag("--mcp", help="Also serve MCP, at /mcp.")] = False,
+    show_token: Annotated[bool, _flag("--show-token", help="Print the token that clients need, and exit.")] = False,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(metavar="LEVEL", help="debug, info, warning or error; default: warning."),
+    ] = None,
+) -> None:
+    """Serve an OpenAI-compatible endpoint with fallback, for an agent's own model calls.
+
+    Example: groq-fallback-mcp gateway --port 8788
+    """
+    from groq_fallback_mcp.cli.gateway import print_token, serve_gateway
+
+    if show_token:
+        print_token()
+        return
+    serve_gateway(host, port, mcp=mcp, log_level=log_level)
+
+
+@app.command(rich_help_panel=USE)
 def chat(
     prompt: Annotated[
         list[str] | None,

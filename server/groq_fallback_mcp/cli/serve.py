@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import logging
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,7 +26,7 @@ from groq_fallback_mcp.tools import listed_tools
 from groq_fallback_mcp.transport.descriptors import missing_descriptors
 from groq_fallback_mcp.transport.stdio import serve_stdio
 
-__all__ = ["serve", "serve_over_http"]
+__all__ = ["checked", "checked_token", "open_port", "run", "serve", "serve_over_http"]
 
 USAGE_ERROR = 2
 BYTES_IN_MIB = 1024 * 1024
@@ -45,7 +47,7 @@ def serve(**flags: object) -> None:
         )
         raise SystemExit(USAGE_ERROR)
     try:
-        settings = _checked(load_settings(**flags))
+        settings = checked(load_settings(**flags))
         start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
     except ConfigurationError as error:
         sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
@@ -59,17 +61,17 @@ def serve(**flags: object) -> None:
     )
     gc.freeze()
     gc.enable()
-    raise SystemExit(_run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB)))
+    raise SystemExit(run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB)))
 
 
 def serve_over_http(address: str, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    from groq_fallback_mcp.transport.http_server import PATH, serve_http
+    from groq_fallback_mcp.transport.http_server import PATH, http_app, serve_http
 
     try:
-        settings = _checked(load_settings(**flags))
+        settings = checked(load_settings(**flags))
         host, port = _place(address)
-        token = _token(settings, host)
+        token = checked_token(settings, host)
         start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
     except GroqFallbackError as error:
         sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
@@ -84,14 +86,30 @@ def serve_over_http(address: str, **flags: object) -> None:
     sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")
 
     async def serve() -> int:
-        await serve_http(server, host=host, port=port, hosts=hosts, token=token, body_bytes=settings.line_mib * BYTES_IN_MIB)
+        app = http_app(server, hosts=hosts, token=token, body_bytes=settings.line_mib * BYTES_IN_MIB)
+        listener = open_port(host, port)
+        if listener is None:
+            return USAGE_ERROR
+        await serve_http(app, listener=listener)
         return 0
 
-    if status := _run(serve):
+    if status := run(serve):
         raise SystemExit(status)
 
 
-def _run(work: Callable[[], Awaitable[int]]) -> int:
+def open_port(host: str, port: int) -> socket.socket | None:
+    """A socket that listens; None, with one line on stderr, where there can be none."""
+    from groq_fallback_mcp.transport.http_server import listen
+
+    try:
+        return listen(host, port)
+    except OSError as error:
+        step = "Stop the other program, or choose another port" if error.errno == errno.EADDRINUSE else "Choose another address"
+        sys.stderr.write(f"groq-fallback-mcp: Cannot listen on {host}:{port} ({error.strerror or error}). {step}\n")
+        return None
+
+
+def run(work: Callable[[], Awaitable[int]]) -> int:
     """Run the server to its end; the exit status."""
     try:
         return anyio.run(work)
@@ -102,7 +120,7 @@ def _run(work: Callable[[], Awaitable[int]]) -> int:
         return 1
 
 
-def _checked(settings: Settings) -> Settings:
+def checked(settings: Settings) -> Settings:
     """Read now, so that a mistake in the overlay shows at the start and not at the first call."""
     from groq_fallback_mcp.catalog import load_catalog
 
@@ -122,7 +140,8 @@ def _place(address: str) -> tuple[str, int]:
     return host, port
 
 
-def _token(settings: Settings, host: str) -> str | None:
+def checked_token(settings: Settings, host: str) -> str | None:
+    """The token of GROQ_FALLBACK_HTTP_TOKEN, None where there is none. Raises ConfigurationError where it is short or missing."""
     token = None if settings.http_token is None else settings.http_token.get_secret_value()
     if token is not None and len(token) < LEAST_TOKEN_CHARS:
         raise ConfigurationError(

@@ -45,12 +45,13 @@ class AttemptSender:
         longest_s: float,
         on_progress: Callable[[int], None] | None = None,
         on_text: Callable[[str], None] | None = None,
+        on_reasoning: Callable[[str], None] | None = None,
     ) -> tuple[Outcome, SettleResult]:
         """The outcome, with the reservation settled by it; given back where there is none.
 
         `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
         after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far,
-        `on_text` with each piece of visible text.
+        `on_text` with each piece of visible text, `on_reasoning` with what the model thinks.
         """
         try:
             if await self._has_turn(deadline):
@@ -63,6 +64,7 @@ class AttemptSender:
                         longest_s=longest_s,
                         on_progress=on_progress,
                         on_text=on_text,
+                        on_reasoning=on_reasoning,
                     )
                 finally:
                     self._places.release()
@@ -106,6 +108,7 @@ class AttemptSender:
         longest_s: float,
         on_progress: Callable[[int], None] | None,
         on_text: Callable[[str], None] | None,
+        on_reasoning: Callable[[str], None] | None,
     ) -> Outcome:
         left_s = deadline - self._clock.monotonic()
         provider = self._registry.providers[candidate.provider]
@@ -115,7 +118,11 @@ class AttemptSender:
             return await provider.speak(request, candidate, timeout_s=timeout_s)
         streamed = streams(candidate, watched=on_progress is not None)
         longest_s = min(left_s, longest_s)
-        stream = StreamOptions(longest_s=longest_s, on_progress=on_progress, on_text=on_text) if streamed else None
+        stream = (
+            StreamOptions(longest_s=longest_s, on_progress=on_progress, on_text=on_text, on_reasoning=on_reasoning)
+            if streamed
+            else None
+        )
         return await provider.chat(request, candidate, timeout_s=timeout_s, stream=stream)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,11 +22,15 @@ _KEY_REFUSED = {FailureKind.AUTHENTICATION, FailureKind.ORGANIZATION_REFUSED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTimeouts:
-    """The three times that shape a call, in seconds; the settings of these names say more."""
+    """The times that shape a call, in seconds; the settings of these names say more.
+
+    `silence_s`: how long even the last model may be silent, where the deadline is longer.
+    """
 
     deadline_s: float = 50.0
     attempt_timeout_s: float = 20.0
     max_wait_s: float = 2.0
+    silence_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,9 @@ class CallState:
     """The providers that have their key."""
     quotas: Mapping[QuotaKey, ModelQuota] = field(default_factory=dict[QuotaKey, ModelQuota])
     """What the ledger knew when the call was planned."""
+
+    longest_wait_s: float = math.inf
+    """Seconds that the call may wait for limits, all its waits together."""
 
     tiers: list[list[Candidate]] = field(init=False)
     """The candidates that are left."""

@@ -5,7 +5,9 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar, assert_never
@@ -115,6 +117,12 @@ class FallbackEngine:
         self._sender = AttemptSender(registry=registry, ledger=ledger, clock=clock, catalog=catalog)
         self._answer_times = AnswerTimes()
 
+    def with_timeouts(self, timeouts: CallTimeouts) -> FallbackEngine:
+        """This engine, for calls of another kind: the same models, limits and places, other times."""
+        other = copy(self)
+        other.timeouts = timeouts
+        return other
+
     async def plan(self, request: AnyRequest) -> Plan:
         """The candidates for a request, given what the ledger has learnt. Raises InputRefused for unknown names."""
         return (await self._planned(request))[0]
@@ -134,8 +142,11 @@ class FallbackEngine:
         check: Check | None = None,
         repair: bool = False,
         deadline_s: float | None = None,
+        longest_wait_s: float | None = None,
     ) -> Answer | CallFailed:
         """Answer a request within the deadline, the usual one unless `deadline_s` says otherwise, or say why not.
+
+        `longest_wait_s` bounds what the call waits for limits, all its waits together; without it only the deadline does.
 
         With `progress` or `observer` an answer in text is streamed, and a stream that breaks is a failed attempt. `check` may refuse a
         success (an answer that breaks its schema), which then counts as a failed generation; with `repair` the model is
@@ -155,6 +166,7 @@ class FallbackEngine:
             check=check,
             repairs=repair,
             quotas=quotas,
+            longest_wait_s=math.inf if longest_wait_s is None else longest_wait_s,
         )
 
         def report() -> tuple[float, float, str]:
@@ -206,7 +218,8 @@ class FallbackEngine:
                 least_s = soonest_s if least_s is None else min(least_s, soonest_s)
                 if any(state.tiers[index + 1 :]) and state.waited_s + least_s <= self.timeouts.max_wait_s:
                     break
-            if least_s is None or least_s + LEAST_ATTEMPT_S > self._left_s(state):
+            most_s = min(self._left_s(state) - LEAST_ATTEMPT_S, state.longest_wait_s - state.waited_s)
+            if least_s is None or least_s > most_s:
                 return await self._last_resort(state) if cautions and all(cautions) else None
             state.doing = f"waiting {least_s:.1f} s for a rate limit"
             nap_s = min(least_s, LONGEST_NAP_S) + SPREAD_S * (0.1 + self._jitter())
@@ -255,6 +268,7 @@ class FallbackEngine:
             longest_s=self.timeouts.deadline_s,
             on_progress=on_progress if state.watched else None,
             on_text=None if observer is None else observer.text_received,
+            on_reasoning=None if observer is None else observer.reasoning_received,
         )
         if isinstance(outcome, Success) and state.check is not None and (fault := state.check(outcome)) is not None:
             state.repair = repaired(state.request, outcome.text, fault.message) if state.repairs else None
@@ -339,7 +353,7 @@ class FallbackEngine:
             # it computes as fast as this machine can, and there is nothing to come back to sooner
             return self._left_s(state)
         # the call may be part of a job of an hour: one that hangs must not take all of it
-        left_s = min(self._left_s(state), self.timeouts.deadline_s)
+        left_s = min(self._left_s(state), self.timeouts.deadline_s, self.timeouts.silence_s)
         if left_s <= LEAST_ATTEMPT_S or not await self._another_within(state, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             return left_s
         if not isinstance(state.request, ChatRequest):
@@ -367,7 +381,9 @@ class FallbackEngine:
 
     async def _has_alternative(self, state: CallState, candidate: Candidate) -> bool:
         """Whether another candidate as good as this one, so of its tier, could be tried now."""
-        others = [other for other in state.tier_of(candidate) if other.identity != candidate.identity]
+        # a model that is preferred stands alone in its tier, though others may be as good
+        tier = state.left if candidate.identity == state.request.preferred else state.tier_of(candidate)
+        others = [other for other in tier if other.identity != candidate.identity]
         return any(wait is None for wait in await self.waits(others))
 
     def _left_s(self, state: CallState) -> float:

@@ -29,6 +29,10 @@ class CallObserver(Protocol):
         """More visible text of the answer of the attempt that started last."""
         ...
 
+    def reasoning_received(self, text: str) -> None:
+        """More of what that model thinks before it answers."""
+        ...
+
     def waiting(self, seconds: float) -> None:
         """The call waits so long until a model may be tried."""
         ...

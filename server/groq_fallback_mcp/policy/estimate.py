@@ -47,6 +47,8 @@ def estimate_prompt_tokens(request: ChatRequest) -> int:
     total = TOKENS_PER_REQUEST
     for message in request.messages:
         total += TOKENS_PER_MESSAGE + _content_tokens(message.get("content"))
+        if calls := message.get("tool_calls"):
+            total += _text_tokens(json.dumps(calls, ensure_ascii=False))
     for extra in (*request.tools, request.schema):
         if extra is not None:
             total += _text_tokens(json.dumps(extra, ensure_ascii=False))

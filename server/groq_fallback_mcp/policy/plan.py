@@ -186,8 +186,9 @@ def plan(
                 )
             )
         tiers.append((*draft.full, *draft.reduced))
+    ordered = _requested_first([tier for tier in tiers if tier], choice)
     return Plan(
-        tiers=_requested_first([tier for tier in tiers if tier], choice),
+        tiers=_preferred_first(ordered, request.preferred),
         exclusions=tuple(exclusions),
         notes=_notes(choice, exclusions, tiers),
         use_case=choice.use_case,
@@ -280,6 +281,17 @@ def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tupl
         return tuple(tiers)
     rest = [tuple(candidate for candidate in tier if candidate is not named[0]) for tier in tiers]
     return ((named[0],), *(tier for tier in rest if tier))
+
+
+def _preferred_first(
+    tiers: Sequence[Sequence[Candidate]], preferred: tuple[str, str] | None
+) -> tuple[tuple[Candidate, ...], ...]:
+    """The model that a conversation stays with is asked first, and alone in its tier: a short wait for it is worth it."""
+    found = next((candidate for tier in tiers for candidate in tier if candidate.identity == preferred), None)
+    if found is None:
+        return tuple(tuple(tier) for tier in tiers)
+    rest = (tuple(candidate for candidate in tier if candidate is not found) for tier in tiers)
+    return ((found,), *(tier for tier in rest if tier))
 
 
 def _notes(choice: Choice, exclusions: Sequence[Exclusion], tiers: Sequence[Sequence[Candidate]]) -> tuple[str, ...]:

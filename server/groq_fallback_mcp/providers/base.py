@@ -22,6 +22,8 @@ class StreamOptions:
     """Called with the number of pieces so far."""
     on_text: Callable[[str], None] | None = None
     """Called with each piece of visible text."""
+    on_reasoning: Callable[[str], None] | None = None
+    """Called with each piece of what the model thinks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -163,6 +163,7 @@ class OpenAICompatible:
             clock=self._clock,
             on_progress=streaming.on_progress,
             on_text=streaming.on_text,
+            on_reasoning=streaming.on_reasoning,
             tools=_function_names(request),
         )
         payload = chat_payload(request, candidate, groq=self._groq, stream=True)

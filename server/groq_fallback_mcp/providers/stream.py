@@ -57,8 +57,8 @@ class _ToolCall:
 class ChatStream:
     """Takes the bytes of a stream as they come. `pieces` counts those that carried something of the answer.
 
-    `on_progress` is called with that count at each of them, `on_text` with the visible text they carried. `tools` are the names
-    of the functions that may be called, None where that is not checked.
+    `on_progress` is called with that count at each of them, `on_text` with the visible text they carried, `on_reasoning` with what
+    the model thinks. `tools` are the names of the functions that may be called, None where that is not checked.
     """
 
     def __init__(
@@ -68,12 +68,14 @@ class ChatStream:
         clock: Clock,
         on_progress: Callable[[int], None] | None = None,
         on_text: Callable[[str], None] | None = None,
+        on_reasoning: Callable[[str], None] | None = None,
         tools: Sequence[str] | None = None,
     ) -> None:
         self._model = model
         self._clock = clock
         self._on_progress = on_progress
         self._on_text = on_text
+        self._on_reasoning = on_reasoning
         self._tools = tools
         self._started = clock.monotonic()
         self._first_token_s: float | None = None
@@ -103,7 +105,7 @@ class ChatStream:
 
     def feed(self, chunk: bytes) -> bool:
         """Take a chunk. True when it carried something of the answer, so that the caller can go on waiting."""
-        before, texts = self.pieces, len(self._content)
+        before, texts, thoughts = self.pieces, len(self._content), len(self._reasoning)
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
         if chunk:
@@ -121,11 +123,17 @@ class ChatStream:
             return False
         if self._first_token_s is None:
             self._first_token_s = self._clock.monotonic() - self._started
+        self._tell(texts, thoughts)
+        return True
+
+    def _tell(self, texts: int, thoughts: int) -> None:
+        """Pass on what came after so many pieces of text and thoughts."""
         if self._on_progress is not None:
             self._on_progress(self.pieces)
+        if self._on_reasoning is not None and len(self._reasoning) > thoughts:
+            self._on_reasoning("".join(self._reasoning[thoughts:]))
         if self._on_text is not None and len(self._content) > texts:
             self._on_text("".join(self._content[texts:]))
-        return True
 
     def outcome(self, *, quota: QuotaSnapshot, simulated: bool) -> Success | Failure:
         """What the stream amounts to, once it has ended or broken off."""

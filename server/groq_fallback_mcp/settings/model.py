@@ -175,9 +175,22 @@ class Settings(BaseSettings):
     line_mib: int = Field(
         default=16, ge=1, le=1024, description="Maximum size in MiB of a line, or HTTP body, from the MCP client."
     )
+    gateway_hold_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=30,
+        description="Seconds for which the gateway holds text back: an answer that is whole by then can be restarted unseen. "
+        "A client's header `x-groq-fallback-hold-s` goes before it.",
+    )
+    gateway_max_wait_s: float = Field(
+        default=20.0,
+        ge=0,
+        le=600,
+        description="Maximum seconds that a call of the gateway waits for rate limits; a longer wait is a 429 that says when to retry.",
+    )
     http_token: SecretStr | None = Field(
         default=None,
-        description="Bearer token that `serve --http` requires, at least 16 characters; mandatory beyond this machine.",
+        description="Bearer token that `serve --http` and `gateway` require, at least 16 characters; mandatory beyond this machine.",
     )
     http_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

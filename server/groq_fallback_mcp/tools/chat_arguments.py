@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -11,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Restrictions, Search
 from groq_fallback_mcp.call.messages import read_messages
-from groq_fallback_mcp.json_types import is_list, is_object
+from groq_fallback_mcp.call.openai_fields import object_of, read_effort, read_schema, read_tool, read_tool_choice
+from groq_fallback_mcp.json_types import is_list
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import MORE, Arguments
 
@@ -56,70 +56,6 @@ class Document(_Given):
         return {"text": value} if isinstance(value, str) else value
 
 
-# The envelopes that OpenAI's and other interfaces put around a schema, each named by the key that holds what is inside.
-_ENVELOPES = ("response_format", "format", "json_schema", "schema")
-_ENVELOPE_KEYS = {*_ENVELOPES, "type", "name", "description", "strict"}
-MOST_ENVELOPES = 4
-
-
-def _unwrapped(value: object) -> object:
-    """A JSON schema, also where it comes in a response_format, in whatever part of one; None for the format of plain text."""
-    for _ in range(MOST_ENVELOPES):
-        value = _loaded(value)
-        given = _object(value)
-        if given is None or not set(given) <= _ENVELOPE_KEYS or not isinstance(given.get("name", ""), str):
-            return value
-        if given.get("type") in {"json_object", "text"}:
-            return {"type": "object"} if given["type"] == "json_object" else None
-        inner = next((given[name] for name in _ENVELOPES if isinstance(given.get(name), dict | str)), None)
-        if inner is None or given.get("type") not in {None, "json_schema"}:
-            return given
-        value = inner
-    return value
-
-
-def _tool_choice(value: object) -> object:
-    """OpenAI's form of a choice, also where it is the name of a function alone, or in Anthropic's or the Responses form."""
-    given = _object(value) or {}
-    kind, name = given.get("type"), given.get("name")
-    if isinstance(name, str) and kind in {"function", "tool"}:
-        value = name
-    elif kind in {"none", "auto", "any", "required"}:
-        value = kind
-    if not isinstance(value, str):
-        return value
-    value = {"any": "required"}.get(value, value)
-    return value if value in {"none", "auto", "required"} else {"type": "function", "function": {"name": value}}
-
-
-def _tool(value: object) -> object:
-    """OpenAI's form of a tool, also where it is flat, as Anthropic, MCP and OpenAI's Responses have it, or partly text."""
-    given = _object(value) or {}
-    function = _object(_loaded(given.get("function")))
-    if function is None and isinstance(given.get("name"), str) and given.get("type") in {None, "function"}:
-        parameters = next((given[name] for name in ("parameters", "input_schema", "inputSchema") if given.get(name)), None)
-        function = {**{name: given.get(name) for name in ("name", "description", "strict")}, "parameters": parameters}
-    if function is None:
-        return value
-    fields = {**function, "parameters": _loaded(function.get("parameters"))}
-    return {"type": "function", "function": {name: field for name, field in fields.items() if field is not None}}
-
-
-def _object(value: object) -> dict[str, Any] | None:
-    return value if is_object(value) else None
-
-
-def _loaded(value: object) -> object:
-    """What a text of JSON holds; any other value, and a text that holds none, as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        loaded: object = json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    return loaded
-
-
 def _names(value: object) -> object:
     """A list of names, also where it is one text with commas."""
     if not is_list(value):
@@ -128,11 +64,6 @@ def _names(value: object) -> object:
     for name in value:
         names += [part.strip() for part in name.split(",") if part.strip()] if isinstance(name, str) else [name]
     return names
-
-
-def _effort(value: object) -> object:
-    """Groq's efforts, also by the names that OpenAI has for less and more."""
-    return {"minimal": "low", "xhigh": "high"}.get(value, value) if isinstance(value, str) else value
 
 
 class ChatArguments(Arguments):
@@ -149,8 +80,8 @@ class ChatArguments(Arguments):
     model: str | None = Field(default=None, description="Model to try first")
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    reasoning_effort: Annotated[ReasoningEffort, BeforeValidator(_effort)] | None = None
-    response_schema: Annotated[dict[str, Any] | None, BeforeValidator(_unwrapped)] = Field(
+    reasoning_effort: Annotated[ReasoningEffort, BeforeValidator(read_effort)] | None = None
+    response_schema: Annotated[dict[str, Any] | None, BeforeValidator(read_schema)] = Field(
         default=None, description="JSON schema for the answer"
     )
     prompts: Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)] | None = Field(
@@ -165,11 +96,14 @@ class ChatArguments(Arguments):
         default=None, description="[{text, id, title}]; the answer cites them by id", json_schema_extra=MORE
     )
     tools: (
-        Annotated[list[Annotated[dict[str, Any], BeforeValidator(_tool)]], Field(min_length=1, max_length=MOST_TOOLS)] | None
+        Annotated[list[Annotated[dict[str, Any], BeforeValidator(read_tool)]], Field(min_length=1, max_length=MOST_TOOLS)]
+        | None
     ) = Field(default=None, description="OpenAI function tools; calls are returned for you to run", json_schema_extra=MORE)
     tool_choice: (
         Annotated[
-            Literal["none", "auto", "required"] | dict[str, Any], BeforeValidator(_tool_choice), WithJsonSchema(_TOOL_CHOICE)
+            Literal["none", "auto", "required"] | dict[str, Any],
+            BeforeValidator(read_tool_choice),
+            WithJsonSchema(_TOOL_CHOICE),
         ]
         | None
     ) = Field(default=None, json_schema_extra=MORE)
@@ -301,7 +235,7 @@ def _documents(arguments: ChatArguments) -> str:
 
 
 def _tool_name(number: int, tool: dict[str, Any]) -> str:
-    name = (_object(tool.get("function")) or {}).get("name")
+    name = (object_of(tool.get("function")) or {}).get("name")
     if tool.get("type") != "function" or not isinstance(name, str) or not name:
         message = f'tool {number} must be {{"type": "function", "function": {{"name", "description", "parameters"}}}}'
         raise ValueError(message)
@@ -309,4 +243,4 @@ def _tool_name(number: int, tool: dict[str, Any]) -> str:
 
 
 def _chosen(choice: dict[str, Any]) -> object:
-    return (_object(choice.get("function")) or {}).get("name")
+    return (object_of(choice.get("function")) or {}).get("name")

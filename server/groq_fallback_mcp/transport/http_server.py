@@ -11,7 +11,10 @@ import asyncio
 import hmac
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -31,7 +34,19 @@ from groq_fallback_mcp.transport.http_connections import (
     most_connections,
 )
 
-__all__ = ["HEALTH", "PATH", "Guard", "http_app", "is_own_host", "is_own_origin", "serve_http"]
+__all__ = [
+    "HEALTH",
+    "PATH",
+    "Guard",
+    "Rules",
+    "beside_mcp",
+    "http_app",
+    "is_own_host",
+    "is_own_origin",
+    "listen",
+    "mcp_app",
+    "serve_http",
+]
 
 PATH = "/mcp"
 SHUTDOWN_S = 1
@@ -56,10 +71,15 @@ _USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def http_app(server: Server[Any], *, hosts: Sequence[str], token: str | None, body_bytes: int) -> Guard:
-    """The application. `hosts` are the names it may be asked by, with `:*` for any port: others are refused with 421.
+    """The application behind its guard. `hosts` are the names it may be asked by, with `:*` for any port: others are refused with 421.
 
     A page of another origin is refused with 403, so that no web page can use a server on this machine (DNS rebinding).
     """
+    return Guard(mcp_app(server, body_bytes=body_bytes), token=token, hosts=hosts, body_bytes=body_bytes)
+
+
+def mcp_app(server: Server[Any], *, body_bytes: int) -> Starlette:
+    """MCP at PATH, with no guard before it."""
     app: Starlette = server.streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,
@@ -71,22 +91,37 @@ def http_app(server: Server[Any], *, hosts: Sequence[str], token: str | None, bo
         if isinstance(route, Route) and route.path == PATH:
             # a stream from a server that keeps no session would carry nothing, and be held for ever: 405, as the protocol has it
             route.methods = {"POST"}
-    return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes)
+    return app
 
 
-async def serve_http(
-    server: Server[Any], *, host: str, port: int, hosts: Sequence[str], token: str | None, body_bytes: int
-) -> None:
-    """Serve until a signal ends it; calls under way have a second then."""
+def beside_mcp(app: App, mcp: App) -> App:
+    """Both on one port: what is asked at PATH is MCP's, and so is the life of the server."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = mcp if scope["type"] != "http" or scope["path"] == PATH else app
+        await chosen(scope, receive, send)
+
+    return either
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises OSError where the port is taken or the address is not of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=accept_backlog())
+
+
+async def serve_http(app: App, *, listener: socket.socket, keeps_signals: bool = True) -> None:
+    """Serve an application until a signal ends it; calls under way have a second then.
+
+    Without `keeps_signals` the process has other work, and cancelling ends this one.
+    """
     connections = Connections(most_connections())
     protocol: Any = connections.protocol()
     config = uvicorn.Config(
-        http_app(server, hosts=hosts, token=token, body_bytes=body_bytes),
-        host=host,
-        port=port,
+        app,
         http=protocol,
         backlog=accept_backlog(),
-        lifespan="on",
+        lifespan="auto",
         ws="none",
         log_config=None,
         access_log=False,
@@ -99,9 +134,33 @@ async def serve_http(
     # no task group: it would wrap the interrupt that ends the server
     sweeping = asyncio.create_task(connections.sweep())
     try:
-        await uvicorn.Server(config).serve()
+        await (uvicorn.Server if keeps_signals else _Beside)(config).serve(sockets=[listener])
     finally:
         sweeping.cancel()
+        listener.close()
+
+
+class _Beside(uvicorn.Server):
+    """A server beside others: the signals are theirs."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def _plain_error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
+    del path, status
+    return {"error": cause, "next_step": next_step}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What differs from application to application."""
+
+    error: Callable[[str, int, str, str], Mapping[str, Any]] = _plain_error
+    """The body of a refusal: of the path, the status, the cause and the next step."""
+    reads_itself: Callable[[str], bool] = lambda _: False
+    """Whether what is sent to a path is read by the application, piece by piece."""
 
 
 class Guard:
@@ -121,7 +180,9 @@ class Guard:
         most: int = MOST_AT_ONCE,
         hosts: Sequence[str] | None = None,
         body_bytes: int = BODY_BYTES,
+        rules: Rules | None = None,
     ) -> None:
+        self._rules = rules or Rules()
         self._app = app
         self._token = None if token is None else token.encode()
         self._most = most
@@ -140,25 +201,33 @@ class Guard:
         if not self._may(scope):
             cause = "missing or invalid bearer token"
             next_step = "send Authorization: Bearer TOKEN with the value of GROQ_FALLBACK_HTTP_TOKEN on the server"
-            await _answer(send, 401, {"error": cause, "next_step": next_step}, (b"www-authenticate", b"Bearer"))
+            await self._refuse(scope, send, 401, cause, next_step, (b"www-authenticate", b"Bearer"))
             return
         if (know := scope.get("state", {}).get(KNOWN)) is not None:
             know()
         if (refusal := self._misdirected(scope)) is not None:
             status, header = refusal
             cause = f"the header {header} does not match this server"
-            await _answer(send, status, {"error": cause, "next_step": "add its host to GROQ_FALLBACK_HTTP_HOSTS on the server"})
+            await self._refuse(scope, send, status, cause, "add its host to GROQ_FALLBACK_HTTP_HOSTS on the server")
+            return
+        if self._rules.reads_itself(scope["path"]):
+            await self._served(None, scope, receive, send)
             return
         body = await self._whole_body(scope, receive, send)
         if body is not None:
             await self._served(body, scope, receive, send)
 
-    async def _served(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(
+        self, scope: Scope, send: Send, status: int, cause: str, next_step: str, *headers: tuple[bytes, bytes]
+    ) -> None:
+        await _answer(send, status, self._rules.error(scope["path"], status, cause, next_step), *headers)
+
+    async def _served(self, body: bytes | None, scope: Scope, receive: Receive, send: Send) -> None:
         if self._under_way >= self._most:
-            refusal = {"error": f"{self._most} requests are in progress", "next_step": "retry in a second"}
-            await _answer(send, 503, refusal, (b"retry-after", b"1"))
+            cause = f"{self._most} requests are in progress"
+            await self._refuse(scope, send, 503, cause, "retry in a second", (b"retry-after", b"1"))
             return
-        rest: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        rest: list[Message] = [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return rest.pop() if rest else await receive()
@@ -183,18 +252,12 @@ class Guard:
                         held += chunk
                         self._arriving_bytes += len(chunk)
                         if len(held) > self._body_bytes or _declared(scope) > self._body_bytes:
-                            refusal = {
-                                "error": f"the body is larger than {self._body_bytes:,} bytes",
-                                "next_step": "send a smaller body",
-                            }
-                            await _answer(send, 413, refusal, _CLOSE)
+                            cause = f"the body is larger than {self._body_bytes:,} bytes"
+                            await self._refuse(scope, send, 413, cause, "send a smaller body", _CLOSE)
                             return None
                         if self._arriving_bytes > max(MOST_ARRIVING_BYTES, self._body_bytes):
-                            refusal = {
-                                "error": "too many large requests arrive at once",
-                                "next_step": "retry in a second",
-                            }
-                            await _answer(send, 503, refusal, (b"retry-after", b"1"), _CLOSE)
+                            cause = "too many large requests arrive at once"
+                            await self._refuse(scope, send, 503, cause, "retry in a second", (b"retry-after", b"1"), _CLOSE)
                             return None
                         if not message.get("more_body", False):
                             return bytes(held)
@@ -202,9 +265,7 @@ class Guard:
                     break
         finally:
             self._arriving_bytes -= len(held)
-        await _answer(
-            send, 408, {"error": "Timed out waiting for the request body", "next_step": "send the request again"}, _CLOSE
-        )
+        await self._refuse(scope, send, 408, "Timed out waiting for the request body", "send the request again", _CLOSE)
         return None
 
     def _misdirected(self, scope: Scope) -> tuple[int, str] | None:
@@ -232,7 +293,7 @@ def _declared(scope: Scope) -> int:
     return int(lengths[0]) if lengths else 0
 
 
-async def _answer(send: Send, status: int, body: dict[str, str], *headers: tuple[bytes, bytes]) -> None:
+async def _answer(send: Send, status: int, body: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> None:
     content = json.dumps(body).encode()
     length = (b"content-length", str(len(content)).encode())
     start = [(b"content-type", b"application/json"), length, *headers]

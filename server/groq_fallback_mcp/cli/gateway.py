@@ -1,0 +1,90 @@
+"""`gateway`: OpenAI's endpoints on this machine, for agents' own model calls; on the same port MCP, where that is wanted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.cli.serve import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
+from groq_fallback_mcp.errors import GroqFallbackError
+from groq_fallback_mcp.gateway_token import gateway_token
+from groq_fallback_mcp.logs import start_logging
+from groq_fallback_mcp.mcp_server.build import build_server
+from groq_fallback_mcp.redaction import sanitize_message
+from groq_fallback_mcp.settings import Settings, load_settings, state_folder
+from groq_fallback_mcp.tools import Context, listed_tools
+
+if TYPE_CHECKING:
+    from groq_fallback_mcp.transport.http_server import Guard
+
+__all__ = ["guarded", "print_token", "serve_gateway"]
+
+
+def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
+    """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
+    try:
+        settings = checked(load_settings(**flags))
+        token = _token(settings, host)
+        start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
+    except GroqFallbackError as error:
+        sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
+        raise SystemExit(USAGE_ERROR) from None
+
+    async def serve() -> int:
+        from groq_fallback_mcp.transport.http_server import PATH, serve_http
+
+        listener = open_port(host, port)
+        if listener is None:
+            return USAGE_ERROR
+        async with open_context(settings, remote=True) as context:
+            guard = guarded(context, settings, token, mcp=mcp)
+            also = f" and http://{host}:{port}{PATH}" if mcp else ""
+            sys.stderr.write(f"groq-fallback-mcp: http://{host}:{port}/v1{also}\n")
+            await serve_http(guard, listener=listener)
+        return 0
+
+    if status := run(serve):
+        raise SystemExit(status)
+
+
+def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = False) -> Guard:
+    """The gateway behind its guard; with `mcp` MCP beside it."""
+    from groq_fallback_mcp.gateway.app import gateway_app
+    from groq_fallback_mcp.gateway.chat import GatewayTimes
+    from groq_fallback_mcp.gateway.refusals import guard_error
+    from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules, beside_mcp, mcp_app
+
+    times = GatewayTimes(hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s)
+    app: Any = gateway_app(context, times=times, plan=settings.plan)
+    body_bytes = settings.line_mib * BYTES_IN_MIB
+
+    @asynccontextmanager
+    async def same_context() -> AsyncGenerator[Context]:
+        yield context
+
+    if mcp:
+        full = bool({"full", "all"} & set(settings.toolsets))
+        server = build_server(same_context, tools=listed_tools(settings.toolsets), full=full)
+        app = beside_mcp(app, mcp_app(server, body_bytes=body_bytes))
+
+    def error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
+        return {"error": cause, "next_step": next_step} if path == PATH else guard_error(status, cause, next_step)
+
+    hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
+    return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes, rules=Rules(error=error))
+
+
+def print_token() -> None:
+    """The token that clients need, alone on its line."""
+    settings = load_settings()
+    # asked for by the person who may see it: it is not taken out of this output
+    sys.stdout.write(_token(settings, "127.0.0.1") + "\n")
+
+
+def _token(settings: Settings, host: str) -> str:
+    """The token of GROQ_FALLBACK_HTTP_TOKEN, else the one made at set-up: a web page can send requests to this machine, too."""
+    stated = checked_token(settings, host) if settings.http_token is not None else None
+    return stated or gateway_token(state_folder())

@@ -1,0 +1,124 @@
+"""One streamed answer: nothing is sent until a model really answers, and what was sent stays true.
+
+Before the first text or whole tool call every failure is the next model's chance, and the client still gets a real status. After
+it, an answer that starts over elsewhere goes on only where it repeats what is visible; else the stream ends in an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+import anyio
+
+from groq_fallback_mcp.call import Attempt
+from groq_fallback_mcp.policy.plan import Candidate
+
+__all__ = ["Diverged", "HeldText"]
+
+# What a model writes where its template leaks: nothing of it is an answer, so from its beginning on text waits for the whole.
+_MARKUP = ("<think", "<seed:think>", "◁think▷", "<tool_call", "<function", "<|", "<\uff5c", "[TOOL_CALLS]")
+_LONGEST = max(len(mark) for mark in _MARKUP)
+
+
+class Diverged(Enum):
+    """That an answer, started over, is not the one that the client has begun to read."""
+
+    DIVERGED = auto()
+
+
+class HeldText:
+    """Follows a call, and says which text may be sent. Text is held `hold_s` seconds from its first piece on, or until released.
+
+    `changed` is set whenever there may be something to do.
+    """
+
+    def __init__(self, *, hold_s: float, clock: Callable[[], float]) -> None:
+        self.changed = anyio.Event()
+        self.candidate: Candidate | None = None
+        self.reasoning: list[str] = []
+        self.diverged = False
+        self._hold_s = hold_s
+        self._clock = clock
+        self._text: list[str] = []
+        self._sent: list[str] = []
+        self._replayed = ""
+        self._began_at: float | None = None
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether the client has seen any of the answer."""
+        return bool(self._sent)
+
+    def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
+        """A model is tried: what an earlier one wrote and nobody has seen is forgotten."""
+        del earlier
+        self.candidate = candidate
+        self._text, self.reasoning, self._began_at = [], [], None
+        # what it must repeat before anything of it is new
+        self._replayed = "".join(self._sent)
+
+    def text_received(self, text: str) -> None:
+        """More of the answer."""
+        if self._replayed:
+            same = min(len(text), len(self._replayed))
+            if text[:same] != self._replayed[:same]:
+                self.diverged = True
+                self._wake()
+                return
+            text, self._replayed = text[same:], self._replayed[same:]
+        if not text:
+            return
+        if self._began_at is None:
+            self._began_at = self._clock()
+        self._text.append(text)
+        self._wake()
+
+    def reasoning_received(self, text: str) -> None:
+        """Held until text begins: before it a restart is free."""
+        if not self._sent:
+            self.reasoning.append(text)
+
+    def waiting(self, seconds: float) -> None:
+        """Nothing is sent meanwhile: the client has no answer yet, so it can still get another status."""
+
+    def held_s(self) -> float | None:
+        """Seconds until text may be sent, 0 for now; None where there is none."""
+        if self._began_at is None or not self._text:
+            return None
+        return max(self._began_at + self._hold_s - self._clock(), 0.0)
+
+    def take(self) -> str:
+        """The text to send now. What may be the beginning of markup is kept back."""
+        text = "".join(self._text)
+        if not self._sent and not text.strip():
+            return ""
+        end = _safe_end(text)
+        self._text = [text[end:]] if end < len(text) else []
+        if end:
+            self._sent.append(text[:end])
+        return text[:end]
+
+    def rest_of(self, whole: str) -> str | Diverged:
+        """What is missing of the accepted answer."""
+        sent = "".join(self._sent)
+        if whole.startswith(sent):
+            return whole[len(sent) :]
+        # the answer without the spaces around it, or without a mark at its end
+        if sent.strip().startswith(whole.strip()) or whole.startswith(sent.lstrip()):
+            return whole[len(sent.lstrip()) :]
+        return Diverged.DIVERGED
+
+    def _wake(self) -> None:
+        self.changed.set()
+
+
+def _safe_end(text: str) -> int:
+    found = [at for mark in _MARKUP if (at := text.find(mark)) >= 0]
+    end = min(found, default=len(text))
+    # a mark may be cut at the end of what has come so far
+    for size in range(min(_LONGEST - 1, end), 0, -1):
+        tail = text[end - size : end]
+        if any(mark.startswith(tail) for mark in _MARKUP) and end == len(text):
+            return end - size
+    return end

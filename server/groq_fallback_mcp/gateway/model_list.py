@@ -1,0 +1,55 @@
+"""GET /v1/models: the models that can serve now, each with the window that the plan's limits leave of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.catalog import Catalog, Kind
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
+
+__all__ = ["AUTO", "effective_window", "listed_models"]
+
+AUTO = "auto"
+_KINDS = {Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT, Kind.TEXT_TO_SPEECH}
+
+
+def listed_models(
+    *, catalog: Catalog, providers: Sequence[ProviderModels], ready: Sequence[str], today: date, created: int
+) -> list[dict[str, Any]]:
+    """The list's rows, `auto` first where a chat model can serve. `ready` names the providers that can be asked."""
+    rows: dict[str, dict[str, Any]] = {}
+    for provider in providers:
+        if provider.name not in ready:
+            continue
+        for model, offered in provider.models.items():
+            if offered.row.kind in _KINDS and not is_retired(model, catalog=catalog, provider=provider, today=today):
+                rows.setdefault(model, _row(model, offered, provider.name, created))
+    chats = [row for row in rows.values() if row["type"] == "chat"]
+    if not chats:
+        return list(rows.values())
+    widest = max(chats, key=lambda row: row.get("context_window") or 0)
+    return [{**widest, "id": AUTO, "owned_by": "groq-fallback-mcp"}, *rows.values()]
+
+
+def effective_window(offered: ProviderModel) -> int | None:
+    """How many tokens one request may have: the model's window, or what its limit admits in a minute where that is less."""
+    bounds = [bound for bound in (offered.row.context_window, offered.documented.get(Limit.TPM)) if bound is not None]
+    return min(bounds, default=None)
+
+
+def _row(model: str, offered: ProviderModel, provider: str, created: int) -> dict[str, Any]:
+    kind = offered.row.kind
+    row: Mapping[str, Any] = {
+        "id": model,
+        "object": "model",
+        "created": created,
+        "owned_by": provider,
+        "active": True,
+        "type": "chat" if kind in {Kind.CHAT, Kind.SYSTEM} else kind.value,
+        "context_window": effective_window(offered),
+        "max_completion_tokens": offered.row.max_completion_tokens,
+    }
+    return {name: value for name, value in row.items() if value is not None}

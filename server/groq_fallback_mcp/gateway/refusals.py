@@ -1,0 +1,106 @@
+"""Errors in OpenAI's form, with the status that makes agents do the right thing. Pure.
+
+Agents repeat 408, 409, 429 and whatever is 500 or more; what cannot be mended by repeating is a 400, which Kilo Code, opencode,
+Cline, Continue and Codex ask once and show. A 413, and words such as "rate limit" or "overloaded", would make them compact or repeat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.fallback.final_error import CallFailed, Code
+from groq_fallback_mcp.redaction import sanitize_message
+from groq_fallback_mcp.render import capitalized, sentence
+
+__all__ = ["Refusal", "failed", "guard_error", "invalid", "refused", "too_large"]
+
+LEAST_WAIT_S = 1
+# Where a wait is not known.
+USUAL_WAIT_S = 5.0
+# (status, type) of each code that ends a call. 402 stands for what only money or another day mends.
+_FORMS: dict[Code, tuple[int, str]] = {
+    "rate_limited": (429, "rate_limit_error"),
+    "busy": (429, "rate_limit_error"),
+    "deadline": (504, "timeout_error"),
+    "unreachable": (502, "api_error"),
+    "all_failed": (502, "api_error"),
+    "authentication": (401, "authentication_error"),
+    "account_refused": (403, "permission_error"),
+    "over_budget": (402, "billing_error"),
+}
+_INVALID = (400, "invalid_request_error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A response that is an error. `param` is the field of the body that it is about, `retry_after_s` when to ask again."""
+
+    status: int
+    message: str
+    type: str = "invalid_request_error"
+    code: str | None = None
+    param: str | None = None
+    retry_after_s: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body, in the API's form."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def all_headers(self) -> dict[str, str]:
+        """Its headers, with the time to wait in seconds and in milliseconds: clients read one or the other."""
+        if self.retry_after_s is None:
+            return dict(self.headers)
+        waits = {
+            "retry-after": str(max(math.ceil(self.retry_after_s), LEAST_WAIT_S)),
+            "retry-after-ms": str(max(math.ceil(self.retry_after_s * 1000), LEAST_WAIT_S)),
+        }
+        return {**self.headers, **waits}
+
+
+def invalid(message: str, *, param: str | None = None, code: str | None = None) -> Refusal:
+    """A request that is wrong in itself."""
+    return Refusal(status=400, message=sanitize_message(message), param=param, code=code)
+
+
+def refused(error: InputRefused) -> Refusal:
+    """A name that does not exist, or a model that cannot do what is asked."""
+    if error.cause.lower().startswith("unknown model"):
+        return Refusal(status=404, message=_for_clients(str(error)), param="model", code="model_not_found")
+    return invalid(_for_clients(str(error)))
+
+
+def failed(error: CallFailed) -> Refusal:
+    """A call that no model answered."""
+    status, type_ = _FORMS.get(error.code, _INVALID)
+    repeated = status == 429 or status >= 500
+    wait_s = (USUAL_WAIT_S if error.retry_after_s is None else error.retry_after_s) if repeated else None
+    message = f"{sentence(capitalized(error.cause))} {sentence(capitalized(error.next_step))}"
+    return Refusal(status=status, type=type_, code=error.code, message=_for_clients(message), retry_after_s=wait_s)
+
+
+def guard_error(status: int, cause: str, next_step: str) -> dict[str, Any]:
+    """The body of what the guard before the gateway refuses."""
+    types = {401: "authentication_error", 403: "permission_error", 503: "api_error"}
+    message = f"{sentence(capitalized(cause))} {sentence(capitalized(next_step))}"
+    return Refusal(status=status, type=types.get(status, "invalid_request_error"), message=message).body()
+
+
+def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> Refusal:
+    """A request that fits no model, whenever it is sent. `limits`: (model, its tokens a minute or its window), largest first."""
+    most = f"at most {limits[0][1]:,} per minute here ({limits[0][0]})" if limits else "none here"
+    message = (
+        f"This request has about {tokens:,} tokens, and a model takes {most} with Groq's {plan} plan. "
+        "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), add another provider to config.toml, or start a smaller task"
+    )
+    return Refusal(status=400, code="request_too_large", message=sentence(message))
+
+
+def _for_clients(message: str) -> str:
+    """Without the tools of MCP, which are not to be had here."""
+    message = message.replace(", or see check_limits", "").replace("list_models", "/v1/models")
+    return sanitize_message(message)
