@@ -48,17 +48,18 @@ _SIZES = ("do not fit its context window", "leave no room in its")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayTimes:
-    """How long text is held, and how long a call may wait for limits, in seconds."""
+    """How long text is held, how long a call may wait for limits, in seconds, and the times of its attempts."""
 
     hold_s: float = 0.0
     max_wait_s: float = 20.0
+    call: CallTimeouts = TIMEOUTS
 
 
 class ChatEndpoint:
     """Answers chats with an engine. `plan` is the name of Groq's plan, for messages."""
 
     def __init__(self, engine: FallbackEngine, *, times: GatewayTimes, plan: str) -> None:
-        self._engine = engine.with_timeouts(TIMEOUTS)
+        self._engine = engine.with_timeouts(times.call)
         self._times = times
         self._plan = plan
         self._sessions = Sessions(engine.clock)

@@ -102,6 +102,8 @@ class HeldText:
     def rest_of(self, whole: str) -> str | Diverged:
         """What is missing of the accepted answer."""
         sent = "".join(self._sent)
+        if self._replayed:
+            return Diverged.DIVERGED
         if whole.startswith(sent):
             return whole[len(sent) :]
         # the answer without the spaces around it, or without a mark at its end

@@ -1,0 +1,262 @@
+"""What an upstream can do to one model, streamed and not, and what the client gets: the whole answer of the next model, or an error.
+
+Never a short answer that looks whole, a text twice, half a tool call, or silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx2
+import pytest
+from fakes import World
+from upstream import HANG, LOST, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
+
+pytestmark = pytest.mark.anyio
+
+Verdict = Literal["pass", "safe"]
+SSE = {"content-type": "text/event-stream"}
+JSON = {"content-type": "application/json"}
+HTML = {"content-type": "text/html"}
+FIRST = "openai/gpt-oss-20b"
+GOOD = ("The", " answer", " is 42", ".")
+GOOD_TEXT = "".join(GOOD)
+TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}]
+GOOD_CALL = '{"path": "a.txt"}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault. `streamed` and `whole`: what the first model sends; None where the fault cannot be there.
+
+    `wants_call`: the request has tools, and the good answer is a call. `verdict`: "pass" for the whole answer of the next
+    model, "safe" for an error; `held` the same with a hold window.
+    """
+
+    name: str
+    streamed: Asked | Exception | None = None
+    whole: Asked | Exception | None = None
+    wants_call: bool = False
+    verdict: Verdict = "pass"
+    held: Verdict = "pass"
+
+
+def _both(name: str, answer: Asked | Exception, verdict: Verdict = "pass") -> Fault:
+    return Fault(name=name, streamed=answer, whole=answer, verdict=verdict, held=verdict)
+
+
+def _status(name: str, status: int, body: bytes, verdict: Verdict = "pass", **headers: str) -> Fault:
+    stated = {name.replace("_", "-"): value for name, value in headers.items()}
+    return _both(name, Asked(status=status, pieces=[body], headers={**JSON, **stated}), verdict)
+
+
+def _stream(name: str, *pieces: Any, wants_call: bool = False, verdict: Verdict = "pass", held: Verdict = "pass") -> Fault:
+    flat = [one for piece in pieces for one in (piece if isinstance(piece, list) else [piece])]
+    return Fault(name=name, streamed=Asked(pieces=flat, headers=SSE), wants_call=wants_call, verdict=verdict, held=held)
+
+
+def _answer(name: str, body: bytes, *, wants_call: bool = False) -> Fault:
+    return Fault(name=name, whole=Asked(pieces=[body], headers=JSON), wants_call=wants_call)
+
+
+def _call(arguments: str, name: str = "read_file") -> dict[str, Any]:
+    return {"tool_calls": [{"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}]}
+
+
+CUT = {"finish": None, "done": False}
+LIMITED = "Rate limit reached for model `x` on tokens per minute (TPM): Limit 8000, Used 7000, Requested 2000."
+FAULTS = (
+    # before anything: an HTTP status
+    _status("429 with retry-after", 429, error(LIMITED, code="rate_limit_exceeded"), retry_after="30"),
+    _status("429 with the wait in its text", 429, error(LIMITED + " Please try again in 7.5s.", code="rate_limit_exceeded")),
+    _status("429 without a wait", 429, error("Too many requests")),
+    _status(
+        "429 of a day",
+        429,
+        error("Rate limit reached on tokens per day (TPD). Please try again in 3h10m."),
+        retry_after="11400",
+    ),
+    _status("429 in HTML", 429, b"<html>Too Many Requests</html>"),
+    _status("498 flex tier full", 498, error("Flex tier capacity exceeded", code="capacity_exceeded")),
+    _status("500", 500, error("Internal Server Error", type_="internal_server_error")),
+    _status("502 in HTML", 502, b"<html>Bad Gateway</html>"),
+    _status("503", 503, error("Service Unavailable")),
+    _status("503 over capacity", 503, error("x is currently over capacity. Please try again later."), retry_after="12"),
+    _status("504 empty", 504, b""),
+    _status("520", 520, b""),
+    _status("529 overloaded", 529, error("overloaded")),
+    _status("404 model not found", 404, error("The model `x` does not exist", code="model_not_found")),
+    _status("400 model decommissioned", 400, error("The model `x` has been decommissioned", code="model_decommissioned")),
+    _status(
+        "403 model blocked",
+        403,
+        error("The model `x` is blocked at the project level", code="model_permission_blocked_project"),
+    ),
+    _status(
+        "413 larger than a minute",
+        413,
+        error(
+            "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 9000", code="rate_limit_exceeded"
+        ),
+    ),
+    _status(
+        "400 context too long",
+        400,
+        error("Please reduce the length of the messages or completion.", code="context_length_exceeded"),
+    ),
+    _status("400 tool_use_failed", 400, error("Failed to call a function.", code="tool_use_failed")),
+    _status("307 redirect", 307, b"", location="http://elsewhere.test/"),
+    _status("401", 401, error("Invalid API Key", code="invalid_api_key"), "safe"),
+    _status(
+        "403 restricted organization", 403, error("Organization has been restricted", code="organization_restricted"), "safe"
+    ),
+    _status("400 bad request", 400, error("'messages.0.content' is invalid"), "safe"),
+    # the connection; all models are behind one address
+    _both("connection refused", httpx2.ConnectError("refused"), "safe"),
+    _both("connect time-out", httpx2.ConnectTimeout("timed out"), "safe"),
+    _both("reset while sending", httpx2.WriteError("reset")),
+    _both("lost before the headers", httpx2.ReadError("lost")),
+    _both("no HTTP", httpx2.RemoteProtocolError("illegal status line")),
+    _both("hangs before the headers", Asked(pieces=[HANG])),
+    Fault(name="hangs after the headers", streamed=Asked(pieces=[HANG], headers=SSE), whole=Asked(pieces=[HANG], headers=JSON)),
+    # a 200 that is none
+    _both("empty body", Asked(pieces=[b""], headers=JSON)),
+    _both("HTML in a 200", Asked(pieces=[b"<html>Welcome</html>"], headers=HTML)),
+    _both("null", Asked(pieces=[b"null"], headers=JSON)),
+    _both("an error in a 200", Asked(pieces=[error("the model is over capacity")], headers=JSON)),
+    _both("no choices", Asked(pieces=[b'{"choices": []}'], headers=JSON)),
+    _answer("truncated JSON", whole("half an answer")[:-30]),
+    _answer("lost in the body", whole("half")[:20]),
+    _answer("null content", whole(None)),
+    _answer("blank content", whole("  \n")),
+    _answer("finish_reason error", whole("half an", finish="error")),
+    _answer("a call with half its arguments", whole(None, finish="tool_calls", **_call('{"path": "a')), wants_call=True),
+    _answer("a call that is no object", whole(None, finish="tool_calls", **_call("[1]")), wants_call=True),
+    _answer("a call of an unknown tool", whole(None, finish="tool_calls", **_call("{}", "rm_rf")), wants_call=True),
+    _answer("a call that is missing", whole(None, finish="tool_calls"), wants_call=True),
+    # a stream that fails before text
+    _stream("ends at once"),
+    _stream("only comments", b": ping\n\n", b": ping\n\n"),
+    _stream("comments and silence", b": ping\n\n", HANG),
+    _stream("only [DONE]", b"data: [DONE]\n\n"),
+    _stream("a role and nothing", events({"role": "assistant"}, **CUT)),
+    _stream("an empty answer", events({"role": "assistant", "content": ""})),
+    _stream("an error first", b'data: {"error": {"message": "over capacity", "code": 503}}\n\n'),
+    _stream("an error event first", b'event: error\ndata: {"message": "over capacity"}\n\n'),
+    _stream("an error in x_groq", b'data: {"choices": [], "x_groq": {"error": "over capacity"}}\n\n'),
+    _stream("junk first", b"data: {nonsense\n\n"),
+    _stream("cut while it thinks", events({"reasoning": "Let me"}, {"reasoning": " think"}, **CUT), LOST),
+    _stream("ends while it thinks", events({"reasoning": "Let me"}, **CUT)),
+    _stream("silent while it thinks", events({"reasoning": "Let me"}, **CUT), HANG),
+    _stream(
+        "an error while it thinks", events({"reasoning": "Let me"}, **CUT), b'data: {"error": {"message": "over capacity"}}\n\n'
+    ),
+    _stream("thinks and says nothing", events({"reasoning": "Let me"})),
+    _stream("thinks in its text and is cut", events(*text("<think>", "Let me"), **CUT), LOST),
+    # tool calls
+    _stream("cut in a call", events(*calls('{"path', '": "a'), **CUT), LOST, wants_call=True),
+    _stream("ends in a call", events(*calls('{"path', '": "a'), **CUT), wants_call=True),
+    _stream("half a call that claims to be whole", events(*calls('{"path', '": "a'), finish="tool_calls"), wants_call=True),
+    _stream("silent in a call", events(*calls('{"path'), **CUT), HANG, wants_call=True),
+    _stream(
+        "an error in a call",
+        events(*calls('{"path'), **CUT),
+        b'data: {"error": {"message": "over capacity"}}\n\n',
+        wants_call=True,
+    ),
+    _stream("cut between two calls", events(*calls("{}"), *calls('{"pa', index=1, id_="call_2"), **CUT), LOST, wants_call=True),
+    _stream("a call of an unknown tool, streamed", events(*calls("{}", name="rm_rf"), finish="tool_calls"), wants_call=True),
+    _stream("arguments that are no JSON", events(*calls("path=a"), finish="tool_calls"), wants_call=True),
+    _stream("no call though it says so", events(finish="tool_calls"), wants_call=True),
+    # after visible text: what the next model says differs, so an error is all that is left, unless the text was held
+    _stream("cut in the text", events(*text("The answer", " is a"), **CUT), LOST, verdict="safe"),
+    _stream("ends in the text", events(*text("The answer", " is a"), **CUT), verdict="safe"),
+    _stream("ends in the text with [DONE]", events(*text("The answer", " is a"), finish=None), verdict="safe"),
+    _stream("silent in the text", events(*text("The answer", " is a"), **CUT), HANG, verdict="safe"),
+    _stream(
+        "an error in the text",
+        events(*text("The answer", " is a"), **CUT),
+        b'data: {"error": {"message": "over capacity"}}\n\n',
+        verdict="safe",
+    ),
+    _stream("junk in the text", events(*text("The answer", " is a"), **CUT), b"data: {nonsense\n\n", verdict="safe"),
+    _stream("finish_reason error after text", events(*text("The answer", " is a"), finish="error"), verdict="safe"),
+    _stream(
+        "text, then half a call", events(*text("I will", " read"), *calls('{"pa'), **CUT), LOST, wants_call=True, verdict="safe"
+    ),
+    # after text that the next model repeats
+    _stream("cut in a text that the next repeats", events(*text("The", " answ"), **CUT), LOST),
+    _stream("silent in a text that the next repeats", events(*text("The", " answ"), **CUT), HANG),
+    _stream("ends in a text that the next repeats", events(*text("The", " answer is 42."), **CUT)),
+    # no fault at all, however odd
+    _stream("no [DONE]", events(*text(*GOOD), done=False)),
+    _stream("lost after the end", events(*text(*GOOD), done=False), LOST),
+    _stream("silent after the end", events(*text(*GOOD), done=False), HANG),
+    _stream("comments between", b": ping\n\n", events(*text(*GOOD))),
+)
+
+
+def _good(body: Mapping[str, Any]) -> Asked:
+    wants_call = "tools" in body
+    if body.get("stream"):
+        pieces = events(*calls('{"path": ', '"a.txt"}'), finish="tool_calls") if wants_call else events(*text(*GOOD))
+        return Asked(pieces=pieces, headers=SSE)
+    answer = whole(None, finish="tool_calls", **_call(GOOD_CALL)) if wants_call else whole(GOOD_TEXT)
+    return Asked(pieces=[answer], headers=JSON)
+
+
+def _scripted(fault: Asked | Exception) -> Upstream:
+    return Upstream(lambda body: fault if body["model"] == FIRST else _good(body))
+
+
+def _request(fault: Fault, *, stream: bool) -> dict[str, Any]:
+    tools = {"tools": TOOLS} if fault.wants_call else {}
+    return {"model": FIRST, "stream": stream, "max_tokens": 100, "messages": [{"role": "user", "content": "go"}], **tools}
+
+
+def judged(got: Received, *, wants_call: bool) -> Verdict | Literal["FAIL"]:
+    """Whether a client got the whole good answer, an error that it can tell, or something worse."""
+    if got.error is not None:
+        streamed_an_end = got.finish is not None or "DONE" in (got.events if got.status == 200 else [])
+        refused = got.status >= 400 and got.clean
+        return "safe" if refused or (not streamed_an_end and not got.clean) else "FAIL"
+    if wants_call:
+        made = [(call["function"]["name"], call["function"]["arguments"]) for call in got.tool_calls]
+        return "pass" if got.clean and got.finish == "tool_calls" and made == [("read_file", GOOD_CALL)] else "FAIL"
+    return "pass" if got.clean and got.finish == "stop" and got.text == GOOD_TEXT else "FAIL"
+
+
+STREAMED = [fault for fault in FAULTS if fault.streamed is not None]
+WHOLE = [fault for fault in FAULTS if fault.whole is not None]
+
+
+@pytest.mark.parametrize("fault", STREAMED, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("hold_s", [0.0, 30.0], ids=["as it comes", "held"])
+async def test_a_stream_is_answered_by_the_next_model_or_ends_in_an_error(fault: Fault, hold_s: float) -> None:
+    """With text held until the answer is whole, also after text."""
+    assert fault.streamed is not None
+    app = gateway(World(), _scripted(fault.streamed), hold_s=hold_s)
+    got = await ask(app, _request(fault, stream=True))
+    assert judged(got, wants_call=fault.wants_call) == (fault.held if hold_s else fault.verdict), got.body.decode()
+
+
+@pytest.mark.parametrize("fault", WHOLE, ids=lambda fault: fault.name)
+async def test_a_whole_answer_comes_from_the_next_model_or_is_an_error(fault: Fault) -> None:
+    """The same faults where nothing is streamed."""
+    assert fault.whole is not None
+    app = gateway(World(), _scripted(fault.whole))
+    got = await ask(app, _request(fault, stream=False))
+    assert judged(got, wants_call=fault.wants_call) == fault.verdict, got.body.decode()
+
+
+def test_there_are_as_many_faults_as_the_document_says() -> None:
+    """At least fifty, streamed and not."""
+    names = [fault.name for fault in FAULTS]
+    assert len(set(names)) == len(names) >= 50
+
+
+def rows() -> Sequence[Fault]:
+    """For the table in the documents."""
+    return FAULTS
