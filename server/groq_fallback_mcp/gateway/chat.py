@@ -76,7 +76,7 @@ class ChatEndpoint:
         try:
             check = None if body.request.schema is None else SchemaCheck(dict(body.request.schema))
         except InputRefused as error:
-            return refusal_response(invalid(str(error), param="response_format"))
+            return refusal_response(invalid(str(error).replace("response_schema", "response_format"), param="response_format"))
         preferred = self._sessions.preferred(session, has_open_calls=body.has_open_calls)
         body = replace(body, request=replace(body.request, preferred=preferred))
         call = _Call(self._engine, body, check=check, session=session, longest_wait_s=self._times.max_wait_s)
