@@ -234,7 +234,7 @@ async def test_a_retired_model_is_served_by_its_successor() -> None:
 
 
 async def test_max_tokens_is_lowered_where_that_makes_a_request_fit_and_a_header_says_so() -> None:
-    """opencode asks for 32,000 tokens whatever it needs, and Groq counts them when it lets a request in."""
+    """Opencode asks for 32,000 tokens whatever it needs, and Groq counts them when it lets a request in."""
     got, body = await answered(max_tokens=32_000)
     assert body["max_completion_tokens"] < 8_000
     assert "max_tokens lowered from 32000" in got.headers["x-groq-fallback-notes"]

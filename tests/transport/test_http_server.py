@@ -23,7 +23,8 @@ from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import run_simulator
 from groq_fallback_mcp.tools.tool import Context
-from groq_fallback_mcp.transport.http_server import HEALTH, PATH, Guard, http_app
+from groq_fallback_mcp.transport.http_server import HEALTH, PATH, Guard
+from groq_fallback_mcp.transport.mcp_http import http_app
 
 pytestmark = pytest.mark.anyio
 TOKEN = "a-token-of-many-characters"

@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.cli.serve import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
+from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings, state_folder
 from groq_fallback_mcp.tools import Context, listed_tools
@@ -55,7 +54,7 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
     from groq_fallback_mcp.gateway.app import gateway_app
     from groq_fallback_mcp.gateway.chat import GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
-    from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules, beside_mcp, mcp_app
+    from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules
 
     times = GatewayTimes(hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s)
     app: Any = gateway_app(context, times=times, plan=settings.plan)
@@ -66,6 +65,9 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
         yield context
 
     if mcp:
+        from groq_fallback_mcp.mcp_server.build import build_server
+        from groq_fallback_mcp.transport.mcp_http import beside_mcp, mcp_app
+
         full = bool({"full", "all"} & set(settings.toolsets))
         server = build_server(same_context, tools=listed_tools(settings.toolsets), full=full)
         app = beside_mcp(app, mcp_app(server, body_bytes=body_bytes))

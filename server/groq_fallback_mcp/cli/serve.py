@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import gc
 import logging
 import os
-import socket
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 
-from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
 from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.redaction import sanitize_message
-from groq_fallback_mcp.settings import Settings, load_settings
+from groq_fallback_mcp.settings import load_settings
 from groq_fallback_mcp.tools import listed_tools
 from groq_fallback_mcp.transport.descriptors import missing_descriptors
 from groq_fallback_mcp.transport.stdio import serve_stdio
 
-__all__ = ["checked", "checked_token", "open_port", "run", "serve", "serve_over_http"]
+__all__ = ["serve", "serve_over_http"]
 
-USAGE_ERROR = 2
-BYTES_IN_MIB = 1024 * 1024
-LEAST_TOKEN_CHARS = 16
-LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*")
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +59,8 @@ def serve(**flags: object) -> None:
 
 def serve_over_http(address: str, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    from groq_fallback_mcp.transport.http_server import PATH, http_app, serve_http
+    from groq_fallback_mcp.transport.http_server import PATH, serve_http
+    from groq_fallback_mcp.transport.mcp_http import http_app
 
     try:
         settings = checked(load_settings(**flags))
@@ -97,37 +91,6 @@ def serve_over_http(address: str, **flags: object) -> None:
         raise SystemExit(status)
 
 
-def open_port(host: str, port: int) -> socket.socket | None:
-    """A socket that listens; None, with one line on stderr, where there can be none."""
-    from groq_fallback_mcp.transport.http_server import listen
-
-    try:
-        return listen(host, port)
-    except OSError as error:
-        step = "Stop the other program, or choose another port" if error.errno == errno.EADDRINUSE else "Choose another address"
-        sys.stderr.write(f"groq-fallback-mcp: Cannot listen on {host}:{port} ({error.strerror or error}). {step}\n")
-        return None
-
-
-def run(work: Callable[[], Awaitable[int]]) -> int:
-    """Run the server to its end; the exit status."""
-    try:
-        return anyio.run(work)
-    except KeyboardInterrupt:
-        return 130
-    except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
-        _log.critical("internal error, shutting down", exc_info=True)
-        return 1
-
-
-def checked(settings: Settings) -> Settings:
-    """Read now, so that a mistake in the overlay shows at the start and not at the first call."""
-    from groq_fallback_mcp.catalog import load_catalog
-
-    load_catalog(settings.catalog)
-    return settings
-
-
 def _place(address: str) -> tuple[str, int]:
     refusal = ConfigurationError(f"Invalid address {address[:80]!r}", next_step="Use HOST:PORT, e.g. 127.0.0.1:8765")
     try:
@@ -138,19 +101,3 @@ def _place(address: str) -> tuple[str, int]:
     if not host or port is None or parts.path or parts.username is not None:
         raise refusal
     return host, port
-
-
-def checked_token(settings: Settings, host: str) -> str | None:
-    """The token of GROQ_FALLBACK_HTTP_TOKEN, None where there is none. Raises ConfigurationError where it is short or missing."""
-    token = None if settings.http_token is None else settings.http_token.get_secret_value()
-    if token is not None and len(token) < LEAST_TOKEN_CHARS:
-        raise ConfigurationError(
-            f"GROQ_FALLBACK_HTTP_TOKEN has fewer than {LEAST_TOKEN_CHARS} characters",
-            next_step="Create one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
-        )
-    if token is None and not is_loopback(host):
-        raise ConfigurationError(
-            f"{host} is reachable from other machines, and no token is set",
-            next_step="Set GROQ_FALLBACK_HTTP_TOKEN, or serve on 127.0.0.1",
-        )
-    return token

@@ -1,7 +1,6 @@
-"""Streamable HTTP for teams: stateless, so that many replicas can stand behind a load balancer. Off unless asked for.
+"""The web server, and the guard before what it serves: who may ask, by which name, how much, and how many at once.
 
-The SDK speaks the protocol, in both eras; here are the web server and the guard before the endpoint: who may ask, by which name,
-how much, and how many at once. The guard is plain ASGI, without a word about MCP. Hosts and origins are parsed and compared
+Plain ASGI, without a word about MCP or the gateway. Hosts and origins are parsed and compared
 exactly: http://localhost:80.evil.example begins with http://localhost:80.
 """
 
@@ -19,10 +18,6 @@ from typing import Any
 
 import anyio
 import uvicorn
-from mcp.server import Server
-from mcp.server.transport_security import TransportSecuritySettings
-from starlette.applications import Starlette
-from starlette.routing import Route
 
 from groq_fallback_mcp.transport.http_connections import (
     BODY_PROGRESS_S,
@@ -39,12 +34,9 @@ __all__ = [
     "PATH",
     "Guard",
     "Rules",
-    "beside_mcp",
-    "http_app",
     "is_own_host",
     "is_own_origin",
     "listen",
-    "mcp_app",
     "serve_http",
 ]
 
@@ -68,40 +60,6 @@ LARGEST_PORT = 65_535
 _PLACE = re.compile(r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?)(?::(?P<port>[0-9]{1,5}|\*))?")
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<place>[^/]*)")
 _USUAL_PORTS = {"http": 80, "https": 443}
-
-
-def http_app(server: Server[Any], *, hosts: Sequence[str], token: str | None, body_bytes: int) -> Guard:
-    """The application behind its guard. `hosts` are the names it may be asked by, with `:*` for any port: others are refused with 421.
-
-    A page of another origin is refused with 403, so that no web page can use a server on this machine (DNS rebinding).
-    """
-    return Guard(mcp_app(server, body_bytes=body_bytes), token=token, hosts=hosts, body_bytes=body_bytes)
-
-
-def mcp_app(server: Server[Any], *, body_bytes: int) -> Starlette:
-    """MCP at PATH, with no guard before it."""
-    app: Starlette = server.streamable_http_app(
-        streamable_http_path=PATH,
-        stateless_http=True,
-        max_request_body_size=body_bytes,
-        # the guard compares exactly, where this would take any host that begins like ours
-        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-    )
-    for route in app.routes:
-        if isinstance(route, Route) and route.path == PATH:
-            # a stream from a server that keeps no session would carry nothing, and be held for ever: 405, as the protocol has it
-            route.methods = {"POST"}
-    return app
-
-
-def beside_mcp(app: App, mcp: App) -> App:
-    """Both on one port: what is asked at PATH is MCP's, and so is the life of the server."""
-
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = mcp if scope["type"] != "http" or scope["path"] == PATH else app
-        await chosen(scope, receive, send)
-
-    return either
 
 
 def listen(host: str, port: int) -> socket.socket:
