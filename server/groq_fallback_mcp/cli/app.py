@@ -38,6 +38,9 @@ def main() -> None:
 
         serve()
         return
+    if sys.argv[1:2] == ["gateway"]:
+        # as above; serving turns it on again
+        gc.disable()
     if not completing and sys.argv[1].startswith("--log-"):
         # without a command it serves, whatever is to be logged
         sys.argv.insert(1, "serve")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
@@ -19,7 +23,14 @@ from groq_fallback_mcp.tools import Context, listed_tools
 if TYPE_CHECKING:
     from groq_fallback_mcp.transport.http_server import Guard
 
-__all__ = ["guarded", "print_token", "serve_gateway"]
+__all__ = ["guarded", "hold_port", "print_token", "serve_gateway"]
+
+
+LOOPBACK = "127.0.0.1"
+# Whoever has the port may leave at any time.
+TRY_AGAIN_S = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
@@ -45,8 +56,29 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
             await serve_http(guard, listener=listener)
         return 0
 
+    gc.freeze()
+    gc.enable()
     if status := run(serve):
         raise SystemExit(status)
+
+
+async def hold_port(port: int, context: Context, settings: Settings) -> None:
+    """Serve the gateway on loopback beside other work, until cancelled. While another process has the port, wait for it to be free."""
+    from groq_fallback_mcp.transport.http_server import listen, serve_http
+
+    try:
+        guard = guarded(context, settings, _token(settings, LOOPBACK))
+        while True:
+            try:
+                listener = listen(LOOPBACK, port)
+                break
+            except OSError as error:
+                _log.debug("the gateway's port %d is not free: %s", port, error)
+                await anyio.sleep(TRY_AGAIN_S)
+        _log.info("the gateway serves http://%s:%d/v1", LOOPBACK, port)
+        await serve_http(guard, listener=listener, keeps_signals=False)
+    except Exception:  # noqa: BLE001 - the other work goes on without it
+        _log.exception("the gateway on port %d has ended", port)
 
 
 def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = False) -> Guard:
@@ -83,7 +115,7 @@ def print_token() -> None:
     """The token that clients need, alone on its line."""
     settings = load_settings()
     # asked for by the person who may see it: it is not taken out of this output
-    sys.stdout.write(_token(settings, "127.0.0.1") + "\n")
+    sys.stdout.write(_token(settings, LOOPBACK) + "\n")
 
 
 def _token(settings: Settings, host: str) -> str:

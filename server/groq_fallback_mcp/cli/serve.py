@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import logging
 import os
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,8 +21,8 @@ from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.redaction import sanitize_message
-from groq_fallback_mcp.settings import load_settings
-from groq_fallback_mcp.tools import listed_tools
+from groq_fallback_mcp.settings import Settings, load_settings
+from groq_fallback_mcp.tools import Context, listed_tools
 from groq_fallback_mcp.transport.descriptors import missing_descriptors
 from groq_fallback_mcp.transport.stdio import serve_stdio
 
@@ -46,8 +49,14 @@ def serve(**flags: object) -> None:
         sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
         raise SystemExit(USAGE_ERROR) from None
     listed = anyio.Event()
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Context]:
+        async with open_context(settings, watch_drift=True, listed=listed) as context, beside(settings, context):
+            yield context
+
     server = build_server(
-        lambda: open_context(settings, watch_drift=True, listed=listed),
+        opened,
         tools=listed_tools(settings.toolsets),
         full=bool({"full", "all"} & set(settings.toolsets)),
         on_listed=listed.set,
@@ -55,6 +64,22 @@ def serve(**flags: object) -> None:
     gc.freeze()
     gc.enable()
     raise SystemExit(run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB)))
+
+
+@asynccontextmanager
+async def beside(settings: Settings, context: Context) -> AsyncGenerator[None]:
+    """Serve the gateway as long as the block runs, where a port is set for it."""
+    if settings.gateway_port is None:
+        yield
+        return
+    from groq_fallback_mcp.cli.gateway import hold_port
+
+    holding = asyncio.create_task(hold_port(settings.gateway_port, context, settings))
+    try:
+        yield
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
 
 
 def serve_over_http(address: str, **flags: object) -> None:

@@ -175,6 +175,12 @@ class Settings(BaseSettings):
     line_mib: int = Field(
         default=16, ge=1, le=1024, description="Maximum size in MiB of a line, or HTTP body, from the MCP client."
     )
+    gateway_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Port on 127.0.0.1 where `serve` also serves the gateway, as long as no other process does; e.g. 8788.",
+    )
     gateway_hold_s: float = Field(
         default=0.0,
         ge=0,
