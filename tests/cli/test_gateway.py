@@ -1,0 +1,210 @@
+"""The command `gateway` in a process of its own, asked by httpx2 and by OpenAI's own client over a real socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import openai
+import pytest
+from command_line import command, simulated
+
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "token-of-this-test-0123456789"
+LONG = {"model": "auto", "messages": [{"role": "user", "content": "Repeat: " + "one two three " * 40}]}
+HELLO = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def environment_of(folder: Path, base_url: str, **more: str) -> dict[str, str]:
+    """Of a process that knows the simulator and keeps its state in this folder."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "GROQ_API_KEY": "gsk_simulated",
+        "GROQ_BASE_URL": base_url,
+        "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_HTTP_TOKEN": TOKEN,
+    } | more
+
+
+@asynccontextmanager
+async def started(*arguments: str, environment: dict[str, str], port: int) -> AsyncGenerator[subprocess.Popen[bytes]]:
+    """A process that serves, killed at the end if it is still there."""
+    process = subprocess.Popen(  # noqa: ASYNC220 - it is not waited for
+        [sys.executable, "-m", "groq_fallback_mcp", *arguments],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        await answering(port)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def answering(port: int) -> None:
+    """Until somebody listens."""
+    with anyio.fail_after(30):
+        while True:
+            try:
+                stream = await anyio.connect_tcp("127.0.0.1", port)
+            except OSError:
+                await anyio.sleep(0.05)
+                continue
+            await stream.aclose()
+            return
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path, *arguments: str, latency_scale: float = 0.0
+) -> AsyncIterator[tuple[httpx2.AsyncClient, subprocess.Popen[bytes], int]]:
+    """A gateway over a simulator, and a client with its token."""
+    options = SimulatorOptions(latency_scale=latency_scale)
+    app = create_app(options, catalog=load_catalog(), clock=SystemClock())
+    port = free_port()
+    async with run_simulator(app) as simulator:
+        environment = environment_of(folder, simulator.base_url)
+        async with started("gateway", "--port", str(port), *arguments, environment=environment, port=port) as process:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+                yield client, process, port
+
+
+async def test_openais_own_client_lists_chats_and_streams(tmp_path: Path) -> None:
+    """With nothing but a base URL and the token; MCP is beside it where that is wanted."""
+    async with gateway(tmp_path, "--mcp") as (client, _, port):
+        sdk = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=TOKEN, max_retries=0)
+        models = [model.id async for model in sdk.models.list()]
+        assert models[0] == "auto"
+        messages: Any = HELLO["messages"]
+        answer = await sdk.chat.completions.create(model="auto", messages=messages)
+        assert answer.choices[0].message.content
+        stream = await sdk.chat.completions.create(
+            model="gpt-oss-120b", messages=messages, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in stream]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert chunks[-1].usage is not None
+        with pytest.raises(openai.NotFoundError, match="Unknown model"):
+            await sdk.chat.completions.create(model="gpt-9", messages=messages)
+        listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        both = {"accept": "application/json, text/event-stream"}
+        assert "groq_chat" in (await client.post("/mcp", json=listed, headers=both)).text
+        await sdk.close()
+
+
+async def test_nobody_gets_in_without_the_token_or_by_another_name(tmp_path: Path) -> None:
+    """Any web page can send to a port of this machine. What is refused is said in the API's form, and shows no token."""
+    async with gateway(tmp_path) as (client, _, _):
+        for headers, status in (
+            ({"Authorization": "Bearer wrong"}, 401),
+            ({"Host": "gateway.evil.example"}, 421),
+            ({"Origin": "http://evil.example"}, 403),
+        ):
+            got = await client.post("/v1/chat/completions", json=HELLO, headers=headers)
+            assert (got.status_code, set(got.json()["error"])) == (status, {"message", "type", "param", "code"})
+            assert TOKEN not in got.text
+        assert (await client.get("/healthz", headers={"Authorization": ""})).json() == {"status": "ok"}
+
+
+async def test_a_signal_ends_a_stream_with_an_error_and_the_process_soon(tmp_path: Path) -> None:
+    """No client takes what it has for the whole answer."""
+    async with gateway(tmp_path, latency_scale=40.0) as (client, process, _):
+        events = b""
+        with pytest.raises(httpx2.RemoteProtocolError):  # noqa: PT012 - the end of the loop raises
+            async with client.stream("POST", "/v1/chat/completions", json={**LONG, "stream": True}) as response:
+                async for chunk in response.aiter_raw():
+                    if not events:
+                        process.send_signal(signal.SIGTERM)
+                    events += chunk
+        assert b"The gateway is stopping" in events
+        assert b"[DONE]" not in events
+        with anyio.fail_after(5):
+            await anyio.to_thread.run_sync(process.wait)
+
+
+async def test_a_second_gateway_says_who_has_the_port(tmp_path: Path) -> None:
+    """And what to do."""
+    async with gateway(tmp_path) as (_, _, port):
+        done = await command("gateway", "--port", str(port), cwd=tmp_path, GROQ_FALLBACK_HTTP_TOKEN=TOKEN)
+    assert done.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "choose another port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_serve_holds_the_port_and_another_takes_over_when_it_ends(tmp_path: Path) -> None:
+    """So an agent needs no second program, and two of its servers do not fight."""
+    port = free_port()
+    async with run_simulator(simulated()) as simulator:  # type: ignore[arg-type]
+        environment = environment_of(tmp_path, simulator.base_url, GROQ_FALLBACK_GATEWAY_PORT=str(port))
+        initialize = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}\n'
+
+        async def serving(process: subprocess.Popen[bytes]) -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(initialize)
+            process.stdin.flush()
+            await anyio.to_thread.run_sync(process.stdout.readline)
+
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+            first, second = (
+                subprocess.Popen(  # noqa: ASYNC220 - it is not waited for
+                    [sys.executable, "-m", "groq_fallback_mcp"],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+                for _ in range(2)
+            )
+            try:
+                await serving(first)
+                await answering(port)
+                await serving(second)
+                assert (await client.post("/v1/chat/completions", json=HELLO)).status_code == 200
+                first.communicate()
+                await answering(port)
+                assert (await client.post("/v1/chat/completions", json=HELLO)).status_code == 200
+                second.communicate()
+            finally:
+                for process in (first, second):
+                    process.kill()
+                    process.communicate()
+
+
+async def test_the_token_is_made_once_and_shown_on_request(tmp_path: Path) -> None:
+    """Alone on its line, for a shell; in a file for its owner alone."""
+    first, again = [await command("gateway", "--show-token", cwd=tmp_path) for _ in range(2)]
+    assert first.stdout == again.stdout
+    assert len(first.stdout.strip()) > 30
+    stated = await command("gateway", "--show-token", cwd=tmp_path, GROQ_FALLBACK_HTTP_TOKEN=TOKEN)
+    assert stated.stdout == TOKEN + "\n"
+    files = [path for path in tmp_path.rglob("gateway-token") if path.is_file()]
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o600]
