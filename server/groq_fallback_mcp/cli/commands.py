@@ -527,11 +527,29 @@ def setup(
     ] = None,
     no_skill: Annotated[bool, _flag("--no-skill", help="Skip the skill.")] = False,
     no_check: Annotated[bool, _flag("--no-check", help="Skip the connection check.")] = False,
+    gateway: Annotated[
+        bool,
+        _flag("--gateway", help="Use the gateway for the client's own model calls instead: kilo, opencode, cline, continue."),
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, metavar="PORT", help="With --gateway: port of the gateway. Default: 8788."),
+    ] = None,
 ) -> None:
     """Add the server and skill to a client's config (edits in place, keeps a backup).
 
     Example: groq-fallback-mcp setup kilo
     """
+    if gateway:
+        from groq_fallback_mcp.cli.setup_gateway import DEFAULT_PORT, setup_gateway
+
+        given = {"--scope project": scope == "project", "--key": with_key, "--toolsets": toolsets is not None}
+        if (option := next((name for name, used in given.items() if used), None)) is not None:
+            raise typer.BadParameter("cannot be combined with --gateway", param_hint=option)
+        run_blocking(setup_gateway, client, port=port or DEFAULT_PORT, dry_run=dry_run, remove=remove)
+        return
+    if port is not None:
+        raise typer.BadParameter("needs --gateway", param_hint="--port")
     from groq_fallback_mcp.cli.setup import setup as setup_now
 
     run_blocking(
