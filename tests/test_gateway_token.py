@@ -68,9 +68,9 @@ def test_one_that_appears_while_another_is_made_is_kept(tmp_path: Path, monkeypa
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"short", "is shorter than 16 characters"),
-        (b"two words in a line of text", "does not hold a token"),
-        (b"\xff" * 40, "does not hold a token"),
-        (b"x" * 5_000, "does not hold a token"),
+        (b"two words in a line of text", "does not contain a token"),
+        (b"\xff" * 40, "does not contain a token"),
+        (b"x" * 5_000, "does not contain a token"),
     ],
 )
 def test_a_file_without_a_token_is_refused(content: bytes, fault: str, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def _read(file: Path) -> str | None:
     if len(token) < SHORTEST_TOKEN:
         raise _refused(file, f"is shorter than {SHORTEST_TOKEN} characters" if token else "is empty")
     if len(content) > LONGEST_TOKEN or _PRINTABLE.fullmatch(token) is None:
-        raise _refused(file, "does not hold a token (it is too long, or contains spaces or non-ASCII characters)")
+        raise _refused(file, "does not contain a token (it is too long, or contains spaces or non-ASCII characters)")
     return token
 
 

@@ -117,6 +117,8 @@ def gateway(
     host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="Port to listen on.")] = 8788,
     mcp: Annotated[bool, _flag("--mcp", help="Also serve MCP, at /mcp.")] = False,
+    install: Annotated[bool, _flag("--install", help="Start it with every login, as a service of yours, and exit.")] = False,
+    uninstall: Annotated[bool, _flag("--uninstall", help="Remove that service, and exit.")] = False,
     show_token: Annotated[bool, _flag("--show-token", help="Print the token that clients need, and exit.")] = False,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
@@ -131,6 +133,12 @@ def gateway(
 
     if show_token:
         print_token()
+        return
+    if install or uninstall:
+        from groq_fallback_mcp.cli import gateway_service
+
+        for line in gateway_service.uninstall() if uninstall else gateway_service.install(port):
+            echo(line)
         return
     serve_gateway(host, port, mcp=mcp, log_level=log_level)
 
@@ -550,11 +558,29 @@ def setup(
     ] = None,
     no_skill: Annotated[bool, _flag("--no-skill", help="Skip the skill.")] = False,
     no_check: Annotated[bool, _flag("--no-check", help="Skip the connection check.")] = False,
+    gateway: Annotated[
+        bool,
+        _flag("--gateway", help="Use the gateway for the client's own model calls instead: kilo, opencode, cline, continue."),
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, metavar="PORT", help="With --gateway: port of the gateway. Default: 8788."),
+    ] = None,
 ) -> None:
     """Add the server and skill to a client's config (edits in place, keeps a backup).
 
     Example: groq-fallback-mcp setup kilo
     """
+    if gateway:
+        from groq_fallback_mcp.cli.setup_gateway import DEFAULT_PORT, setup_gateway
+
+        given = {"--scope project": scope == "project", "--key": with_key, "--toolsets": toolsets is not None}
+        if (option := next((name for name, used in given.items() if used), None)) is not None:
+            raise typer.BadParameter("cannot be combined with --gateway", param_hint=option)
+        run_blocking(setup_gateway, client, port=port or DEFAULT_PORT, dry_run=dry_run, remove=remove)
+        return
+    if port is not None:
+        raise typer.BadParameter("needs --gateway", param_hint="--port")
     from groq_fallback_mcp.cli.setup import setup as setup_now
 
     run_blocking(

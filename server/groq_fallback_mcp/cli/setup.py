@@ -15,7 +15,8 @@ from groq_fallback_mcp.clients.change import Wanted, apply, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, SERVER, Client, Scope
 from groq_fallback_mcp.clients.config_file import write_text
 from groq_fallback_mcp.clients.entry import find_command, with_server
-from groq_fallback_mcp.command import shared_command
+from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS
+from groq_fallback_mcp.command import SCRIPT, shared_command
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.settings import load_settings
 
@@ -40,6 +41,11 @@ def setup(
     if name is None:
         return _choose(dry_run=dry_run, remove=remove, with_key=with_key, toolsets=toolsets, skill=skill, check=check)
     client = CLIENTS.get(name)
+    if client is None and name in GATEWAY_CLIENTS:
+        raise InputRefused(
+            f"{GATEWAY_CLIENTS[name].title} can only be set up for the gateway",
+            next_step=f"Run {SCRIPT} setup {name} --gateway",
+        )
     if client is None:
         raise InputRefused(f"Unknown client {name[:80]!r}", next_step=f"Give one of {', '.join(CLIENTS)}")
     wanted = Wanted(

@@ -34,12 +34,17 @@ class Wanted:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+def backup_folder() -> Path:
+    """Where the former texts of clients' files are kept."""
+    return state_folder() / "backups"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What would be done: a file's new text, and a skill written or removed. `notes` is what the person should know.
 
     A text of None means that there is no file, before or after.
-    `skill` is the skill's folder; its files are keyed by their path below it.
+    `skill` is the skill's folder; its files are keyed by their path below it. `backups` is where the former text is kept.
     """
 
     path: Path
@@ -47,10 +52,11 @@ class Change:
     after: str | None
     removes: bool
     holds_key: bool
-    skill: Path | None
-    skill_before: Mapping[str, str]
-    skill_after: Mapping[str, str]
     notes: tuple[str, ...]
+    skill: Path | None = None
+    skill_before: Mapping[str, str] = field(default_factory=dict[str, str])
+    skill_after: Mapping[str, str] = field(default_factory=dict[str, str])
+    backups: Path = field(default_factory=backup_folder)
 
     @property
     def changes_config(self) -> bool:
@@ -77,11 +83,6 @@ class Found:
     client: Client
     configured: tuple[Entry, ...]
     fault: str | None = None
-
-
-def backup_folder() -> Path:
-    """Where the former texts of clients' files are kept."""
-    return state_folder() / "backups"
 
 
 def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
@@ -119,7 +120,7 @@ def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
 def apply(change: Change) -> list[str]:
     """Carry it out; a line for each thing done. Raises ConfigurationError where the system does not let us."""
     done: list[str] = []
-    root = backup_folder()
+    root = change.backups
     try:
         made = _missing_folders(change)
         if change.changes_config:

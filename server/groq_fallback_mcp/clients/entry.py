@@ -165,16 +165,7 @@ class _Jsonc:
     is_empty = staticmethod(jsonc.is_empty)
     set = staticmethod(jsonc.set_value)
     remove = staticmethod(jsonc.remove)
-
-    @staticmethod
-    def remove_empty(text: str, path: Sequence[str]) -> str:
-        node = jsonc.loads(text)
-        for name in path:
-            node = node.get(name)
-        # a comment in it is somebody's
-        bare = jsonc.remove(text, path)
-        kept = text.count("//") == bare.count("//") and text.count("/*") == bare.count("/*")
-        return bare if node == {} and kept else text
+    remove_empty = staticmethod(jsonc.remove_empty)
 
 
 class _Toml:

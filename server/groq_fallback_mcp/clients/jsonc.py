@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-__all__ = ["JsoncFault", "digest", "is_empty", "loads", "remove", "set_value"]
+__all__ = ["JsoncFault", "digest", "is_empty", "loads", "remove", "remove_empty", "set_value"]
 
 _BLANK = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _REST_OF_LINE = re.compile(r"(?:[ \t]|/\*[^\n]*?\*/)*(?://[^\r\n]*)?(?=\r?\n)")
@@ -108,6 +108,16 @@ def remove(text: str, path: Sequence[str]) -> str:
             return _taken_out(text, node, node.members.index(member))
         node = member.node
     return text
+
+
+def remove_empty(text: str, path: Sequence[str]) -> str:
+    """The text without the table at `path` where nothing is in it, not even a comment, which is somebody's."""
+    node = loads(text)
+    for name in path:
+        node = node.get(name) if isinstance(node, dict) else None
+    bare = remove(text, path)
+    kept = text.count("//") == bare.count("//") and text.count("/*") == bare.count("/*")
+    return bare if node == {} and kept else text
 
 
 def _only(text: str, node: _Node, path: Sequence[str]) -> _Member | None:

@@ -1,0 +1,102 @@
+"""`setup CLIENT --gateway`: lets an agent send its own model calls to the gateway, and shows what of them the plan can serve."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.cli.console import echo
+from groq_fallback_mcp.clients.change import Change, apply
+from groq_fallback_mcp.clients.gateway import SHOWN_TOKEN, WantedGateway, plan_gateway, plan_removal
+from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, GatewayClient
+from groq_fallback_mcp.clients.gateway_offer import GatewayOffer, gateway_offer
+from groq_fallback_mcp.clock import SystemClock, today
+from groq_fallback_mcp.command import SCRIPT
+from groq_fallback_mcp.errors import ConfigurationError, InputRefused
+from groq_fallback_mcp.gateway_token import TOKEN_FILE, gateway_token
+from groq_fallback_mcp.providers.registry import build_registry
+from groq_fallback_mcp.settings import Settings, load_settings, state_folder
+
+__all__ = ["DEFAULT_PORT", "setup_gateway"]
+
+DEFAULT_PORT = 8788
+# JSON and YAML: the value of a field for a key
+_KEYS = re.compile(r"""(["']?apiKey["']?\s*:\s*)(?:"(?:[^"\\\n]|\\.)*"|[^\s,}"]+)""")
+
+
+def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool) -> int:
+    """Add the gateway to an agent's own configuration, or remove it."""
+    client = GATEWAY_CLIENTS.get(name or "")
+    if client is None:
+        known = ", ".join(GATEWAY_CLIENTS)
+        cause = "No client is given" if name is None else f"{name[:80]!r} has no set-up for the gateway"
+        raise InputRefused(cause, next_step=f"Use one of {known}: {SCRIPT} setup kilo --gateway")
+    if remove:
+        _remove(client, dry_run=dry_run)
+    else:
+        _add(client, port=port, dry_run=dry_run)
+    return 0
+
+
+def _add(client: GatewayClient, *, port: int, dry_run: bool) -> None:
+    settings = load_settings()
+    offer = _offer(settings)
+    token = _token(settings, make=not dry_run)
+    change = plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
+    if not change.changes_config:
+        echo(f"{client.title}: the gateway is already set up in {change.path}")
+    elif dry_run:
+        echo(_discreet(change), nl=False)
+    if not dry_run:
+        for line in apply(change):
+            echo(line)
+    echo(offer.statement(client))
+    if settings.plan == "free" and not offer.fits(client):
+        echo("Next step: If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer and run setup again.")
+    for note in (*change.notes, *([client.note] if client.note else [])):
+        echo(f"Note: {note}")
+    if not dry_run:
+        echo(f"Next step: Run {SCRIPT} gateway to start it, or {SCRIPT} gateway --install to keep it running.")
+
+
+def _remove(client: GatewayClient, *, dry_run: bool) -> None:
+    change = plan_removal(client, home=Path.home())
+    if not change.changes_config:
+        echo(f"{client.title}: the gateway is not set up in {change.path}")
+    elif dry_run:
+        echo(_discreet(change), nl=False)
+    if not dry_run:
+        for line in apply(change):
+            echo(line)
+
+
+def _discreet(change: Change) -> str:
+    """The diff without tokens, neither ours nor an older one, and without the person's own keys in the lines around it."""
+    return _KEYS.sub(rf'\1"{SHOWN_TOKEN}"', change.diff())
+
+
+def _offer(settings: Settings) -> GatewayOffer:
+    catalog = load_catalog(settings.catalog)
+    clock = SystemClock()
+    registry = build_registry(settings, catalog=catalog, clock=clock)
+    offer = gateway_offer(
+        registry.models(),
+        catalog=catalog,
+        plan=settings.plan,
+        no_preview=settings.no_preview,
+        today=today(clock),
+    )
+    if offer is None:
+        raise ConfigurationError(
+            "No chat model with tools is available to the gateway", next_step=f"Check the settings: {SCRIPT} doctor"
+        )
+    return offer
+
+
+def _token(settings: Settings, *, make: bool) -> str:
+    """The gateway's token: the setting, else the one that is made once; a dry run makes none."""
+    if settings.http_token is not None:
+        return settings.http_token.get_secret_value()
+    folder = state_folder()
+    return gateway_token(folder) if make or (folder / TOKEN_FILE).exists() else SHOWN_TOKEN

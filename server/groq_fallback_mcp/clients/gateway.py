@@ -1,0 +1,205 @@
+"""Puts the gateway into an agent's file as its provider of models, and takes out exactly that.
+
+Backups are kept apart from those of the server's own entry: each can be removed without the other.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from groq_fallback_mcp.clients import backups, jsonc, yaml_list
+from groq_fallback_mcp.clients.change import Change
+from groq_fallback_mcp.clients.config_file import exists, read_text, require_inside, require_writable
+from groq_fallback_mcp.clients.gateway_clients import HOLD_HEADER, PROVIDER, GatewayClient, Setting
+from groq_fallback_mcp.clients.gateway_offer import GatewayOffer
+from groq_fallback_mcp.command import SCRIPT
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.settings import state_folder
+
+__all__ = ["SHOWN_TOKEN", "WantedGateway", "gateway_backups", "plan_gateway", "plan_removal"]
+
+SHOWN_TOKEN = "(the token)"  # noqa: S105 - what is shown instead
+_NEW_YAML = "name: Local\nversion: 1.0.0\nschema: v1\n"
+_FAULTS = (jsonc.JsoncFault, yaml_list.YamlFault, RecursionError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedGateway:
+    """What an agent is to be given."""
+
+    client: GatewayClient
+    offer: GatewayOffer
+    port: int
+    token: str = field(repr=False)
+
+
+def gateway_backups() -> Path:
+    """Where the former texts of agents' files are kept."""
+    return state_folder() / "gateway-backups"
+
+
+def plan_gateway(wanted: WantedGateway, *, home: Path) -> Change:
+    """What has to be changed. Raises ConfigurationError for a file that cannot be edited safely."""
+    client = wanted.client
+    path, before = _file(client, home=home)
+    settings = client.filled(_parts(wanted, wanted.token))
+    try:
+        after, notes = _with_all(before or "", client, settings, fits=wanted.offer.fits(client))
+    except _FAULTS as fault:
+        raise _unsafe(path, fault, _by_hand(client, client.filled(_parts(wanted, SHOWN_TOKEN)))) from None
+    if before != after:
+        require_writable(path)
+    return Change(
+        path=path,
+        before=before,
+        after=after,
+        removes=False,
+        # a file that exists keeps its mode
+        holds_key=before is None,
+        notes=(*notes, *_open_to_others(path)),
+        backups=gateway_backups(),
+    )
+
+
+def plan_removal(client: GatewayClient, *, home: Path) -> Change:
+    """The file as it was before the first set-up, else without what set-up put in. Raises ConfigurationError as `plan_gateway`."""
+    path, before = _file(client, home=home)
+    after = before
+    if before is not None:
+        try:
+            after = _without_all(before, client)
+        except _FAULTS as fault:
+            raise _unsafe(path, fault, f"Remove the provider {PROVIDER} by hand") from None
+        if after != before:
+            require_writable(path)
+            former = backups.undo(gateway_backups(), path, before)
+            if former is not None:
+                after = former.text
+            elif not client.is_yaml and jsonc.is_empty(after):
+                after = None
+    return Change(path=path, before=before, after=after, removes=True, holds_key=False, notes=(), backups=gateway_backups())
+
+
+def _file(client: GatewayClient, *, home: Path) -> tuple[Path, str | None]:
+    paths = client.paths(home)
+    path = next((path for path in paths if exists(path)), paths[0])
+    require_inside(path, home)
+    return path, read_text(path)
+
+
+def _parts(wanted: WantedGateway, token: str) -> dict[str, JsonValue]:
+    auto = wanted.offer.models[0]
+    return {
+        "{url}": f"http://127.0.0.1:{wanted.port}/v1",
+        "{token}": token,
+        "{small}": wanted.offer.small,
+        "{models}": {model.id: model.entry() for model in wanted.offer.models},
+        "{context}": auto.context,
+        "{output}": auto.output,
+    }
+
+
+def _with_all(text: str, client: GatewayClient, settings: Sequence[Setting], *, fits: bool) -> tuple[str, list[str]]:
+    """The text with the settings, and what of the person's own they replaced."""
+    if client.is_yaml:
+        return _with_yaml(text, settings[0]), []
+    notes: list[str] = []
+    said = jsonc.loads(text)
+    if not isinstance(said, dict):
+        message = "the document is not a table"
+        raise jsonc.JsoncFault(message, 1)
+    for setting in settings:
+        present = _at(said, setting.at)
+        if setting.when == "missing" and present is not None:
+            continue
+        if setting.when == "fits" and not fits:
+            # one that an earlier plan could serve
+            text = jsonc.remove(text, setting.at) if _is_ours(said, client, setting) else text
+            continue
+        if present == setting.value:
+            continue
+        if present is not None and setting.when != "missing" and not _is_ours(said, client, setting):
+            shown = f" {present[:80]!r}" if isinstance(present, str) else ""
+            notes.append(f"This replaced {'.'.join(setting.at)}{shown}; --remove restores it if nothing else changes the file.")
+        text = _same_but(text, jsonc.set_value(text, setting.at, setting.value), setting.at)
+    enabled = said.get("enabled_providers")
+    if isinstance(enabled, list) and PROVIDER not in enabled:
+        notes.append(f"enabled_providers in this file does not list {PROVIDER}, so {client.title} ignores it. Add it there.")
+    return text, notes
+
+
+def _with_yaml(text: str, setting: Setting) -> str:
+    if not isinstance(setting.value, dict):
+        message = "an entry must be a table"
+        raise TypeError(message)
+    return yaml_list.with_entry(text if text.strip() else _NEW_YAML, setting.at[0], setting.value)
+
+
+def _without_all(text: str, client: GatewayClient) -> str:
+    if client.is_yaml:
+        return yaml_list.without_entry(text)
+    said = jsonc.loads(text)
+    kept = {setting.at for setting in client.settings if setting.when == "missing"}
+    for setting in client.settings:
+        if setting.at in kept or not _is_ours(said, client, setting):
+            continue
+        text = _same_but(text, jsonc.remove(text, setting.at), setting.at)
+        if len(setting.at) > 1 and setting.at[:-1] not in kept:
+            text = jsonc.remove_empty(text, setting.at[:-1])
+    return text
+
+
+def _is_ours(said: JsonValue, client: GatewayClient, setting: Setting) -> bool:
+    """Whether set-up wrote what is there: it bears our name or our header, or names the provider that does."""
+    present = _at(said, setting.at)
+    if present is None:
+        return False
+    if isinstance(present, str):
+        if present.startswith(f"{PROVIDER}/"):
+            return True
+        block = next(one for one in client.settings if isinstance(one.value, dict) and one.value)
+        return present == setting.value and _is_ours(said, client, block)
+    return PROVIDER in setting.at or HOLD_HEADER in str(present)
+
+
+def _at(node: JsonValue, path: Sequence[str]) -> JsonValue:
+    for name in path:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+def _same_but(before: str, after: str, at: Sequence[str]) -> str:
+    if jsonc.digest(before, without=at) != jsonc.digest(after, without=at):
+        message = "other settings would change"
+        raise jsonc.JsoncFault(message, 1)
+    return after
+
+
+def _open_to_others(path: Path) -> list[str]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return []
+    if os.name != "posix" or not mode & 0o077:
+        return []
+    return [f"Other users of this machine can read {path} (mode {mode:04o}), which contains the token. Run chmod 600 {path}."]
+
+
+def _by_hand(client: GatewayClient, settings: Sequence[Setting]) -> str:
+    setting = next(one for one in settings if isinstance(one.value, dict) and one.value)
+    if not client.is_yaml or not isinstance(setting.value, dict):
+        return "Correct it, then run the command again"
+    entry = yaml_list.snippet(setting.at[0], setting.value)
+    return f"Add this to it by hand, with the token that {SCRIPT} gateway --show-token prints:\n{entry}"
+
+
+def _unsafe(path: Path, fault: Exception, next_step: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} cannot be edited safely ({str(fault) or 'nested too deeply'}); nothing was changed", next_step=next_step
+    )

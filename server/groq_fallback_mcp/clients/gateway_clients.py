@@ -1,0 +1,86 @@
+"""The agents that take the gateway for their own model calls: what is written into which file, from clients.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+__all__ = ["GATEWAY_CLIENTS", "HOLD_HEADER", "PROVIDER", "GatewayClient", "Setting"]
+
+# What agents call the gateway where they let a provider be named.
+PROVIDER = "groq-fallback"
+HOLD_HEADER = "x-groq-fallback-hold-s"
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Setting(_Row):
+    """A value in an agent's file."""
+
+    at: tuple[str, ...]
+    """The keys that lead to it."""
+    value: JsonValue
+    when: Literal["always", "fits", "missing"] = "always"
+    """`fits`: only where the plan takes the agent's own prompt. `missing`: only where nothing is there; it stays on removal."""
+
+
+class GatewayClient(_Row):
+    """A `gateway` row of clients.toml."""
+
+    name: str
+    """As `setup` takes it."""
+    title: str
+    home: tuple[str, ...]
+    """The user's own files, relative to the home folder. The first that exists is used, else the first."""
+    prompt_tokens: int
+    """The agent's own first request, in tokens: system prompt and tools."""
+    settings: tuple[Setting, ...]
+    note: str = ""
+    source: str
+    """The version that was run, or what the row was read from."""
+    checked: date
+
+    @property
+    def is_yaml(self) -> bool:
+        """Whether its file is YAML, which gets an entry of a list; the others are JSON with comments."""
+        return self.home[0].endswith(".yaml")
+
+    @property
+    def has_small_model(self) -> bool:
+        """Whether titles and summaries have a model of their own, so that the main one can be left as it is."""
+        return any(setting.when == "fits" for setting in self.settings)
+
+    def paths(self, home: Path) -> list[Path]:
+        """The files its configuration may be in."""
+        return [home / path for path in self.home]
+
+    def filled(self, parts: Mapping[str, JsonValue]) -> tuple[Setting, ...]:
+        """The settings with the placeholders in their values replaced."""
+        return tuple(setting.model_copy(update={"value": _filled(setting.value, parts)}) for setting in self.settings)
+
+
+def _filled(value: JsonValue, parts: Mapping[str, JsonValue]) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _filled(inner, parts) for name, inner in value.items()}
+    if not isinstance(value, str) or value in parts:
+        return parts[value] if isinstance(value, str) else value
+    for name, part in parts.items():
+        value = value.replace(name, str(part)) if isinstance(part, str) else value
+    return value
+
+
+def _read() -> tuple[GatewayClient, ...]:
+    text = files("groq_fallback_mcp.clients").joinpath("clients.toml").read_text(encoding="utf-8")
+    return tuple(GatewayClient.model_validate(row) for row in tomllib.loads(text)["gateway"])
+
+
+GATEWAY_CLIENTS: Mapping[str, GatewayClient] = MappingProxyType({client.name: client for client in _read()})

@@ -1,0 +1,305 @@
+"""`setup CLIENT --gateway` in clean homes: what is written for each plan, what is kept, and that removal takes out just that."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from groq_fallback_mcp.cli.setup import setup
+from groq_fallback_mcp.cli.setup_gateway import setup_gateway
+from groq_fallback_mcp.clients import jsonc
+from groq_fallback_mcp.clients.gateway import gateway_backups
+from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS
+from groq_fallback_mcp.errors import ConfigurationError, InputRefused
+from groq_fallback_mcp.gateway_token import gateway_token
+from groq_fallback_mcp.settings import state_folder
+
+PLANS = ("free", "developer")
+JSON_CLIENTS = [name for name, client in GATEWAY_CLIENTS.items() if not client.is_yaml]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clean home, without a key and with the free plan."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "GROQ_FALLBACK_PLAN", "GROQ_FALLBACK_CONFIG", "GROQ_FALLBACK_HTTP_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("GROQ_FALLBACK_LOCAL", "off")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(name: str | None, *, port: int = 8788, dry_run: bool = False, remove: bool = False) -> int:
+    """The command with its defaults."""
+    return setup_gateway(name, port=port, dry_run=dry_run, remove=remove)
+
+
+def path_of(home: Path, name: str) -> Path:
+    return home / GATEWAY_CLIENTS[name].home[0]
+
+
+def written(home: Path, name: str) -> dict[str, Any]:
+    """The agent's file as it reads it."""
+    text = path_of(home, name).read_text()
+    found: dict[str, Any] = yaml.safe_load(text) if name == "continue" else jsonc.loads(text)
+    return found
+
+
+def put(home: Path, name: str, text: str, mode: int = 0o600) -> Path:
+    """A file of the person's own."""
+    path = path_of(home, name)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode())
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", GATEWAY_CLIENTS)
+def test_a_second_time_changes_nothing_and_removal_leaves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, plan: str
+) -> None:
+    """A new file is private, and the token is in it but in no output."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", plan)
+    run(name)
+    path, token = path_of(home, name), gateway_token(state_folder())
+    assert token in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = {file: file.read_bytes() for file in home.rglob("*") if file.is_file()}
+    run(name)
+    assert {file: file.read_bytes() for file in home.rglob("*") if file.is_file()} == before
+    run(name, remove=True)
+    assert [file.name for file in home.rglob("*") if file.is_file()] == ["gateway-token"]
+    assert [folder.name for folder in home.iterdir()] == [".local"]
+    assert token not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", GATEWAY_CLIENTS)
+def test_a_dry_run_shows_a_diff_without_keys_and_writes_nothing(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Not even a token; and where there is one it is not shown, nor is a key of the person's own next to the change."""
+    run(name, dry_run=True)
+    assert (list(home.iterdir()), "(the token)" in capsys.readouterr().out) == ([], True)
+    mine = (
+        "models:\n  - name: other\n    apiKey: sk-mine\n"
+        if name == "continue"
+        else '{\n  "version": 1,\n  "modes": {},\n  "providers": {\n    "mine": {"apiKey": "sk-mine"}\n  }\n}\n'
+    )
+    path = put(home, name, mine)
+    token = gateway_token(state_folder())
+    run(name, dry_run=True)
+    shown = capsys.readouterr().out
+    assert (path.read_text(), "(the token)" in shown, "sk-mine" in shown, token in shown) == (mine, True, False, False)
+    run(name)
+    capsys.readouterr()
+    run(name, dry_run=True, remove=True)
+    assert (token in capsys.readouterr().out, token in path.read_text()) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["kilo", "opencode"])
+def test_on_the_free_plan_only_titles_and_summaries_use_the_gateway(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """As the agent's own prompt does not fit; the model that the person chose stays."""
+    put(home, name, '{"model": "mine/model"}\n')
+    run(name)
+    found = written(home, name)
+    assert (found["model"], found["small_model"]) == ("mine/model", "groq-fallback/openai/gpt-oss-20b")
+    shown = capsys.readouterr().out
+    if name == "kilo":
+        assert (
+            "Kilo Code's own prompt is about 13,000 tokens; Groq's free plan takes 8,000 a minute. Titles and summaries will use"
+            " Groq; the main model needs the developer plan or another provider" in shown
+        )
+    assert "GROQ_FALLBACK_PLAN=developer" in shown
+
+
+@pytest.mark.parametrize("name", ["kilo", "opencode"])
+def test_on_the_developer_plan_both_models_do(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """And back on the free plan the main one, which is ours, is taken out."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    run(name)
+    assert written(home, name)["model"] == "groq-fallback/auto"
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "free")
+    run(name)
+    found = written(home, name)
+    assert ("model" in found, found["small_model"]) == (False, "groq-fallback/openai/gpt-oss-20b")
+
+
+@pytest.mark.parametrize(
+    ("plan", "context", "given", "output"), [("free", 8_000, 6_000, 2_000), ("developer", 131_072, 99_072, 32_000)]
+)
+def test_the_limits_are_those_that_the_plan_allows(
+    home: Path, monkeypatch: pytest.MonkeyPatch, plan: str, context: int, given: int, output: int
+) -> None:
+    """The smaller of the model's window and the plan's tokens a minute, with room for the answer; prices are the catalog's."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", plan)
+    run("kilo", port=9000)
+    provider = written(home, "kilo")["provider"]["groq-fallback"]
+    assert provider["options"]["baseURL"] == "http://127.0.0.1:9000/v1"
+    assert provider["options"]["headers"] == {"x-groq-fallback-hold-s": "2"}
+    models = provider["models"]
+    assert next(iter(models)) == "auto"
+    assert "llama-3.3-70b-versatile" not in models
+    assert models["auto"]["limit"] == {"context": context, "input": given, "output": output}
+    assert models["openai/gpt-oss-20b"]["cost"] == {"input": 0.075, "output": 0.3, "cache_read": 0.0375}
+    assert models["qwen/qwen3.8-27b"]["modalities"]["input"] == ["text", "image"]
+    for model in models.values():
+        assert model["limit"]["input"] + model["limit"]["output"] == model["limit"]["context"]
+
+
+def test_another_provider_of_config_toml_takes_the_main_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where its window is large enough, whatever Groq's plan takes."""
+    config = home / ".config/groq-fallback-mcp/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        '[[providers]]\nname = "mine"\nbase_url = "http://127.0.0.1:9/v1"\nmodels = ["large"]\ncontext_window = 65_536\n'
+    )
+    run("kilo")
+    found = written(home, "kilo")
+    assert found["model"] == "groq-fallback/auto"
+    assert found["provider"]["groq-fallback"]["models"]["auto"]["limit"]["context"] == 65_536
+    assert "The main model will use another provider, which takes 65,536." in capsys.readouterr().out
+
+
+def test_a_token_of_the_settings_is_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the gateway requires that one then; none is made."""
+    monkeypatch.setenv("GROQ_FALLBACK_HTTP_TOKEN", "a-token-of-my-own-0123")
+    run("kilo")
+    assert written(home, "kilo")["provider"]["groq-fallback"]["options"]["apiKey"] == "a-token-of-my-own-0123"
+    assert "a-token-of-my-own" not in capsys.readouterr().out
+    assert not (state_folder() / "gateway-token").exists()
+
+
+@pytest.mark.parametrize("name", JSON_CLIENTS)
+def test_comments_and_settings_of_a_person_stay(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Removal gives back the file byte for byte, also with line ends of Windows; the old one is kept until then."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    mine = '{\r\n  // mine\r\n  "version": 1,\r\n  "modes": {},\r\n  "providers": {\r\n    "a": {"x": 1}, // this too\r\n  },\r\n}\r\n'
+    path = put(home, name, mine, 0o644)
+    run(name)
+    text = path.read_bytes().decode()
+    assert ("// mine" in text, '"a": {"x": 1}, // this too' in text) == (True, True)
+    assert path.stat().st_mode & 0o777 == 0o644
+    (backup,) = gateway_backups().rglob("before")
+    assert backup.read_bytes().decode() == mine
+    run(name, remove=True)
+    assert path.read_bytes().decode() == mine
+    assert not gateway_backups().exists()
+
+
+@pytest.mark.parametrize("name", JSON_CLIENTS)
+def test_removal_takes_out_what_is_ours_where_the_file_was_changed_since(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Other values that were written meanwhile stay, and nothing old comes back."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    mine = '{\n  "version": 1,\n  "modes": {},\n  "providers": {},\n  "theme": "dark"\n}\n'
+    path = put(home, name, mine)
+    run(name)
+    path.write_text(path.read_text().replace('"dark"', '"light"'))
+    run(name, remove=True)
+    assert path.read_text() == mine.replace('"dark"', '"light"')
+
+
+def test_a_model_that_a_person_chose_since_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a value with our name is taken out."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    run("kilo")
+    path = path_of(home, "kilo")
+    path.write_text(path.read_text().replace('"groq-fallback/auto"', '"mine/model"'))
+    run("kilo", remove=True)
+    assert json.loads(path.read_text()) == {"model": "mine/model"}
+
+
+def test_a_model_that_is_replaced_is_named_and_comes_back(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The person is told, as the choice was theirs."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    path = put(home, "kilo", '{"model": "mine/model"}\n')
+    run("kilo")
+    assert "This replaced model 'mine/model'" in capsys.readouterr().out
+    run("kilo", remove=True)
+    assert path.read_text() == '{"model": "mine/model"}\n'
+
+
+def test_an_endpoint_of_cline_s_that_is_not_ours_is_never_removed(home: Path) -> None:
+    """A local server is at such an address too."""
+    own = {"settings": {"provider": "openai-compatible", "baseUrl": "http://127.0.0.1:11434/v1"}}
+    text = json.dumps({"version": 1, "lastUsedProvider": "openai-compatible", "providers": {"openai-compatible": own}})
+    path = put(home, "cline", text)
+    run("cline", remove=True)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("remove_first", ["server", "gateway"])
+def test_the_server_s_entry_and_the_gateway_are_removed_one_without_the_other(home: Path, remove_first: str) -> None:
+    """They share Kilo's file."""
+
+    def server(*, remove: bool) -> None:
+        setup("kilo", scope=None, dry_run=False, remove=remove, with_key=False, toolsets=None, skill=False, check=False)
+
+    mine = '{\n  // mine\n  "theme": "dark"\n}\n'
+    path = put(home, "kilo", mine)
+    server(remove=False)
+    run("kilo")
+    assert {"mcp", "provider", "small_model"} <= set(written(home, "kilo"))
+    if remove_first == "server":
+        server(remove=True)
+        assert ("mcp" in written(home, "kilo"), "provider" in written(home, "kilo")) == (False, True)
+        run("kilo", remove=True)
+    else:
+        run("kilo", remove=True)
+        assert ("mcp" in written(home, "kilo"), "provider" in written(home, "kilo")) == (True, False)
+        server(remove=True)
+    assert path.read_text() == mine
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_file_that_others_can_read_is_pointed_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its mode is the person's to change."""
+    path = put(home, "kilo", "{}\n", 0o644)
+    run("kilo")
+    assert f"Other users of this machine can read {path} (mode 0644)" in capsys.readouterr().out
+
+
+def test_a_list_of_providers_that_shuts_the_gateway_out_is_pointed_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kilo ignores a provider that is not in it."""
+    put(home, "kilo", '{"enabled_providers": ["mine"]}\n')
+    run("kilo")
+    assert "enabled_providers in this file does not list groq-fallback" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["{", '{"provider": []}', '{"provider": {}, "provider": {}}', "[]"])
+def test_a_file_that_cannot_be_edited_safely_is_left_alone(home: Path, text: str) -> None:
+    """And the error shows no token."""
+    path = put(home, "kilo", text)
+    with pytest.raises(ConfigurationError, match="cannot be edited safely") as refused:
+        run("kilo")
+    assert path.read_text() == text
+    assert gateway_token(state_folder()) not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["zed", None])
+def test_a_client_without_a_way_to_the_gateway_is_refused(home: Path, name: str | None) -> None:
+    """With those that have one."""
+    with pytest.raises(InputRefused, match="Use one of kilo, opencode, cline, continue"):
+        run(name)
+    assert not list(home.iterdir())
+
+
+def test_continue_without_the_gateway_is_refused_with_the_option(home: Path) -> None:
+    """It is set up for nothing else."""
+    with pytest.raises(InputRefused, match="setup continue --gateway"):
+        setup("continue", scope=None, dry_run=False, remove=False, with_key=False, toolsets=None, skill=False, check=False)
+    assert not list(home.iterdir())
