@@ -107,7 +107,9 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> R
 
 def _for_clients(message: str) -> str:
     """Without the tools of MCP, which are not to be had here."""
-    message = message.replace(", or see check_limits", "").replace("list_models", "/v1/models")
+    for needless in (", or see check_limits", ", or a file in an allowed folder"):
+        message = message.replace(needless, "")
+    message = message.replace("list_models", "/v1/models")
     for tool, route in _ROUTES.items():
         message = message.replace(f"the tool {tool}", route)
     return sanitize_message(message)
