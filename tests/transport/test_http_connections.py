@@ -217,6 +217,7 @@ SEEN = Seen(phase=Phase.REQUEST, since=100.0, moved_at=100.0)
         (SEEN, limits.KEEP_ALIVE_S),
         (replace(SEEN, phase=Phase.BODY), limits.BODY_PROGRESS_S),
         (replace(SEEN, phase=Phase.BODY, moved_at=155.0), limits.BODY_S),
+        (replace(SEEN, phase=Phase.BODY, moved_at=190.0, body_bytes=30 * limits.LEAST_BYTES_PER_S), limits.BODY_S + 30.0),
         (replace(SEEN, phase=Phase.CALL, unread_since=100.0), limits.UNREAD_S),
         (replace(SEEN, phase=Phase.CALL), None),
     ],

@@ -25,7 +25,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import not_there, open_allowed
 from groq_fallback_mcp.render import path_excerpt
 
-__all__ = ["OpenAudio", "Probed", "open_audio", "probe"]
+__all__ = ["OpenAudio", "Probed", "checked_audio", "open_audio", "probe"]
 
 LONGEST_SHOWN = 80
 
@@ -93,13 +93,14 @@ def open_audio(path: str, *, allowed: Sequence[Path], max_bytes: int, cwd: Path 
     descriptor = open_allowed(path, allowed=allowed, cwd=cwd)
     with os.fdopen(descriptor, "rb") as file:
         try:
-            opened = _checked(file, path, max_bytes)
+            opened = checked_audio(file, path, max_bytes=max_bytes)
         except OSError as error:
             raise not_there(path, allowed) from error
         yield opened
 
 
-def _checked(file: BinaryIO, path: str, max_bytes: int) -> OpenAudio:
+def checked_audio(file: BinaryIO, path: str, *, max_bytes: int) -> OpenAudio:
+    """A file that is open, called `path` in messages; it stays the caller's to close. Blocking. Raises as `open_audio`."""
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise InputRefused(f"{path!r} is empty", next_step="Pass a file that contains a recording")

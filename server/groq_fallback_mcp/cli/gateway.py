@@ -84,6 +84,7 @@ async def hold_port(port: int, context: Context, settings: Settings) -> None:
 def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = False) -> Guard:
     """The gateway behind its guard; with `mcp` MCP beside it."""
     from groq_fallback_mcp.gateway.app import gateway_app
+    from groq_fallback_mcp.gateway.audio import is_upload
     from groq_fallback_mcp.gateway.chat import GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
     from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules
@@ -108,7 +109,7 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
         return {"error": cause, "next_step": next_step} if path == PATH else guard_error(status, cause, next_step)
 
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
-    return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes, rules=Rules(error=error))
+    return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes, rules=Rules(error=error, reads_itself=is_upload))
 
 
 def print_token() -> None:

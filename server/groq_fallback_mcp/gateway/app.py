@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.gateway.audio import SpeechEndpoint, TranscriptionEndpoint
 from groq_fallback_mcp.gateway.chat import ChatEndpoint, GatewayTimes, json_response, refusal_response
 from groq_fallback_mcp.gateway.model_list import listed_models
 from groq_fallback_mcp.gateway.refusals import Refusal
@@ -54,6 +55,9 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
 
     endpoints: Sequence[tuple[str, Endpoint, str]] = [
         ("/v1/chat/completions", ChatEndpoint(engine, times=times, plan=plan), "POST"),
+        ("/v1/audio/transcriptions", TranscriptionEndpoint(context, translate=False), "POST"),
+        ("/v1/audio/translations", TranscriptionEndpoint(context, translate=True), "POST"),
+        ("/v1/audio/speech", SpeechEndpoint(context), "POST"),
         ("/v1/models", models, "GET"),
         ("/v1/models/{id:path}", model, "GET"),
     ]

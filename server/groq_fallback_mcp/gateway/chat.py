@@ -34,7 +34,17 @@ from groq_fallback_mcp.quota import ModelQuota
 from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 
-__all__ = ["HOLD_HEADER", "TIMEOUTS", "ChatEndpoint", "GatewayTimes", "json_response", "refusal_response"]
+__all__ = [
+    "HOLD_HEADER",
+    "TIMEOUTS",
+    "ChatEndpoint",
+    "GatewayTimes",
+    "ascii_headers",
+    "json_response",
+    "read_json",
+    "refusal_response",
+    "unless_gone",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +165,7 @@ class _WholeResponse(Response):
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        outcome = await _unless_gone(receive, self._call.serve(None))
+        outcome = await unless_gone(receive, self._call.serve(None))
         if outcome is None:
             return
         response = await self._response(outcome)
@@ -302,7 +312,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _unless_gone(receive: Receive, work: Any) -> Any:
+async def unless_gone(receive: Receive, work: Any) -> Any:
     """What `work` returns; None where the client left first, which ends it."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_gone(receive))
     try:
@@ -326,7 +336,7 @@ def read_json(content: bytes) -> object | Refusal:
 def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response of JSON without secrets."""
     content = json.dumps(sanitize_json(value), separators=(",", ":")).encode()
-    return Response(content, status_code=status, headers=_ascii(headers or {}), media_type="application/json")
+    return Response(content, status_code=status, headers=ascii_headers(headers or {}), media_type="application/json")
 
 
 def refusal_response(refusal: Refusal) -> Response:
@@ -363,7 +373,7 @@ def _limit_headers(quota: ModelQuota) -> dict[str, str]:
     return headers
 
 
-def _ascii(headers: Mapping[str, str]) -> dict[str, str]:
+def ascii_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """As headers may be: printable, of one line."""
     return {
         name: "".join(char if " " <= char <= "~" else "?" for char in str(value))
@@ -372,4 +382,4 @@ def _ascii(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in _ascii(headers).items()]
+    return [(name.encode(), value.encode()) for name, value in ascii_headers(headers).items()]

@@ -10,6 +10,7 @@ from groq_fallback_mcp.call import Success, Usage
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.redaction import sanitize, sanitize_json
+from groq_fallback_mcp.transcription import TranscriptAnswer
 
 __all__ = ["DONE", "Chunks", "answer_headers", "completion", "error_event", "usage_of"]
 
@@ -52,7 +53,7 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     }
 
 
-def answer_headers(answer: Answer, *, session: str | None) -> dict[str, str]:
+def answer_headers(answer: Answer | TranscriptAnswer, *, session: str | None) -> dict[str, str]:
     """Who answered, and how it came about."""
     sent = [attempt for attempt in answer.attempts if attempt.sent]
     headers = {

@@ -32,6 +32,11 @@ _FORMS: dict[Code, tuple[int, str]] = {
     "account_refused": (403, "permission_error"),
     "over_budget": (402, "billing_error"),
 }
+_ROUTES = {
+    "groq_chat": "/v1/chat/completions",
+    "transcribe": "/v1/audio/transcriptions",
+    "speak": "/v1/audio/speech",
+}
 _INVALID = (400, "invalid_request_error")
 
 
@@ -102,5 +107,9 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> R
 
 def _for_clients(message: str) -> str:
     """Without the tools of MCP, which are not to be had here."""
-    message = message.replace(", or see check_limits", "").replace("list_models", "/v1/models")
+    for needless in (", or see check_limits", ", or a file in an allowed folder"):
+        message = message.replace(needless, "")
+    message = message.replace("list_models", "/v1/models")
+    for tool, route in _ROUTES.items():
+        message = message.replace(f"the tool {tool}", route)
     return sanitize_message(message)

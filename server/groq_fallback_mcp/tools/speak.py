@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -22,7 +23,7 @@ from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.text_chunks import sentences
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
-__all__ = ["SPEAK", "WavError", "join_wav"]
+__all__ = ["MOST_CHARS", "SPEAK", "Speech", "WavError", "join_wav", "speak"]
 
 MOST_CHARS = 20_000
 # What Orpheus takes at a time; a local voice is given the same, so that both pause at the same places.
@@ -69,26 +70,62 @@ def _save_to(arguments: SpeakArguments) -> SaveTo:
     return SaveTo(path=arguments.save_to, extensions=EXTENSIONS, overwrite=arguments.overwrite)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """A text as speech, in one WAV file of `audio_s` seconds. `answers` has at least one, in the order of the text.
+
+    `attempts` are those at providers that could not speak it, `notes` say where the voice is another than was wanted.
+    """
+
+    content: bytes
+    audio_s: float
+    answers: Sequence[Answer]
+    attempts: Sequence[Attempt]
+    notes: Sequence[str]
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Its own notes, and each of its answers' once."""
+        simulated = any(answer.success.simulated for answer in self.answers)
+        of_answers = dict.fromkeys(note for answer in self.answers for note in answer.notes)
+        return [*self.notes, *([SIMULATED_NOTE] if simulated else []), *of_answers]
+
+
 async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
     await _save_to(arguments).check(context)
-    texts = sentences(arguments.text, PIECE_CHARS)
+    started = context.engine.clock.monotonic()
+    request = SpeechRequest(
+        text=arguments.text,
+        voice=arguments.voice,
+        model=arguments.model,
+        language=arguments.language,
+        restrictions=Restrictions(local_only=arguments.local_only),
+    )
+    found = await speak(request, context)
+    if isinstance(found, CallFailed):
+        return error_reply(found)
+    return await _written(found, arguments, context, took_s=context.engine.clock.monotonic() - started)
+
+
+async def speak(request: SpeechRequest, context: Context) -> Speech | CallFailed:
+    """Speak a text of any length with one voice; the providers of the request's restrictions are chosen here.
+
+    Raises InputRefused where there is nothing to say, no model that speaks, or a piece that cannot be joined to the others.
+    """
+    texts = sentences(request.text, PIECE_CHARS)
     if not texts:
         raise InputRefused("text contains nothing to say", next_step="give some words")
-    started = context.engine.clock.monotonic()
     attempts: list[Attempt] = []
     failure: CallFailed | None = None
-    voice = arguments.voice
     notes: list[str] = []
     for provider in _providers(context):
-        if voice is not None and not _has_voice(context, provider, voice) and failure is not None:
+        if request.voice is not None and not _has_voice(context, provider, request.voice) and failure is not None:
             # better another voice than none: the caller is told
-            notes.append(f"the voice {voice!r} is not available; {provider} has its own")
-            voice = None
-        found = await _spoken(texts, arguments, voice, provider, context)
+            notes.append(f"the voice {request.voice!r} is not available; {provider} has its own")
+            request = replace(request, voice=None)
+        found = await _spoken(texts, request, provider, context)
         if isinstance(found, list):
-            return await _written(
-                found, arguments, context, [*attempts], notes, took_s=context.engine.clock.monotonic() - started
-            )
+            return _joined(found, attempts, notes)
         attempts += found.attempts
         if failure is None or found.attempts:
             failure = found
@@ -97,7 +134,7 @@ async def _handle(arguments: SpeakArguments, context: Context) -> Reply:
             "No text-to-speech model is available",
             next_step=f"Set GROQ_API_KEY, or run {install_command('local')} for an English voice",
         )
-    return error_reply(failure)
+    return failure
 
 
 def _providers(context: Context) -> list[str]:
@@ -118,19 +155,14 @@ def _has_voice(context: Context, name: str, voice: str) -> bool:
     )
 
 
-async def _spoken(
-    texts: list[str], arguments: SpeakArguments, voice: str | None, provider: str, context: Context
-) -> list[Answer] | CallFailed:
+async def _spoken(texts: list[str], request: SpeechRequest, provider: str, context: Context) -> list[Answer] | CallFailed:
     """All pieces from one provider, or the first failure; then the others are not asked any more."""
     engine = context.engine
     end = engine.clock.monotonic() + context.job_deadline_s
-    restrictions = Restrictions(providers=(provider,), local_only=arguments.local_only)
+    here = replace(request, restrictions=replace(request.restrictions, providers=(provider,)))
 
     async def work(text: str) -> Answer | CallFailed:
-        request = SpeechRequest(
-            text=text, voice=voice, model=arguments.model, language=arguments.language, restrictions=restrictions
-        )
-        return await engine.serve(request, deadline_s=min(PIECE_S, max(end - engine.clock.monotonic(), 1.0)))
+        return await engine.serve(replace(here, text=text), deadline_s=min(PIECE_S, max(end - engine.clock.monotonic(), 1.0)))
 
     outcomes, failure = await run_all(
         texts,
@@ -145,21 +177,17 @@ async def _spoken(
     return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
 
 
-async def _written(
-    answers: list[Answer],
-    arguments: SpeakArguments,
-    context: Context,
-    attempts: list[Attempt],
-    notes: list[str],
-    *,
-    took_s: float,
-) -> Reply:
+def _joined(answers: list[Answer], attempts: list[Attempt], notes: list[str]) -> Speech:
     try:
         content, audio_s = join_wav([answer.success.speech or b"" for answer in answers], pause_s=PAUSE_S)
     except WavError as fault:
         raise InputRefused(f"the speech pieces cannot be joined: {fault}", next_step="retry, or give another model") from fault
-    path = await _save_to(arguments).write(content, context)
-    first = answers[0]
+    return Speech(content=content, audio_s=audio_s, answers=answers, attempts=attempts, notes=notes)
+
+
+async def _written(speech: Speech, arguments: SpeakArguments, context: Context, *, took_s: float) -> Reply:
+    path = await _save_to(arguments).write(speech.content, context)
+    first = speech.answers[0]
     row = next(
         offered.row
         for provider in context.engine.registry.models()
@@ -167,22 +195,14 @@ async def _written(
         for model, offered in provider.models.items()
         if model == first.model
     )
-    if any(answer.success.simulated for answer in answers):
-        notes.append(SIMULATED_NOTE)
     result = SpeakResult(
         path=str(path),
-        bytes=len(content),
-        audio_s=round(audio_s, 2),
-        pieces=len(answers),
+        bytes=len(speech.content),
+        audio_s=round(speech.audio_s, 2),
+        pieces=len(speech.answers),
         voice=arguments.voice if arguments.voice in row.capabilities.voices else next(iter(row.capabilities.voices), None),
         voices=row.capabilities.voices,
-        **joint_fields(
-            answers,
-            shown=first,
-            duration_s=took_s,
-            earlier=attempts,
-            notes=(*notes, *dict.fromkeys(note for answer in answers for note in answer.notes)),
-        ),
+        **joint_fields(speech.answers, shown=first, duration_s=took_s, earlier=speech.attempts, notes=speech.all_notes),
     )
     who = label(result.provider, result.model)
     lines = [f"{result.path}: {result.audio_s:.1f} s of speech, {result.bytes:,} bytes", f"[{who}, {result.duration_s:.1f} s]"]

@@ -51,7 +51,16 @@ from groq_fallback_mcp.tools.save_to import SaveTo
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
 from groq_fallback_mcp.transcription import LOCAL_PART_S, TranscriptAnswer, only_on_this_machine, transcribe_long
 
-__all__ = ["TRANSCRIBE", "TranscribeArguments"]
+__all__ = [
+    "TRANSCRIBE",
+    "TranscribeArguments",
+    "largest_recording",
+    "sanitized",
+    "subtitles",
+    "transcribe",
+    "transcribe_open",
+    "transcript_notes",
+]
 
 PROMPT_CHARS = 896
 LARGEST_UPLOAD_MB = 100
@@ -194,7 +203,7 @@ async def _handle(arguments: TranscribeArguments, context: Context) -> Reply:
     if arguments.save_to is not None:
         save_to = SaveTo(path=arguments.save_to, extensions=(SUFFIX[arguments.format],), overwrite=arguments.overwrite)
         await save_to.check(context)
-    found = await _transcribe(arguments, context)
+    found = await transcribe(arguments, context)
     if isinstance(found, CallFailed):
         return error_reply(found)
     return await _transcript_reply(
@@ -206,37 +215,50 @@ async def _handle(arguments: TranscribeArguments, context: Context) -> Reply:
     )
 
 
-async def _transcribe(arguments: TranscribeArguments, context: Context) -> TranscriptAnswer | CallFailed:
+async def transcribe(arguments: TranscribeArguments, context: Context) -> TranscriptAnswer | CallFailed:
+    """What is said in the file or behind the address of the arguments; a long recording is transcribed in parts.
+
+    Raises InputRefused for what cannot be read or is no recording.
+    """
     if arguments.url is not None:
         return await _at_once(_request(arguments, check_link(arguments.url)), context)
-    path = arguments.file or ""
+    with ExitStack() as stack:
+        opening = open_audio(arguments.file or "", allowed=context.folders, max_bytes=LARGEST_BYTES)
+        opened = await anyio.to_thread.run_sync(stack.enter_context, opening)
+        return await transcribe_open(opened, arguments, context)
+
+
+async def transcribe_open(opened: OpenAudio, arguments: TranscribeArguments, context: Context) -> TranscriptAnswer | CallFailed:
+    """What is said in a file that is open, with the options of the arguments; their `file` and `url` are not looked at."""
     most = _upload_bytes(context)
-    largest = LARGEST_BYTES if can_decode() else most
+    largest = largest_recording(context)
     clock, deadline_s = context.engine.clock, context.engine.timeouts.deadline_s
     started = clock.monotonic()
-    with ExitStack() as stack:
-        opening = open_audio(path, allowed=context.folders, max_bytes=LARGEST_BYTES)
-        opened = await anyio.to_thread.run_sync(stack.enter_context, opening)
-        if opened.size > largest:
-            raise InputRefused(
-                f"{path_excerpt(path)} is larger than the {largest:,}-byte upload limit and must be split",
-                next_step=f"Run {install_command('audio')}, compress the file, or pass an https URL",
-            )
-        probed = await _probed(opened, deadline_s)
-        if probed is None:
-            return _not_probed(path, deadline_s)
-        headers = probed.headers
-        if not probed.sendable or opened.size > most:
-            return await _in_parts(opened, headers, arguments, context)
-        audio = await anyio.to_thread.run_sync(opened.audio, headers.duration_s)
-        request = _request(arguments, audio)
-        if can_decode() and await _is_long(request, headers.duration_s, context):
-            return await _in_parts(opened, headers, arguments, context)
-        left_s = max(round(deadline_s - (clock.monotonic() - started), 1), LEAST_LEFT_S)
-        found = await _at_once(request, context, deadline_s=left_s)
-        if isinstance(found, TranscriptAnswer) and headers.cut:
-            return replace(found, notes=[*found.notes, early_end(headers.stated_s, headers.duration_s)])
-        return found
+    if opened.size > largest:
+        raise InputRefused(
+            f"{path_excerpt(opened.path)} is larger than the {largest:,}-byte upload limit and must be split",
+            next_step=f"Run {install_command('audio')}, compress the file, or pass an https URL",
+        )
+    probed = await _probed(opened, deadline_s)
+    if probed is None:
+        return _not_probed(opened.path, deadline_s)
+    headers = probed.headers
+    if not probed.sendable or opened.size > most:
+        return await _in_parts(opened, headers, arguments, context)
+    audio = await anyio.to_thread.run_sync(opened.audio, headers.duration_s)
+    request = _request(arguments, audio)
+    if can_decode() and await _is_long(request, headers.duration_s, context):
+        return await _in_parts(opened, headers, arguments, context)
+    left_s = max(round(deadline_s - (clock.monotonic() - started), 1), LEAST_LEFT_S)
+    found = await _at_once(request, context, deadline_s=left_s)
+    if isinstance(found, TranscriptAnswer) and headers.cut:
+        return replace(found, notes=[*found.notes, early_end(headers.stated_s, headers.duration_s)])
+    return found
+
+
+def largest_recording(context: Context) -> int:
+    """Bytes of the largest recording that can be transcribed: what one request takes, or more where it can be split."""
+    return LARGEST_BYTES if can_decode() else _upload_bytes(context)
 
 
 async def _is_long(request: AudioRequest, length_s: float | None, context: Context) -> bool:
@@ -336,7 +358,7 @@ async def _transcript_reply(
     answer: TranscriptAnswer, context: Context, *, form: Format, words: bool, save_to: SaveTo | None
 ) -> Reply:
     """A transcript as a tool's result, written to a file where that is asked for or the result would be too long."""
-    answer = replace(answer, transcript=_sanitized(answer.transcript))
+    answer = replace(answer, transcript=sanitized(answer.transcript))
     result = _result(answer, form, words=words)
     whole = _whole(result, answer)
     reply = _reply(result, whole, form)
@@ -369,8 +391,8 @@ async def _transcript_reply(
     return _reply(brief, _whole(brief, answer), form)
 
 
-def _sanitized(transcript: Transcript) -> Transcript:
-    """Before anything is counted or cut: a file and what is shown of it begin alike."""
+def sanitized(transcript: Transcript) -> Transcript:
+    """A transcript without secrets. Before anything is counted or cut: a file and what is shown of it begin alike."""
     return replace(
         transcript,
         text=sanitize(transcript.text),
@@ -391,17 +413,18 @@ def _result(answer: TranscriptAnswer, form: Format, *, words: bool) -> Transcrib
     return TranscribeResult(
         text=transcript.text,
         format=form,
-        output=_subtitles(transcript, form),
+        output=subtitles(transcript, form),
         language=transcript.language,
         audio_s=transcript.duration_s,
         segments=tuple(Segment(**asdict(segment)) for segment in transcript.segments) if detailed else None,
         words=tuple(Word(start=w.start, end=w.end, word=w.word) for w in transcript.words) if words else None,
         parts=answer.parts if answer.parts > 1 else None,
-        **call_fields(answer, notes=_notes(answer)),
+        **call_fields(answer, notes=transcript_notes(answer)),
     )
 
 
-def _subtitles(transcript: Transcript, form: Format) -> str | None:
+def subtitles(transcript: Transcript, form: Format) -> str | None:
+    """The transcript as SubRip or WebVTT; None where another format is asked for."""
     if form not in {"srt", "vtt"}:
         return None
     segments = transcript.segments
@@ -411,7 +434,8 @@ def _subtitles(transcript: Transcript, form: Format) -> str | None:
     return render_srt(segments) if form == "srt" else render_vtt(segments)
 
 
-def _notes(answer: TranscriptAnswer) -> tuple[str, ...]:
+def transcript_notes(answer: TranscriptAnswer) -> tuple[str, ...]:
+    """What a reader should know of how the transcript came about."""
     notes = answer_notes(answer)
     if answer.simulated:
         notes.append(SIMULATED_NOTE)

@@ -36,6 +36,8 @@ FIRST_REQUEST_S = 5.0
 KEEP_ALIVE_S = 30.0
 BODY_S = 60.0
 BODY_PROGRESS_S = 10.0
+# A large body may take longer than BODY_S at this pace, once the token was right.
+LEAST_BYTES_PER_S = 64 * 1024
 UNREAD_S = 30.0
 SWEEP_EVERY_S = 0.5
 # For the ledger, logs, files and connections to providers.
@@ -57,7 +59,7 @@ class Seen:
     """A connection as it is judged. Times are seconds of the event loop's clock.
 
     `since`: when its phase began. `moved_at`: when the last byte came. `first`: no request has come yet. `unread_since`: since
-    when the client leaves an answer unread, None while it reads.
+    when the client leaves an answer unread, None while it reads. `body_bytes`: how much has come of a body with the right token.
     """
 
     phase: Phase
@@ -65,6 +67,7 @@ class Seen:
     moved_at: float
     first: bool = False
     unread_since: float | None = None
+    body_bytes: int = 0
 
 
 def is_overdue(seen: Seen, now: float) -> bool:
@@ -75,7 +78,8 @@ def is_overdue(seen: Seen, now: float) -> bool:
         case Phase.REQUEST:
             return now - seen.since > (FIRST_REQUEST_S if seen.first else KEEP_ALIVE_S)
         case Phase.BODY:
-            return now - seen.since > BODY_S or now - seen.moved_at > BODY_PROGRESS_S
+            longest_s = BODY_S + seen.body_bytes / LEAST_BYTES_PER_S
+            return now - seen.since > longest_s or now - seen.moved_at > BODY_PROGRESS_S
         case Phase.CALL:
             return False
 
@@ -120,6 +124,10 @@ class Connections:
             del self._unknown[connection]
             self._known[connection] = None
 
+    def knows(self, connection: Connection) -> bool:
+        """Whether it has shown the token."""
+        return connection in self._known
+
     def discard(self, connection: Connection) -> None:
         """It is closed."""
         self._unknown.pop(connection, None)
@@ -150,6 +158,7 @@ class Connection(H11Protocol):
         self._phase = Phase.REQUEST
         self._unread_since: float | None = None
         self._timed_out = False
+        self._body_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -161,11 +170,12 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._moved_at = self.loop.time()
+        self._body_bytes += len(data)
         super().data_received(data)
 
     def on_response_complete(self) -> None:
         # also of a call so short that no sweep has seen it
-        self._phase, self._since = Phase.REQUEST, self.loop.time()
+        self._phase, self._since, self._body_bytes = Phase.REQUEST, self.loop.time(), 0
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -188,6 +198,7 @@ class Connection(H11Protocol):
             moved_at=self._moved_at,
             first=self._unasked,
             unread_since=self._unread_since,
+            body_bytes=self._body_bytes if self._connections.knows(self) else 0,
         )
 
     def time_out(self) -> None:

@@ -125,8 +125,8 @@ class Guard:
     """Lets a request through to `app` with the right bearer token, while fewer than `most` are under way.
 
     `token` None: nobody is asked for one. `hosts` are the names that it may be asked by, None for any: others are refused with
-    421, and pages of other origins with 403. Only a request that has come to its end takes a place: a body of more than
-    `body_bytes` is refused with 413, one that stops coming with 408. The address HEALTH tells whoever asks that the process
+    421, and pages of other origins with 403. Only a request that has come to its end, or whose body the application reads itself,
+    takes a place: a body of more than `body_bytes` is refused with 413, one that stops coming with 408. The address HEALTH tells whoever asks that the process
     lives, and nothing else.
     """
 
