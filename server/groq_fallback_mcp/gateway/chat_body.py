@@ -100,11 +100,9 @@ def _refuse_what_groq_lacks(body: Mapping[str, Any]) -> None:
         raise _Invalid(f"n is {n}, and only 1 is supported. Send the request {n} times", "n")
     for name in ("logprobs", "top_logprobs"):
         if body.get(name):
-            raise _Invalid(f"{name} is not supported. Leave it out", name)
+            raise _Invalid(f"{name} is not supported. Remove it", name)
     if object_of(body.get("audio")) is not None or "audio" in (body.get("modalities") or ()):
-        raise _Invalid(
-            "Spoken answers are not supported here. Leave out audio and modalities, or use /v1/audio/speech", "audio"
-        )
+        raise _Invalid("Spoken answers are not supported here. Remove audio and modalities, or use /v1/audio/speech", "audio")
 
 
 def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -121,7 +119,7 @@ def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise _Invalid(f"Invalid messages: {error}", "messages") from None
     messages = [message for message in read if is_object(message)] if is_list(read) else []
     if not messages:
-        raise _Invalid("messages holds nothing that a model could answer. Add a message with content", "messages")
+        raise _Invalid("No message has content. Add a message with content", "messages")
     return messages
 
 

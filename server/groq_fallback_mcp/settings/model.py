@@ -186,7 +186,7 @@ class Settings(BaseSettings):
         ge=0,
         le=30,
         description="Seconds for which the gateway holds text back: an answer that is whole by then can be restarted unseen. "
-        "A client's header `x-groq-fallback-hold-s` goes before it.",
+        "The header `x-groq-fallback-hold-s` of a request takes precedence.",
     )
     gateway_max_wait_s: float = Field(
         default=20.0,
