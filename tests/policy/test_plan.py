@@ -330,6 +330,25 @@ def test_tiers_follow_the_providers_and_a_named_model_of_a_later_one_goes_first(
     assert [candidate.model for candidate in only_named.candidates] == ["my-model"]
 
 
+def test_the_model_that_a_conversation_stays_with_is_asked_first_and_alone_in_its_tier() -> None:
+    """A short wait for it is worth it; one that cannot take the request changes nothing."""
+    usual = made(ask())
+    last = usual.candidates[-1]
+    found = made(ask(preferred=last.identity))
+    assert [candidate.identity for candidate in found.tiers[0]] == [last.identity]
+    assert sorted(one.identity for one in found.candidates) == sorted(one.identity for one in usual.candidates)
+    alone = made(ask(preferred=last.identity, model=last.model), [other("spare", last.model)])
+    assert [[one.model for one in tier] for tier in alone.tiers] == [[last.model]]
+    assert made(ask(preferred=("groq", "gone"))).tiers == usual.tiers
+
+
+def test_the_calls_that_a_model_made_before_are_part_of_the_prompt() -> None:
+    """An agent's files are in their arguments."""
+    call = {"id": "c", "type": "function", "function": {"name": "write", "arguments": "word " * 1_000}}
+    request = ChatRequest(messages=[{"role": "assistant", "content": None, "tool_calls": [call]}])
+    assert estimate_prompt_tokens(request) > 900
+
+
 def test_a_named_model_that_cannot_serve_is_left_out_with_a_note() -> None:
     """And the others stand in."""
     made_plan = made(
