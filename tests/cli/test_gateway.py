@@ -18,6 +18,7 @@ import openai
 import pytest
 from command_line import command, simulated
 
+from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
@@ -115,6 +116,32 @@ async def test_openais_own_client_lists_chats_and_streams(tmp_path: Path) -> Non
         listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         both = {"accept": "application/json, text/event-stream"}
         assert "groq_chat" in (await client.post("/mcp", json=listed, headers=both)).text
+        await sdk.close()
+
+
+async def test_openais_own_client_transcribes_and_speaks(tmp_path: Path) -> None:
+    """A recording may be larger than any other body, and is answered after it was read piece by piece."""
+    async with gateway(tmp_path) as (_, _, port):
+        sdk = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=TOKEN, max_retries=0)
+        heard = await sdk.audio.transcriptions.create(model="whisper-large-v3-turbo", file=sample_path())
+        assert heard.text
+        with pytest.raises(openai.BadRequestError, match="not a supported audio file"):
+            await sdk.audio.transcriptions.create(model="auto", file=("big.wav", bytes(20_000_000)))
+        said = await sdk.audio.speech.create(model="auto", voice="troy", input="Hello", response_format="wav")
+        assert said.content.startswith(b"RIFF")
+        await sdk.close()
+
+
+async def test_a_client_that_sends_too_much_reads_why(tmp_path: Path) -> None:
+    """Most read an answer only when they have sent all: a connection closed before would look broken, and be tried again."""
+    async with gateway(tmp_path) as (client, _, port):
+        sdk = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=TOKEN, max_retries=0)
+        with pytest.raises(openai.APIStatusError, match="The body is larger than 16,777,216 bytes") as refused:
+            await sdk.chat.completions.create(model="auto", messages=[{"role": "user", "content": "x" * 40_000_000}])
+        assert refused.value.status_code == 413
+        got = await client.post("/v1/audio/transcriptions", content=bytes(40_000_000), headers={"content-type": "audio/flac"})
+        assert (got.status_code, got.json()["error"]["type"]) == (400, "invalid_request_error")
+        assert (await client.get("/v1/models")).status_code == 200
         await sdk.close()
 
 

@@ -6,9 +6,6 @@ left when it is closed or the process ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 import anyio
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -29,18 +26,18 @@ FIELD_BYTES = 64 * 1024
 # Of fields and of what stands between them and the file.
 FORM_BYTES = 1024 * 1024
 _TYPES = {"multipart/form-data", "application/x-www-form-urlencoded"}
-_CLOSE: Mapping[str, str] = {"connection": "close"}
 
 
 async def read_form(request: Request, *, file_bytes: int) -> FormData | Refusal:
     """The form with at most one file of at most about `file_bytes`; to be closed by the caller.
 
-    Raises starlette's ClientDisconnect.
+    Raises starlette's ClientDisconnect. After a refusal the rest of the body is left to the server, which throws it away: most
+    clients read an answer only when they have sent all, and would see a connection that is closed before as broken.
     """
     stated = request.headers.get("content-type", "")
     if stated.partition(";")[0].strip().lower() not in _TYPES:
         message = f"The content type is {excerpt(stated)}. Send the recording as multipart/form-data"
-        return replace(invalid(message), headers=_CLOSE)
+        return invalid(message)
     body = _Body(request, most_bytes=file_bytes + FORM_BYTES)
     try:
         body.check(int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0)
@@ -50,19 +47,19 @@ async def read_form(request: Request, *, file_bytes: int) -> FormData | Refusal:
         return too_large_upload(file_bytes)
     except _StoppedError:
         message = "Timed out waiting for the request body. Send the request again"
-        return Refusal(status=408, type="timeout_error", code="body_timeout", message=message, headers=_CLOSE)
+        return Refusal(status=408, type="timeout_error", code="body_timeout", message=message, headers={"connection": "close"})
     except HTTPException as error:
         message = f"Invalid form. {sentence(error.detail)} Send one file and at most {MOST_FIELDS} fields"
-        return replace(invalid(message), headers=_CLOSE)
+        return invalid(message)
     except OSError as error:
         message = f"The upload cannot be stored ({error.strerror or error}). Free some space, or set TMPDIR for the gateway"
-        return Refusal(status=500, type="api_error", code="storage_failed", message=message, headers=_CLOSE)
+        return Refusal(status=500, type="api_error", code="storage_failed", message=message)
 
 
 def too_large_upload(file_bytes: int) -> Refusal:
     """That a recording is larger than can be transcribed here."""
     message = f"The recording is larger than {file_bytes:,} bytes. Split or compress it, or send its https address as url"
-    return Refusal(status=413, code="file_too_large", param="file", message=message, headers=_CLOSE)
+    return Refusal(status=413, code="file_too_large", param="file", message=message)
 
 
 class _TooLargeError(Exception):

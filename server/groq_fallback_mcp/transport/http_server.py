@@ -211,7 +211,8 @@ class Guard:
                         self._arriving_bytes += len(chunk)
                         if len(held) > self._body_bytes or _declared(scope) > self._body_bytes:
                             cause = f"the body is larger than {self._body_bytes:,} bytes"
-                            await self._refuse(scope, send, 413, cause, "send a smaller body", _CLOSE)
+                            # not closed: most clients read an answer only when all is sent, and the rest is thrown away
+                            await self._refuse(scope, send, 413, cause, "send a smaller body")
                             return None
                         if self._arriving_bytes > max(MOST_ARRIVING_BYTES, self._body_bytes):
                             cause = "too many large requests arrive at once"
