@@ -644,6 +644,9 @@ class Seen:
         """A piece of the answer."""
         self.events.append(text)
 
+    def reasoning_received(self, text: str) -> None:
+        """What a model thinks is no part of its answer."""
+
     def waiting(self, seconds: float) -> None:
         """Seconds until a model may be tried."""
         self.events.append(seconds)
