@@ -32,6 +32,7 @@ __all__ = [
     "attempt",
     "echo",
     "echo_message",
+    "echo_secret",
     "note",
     "print_json",
     "progress_bar",
@@ -71,6 +72,11 @@ def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
 def echo_message(text: str, *, err: bool = False) -> None:
     """Text that may quote others: also without what looks like a key."""
     typer.echo(sanitize_message(text), err=err)
+
+
+def echo_secret(secret: str) -> None:
+    """A secret that the person asked to see, alone on its line: the only text that is not sanitized."""
+    typer.echo(secret)
 
 
 def note(text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.cli.console import echo, echo_message, echo_secret
 from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings, state_folder
 from groq_fallback_mcp.tools import Context, listed_tools
 
@@ -40,7 +39,7 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
         token = _token(settings, host)
         start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
     except GroqFallbackError as error:
-        sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
+        echo_message(f"groq-fallback-mcp: {error}", err=True)
         raise SystemExit(USAGE_ERROR) from None
 
     async def serve() -> int:
@@ -52,7 +51,7 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
         async with open_context(settings, remote=True) as context:
             guard = guarded(context, settings, token, mcp=mcp)
             also = f" and http://{host}:{port}{PATH}" if mcp else ""
-            sys.stderr.write(f"groq-fallback-mcp: http://{host}:{port}/v1{also}\n")
+            echo(f"groq-fallback-mcp: http://{host}:{port}/v1{also}", err=True)
             await serve_http(guard, listener=listener)
         return 0
 
@@ -115,8 +114,7 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
 def print_token() -> None:
     """The token that clients need, alone on its line."""
     settings = load_settings()
-    # asked for by the person who may see it: it is not taken out of this output
-    sys.stdout.write(_token(settings, LOOPBACK) + "\n")
+    echo_secret(_token(settings, LOOPBACK))
 
 
 def _token(settings: Settings, host: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -50,13 +49,15 @@ def checked_token(settings: Settings, host: str) -> str | None:
 
 def open_port(host: str, port: int) -> socket.socket | None:
     """A socket that listens; None, with one line on stderr, where there can be none."""
+    # not for stdio, whose start they would slow
+    from groq_fallback_mcp.cli.console import echo_message
     from groq_fallback_mcp.transport.http_server import listen
 
     try:
         return listen(host, port)
     except OSError as error:
         step = "Stop the other program, or choose another port" if error.errno == errno.EADDRINUSE else "Choose another address"
-        sys.stderr.write(f"groq-fallback-mcp: Cannot listen on {host}:{port} ({error.strerror or error}). {step}\n")
+        echo_message(f"groq-fallback-mcp: Cannot listen on {host}:{port} ({error.strerror or error}). {step}", err=True)
         return None
 
 
