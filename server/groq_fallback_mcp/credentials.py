@@ -11,17 +11,31 @@ import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 from pydantic import SecretStr
 
-from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
+from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
 
-__all__ = ["Credential", "find_key", "forget_key", "keep_in_file", "keep_in_ring", "require_private", "stored_keys"]
+__all__ = [
+    "Credential",
+    "Exposure",
+    "exposure",
+    "find_key",
+    "forget_key",
+    "keep_in_file",
+    "keep_in_ring",
+    "make_in_file",
+    "mode_of",
+    "open_private",
+    "require_private",
+    "stored_keys",
+]
 
 T = TypeVar("T")
 SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"
@@ -52,18 +66,50 @@ def require_private(descriptor: int, file: Path) -> None:
     """Raise ConfigurationError unless the open file belongs to this user, who alone can read it."""
     if os.name != "posix":
         return
+    match exposure(descriptor):
+        case Exposure.NOT_A_FILE:
+            raise _unreadable(file, "it is not a regular file")
+        case Exposure.OF_ANOTHER_USER:
+            raise ConfigurationError(
+                f"{file} contains a key but belongs to another user", next_step=f"Run chown and chmod 600 {file}"
+            )
+        case Exposure.TO_OTHERS:
+            raise ConfigurationError(
+                f"{file} contains a key that others can read (mode {mode_of(descriptor)})",
+                next_step=f"Run chmod 600 {file}, and consider a new key",
+            )
+        case None:
+            pass
+
+
+class Exposure(Enum):
+    """Why a secret must not be read from a file."""
+
+    NOT_A_FILE = auto()
+    OF_ANOTHER_USER = auto()
+    TO_OTHERS = auto()
+
+
+def open_private(file: Path) -> int:
+    """A descriptor for reading, without waiting, should it be a FIFO. Raises OSError."""
+    return os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+
+
+def exposure(descriptor: int) -> Exposure | None:
+    """What is wrong with an open file that holds a secret; None where it is this user's, who alone can read it."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise _unreadable(file, "it is not a regular file")
+        return Exposure.NOT_A_FILE
+    if os.name != "posix":
+        return None
     if status.st_uid not in {os.getuid(), 0}:
-        raise ConfigurationError(
-            f"{file} contains a key but belongs to another user", next_step=f"Run chown and chmod 600 {file}"
-        )
-    if status.st_mode & _OTHERS:
-        raise ConfigurationError(
-            f"{file} contains a key that others can read (mode {stat.S_IMODE(status.st_mode):04o})",
-            next_step=f"Run chmod 600 {file}, and consider a new key",
-        )
+        return Exposure.OF_ANOTHER_USER
+    return Exposure.TO_OTHERS if status.st_mode & _OTHERS else None
+
+
+def mode_of(descriptor: int) -> str:
+    """The mode of an open file, as chmod takes it."""
+    return f"{stat.S_IMODE(os.fstat(descriptor).st_mode):04o}"
 
 
 def keep_in_ring(key: SecretStr) -> bool:
@@ -82,6 +128,19 @@ def keep_in_file(key: SecretStr, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     sweep_partials(file.parent)
     write_atomically(file, f"{key.get_secret_value()}\n".encode())
+
+
+def make_in_file(secret: str, file: Path) -> None:
+    """Write a secret into a new file of mode 0600. A file that is there stays: a link to a whole file never replaces one."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep_partials(file.parent)
+    whole = file.with_name(partial_name())
+    write_atomically(whole, f"{secret}\n".encode(), durable=True)
+    try:
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(whole)
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def forget_key(file: Path) -> list[str]:
@@ -112,8 +171,7 @@ def _in_ring() -> Credential | None:
 
 def _in_file(file: Path) -> Credential | None:
     try:
-        # without waiting, should it be a FIFO
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = open_private(file)
     except FileNotFoundError:
         return None
     except OSError as error:

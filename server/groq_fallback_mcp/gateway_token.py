@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import stat
-from contextlib import suppress
 from pathlib import Path
 
-from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
+from groq_fallback_mcp.credentials import Exposure, exposure, make_in_file, mode_of, open_private
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
 
@@ -23,7 +21,6 @@ SHORTEST_TOKEN = 16
 LONGEST_TOKEN = 4_096
 _BYTES = 32
 _PRINTABLE = re.compile(r"[!-~]+")
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def gateway_token(folder: Path) -> str:
@@ -35,7 +32,8 @@ def gateway_token(folder: Path) -> str:
     try:
         token = _read(file)
         if token is None:
-            _make(file)
+            # another process may be faster: then its token stays
+            make_in_file(secrets.token_urlsafe(_BYTES), file)
             token = _read(file)
     except OSError as error:
         raise ConfigurationError(
@@ -50,19 +48,19 @@ def gateway_token(folder: Path) -> str:
 
 def _read(file: Path) -> str | None:
     try:
-        # without waiting, should it be a FIFO
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        descriptor = open_private(file)
     except FileNotFoundError:
         return None
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(file, "is not a regular file")
-        if os.name == "posix":
-            if status.st_uid not in {os.getuid(), 0}:
+        match exposure(descriptor):
+            case Exposure.NOT_A_FILE:
+                raise _refused(file, "is not a regular file")
+            case Exposure.OF_ANOTHER_USER:
                 raise _refused(file, "belongs to another user")
-            if status.st_mode & _OTHERS:
-                raise _refused(file, f"is accessible to others (mode {stat.S_IMODE(status.st_mode):04o})")
+            case Exposure.TO_OTHERS:
+                raise _refused(file, f"is accessible to others (mode {mode_of(descriptor)})")
+            case None:
+                pass
         content = os.read(descriptor, LONGEST_TOKEN + 1)
     finally:
         os.close(descriptor)
@@ -72,19 +70,6 @@ def _read(file: Path) -> str | None:
     if len(content) > LONGEST_TOKEN or _PRINTABLE.fullmatch(token) is None:
         raise _refused(file, "does not contain a token (it is too long, or contains spaces or non-ASCII characters)")
     return token
-
-
-def _make(file: Path) -> None:
-    """Write a new token, unless another process is faster: a link to a whole file never replaces one."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sweep_partials(file.parent)
-    whole = file.with_name(partial_name())
-    write_atomically(whole, f"{secrets.token_urlsafe(_BYTES)}\n".encode(), durable=True)
-    try:
-        with suppress(FileExistsError):
-            file.hardlink_to(whole)
-    finally:
-        whole.unlink(missing_ok=True)
 
 
 def _refused(file: Path, what: str) -> ConfigurationError:
