@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import PurePath
@@ -22,7 +21,7 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.gateway.audio_fields import TranscriptionFields, read_speech_fields, read_transcription_fields
-from groq_fallback_mcp.gateway.chat import ascii_headers, json_response, read_json, refusal_response, unless_gone
+from groq_fallback_mcp.gateway.chat import ascii_headers, json_response, outcome_of, read_json, refusal_response, unless_gone
 from groq_fallback_mcp.gateway.completions import answer_headers
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, refused
 from groq_fallback_mcp.gateway.uploads import read_form, too_large_upload
@@ -42,7 +41,6 @@ from groq_fallback_mcp.transcription import TranscriptAnswer
 
 __all__ = ["SpeechEndpoint", "TranscriptionEndpoint", "is_upload"]
 
-_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _UPLOADS = {"/v1/audio/transcriptions", "/v1/audio/translations"}
@@ -88,7 +86,7 @@ class TranscriptionEndpoint:
             return refusal_response(fields)
         if fields.upload is not None and (fields.upload.size or 0) > most:
             return refusal_response(too_large_upload(most))
-        work = _outcome(self._transcribed(fields), param="url" if fields.upload is None else "file")
+        work = outcome_of(self._transcribed(fields), param="url" if fields.upload is None else "file")
         return _response(await unless_gone(request.receive, work), lambda answer: _transcript(answer, fields))
 
     async def _transcribed(self, fields: TranscriptionFields) -> TranscriptAnswer | CallFailed | Refusal:
@@ -117,7 +115,7 @@ class SpeechEndpoint:
         fields = given if isinstance(given, Refusal) else read_speech_fields(given)
         if isinstance(fields, Refusal):
             return refusal_response(fields)
-        work = _outcome(self._spoken(fields), param="input")
+        work = outcome_of(self._spoken(fields), param="input")
         return _response(await unless_gone(request.receive, work), _speech)
 
     async def _spoken(self, request: SpeechRequest) -> Speech | CallFailed | Refusal:
@@ -158,17 +156,6 @@ def _resolved(name: str | None, kind: Kind, context: Context) -> str | Refusal |
         )
     except InputRefused as error:
         return replace(refused(error), param="model")
-
-
-async def _outcome(work: Awaitable[T], *, param: str) -> T | Refusal:
-    """What the work returns; a refusal instead of an exception. `param` is the field that it is about."""
-    try:
-        return await work
-    except InputRefused as error:
-        return replace(refused(error), param=param)
-    except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
-        _log.exception("a call failed unexpectedly")
-        return Refusal(status=500, type="api_error", message="Internal error. See the gateway's log")
 
 
 def _response(outcome: T | CallFailed | Refusal | None, made: Callable[[T], Response]) -> Response:

@@ -6,9 +6,9 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -41,12 +41,14 @@ __all__ = [
     "GatewayTimes",
     "ascii_headers",
     "json_response",
+    "outcome_of",
     "read_json",
     "refusal_response",
     "unless_gone",
 ]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 HOLD_HEADER = "x-groq-fallback-hold-s"
 LONGEST_HOLD_S = 30.0
@@ -137,19 +139,15 @@ class _Call:
 
     async def serve(self, observer: HeldText | None) -> Answer | CallFailed | Refusal:
         """The outcome; never raises but for cancellation."""
-        try:
-            return await self.engine.serve(
+        return await outcome_of(
+            self.engine.serve(
                 self.body.request,
                 observer=observer,
                 check=self.check,
                 repair=self.check is not None,
                 longest_wait_s=self.longest_wait_s,
             )
-        except InputRefused as error:
-            return refused(error)
-        except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
-            _log.exception("a call failed unexpectedly")
-            return Refusal(status=500, type="api_error", message="Internal error. See the gateway's log")
+        )
 
     def now(self) -> int:
         """Unix seconds."""
@@ -322,6 +320,18 @@ async def unless_gone(receive: Receive, work: Any) -> Any:
         leaving.cancel()
         working.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Refusal:
+    """What the work returns; a refusal instead of an exception. `param` is the field that it is about."""
+    try:
+        return await work
+    except InputRefused as error:
+        refusal = refused(error)
+        return refusal if param is None else replace(refusal, param=param)
+    except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
+        _log.exception("a call failed unexpectedly")
+        return Refusal(status=500, type="api_error", message="Internal error. See the gateway's log")
 
 
 def read_json(content: bytes) -> object | Refusal:
