@@ -17,7 +17,7 @@ from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.settings import Settings, load_settings, state_folder
-from groq_fallback_mcp.tools import Context, listed_tools
+from groq_fallback_mcp.tools import Context
 
 if TYPE_CHECKING:
     from groq_fallback_mcp.transport.http_server import Guard
@@ -97,12 +97,10 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
         yield context
 
     if mcp:
-        from groq_fallback_mcp.mcp_server.build import build_server
+        from groq_fallback_mcp.mcp_server.build import server_with_toolsets
         from groq_fallback_mcp.transport.mcp_http import beside_mcp, mcp_app
 
-        full = bool({"full", "all"} & set(settings.toolsets))
-        server = build_server(same_context, tools=listed_tools(settings.toolsets), full=full)
-        app = beside_mcp(app, mcp_app(server, body_bytes=body_bytes))
+        app = beside_mcp(app, mcp_app(server_with_toolsets(settings.toolsets, same_context), body_bytes=body_bytes))
 
     def error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
         return {"error": cause, "next_step": next_step} if path == PATH else guard_error(status, cause, next_step)

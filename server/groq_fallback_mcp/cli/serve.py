@@ -19,10 +19,10 @@ from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
 from groq_fallback_mcp.errors import ConfigurationError, GroqFallbackError
 from groq_fallback_mcp.logs import start_logging
-from groq_fallback_mcp.mcp_server.build import build_server
+from groq_fallback_mcp.mcp_server.build import server_with_toolsets
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
-from groq_fallback_mcp.tools import Context, listed_tools
+from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.transport.descriptors import missing_descriptors
 from groq_fallback_mcp.transport.stdio import serve_stdio
 
@@ -55,12 +55,7 @@ def serve(**flags: object) -> None:
         async with open_context(settings, watch_drift=True, listed=listed) as context, beside(settings, context):
             yield context
 
-    server = build_server(
-        opened,
-        tools=listed_tools(settings.toolsets),
-        full=bool({"full", "all"} & set(settings.toolsets)),
-        on_listed=listed.set,
-    )
+    server = server_with_toolsets(settings.toolsets, opened, on_listed=listed.set)
     gc.freeze()
     gc.enable()
     raise SystemExit(run(functools.partial(serve_stdio, server, line_bytes=settings.line_mib * BYTES_IN_MIB)))
@@ -95,12 +90,8 @@ def serve_over_http(address: str, **flags: object) -> None:
     except GroqFallbackError as error:
         sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
         raise SystemExit(USAGE_ERROR) from None
-    server = build_server(
-        # the caller's files are on another machine: only folders that were named are open
-        lambda: open_context(settings, remote=True),
-        tools=listed_tools(settings.toolsets),
-        full=bool({"full", "all"} & set(settings.toolsets)),
-    )
+    # the caller's files are on another machine: only folders that were named are open
+    server = server_with_toolsets(settings.toolsets, lambda: open_context(settings, remote=True))
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
     sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")
 

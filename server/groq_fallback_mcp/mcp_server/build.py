@@ -25,13 +25,13 @@ from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.mcp_server.skills import serve_skill
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, excerpt, sentence
-from groq_fallback_mcp.tools import TOOLS
+from groq_fallback_mcp.tools import TOOLS, listed_tools
 from groq_fallback_mcp.tools.arguments import parse
 from groq_fallback_mcp.tools.input_schema import input_schema
 from groq_fallback_mcp.tools.result_bound import sendable
 from groq_fallback_mcp.tools.tool import Context, Reply, Tool
 
-__all__ = ["INSTRUCTIONS", "build_server", "tool_definitions"]
+__all__ = ["INSTRUCTIONS", "build_server", "server_with_toolsets", "tool_definitions"]
 
 INSTRUCTIONS = (
     "Cheap, very fast side calls: groq_chat for answers and summaries, transcribe for speech. Fallback across models is "
@@ -42,6 +42,18 @@ INSTRUCTIONS = (
 LONGEST_REFUSAL = 2_000
 
 _log = logging.getLogger(__name__)
+
+
+def server_with_toolsets(
+    toolsets: Sequence[str],
+    open_context: Callable[[], AbstractAsyncContextManager[Context]],
+    *,
+    on_listed: Callable[[], None] | None = None,
+) -> Server[Context]:
+    """A server with the tools that these toolsets list, as a setting names them; the rest as in `build_server`."""
+    return build_server(
+        open_context, tools=listed_tools(toolsets), full=bool({"full", "all"} & set(toolsets)), on_listed=on_listed
+    )
 
 
 def build_server(
