@@ -44,13 +44,7 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool) -> None:
     offer = _offer(settings)
     token = _token(settings, make=not dry_run)
     change = plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
-    if not change.changes_config:
-        echo(f"{client.title}: the gateway is already set up in {change.path}")
-    elif dry_run:
-        echo(_discreet(change), nl=False)
-    if not dry_run:
-        for line in apply(change):
-            echo(line)
+    _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: the gateway is already set up in {change.path}")
     echo(offer.statement(client))
     if settings.plan == "free" and not offer.fits(client):
         echo("Next step: If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer and run setup again.")
@@ -62,8 +56,13 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool) -> None:
 
 def _remove(client: GatewayClient, *, dry_run: bool) -> None:
     change = plan_removal(client, home=Path.home())
+    _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: the gateway is not set up in {change.path}")
+
+
+def _carry_out(change: Change, *, dry_run: bool, unchanged: str) -> None:
+    """Make a change, or show what it would be. `unchanged` is said where there is nothing to change."""
     if not change.changes_config:
-        echo(f"{client.title}: the gateway is not set up in {change.path}")
+        echo(unchanged)
     elif dry_run:
         echo(_discreet(change), nl=False)
     if not dry_run:

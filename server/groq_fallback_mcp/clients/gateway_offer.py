@@ -12,11 +12,11 @@ from pydantic import JsonValue
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Plan, Stage
 from groq_fallback_mcp.clients.gateway_clients import GatewayClient
+from groq_fallback_mcp.gateway.model_list import AUTO, effective_window
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 
 __all__ = ["AUTO", "GatewayOffer", "OfferedModel", "gateway_offer"]
 
-AUTO = "auto"
 FAST = "fast"
 # What an agent needs besides its own prompt: a short answer with its reasoning.
 LEAST_ANSWER_TOKENS = 2_048
@@ -118,7 +118,7 @@ def gateway_offer(
                 continue
             tpm = offered.documented.get(Limit.TPM)
             minutes += [] if tpm is None else [tpm]
-            model = _offered(name, offered, window=row.context_window if tpm is None else min(row.context_window, tpm))
+            model = _offered(name, offered, window=effective_window(offered) or row.context_window)
             if name not in found or found[name].context < model.context:
                 found[name] = model
     if not found:

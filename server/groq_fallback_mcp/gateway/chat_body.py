@@ -13,6 +13,7 @@ from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Restrictions
 from groq_fallback_mcp.call.messages import read_messages
 from groq_fallback_mcp.call.openai_fields import object_of, read_effort, read_schema, read_tool, read_tool_choice
 from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.gateway.model_list import AUTO
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid
 from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import excerpt
@@ -20,7 +21,6 @@ from groq_fallback_mcp.render import excerpt
 __all__ = ["ChatBody", "read_chat_body"]
 
 T = TypeVar("T")
-AUTO = "auto"
 MOST_TOOLS = 128
 MOST_STOPS = 4
 MOST_TOKENS = 1_000_000
