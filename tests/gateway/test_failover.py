@@ -5,7 +5,7 @@ Never a short answer that looks whole, a text twice, half a tool call, or silenc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -255,8 +255,3 @@ def test_there_are_as_many_faults_as_the_document_says() -> None:
     """At least fifty, streamed and not."""
     names = [fault.name for fault in FAULTS]
     assert len(set(names)) == len(names) >= 50
-
-
-def rows() -> Sequence[Fault]:
-    """For the table in the documents."""
-    return FAULTS

@@ -71,7 +71,7 @@ def answer_headers(answer: Answer | TranscriptAnswer, *, session: str | None) ->
 
 
 class Chunks:
-    """The events of one streamed completion. `model` is whoever answers, and may change before the first text is sent."""
+    """The events of one streamed completion. `model` is the model that answers; it may change until the first text."""
 
     def __init__(self, *, id_: str, created: int, model: str) -> None:
         self._id = id_

@@ -126,8 +126,8 @@ class Guard:
 
     `token` None: nobody is asked for one. `hosts` are the names that it may be asked by, None for any: others are refused with
     421, and pages of other origins with 403. Only a request that has come to its end, or whose body the application reads itself,
-    takes a place: a body of more than `body_bytes` is refused with 413, one that stops coming with 408. The address HEALTH tells whoever asks that the process
-    lives, and nothing else.
+    takes a place: a body of more than `body_bytes` is refused with 413, one that stops coming with 408. The address HEALTH says that the process is alive,
+    and nothing else, to anybody.
     """
 
     def __init__(
