@@ -16,7 +16,7 @@ from corpus.make_recordings import make
 from fakes import GROQ_SPEECH_MODELS, World, provider_models
 from servers import connected, text_of
 from simulated import simulated_groq
-from tone_speech import hear, script
+from tone_speech import heard, script
 
 from groq_fallback_mcp.audio import pcm
 from groq_fallback_mcp.simulator import Transcribed
@@ -43,13 +43,7 @@ class Ears:
             return Transcribed(text=self.said["text"], segments=self.said["segments"], words=self.said.get("words", ()))
         if not content.startswith(b"fLaC"):
             return Transcribed(text="heard", duration_s=self.seconds[-1])
-        found = await anyio.to_thread.run_sync(hear, content)
-        return Transcribed(
-            text=found.text,
-            duration_s=found.duration_s or 0.0,
-            segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],
-            words=[{"start": w.start, "end": w.end, "word": w.word} for w in found.words],
-        )
+        return await heard(content)
 
 
 def length_s(content: bytes) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tone_speech import hear, script, wav
+from tone_speech import heard, script, wav
 
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
@@ -37,14 +37,9 @@ class Ears:
             self.held.set()
             await anyio.sleep_forever()
         self.heard += 1
-        found = await anyio.to_thread.run_sync(hear, content)
+        found = await heard(content)
         self.answered += 1
-        return Transcribed(
-            text=found.text,
-            duration_s=found.duration_s or 0.0,
-            segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],
-            words=[{"start": w.start, "end": w.end, "word": w.word} for w in found.words],
-        )
+        return found
 
 
 def environment_of(home: Path, base_url: str) -> dict[str, str]:

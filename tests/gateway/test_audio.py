@@ -20,7 +20,7 @@ from fakes import GROQ_SPEECH_MODELS, VOICES, FakeProvider, World, provider_mode
 from simulated import simulated_groq
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
-from tone_speech import hear, script, wav
+from tone_speech import heard, script, wav
 
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.call import AudioRequest, Success, Transcript, Usage
@@ -202,13 +202,7 @@ class Listener:
     async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         """Every word."""
         self.parts += 1
-        found = await anyio.to_thread.run_sync(hear, content)
-        return Transcribed(
-            text=found.text,
-            duration_s=found.duration_s or 0.0,
-            segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],
-            words=[{"start": w.start, "end": w.end, "word": w.word} for w in found.words],
-        )
+        return await heard(content)
 
 
 async def test_a_long_recording_is_transcribed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

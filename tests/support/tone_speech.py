@@ -11,11 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import av
 import numpy as np
 
 from groq_fallback_mcp.audio.pcm import SAMPLE_RATE, decoded
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Transcript
+from groq_fallback_mcp.simulator import Transcribed
 
 TONES = 20
 LOW, HIGH, STEP = 300.0, 2_500.0, 100.0
@@ -80,6 +83,17 @@ def wav(words: Sequence[Spoken], seconds: float) -> bytes:
         for block in samples(words, seconds):
             audio.writeframes(block.tobytes())
     return target.getvalue()
+
+
+async def heard(content: bytes) -> Transcribed:
+    """What is said in a FLAC file, as the simulator answers it."""
+    found = await anyio.to_thread.run_sync(hear, content)
+    return Transcribed(
+        text=found.text,
+        duration_s=found.duration_s or 0.0,
+        segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],
+        words=[{"start": w.start, "end": w.end, "word": w.word} for w in found.words],
+    )
 
 
 def hear(content: bytes) -> Transcript:

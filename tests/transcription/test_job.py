@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from fakes import CATALOG, GROQ_SPEECH_MODELS, Sent, World, failure, provider_models, rate_limited
 from servers import connected, text_of
-from tone_speech import hear, script, wav
+from tone_speech import hear, heard, script, wav
 
 from groq_fallback_mcp.audio.pcm import AbandonedError
 from groq_fallback_mcp.call import AudioFile, AudioRequest, FailureKind, Limit, Outcome, Success, Usage
@@ -413,13 +413,7 @@ class _Tones:
 
     async def transcribe(self, content: bytes, *, language: str | None, translate: bool) -> Transcribed:
         """Every word."""
-        found = await anyio.to_thread.run_sync(hear, content)
-        return Transcribed(
-            text=found.text,
-            duration_s=found.duration_s or 0.0,
-            segments=[{"start": s.start, "end": s.end, "text": s.text} for s in found.segments],
-            words=[{"start": w.start, "end": w.end, "word": w.word} for w in found.words],
-        )
+        return await heard(content)
 
 
 async def test_an_hour_through_the_simulated_groq_loses_and_doubles_no_word(tmp_path: Path) -> None:
