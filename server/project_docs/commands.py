@@ -18,7 +18,6 @@ _EXAMPLE = "Example: "
 # An example that a test cannot run to its end, and why.
 _ENDLESS = "runs until Ctrl-C"
 NOT_RUN = {
-    "gateway": _ENDLESS,
     "serve": _ENDLESS,
     "simulate": _ENDLESS,
     "limits": _ENDLESS,

@@ -127,7 +127,7 @@ def gateway(
 ) -> None:
     """Serve an OpenAI-compatible endpoint with fallback, for an agent's own model calls.
 
-    Example: groq-fallback-mcp gateway --port 8788
+    Example: groq-fallback-mcp gateway --show-token
     """
     from groq_fallback_mcp.cli.gateway import print_token, serve_gateway
 
