@@ -35,7 +35,7 @@ class Model:
 
     def __init__(self) -> None:
         self.used = {(model, limit): 0.0 for model in MODELS for limit in LIMITS}
-        # a full bucket gains nothing while the first request is on its way
+        # from when it would be full a bucket gains nothing while a request is on its way
         self.drains_from = dict.fromkeys(self.used, 0.0)
         self.free_at = dict.fromkeys(MODELS, 0.0)
         self.now = 0.0
@@ -59,8 +59,12 @@ class Model:
     def take(self, model: str, cost: Mapping[Limit, float], sign: float = 1.0) -> None:
         """Use it, or give it back."""
         for limit, units in cost.items():
-            if units and sign > 0 and self.used[model, limit] < EPSILON:
-                self.drains_from[model, limit] = self.now + ON_THE_WAY_S
+            if units and sign > 0:
+                still_s = max(self.drains_from[model, limit] - self.now, 0.0)
+                full_in_s = self.used[model, limit] * limit.window_s / LIMITS[limit] + (
+                    still_s if self.used[model, limit] > EPSILON else 0.0
+                )
+                self.drains_from[model, limit] = self.now + max(ON_THE_WAY_S - full_in_s, still_s)
             if units:
                 self.used[model, limit] = max(self.used[model, limit] + sign * units, 0.0)
 
@@ -190,14 +194,14 @@ def test_every_store_admits_what_the_gcra_of_pyrate_limiter_admits(
     def same(arrivals: list[tuple[int, int]]) -> None:
         ledger = StoredLedger(store, clock, threaded=False)
         state = {rate: gcra.initial([rate]) for rate in rates}
-        # when each bucket was last found full, and how long it has stood still since the start
+        # until when each bucket stands still, and how long it has stood still by then
         still = {rate: (float("-inf"), 0.0) for rate in rates}
         key = QuotaKey(provider="p", organization=str(next(NAMES)), model="m")
         with asyncio.Runner() as runner:
             for gap_ms, tokens in arrivals:
                 clock.advance(gap_ms / 1000)
                 now_ms = round(clock.wall() * 1000)
-                left_ms = {rate: max(still[rate][0] + ON_THE_WAY_S * 1000 - now_ms, 0.0) for rate in rates}
+                left_ms = {rate: max(still[rate][0] - now_ms, 0.0) for rate in rates}
                 # in its own time, which stood still
                 own_ms = {rate: round(now_ms - still[rate][1] + left_ms[rate]) for rate in rates}
                 steps = [
@@ -214,8 +218,10 @@ def test_every_store_admits_what_the_gcra_of_pyrate_limiter_admits(
                 assert isinstance(result, Granted) == admitted
                 if admitted:
                     for rate in rates:
-                        if state[rate][0] <= own_ms[rate] * 1000:
-                            still[rate] = (now_ms, still[rate][1] - left_ms[rate] + ON_THE_WAY_S * 1000)
+                        full_in_ms = max(state[rate][0] / 1000 - own_ms[rate], 0.0)
+                        full_in_ms += left_ms[rate] if full_in_ms else 0.0
+                        lost_ms = max(ON_THE_WAY_S * 1000 - full_in_ms, left_ms[rate])
+                        still[rate] = (now_ms + lost_ms, still[rate][1] - left_ms[rate] + lost_ms)
                     state = {rate: advanced for rate, (advanced, _) in zip(rates, steps, strict=True)}
                 elif tokens <= 6_000:
                     told_ms = max(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import Limit, LimitReading
@@ -180,6 +180,7 @@ def test_what_calls_claim_is_added_up_beside_the_level() -> None:
     capacity=st.integers(1, 4).map(float),
     ways=st.lists(st.tuples(st.sampled_from([0.0, 60.0]), st.floats(0.001, ON_THE_WAY_S)), min_size=1, max_size=20),
 )
+@example(limit=Limit.RPM, capacity=2.0, ways=[(0.0, 0.5), (0.0, 0.25), (60.0, 0.75), (0.0, 0.5), (0.0, 0.5)])
 def test_a_server_that_counts_from_the_arrival_refuses_nothing(
     limit: Limit, capacity: float, ways: list[tuple[float, float]]
 ) -> None:

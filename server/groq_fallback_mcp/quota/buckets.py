@@ -124,9 +124,9 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
 
 
 def take(bucket: Bucket, units: float, now: float) -> Bucket:
-    """The bucket after a call claimed `units` of it. One that was full gains nothing before the request has arrived."""
-    full = bucket.level_at(now) >= bucket.capacity - EPSILON
-    start = now + ON_THE_WAY_S if full else max(now, bucket.at)
+    """The bucket after a call claimed `units` of it. Once full it gains nothing before the request has arrived."""
+    lost_s = max(ON_THE_WAY_S - bucket.wait_s(bucket.capacity, now), 0.0)
+    start = max(now + lost_s, bucket.at)
     return replace(charge(bucket, units, now), at=start, charged=bucket.charged + units)
 
 
