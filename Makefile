@@ -23,7 +23,7 @@ PIP_INSTALL := requirements/install.py
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-goodput test lint types contracts unit e2e install-methods torture fuzz \
+.PHONY: help clients setup demo bench bench-goodput test checks lint types contracts unit e2e install-methods torture fuzz \
   nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
@@ -75,7 +75,11 @@ $(VENV)/.dev: $(VENV)/.setup requirements/dev.lock
 	$(BIN)/python $(INSTALL_LOCK) -r requirements/dev.lock
 	touch $@
 
-test: lint types contracts unit generate-check docs package e2e torture
+test: checks unit e2e torture
+
+# What runs no tests, two at a time: each uses one core.
+checks: $(VENV)/.dev
+	$(MAKE) --jobs 2 --output-sync lint types contracts generate-check docs package
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
