@@ -29,6 +29,11 @@ def good(body: Mapping[str, Any]) -> Asked:
     return Asked(pieces=[whole("Hello you", reasoning="Hm.")], headers=JSON)
 
 
+def error_503() -> Asked:
+    """A model over capacity."""
+    return Asked(status=503, pieces=[error("over capacity")], headers=JSON)
+
+
 def asking(**fields: Any) -> dict[str, Any]:
     """A small request."""
     return {"model": FIRST, "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}], **fields}
@@ -314,9 +319,7 @@ async def test_a_conversation_stays_with_the_model_that_took_over_until_its_turn
     failing = [True]
 
     def answers(body: Mapping[str, Any]) -> Asked:
-        if body["model"] == FIRST and failing[0]:
-            return Asked(status=503, pieces=[error("over capacity")], headers=JSON)
-        return good(body)
+        return error_503() if body["model"] == FIRST and failing[0] else good(body)
 
     upstream = Upstream(answers)
     app = gateway(world, upstream)
@@ -332,6 +335,24 @@ async def test_a_conversation_stays_with_the_model_that_took_over_until_its_turn
     assert (await ask(app, asking(messages=turn), headers={"x-session-affinity": "s2"})).json["model"] == FIRST
     turn += [{"role": "assistant", "content": "Done"}, {"role": "user", "content": "And more"}]
     assert (await ask(app, asking(messages=turn), headers=headers)).json["model"] == FIRST
+
+
+async def test_gateways_with_one_ledger_keep_a_conversation_with_the_same_model() -> None:
+    """The second one has never seen it, and its first model would answer."""
+    one = World()
+    other = World(ledger=one.ledger)
+    failing = Upstream(lambda body: error_503() if body["model"] == FIRST else good(body))
+    call = {"id": "c", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    turn: list[dict[str, Any]] = [{"role": "user", "content": "Do it"}]
+    assert (await ask(gateway(one, failing), asking(messages=turn))).json["model"] == SECOND
+    one.clock.advance(120)
+    turn += [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+    app = gateway(other, Upstream(good))
+    assert (await ask(app, asking(messages=turn))).json["model"] == SECOND
+    again = [*turn, {"role": "user", "content": "And more"}]
+    assert (await ask(app, asking(messages=again))).json["model"] == FIRST
+    # it is back: a turn that begins so does not go where the last one ended
+    assert (await ask(app, asking(messages=turn))).json["model"] == FIRST
 
 
 async def test_twenty_conversations_at_once_get_each_its_own_answer() -> None:

@@ -105,6 +105,18 @@ async def test_a_failing_store_costs_a_note_and_no_answer(rig: Rig, caplog: pyte
     assert (await rig.ledger.spending(["2026-11-23"]))["2026-11-23"].tokens == 0
 
 
+async def test_while_degraded_this_process_keeps_its_conversations(rig: Rig) -> None:
+    """What the store knew is out of reach; it is known again when the store is back."""
+    await rig.ledger.set_conversation_model("c", ("groq", "shared"))
+    rig.store.fault = "gone"
+    assert await rig.ledger.conversation_model("c") is None
+    await rig.ledger.set_conversation_model("c", ("groq", "own"))
+    assert await rig.ledger.conversation_model("c") == ("groq", "own")
+    rig.store.fault = None
+    rig.clock.advance(31)
+    assert await rig.ledger.conversation_model("c") == ("groq", "shared")
+
+
 async def test_while_degraded_a_quarter_of_each_limit_is_used(rig: Rig) -> None:
     """Others spend the rest, uncounted; what needs a whole bucket is not shut out."""
     rig.store.fault = "gone"

@@ -483,3 +483,34 @@ async def test_unused_seconds_of_audio_come_back_though_the_server_looked_before
     at_admission = LimitReading(limit=Limit.ASH, capacity=7_200, remaining=6_600)
     await ledger.settle(granted.reservation, used({Limit.ASH: 100}, at_admission))
     assert await level(ledger, Limit.ASH, call) == pytest.approx(7_100)
+
+
+async def test_a_conversation_stays_with_its_model_for_two_hours_after_it_last_spoke(
+    ledger: StoredLedger, store: Store, clock: FakeClock
+) -> None:
+    """For every process of the ledger; then nothing of it is left."""
+    other = StoredLedger(store, clock, threaded=False)
+    assert await ledger.conversation_model("c") is None
+    await ledger.set_conversation_model("c", ("groq", "a/b"))
+    assert await other.conversation_model("c") == ("groq", "a/b")
+    clock.advance(7_000)
+    await other.set_conversation_model("c", ("groq", "a/b"))
+    clock.advance(7_000)
+    assert await ledger.conversation_model("c") == ("groq", "a/b")
+    await ledger.set_conversation_model("c", ("local", "m"))
+    assert await other.conversation_model("c") == ("local", "m")
+    await other.set_conversation_model("d", ("groq", "m"))
+    await other.set_conversation_model("d", None)
+    assert await ledger.conversation_model("d") is None
+    clock.advance(7_201)
+    assert await other.conversation_model("c") is None
+    await taken(ledger, claim())
+    assert [key for key in store.due(100) if key.startswith("conversation/")] == []
+
+
+async def test_a_conversation_s_record_that_cannot_be_right_is_none(ledger: StoredLedger, store: Store) -> None:
+    """Another kind of record, half of one, and one from a clock far ahead."""
+    for body in ("{}", '{"provider": "groq", "model": "m", "until": 1e18}', '{"provider": "groq"'):
+        record = Record(body=body)
+        store.transact(["conversation/c"], lambda _, record=record: Writes(result=None, writes={"conversation/c": record}))
+        assert await ledger.conversation_model("c") is None

@@ -26,7 +26,7 @@ from groq_fallback_mcp.gateway.chat_stream import Diverged, HeldText
 from groq_fallback_mcp.gateway.completions import DONE, Chunks, answer_headers, completion, error_event
 from groq_fallback_mcp.gateway.model_list import effective_window
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, refused, too_large
-from groq_fallback_mcp.gateway.sessions import Sessions, session_key
+from groq_fallback_mcp.gateway.sessions import remember, session_key
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.model_choice import is_retired
 from groq_fallback_mcp.policy.plan import Candidate
@@ -74,7 +74,6 @@ class ChatEndpoint:
         self._engine = engine.with_timeouts(times.call)
         self._times = times
         self._plan = plan
-        self._sessions = Sessions(engine.clock)
 
     async def __call__(self, request: Request) -> Response:
         given = read_json(await request.body())
@@ -89,9 +88,12 @@ class ChatEndpoint:
             check = None if body.request.schema is None else SchemaCheck(dict(body.request.schema))
         except InputRefused as error:
             return refusal_response(invalid(str(error).replace("response_schema", "response_format"), param="response_format"))
-        preferred = self._sessions.preferred(session, has_open_calls=body.has_open_calls)
-        body = replace(body, request=replace(body.request, preferred=preferred))
-        call = _Call(self._engine, body, check=check, session=session, longest_wait_s=self._times.max_wait_s)
+        left_with = await self._engine.ledger.conversation_model(session)
+        if body.has_open_calls:
+            body = replace(body, request=replace(body.request, preferred=left_with))
+        call = _Call(
+            self._engine, body, check=check, session=session, left_with=left_with, longest_wait_s=self._times.max_wait_s
+        )
         if body.stream:
             return _StreamedResponse(call, self, hold_s=hold_s)
         return _WholeResponse(call, self)
@@ -113,10 +115,6 @@ class ChatEndpoint:
         ]
         return too_large(tokens, sorted(windows, key=lambda row: -row[1]), plan=self._plan)
 
-    def answered(self, session: str, answer: Answer) -> None:
-        """Remember who answered a conversation."""
-        self._sessions.answered(session, answer)
-
     async def limit_headers(self, provider: str, model: str) -> dict[str, str]:
         """What is left of the model's limits, in Groq's own headers."""
         found = [one for one in self._engine.registry.models() if one.name == provider]
@@ -129,12 +127,13 @@ class ChatEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call of the engine."""
+    """One call of the engine. `left_with`: the (provider, model) that answered this conversation instead of its first."""
 
     engine: FallbackEngine
     body: ChatBody
     check: Check | None
     session: str
+    left_with: tuple[str, str] | None
     longest_wait_s: float
 
     async def serve(self, observer: HeldText | None) -> Answer | CallFailed | Refusal:
@@ -148,6 +147,10 @@ class _Call:
                 longest_wait_s=self.longest_wait_s,
             )
         )
+
+    async def remember(self, answer: Answer) -> None:
+        """Who answered the conversation."""
+        await remember(self.engine.ledger, self.session, answer, left_with=self.left_with)
 
     def now(self) -> int:
         """Unix seconds."""
@@ -175,7 +178,7 @@ class _WholeResponse(Response):
             outcome = await self._endpoint.refusal(outcome, call.body)
         if isinstance(outcome, Refusal):
             return refusal_response(outcome)
-        self._endpoint.answered(call.session, outcome)
+        await call.remember(outcome)
         value = completion(outcome, id_=_new_id(), created=call.now(), include_reasoning=call.body.include_reasoning)
         limits = await self._endpoint.limit_headers(outcome.provider, outcome.model)
         return json_response(value, headers={**answer_headers(outcome, session=call.session), **limits})
@@ -277,7 +280,7 @@ class _StreamedResponse(Response):
         if isinstance(rest, Diverged):
             await self._break_off(send, "The model that answered broke off, and another did not continue its words")
             return
-        self._endpoint.answered(call.session, outcome)
+        await call.remember(outcome)
         if not held.has_sent:
             if outcome.success.reasoning and not held.reasoning:
                 held.reasoning = [outcome.success.reasoning]

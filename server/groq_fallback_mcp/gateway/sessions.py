@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
-from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.quota import Ledger
 
-__all__ = ["Sessions", "session_key"]
+__all__ = ["remember", "session_key"]
 
-LIFE_S = 7_200.0
-MOST = 10_000
 # In this order: what the client says of its conversation, then of its user.
 _HEADERS = ("x-session-affinity", "x-session-id", "session-id", "x-claude-code-session-id")
 _FIELDS = ("prompt_cache_key", "user")
 KEY_CHARS = 16
-Identity = tuple[str, str]
 
 
 def session_key(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
@@ -36,39 +31,16 @@ def session_key(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:KEY_CHARS]
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    first: Identity
-    """The model that a turn begins with."""
-    current: Identity
-    used_at: float
+async def remember(ledger: Ledger, session: str, answer: Answer, *, left_with: tuple[str, str] | None) -> None:
+    """Keep in the ledger, for all its processes, where a conversation is that had to leave its model, and when it is back.
 
-
-class Sessions:
-    """Remembers up to MOST conversations, for LIFE_S seconds after their last answer."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
-
-    def preferred(self, key: str, *, has_open_calls: bool) -> Identity | None:
-        """The (provider, model) to ask first: the last one within a turn, at the beginning of a turn the first."""
-        session = self._sessions.get(key)
-        if session is None or self._clock.monotonic() - session.used_at > LIFE_S:
-            return None
-        return session.current if has_open_calls else session.first
-
-    def answered(self, key: str, answer: Answer) -> None:
-        """A model has answered."""
-        now = self._clock.monotonic()
-        current = (answer.provider, answer.model)
-        known = self._sessions.pop(key, None)
-        if known is None or now - known.used_at > LIFE_S:
-            planned = answer.attempts[0] if answer.fallback and answer.attempts else answer
-            known = _Session((planned.provider, planned.model), current, now)
-        self._sessions[key] = replace(known, current=current, used_at=now)
-        while len(self._sessions) > MOST:
-            self._sessions.popitem(last=False)
+    `left_with` is the (provider, model) that the ledger named before this answer.
+    """
+    identity = (answer.provider, answer.model)
+    if identity == left_with or answer.fallback:
+        await ledger.set_conversation_model(session, identity)
+    elif left_with is not None:
+        await ledger.set_conversation_model(session, None)
 
 
 def _beginning(messages: object) -> object:

@@ -101,11 +101,10 @@ class DegradingLedger:
         await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))
 
     async def cool_down(self, key: QuotaKey, wait_s: float, reason: str, *, limit: Limit | None, kind: FailureKind) -> None:
-        async def at(ledger: Ledger) -> bool:
-            await ledger.cool_down(key, wait_s, reason, limit=limit, kind=kind)
-            return True
+        def at(ledger: Ledger) -> Awaitable[None]:
+            return ledger.cool_down(key, wait_s, reason, limit=limit, kind=kind)
 
-        if await self._try(lambda: at(self._shared)) is None:
+        if await self._try(lambda: _listed(at(self._shared))) is None:
             await at(self._own)
 
     async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
@@ -119,6 +118,14 @@ class DegradingLedger:
     async def reopen_budget(self, day: str) -> bool:
         """Raises StoreUnusable: that nothing can be counted now is not accepted for later."""
         return await self._shared.reopen_budget(day)
+
+    async def conversation_model(self, conversation: str) -> tuple[str, str] | None:
+        done = await self._try(lambda: _listed(self._shared.conversation_model(conversation)))
+        return await self._own.conversation_model(conversation) if done is None else done[0]
+
+    async def set_conversation_model(self, conversation: str, model: tuple[str, str] | None) -> None:
+        if await self._try(lambda: _listed(self._shared.set_conversation_model(conversation, model))) is None:
+            await self._own.set_conversation_model(conversation, model)
 
     async def aclose(self) -> None:
         await self._tell_pending(self._clock.monotonic())
@@ -168,6 +175,11 @@ class DegradingLedger:
             return
         self._fault = fault
         self._retry_at = now + self._pause_s
+
+
+async def _listed(work: Awaitable[T]) -> list[T]:
+    """The result in a list, so that None can be told from no result."""
+    return [await work]
 
 
 def _late(settlement: Settlement) -> Settlement:

@@ -214,6 +214,14 @@ class Ledger(Protocol):
         """Count what was spent on a day and is not known any more as nothing; whether there was any such spending."""
         ...
 
+    async def conversation_model(self, conversation: str) -> tuple[str, str] | None:
+        """The (provider, model) that a conversation stays with; None where it is with its first."""
+        ...
+
+    async def set_conversation_model(self, conversation: str, model: tuple[str, str] | None) -> None:
+        """Let a conversation stay with a (provider, model) for two hours; None for its first."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of the store; what was acknowledged stays."""
         ...

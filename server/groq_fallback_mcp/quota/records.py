@@ -249,7 +249,7 @@ def day_of(key: str) -> str | None:
     return key.removeprefix(_DAY) if key.startswith(_DAY) else None
 
 
-def encode(record: Account | ProviderAccount | OpenReservation | DayTotals, *, expires_at: float | None = None) -> Record:
+def encode(record: object, *, expires_at: float | None = None) -> Record:
     """A record as text; fields at their defaults are omitted."""
     body = _adapter(type(record)).dump_json(record, exclude_defaults=True, by_alias=True).decode()
     if _sane(record):

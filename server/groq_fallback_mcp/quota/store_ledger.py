@@ -17,7 +17,7 @@ import anyio
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.quota import transactions
+from groq_fallback_mcp.quota import conversations, transactions
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
@@ -136,6 +136,14 @@ class StoredLedger:
     async def reopen_budget(self, day: str) -> bool:
         return await self._transact([day_key(day)], partial(reopened, day=day))
 
+    async def conversation_model(self, conversation: str) -> tuple[str, str] | None:
+        change = partial(conversations.conversation_model, conversation=conversation)
+        return await self._transact([conversations.conversation_key(conversation)], change, writing=False)
+
+    async def set_conversation_model(self, conversation: str, model: tuple[str, str] | None) -> None:
+        change = partial(conversations.set_conversation_model, conversation=conversation, model=model)
+        await self._transact([conversations.conversation_key(conversation)], change)
+
     async def aclose(self) -> None:
         with contextlib.suppress(StoreUnusable):
             await self._abandon()
@@ -205,13 +213,13 @@ class StoredLedger:
                 self._doubtful.remove((reservation, keys))
 
     async def _sweep(self) -> None:
-        """Now and then, give up on reservations whose processes are gone."""
+        """Now and then, give up on reservations whose processes are gone, and forget what is over."""
         now = self._clock.monotonic()
         if now - self._swept_at < SWEEP_EVERY_S:
             return
         self._swept_at = now
         for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)):
-            if key.startswith(applied_key("")):
+            if key.startswith((applied_key(""), conversations.conversation_key(""))):
                 await self._transact([key], partial(_forget, key=key))
             if not key.startswith(open_key("")):
                 continue
