@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,83 +13,15 @@ import httpx2
 import openai
 import pytest
 from command_line import command, simulated
+from gateway_process import TOKEN, answering, environment_of, free_port, gateway
 
 from groq_fallback_mcp.audio.samples import sample_path
-from groq_fallback_mcp.catalog import load_catalog
-from groq_fallback_mcp.clock import SystemClock
-from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
+from groq_fallback_mcp.simulator import SimulatorOptions, run_simulator
 
 pytestmark = pytest.mark.anyio
 
-TOKEN = "token-of-this-test-0123456789"
 LONG = {"model": "auto", "messages": [{"role": "user", "content": "Repeat: " + "one two three " * 40}]}
 HELLO = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-def environment_of(folder: Path, base_url: str, **more: str) -> dict[str, str]:
-    """Of a process that knows the simulator and keeps its state in this folder."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "XDG_STATE_HOME": str(folder / "state"),
-        "GROQ_API_KEY": "gsk_simulated",
-        "GROQ_BASE_URL": base_url,
-        "GROQ_FALLBACK_LOCAL": "off",
-        "GROQ_FALLBACK_HTTP_TOKEN": TOKEN,
-    } | more
-
-
-@asynccontextmanager
-async def started(*arguments: str, environment: dict[str, str], port: int) -> AsyncGenerator[subprocess.Popen[bytes]]:
-    """A process that serves, killed at the end if it is still there."""
-    process = subprocess.Popen(  # noqa: ASYNC220 - it is not waited for
-        [sys.executable, "-m", "groq_fallback_mcp", *arguments],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        await answering(port)
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-async def answering(port: int) -> None:
-    """Until somebody listens."""
-    with anyio.fail_after(30):
-        while True:
-            try:
-                stream = await anyio.connect_tcp("127.0.0.1", port)
-            except OSError:
-                await anyio.sleep(0.05)
-                continue
-            await stream.aclose()
-            return
-
-
-@asynccontextmanager
-async def gateway(
-    folder: Path, *arguments: str, latency_scale: float = 0.0
-) -> AsyncIterator[tuple[httpx2.AsyncClient, subprocess.Popen[bytes], int]]:
-    """A gateway over a simulator, and a client with its token."""
-    options = SimulatorOptions(latency_scale=latency_scale)
-    app = create_app(options, catalog=load_catalog(), clock=SystemClock())
-    port = free_port()
-    async with run_simulator(app) as simulator:
-        environment = environment_of(folder, simulator.base_url)
-        async with started("gateway", "--port", str(port), *arguments, environment=environment, port=port) as process:
-            headers = {"Authorization": f"Bearer {TOKEN}"}
-            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-                yield client, process, port
 
 
 async def test_openais_own_client_lists_chats_and_streams(tmp_path: Path) -> None:
@@ -161,7 +89,7 @@ async def test_nobody_gets_in_without_the_token_or_by_another_name(tmp_path: Pat
 
 async def test_a_signal_ends_a_stream_with_an_error_and_the_process_soon(tmp_path: Path) -> None:
     """No client takes what it has for the whole answer."""
-    async with gateway(tmp_path, latency_scale=40.0) as (client, process, _):
+    async with gateway(tmp_path, options=SimulatorOptions(latency_scale=40.0)) as (client, process, _):
         events = b""
         with pytest.raises(httpx2.RemoteProtocolError):  # noqa: PT012 - the end of the loop raises
             async with client.stream("POST", "/v1/chat/completions", json={**LONG, "stream": True}) as response:
