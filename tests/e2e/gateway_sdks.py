@@ -36,6 +36,9 @@ async def template(sdk: Any, maker: Any, prefix: str) -> dict[str, Any]:
     client = opened(GATEWAY)
 
     async def chat(to: Any = client, **more: Any) -> Any:
+        if "stream_options" in more:
+            # Groq's SDK does not know the field, which Groq has
+            more["extra_body"] = {"stream_options": more.pop("stream_options")}
         return await to.chat.completions.create(**{"model": "auto", "messages": HELLO} | more)
 
     found = await asked(chat, sdk.APIStatusError, limited=opened(LIMITED), stranger=opened(GATEWAY, "nobody"))
@@ -87,8 +90,7 @@ async def asked(chat: Callable[..., Awaitable[Any]], error: type[Any], *, limite
 
     whole = (await chat()).choices[0].message
     usage, streamed, streamed_calls = 0, "", []
-    # Groq's SDK does not know the field, which Groq has
-    async for chunk in await chat(stream=True, extra_body={"stream_options": {"include_usage": True}}):
+    async for chunk in await chat(stream=True, stream_options={"include_usage": True}):
         streamed += (chunk.choices[0].delta.content or "") if chunk.choices else ""
         usage = chunk.usage.total_tokens if getattr(chunk, "usage", None) else usage
     called = (await chat(messages=BOTH, tools=TOOLS)).choices[0].message.tool_calls
