@@ -18,6 +18,7 @@ from project_docs.commands import commands_block
 from project_docs.coverage import abilities_block, seed_block
 from project_docs.decisions import FOLDER as DECISIONS
 from project_docs.decisions import decisions_index
+from project_docs.failover import VERDICTS, failover_block
 from project_docs.failures import errors_block, statuses_block
 from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
@@ -42,14 +43,14 @@ __all__ = ["DOCUMENTS", "all_blocks", "generate", "generated_files", "read_sourc
 CHECKOUT = Path(__file__).parents[2]
 SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
 PAGES = (
-    *("api-coverage", "architecture", "benchmarks", "cli", "clients/index", "configuration", "errors", "faults", "limits"),
-    *("models", "providers", "tools"),
+    *("api-coverage", "architecture", "benchmarks", "cli", "clients/index", "configuration", "errors", "failover", "faults"),
+    *("limits", "models", "providers", "tools"),
 )
 DOCUMENTS = ("README.md", *(f"docs/{name}.md" for name in PAGES), *SKILL)
 _PROJECT = "pyproject.toml"
 # Patterns of the files that blocks are made of beside the catalog.
 _SOURCES = (
-    *(_PROJECT, SPEED_RESULTS, FAULTS, *CORPUS),
+    *(_PROJECT, SPEED_RESULTS, FAULTS, VERDICTS, *CORPUS),
     *("tests/**/*.py", "server/groq_fallback_mcp/**/*.py", f"{DECISIONS}/[0-9]*.md"),
 )
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
@@ -130,6 +131,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "seed": seed_block(catalog, tests),
         "abilities": abilities_block(tests),
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),
+        "failover": failover_block(sources[VERDICTS]),
         "speed": speed_block(sources.get(SPEED_RESULTS, "")),
     }
 
