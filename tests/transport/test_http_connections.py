@@ -22,7 +22,7 @@ import pytest
 
 from groq_fallback_mcp.transport import http_connections as limits
 from groq_fallback_mcp.transport.http_connections import Connections, Phase, Seen, is_overdue
-from groq_fallback_mcp.transport.http_server import Guard, is_own_host, is_own_origin
+from groq_fallback_mcp.transport.http_server import Guard, is_own_host, is_own_origin, listen
 
 pytestmark = pytest.mark.anyio
 TOKEN = "a-token-of-many-characters"
@@ -100,6 +100,25 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server = Served(tmp_path_factory.mktemp("hasty"), hasty=True)
     yield server
     server.end()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_an_answer_in_pieces_is_sent_at_once(host: str) -> None:
+    """Without TCP_NODELAY its second piece waits 40 ms for the client to acknowledge the first."""
+    accepted: asyncio.Queue[int] = asyncio.Queue()
+
+    def looked_at(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        accepted.put_nowait(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with listen(host, 0) as listener:
+        server = await asyncio.start_server(looked_at, sock=listener)
+        async with server:
+            _, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+            assert await accepted.get() != 0
+            writer.close()
+            await writer.wait_closed()
 
 
 def head(length: int, *, method: str = "POST", token: str = TOKEN) -> bytes:
