@@ -17,7 +17,7 @@ from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
 
-__all__ = ["TOKEN", "answering", "environment_of", "free_port", "gateway"]
+__all__ = ["TOKEN", "answering", "environment_of", "free_port", "gateway", "gateway_before"]
 
 TOKEN = "token-of-this-test-0123456789"
 
@@ -78,10 +78,18 @@ async def gateway(
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, subprocess.Popen[bytes], int]]:
     """A gateway over a simulator, and a client with its token."""
     app = create_app(options or SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock())
+    async with run_simulator(app) as simulator, gateway_before(simulator.base_url, folder, *arguments) as running:
+        yield running
+
+
+@asynccontextmanager
+async def gateway_before(
+    base_url: str, folder: Path, *arguments: str, **environment: str
+) -> AsyncIterator[tuple[httpx2.AsyncClient, subprocess.Popen[bytes], int]]:
+    """A gateway over any upstream, and a client with its token."""
     port = free_port()
-    async with run_simulator(app) as simulator:
-        environment = environment_of(folder, simulator.base_url)
-        async with started("gateway", "--port", str(port), *arguments, environment=environment, port=port) as process:
-            headers = {"Authorization": f"Bearer {TOKEN}"}
-            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-                yield client, process, port
+    known = environment_of(folder, base_url, **environment)
+    async with started("gateway", "--port", str(port), *arguments, environment=known, port=port) as process:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+            yield client, process, port

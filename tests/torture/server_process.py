@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PATIENCE_S", "ServerProcess", "running"]
+__all__ = ["PATIENCE_S", "ServerProcess", "peak_mib", "resident_mib", "running"]
 
 PATIENCE_S = 20.0
 CLIENT = {"name": "torture", "version": "0"}
@@ -108,7 +108,7 @@ class ServerProcess:
 
     def peak_mib(self) -> float:
         """The most memory it has had resident."""
-        return _status(self.pid, "VmHWM") / 1024
+        return peak_mib(self.pid)
 
     def forget_peak(self) -> None:
         """Count the peak from here on."""
@@ -116,7 +116,7 @@ class ServerProcess:
 
     def resident_mib(self) -> float:
         """The memory it has resident now."""
-        return _status(self.pid, "VmRSS") / 1024
+        return resident_mib(self.pid)
 
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
@@ -178,6 +178,16 @@ def running(
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory a process has had resident."""
+    return _status(pid, "VmHWM") / 1024
+
+
+def resident_mib(pid: int) -> float:
+    """The memory a process has resident now."""
+    return _status(pid, "VmRSS") / 1024
 
 
 def _status(pid: int, name: str) -> int:
