@@ -393,3 +393,32 @@ async def test_what_is_not_there_is_said_in_the_apis_form(method: str, path: str
     """With what there is."""
     got = await ask(gateway(World(), Upstream(good)), {}, path=path, method=method)
     assert (got.status, set(got.json["error"])) == (status, {"message", "type", "param", "code"})
+
+
+@pytest.mark.parametrize("odd", ['"\\ud83d"', '"a\\u0000b"', "NaN", "-Infinity", "1e999", '"\\ud83d\\ude00"'])
+async def test_what_json_can_say_and_nobody_can_send_is_taken_out(odd: str) -> None:
+    """Half an emoji, as agents cut them, zero bytes, and numbers without end; a whole emoji stays."""
+    upstream = Upstream(good)
+    body = json.dumps(asking(tools=[TOOL])).replace('"object"', f'"object", "default": {odd}')
+    if odd.startswith('"'):
+        body = body.replace('"Hi"', odd)
+    got = await ask(gateway(World(), upstream), body.encode())
+    assert (got.status, got.text) == (200, "Hello you")
+    if "ude00" in odd:
+        assert upstream.requests[0]["messages"][-1]["content"] == "\U0001f600"
+
+
+@pytest.mark.parametrize("image", [{}, {"url": None}, {"url": 5}, {"detail": "low"}])
+async def test_an_image_without_an_address_is_refused_before_anything_is_sent(image: dict[str, Any]) -> None:
+    """Groq would refuse it, too, and say less."""
+    upstream = Upstream(good)
+    part = {"type": "image_url", "image_url": image}
+    got = await ask(gateway(World(), upstream), asking(messages=[{"role": "user", "content": [part]}]))
+    assert (got.status, upstream.requests) == (400, [])
+    assert "image_url must have a url" in got.json["error"]["message"]
+
+
+async def test_an_empty_response_format_is_none() -> None:
+    """It asks for nothing."""
+    for given in ({}, None, [], ""):
+        assert (await ask(gateway(World(), Upstream(good)), asking(response_format=given))).text == "Hello you"

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from groq_fallback_mcp.json_types import is_list
+from groq_fallback_mcp.json_types import is_list, stated_text
 from groq_fallback_mcp.render import excerpt
 
 __all__ = ["called_function", "read_messages", "stated_calls"]
@@ -282,6 +282,8 @@ def _image_url(part: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
     if isinstance(stated, str):
         return {"url": stated}
     if isinstance(stated, Mapping):
+        if not isinstance(stated.get("url"), str):
+            raise _UnreadableError(f"image_url must have a url that is text (got {excerpt(stated)})")
         return dict(stated)
     source = next((found for at in ("inlineData", "inline_data", "source") if (found := _mapping(part.get(at)))), part)
     media_type = next(
@@ -337,8 +339,7 @@ def _as_text(content: object) -> object:
 
 
 def _kind(row: Mapping[str, Any]) -> str:
-    stated = row.get("type")
-    return stated if isinstance(stated, str) else ""
+    return stated_text(row, "type")
 
 
 def _is_call(row: Mapping[str, Any]) -> bool:

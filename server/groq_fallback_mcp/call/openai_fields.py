@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from groq_fallback_mcp.json_types import is_object
+from groq_fallback_mcp.json_types import is_object, stated_text
 
 __all__ = ["object_of", "read_effort", "read_schema", "read_tool", "read_tool_choice"]
 
@@ -22,10 +22,11 @@ def read_schema(value: object) -> object:
         given = object_of(value)
         if given is None or not set(given) <= _ENVELOPE_KEYS or not isinstance(given.get("name", ""), str):
             return value
-        if given.get("type") in {"json_object", "text"}:
-            return {"type": "object"} if given["type"] == "json_object" else None
+        kind = stated_text(given, "type")
+        if kind in {"json_object", "text"}:
+            return {"type": "object"} if kind == "json_object" else None
         inner = next((given[name] for name in _ENVELOPES if isinstance(given.get(name), dict | str)), None)
-        if inner is None or given.get("type") not in {None, "json_schema"}:
+        if inner is None or kind not in {"", "json_schema"}:
             return given
         value = inner
     return value
@@ -34,7 +35,7 @@ def read_schema(value: object) -> object:
 def read_tool_choice(value: object) -> object:
     """OpenAI's form of a choice, also where it is the name of a function alone, or in Anthropic's or the Responses form."""
     given = object_of(value) or {}
-    kind, name = given.get("type"), given.get("name")
+    kind, name = stated_text(given, "type"), given.get("name")
     if isinstance(name, str) and kind in {"function", "tool"}:
         value = name
     elif kind in {"none", "auto", "any", "required"}:
@@ -49,7 +50,7 @@ def read_tool(value: object) -> object:
     """OpenAI's form of a tool, also where it is flat, as Anthropic, MCP and OpenAI's Responses have it, or partly text."""
     given = object_of(value) or {}
     function = object_of(_loaded(given.get("function")))
-    if function is None and isinstance(given.get("name"), str) and given.get("type") in {None, "function"}:
+    if function is None and isinstance(given.get("name"), str) and stated_text(given, "type") in {"", "function"}:
         parameters = next((given[name] for name in ("parameters", "input_schema", "inputSchema") if given.get(name)), None)
         function = {**{name: given.get(name) for name in ("name", "description", "strict")}, "parameters": parameters}
     if function is None:

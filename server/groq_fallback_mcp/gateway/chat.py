@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from groq_fallback_mcp.policy.model_choice import is_retired
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota import ModelQuota
 from groq_fallback_mcp.redaction import sanitize_json
+from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 
 __all__ = [
@@ -54,6 +56,8 @@ HOLD_HEADER = "x-groq-fallback-hold-s"
 LONGEST_HOLD_S = 30.0
 # A stream that moves may take this long. The first token is awaited for 15 s while another model is left, the last model's for two minutes.
 TIMEOUTS = CallTimeouts(deadline_s=1_800.0, attempt_timeout_s=15.0, max_wait_s=2.0, silence_s=120.0)
+# What may become half a character, as of an emoji that an agent cut in two, or a number that JSON does not know.
+_UNSENDABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)|\xed[\xa0-\xbf]|NaN|Infinity|[eE]\+?[0-9]{3}")
 # Reasons why a model was left out that another size of the request would mend.
 _SIZES = ("do not fit its context window", "leave no room in its")
 
@@ -338,12 +342,12 @@ async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Ref
 
 
 def read_json(content: bytes) -> object | Refusal:
-    """A body's JSON, or what is wrong with it."""
+    """A body's JSON, as it can be sent on, or what is wrong with it."""
     try:
         value: object = json.loads(content)
+        return clean(value) if _UNSENDABLE.search(content) else value
     except (ValueError, RecursionError):
         return invalid("The body is not valid JSON. Send a JSON object")
-    return value
 
 
 def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

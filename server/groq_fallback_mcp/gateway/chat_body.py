@@ -15,7 +15,7 @@ from groq_fallback_mcp.call.openai_fields import object_of, read_effort, read_sc
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.model_list import AUTO
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid
-from groq_fallback_mcp.json_types import is_list, is_object
+from groq_fallback_mcp.json_types import is_list, is_object, stated_text
 from groq_fallback_mcp.render import excerpt
 
 __all__ = ["ChatBody", "read_chat_body"]
@@ -137,7 +137,7 @@ def _tools(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
         tool = object_of(read_tool(entry))
         if tool is None:
             raise _Invalid(f"Tool {number} is not an object", "tools")
-        if tool.get("type") not in {None, "function"}:
+        if stated_text(tool, "type") not in {"", "function"}:
             continue
         name = (object_of(tool.get("function")) or {}).get("name")
         if not isinstance(name, str) or not name:
@@ -157,18 +157,17 @@ def _tool_choice(body: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) 
         return None
     choice = object_of(given)
     if choice is None:
-        if given in {"none", "auto", "required"}:
-            return str(given)
+        if isinstance(given, str):
+            return given
         raise _Invalid(f"tool_choice is {excerpt(given)}. Use none, auto, required or a function", "tool_choice")
     name = (object_of(choice.get("function")) or {}).get("name")
-    if name not in {(object_of(tool.get("function")) or {}).get("name") for tool in tools}:
+    if name not in [(object_of(tool.get("function")) or {}).get("name") for tool in tools]:
         raise _Invalid(f"tool_choice names {excerpt(name)}, which is not in tools", "tool_choice")
     return choice
 
 
 def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    given = body.get("response_format")
-    schema = read_schema(given)
+    schema = read_schema(body.get("response_format") or None)
     if schema is None:
         return None
     read = object_of(schema)

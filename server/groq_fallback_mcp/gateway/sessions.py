@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.json_types import stated_text
 from groq_fallback_mcp.quota import Ledger
 
 __all__ = ["remember", "session_key"]
@@ -47,6 +48,6 @@ def _beginning(messages: object) -> object:
     """The system message and the first of the user: they stay while a conversation grows."""
     if not isinstance(messages, list):
         return None
-    roles = [(message.get("role"), message.get("content")) for message in messages if isinstance(message, Mapping)]
+    roles = [(stated_text(message, "role"), message.get("content")) for message in messages if isinstance(message, Mapping)]
     system = next((content for role, content in roles if role in {"system", "developer"}), None)
     return [system, next((content for role, content in roles if role == "user"), None)]
