@@ -21,6 +21,7 @@ from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.quota import (
     Claim,
+    ConversationModel,
     Granted,
     QuotaKey,
     Refused,
@@ -107,14 +108,14 @@ async def test_a_failing_store_costs_a_note_and_no_answer(rig: Rig, caplog: pyte
 
 async def test_while_degraded_this_process_keeps_its_conversations(rig: Rig) -> None:
     """What the store knew is out of reach; it is known again when the store is back."""
-    await rig.ledger.set_conversation_model("c", ("groq", "shared"))
+    await rig.ledger.set_conversation_model("c", ConversationModel(provider="groq", model="shared"))
     rig.store.fault = "gone"
     assert await rig.ledger.conversation_model("c") is None
-    await rig.ledger.set_conversation_model("c", ("groq", "own"))
-    assert await rig.ledger.conversation_model("c") == ("groq", "own")
+    await rig.ledger.set_conversation_model("c", ConversationModel(provider="groq", model="own"))
+    assert await rig.ledger.conversation_model("c") == ConversationModel(provider="groq", model="own")
     rig.store.fault = None
     rig.clock.advance(31)
-    assert await rig.ledger.conversation_model("c") == ("groq", "shared")
+    assert await rig.ledger.conversation_model("c") == ConversationModel(provider="groq", model="shared")
 
 
 async def test_while_degraded_a_quarter_of_each_limit_is_used(rig: Rig) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fake_clock import FakeClock
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
-from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement
+from groq_fallback_mcp.quota import ANY_MODEL, Claim, ConversationModel, Granted, QuotaKey, Refused, Reservation, Settlement
 from groq_fallback_mcp.quota.breaker import Cooldown, Health
 from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S
 from groq_fallback_mcp.quota.budget import Budget, Spend, picodollars, usd
@@ -491,15 +491,15 @@ async def test_a_conversation_stays_with_its_model_for_two_hours_after_it_last_s
     """For every process of the ledger; then nothing of it is left."""
     other = StoredLedger(store, clock, threaded=False)
     assert await ledger.conversation_model("c") is None
-    await ledger.set_conversation_model("c", ("groq", "a/b"))
-    assert await other.conversation_model("c") == ("groq", "a/b")
+    await ledger.set_conversation_model("c", ConversationModel(provider="groq", model="a/b"))
+    assert await other.conversation_model("c") == ConversationModel(provider="groq", model="a/b")
     clock.advance(7_000)
-    await other.set_conversation_model("c", ("groq", "a/b"))
+    await other.set_conversation_model("c", ConversationModel(provider="groq", model="a/b"))
     clock.advance(7_000)
-    assert await ledger.conversation_model("c") == ("groq", "a/b")
-    await ledger.set_conversation_model("c", ("local", "m"))
-    assert await other.conversation_model("c") == ("local", "m")
-    await other.set_conversation_model("d", ("groq", "m"))
+    assert await ledger.conversation_model("c") == ConversationModel(provider="groq", model="a/b")
+    await ledger.set_conversation_model("c", ConversationModel(provider="local", model="m"))
+    assert await other.conversation_model("c") == ConversationModel(provider="local", model="m")
+    await other.set_conversation_model("d", ConversationModel(provider="groq", model="m"))
     await other.set_conversation_model("d", None)
     assert await ledger.conversation_model("d") is None
     clock.advance(7_201)
@@ -510,7 +510,7 @@ async def test_a_conversation_stays_with_its_model_for_two_hours_after_it_last_s
 
 async def test_a_conversation_s_record_that_cannot_be_right_is_none(ledger: StoredLedger, store: Store) -> None:
     """Another kind of record, half of one, and one from a clock far ahead."""
-    for body in ("{}", '{"provider": "groq", "model": "m", "until": 1e18}', '{"provider": "groq"'):
+    for body in ("{}", '{"model": {"provider": "groq", "model": "m"}, "until": 1e18}', '{"model": "m"'):
         record = Record(body=body)
         store.transact(["conversation/c"], lambda _, record=record: Writes(result=None, writes={"conversation/c": record}))
         assert await ledger.conversation_model("c") is None

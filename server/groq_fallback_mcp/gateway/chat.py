@@ -27,11 +27,11 @@ from groq_fallback_mcp.gateway.chat_stream import Diverged, HeldText
 from groq_fallback_mcp.gateway.completions import DONE, Chunks, answer_headers, completion, error_event
 from groq_fallback_mcp.gateway.model_list import effective_window
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, refused, too_large
-from groq_fallback_mcp.gateway.sessions import remember, session_key
+from groq_fallback_mcp.gateway.sessions import preferred_model, session_key, stays_after
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.model_choice import is_retired
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.quota import ModelQuota
+from groq_fallback_mcp.quota import ConversationModel, ModelQuota
 from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
@@ -92,12 +92,10 @@ class ChatEndpoint:
             check = None if body.request.schema is None else SchemaCheck(dict(body.request.schema))
         except InputRefused as error:
             return refusal_response(invalid(str(error).replace("response_schema", "response_format"), param="response_format"))
-        left_with = await self._engine.ledger.conversation_model(session)
-        if body.has_open_calls:
-            body = replace(body, request=replace(body.request, preferred=left_with))
-        call = _Call(
-            self._engine, body, check=check, session=session, left_with=left_with, longest_wait_s=self._times.max_wait_s
-        )
+        stays = await self._engine.ledger.conversation_model(session)
+        preferred = preferred_model(stays, has_open_calls=body.has_open_calls)
+        body = replace(body, request=replace(body.request, preferred=preferred))
+        call = _Call(self._engine, body, check=check, session=session, stayed=stays, longest_wait_s=self._times.max_wait_s)
         if body.stream:
             return _StreamedResponse(call, self, hold_s=hold_s)
         return _WholeResponse(call, self)
@@ -131,13 +129,13 @@ class ChatEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call of the engine. `left_with`: the (provider, model) that answered this conversation instead of its first."""
+    """One call of the engine. `stayed`: the model that answered this conversation so far, instead of its first."""
 
     engine: FallbackEngine
     body: ChatBody
     check: Check | None
     session: str
-    left_with: tuple[str, str] | None
+    stayed: ConversationModel | None
     longest_wait_s: float
 
     async def serve(self, observer: HeldText | None) -> Answer | CallFailed | Refusal:
@@ -154,7 +152,9 @@ class _Call:
 
     async def remember(self, answer: Answer) -> None:
         """Who answered the conversation."""
-        await remember(self.engine.ledger, self.session, answer, left_with=self.left_with)
+        stays = stays_after(answer, stayed=self.stayed)
+        if stays is not None or self.stayed is not None:
+            await self.engine.ledger.set_conversation_model(self.session, stays)
 
     def now(self) -> int:
         """Unix seconds."""

@@ -13,9 +13,9 @@ from typing import Any
 
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.json_types import stated_text
-from groq_fallback_mcp.quota import Ledger
+from groq_fallback_mcp.quota import ConversationModel
 
-__all__ = ["remember", "session_key"]
+__all__ = ["preferred_model", "session_key", "stays_after"]
 
 # In this order: what the client says of its conversation, then of its user.
 _HEADERS = ("x-session-affinity", "x-session-id", "session-id", "x-claude-code-session-id")
@@ -32,16 +32,15 @@ def session_key(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:KEY_CHARS]
 
 
-async def remember(ledger: Ledger, session: str, answer: Answer, *, left_with: tuple[str, str] | None) -> None:
-    """Keep in the ledger, for all its processes, where a conversation is that had to leave its model, and when it is back.
+def preferred_model(stays: ConversationModel | None, *, has_open_calls: bool) -> tuple[str, str] | None:
+    """The (provider, model) to ask first; None for the first of the plan, to which a conversation returns at the beginning of a turn."""
+    return (stays.provider, stays.model) if stays is not None and (has_open_calls or stays.starts_over) else None
 
-    `left_with` is the (provider, model) that the ledger named before this answer.
-    """
-    identity = (answer.provider, answer.model)
-    if identity == left_with or answer.fallback:
-        await ledger.set_conversation_model(session, identity)
-    elif left_with is not None:
-        await ledger.set_conversation_model(session, None)
+
+def stays_after(answer: Answer, *, stayed: ConversationModel | None) -> ConversationModel | None:
+    """The model that a conversation stays with after an answer; None where it is with its first."""
+    again = stayed is not None and (answer.provider, answer.model) == (stayed.provider, stayed.model)
+    return ConversationModel(provider=answer.provider, model=answer.model) if again or answer.fallback else None
 
 
 def _beginning(messages: object) -> object:

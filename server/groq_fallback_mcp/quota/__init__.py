@@ -7,6 +7,7 @@ two together off the event loop, and `degrading.py` carries on when a store fail
 from groq_fallback_mcp.quota.ledger import (
     ANY_MODEL,
     Claim,
+    ConversationModel,
     Granted,
     Ledger,
     ModelQuota,
@@ -24,6 +25,7 @@ from groq_fallback_mcp.quota.open_ledger import default_path, memory_ledger, ope
 __all__ = [
     "ANY_MODEL",
     "Claim",
+    "ConversationModel",
     "Granted",
     "Ledger",
     "ModelQuota",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from groq_fallback_mcp.quota.ledger import ConversationModel
 from groq_fallback_mcp.quota.records import decode, encode
 from groq_fallback_mcp.quota.store import Snapshot, Writes
 
@@ -16,16 +17,11 @@ RENEWED_AFTER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationModel:
-    """Who answers, until `until` (Unix seconds)."""
+class _Kept:
+    """`until` is Unix seconds."""
 
-    provider: str
-    model: str
+    model: ConversationModel
     until: float
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        return self.provider, self.model
 
 
 def conversation_key(conversation: str) -> str:
@@ -33,27 +29,26 @@ def conversation_key(conversation: str) -> str:
     return f"conversation/{conversation}"
 
 
-def conversation_model(snapshot: Snapshot, *, conversation: str) -> Writes[tuple[str, str] | None]:
-    """The (provider, model) that a conversation stays with; None where it is with its first, or was silent too long."""
+def conversation_model(snapshot: Snapshot, *, conversation: str) -> Writes[ConversationModel | None]:
+    """The model that a conversation stays with; None where it is with its first, or was silent too long."""
     found = _found(snapshot, conversation)
-    return Writes(result=None if found is None else found.identity)
+    return Writes(result=None if found is None else found.model)
 
 
-def set_conversation_model(snapshot: Snapshot, *, conversation: str, model: tuple[str, str] | None) -> Writes[None]:
-    """Let it stay with a (provider, model) for LIFE_S from now; None for its first."""
+def set_conversation_model(snapshot: Snapshot, *, conversation: str, model: ConversationModel | None) -> Writes[None]:
+    """Let it stay with a model for LIFE_S from now; None for its first."""
     key = conversation_key(conversation)
     if model is None:
         return Writes(result=None, writes={key: None} if key in snapshot.bodies else {})
     found = _found(snapshot, conversation)
-    if found is not None and found.identity == model and found.until - snapshot.now > LIFE_S - RENEWED_AFTER_S:
+    if found is not None and found.model == model and found.until - snapshot.now > LIFE_S - RENEWED_AFTER_S:
         return Writes(result=None)
-    until = snapshot.now + LIFE_S
-    record = ConversationModel(provider=model[0], model=model[1], until=until)
-    return Writes(result=None, writes={key: encode(record, expires_at=until)})
+    kept = _Kept(model=model, until=snapshot.now + LIFE_S)
+    return Writes(result=None, writes={key: encode(kept, expires_at=kept.until)})
 
 
-def _found(snapshot: Snapshot, conversation: str) -> ConversationModel | None:
+def _found(snapshot: Snapshot, conversation: str) -> _Kept | None:
     key = conversation_key(conversation)
-    found = decode(ConversationModel, snapshot.bodies.get(key), key)
+    found = decode(_Kept, snapshot.bodies.get(key), key)
     # one that ends later than it could have been written for was written while the clock was ahead
     return found if found is not None and 0 < found.until - snapshot.now <= LIFE_S else None

@@ -17,6 +17,7 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
+    ConversationModel,
     Granted,
     Ledger,
     ModelQuota,
@@ -119,11 +120,11 @@ class DegradingLedger:
         """Raises StoreUnusable: that nothing can be counted now is not accepted for later."""
         return await self._shared.reopen_budget(day)
 
-    async def conversation_model(self, conversation: str) -> tuple[str, str] | None:
+    async def conversation_model(self, conversation: str) -> ConversationModel | None:
         done = await self._try(lambda: _listed(self._shared.conversation_model(conversation)))
         return await self._own.conversation_model(conversation) if done is None else done[0]
 
-    async def set_conversation_model(self, conversation: str, model: tuple[str, str] | None) -> None:
+    async def set_conversation_model(self, conversation: str, model: ConversationModel | None) -> None:
         if await self._try(lambda: _listed(self._shared.set_conversation_model(conversation, model))) is None:
             await self._own.set_conversation_model(conversation, model)
 

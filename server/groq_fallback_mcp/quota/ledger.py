@@ -16,6 +16,7 @@ from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals, Spend
 __all__ = [
     "ANY_MODEL",
     "Claim",
+    "ConversationModel",
     "Granted",
     "Ledger",
     "ModelQuota",
@@ -166,6 +167,18 @@ class ModelQuota:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationModel:
+    """Who answers a conversation that had to leave its first model.
+
+    `starts_over`: its last answer broke off in the client's sight, so a request that is sent again is for this model, too.
+    """
+
+    provider: str
+    model: str
+    starts_over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
     """Where the state is kept: the kind of store, its place for people, and what is wrong with it, if anything is."""
 
@@ -214,12 +227,12 @@ class Ledger(Protocol):
         """Count what was spent on a day and is not known any more as nothing; whether there was any such spending."""
         ...
 
-    async def conversation_model(self, conversation: str) -> tuple[str, str] | None:
-        """The (provider, model) that a conversation stays with; None where it is with its first."""
+    async def conversation_model(self, conversation: str) -> ConversationModel | None:
+        """The model that a conversation stays with; None where it is with its first."""
         ...
 
-    async def set_conversation_model(self, conversation: str, model: tuple[str, str] | None) -> None:
-        """Let a conversation stay with a (provider, model) for two hours; None for its first."""
+    async def set_conversation_model(self, conversation: str, model: ConversationModel | None) -> None:
+        """Let a conversation stay with a model for two hours; None for its first."""
         ...
 
     async def aclose(self) -> None:

@@ -21,6 +21,7 @@ from groq_fallback_mcp.quota import conversations, transactions
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
+    ConversationModel,
     Granted,
     ModelQuota,
     QuotaKey,
@@ -136,11 +137,11 @@ class StoredLedger:
     async def reopen_budget(self, day: str) -> bool:
         return await self._transact([day_key(day)], partial(reopened, day=day))
 
-    async def conversation_model(self, conversation: str) -> tuple[str, str] | None:
+    async def conversation_model(self, conversation: str) -> ConversationModel | None:
         change = partial(conversations.conversation_model, conversation=conversation)
         return await self._transact([conversations.conversation_key(conversation)], change, writing=False)
 
-    async def set_conversation_model(self, conversation: str, model: tuple[str, str] | None) -> None:
+    async def set_conversation_model(self, conversation: str, model: ConversationModel | None) -> None:
         change = partial(conversations.set_conversation_model, conversation=conversation, model=model)
         await self._transact([conversations.conversation_key(conversation)], change)
 
