@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import command, simulated
+from gateway_process import environment_of, free_port, started
 from terminal import Terminal
 
 from groq_fallback_mcp.providers.local.provider import available_models
@@ -95,3 +96,19 @@ async def test_each_configured_provider_is_looked_at(tmp_path: Path) -> None:
         assert "Check its base_url" in found[f"provider {name}"]
     assert "not used: " in found["provider keyless"]
     assert done.stdout.splitlines()[-1] == "Ready."
+
+
+async def test_an_agent_whose_gateway_does_not_run_is_told_how_to_start_it(tmp_path: Path) -> None:
+    """It can call no model until then. Where the gateway runs that is said, and an agent without it is no matter."""
+    port = free_port()
+    await command("setup", "kilo", "--gateway", "--port", str(port), cwd=tmp_path)
+    done = await command("doctor", cwd=tmp_path)
+    line = next(line for line in done.stdout.splitlines() if "gateway of" in line)
+    assert line.startswith(f"warn gateway of kilo: nothing answers at http://127.0.0.1:{port}, so Kilo Code cannot call")
+    assert "groq-fallback-mcp gateway --install" in line
+    environment = environment_of(tmp_path, "http://127.0.0.1:9")
+    async with started("gateway", "--port", str(port), environment=environment, port=port):
+        done = await command("doctor", cwd=tmp_path)
+    assert f"ok   gateway of kilo: answers at http://127.0.0.1:{port}" in done.stdout
+    await command("setup", "kilo", "--gateway", "--remove", cwd=tmp_path)
+    assert "gateway of" not in (await command("doctor", cwd=tmp_path)).stdout

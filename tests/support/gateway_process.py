@@ -17,7 +17,7 @@ from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
 
-__all__ = ["TOKEN", "answering", "environment_of", "free_port", "gateway", "gateway_before"]
+__all__ = ["TOKEN", "answering", "environment_of", "free_port", "gateway", "gateway_before", "started"]
 
 TOKEN = "token-of-this-test-0123456789"
 

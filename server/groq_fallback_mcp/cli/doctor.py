@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Literal
+
+import anyio
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
@@ -20,6 +24,8 @@ from groq_fallback_mcp.cli.console import echo_message, print_json, terminal
 from groq_fallback_mcp.clients.change import find_clients
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
+from groq_fallback_mcp.clients.gateway import configured_address
+from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
@@ -133,7 +139,7 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
         findings.append(
             Finding(what="configuration", state="fail", detail=sanitize_message(str(error)), fix=sanitize_message(fix))
         )
-    return [*findings, *await _clients(start_project_servers=start_project_servers)]
+    return [*findings, *await _clients(start_project_servers=start_project_servers), *await _gateways()]
 
 
 async def _clients(*, start_project_servers: bool) -> list[Finding]:
@@ -156,6 +162,38 @@ async def _clients(*, start_project_servers: bool) -> list[Finding]:
                 own, started = await answers(server_command()), True
             findings.append(await _entry(found.client, entry, own=own, project=project, trusted=trusted))
     return findings
+
+
+async def _gateways() -> list[Finding]:
+    """Each agent whose own model calls go to the gateway: whether it answers there."""
+    findings: list[Finding] = []
+    for client in GATEWAY_CLIENTS.values():
+        what = f"gateway of {client.name}"
+        try:
+            address = configured_address(client, home=Path.home())
+        except ConfigurationError as error:
+            findings.append(Finding(what=what, state="warn", detail=sanitize_message(str(error))))
+            continue
+        if address is None:
+            continue
+        if await anyio.to_thread.run_sync(_is_gateway, address):
+            findings.append(Finding(what=what, state="ok", detail=f"answers at {address}"))
+            continue
+        fix = f"Run {SCRIPT} gateway, or {SCRIPT} gateway --install to start it with every login"
+        detail = f"nothing answers at {address}, so {client.title} cannot call its models. {fix}"
+        findings.append(Finding(what=what, state="warn", detail=detail))
+    return findings
+
+
+def _is_gateway(address: str) -> bool:
+    connection = HTTPConnection(address.removeprefix("http://"), timeout=1.0)
+    try:
+        connection.request("GET", "/healthz")
+        return bool(json.loads(connection.getresponse().read(1_024)) == {"status": "ok"})
+    except (OSError, HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
 
 
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:

@@ -6,6 +6,7 @@ Backups are kept apart from those of the server's own entry: each can be removed
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import state_folder
 
-__all__ = ["SHOWN_TOKEN", "WantedGateway", "gateway_backups", "plan_gateway", "plan_removal"]
+__all__ = ["SHOWN_TOKEN", "WantedGateway", "configured_address", "gateway_backups", "plan_gateway", "plan_removal"]
 
 SHOWN_TOKEN = "(the token)"  # noqa: S105 - what is shown instead
 _NEW_YAML = "name: Local\nversion: 1.0.0\nschema: v1\n"
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d{1,5}(?=/v1\b)")
 _FAULTS = (jsonc.JsoncFault, yaml_list.YamlFault, RecursionError)
 
 
@@ -84,6 +86,13 @@ def plan_removal(client: GatewayClient, *, home: Path) -> Change:
             elif not client.is_yaml and jsonc.is_empty(after):
                 after = None
     return Change(path=path, before=before, after=after, removes=True, holds_key=False, notes=(), backups=gateway_backups())
+
+
+def configured_address(client: GatewayClient, *, home: Path) -> str | None:
+    """The gateway's address in an agent's file, where set-up put it; None where it did not. Raises as `plan_removal`."""
+    removal = plan_removal(client, home=home)
+    after = removal.after or ""
+    return next((url for url in _ADDRESS.findall(removal.before or "") if url not in after), None)
 
 
 def _file(client: GatewayClient, *, home: Path) -> tuple[Path, str | None]:
