@@ -296,7 +296,7 @@ class _StreamedResponse(Response):
     async def _break_off(self, send: Send, why: str) -> None:
         """An error in the stream, and no end: what was sent is not the whole answer, and must not look like it."""
         message = f"{why.rstrip('.')}. Send the request again"
-        refusal = Refusal(status=502, type="api_error", code="answer_broken_off", message=message)
+        refusal = Refusal(status=502, type="server_error", code="answer_broken_off", message=message)
         await _write(send, error_event(refusal))
 
 
