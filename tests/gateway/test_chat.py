@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from fakes import World
-from upstream import HANG, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
+from upstream import HANG, LOST, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.quota import Claim, Granted
@@ -332,6 +332,22 @@ async def test_a_conversation_stays_with_the_model_that_took_over_until_its_turn
     assert (await ask(app, asking(messages=turn), headers={"x-session-affinity": "s2"})).json["model"] == FIRST
     turn += [{"role": "assistant", "content": "Done"}, {"role": "user", "content": "And more"}]
     assert (await ask(app, asking(messages=turn), headers=headers)).json["model"] == FIRST
+
+
+async def test_a_request_that_is_sent_again_after_its_answer_broke_off_goes_to_the_model_that_took_over() -> None:
+    """Not to the one that broke off, and so on for the whole conversation. The error's type is one that agents repeat."""
+
+    def answers(body: Mapping[str, Any]) -> Asked:
+        if body["model"] == FIRST:
+            return Asked(pieces=[*events(*text("I am", " the first"), finish=None, done=False), LOST], headers=SSE)
+        return Asked(pieces=events(*text("Another ", "answer")), headers=SSE)
+
+    upstream = Upstream(answers)
+    app = gateway(World(), upstream)
+    first, again = [await ask(app, asking(stream=True)) for _ in range(2)]
+    assert (first.error["code"], first.error["type"]) == ("answer_broken_off", "server_error")
+    assert (again.text, again.finish) == ("Another answer", "stop")
+    assert upstream.asked == [FIRST, SECOND, SECOND]
 
 
 async def test_twenty_conversations_at_once_get_each_its_own_answer() -> None:

@@ -117,6 +117,10 @@ class ChatEndpoint:
         """Remember who answered a conversation."""
         self._sessions.answered(session, answer)
 
+    def took_over(self, session: str, candidate: Candidate) -> None:
+        """Remember who is to answer a conversation when its request is sent again."""
+        self._sessions.took_over(session, candidate.identity)
+
     async def limit_headers(self, provider: str, model: str) -> dict[str, str]:
         """What is left of the model's limits, in Groq's own headers."""
         found = [one for one in self._engine.registry.models() if one.name == provider]
@@ -203,7 +207,7 @@ class _StreamedResponse(Response):
             if leaving.done():
                 return
             if self._held.diverged:
-                await self._break_off(send, "The model that answered broke off, and another did not continue its words")
+                await self._diverge(send)
                 return
             await self._finish(serving.result(), scope, receive, send)
         except asyncio.CancelledError:
@@ -275,7 +279,7 @@ class _StreamedResponse(Response):
             return
         rest = held.rest_of(outcome.success.text)
         if isinstance(rest, Diverged):
-            await self._break_off(send, "The model that answered broke off, and another did not continue its words")
+            await self._diverge(send)
             return
         self._endpoint.answered(call.session, outcome)
         if not held.has_sent:
@@ -293,9 +297,16 @@ class _StreamedResponse(Response):
         await _write(send, last + DONE)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _diverge(self, send: Send) -> None:
+        """Another model answers in other words: the request, sent again, is for that one."""
+        if self._held.candidate is not None:
+            self._endpoint.took_over(self._call.session, self._held.candidate)
+        await self._break_off(send, "The model that answered broke off, and another did not continue its words")
+
     async def _break_off(self, send: Send, why: str) -> None:
         """An error in the stream, and no end: what was sent is not the whole answer, and must not look like it."""
         message = f"{why.rstrip('.')}. Send the request again"
+        # by this type Continue knows that it may
         refusal = Refusal(status=502, type="server_error", code="answer_broken_off", message=message)
         await _write(send, error_event(refusal))
 

@@ -67,6 +67,15 @@ class Sessions:
             planned = answer.attempts[0] if answer.fallback and answer.attempts else answer
             known = _Session((planned.provider, planned.model), current, now)
         self._sessions[key] = replace(known, current=current, used_at=now)
+        self._forget_the_oldest()
+
+    def took_over(self, key: str, model: Identity) -> None:
+        """An answer broke off in the client's sight, and `model` was the one to go on: the conversation starts over with it."""
+        self._sessions.pop(key, None)
+        self._sessions[key] = _Session(model, model, self._clock.monotonic())
+        self._forget_the_oldest()
+
+    def _forget_the_oldest(self) -> None:
         while len(self._sessions) > MOST:
             self._sessions.popitem(last=False)
 
