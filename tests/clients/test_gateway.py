@@ -14,7 +14,7 @@ from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.cli.setup_gateway import setup_gateway
 from groq_fallback_mcp.clients import jsonc
 from groq_fallback_mcp.clients.gateway import gateway_backups
-from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS
+from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, HOLD_HEADER
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.settings import state_folder
@@ -131,6 +131,20 @@ def test_on_the_developer_plan_both_models_do(home: Path, monkeypatch: pytest.Mo
     run(name)
     found = written(home, name)
     assert ("model" in found, found["small_model"]) == (False, "groq-fallback/openai/gpt-oss-20b")
+
+
+@pytest.mark.parametrize("name", GATEWAY_CLIENTS)
+def test_every_agent_has_its_text_held_for_two_seconds(home: Path, name: str) -> None:
+    """In the header that the gateway reads: a cut in a short answer is then seen by none of them."""
+
+    def headers(node: Any) -> list[Any]:
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        return (
+            [node["headers"]] if isinstance(node, dict) and "headers" in node else [at for one in inner for at in headers(one)]
+        )
+
+    run(name)
+    assert headers(written(home, name)) == [{HOLD_HEADER: "2"}]
 
 
 @pytest.mark.parametrize(
