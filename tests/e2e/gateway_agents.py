@@ -25,7 +25,7 @@ from e2e.processes import Watch
 from e2e.scripted_groq import Asked, Fault, ScriptedGroq
 from e2e.scripted_model import LAST_WORDS, ToolCall
 
-__all__ = ["GATEWAY_AGENTS", "GatewayAgent", "Outcome", "work_through"]
+__all__ = ["GATEWAY_AGENTS", "GatewayAgent", "Outcome", "free_port", "running_gateway", "work_through"]
 
 PROMPT = "Follow the script."
 FILE, CONTENT, TOUCHED = "notes.txt", "Written through the gateway.\n", "command-ran"
@@ -155,7 +155,7 @@ async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_
     plan = "developer" if tpm > 8_000 else "free"
     groq = ScriptedGroq(calls=agent.calls(npm.project), fault=fault, tpm=tpm)
     clean = {"HOME": str(home), "PATH": os.environ["PATH"], "TMPDIR": str(home)}
-    port = _free_port()
+    port = free_port()
     async with groq.serve() as upstream, _Tap().before(port) as tap:
         ours = {
             **clean,
@@ -171,7 +171,7 @@ async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_
         fits = b"groq-fallback/auto" in b"".join(path.read_bytes() for path in (home / ".config").rglob("*.json*"))
         chosen = () if fits else agent.asked_for
         log = home / "gateway.log"
-        async with _gateway(port, ours, home, log):
+        async with running_gateway(port, ours, home=home, log=log):
             began = time.monotonic()
             with closing(Watch(f"HOME={home}\0")) as left:
                 run = await _run(
@@ -203,7 +203,7 @@ async def _run(
 
 
 @asynccontextmanager
-async def _gateway(port: int, environment: Mapping[str, str], home: Path, log: Path) -> AsyncIterator[None]:
+async def running_gateway(port: int, environment: Mapping[str, str], *, home: Path, log: Path) -> AsyncIterator[None]:
     """The real command, once it listens."""
     with log.open("wb") as target:
         process = await anyio.open_process(
@@ -236,10 +236,10 @@ class _Tap:
         async def handle(client: SocketStream) -> None:
             sent = bytearray()
             self.sent.append(sent)
-            async with client, await anyio.connect_tcp("127.0.0.1", gateway_port) as gateway:
-                async with anyio.create_task_group() as both:
-                    both.start_soon(_pass_on, client, gateway, sent.extend)
-                    both.start_soon(_pass_on, gateway, client, self._note_status)
+            gateway = await anyio.connect_tcp("127.0.0.1", gateway_port)
+            async with client, gateway, anyio.create_task_group() as both:
+                both.start_soon(_pass_on, client, gateway, sent.extend)
+                both.start_soon(_pass_on, gateway, client, self._note_status)
 
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
         self.port = listener.extra(anyio.abc.SocketAttribute.local_port)
@@ -284,7 +284,8 @@ def _bodies(sent: bytes) -> list[bytes]:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens at, for now."""
     with socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
