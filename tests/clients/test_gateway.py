@@ -148,13 +148,37 @@ def test_every_agent_has_its_text_held_for_two_seconds(home: Path, name: str) ->
 
 
 @pytest.mark.parametrize(
-    ("plan", "context", "given", "output"), [("free", 8_000, 6_000, 2_000), ("developer", 131_072, 99_072, 32_000)]
+    ("name", "plan", "context", "output"),
+    [
+        ("continue", "free", 8_000, 2_000),
+        ("continue", "developer", 131_072, 32_000),
+        # their own prompts would fill the plan's window: told of it, they would summarize at every turn
+        ("cline", "free", 131_072, 2_000),
+        ("opencode", "free", 131_072, 2_000),
+        ("kilo", "free", 131_072, 2_000),
+        ("kilo", "developer", 131_072, 32_000),
+    ],
 )
-def test_the_limits_are_those_that_the_plan_allows(
-    home: Path, monkeypatch: pytest.MonkeyPatch, plan: str, context: int, given: int, output: int
+def test_an_agent_is_told_the_window_of_the_plan_where_its_own_prompt_leaves_room(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, plan: str, context: int, output: int
 ) -> None:
-    """The smaller of the model's window and the plan's tokens a minute, with room for the answer; prices are the catalog's."""
+    """And answers are never longer than the plan admits."""
     monkeypatch.setenv("GROQ_FALLBACK_PLAN", plan)
+    run(name)
+    found = written(home, name)
+    if name == "continue":
+        assert found["models"][0]["defaultCompletionOptions"] == {"contextLength": context, "maxTokens": output}
+    elif name == "cline":
+        stated = found["providers"]["openai-compatible"]["settings"]
+        assert (stated["contextWindow"], stated["maxTokens"]) == (context, output)
+    else:
+        limit = found["provider"]["groq-fallback"]["models"]["auto"]["limit"]
+        assert limit == {"context": context, "input": context - output, "output": output}
+
+
+def test_each_model_has_its_limits_prices_and_abilities(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices are the catalog's."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
     run("kilo", port=9000)
     provider = written(home, "kilo")["provider"]["groq-fallback"]
     assert provider["options"]["baseURL"] == "http://127.0.0.1:9000/v1"
@@ -162,7 +186,6 @@ def test_the_limits_are_those_that_the_plan_allows(
     models = provider["models"]
     assert next(iter(models)) == "auto"
     assert "llama-3.3-70b-versatile" not in models
-    assert models["auto"]["limit"] == {"context": context, "input": given, "output": output}
     assert models["openai/gpt-oss-20b"]["cost"] == {"input": 0.075, "output": 0.3, "cache_read": 0.0375}
     assert models["qwen/qwen3.8-27b"]["modalities"]["input"] == ["text", "image"]
     for model in models.values():

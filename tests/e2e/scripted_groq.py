@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import anyio
+import tiktoken
 from e2e.scripted_model import LAST_WORDS, ToolCall
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,7 +26,6 @@ from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import run_simulator
-from groq_fallback_mcp.simulator.generation import estimate_tokens, json_tokens
 from groq_fallback_mcp.simulator.rate_limits import Charge, Limits
 
 __all__ = ["FAULTS", "Fault", "ScriptedGroq"]
@@ -98,7 +102,7 @@ class ScriptedGroq:
             return self._refuse(model, 429, _limited(model, limited_s), {"retry-after": str(math.ceil(limited_s))})
         if fault == "503":
             return self._refuse(model, 503, _error(f"{model} is currently over capacity. Please try again.", code=None))
-        prompt = estimate_tokens(body["messages"]) + json_tokens(body.get("tools") or [])
+        prompt = _tokens(body["messages"], body.get("tools") or [])
         most = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_MAX_TOKENS
         charge = limits.admit(ORGANIZATION, model, {Limit.RPD: 1.0, Limit.TPM: float(prompt + most)})
         headers = limits.headers(ORGANIZATION, model)
@@ -150,7 +154,7 @@ class ScriptedGroq:
             yield event
         elif fault == "cut in a call" and body.get("tools"):
             raise _Cut
-        written = len(pieces) + (0 if call is None else json_tokens(dict(call.arguments)))
+        written = len(pieces) + (0 if call is None else _tokens(dict(call.arguments)))
         usage = {
             "prompt_tokens": prompt,
             "completion_tokens": written,
@@ -162,6 +166,22 @@ class ScriptedGroq:
         if (body.get("stream_options") or {}).get("include_usage"):
             yield _data({**_head(model), "choices": [], "usage": usage})
         yield "data: [DONE]\n\n"
+
+
+@cache
+def _encoding() -> tiktoken.Encoding:
+    """That of the gpt-oss models, but for a few special tokens; the file comes with LiteLLM."""
+    # found, not imported: that takes seconds
+    spec = find_spec("litellm")
+    assert spec is not None
+    assert spec.origin is not None
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(spec.origin).parent / "litellm_core_utils" / "tokenizers")
+    return tiktoken.get_encoding("o200k_base")
+
+
+def _tokens(*values: Any) -> int:
+    """How many tokens the texts of some JSON have, about as a chat template writes them."""
+    return len(_encoding().encode("".join(json.dumps(value, ensure_ascii=False) for value in values), disallowed_special=()))
 
 
 def _limited(model: str, wait_s: float) -> Mapping[str, Any]:

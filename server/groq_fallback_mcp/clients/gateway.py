@@ -99,8 +99,8 @@ def _parts(wanted: WantedGateway, token: str) -> dict[str, JsonValue]:
         "{url}": f"http://127.0.0.1:{wanted.port}/v1",
         "{token}": token,
         "{small}": wanted.offer.small,
-        "{models}": {model.id: model.entry() for model in wanted.offer.models},
-        "{context}": auto.context,
+        "{models}": {model.id: model.entry(wanted.client) for model in wanted.offer.models},
+        "{context}": auto.context_for(wanted.client),
         "{output}": auto.output,
     }
 
