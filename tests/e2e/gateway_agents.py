@@ -117,8 +117,9 @@ class Outcome:
 
     @property
     def repeated(self) -> int:
-        """Requests of the agent that it had made before, byte for byte."""
-        return sum(count - 1 for count in Counter(self.requests).values())
+        """Requests of the agent that it had made before, byte for byte, but for those that a 429 told it to repeat."""
+        again = sum(count - 1 for count in Counter(self.requests).values())
+        return max(again - self.statuses.count(429), 0)
 
     @property
     def with_tools(self) -> int:
