@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
@@ -174,6 +177,83 @@ def test_an_agent_is_told_the_window_of_the_plan_where_its_own_prompt_leaves_roo
     else:
         limit = found["provider"]["groq-fallback"]["models"]["auto"]["limit"]
         assert limit == {"context": context, "input": context - output, "output": output}
+
+
+def test_a_file_that_cline_has_dated_anew_is_not_written_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it does at every start."""
+    run("cline")
+    path = path_of(home, "cline")
+    path.write_text(re.sub(r'"updatedAt": "[^"]+"', '"updatedAt": "2026-12-24T00:00:00.000Z"', path.read_text()))
+    before = path.read_bytes()
+    capsys.readouterr()
+    run("cline")
+    assert "already set up" in capsys.readouterr().out
+    assert path.read_bytes() == before
+
+
+AGENT = """#!{python}
+import json, os, sys, urllib.error, urllib.request
+from pathlib import Path
+
+told = json.loads(Path(os.environ["HOME"], ".config/{name}/{name}.json").read_text())["provider"]["groq-fallback"]["options"]
+assert sys.argv[1:] == ["run", "-m", "groq-fallback/auto", "Say hello."]
+assert not list(Path.cwd().iterdir())
+for size in {sizes}:
+    body = {{"model": "auto", "messages": [{{"role": "user", "content": "word " * size}}]}}
+    request = urllib.request.Request(told["baseURL"] + "/chat/completions", json.dumps(body).encode())
+    try:
+        urllib.request.urlopen(request)
+    except urllib.error.HTTPError as error:
+        assert error.code == 400
+"""
+
+
+def agent(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, *sizes: int) -> None:
+    """An agent on the PATH whose requests have about so many tokens; it starts in a folder without the project's files."""
+    program = home / "bin" / name
+    program.parent.mkdir()
+    program.write_text(AGENT.format(python=sys.executable, name=name, sizes=sizes))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+
+def free_port() -> int:
+    with socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
+@pytest.mark.parametrize(("size", "shown", "model"), [(3_000, "2,9", True), (20_000, "19,0", False)])
+def test_the_prompt_is_measured_with_the_agent_that_is_here(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], size: int, shown: str, model: bool
+) -> None:
+    """The longest of its requests. What is written goes by that, and not by the version that the row was made with."""
+    agent(home, monkeypatch, "kilo", 10, size)
+    setup_gateway("kilo", port=free_port(), dry_run=False, remove=False, measure=True)
+    assert re.search(rf"Kilo Code's own prompt is about {shown}\d\d tokens here", capsys.readouterr().out)
+    assert ("model" in written(home, "kilo")) is model
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
+def test_what_cannot_be_measured_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No agent, an agent that sends nothing, a gateway that runs."""
+
+    def fault(port: int) -> str:
+        with pytest.raises(ConfigurationError) as caught:
+            setup_gateway("kilo", port=port, dry_run=False, remove=False, measure=True)
+        return str(caught.value)
+
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "/nowhere")
+        assert "The command kilo is not on the PATH" in fault(free_port())
+    agent(home, monkeypatch, "kilo")
+    assert "Kilo Code sent no request" in fault(free_port())
+    with socket() as gateway:
+        gateway.bind(("127.0.0.1", 0))
+        gateway.listen()
+        assert "is in use, probably by the gateway" in fault(gateway.getsockname()[1])
 
 
 def test_each_model_has_its_limits_prices_and_abilities(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,9 +89,10 @@ class GatewayOffer:
         """Whether some model takes the agent's own prompt and a short answer."""
         return client.prompt_tokens + LEAST_ANSWER_TOKENS <= self.models[0].context
 
-    def statement(self, client: GatewayClient) -> str:
-        """What of the agent's calls this plan can serve, in sentences."""
-        need = f"{client.title}'s own prompt is about {_rounded(client.prompt_tokens):,} tokens"
+    def statement(self, client: GatewayClient, *, measured: bool = False) -> str:
+        """What of the agent's calls this plan can serve, in sentences. `measured`: the prompt was, on this machine."""
+        where = " here" if measured else ""
+        need = f"{client.title}'s own prompt is about {_rounded(client.prompt_tokens):,} tokens{where}"
         takes = (
             f"Groq's {self.plan} plan takes {self.plan_tpm:,} a minute" if self.plan_tpm else "no limit of the plan is known"
         )
