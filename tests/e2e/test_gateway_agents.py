@@ -5,6 +5,7 @@ Each is set up by `setup --gateway` alone. It writes a file, reads it, runs a co
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,18 @@ from e2e.scripted_groq import FAULTS, Fault
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 LARGE, SMALL = 250_000, 8_000
+"""Tokens a minute of the developer plan and of the free one."""
 WITHIN_S = {LARGE: 120.0, SMALL: 240.0}
+# the fault that is hardest to get over for one, and one of another kind for each of the others; each takes less than ten seconds
+IN_CI = {("continue", "cut in text", LARGE), ("cline", "cut in a call", LARGE), ("opencode", "503", LARGE)}
+CASES = [
+    pytest.param(*case, marks=[] if case in IN_CI else pytest.mark.nightly)
+    for case in product(GATEWAY_AGENTS, FAULTS, (LARGE, SMALL))
+]
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("tpm", [LARGE, SMALL])
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", GATEWAY_AGENTS)
+@pytest.mark.parametrize(("name", "fault", "tpm"), CASES)
 async def test_an_agent_does_its_task_or_is_refused_once(name: str, fault: Fault, tpm: int, tmp_path: Path) -> None:
-    """The file is right, nothing is asked twice, and Groq refuses nothing for its limits."""
+    """The file is right, nothing is asked twice, and Groq refuses nothing for its limits. Kilo's own prompt never fits 8,000 tokens."""
     outcome = await work_through(name, fault=fault, tpm=tpm, home=tmp_path, within_s=WITHIN_S[tpm])
-    assert outcome.verdict in ({"done"} if tpm == LARGE else {"done", "refused once"}), outcome
+    assert outcome.verdict == ("refused once" if (name, tpm) == ("kilo", SMALL) else "done"), outcome
