@@ -294,6 +294,8 @@ async def test_a_client_that_leaves_closes_the_upstream_and_gives_back_its_quota
             await ask(gateway(world, upstream), asking(stream=stream), leave_after=leave_after)
         quota = (await world.ledger.peek([Claim(key=world.engine.key("groq", FIRST), cost={}, documented={})]))[0]
         assert quota.calls_in_flight == 0
+        # what has begun to answer was charged there, however little of it the client wanted
+        assert (quota.buckets[Limit.TPM].level < 8_000) is stream
         assert upstream.closed == len(upstream.requests)
 
 
