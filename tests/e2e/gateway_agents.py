@@ -30,6 +30,7 @@ __all__ = ["GATEWAY_AGENTS", "GatewayAgent", "Outcome", "free_port", "running_ga
 PROMPT = "Follow the script."
 FILE, CONTENT, TOUCHED = "notes.txt", "Written through the gateway.\n", "command-ran"
 START_S = 30.0
+MARK = "E2E_AGENT_OF"
 STATUS = re.compile(rb"\AHTTP/1\.1 (\d{3}) ")
 REFUSAL = "tokens, and a model takes at most"
 """Of the words in which the gateway refuses what fits no model."""
@@ -169,15 +170,16 @@ async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_
             [*COMMAND, "setup", name, "--gateway", "--port", str(tap.port)], cwd=npm.project, env=ours, check=False
         )
         assert set_up.returncode == 0, set_up
+        # where the plan does not take its prompt, set-up leaves the main model as it is
         fits = b"groq-fallback/auto" in b"".join(path.read_bytes() for path in (home / ".config").rglob("*.json*"))
         chosen = () if fits else agent.asked_for
         log = home / "gateway.log"
         async with running_gateway(port, ours, home=home, log=log):
             began = time.monotonic()
-            with closing(Watch(f"HOME={home}\0")) as left:
-                run = await _run(
-                    [str(program), *agent.arguments, *chosen], npm.project, {**clean, **agent.environment}, within_s
-                )
+            # what an agent leaves running is ended; the gateway has the same home, so that is no mark
+            with closing(Watch(f"{MARK}={home}\0")) as left:
+                environment = {**clean, **agent.environment, MARK: str(home)}
+                run = await _run([str(program), *agent.arguments, *chosen], npm.project, environment, within_s)
                 left.take_hold()
             seconds = time.monotonic() - began
     file = npm.project / FILE

@@ -647,6 +647,10 @@ class Seen:
     def reasoning_received(self, text: str) -> None:
         """What a model thinks is no part of its answer."""
 
+    def attempt_failed(self) -> None:
+        """The text before this is void."""
+        self.events.append("failed")
+
     def waiting(self, seconds: float) -> None:
         """Seconds until a model may be tried."""
         self.events.append(seconds)
