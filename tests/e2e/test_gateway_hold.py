@@ -46,7 +46,7 @@ async def test_most_turns_of_an_agent_are_cut_proof_when_text_is_held_for_two_se
 ) -> None:
     """A cut before the client has seen anything is the next model's chance. The answer as a whole comes no later."""
     async with _measured(tokens_per_s, tmp_path) as ask:
-        as_it_comes, held = [await _all_turns(ask, hold_s) for hold_s in (0.0, 2.0)]
+        as_it_comes, held = await _all_turns(ask, 0.0, 2.0)
     for name, turns in (("as it comes", as_it_comes), ("held for 2 s", held)):
         firsts = sorted(turn.first_s for turn in turns)
         print(
@@ -56,7 +56,7 @@ async def test_most_turns_of_an_agent_are_cut_proof_when_text_is_held_for_two_se
         )
     assert _share(held) >= least
     assert _share(as_it_comes) < 0.5
-    assert max(turn.first_s for turn in held) < 2.5
+    assert max(turn.first_s for turn in held) < 3.0
     assert statistics.median(turn.whole_s for turn in held) < statistics.median(turn.whole_s for turn in as_it_comes) + 0.1
 
 
@@ -118,14 +118,15 @@ async def _measured(tokens_per_s: float, home: Path) -> AsyncIterator[Any]:
         yield ask
 
 
-async def _all_turns(ask: Any, hold_s: float) -> Sequence[Turn]:
-    """Some at a time."""
-    found: list[Turn] = []
-    waiting = list(range(len(TURNS)))
+async def _all_turns(ask: Any, *holds_s: float) -> Sequence[Sequence[Turn]]:
+    """With each hold window, some turns at a time; the windows take turns, so that the machine is as busy for each."""
+    found: list[list[Turn]] = [[] for _ in holds_s]
+    waiting = [(number, which) for number in range(len(TURNS)) for which in range(len(holds_s))]
 
     async def some() -> None:
         while waiting:
-            found.append(await ask(waiting.pop(), hold_s))
+            number, which = waiting.pop()
+            found[which].append(await ask(number, holds_s[which]))
 
     async with anyio.create_task_group() as group:
         for _ in range(AT_ONCE):
