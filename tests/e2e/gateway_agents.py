@@ -139,8 +139,8 @@ class Outcome:
 
     @property
     def refused_once(self) -> bool:
-        """One request for the main model, and the gateway's words are shown."""
-        return self.with_tools == 1 and 400 in self.statuses and REFUSAL in self.shown and self.content is None
+        """One request was refused, was not sent again, and the gateway's words are shown."""
+        return self.statuses.count(400) == 1 and REFUSAL in self.shown and LAST_WORDS not in self.shown
 
     @property
     def verdict(self) -> str:

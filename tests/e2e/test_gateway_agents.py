@@ -26,6 +26,12 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "fault", "tpm"), CASES)
 async def test_an_agent_does_its_task_or_is_refused_once(name: str, fault: Fault, tpm: int, tmp_path: Path) -> None:
-    """The file is right, nothing is asked twice, and Groq refuses nothing for its limits. Kilo's own prompt never fits 8,000 tokens."""
+    """The file is right, nothing is asked twice, and Groq refuses nothing for its limits.
+
+    Of 8,000 tokens a minute Kilo's own prompt takes more, and opencode's so many that its fourth turn fits or not by the length of
+    the project's path.
+    """
     outcome = await work_through(name, fault=fault, tpm=tpm, home=tmp_path, within_s=WITHIN_S[tpm])
-    assert outcome.verdict == ("refused once" if (name, tpm) == ("kilo", SMALL) else "done"), outcome
+    expected = {("kilo", SMALL): {"refused once"}, ("opencode", SMALL): {"done", "refused once"}}.get((name, tpm), {"done"})
+    assert outcome.verdict in expected, outcome
+    assert name != "kilo" or tpm != SMALL or len(outcome.requests) == 1
