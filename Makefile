@@ -119,7 +119,7 @@ $(CLIENTS):
 	-$(NPM_INSTALL) --prefix .cache/clients --force \
 	  @anthropic-ai/claude-code@2.1.330 @anthropic-ai/mcpb@2.1.2 @google/gemini-cli@0.61.0 \
 	  @modelcontextprotocol/conformance@0.1.16 @modelcontextprotocol/inspector@2.12.0 @openai/codex@0.169.0 cline@3.0.65 \
-	  mcporter@0.9.0 opencode-ai@1.18.33 && touch $@
+	  mcporter@0.9.0 opencode-ai@1.18.33 @continuedev/cli@1.5.47 && touch $@
 
 # What the network is waited for, so that it can be done beside other work.
 clients: $(KILO) $(NODE_SDK) $(CLIENTS)

@@ -18,8 +18,9 @@ async def test_options_of_the_server_s_entry_are_refused_with_the_gateway(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_port_without_the_gateway_is_refused(tmp_path: Path) -> None:
-    """The server's entry has none."""
-    done = await command("setup", "kilo", "--port", "9000", cwd=tmp_path)
+@pytest.mark.parametrize("option", [("--port", "9000"), ("--measure",)])
+async def test_options_of_the_gateway_are_refused_without_it(tmp_path: Path, option: tuple[str, ...]) -> None:
+    """The server's entry has neither."""
+    done = await command("setup", "kilo", *option, cwd=tmp_path)
     assert (done.returncode, "needs --gateway" in done.stderr) == (2, True), done
     assert not list(tmp_path.iterdir())

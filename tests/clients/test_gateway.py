@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.cli.setup_gateway import setup_gateway
 from groq_fallback_mcp.clients import jsonc
 from groq_fallback_mcp.clients.gateway import gateway_backups
-from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS
+from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, HOLD_HEADER
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.settings import state_folder
@@ -133,14 +136,129 @@ def test_on_the_developer_plan_both_models_do(home: Path, monkeypatch: pytest.Mo
     assert ("model" in found, found["small_model"]) == (False, "groq-fallback/openai/gpt-oss-20b")
 
 
+@pytest.mark.parametrize("name", GATEWAY_CLIENTS)
+def test_every_agent_has_its_text_held_for_two_seconds(home: Path, name: str) -> None:
+    """In the header that the gateway reads: a cut in a short answer is then seen by none of them."""
+
+    def headers(node: Any) -> list[Any]:
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        return (
+            [node["headers"]] if isinstance(node, dict) and "headers" in node else [at for one in inner for at in headers(one)]
+        )
+
+    run(name)
+    assert headers(written(home, name)) == [{HOLD_HEADER: "2"}]
+
+
 @pytest.mark.parametrize(
-    ("plan", "context", "given", "output"), [("free", 8_000, 6_000, 2_000), ("developer", 131_072, 99_072, 32_000)]
+    ("name", "plan", "context", "output"),
+    [
+        ("continue", "free", 8_000, 2_000),
+        ("continue", "developer", 131_072, 32_000),
+        # their own prompts would fill the plan's window: told of it, they would summarize at every turn
+        ("cline", "free", 131_072, 2_000),
+        ("opencode", "free", 131_072, 2_000),
+        ("kilo", "free", 131_072, 2_000),
+        ("kilo", "developer", 131_072, 32_000),
+    ],
 )
-def test_the_limits_are_those_that_the_plan_allows(
-    home: Path, monkeypatch: pytest.MonkeyPatch, plan: str, context: int, given: int, output: int
+def test_an_agent_is_told_the_window_of_the_plan_where_its_own_prompt_leaves_room(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, plan: str, context: int, output: int
 ) -> None:
-    """The smaller of the model's window and the plan's tokens a minute, with room for the answer; prices are the catalog's."""
+    """And answers are never longer than the plan admits."""
     monkeypatch.setenv("GROQ_FALLBACK_PLAN", plan)
+    run(name)
+    found = written(home, name)
+    if name == "continue":
+        assert found["models"][0]["defaultCompletionOptions"] == {"contextLength": context, "maxTokens": output}
+    elif name == "cline":
+        stated = found["providers"]["openai-compatible"]["settings"]
+        assert (stated["contextWindow"], stated["maxTokens"]) == (context, output)
+    else:
+        limit = found["provider"]["groq-fallback"]["models"]["auto"]["limit"]
+        assert limit == {"context": context, "input": context - output, "output": output}
+
+
+def test_a_file_that_cline_has_dated_anew_is_not_written_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it does at every start."""
+    run("cline")
+    path = path_of(home, "cline")
+    path.write_text(re.sub(r'"updatedAt": "[^"]+"', '"updatedAt": "2026-12-24T00:00:00.000Z"', path.read_text()))
+    before = path.read_bytes()
+    capsys.readouterr()
+    run("cline")
+    assert "already set up" in capsys.readouterr().out
+    assert path.read_bytes() == before
+
+
+AGENT = """#!{python}
+import json, os, sys, urllib.error, urllib.request
+from pathlib import Path
+
+told = json.loads(Path(os.environ["HOME"], ".config/{name}/{name}.json").read_text())["provider"]["groq-fallback"]["options"]
+assert sys.argv[1:] == ["run", "-m", "groq-fallback/auto", "Say hello."]
+assert not list(Path.cwd().iterdir())
+for size in {sizes}:
+    body = {{"model": "auto", "messages": [{{"role": "user", "content": "word " * size}}]}}
+    request = urllib.request.Request(told["baseURL"] + "/chat/completions", json.dumps(body).encode())
+    try:
+        urllib.request.urlopen(request)
+    except urllib.error.HTTPError as error:
+        assert error.code == 400
+"""
+
+
+def agent(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, *sizes: int) -> None:
+    """An agent on the PATH whose requests have about so many tokens; it starts in a folder without the project's files."""
+    program = home / "bin" / name
+    program.parent.mkdir()
+    program.write_text(AGENT.format(python=sys.executable, name=name, sizes=sizes))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+
+def free_port() -> int:
+    with socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
+@pytest.mark.parametrize(("size", "shown", "model"), [(3_000, "2,9", True), (20_000, "19,0", False)])
+def test_the_prompt_is_measured_with_the_agent_that_is_here(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], size: int, shown: str, model: bool
+) -> None:
+    """The longest of its requests. What is written goes by that, and not by the version that the row was made with."""
+    agent(home, monkeypatch, "kilo", 10, size)
+    setup_gateway("kilo", port=free_port(), dry_run=False, remove=False, measure=True)
+    assert re.search(rf"Kilo Code's own prompt is about {shown}\d\d tokens here", capsys.readouterr().out)
+    assert ("model" in written(home, "kilo")) is model
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
+def test_what_cannot_be_measured_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No agent, an agent that sends nothing, a gateway that runs."""
+
+    def fault(port: int) -> str:
+        with pytest.raises(ConfigurationError) as caught:
+            setup_gateway("kilo", port=port, dry_run=False, remove=False, measure=True)
+        return str(caught.value)
+
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "/nowhere")
+        assert "The command kilo is not on the PATH" in fault(free_port())
+    agent(home, monkeypatch, "kilo")
+    assert "Kilo Code sent no request" in fault(free_port())
+    with socket() as gateway:
+        gateway.bind(("127.0.0.1", 0))
+        gateway.listen()
+        assert "is in use, probably by the gateway" in fault(gateway.getsockname()[1])
+
+
+def test_each_model_has_its_limits_prices_and_abilities(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices are the catalog's."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
     run("kilo", port=9000)
     provider = written(home, "kilo")["provider"]["groq-fallback"]
     assert provider["options"]["baseURL"] == "http://127.0.0.1:9000/v1"
@@ -148,7 +266,6 @@ def test_the_limits_are_those_that_the_plan_allows(
     models = provider["models"]
     assert next(iter(models)) == "auto"
     assert "llama-3.3-70b-versatile" not in models
-    assert models["auto"]["limit"] == {"context": context, "input": given, "output": output}
     assert models["openai/gpt-oss-20b"]["cost"] == {"input": 0.075, "output": 0.3, "cache_read": 0.0375}
     assert models["qwen/qwen3.8-27b"]["modalities"]["input"] == ["text", "image"]
     for model in models.values():

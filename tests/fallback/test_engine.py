@@ -647,6 +647,10 @@ class Seen:
     def reasoning_received(self, text: str) -> None:
         """What a model thinks is no part of its answer."""
 
+    def attempt_failed(self) -> None:
+        """The text before this is void."""
+        self.events.append("failed")
+
     def waiting(self, seconds: float) -> None:
         """Seconds until a model may be tried."""
         self.events.append(seconds)
@@ -666,8 +670,8 @@ async def test_an_observer_sees_each_attempt_and_its_text() -> None:
     outcome = await world.engine.serve(ask(), observer=seen)
     assert isinstance(outcome, Answer)
     lost = (FIRST, True, "connection_lost")
-    assert seen.events[:2] == [(FIRST, []), f"from {FIRST}"]
-    assert seen.events[-2:] == [(SECOND, [lost] * (len(seen.events) // 2 - 1)), f"from {SECOND}"]
+    assert seen.events[:3] == [(FIRST, []), f"from {FIRST}", "failed"]
+    assert seen.events[-2:] == [(SECOND, [lost] * seen.events.count("failed")), f"from {SECOND}"]
 
 
 async def test_an_observer_sees_a_wait_and_which_models_are_limited() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from fakes import World
-from upstream import HANG, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
+from upstream import HANG, LOST, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.quota import Claim, Granted
@@ -299,6 +299,8 @@ async def test_a_client_that_leaves_closes_the_upstream_and_gives_back_its_quota
             await ask(gateway(world, upstream), asking(stream=stream), leave_after=leave_after)
         quota = (await world.ledger.peek([Claim(key=world.engine.key("groq", FIRST), cost={}, documented={})]))[0]
         assert quota.calls_in_flight == 0
+        # what has begun to answer was charged there, however little of it the client wanted
+        assert (quota.buckets[Limit.TPM].level < 8_000) is stream
         assert upstream.closed == len(upstream.requests)
 
 
@@ -353,6 +355,22 @@ async def test_gateways_with_one_ledger_keep_a_conversation_with_the_same_model(
     assert (await ask(app, asking(messages=again))).json["model"] == FIRST
     # it is back: a turn that begins so does not go where the last one ended
     assert (await ask(app, asking(messages=turn))).json["model"] == FIRST
+
+
+async def test_a_request_that_is_sent_again_after_its_answer_broke_off_goes_to_the_model_that_took_over() -> None:
+    """Not to the one that broke off, and so on for the whole conversation. The error's type is one that agents repeat."""
+
+    def answers(body: Mapping[str, Any]) -> Asked:
+        if body["model"] == FIRST:
+            return Asked(pieces=[*events(*text("I am", " the first"), finish=None, done=False), LOST], headers=SSE)
+        return Asked(pieces=events(*text("Another ", "answer")), headers=SSE)
+
+    upstream = Upstream(answers)
+    app = gateway(World(), upstream)
+    first, again = [await ask(app, asking(stream=True)) for _ in range(2)]
+    assert (first.error["code"], first.error["type"]) == ("answer_broken_off", "server_error")
+    assert (again.text, again.finish) == ("Another answer", "stop")
+    assert upstream.asked == [FIRST, SECOND, SECOND]
 
 
 async def test_twenty_conversations_at_once_get_each_its_own_answer() -> None:

@@ -107,6 +107,9 @@ class AnswerView:
     def reasoning_received(self, text: str) -> None:
         """Not shown: the status line says that the model thinks."""
 
+    def attempt_failed(self) -> None:
+        """Nothing: what is visible is marked as void when another model starts."""
+
     def waiting(self, seconds: float) -> None:
         """No model may be tried for so long."""
         self._doing = f"all models are rate limited, waiting {seconds:.0f} s"

@@ -566,6 +566,7 @@ def setup(
         int | None,
         typer.Option(min=1, max=65_535, metavar="PORT", help="With --gateway: port of the gateway. Default: 8788."),
     ] = None,
+    measure: Annotated[bool, _flag("--measure", help="With --gateway: run the client once to measure its prompt.")] = False,
 ) -> None:
     """Add the server and skill to a client's config (edits in place, keeps a backup).
 
@@ -577,10 +578,11 @@ def setup(
         given = {"--scope project": scope == "project", "--key": with_key, "--toolsets": toolsets is not None}
         if (option := next((name for name, used in given.items() if used), None)) is not None:
             raise typer.BadParameter("cannot be combined with --gateway", param_hint=option)
-        run_blocking(setup_gateway, client, port=port or DEFAULT_PORT, dry_run=dry_run, remove=remove)
+        run_blocking(setup_gateway, client, port=port or DEFAULT_PORT, dry_run=dry_run, remove=remove, measure=measure)
         return
-    if port is not None:
-        raise typer.BadParameter("needs --gateway", param_hint="--port")
+    given = {"--port": port is not None, "--measure": measure}
+    if (option := next((name for name, used in given.items() if used), None)) is not None:
+        raise typer.BadParameter("needs --gateway", param_hint=option)
     from groq_fallback_mcp.cli.setup import setup as setup_now
 
     run_blocking(

@@ -25,8 +25,8 @@ DEFAULT_PORT = 8788
 _KEYS = re.compile(r"""(["']?apiKey["']?\s*:\s*)(?:"(?:[^"\\\n]|\\.)*"|[^\s,}"]+)""")
 
 
-def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool) -> int:
-    """Add the gateway to an agent's own configuration, or remove it."""
+def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool, measure: bool = False) -> int:
+    """Add the gateway to an agent's own configuration, or remove it. `measure`: run the agent once to see how long its prompt is."""
     client = GATEWAY_CLIENTS.get(name or "")
     if client is None:
         known = ", ".join(GATEWAY_CLIENTS)
@@ -35,17 +35,25 @@ def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool) -
     if remove:
         _remove(client, dry_run=dry_run)
     else:
-        _add(client, port=port, dry_run=dry_run)
+        _add(client, port=port, dry_run=dry_run, measure=measure and not dry_run)
     return 0
 
 
-def _add(client: GatewayClient, *, port: int, dry_run: bool) -> None:
+def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> None:
     settings = load_settings()
     offer = _offer(settings)
     token = _token(settings, make=not dry_run)
     change = plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
     _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: the gateway is already set up in {change.path}")
-    echo(offer.statement(client))
+    if measure:
+        from groq_fallback_mcp.cli.prompt_measure import measured_prompt
+
+        client = client.model_copy(update={"prompt_tokens": measured_prompt(client, port=port)})
+        # what the file says of the window, and whether it names the main model, goes by the prompt
+        change = plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
+        if change.changes_config:
+            _carry_out(change, dry_run=False, unchanged="")
+    echo(offer.statement(client, measured=measure))
     if settings.plan == "free" and not offer.fits(client):
         echo("Next step: If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer and run setup again.")
     for note in (*change.notes, *([client.note] if client.note else [])):

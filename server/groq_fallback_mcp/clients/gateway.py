@@ -108,8 +108,8 @@ def _parts(wanted: WantedGateway, token: str) -> dict[str, JsonValue]:
         "{url}": f"http://127.0.0.1:{wanted.port}/v1",
         "{token}": token,
         "{small}": wanted.offer.small,
-        "{models}": {model.id: model.entry() for model in wanted.offer.models},
-        "{context}": auto.context,
+        "{models}": {model.id: model.entry(wanted.client) for model in wanted.offer.models},
+        "{context}": auto.context_for(wanted.client),
         "{output}": auto.output,
     }
 
@@ -131,7 +131,7 @@ def _with_all(text: str, client: GatewayClient, settings: Sequence[Setting], *, 
             # one that an earlier plan could serve
             text = jsonc.remove(text, setting.at) if _is_ours(said, client, setting) else text
             continue
-        if present == setting.value:
+        if _undated(present) == _undated(setting.value):
             continue
         if present is not None and setting.when != "missing" and not _is_ours(said, client, setting):
             shown = f" {present[:80]!r}" if isinstance(present, str) else ""
@@ -181,6 +181,11 @@ def _at(node: JsonValue, path: Sequence[str]) -> JsonValue:
     for name in path:
         node = node.get(name) if isinstance(node, dict) else None
     return node
+
+
+def _undated(value: JsonValue) -> JsonValue:
+    """Without the date that Cline renews at every start."""
+    return {name: inner for name, inner in value.items() if name != "updatedAt"} if isinstance(value, dict) else value
 
 
 def _same_but(before: str, after: str, at: Sequence[str]) -> str:

@@ -43,6 +43,9 @@ class GatewayClient(_Row):
     """The user's own files, relative to the home folder. The first that exists is used, else the first."""
     prompt_tokens: int
     """The agent's own first request, in tokens: system prompt and tools."""
+    measure: tuple[str, ...]
+    """The command that makes it send one request to the gateway."""
+    measure_environment: dict[str, str] = {}
     settings: tuple[Setting, ...]
     note: str = ""
     source: str

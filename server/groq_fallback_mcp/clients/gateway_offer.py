@@ -36,6 +36,8 @@ class OfferedModel:
     title: str
     context: int
     """The effective window in tokens: the model's, or the plan's tokens a minute where those are fewer."""
+    own_context: int
+    """The model's own window."""
     output: int
     """The most tokens of an answer; the rest of the window is for the input."""
     vision: bool
@@ -44,15 +46,23 @@ class OfferedModel:
     cached_input_usd_per_mtok: Decimal | None
     output_usd_per_mtok: Decimal | None
 
-    def entry(self) -> dict[str, JsonValue]:
+    def context_for(self, client: GatewayClient) -> int:
+        """The window to state to an agent: the effective one, unless the agent's own prompt fills much of it.
+
+        It would summarize its conversation at every turn then, and forget what it has done. The gateway refuses what does not fit.
+        """
+        return self.context if client.prompt_tokens * ROOMY_SHARE <= self.context else self.own_context
+
+    def entry(self, client: GatewayClient) -> dict[str, JsonValue]:
         """As Kilo and opencode have it; without prices where none are known."""
+        context = self.context_for(client)
         entry: dict[str, JsonValue] = {
             "name": self.title,
             "tool_call": True,
             "reasoning": self.reasoning,
             "attachment": self.vision,
             "modalities": {"input": ["text", "image"] if self.vision else ["text"], "output": ["text"]},
-            "limit": {"context": self.context, "input": self.context - self.output, "output": self.output},
+            "limit": {"context": context, "input": context - self.output, "output": self.output},
         }
         if self.input_usd_per_mtok is not None and self.output_usd_per_mtok is not None:
             # cached input without a price of its own costs as much as any other
@@ -79,9 +89,10 @@ class GatewayOffer:
         """Whether some model takes the agent's own prompt and a short answer."""
         return client.prompt_tokens + LEAST_ANSWER_TOKENS <= self.models[0].context
 
-    def statement(self, client: GatewayClient) -> str:
-        """What of the agent's calls this plan can serve, in sentences."""
-        need = f"{client.title}'s own prompt is about {_rounded(client.prompt_tokens):,} tokens"
+    def statement(self, client: GatewayClient, *, measured: bool = False) -> str:
+        """What of the agent's calls this plan can serve, in sentences. `measured`: the prompt was, on this machine."""
+        where = " here" if measured else ""
+        need = f"{client.title}'s own prompt is about {_rounded(client.prompt_tokens):,} tokens{where}"
         takes = (
             f"Groq's {self.plan} plan takes {self.plan_tpm:,} a minute" if self.plan_tpm else "no limit of the plan is known"
         )
@@ -137,6 +148,7 @@ def _offered(name: str, offered: ProviderModel, *, window: int) -> OfferedModel:
         id=name,
         title=name.rpartition("/")[2],
         context=window,
+        own_context=row.context_window or window,
         output=min(bounds),
         vision=row.capabilities.vision,
         reasoning=bool(row.capabilities.reasoning),

@@ -47,12 +47,22 @@ class AttemptSender:
         on_text: Callable[[str], None] | None = None,
         on_reasoning: Callable[[str], None] | None = None,
     ) -> tuple[Outcome, SettleResult]:
-        """The outcome, with the reservation settled by it; given back where there is none.
+        """The outcome, with the reservation settled by it; given back where there is none, and no answer had begun.
 
         `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
         after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far,
         `on_text` with each piece of visible text, `on_reasoning` with what the model thinks.
         """
+        begun = False
+
+        def noting(tell: Callable[[str], None]) -> Callable[[str], None]:
+            def told(text: str) -> None:
+                nonlocal begun
+                begun = True
+                tell(text)
+
+            return told
+
         try:
             if await self._has_turn(deadline):
                 try:
@@ -63,8 +73,8 @@ class AttemptSender:
                         deadline=deadline,
                         longest_s=longest_s,
                         on_progress=on_progress,
-                        on_text=on_text,
-                        on_reasoning=on_reasoning,
+                        on_text=None if on_text is None else noting(on_text),
+                        on_reasoning=None if on_reasoning is None else noting(on_reasoning),
                     )
                 finally:
                     self._places.release()
@@ -73,7 +83,11 @@ class AttemptSender:
                 outcome = Failure(kind=FailureKind.BUSY, message=message, sent=False)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._ledger.release(reservation)
+                if begun:
+                    # the provider has let it in, and charges it, however little of it was wanted
+                    await self._ledger.settle(reservation, Settlement(actual=reservation.cost))
+                else:
+                    await self._ledger.release(reservation)
             raise
         # a cancellation between the two must not leave the reservation open
         with anyio.CancelScope(shield=True):

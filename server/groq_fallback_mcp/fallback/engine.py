@@ -273,6 +273,8 @@ class FallbackEngine:
         if isinstance(outcome, Success) and state.check is not None and (fault := state.check(outcome)) is not None:
             state.repair = repaired(state.request, outcome.text, fault.message) if state.repairs else None
             outcome = fault
+        if observer is not None and isinstance(outcome, Failure):
+            observer.attempt_failed()
         took_s = self.clock.monotonic() - started
         state.record(candidate, outcome, took_s)
         if isinstance(outcome, Success) and isinstance(request, ChatRequest):

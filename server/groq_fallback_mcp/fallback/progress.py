@@ -33,6 +33,10 @@ class CallObserver(Protocol):
         """More of what that model thinks before it answers."""
         ...
 
+    def attempt_failed(self) -> None:
+        """The attempt that started last has failed: its text is void."""
+        ...
+
     def waiting(self, seconds: float) -> None:
         """The call waits so long until a model may be tried."""
         ...

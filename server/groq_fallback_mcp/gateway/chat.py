@@ -156,6 +156,11 @@ class _Call:
         if stays is not None or self.stayed is not None:
             await self.engine.ledger.set_conversation_model(self.session, stays)
 
+    async def start_over(self, candidate: Candidate) -> None:
+        """The conversation goes on with a candidate when its request is sent again, and stays there."""
+        model = ConversationModel(provider=candidate.provider, model=candidate.model, starts_over=True)
+        await self.engine.ledger.set_conversation_model(self.session, model)
+
     def now(self) -> int:
         """Unix seconds."""
         return int(self.engine.clock.wall())
@@ -210,7 +215,7 @@ class _StreamedResponse(Response):
             if leaving.done():
                 return
             if self._held.diverged:
-                await self._break_off(send, "The model that answered broke off, and another did not continue its words")
+                await self._diverge(send)
                 return
             await self._finish(serving.result(), scope, receive, send)
         except asyncio.CancelledError:
@@ -282,7 +287,7 @@ class _StreamedResponse(Response):
             return
         rest = held.rest_of(outcome.success.text)
         if isinstance(rest, Diverged):
-            await self._break_off(send, "The model that answered broke off, and another did not continue its words")
+            await self._diverge(send)
             return
         await call.remember(outcome)
         if not held.has_sent:
@@ -300,10 +305,17 @@ class _StreamedResponse(Response):
         await _write(send, last + DONE)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _diverge(self, send: Send) -> None:
+        """Another model answers in other words: the request, sent again, is for that one."""
+        if self._held.candidate is not None:
+            await self._call.start_over(self._held.candidate)
+        await self._break_off(send, "The model that answered broke off, and another did not continue its words")
+
     async def _break_off(self, send: Send, why: str) -> None:
         """An error in the stream, and no end: what was sent is not the whole answer, and must not look like it."""
         message = f"{why.rstrip('.')}. Send the request again"
-        refusal = Refusal(status=502, type="api_error", code="answer_broken_off", message=message)
+        # by this type Continue knows that it may
+        refusal = Refusal(status=502, type="server_error", code="answer_broken_off", message=message)
         await _write(send, error_event(refusal))
 
 

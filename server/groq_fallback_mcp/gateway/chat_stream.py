@@ -51,12 +51,16 @@ class HeldText:
         return bool(self._sent)
 
     def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
-        """A model is tried: what an earlier one wrote and nobody has seen is forgotten."""
+        """A model is tried."""
         del earlier
         self.candidate = candidate
-        self._text, self.reasoning, self._began_at = [], [], None
+        self.attempt_failed()
         # what it must repeat before anything of it is new
         self._replayed = "".join(self._sent)
+
+    def attempt_failed(self) -> None:
+        """What it wrote and nobody has seen is forgotten, however long another is waited for."""
+        self._text, self.reasoning, self._began_at = [], [], None
 
     def text_received(self, text: str) -> None:
         """More of the answer."""

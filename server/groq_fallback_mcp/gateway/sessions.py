@@ -39,8 +39,9 @@ def preferred_model(stays: ConversationModel | None, *, has_open_calls: bool) ->
 
 def stays_after(answer: Answer, *, stayed: ConversationModel | None) -> ConversationModel | None:
     """The model that a conversation stays with after an answer; None where it is with its first."""
-    again = stayed is not None and (answer.provider, answer.model) == (stayed.provider, stayed.model)
-    return ConversationModel(provider=answer.provider, model=answer.model) if again or answer.fallback else None
+    if stayed is not None and (answer.provider, answer.model) == (stayed.provider, stayed.model):
+        return stayed
+    return ConversationModel(provider=answer.provider, model=answer.model) if answer.fallback else None
 
 
 def _beginning(messages: object) -> object:

@@ -170,7 +170,7 @@ class ModelQuota:
 class ConversationModel:
     """Who answers a conversation that had to leave its first model.
 
-    `starts_over`: its last answer broke off in the client's sight, so a request that is sent again is for this model, too.
+    `starts_over`: the first one broke off in the client's sight, so this one is asked first at the beginning of a turn, too.
     """
 
     provider: str

@@ -1,0 +1,98 @@
+"""How long an agent's own prompt is here: the installed agent is run once, and sends its first request to us instead of the gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.clients.entry import find_command
+from groq_fallback_mcp.clients.gateway_clients import GatewayClient
+from groq_fallback_mcp.command import SCRIPT
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.refusals import invalid
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
+
+__all__ = ["measured_prompt"]
+
+LOOPBACK = "127.0.0.1"
+RUN_S = 120.0
+MOST_BYTES = 64 * 1_048_576
+
+
+def measured_prompt(client: GatewayClient, *, port: int) -> int:
+    """The tokens of the agent's longest request to the gateway's port for "Say hello.", with the person's own settings and MCP servers.
+
+    The agent runs in an empty folder: in a project it would also start what the project's own files name. Raises
+    ConfigurationError where it cannot be run, or sends nothing.
+    """
+    name, *arguments = client.measure
+    program = find_command(name, project=Path.cwd())
+    if program is None:
+        raise ConfigurationError(f"The command {name} is not on the PATH", next_step="Install it, or omit --measure")
+    found: list[int] = []
+    try:
+        server = ThreadingHTTPServer((LOOPBACK, port), _recorder(found))
+    except OSError:
+        raise ConfigurationError(
+            f"Port {port} is in use, probably by the gateway", next_step="Stop it, measure, and start it again"
+        ) from None
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="groq-fallback-mcp-") as empty:
+            subprocess.run(  # noqa: S603 - the agent's own command, found on the PATH outside the project
+                [program, *arguments],
+                capture_output=True,
+                timeout=RUN_S,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                env={**os.environ, **client.measure_environment},
+                cwd=empty,
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        if not found:
+            raise ConfigurationError(
+                f"The command {name} could not be run to its end ({type(error).__name__})", next_step=_RUN_IT
+            ) from None
+    finally:
+        server.shutdown()
+        server.server_close()
+    if not found:
+        raise ConfigurationError(f"{client.title} sent no request to the gateway", next_step=_RUN_IT)
+    return max(found)
+
+
+_RUN_IT = f"Omit --measure, run {SCRIPT} gateway, and try it: a request that does not fit is refused with its size"
+
+
+def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
+    """A handler that adds the size of each chat request, and refuses it in the way that agents do not repeat."""
+    catalog = load_catalog()
+    refusal = json.dumps(invalid(f"Measured by {SCRIPT} setup").body()).encode()
+
+    class Recorder(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BYTES))
+            try:
+                body = read_chat_body(json.loads(content), catalog=catalog)
+            except ValueError:
+                body = None
+            if isinstance(body, ChatBody):
+                found.append(estimate_prompt_tokens(body.request))
+            self.send_response(400)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(refusal)))
+            self.end_headers()
+            self.wfile.write(refusal)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    return Recorder
