@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ from groq_fallback_mcp.mcp_server.build import build_server
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import run_simulator
 from groq_fallback_mcp.tools.tool import Context
-from groq_fallback_mcp.transport.http_server import HEALTH, PATH, Guard
+from groq_fallback_mcp.transport.http_server import HEALTH, PATH, Guard, listen
 from groq_fallback_mcp.transport.mcp_http import http_app
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +198,19 @@ def test_what_would_be_open_to_anybody_is_not_served(
     told = capsys.readouterr().err
     assert words in told
     assert token is None or token not in told
+
+
+async def test_a_body_does_not_wait_for_its_head_to_be_acknowledged() -> None:
+    """Nagle's algorithm is off: with it each answer would take 40 ms longer."""
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+    with listen("127.0.0.1", 0) as listener:
+        server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listener)
+        async with server:
+            _, client = await asyncio.open_connection(*listener.getsockname())
+            ours = await accepted
+            assert ours.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            ours.close()
+            client.close()
 
 
 def test_nothing_of_http_is_loaded_for_stdio() -> None:

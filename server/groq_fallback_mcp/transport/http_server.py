@@ -65,7 +65,9 @@ _USUAL_PORTS = {"http": 80, "https": 443}
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises OSError where the port is taken or the address is not of this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=accept_backlog())
+    listener = socket.create_server((host, port), family=family, backlog=accept_backlog())
+    # asyncio turns Nagle's algorithm off only where a socket states its protocol; with it each body waits 40 ms behind its head
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 async def serve_http(app: App, *, listener: socket.socket, keeps_signals: bool = True) -> None:
