@@ -31,7 +31,7 @@ from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.model_choice import is_retired
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota import ModelQuota
-from groq_fallback_mcp.redaction import sanitize_json
+from groq_fallback_mcp.redaction import clean_json, sanitize, sanitize_json
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 
 __all__ = [
@@ -194,11 +194,11 @@ class _StreamedResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         serving = asyncio.ensure_future(self._call.serve(self._held))
         leaving = asyncio.ensure_future(_gone(receive))
-        serving.add_done_callback(lambda _: self._held.changed.set())
-        leaving.add_done_callback(lambda _: self._held.changed.set())
+        serving.add_done_callback(lambda _: self._held.wake())
+        leaving.add_done_callback(lambda _: self._held.wake())
         try:
             while not serving.done() and not leaving.done() and not self._held.diverged:
-                await self._wait()
+                await self._held.changed()
                 await self._send_text(send)
             if leaving.done():
                 return
@@ -216,14 +216,6 @@ class _StreamedResponse(Response):
             if not serving.done():
                 serving.cancel()
             await asyncio.gather(serving, leaving, return_exceptions=True)
-
-    async def _wait(self) -> None:
-        """Until something has come, or what is held may go."""
-        held = self._held
-        left_s = held.held_s()
-        with anyio.move_on_after(left_s):
-            await held.changed.wait()
-        held.changed = anyio.Event()
 
     async def _send_text(self, send: Send) -> None:
         held = self._held
@@ -312,14 +304,14 @@ async def _gone(receive: Receive) -> None:
 
 async def unless_gone(receive: Receive, work: Any) -> Any:
     """What `work` returns; None where the client left first, which ends it."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_gone(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        leaving.cancel()
-        working.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+    with anyio.CancelScope() as scope:
+        leaving = asyncio.ensure_future(_gone(receive))
+        leaving.add_done_callback(lambda _: scope.cancel())
+        try:
+            return await work
+        finally:
+            leaving.cancel()
+    return None
 
 
 async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Refusal:
@@ -345,8 +337,7 @@ def read_json(content: bytes) -> object | Refusal:
 
 def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response of JSON without secrets."""
-    content = json.dumps(sanitize_json(value), separators=(",", ":")).encode()
-    return Response(content, status_code=status, headers=ascii_headers(headers or {}), media_type="application/json")
+    return Response(clean_json(value), status_code=status, headers=ascii_headers(headers or {}), media_type="application/json")
 
 
 def refusal_response(refusal: Refusal) -> Response:
@@ -385,6 +376,10 @@ def _limit_headers(quota: ModelQuota) -> dict[str, str]:
 
 def ascii_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """As headers may be: printable, of one line."""
+    # one look at all of them mostly finds nothing
+    together = " ".join((*headers, *headers.values()))
+    if together.isascii() and together.isprintable() and sanitize(together) == together:
+        return dict(headers)
     return {
         name: "".join(char if " " <= char <= "~" else "?" for char in str(value))
         for name, value in sanitize_json(headers).items()

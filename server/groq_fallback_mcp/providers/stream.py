@@ -207,7 +207,7 @@ class ChatStream:
             self._error(stated)
             return
         x_groq = mapping(piece.get("x_groq")) or {}
-        error = stated_error(piece) or stated_error({"error": x_groq.get("error")})
+        error = stated_error(piece) or _error_in(x_groq)
         if error is not None or event == b"error":
             self._error(error or data.decode("utf-8", "replace"))
         else:
@@ -228,7 +228,7 @@ class ChatStream:
         if self._index is None:
             self._index = whole(choice.get("index")) or 0
         delta = self._delta_of(choice)
-        error = stated_error({"error": choice.get("error")}) or stated_error({"error": delta.get("error")})
+        error = _error_in(choice) or _error_in(delta)
         if error is not None:
             self._error(error)
             return
@@ -330,6 +330,11 @@ class ChatStream:
         # what is not an answer is not held either
         self._content, self._reasoning, self._calls, self._reported, self._data = [], [], {}, {}, []
         self._line = bytearray()
+
+
+def _error_in(fields: Mapping[str, Any]) -> str | None:
+    """The error that a part of a piece states."""
+    return stated_error({"error": fields["error"]}) if fields.get("error") else None
 
 
 def _is_whole(data: bytes) -> bool:
