@@ -225,14 +225,13 @@ class _StreamedResponse(Response):
         text = held.take()
         if not text:
             return
-        if not begun:
-            await self._begin(send)
+        first = b"" if begun else await self._begin(send)
         assert held.candidate is not None  # noqa: S101 - text comes from an attempt
         self._chunks.model = held.candidate.model
-        await _write(send, self._chunks.text(text))
+        await _write(send, first + self._chunks.text(text))
 
-    async def _begin(self, send: Send, answer: Answer | None = None) -> None:
-        """The status, the headers and the first events. Who answers is known now, what it costs only at the end."""
+    async def _begin(self, send: Send, answer: Answer | None = None) -> bytes:
+        """Send the status and the headers; returns the first events. Who answers is known now, what it costs only at the end."""
         call, candidate = self._call, self._held.candidate
         if answer is not None:
             headers, identity = answer_headers(answer, session=call.session), (answer.provider, answer.model)
@@ -253,7 +252,7 @@ class _StreamedResponse(Response):
         first = self._chunks.role()
         if call.body.include_reasoning and self._held.reasoning:
             first += self._chunks.reasoning("".join(self._held.reasoning))
-        await _write(send, first)
+        return first
 
     async def _finish(self, outcome: Answer | CallFailed | Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         held, call = self._held, self._call
@@ -270,20 +269,20 @@ class _StreamedResponse(Response):
             await self._break_off(send, "The model that answered broke off, and another did not continue its words")
             return
         self._endpoint.answered(call.session, outcome)
+        last = b""
         if not held.has_sent:
             if outcome.success.reasoning and not held.reasoning:
                 held.reasoning = [outcome.success.reasoning]
-            await self._begin(send, outcome)
+            last = await self._begin(send, outcome)
         chunks = self._chunks
         chunks.model = outcome.model
-        last = chunks.text(rest) if rest else b""
+        last += chunks.text(rest) if rest else b""
         if outcome.success.tool_calls:
             last += chunks.calls(outcome.success)
         last += chunks.end(outcome.success)
         if call.body.include_usage:
             last += chunks.usage(outcome)
-        await _write(send, last + DONE)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": last + DONE, "more_body": False})
 
     async def _break_off(self, send: Send, why: str) -> None:
         """An error in the stream, and no end: what was sent is not the whole answer, and must not look like it."""

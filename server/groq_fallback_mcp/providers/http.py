@@ -31,6 +31,8 @@ __all__ = ["Wire"]
 # An error message is at the beginning of a body; the rest need not be read.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
+# By what share of the time for silence its end is moved further than it must be.
+DEADLINE_STEP = 0.05
 # The end of a body comes with its last event, or right behind it.
 STREAM_END_S = 0.05
 # More pieces of fewer bytes keep this process busy for nothing; a slow machine parses so many within half a second.
@@ -138,8 +140,9 @@ class Wire:
         with anyio.move_on_after(min(quiet_s, longest_s)) as scope:
 
             def taken(chunk: bytes) -> bool:
-                if sink.feed(chunk):
-                    scope.deadline = min(anyio.current_time() + quiet_s, end)
+                if sink.feed(chunk) and scope.deadline < (due := min(anyio.current_time() + quiet_s, end)):
+                    # a little later than due: to move it with each of a hundred pieces a second is dear
+                    scope.deadline = min(due + DEADLINE_STEP * quiet_s, end)
                 return sink.ended
 
             reply = await self._attempt("POST", path, BODY_BYTES, taken, json=json)

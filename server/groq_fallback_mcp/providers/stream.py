@@ -114,10 +114,11 @@ class ChatStream:
         for end in _LINE_END.finditer(chunk):
             if self.ended:
                 break
-            self._take(chunk[start : end.start()])
+            if end.start() > start:
+                self._take(chunk[start : end.start()])
             self._end_line()
             start = end.end()
-        if not self.ended:
+        if not self.ended and start < len(chunk):
             self._take(chunk[start:])
         if self.pieces == before:
             return False
