@@ -2,7 +2,7 @@
 # make demo    the whole way of a call, shown against a simulated Groq; needs no key
 # make test    everything that CI runs
 # make docs    all documents as a site, in docs/_build/html
-# make bench   what the server costs, beside its peers; bench-goodput: goodput against LiteLLM
+# make bench   what the server and the gateway cost, beside their peers; bench-goodput: goodput against LiteLLM
 # make nightly what takes too long for each push: many more rounds, fuzzing, every client, known vulnerabilities
 # The rest are parts of `make test`, to be run alone while working.
 
@@ -69,8 +69,9 @@ endef
 $(EVERYTHING):
 	$(NPM_INSTALL) --prefix .cache/bench/node @modelcontextprotocol/server-everything@2026.8.31
 
-bench: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(EVERYTHING) bench-gateway
+bench: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(EVERYTHING)
 	$(BIN)/python -m benchmarks.speed --write
+	$(MAKE) bench-gateway
 
 bench-gateway: $(VENV)/.bench $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 	$(BIN)/python -m benchmarks.gateway --write
