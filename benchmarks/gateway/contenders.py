@@ -110,7 +110,7 @@ def _ferrogw(folder: Path, upstream: str) -> Gateway:
 
 
 def _freelm(upstream: str) -> Gateway:
-    """Two models, asked in turn."""
+    """Two models as two providers, tried in order."""
     port = _free_port()
     return Gateway(
         name=FREELM,

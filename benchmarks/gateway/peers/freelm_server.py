@@ -1,4 +1,4 @@
-"""freelm's endpoint over two models of one upstream: `python freelm_server.py BASE_URL PORT`."""
+"""freelm's endpoint over models of one upstream: `python freelm_server.py BASE_URL PORT`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ NO_LIMIT = 1_000_000
 def main() -> None:
     """Serve until it is killed."""
     base_url, port = sys.argv[1:]
-    models = [ModelSpec(id=model) for model in os.environ["MODELS"].split(",")]
-    provider = Groq("k", models=models, rpm=NO_LIMIT, rpd=NO_LIMIT, base_url=base_url)
-    freelm.serve([provider], port=int(port), api_key=os.environ["TOKEN"], quiet=True)
+    # each a provider of its own: a 503 of one model puts its whole provider into a cooldown
+    providers = [
+        Groq("k", name=model, models=[ModelSpec(id=model)], rpm=NO_LIMIT, rpd=NO_LIMIT, base_url=base_url, priority=number)
+        for number, model in enumerate(os.environ["MODELS"].split(","))
+    ]
+    freelm.serve(providers, port=int(port), api_key=os.environ["TOKEN"], quiet=True)
 
 
 if __name__ == "__main__":
