@@ -38,6 +38,7 @@ MOST_NAME_CHARS = 256
 # In whatever case and quotation marks, and the words by which a connection is kept open.
 _END = re.compile(rb"\"?\[?DONE\]?\"?\Z", re.IGNORECASE)
 _HEARTBEAT = re.compile(rb"(?:\{\}|\[\]|null|\"?:? ?(?:ping|pong|keep-?_?alive|heartbeat|processing)\"?)?\Z", re.IGNORECASE)
+_OF_PLAIN_TEXT = {"role", "content"}
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
@@ -254,6 +255,13 @@ class ChatStream:
         self._fail(stated if isinstance(stated, Failure) else classify_stream_error(stated, now_wall=self._clock.wall()))
 
     def _delta(self, delta: Mapping[str, Any], *, size: int) -> None:
+        plain = delta.get("content")
+        if plain and isinstance(plain, str) and delta.keys() <= _OF_PLAIN_TEXT:
+            # nearly every piece, of which there are hundreds a second
+            self._content.append(plain)
+            self._count(len(plain))
+            self.pieces += 1
+            return
         content, thought = content_pieces(delta.get("content"))
         content = content or text_of(delta.get("refusal")) or ""
         reasoning = reasoning_of(delta) or thought
