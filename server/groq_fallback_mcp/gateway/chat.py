@@ -305,7 +305,7 @@ async def unless_gone(receive: Receive, work: Any) -> Any:
     """What `work` returns; None where the client left first, which ends it."""
     with anyio.CancelScope() as scope:
         leaving = asyncio.ensure_future(_gone(receive))
-        leaving.add_done_callback(lambda _: scope.cancel())
+        leaving.add_done_callback(lambda left: None if left.cancelled() else scope.cancel())
         try:
             return await work
         finally:
