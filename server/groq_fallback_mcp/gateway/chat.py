@@ -32,7 +32,7 @@ from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.model_choice import is_retired
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota import ConversationModel, ModelQuota
-from groq_fallback_mcp.redaction import sanitize_json
+from groq_fallback_mcp.redaction import clean_json, sanitize, sanitize_json
 from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 
@@ -206,11 +206,11 @@ class _StreamedResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         serving = asyncio.ensure_future(self._call.serve(self._held))
         leaving = asyncio.ensure_future(_gone(receive))
-        serving.add_done_callback(lambda _: self._held.changed.set())
-        leaving.add_done_callback(lambda _: self._held.changed.set())
+        serving.add_done_callback(lambda _: self._held.wake())
+        leaving.add_done_callback(lambda _: self._held.wake())
         try:
             while not serving.done() and not leaving.done() and not self._held.diverged:
-                await self._wait()
+                await self._held.changed()
                 await self._send_text(send)
             if leaving.done():
                 return
@@ -229,14 +229,6 @@ class _StreamedResponse(Response):
                 serving.cancel()
             await asyncio.gather(serving, leaving, return_exceptions=True)
 
-    async def _wait(self) -> None:
-        """Until something has come, or what is held may go."""
-        held = self._held
-        left_s = held.held_s()
-        with anyio.move_on_after(left_s):
-            await held.changed.wait()
-        held.changed = anyio.Event()
-
     async def _send_text(self, send: Send) -> None:
         held = self._held
         if held.diverged or held.held_s() != 0.0:
@@ -245,14 +237,13 @@ class _StreamedResponse(Response):
         text = held.take()
         if not text:
             return
-        if not begun:
-            await self._begin(send)
+        first = b"" if begun else await self._begin(send)
         assert held.candidate is not None  # noqa: S101 - text comes from an attempt
         self._chunks.model = held.candidate.model
-        await _write(send, self._chunks.text(text))
+        await _write(send, first + self._chunks.text(text))
 
-    async def _begin(self, send: Send, answer: Answer | None = None) -> None:
-        """The status, the headers and the first events. Who answers is known now, what it costs only at the end."""
+    async def _begin(self, send: Send, answer: Answer | None = None) -> bytes:
+        """Send the status and the headers; returns the first events. Who answers is known now, what it costs only at the end."""
         call, candidate = self._call, self._held.candidate
         if answer is not None:
             headers, identity = answer_headers(answer, session=call.session), (answer.provider, answer.model)
@@ -273,7 +264,7 @@ class _StreamedResponse(Response):
         first = self._chunks.role()
         if call.body.include_reasoning and self._held.reasoning:
             first += self._chunks.reasoning("".join(self._held.reasoning))
-        await _write(send, first)
+        return first
 
     async def _finish(self, outcome: Answer | CallFailed | Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         held, call = self._held, self._call
@@ -290,20 +281,20 @@ class _StreamedResponse(Response):
             await self._diverge(send)
             return
         await call.remember(outcome)
+        last = b""
         if not held.has_sent:
             if outcome.success.reasoning and not held.reasoning:
                 held.reasoning = [outcome.success.reasoning]
-            await self._begin(send, outcome)
+            last = await self._begin(send, outcome)
         chunks = self._chunks
         chunks.model = outcome.model
-        last = chunks.text(rest) if rest else b""
+        last += chunks.text(rest) if rest else b""
         if outcome.success.tool_calls:
             last += chunks.calls(outcome.success)
         last += chunks.end(outcome.success)
         if call.body.include_usage:
             last += chunks.usage(outcome)
-        await _write(send, last + DONE)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": last + DONE, "more_body": False})
 
     async def _diverge(self, send: Send) -> None:
         """Another model answers in other words: the request, sent again, is for that one."""
@@ -331,14 +322,14 @@ async def _gone(receive: Receive) -> None:
 
 async def unless_gone(receive: Receive, work: Any) -> Any:
     """What `work` returns; None where the client left first, which ends it."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_gone(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        leaving.cancel()
-        working.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+    with anyio.CancelScope() as scope:
+        leaving = asyncio.ensure_future(_gone(receive))
+        leaving.add_done_callback(lambda left: None if left.cancelled() else scope.cancel())
+        try:
+            return await work
+        finally:
+            leaving.cancel()
+    return None
 
 
 async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Refusal:
@@ -364,8 +355,7 @@ def read_json(content: bytes) -> object | Refusal:
 
 def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response of JSON without secrets."""
-    content = json.dumps(sanitize_json(value), separators=(",", ":")).encode()
-    return Response(content, status_code=status, headers=ascii_headers(headers or {}), media_type="application/json")
+    return Response(clean_json(value), status_code=status, headers=ascii_headers(headers or {}), media_type="application/json")
 
 
 def refusal_response(refusal: Refusal) -> Response:
@@ -404,6 +394,10 @@ def _limit_headers(quota: ModelQuota) -> dict[str, str]:
 
 def ascii_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """As headers may be: printable, of one line."""
+    # one look at all of them mostly finds nothing
+    together = " ".join((*headers, *headers.values()))
+    if together.isascii() and together.isprintable() and sanitize(together) == together:
+        return dict(headers)
     return {
         name: "".join(char if " " <= char <= "~" else "?" for char in str(value))
         for name, value in sanitize_json(headers).items()

@@ -6,6 +6,7 @@ it, an answer that starts over elsewhere goes on only where it repeats what is v
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
@@ -28,18 +29,16 @@ class Diverged(Enum):
 
 
 class HeldText:
-    """Follows a call, and says which text may be sent. Text is held `hold_s` seconds from its first piece on, or until released.
-
-    `changed` is set whenever there may be something to do.
-    """
+    """Follows a call, and says which text may be sent. Text is held `hold_s` seconds from its first piece on, or until released."""
 
     def __init__(self, *, hold_s: float, clock: Callable[[], float]) -> None:
-        self.changed = anyio.Event()
         self.candidate: Candidate | None = None
         self.reasoning: list[str] = []
         self.diverged = False
         self._hold_s = hold_s
         self._clock = clock
+        self._changed = asyncio.Event()
+        self._is_taken = False
         self._text: list[str] = []
         self._sent: list[str] = []
         self._replayed = ""
@@ -68,7 +67,7 @@ class HeldText:
             same = min(len(text), len(self._replayed))
             if text[:same] != self._replayed[:same]:
                 self.diverged = True
-                self._wake()
+                self.wake()
                 return
             text, self._replayed = text[same:], self._replayed[same:]
         if not text:
@@ -76,7 +75,8 @@ class HeldText:
         if self._began_at is None:
             self._began_at = self._clock()
         self._text.append(text)
-        self._wake()
+        self._is_taken = False
+        self.wake()
 
     def reasoning_received(self, text: str) -> None:
         """Held until text begins: before it a restart is free."""
@@ -94,7 +94,7 @@ class HeldText:
 
     def take(self) -> str:
         """The text to send now. What may be the beginning of markup is kept back."""
-        text = "".join(self._text)
+        text, self._is_taken = "".join(self._text), True
         if not self._sent and not text.strip():
             return ""
         end = _safe_end(text)
@@ -115,8 +115,21 @@ class HeldText:
             return whole[len(sent.lstrip()) :]
         return Diverged.DIVERGED
 
-    def _wake(self) -> None:
-        self.changed.set()
+    async def changed(self) -> None:
+        """Wait until more has come, or until what is held may be sent."""
+        if not self._changed.is_set():
+            # of what was taken only the beginning of a mark is left, which waits for more
+            left_s = None if self._is_taken else self.held_s()
+            if left_s is None:
+                await self._changed.wait()
+            else:
+                with anyio.move_on_after(left_s):
+                    await self._changed.wait()
+        self._changed.clear()
+
+    def wake(self) -> None:
+        """End the wait for a change."""
+        self._changed.set()
 
 
 def _safe_end(text: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from groq_fallback_mcp.call import Success, Usage
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.refusals import Refusal
-from groq_fallback_mcp.redaction import sanitize, sanitize_json
+from groq_fallback_mcp.redaction import clean_json, sanitize
 from groq_fallback_mcp.transcription import TranscriptAnswer
 
 __all__ = ["DONE", "Chunks", "answer_headers", "completion", "error_event", "usage_of"]
@@ -132,4 +132,4 @@ def _label(success: Success) -> dict[str, Any]:
 
 
 def _data(value: Mapping[str, Any]) -> bytes:
-    return b"data: " + json.dumps(sanitize_json(value), separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + clean_json(value) + b"\n\n"

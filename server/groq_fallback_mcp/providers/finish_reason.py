@@ -39,6 +39,8 @@ def finish_reason(choice: Mapping[str, Any]) -> str | None:
 
     OpenRouter says beside it, in `native_finish_reason`, what the provider behind it said; the worse of the two counts.
     """
+    if choice.get("finish_reason") is None:
+        return None
     stated, native = (_meaning(choice.get(name)) for name in ("finish_reason", "native_finish_reason"))
     return stated if stated is None or native not in _ORDER else worst_reason((stated, native))
 

@@ -31,6 +31,10 @@ __all__ = ["Wire"]
 # An error message is at the beginning of a body; the rest need not be read.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
+# By what share of the time for silence its end is moved further than it must be.
+DEADLINE_STEP = 0.05
+# The end of a body comes with its last event, or right behind it.
+STREAM_END_S = 0.05
 # More pieces of fewer bytes keep this process busy for nothing; a slow machine parses so many within half a second.
 MOST_TINY_PIECES = 16 * 1024
 LEAST_BYTES_A_PIECE = 16
@@ -136,8 +140,9 @@ class Wire:
         with anyio.move_on_after(min(quiet_s, longest_s)) as scope:
 
             def taken(chunk: bytes) -> bool:
-                if sink.feed(chunk):
-                    scope.deadline = min(anyio.current_time() + quiet_s, end)
+                if sink.feed(chunk) and scope.deadline < (due := min(anyio.current_time() + quiet_s, end)):
+                    # a little later than due: to move it with each of a hundred pieces a second is dear
+                    scope.deadline = min(due + DEADLINE_STEP * quiet_s, end)
                 return sink.ended
 
             reply = await self._attempt("POST", path, BODY_BYTES, taken, json=json)
@@ -280,16 +285,25 @@ async def _whole(response: httpx2.Response, most_bytes: int) -> bytes | str:
 async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool]) -> str | None:
     """What is wrong with the stream, None when it could be read to its end."""
     size = 0
+    pieces = _pieces(response)
     try:
-        async for chunk in _pieces(response):
+        async for chunk in pieces:
             size += len(chunk)
             if size > most_bytes * EVENTS_TO_ANSWER:
                 return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
             if take(chunk):
+                await _read_end(pieces)
                 break
     except _TooManyPieces as error:
         return str(error)
     return None
+
+
+async def _read_end(pieces: AsyncIterator[bytes]) -> None:
+    """What follows the last event, which is mostly nothing: only a connection that was read to its end serves the next request."""
+    with anyio.move_on_after(STREAM_END_S), suppress(httpx2.HTTPError, httpx2.StreamError, _TooManyPieces):
+        async for _ in pieces:
+            pass
 
 
 class _TooManyPieces(Exception):

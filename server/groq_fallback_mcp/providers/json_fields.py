@@ -18,7 +18,9 @@ MOST_COMMAS = 1_000_000
 
 def json_object(body: bytes) -> dict[str, Any] | Failure:
     """The object a body holds, or the failure a body that holds none stands for."""
-    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_COMMAS:
+    if len(body) > MOST_CONTAINERS and (
+        body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_COMMAS
+    ):
         return bad_response("an answer with too many values")
     try:
         value: Any = json.loads(body)

@@ -28,6 +28,7 @@ MOST_MODELS = 5_000
 _REASONING_FIELDS = ("reasoning", "reasoning_content")
 # Fields of an error that are set where there is none.
 _SAYS_NOTHING = {"type", "param", "object", "logid"}
+_MAY_STATE_AN_ERROR = frozenset({"error", "errors", "detail", "message", "msg", "base_resp", "type"})
 
 
 def chat_payload(request: ChatRequest, candidate: Candidate, *, groq: bool = True, stream: bool = False) -> dict[str, Any]:
@@ -188,6 +189,9 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
 
 def stated_error(value: Mapping[str, Any]) -> str | None:
     """The error that a reply or a piece of a stream with status 200 states, as JSON for `classify_stream_error`; None without."""
+    # nearly every piece
+    if _MAY_STATE_AN_ERROR.isdisjoint(value) and value.get("object") != "error":
+        return None
     error = value.get("error")
     if _is_error(error):
         return json.dumps({"error": error})

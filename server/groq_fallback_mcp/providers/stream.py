@@ -38,6 +38,7 @@ MOST_NAME_CHARS = 256
 # In whatever case and quotation marks, and the words by which a connection is kept open.
 _END = re.compile(rb"\"?\[?DONE\]?\"?\Z", re.IGNORECASE)
 _HEARTBEAT = re.compile(rb"(?:\{\}|\[\]|null|\"?:? ?(?:ping|pong|keep-?_?alive|heartbeat|processing)\"?)?\Z", re.IGNORECASE)
+_OF_PLAIN_TEXT = {"role", "content"}
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
@@ -114,10 +115,11 @@ class ChatStream:
         for end in _LINE_END.finditer(chunk):
             if self.ended:
                 break
-            self._take(chunk[start : end.start()])
+            if end.start() > start:
+                self._take(chunk[start : end.start()])
             self._end_line()
             start = end.end()
-        if not self.ended:
+        if not self.ended and start < len(chunk):
             self._take(chunk[start:])
         if self.pieces == before:
             return False
@@ -207,7 +209,7 @@ class ChatStream:
             self._error(stated)
             return
         x_groq = mapping(piece.get("x_groq")) or {}
-        error = stated_error(piece) or stated_error({"error": x_groq.get("error")})
+        error = stated_error(piece) or _error_in(x_groq)
         if error is not None or event == b"error":
             self._error(error or data.decode("utf-8", "replace"))
         else:
@@ -228,7 +230,7 @@ class ChatStream:
         if self._index is None:
             self._index = whole(choice.get("index")) or 0
         delta = self._delta_of(choice)
-        error = stated_error({"error": choice.get("error")}) or stated_error({"error": delta.get("error")})
+        error = _error_in(choice) or _error_in(delta)
         if error is not None:
             self._error(error)
             return
@@ -253,6 +255,13 @@ class ChatStream:
         self._fail(stated if isinstance(stated, Failure) else classify_stream_error(stated, now_wall=self._clock.wall()))
 
     def _delta(self, delta: Mapping[str, Any], *, size: int) -> None:
+        plain = delta.get("content")
+        if plain and isinstance(plain, str) and delta.keys() <= _OF_PLAIN_TEXT:
+            # nearly every piece, of which there are hundreds a second
+            self._content.append(plain)
+            self._count(len(plain))
+            self.pieces += 1
+            return
         content, thought = content_pieces(delta.get("content"))
         content = content or text_of(delta.get("refusal")) or ""
         reasoning = reasoning_of(delta) or thought
@@ -330,6 +339,11 @@ class ChatStream:
         # what is not an answer is not held either
         self._content, self._reasoning, self._calls, self._reported, self._data = [], [], {}, {}, []
         self._line = bytearray()
+
+
+def _error_in(fields: Mapping[str, Any]) -> str | None:
+    """The error that a part of a piece states."""
+    return stated_error({"error": fields["error"]}) if fields.get("error") else None
 
 
 def _is_whole(data: bytes) -> bool:

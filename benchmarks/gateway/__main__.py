@@ -1,0 +1,77 @@
+"""The command: `python -m benchmarks.gateway [--only ours] [--part NAME,NAME] [--write]`. Prints a table; --write keeps it and results.json."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.gateway.figures import Figure, table, targets
+from benchmarks.speed.contenders import ENVIRONMENTS
+
+PARTS = ("failover", "latency", "start", "load", "buckets")
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+
+
+def main() -> None:
+    """Measure one thing after the other, and print all of it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
+    parser.add_argument("--only", choices=["ours"], help="without the peers")
+    parser.add_argument("--part", default="", help=f"some of {', '.join(PARTS)}, with commas")
+    parser.add_argument("--write", action="store_true", help="keep the figures in results.json, README.md and gateway.svg")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    found: dict[str, list[Figure]] = {}
+    for part in options.part.split(",") if options.part else PARTS:
+        print(f"{part} ...", file=sys.stderr, flush=True)
+        module = importlib.import_module(f"benchmarks.gateway.{part}")
+        found[part] = asyncio.run(module.measure(alone=options.only == "ours"))
+        if options.write:
+            _keep(part, found[part])
+    print(f"{_machine()}; {time.monotonic() - begun:.0f} s\n\n{table([one for part in found.values() for one in part])}")
+
+
+def _machine() -> str:
+    peers = {"litellm-proxy": "litellm", "ferrogw": "ferrogw", "freelm": "freelm"}
+    versions = [f"{name} {_version(ENVIRONMENTS / folder, name)}" for folder, name in peers.items()]
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, uvicorn {version('uvicorn')}, httpx2 {version('httpx2')}; {', '.join(versions)}"
+    )
+
+
+def _version(environment: Path, library: str) -> str:
+    found = sorted(environment.glob(f"lib/python*/site-packages/{library}-*.dist-info"))
+    return found[0].name.removeprefix(f"{library}-").removesuffix(".dist-info") if found else "not installed"
+
+
+def _keep(part: str, measured: Sequence[Figure]) -> None:
+    """Only what was measured is replaced."""
+    path = HERE / "results.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    parts = {**kept.get("figures", {}), part: [asdict(figure) for figure in measured]}
+    known = {name: [Figure(**row) for row in parts[name]] for name in PARTS if name in parts}
+    kept = {"measured": _machine(), "figures": {name: [asdict(one) for one in figures] for name, figures in known.items()}}
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    figures = [figure for found in known.values() for figure in found]
+    readme = HERE / "README.md"
+    head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    readme.write_text(head + BEGIN + f"{kept['measured']}\n\n{table(figures)}" + END + rest.split(END)[1], encoding="utf-8")
+    from benchmarks.speed.plot import draw
+
+    draw(targets(figures), HERE / "gateway.svg", name="gateway")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Who is measured: each a process that serves OpenAI's chat completions on a port of its own, and the upstream itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.speed.contenders import ENVIRONMENTS, MODEL, OTHER
+from benchmarks.speed.contenders import ours as mcp_server
+
+__all__ = ["DIRECT", "FERROGW", "FREELM", "LITELLM", "OURS", "Gateway", "direct", "gateways", "ours"]
+
+OURS, DIRECT, LITELLM, FERROGW, FREELM = "groq-fallback-mcp", "direct call", "LiteLLM proxy", "ferrogw", "freelm"
+HERE = Path(__file__).parent
+TOKEN = "sk-gateway-benchmark-0000000000"  # noqa: S105 - protects nothing
+FERROGW_TOKEN = "fgw_" + "0" * 32
+NO_LIMIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What to start (nothing for the direct call), and how to ask it. `falls_back`: from MODEL to another model."""
+
+    name: str
+    address: str
+    command: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    path: str = "/v1/chat/completions"
+    token: str = TOKEN
+    model: str = MODEL
+    falls_back: bool = True
+
+    def is_there(self) -> bool:
+        """Whether what it needs is installed."""
+        return all(Path(part).exists() for part in self.command if part.startswith("/"))
+
+
+def ours(folder: Path, upstream: str, *, limits: str | None = None, **settings: str) -> Gateway:
+    """This project's gateway with its state in `folder`; limits are out of reach unless given."""
+    server, port = mcp_server(folder, upstream, limits=limits, **settings), _free_port()
+    return Gateway(
+        name=OURS,
+        address=f"http://127.0.0.1:{port}",
+        command=[server.command[0], "gateway", "--port", str(port)],
+        environment={**server.environment, "GROQ_FALLBACK_HTTP_TOKEN": TOKEN},
+    )
+
+
+def direct(upstream: str) -> Gateway:
+    """No gateway at all."""
+    return Gateway(name=DIRECT, address=upstream, falls_back=False)
+
+
+def gateways(folder: Path, upstream: str) -> dict[str, Gateway]:
+    """Ours and the peers that are installed, by name."""
+    made = [ours(folder, upstream), _litellm(folder, upstream), _ferrogw(folder, upstream), _freelm(upstream)]
+    return {gateway.name: gateway for gateway in made if gateway.is_there()}
+
+
+def _litellm(folder: Path, upstream: str) -> Gateway:
+    """One worker; a limited model is cooled down at once, and the next one asked."""
+    port = _free_port()
+    models = [
+        {"model_name": model, "litellm_params": {"model": f"groq/{model}", "api_base": f"{upstream}/openai/v1", "api_key": "k"}}
+        for model in (MODEL, OTHER)
+    ]
+    config = {
+        "model_list": models,
+        "router_settings": {"num_retries": 0, "allowed_fails": 0, "cooldown_time": 2, "fallbacks": [{MODEL: [OTHER]}]},
+        "general_settings": {"master_key": TOKEN},
+    }
+    (folder / "litellm.yaml").write_text(json.dumps(config), encoding="utf-8")
+    command = ["--config", f"{folder}/litellm.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    return Gateway(
+        name=LITELLM,
+        address=f"http://127.0.0.1:{port}",
+        command=[_program("litellm-proxy", "litellm"), *command],
+        environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    )
+
+
+def _ferrogw(folder: Path, upstream: str) -> Gateway:
+    """It falls back from provider to provider, and there is one."""
+    port = _free_port()
+    config = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "openai"}]}
+    (folder / "ferrogw.yaml").write_text(json.dumps(config), encoding="utf-8")
+    return Gateway(
+        name=FERROGW,
+        address=f"http://127.0.0.1:{port}",
+        command=[_program("ferrogw", "ferrogw"), "serve"],
+        environment={
+            "GATEWAY_CONFIG": f"{folder}/ferrogw.yaml",
+            "MASTER_KEY": FERROGW_TOKEN,
+            "OPENAI_API_KEY": "x",
+            "OPENAI_BASE_URL": f"{upstream}/v1",
+            "PORT": str(port),
+            "RATE_LIMIT_RPS": str(NO_LIMIT),
+            "RATE_LIMIT_BURST": str(NO_LIMIT),
+        },
+        token=FERROGW_TOKEN,
+        # it serves names that it knows
+        model="gpt-4o-mini",
+        falls_back=False,
+    )
+
+
+def _freelm(upstream: str) -> Gateway:
+    """Two models as two providers, tried in order."""
+    port = _free_port()
+    return Gateway(
+        name=FREELM,
+        address=f"http://127.0.0.1:{port}",
+        command=[_program("freelm", "python"), str(HERE / "peers" / "freelm_server.py"), f"{upstream}/v1", str(port)],
+        environment={"MODELS": f"{MODEL},{OTHER}", "TOKEN": TOKEN},
+        model="auto",
+    )
+
+
+def _program(environment: str, name: str) -> str:
+    return str(ENVIRONMENTS / environment / "bin" / name)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def clean_environment(gateway: Gateway) -> dict[str, str]:
+    """What a shell hands on, and no proxy of this machine."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHON": sys.executable, **gateway.environment}
