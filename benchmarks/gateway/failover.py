@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 from benchmarks.gateway.contenders import OURS
@@ -14,26 +14,25 @@ from benchmarks.gateway.figures import Figure
 __all__ = ["measure"]
 
 SUITE = "tests/gateway/test_failover.py"
-# In a process of its own: the suite's helpers are modules without a package.
-_COUNT = """
-import json, sys
-sys.path += ["tests/support", "tests/gateway"]
-from test_failover import STREAMED, WHOLE
-verdicts = [fault.verdict for fault in WHOLE] + [verdict for fault in STREAMED for verdict in (fault.verdict, fault.held)]
-print(json.dumps([len({fault.name for fault in (*WHOLE, *STREAMED)}), len(verdicts), verdicts.count("safe")]))
-"""
+VERDICTS = Path(__file__).parents[2] / "tests/gateway/failover.toml"
 
 
 async def measure(*, alone: bool) -> list[Figure]:
     """Ours alone; each fault not streamed, streamed as it comes, and streamed with text held."""
     del alone
-    faults, cases, safe = json.loads(await _output("-c", _COUNT))
+    faults = tomllib.loads(VERDICTS.read_text(encoding="utf-8"))["fault"]
+    verdicts = [fault[form] for fault in faults for form in ("whole", "streamed", "held") if form in fault]
     ran = await _output("-m", "pytest", SUITE, "-q", "-p", "no:cacheprovider")
     failed = sum(int(count) for count in re.findall(r"(\d+) (?:failed|errors?)\b", ran))
-    note = f"{cases} cases of {faults} faults"
+    note = f"{len(verdicts)} cases of {len(faults)} faults"
     return [
         Figure(name="failover suite: FAIL", unit="", found={OURS: failed}, limit=0.0, note=note),
-        Figure(name="failover suite: an error and not another model's answer", unit="", found={OURS: safe}, note=note),
+        Figure(
+            name="failover suite: an error and not another model's answer",
+            unit="",
+            found={OURS: verdicts.count("safe")},
+            note=note,
+        ),
     ]
 
 
