@@ -77,6 +77,7 @@ async def test_kilos_model_is_offered_our_four_tools_and_instructions(kilo: Kilo
     assert groq.calls == {}
 
 
+@pytest.mark.nightly
 @pytest.mark.client("Kilo Code", "transcribes")
 async def test_speech_in_the_project_folder_is_written_down_for_kilos_model(kilo: Kilo, groq: SimulatedGroq) -> None:
     """By its name alone; word for word where the local speech model is what the simulator hears with."""
@@ -130,6 +131,7 @@ async def listed(kilo: Kilo, environment: Mapping[str, str]) -> tuple[str, str]:
     return found[1], found[2]
 
 
+@pytest.mark.nightly
 async def test_our_server_ends_with_kilo(kilo: Kilo, groq: SimulatedGroq, watch: Watch) -> None:
     """It lived while Kilo asked its model, and is gone, with all it started, soon after Kilo has finished."""
     call = ToolCall(name="groq_list_models", arguments={})

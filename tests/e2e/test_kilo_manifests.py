@@ -51,6 +51,7 @@ async def test_kilo_finds_nothing_wrong_and_the_server_connected(kilo: Kilo, man
     assert "1 server(s)" in listed
 
 
+@pytest.mark.nightly
 async def test_kilo_s_check_tells_of_the_reference_that_the_manifests_warn_of(kilo: Kilo) -> None:
     """So that the check above would have found it; and no server is left then."""
     config = json.loads((MANIFESTS / "kilo.json").read_text(encoding="utf-8"))

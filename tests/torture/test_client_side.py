@@ -225,6 +225,7 @@ def test_row_12_a_slow_reader_gets_everything(tmp_path: Path) -> None:
         assert grown < 100
 
 
+@pytest.mark.nightly
 def test_row_12_a_flood_of_a_client_that_reads_nothing_is_bounded_and_then_delivered(tmp_path: Path) -> None:
     """Under 200 MB more memory; what was taken is answered."""
     with running(tmp_path, reading=False) as server:

@@ -416,6 +416,7 @@ class _Tones:
         return await heard(content)
 
 
+@pytest.mark.nightly
 async def test_an_hour_through_the_simulated_groq_loses_and_doubles_no_word(tmp_path: Path) -> None:
     """115 MB, in parts over both models, within the free plan's limits: no refusal, and what it bills is what is there."""
     hour = 3_600.0
