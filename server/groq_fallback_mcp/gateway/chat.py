@@ -304,6 +304,7 @@ class _StreamedResponse(Response):
 
     async def _break_off(self, send: Send, why: str) -> None:
         """An error in the stream, and no end: what was sent is not the whole answer, and must not look like it."""
+        _log.warning("a streamed answer ended in an error: %s", why)
         message = f"{why.rstrip('.')}. Send the request again"
         # by this type Continue knows that it may
         refusal = Refusal(status=502, type="server_error", code="answer_broken_off", message=message)

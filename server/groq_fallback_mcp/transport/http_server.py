@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
@@ -91,6 +92,7 @@ async def serve_http(app: App, *, listener: socket.socket, keeps_signals: bool =
         timeout_keep_alive=int(2 * KEEP_ALIVE_S),
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
     # no task group: it would wrap the interrupt that ends the server
     sweeping = asyncio.create_task(connections.sweep())
     try:
@@ -98,6 +100,11 @@ async def serve_http(app: App, *, listener: socket.socket, keeps_signals: bool =
     finally:
         sweeping.cancel()
         listener.close()
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Not where a response was left unfinished: an answer that broke off must not look whole, and whoever does so says why."""
+    return record.msg != "ASGI callable returned without completing response."
 
 
 class _Beside(uvicorn.Server):
