@@ -237,6 +237,17 @@ def test_the_prompt_is_measured_with_the_agent_that_is_here(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
+def test_while_the_prompt_is_measured_the_person_s_own_model_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length says whether it is replaced; opencode's usual one would fit the free plan."""
+    path = home / ".config/opencode/opencode.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"model": "mine/model"}')
+    agent(home, monkeypatch, "opencode", 20_000)
+    setup_gateway("opencode", port=free_port(), dry_run=False, remove=False, measure=True)
+    assert written(home, "opencode")["model"] == "mine/model"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
 def test_what_cannot_be_measured_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No agent, an agent that sends nothing, a gateway that runs."""
 
@@ -248,6 +259,7 @@ def test_what_cannot_be_measured_is_said(home: Path, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as without:
         without.setenv("PATH", "/nowhere")
         assert "The command kilo is not on the PATH" in fault(free_port())
+        assert not (home / ".config/kilo/kilo.json").exists()
     agent(home, monkeypatch, "kilo")
     assert "Kilo Code sent no request" in fault(free_port())
     with socket() as gateway:

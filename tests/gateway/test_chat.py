@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 from fakes import World
-from upstream import HANG, LOST, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
+from upstream import HANG, LOST, QUICK, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.gateway.chat_stream import HeldText
 from groq_fallback_mcp.quota import Claim, Granted
+from groq_fallback_mcp.quota.budget import Budget
+from groq_fallback_mcp.quota.store_ledger import utc_day
 
 pytestmark = pytest.mark.anyio
 
@@ -305,6 +308,26 @@ async def test_a_client_that_leaves_closes_the_upstream_and_gives_back_its_quota
         # what has begun to answer was charged there, however little of it the client wanted
         assert (quota.buckets[Limit.TPM].level < 8_000) is stream
         assert upstream.closed == len(upstream.requests)
+
+
+@pytest.mark.parametrize("deltas", [calls('{"path'), [{"reasoning": "Hm"}], text("Hello")], ids=["call", "thought", "text"])
+async def test_what_a_model_has_begun_is_charged_though_the_client_leaves(deltas: list[Mapping[str, Any]]) -> None:
+    """Groq charges it: its tokens of the limit, and the most it can cost of a budget. Calls and thoughts are not seen by the client."""
+    world = World(budget=Budget(picousd=10**12))
+    upstream = Upstream(lambda _: Asked(pieces=[*events(*deltas, finish=None, done=False), HANG], headers=SSE))
+    app = gateway(world, upstream, call=replace(QUICK, silence_s=30.0, attempt_timeout_s=30.0))
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask, app, asking(stream=True, tools=[TOOL]))
+        with anyio.fail_after(5):
+            await upstream.hangs.wait()
+        group.cancel_scope.cancel()
+    quota = (await world.ledger.peek([Claim(key=world.engine.key("groq", FIRST), cost={}, documented={})]))[0]
+    assert quota.calls_in_flight == 0
+    assert quota.buckets[Limit.TPM].level < 8_000
+    day = utc_day(world.clock.wall())
+    spent = (await world.ledger.spending([day]))[day]
+    assert spent.held_picousd == 0
+    assert sum(total.picousd for total in spent.models.values()) > 0
 
 
 async def test_text_is_held_as_long_as_the_client_asks() -> None:

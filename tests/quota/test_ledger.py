@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 
 import pytest
 from fake_clock import FakeClock
@@ -13,6 +14,7 @@ from groq_fallback_mcp.quota import ANY_MODEL, Claim, ConversationModel, Granted
 from groq_fallback_mcp.quota.breaker import Cooldown, Health
 from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S
 from groq_fallback_mcp.quota.budget import Budget, Spend, picodollars, usd
+from groq_fallback_mcp.quota.conversations import forget
 from groq_fallback_mcp.quota.records import OpenReservation, ProviderAccount, decode, encode, model_key
 from groq_fallback_mcp.quota.store import Record, Store, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
@@ -506,6 +508,18 @@ async def test_a_conversation_stays_with_its_model_for_two_hours_after_it_last_s
     assert await other.conversation_model("c") is None
     await taken(ledger, claim())
     assert [key for key in store.due(100) if key.startswith("conversation/")] == []
+
+
+async def test_a_conversation_that_spoke_since_it_was_due_is_not_forgotten(store: Store, clock: FakeClock) -> None:
+    """Another process may have renewed it in between."""
+    ledger = StoredLedger(store, clock, threaded=False)
+    model = ConversationModel(provider="groq", model="m")
+    await ledger.set_conversation_model("c", model)
+    clock.advance(7_201)
+    due = list(store.due(100))
+    await ledger.set_conversation_model("c", model)
+    store.transact(due, partial(forget, keys=due))
+    assert await ledger.conversation_model("c") == model
 
 
 async def test_a_conversation_s_record_that_cannot_be_right_is_none(ledger: StoredLedger, store: Store) -> None:

@@ -18,7 +18,21 @@ from groq_fallback_mcp.gateway.chat import GatewayTimes
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.tools import Context
 
-__all__ = ["HANG", "LOST", "Asked", "Received", "Upstream", "ask", "calls", "error", "events", "gateway", "text", "whole"]
+__all__ = [
+    "HANG",
+    "LOST",
+    "QUICK",
+    "Asked",
+    "Received",
+    "Upstream",
+    "ask",
+    "calls",
+    "error",
+    "events",
+    "gateway",
+    "text",
+    "whole",
+]
 
 HANG = b"(hang)"
 LOST = b"(lost)"
@@ -85,6 +99,7 @@ class _Body(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
             if piece == HANG:
+                self._upstream.hangs.set()
                 await anyio.sleep_forever()
             if piece == LOST:
                 raise httpx2.ReadError("the connection was lost")
@@ -102,6 +117,7 @@ class Upstream(httpx2.AsyncBaseTransport):
         self.answers = answers
         self.requests: list[Mapping[str, Any]] = []
         self.closed = 0
+        self.hangs = anyio.Event()
 
     @property
     def asked(self) -> list[str]:

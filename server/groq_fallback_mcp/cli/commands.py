@@ -578,6 +578,8 @@ def setup(
         given = {"--scope project": scope == "project", "--key": with_key, "--toolsets": toolsets is not None}
         if (option := next((name for name, used in given.items() if used), None)) is not None:
             raise typer.BadParameter("cannot be combined with --gateway", param_hint=option)
+        if measure and (dry_run or remove):
+            raise typer.BadParameter("cannot be combined with --dry-run or --remove", param_hint="--measure")
         run_blocking(setup_gateway, client, port=port or DEFAULT_PORT, dry_run=dry_run, remove=remove, measure=measure)
         return
     given = {"--port": port is not None, "--measure": measure}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -27,10 +29,10 @@ RUN_S = 120.0
 MOST_BYTES = 64 * 1_048_576
 
 
-def measured_prompt(client: GatewayClient, *, port: int) -> int:
+def measured_prompt(client: GatewayClient, *, port: int, prepare: Callable[[], object]) -> int:
     """The tokens of the agent's longest request to the gateway's port for "Say hello.", with the person's own settings and MCP servers.
 
-    The agent runs in an empty folder: in a project it would also start what the project's own files name. Raises
+    `prepare` sets the agent up for the gateway; it runs once the program and the port are there. The agent runs in an empty folder: in a project it would also start what the project's own files name. Raises
     ConfigurationError where it cannot be run, or sends nothing.
     """
     name, *arguments = client.measure
@@ -46,27 +48,40 @@ def measured_prompt(client: GatewayClient, *, port: int) -> int:
         ) from None
     Thread(target=server.serve_forever, daemon=True).start()
     try:
+        prepare()
         with tempfile.TemporaryDirectory(prefix="groq-fallback-mcp-") as empty:
-            subprocess.run(  # noqa: S603 - the agent's own command, found on the PATH outside the project
-                [program, *arguments],
-                capture_output=True,
-                timeout=RUN_S,
-                stdin=subprocess.DEVNULL,
-                check=False,
-                env={**os.environ, **client.measure_environment},
-                cwd=empty,
-            )
+            _run([program, *arguments], environment={**os.environ, **client.measure_environment}, folder=empty)
     except (OSError, subprocess.TimeoutExpired) as error:
         if not found:
-            raise ConfigurationError(
-                f"The command {name} could not be run to its end ({type(error).__name__})", next_step=_RUN_IT
-            ) from None
+            raise ConfigurationError(f"The command {name} did not end ({type(error).__name__})", next_step=_RUN_IT) from None
     finally:
         server.shutdown()
         server.server_close()
     if not found:
         raise ConfigurationError(f"{client.title} sent no request to the gateway", next_step=_RUN_IT)
     return max(found)
+
+
+def _run(command: Sequence[str], *, environment: Mapping[str, str], folder: str) -> None:
+    """Run the agent for at most RUN_S; what it leaves behind is ended with it. Raises OSError and TimeoutExpired."""
+    process = subprocess.Popen(  # noqa: S603 - the agent's own command, found on the PATH outside the project
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
+    )
+    try:
+        process.wait(RUN_S)
+    finally:
+        with suppress(OSError):
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
 
 
 _RUN_IT = f"Omit --measure, run {SCRIPT} gateway, and try it: a request that does not fit is refused with its size"

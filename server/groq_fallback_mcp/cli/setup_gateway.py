@@ -21,6 +21,8 @@ from groq_fallback_mcp.settings import Settings, load_settings, state_folder
 __all__ = ["DEFAULT_PORT", "setup_gateway"]
 
 DEFAULT_PORT = 8788
+# Fits no model.
+UNKNOWN_TOKENS = 10**9
 # JSON and YAML: the value of a field for a key
 _KEYS = re.compile(r"""(["']?apiKey["']?\s*:\s*)(?:"(?:[^"\\\n]|\\.)*"|[^\s,}"]+)""")
 
@@ -35,7 +37,7 @@ def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool, m
     if remove:
         _remove(client, dry_run=dry_run)
     else:
-        _add(client, port=port, dry_run=dry_run, measure=measure and not dry_run)
+        _add(client, port=port, dry_run=dry_run, measure=measure)
     return 0
 
 
@@ -43,16 +45,19 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> N
     settings = load_settings()
     offer = _offer(settings)
     token = _token(settings, make=not dry_run)
-    change = plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
-    _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: the gateway is already set up in {change.path}")
+
+    def planned(client: GatewayClient) -> Change:
+        return plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
+
     if measure:
         from groq_fallback_mcp.cli.prompt_measure import measured_prompt
 
-        client = client.model_copy(update={"prompt_tokens": measured_prompt(client, port=port)})
-        # what the file says of the window, and whether it names the main model, goes by the prompt
-        change = plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
-        if change.changes_config:
-            _carry_out(change, dry_run=False, unchanged="")
+        # the provider alone: whether the person's own model is replaced depends on the length
+        unknown = client.model_copy(update={"prompt_tokens": UNKNOWN_TOKENS})
+        length = measured_prompt(client, port=port, prepare=lambda: apply(planned(unknown)))
+        client = client.model_copy(update={"prompt_tokens": length})
+    change = planned(client)
+    _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: the gateway is already set up in {change.path}")
     echo(offer.statement(client, measured=measure))
     if settings.plan == "free" and not offer.fits(client):
         echo("Next step: If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer and run setup again.")

@@ -55,13 +55,11 @@ class AttemptSender:
         """
         begun = False
 
-        def noting(tell: Callable[[str], None]) -> Callable[[str], None]:
-            def told(text: str) -> None:
-                nonlocal begun
-                begun = True
-                tell(text)
-
-            return told
+        def progressed(pieces: int) -> None:
+            nonlocal begun
+            begun = True
+            if on_progress is not None:
+                on_progress(pieces)
 
         try:
             if await self._has_turn(deadline):
@@ -72,9 +70,9 @@ class AttemptSender:
                         timeout_s=await timeout_s(),
                         deadline=deadline,
                         longest_s=longest_s,
-                        on_progress=on_progress,
-                        on_text=None if on_text is None else noting(on_text),
-                        on_reasoning=None if on_reasoning is None else noting(on_reasoning),
+                        on_progress=None if on_progress is None else progressed,
+                        on_text=on_text,
+                        on_reasoning=on_reasoning,
                     )
                 finally:
                     self._places.release()
@@ -84,8 +82,9 @@ class AttemptSender:
         except BaseException:
             with anyio.CancelScope(shield=True):
                 if begun:
-                    # the provider has let it in, and charges it, however little of it was wanted
-                    await self._ledger.settle(reservation, Settlement(actual=reservation.cost))
+                    # the provider charges what it lets in, however little of the answer was read
+                    spent = ZERO_SPEND if candidate.provider == "local" else candidate.spend
+                    await self._ledger.settle(reservation, Settlement(actual=reservation.cost, spent=spent))
                 else:
                     await self._ledger.release(reservation)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import re
 import secrets
 from collections.abc import Awaitable, Mapping
@@ -56,8 +57,8 @@ HOLD_HEADER = "x-groq-fallback-hold-s"
 LONGEST_HOLD_S = 30.0
 # A stream that moves may take this long. The first token is awaited for 15 s while another model is left, the last model's for two minutes.
 TIMEOUTS = CallTimeouts(deadline_s=1_800.0, attempt_timeout_s=15.0, max_wait_s=2.0, silence_s=120.0)
-# What may become half a character, as of an emoji that an agent cut in two, or a number that JSON does not know.
-_UNSENDABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)|\xed[\xa0-\xbf]|NaN|Infinity|[eE]\+?[0-9]{3}")
+# What may become half a character, as of an emoji that an agent cut in two, or a zero byte.
+_UNSENDABLE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
 # Reasons why a model was left out that another size of the request would mend.
 _SIZES = ("do not fit its context window", "leave no room in its")
 
@@ -306,7 +307,7 @@ class _StreamedResponse(Response):
         """An error in the stream, and no end: what was sent is not the whole answer, and must not look like it."""
         _log.warning("a streamed answer ended in an error: %s", why)
         message = f"{why.rstrip('.')}. Send the request again"
-        # by this type Continue knows that it may
+        # Continue repeats a request whose error is a server_error
         refusal = Refusal(status=502, type="server_error", code="answer_broken_off", message=message)
         await _write(send, error_event(refusal))
 
@@ -330,6 +331,7 @@ async def unless_gone(receive: Receive, work: Any) -> Any:
             return await work
         finally:
             leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
     return None
 
 
@@ -348,10 +350,17 @@ async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Ref
 def read_json(content: bytes) -> object | Refusal:
     """A body's JSON, as it can be sent on, or what is wrong with it."""
     try:
-        value: object = json.loads(content)
-        return clean(value) if _UNSENDABLE.search(content) else value
+        text = content.decode("utf-8", "replace")
+        value: object = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        return clean(value) if _UNSENDABLE.search(text) else value
     except (ValueError, RecursionError):
         return invalid("The body is not valid JSON. Send a JSON object")
+
+
+def _finite(text: str) -> float | None:
+    """A number; None beyond what JSON can hold."""
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from json import dumps
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import anyio
 import anyio.lowlevel
@@ -28,13 +28,17 @@ from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 
 __all__ = ["Wire"]
 
+Ending = Literal["whole", "broken"]
+# Takes a piece of a stream; how the answer has ended, None while more may come.
+Take = Callable[[bytes], Ending | None]
 # An error message is at the beginning of a body; the rest need not be read.
 REFUSAL_BYTES = 16 * 1024
 REFUSAL_READ_S = 1.0
-# By what share of the time for silence its end is moved further than it must be.
+# The deadline of a silence is set later than due by this share of it, so that it need not be set again with each piece.
 DEADLINE_STEP = 0.05
 # The end of a body comes with its last event, or right behind it.
 STREAM_END_S = 0.05
+STREAM_END_BYTES = 4_096
 # More pieces of fewer bytes keep this process busy for nothing; a slow machine parses so many within half a second.
 MOST_TINY_PIECES = 16 * 1024
 LEAST_BYTES_A_PIECE = 16
@@ -139,11 +143,10 @@ class Wire:
         end = anyio.current_time() + longest_s
         with anyio.move_on_after(min(quiet_s, longest_s)) as scope:
 
-            def taken(chunk: bytes) -> bool:
+            def taken(chunk: bytes) -> Ending | None:
                 if sink.feed(chunk) and scope.deadline < (due := min(anyio.current_time() + quiet_s, end)):
-                    # a little later than due: to move it with each of a hundred pieces a second is dear
                     scope.deadline = min(due + DEADLINE_STEP * quiet_s, end)
-                return sink.ended
+                return None if not sink.ended else "whole" if sink.whole else "broken"
 
             reply = await self._attempt("POST", path, BODY_BYTES, taken, json=json)
         if reply is None:
@@ -160,7 +163,7 @@ class Wire:
         method: str,
         path: str,
         most_bytes: int,
-        take: Callable[[bytes], bool] | None = None,
+        take: Take | None = None,
         *,
         moved: Callable[[], None] | None = None,
         **content: Any,
@@ -247,7 +250,7 @@ def _stream_of(response: httpx2.Response) -> httpx2.AsyncByteStream:
     return response.stream
 
 
-async def _read(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool] | None) -> Reply | Failure:
+async def _read(response: httpx2.Response, most_bytes: int, take: Take | None) -> Reply | Failure:
     status = response.status_code
     headers = dict(response.headers.items())
     encoding = headers.get("content-encoding", "").lower()
@@ -282,7 +285,7 @@ async def _whole(response: httpx2.Response, most_bytes: int) -> bytes | str:
     return bytes(body)
 
 
-async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[bytes], bool]) -> str | None:
+async def _events(response: httpx2.Response, most_bytes: int, take: Take) -> str | None:
     """What is wrong with the stream, None when it could be read to its end."""
     size = 0
     pieces = _pieces(response)
@@ -291,8 +294,10 @@ async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[by
             size += len(chunk)
             if size > most_bytes * EVENTS_TO_ANSWER:
                 return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
-            if take(chunk):
+            ending = take(chunk)
+            if ending == "whole":
                 await _read_end(pieces)
+            if ending is not None:
                 break
     except _TooManyPieces as error:
         return str(error)
@@ -301,9 +306,12 @@ async def _events(response: httpx2.Response, most_bytes: int, take: Callable[[by
 
 async def _read_end(pieces: AsyncIterator[bytes]) -> None:
     """What follows the last event, which is mostly nothing: only a connection that was read to its end serves the next request."""
+    left = STREAM_END_BYTES
     with anyio.move_on_after(STREAM_END_S), suppress(httpx2.HTTPError, httpx2.StreamError, _TooManyPieces):
-        async for _ in pieces:
-            pass
+        async for chunk in pieces:
+            left -= len(chunk)
+            if left < 0:
+                return
 
 
 class _TooManyPieces(Exception):

@@ -189,7 +189,7 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
 
 def stated_error(value: Mapping[str, Any]) -> str | None:
     """The error that a reply or a piece of a stream with status 200 states, as JSON for `classify_stream_error`; None without."""
-    # nearly every piece
+    # nearly every piece of a stream; the names must be all that are read below
     if _MAY_STATE_AN_ERROR.isdisjoint(value) and value.get("object") != "error":
         return None
     error = value.get("error")

@@ -29,6 +29,11 @@ class Sink(Protocol):
         """Whether nothing more is wanted."""
         ...
 
+    @property
+    def whole(self) -> bool:
+        """Whether the answer has said why it ended."""
+        ...
+
     def feed(self, chunk: bytes) -> bool:
         """Take a chunk; true when it carried something of the answer."""
         ...

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from groq_fallback_mcp.quota.ledger import ConversationModel
-from groq_fallback_mcp.quota.records import decode, encode
+from groq_fallback_mcp.quota.records import KeptConversation, decode, encode
 from groq_fallback_mcp.quota.store import Snapshot, Writes
 
-__all__ = ["LIFE_S", "conversation_key", "conversation_model", "set_conversation_model"]
+__all__ = ["LIFE_S", "conversation_key", "conversation_model", "forget", "set_conversation_model"]
 
-# A conversation that was silent for so long begins anew.
+# After this long without a request a conversation starts over.
 LIFE_S = 7_200.0
-# So often at most is it written that a conversation goes on.
+# Renew the record at most this often.
 RENEWED_AFTER_S = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """`until` is Unix seconds."""
-
-    model: ConversationModel
-    until: float
 
 
 def conversation_key(conversation: str) -> str:
@@ -43,12 +35,21 @@ def set_conversation_model(snapshot: Snapshot, *, conversation: str, model: Conv
     found = _found(snapshot, conversation)
     if found is not None and found.model == model and found.until - snapshot.now > LIFE_S - RENEWED_AFTER_S:
         return Writes(result=None)
-    kept = _Kept(model=model, until=snapshot.now + LIFE_S)
+    kept = KeptConversation(model=model, until=snapshot.now + LIFE_S)
     return Writes(result=None, writes={key: encode(kept, expires_at=kept.until)})
 
 
-def _found(snapshot: Snapshot, conversation: str) -> _Kept | None:
-    key = conversation_key(conversation)
-    found = decode(_Kept, snapshot.bodies.get(key), key)
+def forget(snapshot: Snapshot, *, keys: Sequence[str]) -> Writes[None]:
+    """Delete those records that are over; one may have been renewed since it was due."""
+    over = [key for key in keys if _read(snapshot, key) is None]
+    return Writes(result=None, writes=dict.fromkeys(over))
+
+
+def _found(snapshot: Snapshot, conversation: str) -> KeptConversation | None:
+    return _read(snapshot, conversation_key(conversation))
+
+
+def _read(snapshot: Snapshot, key: str) -> KeptConversation | None:
+    found = decode(KeptConversation, snapshot.bodies.get(key), key)
     # one that ends later than it could have been written for was written while the clock was ahead
     return found if found is not None and 0 < found.until - snapshot.now <= LIFE_S else None

@@ -16,11 +16,12 @@ from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, RetryBudget, clock_corrected
 from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S, Bucket, new_bucket
 from groq_fallback_mcp.quota.budget import DayTotals, Spend
-from groq_fallback_mcp.quota.ledger import Claim, ModelQuota, QuotaKey
+from groq_fallback_mcp.quota.ledger import Claim, ConversationModel, ModelQuota, QuotaKey
 from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
 
 __all__ = [
     "Account",
+    "KeptConversation",
     "OpenReservation",
     "Transaction",
     "applied_key",
@@ -80,6 +81,14 @@ class OpenReservation:
     cost: Mapping[Limit, float]
     spend: Spend
     day: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptConversation:
+    """The model that a conversation stays with, until `until` (Unix seconds)."""
+
+    model: ConversationModel
+    until: float
 
 
 class Transaction:
@@ -249,7 +258,9 @@ def day_of(key: str) -> str | None:
     return key.removeprefix(_DAY) if key.startswith(_DAY) else None
 
 
-def encode(record: object, *, expires_at: float | None = None) -> Record:
+def encode(
+    record: Account | ProviderAccount | OpenReservation | DayTotals | KeptConversation, *, expires_at: float | None = None
+) -> Record:
     """A record as text; fields at their defaults are omitted."""
     body = _adapter(type(record)).dump_json(record, exclude_defaults=True, by_alias=True).decode()
     if _sane(record):
@@ -305,6 +316,8 @@ def _sane(record: object) -> bool:
             )
         case ProviderAccount(health=health):
             return _sane_health(health)
+        case KeptConversation(until=until):
+            return 0.0 <= until <= LARGEST
         case OpenReservation(cost=cost):
             return _within(cost.values(), 0.0, LARGEST)
         case DayTotals(models=models, held_tokens=tokens, held_picousd=held, losses=losses, accepted_losses=accepted):

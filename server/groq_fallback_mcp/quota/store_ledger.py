@@ -51,7 +51,7 @@ __all__ = ["StoredLedger", "utc_day"]
 T = TypeVar("T")
 TIME_LIMIT_S = 0.25
 SWEEP_EVERY_S = 60.0
-SWEPT_AT_ONCE = 100
+SWEPT_AT_ONCE = 1_000
 MOST_DOUBTFUL = 1_000
 MOST_DAYS = 3
 
@@ -219,8 +219,12 @@ class StoredLedger:
         if now - self._swept_at < SWEEP_EVERY_S:
             return
         self._swept_at = now
-        for key in await self._run(partial(self._store.due, SWEPT_AT_ONCE)):
-            if key.startswith((applied_key(""), conversations.conversation_key(""))):
+        due = await self._run(partial(self._store.due, SWEPT_AT_ONCE))
+        ended = [key for key in due if key.startswith(conversations.conversation_key(""))]
+        if ended:
+            await self._transact(ended, partial(conversations.forget, keys=ended))
+        for key in due:
+            if key.startswith(applied_key("")):
                 await self._transact([key], partial(_forget, key=key))
             if not key.startswith(open_key("")):
                 continue
