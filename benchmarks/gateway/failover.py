@@ -23,14 +23,18 @@ async def measure(*, alone: bool) -> list[Figure]:
     faults = tomllib.loads(VERDICTS.read_text(encoding="utf-8"))["fault"]
     verdicts = [fault[form] for fault in faults for form in ("whole", "streamed", "held") if form in fault]
     ran = await _output("-m", "pytest", SUITE, "-q", "-p", "no:cacheprovider")
-    failed = sum(int(count) for count in re.findall(r"(\d+) (?:failed|errors?)\b", ran))
+    counts = {outcome: int(count) for count, outcome in re.findall(r"(\d+) (passed|failed|error)", ran)}
+    if sum(counts.values()) < len(verdicts):
+        raise RuntimeError(f"the suite ran {counts}, and has {len(verdicts)} cases")
+    failed = sum(counts.values()) - counts.get("passed", 0)
     note = f"{len(verdicts)} cases of {len(faults)} faults"
     return [
         Figure(name="failover suite: FAIL", unit="", found={OURS: failed}, limit=0.0, note=note),
         Figure(
-            name="failover suite: an error and not another model's answer",
-            unit="",
-            found={OURS: verdicts.count("safe")},
+            name="failover suite: error instead of an answer",
+            unit="%",
+            found={OURS: 100 * verdicts.count("safe") / len(verdicts)},
+            limit=3.0,
             note=note,
         ),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -121,11 +120,6 @@ class Outcome:
         """Requests of the agent that it had made before, byte for byte, but for those that a 429 told it to repeat."""
         again = sum(count - 1 for count in Counter(self.requests).values())
         return max(again - self.statuses.count(429), 0)
-
-    @property
-    def with_tools(self) -> int:
-        """Requests of the agent for its main model."""
-        return sum(bool(json.loads(body).get("tools")) for body in self.requests)
 
     @property
     def refused_by_groq(self) -> int:

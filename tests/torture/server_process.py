@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PATIENCE_S", "ServerProcess", "peak_mib", "resident_mib", "running"]
+__all__ = ["PATIENCE_S", "ServerProcess", "peak_mib", "running"]
 
 PATIENCE_S = 20.0
 CLIENT = {"name": "torture", "version": "0"}
@@ -116,7 +116,7 @@ class ServerProcess:
 
     def resident_mib(self) -> float:
         """The memory it has resident now."""
-        return resident_mib(self.pid)
+        return _status(self.pid, "VmRSS") / 1024
 
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
@@ -183,11 +183,6 @@ def running(
 def peak_mib(pid: int) -> float:
     """The most memory a process has had resident."""
     return _status(pid, "VmHWM") / 1024
-
-
-def resident_mib(pid: int) -> float:
-    """The memory a process has resident now."""
-    return _status(pid, "VmRSS") / 1024
 
 
 def _status(pid: int, name: str) -> int:

@@ -33,7 +33,7 @@ def session_key(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
 
 
 def preferred_model(stays: ConversationModel | None, *, has_open_calls: bool) -> tuple[str, str] | None:
-    """The (provider, model) to ask first; None for the first of the plan, to which a conversation returns at the beginning of a turn."""
+    """The (provider, model) to try first; None for the first of the plan, to which a conversation returns at the beginning of a turn."""
     return (stays.provider, stays.model) if stays is not None and (has_open_calls or stays.starts_over) else None
 
 

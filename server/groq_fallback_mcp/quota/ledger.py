@@ -168,9 +168,9 @@ class ModelQuota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationModel:
-    """Who answers a conversation that had to leave its first model.
+    """The model that a conversation stays with after it had to leave its first one.
 
-    `starts_over`: the first one broke off in the client's sight, so this one is asked first at the beginning of a turn, too.
+    `starts_over`: the first one broke off in the client's sight, so this one is tried first at the beginning of a turn, too.
     """
 
     provider: str
