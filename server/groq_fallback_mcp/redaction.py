@@ -27,6 +27,7 @@ __all__ = [
     "sanitize",
     "sanitize_json",
     "sanitize_message",
+    "settled_end",
 ]
 
 _LOOKS_LIKE_A_KEY = (
@@ -57,6 +58,8 @@ _CONTROL_SEQUENCE = (
 # joiners without width, BiDi embeddings, overrides and isolates, annotations, tags. The joiners and direction marks
 # that scripts and emoji need (U+200B to U+200F, U+061C) stay, and tags where they make a flag of a black one.
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u180e\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
+_BEGUN_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x00-\x1f\x7f-\x9f]*|[ -/]*)\Z")
+LONGEST_SEQUENCE = 256
 _CONTROL = re.compile(f"[{_CONTROLS}]")
 _CONTROL_RUN = re.compile(
     rf"(?P<flag>\U0001f3f4[\U000e0030-\U000e007a]{{1,8}}\U000e007f)|\r\n?|(?P<broken>[\x00\ud800-\udfff])|{_CONTROL_SEQUENCE}|[{_CONTROLS}]"
@@ -114,6 +117,17 @@ def sanitize_json(value: Any) -> Any:
     return value
 
 
+def settled_end(text: str) -> int:
+    """The index up to which a text that comes in pieces can be shown: what follows it may begin a secret or a control sequence."""
+    end = len(text)
+    if text.endswith("\r") or "\ud800" <= text[-1:] <= "\udbff":
+        end -= 1
+    escape = text.rfind("\x1b", max(end - LONGEST_SEQUENCE, 0), end)
+    if escape >= 0 and _BEGUN_SEQUENCE.match(text, escape) is not None:
+        end = escape
+    return end - _secrets.begun_at_the_end_of(text[:end])
+
+
 def clean_json(value: Any) -> bytes:
     """`value` sanitized and written as JSON of ASCII, without spaces."""
     written = _COMPACT(value).encode()
@@ -160,6 +174,8 @@ class _Secrets:
         self._forms: tuple[str, ...] = ()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self._escaped_patterns: tuple[re.Pattern[str], ...] = ()
+        self._beginnings: frozenset[str] = frozenset()
+        self._longest = 0
 
     def add(self, secrets: tuple[str, ...]) -> None:
         new = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET} - {*self._known}
@@ -169,6 +185,13 @@ class _Secrets:
         self._known = tuple(sorted({*self._known[: MOST_SECRETS - len(new)], *new}, key=len, reverse=True))
         self._forms = tuple(form.lower() for secret in self._known for form in (secret, *_encodings(secret)))
         self._patterns = self._escaped_patterns = ()
+        self._beginnings = frozenset(form[:size] for form in self._forms for size in range(1, len(form)))
+        self._longest = max(map(len, self._forms))
+
+    def begun_at_the_end_of(self, text: str) -> int:
+        """How many of the last characters are the beginning of a secret that more text may complete."""
+        tail = text[1 - self._longest :].lower() if self._longest > 1 else ""
+        return next((len(tail) - at for at in range(len(tail)) if tail[at:] in self._beginnings), 0)
 
     def may_be_in(self, text: str) -> bool:
         """Whether a secret is there as it is, escaped, or with something between that is not shown; never falsely denied."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import anyio
+import anyio.abc
 import pytest
+from anyio.abc import SocketStream
 from command_line import command, simulated
 from gateway_process import environment_of, free_port, started
 from terminal import Terminal
@@ -104,7 +108,7 @@ async def test_an_agent_whose_gateway_does_not_run_is_told_how_to_start_it(tmp_p
     await command("setup", "kilo", "--gateway", "--port", str(port), cwd=tmp_path)
     done = await command("doctor", cwd=tmp_path)
     line = next(line for line in done.stdout.splitlines() if "gateway of" in line)
-    assert line.startswith(f"warn gateway of kilo: nothing answers at http://127.0.0.1:{port}, so Kilo Code cannot call")
+    assert line.startswith(f"fail gateway of kilo: nothing answers at http://127.0.0.1:{port}, so Kilo Code cannot call")
     assert "groq-fallback-mcp gateway --install" in line
     environment = environment_of(tmp_path, "http://127.0.0.1:9")
     async with started("gateway", "--port", str(port), environment=environment, port=port):
@@ -112,3 +116,27 @@ async def test_an_agent_whose_gateway_does_not_run_is_told_how_to_start_it(tmp_p
     assert f"ok   gateway of kilo: answers at http://127.0.0.1:{port}" in done.stdout
     await command("setup", "kilo", "--gateway", "--remove", cwd=tmp_path)
     assert "gateway of" not in (await command("doctor", cwd=tmp_path)).stdout
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 1024\r\n\r\n" + b"[" * 1024])
+async def test_another_server_on_the_gateway_s_port_holds_doctor_up_for_two_seconds_at_most(
+    tmp_path: Path, said: bytes
+) -> None:
+    """One that says nothing, byte by byte, or nonsense."""
+
+    async def odd(stream: SocketStream) -> None:
+        async with stream:
+            with suppress(anyio.BrokenResourceError):
+                await stream.send(said or b"HTTP/1.1 200 OK\r\nx: ")
+                while True:
+                    await stream.send(b"x")
+                    await anyio.sleep(0.3)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, odd)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        await command("setup", "kilo", "--gateway", "--port", str(port), cwd=tmp_path)
+        done = await command("doctor", cwd=tmp_path)
+        assert f"fail gateway of kilo: nothing answers at http://127.0.0.1:{port}" in done.stdout
+        assert "Traceback" not in done.stderr
+        group.cancel_scope.cancel()

@@ -59,6 +59,8 @@ BODY: dict[str, Any] = {
     "frequency_penalty": 0,
     "service_tier": "auto",
     "prompt_cache_key": "k",
+    "modalities": ["text"],
+    "audio": None,
 }
 # A schema of parameters, the characters of a tool's name, and what an image holds.
 LEFT_TO_GROQ = ("invalid JSON schema for tool", "64 letters, digits, underscores or dashes", "invalid base64 url")

@@ -19,6 +19,7 @@ from groq_fallback_mcp.gateway.chat_stream import HeldText
 from groq_fallback_mcp.quota import Claim, Granted
 from groq_fallback_mcp.quota.budget import Budget
 from groq_fallback_mcp.quota.store_ledger import utc_day
+from groq_fallback_mcp.redaction import register_secrets
 
 pytestmark = pytest.mark.anyio
 
@@ -481,3 +482,40 @@ async def test_the_beginning_of_markup_waits_for_more_without_being_looked_at_ag
     held.text_received(" 2")
     await waiting
     assert held.take() == "< 2"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 200])
+async def test_a_key_that_a_model_says_in_pieces_is_not_sent_in_pieces(size: int) -> None:
+    """Nor a sequence that would steer a terminal. What only begins like one is sent when more has come."""
+    key = "gsk_inpieces0123456789ABCDEF"
+    register_secrets(key)
+    said = f"My g is gsk_in, my key {key}, red \x1b[31mred and gs"
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    got = await ask(
+        gateway(World(), Upstream(lambda _: Asked(pieces=events(*text(*pieces)), headers=SSE))), asking(stream=True)
+    )
+    assert got.text == "My g is gsk_in, my key [redacted], red red and gs"
+    assert got.finish == "stop"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("let me think\n", "</think>\n", "Answer"),
+        ("<reason", "ing>Hm</reasoning>", "Answer"),
+        ("[THINK]", "Hm[/THINK]", "Answer"),
+    ],
+)
+async def test_a_stream_whose_thoughts_leak_ends_well(pieces: tuple[str, ...]) -> None:
+    """What the client has seen of them cannot be taken back, which is no reason to break off a whole answer."""
+    upstream = Upstream(lambda _: Asked(pieces=events(*text(*pieces)), headers=SSE))
+    got = await ask(gateway(World(), upstream), asking(stream=True))
+    assert (got.clean, got.finish, got.error) == (True, "stop", None)
+    assert got.text.endswith("Answer")
+    assert upstream.asked == [FIRST]
+
+
+@pytest.mark.parametrize("odd", [5, True, {"a": 1}, "audio-like"])
+async def test_odd_modalities_are_no_matter(odd: Any) -> None:
+    """Only a list that names audio asks for a spoken answer."""
+    assert (await ask(gateway(World(), Upstream(good)), asking(modalities=odd))).text == "Hello you"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +61,9 @@ _FIX: Mapping[FailureKind | None, str] = {
     FailureKind.ORGANIZATION_REFUSED: "Ask Groq's support about your organization",
     FailureKind.NO_CREDIT: "Check the credit and billing at console.groq.com",
 }
+# For all that a server on the gateway's port sends.
+GATEWAY_S = 2.0
+MOST_REPLY_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,11 @@ async def _clients(*, start_project_servers: bool) -> list[Finding]:
         if found.fault is not None:
             findings.append(Finding(what=what, state="warn", detail=sanitize_message(found.fault)))
         elif not found.configured:
-            findings.append(Finding(what=what, state="ok", detail=f"not set up; run {SCRIPT} setup {found.client.name}"))
+            findings.append(
+                Finding(
+                    what=what, state="ok", detail=f"MCP server not set up (optional); run {SCRIPT} setup {found.client.name}"
+                )
+            )
         for entry in found.configured:
             kind = origin(entry.command)
             if kind == "ours" and not started:
@@ -181,19 +188,26 @@ async def _gateways() -> list[Finding]:
             continue
         fix = f"Run {SCRIPT} gateway, or {SCRIPT} gateway --install to start it with every login"
         detail = f"nothing answers at {address}, so {client.title} cannot call its models. {fix}"
-        findings.append(Finding(what=what, state="warn", detail=detail))
+        findings.append(Finding(what=what, state="fail", detail=detail, fix=fix))
     return findings
 
 
 def _is_gateway(address: str) -> bool:
-    connection = HTTPConnection(address.removeprefix("http://"), timeout=1.0)
+    """Whether what answers there is a gateway. Some other server may say anything, for ever."""
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    end, reply = time.monotonic() + GATEWAY_S, b""
     try:
-        connection.request("GET", "/healthz")
-        return bool(json.loads(connection.getresponse().read(1_024)) == {"status": "ok"})
-    except (OSError, HTTPException, ValueError):
+        with socket.create_connection((host, int(port)), timeout=GATEWAY_S) as connection:
+            connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+            while len(reply) < MOST_REPLY_BYTES and (left_s := end - time.monotonic()) > 0:
+                connection.settimeout(left_s)
+                piece = connection.recv(MOST_REPLY_BYTES)
+                if not piece:
+                    break
+                reply += piece
+    except (OSError, ValueError, OverflowError):
         return False
-    finally:
-        connection.close()
+    return reply.startswith(b"HTTP/1.1 200 ") and b'"status": "ok"' in reply.replace(b'":"', b'": "')
 
 
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:

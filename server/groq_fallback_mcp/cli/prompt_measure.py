@@ -94,10 +94,10 @@ def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
 
     class Recorder(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            content = self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BYTES))
             try:
+                content = self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BYTES))
                 body = read_chat_body(json.loads(content), catalog=catalog)
-            except ValueError:
+            except (ValueError, RecursionError):
                 body = None
             if isinstance(body, ChatBody):
                 found.append(estimate_prompt_tokens(body.request))
@@ -106,6 +106,11 @@ def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
             self.send_header("content-length", str(len(refusal)))
             self.end_headers()
             self.wfile.write(refusal)
+
+        def handle(self) -> None:
+            # an agent may leave before it has read the answer
+            with suppress(OSError):
+                super().handle()
 
         def log_message(self, *_: object) -> None:
             """Nothing."""

@@ -101,7 +101,7 @@ def _refuse_what_groq_lacks(body: Mapping[str, Any]) -> None:
     for name in ("logprobs", "top_logprobs"):
         if body.get(name):
             raise _Invalid(f"{name} is not supported. Remove it", name)
-    if object_of(body.get("audio")) is not None or "audio" in (body.get("modalities") or ()):
+    if object_of(body.get("audio")) is not None or (is_list(modes := body.get("modalities")) and "audio" in modes):
         raise _Invalid("Spoken answers are not supported here. Remove audio and modalities, or use /v1/audio/speech", "audio")
 
 

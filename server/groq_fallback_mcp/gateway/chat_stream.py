@@ -14,11 +14,24 @@ import anyio
 
 from groq_fallback_mcp.call import Attempt
 from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.redaction import settled_end
 
 __all__ = ["Diverged", "HeldText"]
 
 # What a model writes where its template leaks: nothing of it is an answer, so from its beginning on text waits for the whole.
-_MARKUP = ("<think", "<seed:think>", "◁think▷", "<tool_call", "<function", "<|", "<\uff5c", "[TOOL_CALLS]")
+_MARKUP = (
+    "<think",
+    "<seed:think>",
+    "◁think▷",
+    "<tool_call",
+    "<function",
+    "<|",
+    "<\uff5c",
+    "[TOOL_CALLS]",
+    "[THINK]",
+    "<reasoning",
+    "<thought",
+)
 _LONGEST = max(len(mark) for mark in _MARKUP)
 
 
@@ -93,7 +106,7 @@ class HeldText:
         return max(self._began_at + self._hold_s - self._clock(), 0.0)
 
     def take(self) -> str:
-        """The text to send now. What may be the beginning of markup is kept back."""
+        """The text to send now. What may be the beginning of markup or of a secret is kept back."""
         text, self._is_taken = "".join(self._text), True
         if not self._sent and not text.strip():
             return ""
@@ -113,7 +126,8 @@ class HeldText:
         # the answer without the spaces around it, or without a mark at its end
         if sent.strip().startswith(whole.strip()) or whole.startswith(sent.lstrip()):
             return whole[len(sent.lstrip()) :]
-        return Diverged.DIVERGED
+        # the same model's words, of which our reading took some for thoughts when the client had seen them
+        return "".join(self._text)
 
     async def changed(self) -> None:
         """Wait until more has come, or until what is held may be sent."""
@@ -134,6 +148,8 @@ class HeldText:
 
 def _safe_end(text: str) -> int:
     found = [at for mark in _MARKUP if (at := text.find(mark)) >= 0]
+    if not found and (end := settled_end(text)) < len(text):
+        return end
     end = min(found, default=len(text))
     # a mark may be cut at the end of what has come so far
     for size in range(min(_LONGEST - 1, end), 0, -1):
