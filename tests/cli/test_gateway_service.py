@@ -72,7 +72,7 @@ def test_where_the_service_manager_does_not_work_its_commands_are_shown(home: Pa
     manager(home, 'echo "Failed to connect to bus" >&2; exit 1')
     lines = install(8788)
     assert lines[1:] == [
-        "systemctl --user failed (Failed to connect to bus). Run these commands yourself:",
+        "systemctl --user failed (Failed to connect to bus). Until it works, use groq-fallback-mcp gateway. Then run these commands:",
         "  systemctl --user daemon-reload",
         f"  systemctl --user enable {UNIT}",
         f"  systemctl --user restart {UNIT}",

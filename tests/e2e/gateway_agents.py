@@ -31,7 +31,7 @@ FILE, CONTENT, TOUCHED = "notes.txt", "Written through the gateway.\n", "command
 START_S = 30.0
 MARK = "E2E_AGENT_OF"
 STATUS = re.compile(rb"\AHTTP/1\.1 (\d{3}) ")
-REFUSAL = "tokens, and a model takes at most"
+REFUSAL = "With room for an answer that is more than a model takes"
 """Of the words in which the gateway refuses what fits no model."""
 
 

@@ -16,6 +16,7 @@ from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ER
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.logs import start_logging
+from groq_fallback_mcp.render import capitalized, sentence
 from groq_fallback_mcp.settings import Settings, load_settings, state_folder
 from groq_fallback_mcp.tools import Context
 
@@ -52,6 +53,11 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
             guard = guarded(context, settings, token, mcp=mcp)
             also = f" and http://{host}:{port}{PATH}" if mcp else ""
             echo(f"groq-fallback-mcp: http://{host}:{port}/v1{also}", err=True)
+            unready = [provider.unready for provider in context.engine.registry.providers.values()]
+            if all(unready):
+                echo_message(
+                    f"groq-fallback-mcp: No model is available yet. {sentence(capitalized(str(unready[0])))}", err=True
+                )
             await serve_http(guard, listener=listener)
         return 0
 
@@ -111,8 +117,12 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
 
 def print_token() -> None:
     """The token that clients need, alone on its line."""
-    settings = load_settings()
-    echo_secret(_token(settings, LOOPBACK))
+    try:
+        token = _token(load_settings(), LOOPBACK)
+    except GroqFallbackError as error:
+        echo_message(f"groq-fallback-mcp: {error}", err=True)
+        raise SystemExit(USAGE_ERROR) from None
+    echo_secret(token)
 
 
 def _token(settings: Settings, host: str) -> str:

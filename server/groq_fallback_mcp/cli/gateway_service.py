@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from groq_fallback_mcp.clients.config_file import require_inside, write_text
-from groq_fallback_mcp.command import lasting_command
+from groq_fallback_mcp.command import SCRIPT, lasting_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import state_folder
 
@@ -151,7 +151,11 @@ def _carried_out(steps: Sequence[Sequence[str]], *, done: str) -> list[str]:
         fault = _run(step)
         if fault is not None:
             by_hand = [f"  {' '.join(one)}" for one in steps[number:]]
-            return [f"{' '.join(step[:2])} failed ({fault}). Run these commands yourself:", *by_hand]
+            why = f"{' '.join(step[:2])} failed ({fault})"
+            return [
+                f"{why}. Until it works, use {SCRIPT} gateway. Then run these commands:",
+                *by_hand,
+            ]
     return [done]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed, Code
 from groq_fallback_mcp.redaction import sanitize_message
@@ -91,6 +92,8 @@ def failed(error: CallFailed) -> Refusal:
 def guard_error(status: int, cause: str, next_step: str) -> dict[str, Any]:
     """The body of what the guard before the gateway refuses."""
     types = {401: "authentication_error", 403: "permission_error", 503: "api_error"}
+    if status == 401:
+        next_step = f"Send the token that {SCRIPT} gateway --show-token prints as Authorization: Bearer TOKEN"
     message = f"{sentence(capitalized(cause))} {sentence(capitalized(next_step))}"
     return Refusal(status=status, type=types.get(status, "invalid_request_error"), message=message).body()
 
@@ -99,7 +102,7 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> R
     """A request that fits no model, whenever it is sent. `limits`: (model, its tokens a minute or its window), largest first."""
     most = f"at most {limits[0][1]:,} per minute here ({limits[0][0]})" if limits else "none here"
     message = (
-        f"This request has about {tokens:,} tokens, and a model takes {most} with Groq's {plan} plan. "
+        f"This request has about {tokens:,} tokens. With room for an answer that is more than a model takes with Groq's {plan} plan: {most}. "
         "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), add another provider to config.toml, or start a smaller task"
     )
     return Refusal(status=400, code="request_too_large", message=sentence(message))

@@ -56,6 +56,7 @@ MOST_AT_ONCE = 128
 BODY_BYTES = 16 * 1024 * 1024
 # Of all bodies that are still coming, together.
 MOST_ARRIVING_BYTES = 64 * 1024 * 1024
+_NO_FAULTS = ("ASGI callable returned without completing response", "Cancel %s running task")
 _CLOSE = (b"connection", b"close")
 LARGEST_PORT = 65_535
 _PLACE = re.compile(r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?)(?::(?P<port>[0-9]{1,5}|\*))?")
@@ -103,8 +104,9 @@ async def serve_http(app: App, *, listener: socket.socket, keeps_signals: bool =
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
-    """Not where a response was left unfinished: an answer that broke off must not look whole, and whoever does so says why."""
-    return record.msg != "ASGI callable returned without completing response."
+    """Not where a response was left unfinished or the server ends: an answer that broke off must not look whole."""
+    cause = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(cause, asyncio.CancelledError) or str(record.msg).startswith(_NO_FAULTS))
 
 
 class _Beside(uvicorn.Server):
