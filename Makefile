@@ -23,7 +23,7 @@ PIP_INSTALL := requirements/install.py
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-gateway bench-goodput test checks lint types contracts unit e2e install-methods torture fuzz \
+.PHONY: help clients setup demo bench bench-gateway bench-goodput test checks lint types contracts deciding unit e2e install-methods torture fuzz \
   nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
@@ -87,9 +87,9 @@ $(VENV)/.dev: $(VENV)/.setup requirements/dev.lock
 
 test: checks unit e2e torture
 
-# What runs no tests, two at a time: each uses one core.
+# What uses one core, two at a time.
 checks: $(VENV)/.dev
-	$(MAKE) --jobs 2 --output-sync lint types contracts generate-check docs package
+	$(MAKE) --jobs 2 --output-sync lint types contracts deciding generate-check docs package
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -105,9 +105,11 @@ contracts: $(VENV)/.dev
 PACKAGE := server/groq_fallback_mcp
 DECIDES := $(PACKAGE)/policy/*,$(PACKAGE)/fallback/final_error.py,$(PACKAGE)/call/refusals.py,$(PACKAGE)/quota/buckets.py,$(PACKAGE)/quota/breaker.py,$(PACKAGE)/quota/budget.py,$(PACKAGE)/providers/classify.py,$(PACKAGE)/providers/error_*.py,$(PACKAGE)/providers/rate_limit_headers.py,$(PACKAGE)/durations.py,$(PACKAGE)/catalog/drift.py
 DECIDING_TESTS := tests/policy tests/quota/test_buckets.py tests/quota/test_breaker.py tests/quota/test_budget.py tests/providers/test_classify.py tests/providers/test_durations.py tests/providers/test_error_words.py tests/catalog/test_drift.py
-unit: $(VENV)/.dev
+deciding: $(VENV)/.dev
 	$(BIN)/coverage run --include='$(DECIDES)' -m pytest $(DECIDING_TESTS) -q
 	$(BIN)/coverage report --include='$(DECIDES)' --fail-under=100
+
+unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' $(DECIDING_TESTS:%=--ignore %) -n 2 --dist loadfile --durations=25
 
 generate-check: setup

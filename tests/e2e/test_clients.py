@@ -120,7 +120,8 @@ async def test_mcporter_lists_and_calls_the_tools(npm: Npm, groq: SimulatedGroq)
     check_refusal(await call("groq_chat", "promt=hi"))
 
 
-@pytest.mark.parametrize("era", [pytest.param("legacy", marks=pytest.mark.nightly), "modern"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("era", ["legacy", "modern"])
 @pytest.mark.client("Inspector", "connects", "lists", "calls", "falls back", "transcribes", "sees errors")
 async def test_the_inspector_finds_nothing_to_complain_about(npm: Npm, groq: SimulatedGroq, era: str) -> None:
     """Strictly, in both eras of the protocol; it shows text and structured content, and an error is one for it."""

@@ -16,7 +16,7 @@ from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 
 
-@pytest.mark.parametrize("plan", ["free", "developer"])
+@pytest.mark.parametrize("plan", [pytest.param("free", marks=pytest.mark.nightly), "developer"])
 async def test_kilo_finds_nothing_wrong_and_lists_the_models(kilo: Kilo, plan: str) -> None:
     """With the model for titles alone, and with both."""
     home = {"HOME": str(kilo.home), "GROQ_FALLBACK_PLAN": plan}

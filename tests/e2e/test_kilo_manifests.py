@@ -35,7 +35,7 @@ async def checked(kilo: Kilo) -> tuple[int, str, str]:
         ("kilo.json", "project/kilo.json"),
         pytest.param("kilo.json", "project/.kilo/kilo.json", marks=pytest.mark.nightly),
         pytest.param("kilo.json", "home/.config/kilo/kilo.json", marks=pytest.mark.nightly),
-        ("mcp.json", "project/.kilocode/mcp.json"),
+        pytest.param("mcp.json", "project/.kilocode/mcp.json", marks=pytest.mark.nightly),
     ],
 )
 async def test_kilo_finds_nothing_wrong_and_the_server_connected(kilo: Kilo, manifest: str, place: str) -> None:
