@@ -55,7 +55,7 @@ BOMBS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     f"{HOURS} h of silence as flac": ({"bytes": "flac_silence", "with": {"seconds": HOURS * 3_600 - 400}}, ""),
 }
 # Longer to make than to refuse.
-SLOW = {"ogg, a comment of 60 MB", f"{HOURS} h of silence as flac"}
+SLOW = {"ogg, a comment of 60 MB", f"{HOURS} h of silence as flac", "wav of blocks of 65,535", "mkv, zlib 1000:1"}
 SLOW_S = 5.0
 
 

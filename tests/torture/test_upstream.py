@@ -170,11 +170,15 @@ STREAMS = (
     "long_text",
     "nothing",
 )
+# one of bytes, one of reasoning, one of calls, one of lists
+STREAMS_BY_DAY = {"bytes", "thoughts", "tool_calls", "annotations"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
 @pytest.mark.fault("A4", "A5")
-@pytest.mark.parametrize("pieces", STREAMS)
+@pytest.mark.parametrize(
+    "pieces", [one if one in STREAMS_BY_DAY else pytest.param(one, marks=pytest.mark.nightly) for one in STREAMS]
+)
 def test_a_stream_without_end_costs_neither_time_nor_memory_however_it_is_cut(tmp_path: Path, pieces: str) -> None:
     """In bytes, lines, events, pieces of a tool call, lists: the next model answers, and pings are answered meanwhile."""
     mode = f"stream_of_{pieces}"
@@ -355,6 +359,7 @@ def test_an_upstream_that_fails_once_costs_one_request_more(tmp_path: Path, mode
         assert len(upstream.chats) == 2
 
 
+@pytest.mark.nightly
 def test_row_25_a_storm_of_500_is_not_amplified(tmp_path: Path) -> None:
     """Thirty calls at once, then thirty in turn, send at most 1.2 requests a call."""
     with fault_server("500") as upstream, serving(tmp_path, upstream, GROQ_FALLBACK_PLAN="developer") as server:
