@@ -83,8 +83,8 @@ class AttemptSender:
             with anyio.CancelScope(shield=True):
                 if begun:
                     # the provider charges what it lets in, however little of the answer was read
-                    spent = ZERO_SPEND if candidate.provider == "local" else candidate.spend
-                    await self._ledger.settle(reservation, Settlement(actual=reservation.cost, spent=spent))
+                    settlement = Settlement(actual=reservation.cost, spent=_most_spent(candidate))
+                    await self._ledger.settle(reservation, settlement)
                 else:
                     await self._ledger.release(reservation)
             raise
@@ -143,10 +143,8 @@ def _spent(candidate: Candidate, outcome: Outcome, catalog: Catalog) -> Spend | 
     """What a call took of a budget: nothing where it failed, the most it could where the usage is not reported."""
     if not isinstance(outcome, Success):
         return None
-    if candidate.provider == "local":
-        return ZERO_SPEND
-    if not outcome.usage_reported:
-        return candidate.spend
+    if candidate.provider == "local" or not outcome.usage_reported:
+        return _most_spent(candidate)
     usage, amount = outcome.usage, cost_usd(candidate, outcome, catalog)
     return Spend(
         input_tokens=usage.input_tokens,
@@ -154,3 +152,8 @@ def _spent(candidate: Candidate, outcome: Outcome, catalog: Catalog) -> Spend | 
         audio_s=usage.audio_s,
         picousd=None if amount is None else picodollars(amount),
     )
+
+
+def _most_spent(candidate: Candidate) -> Spend:
+    """What a call can have taken of a budget at most."""
+    return ZERO_SPEND if candidate.provider == "local" else candidate.spend
