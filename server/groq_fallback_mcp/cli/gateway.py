@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -35,13 +35,10 @@ _log = logging.getLogger(__name__)
 
 def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    try:
+    with _usage_errors():
         settings = checked(load_settings(**flags))
         token = _token(settings, host)
         start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
-    except GroqFallbackError as error:
-        echo_message(f"groq-fallback-mcp: {error}", err=True)
-        raise SystemExit(USAGE_ERROR) from None
 
     async def serve() -> int:
         from groq_fallback_mcp.transport.http_server import PATH, serve_http
@@ -117,12 +114,19 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
 
 def print_token() -> None:
     """The token that clients need, alone on its line."""
-    try:
+    with _usage_errors():
         token = _token(load_settings(), LOOPBACK)
+    echo_secret(token)
+
+
+@contextmanager
+def _usage_errors() -> Generator[None]:
+    """End with one line on stderr where the configuration cannot be used."""
+    try:
+        yield
     except GroqFallbackError as error:
         echo_message(f"groq-fallback-mcp: {error}", err=True)
         raise SystemExit(USAGE_ERROR) from None
-    echo_secret(token)
 
 
 def _token(settings: Settings, host: str) -> str:
