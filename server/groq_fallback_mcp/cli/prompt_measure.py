@@ -18,6 +18,7 @@ from groq_fallback_mcp.clients.entry import find_command
 from groq_fallback_mcp.clients.gateway_clients import GatewayClient
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.gateway.chat import read_json
 from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
 from groq_fallback_mcp.gateway.refusals import invalid
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
@@ -32,8 +33,8 @@ MOST_BYTES = 64 * 1_048_576
 def measured_prompt(client: GatewayClient, *, port: int, prepare: Callable[[], object]) -> int:
     """The tokens of the agent's longest request to the gateway's port for "Say hello.", with the person's own settings and MCP servers.
 
-    `prepare` sets the agent up for the gateway; it runs once the program and the port are there. The agent runs in an empty folder: in a project it would also start what the project's own files name. Raises
-    ConfigurationError where it cannot be run, or sends nothing.
+    `prepare` sets the agent up for the gateway; it runs once the program and the port are there. The agent runs in an empty
+    folder: in a project it would also start what the project's own files name. Raises ConfigurationError where it cannot be run, or sends nothing.
     """
     name, *arguments = client.measure
     program = find_command(name, project=Path.cwd())
@@ -96,9 +97,9 @@ def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             try:
                 content = self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BYTES))
-                body = read_chat_body(json.loads(content), catalog=catalog)
-            except (ValueError, RecursionError):
-                body = None
+            except ValueError:
+                content = b""
+            body = read_chat_body(read_json(content), catalog=catalog)
             if isinstance(body, ChatBody):
                 found.append(estimate_prompt_tokens(body.request))
             self.send_response(400)
