@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -64,6 +65,7 @@ _FIX: Mapping[FailureKind | None, str] = {
 # For all that a server on the gateway's port sends.
 GATEWAY_S = 2.0
 MOST_REPLY_BYTES = 4_096
+_HEALTHY = re.compile(rb'"status": ?"ok"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +209,7 @@ def _is_gateway(address: str) -> bool:
                 reply += piece
     except (OSError, ValueError, OverflowError):
         return False
-    return reply.startswith(b"HTTP/1.1 200 ") and b'"status": "ok"' in reply.replace(b'":"', b'": "')
+    return reply.startswith(b"HTTP/1.1 200 ") and _HEALTHY.search(reply) is not None
 
 
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:
