@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from pathlib import Path
 
-from benchmarks.gateway.contenders import DIRECT, OURS, direct, gateways, ours
+from benchmarks.gateway.contenders import DIRECT
+from benchmarks.gateway.everybody import everybody
 from benchmarks.gateway.figures import Figure
-from benchmarks.gateway.process import Running, started
-from benchmarks.speed.client import upstream
+from benchmarks.gateway.process import Running
 from benchmarks.speed.rows import percentile
 
 __all__ = ["measure"]
@@ -22,14 +19,8 @@ WORDS = 20
 
 async def measure(*, alone: bool) -> list[Figure]:
     """Everybody in turn, request by request, so that what slows the machine slows all; a p50 or p99 less the direct call's."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        async with upstream() as up, AsyncExitStack() as stack:
-            await up.set({"*": {"words": WORDS}})
-            wanted = {OURS: ours(folder, up.address)} if alone else gateways(folder, up.address)
-            every = [direct(up.address), *wanted.values()]
-            running = {one.name: await stack.enter_async_context(started(one)) for one in every}
-            whole, first = await _took(running, stream=False), await _took(running, stream=True)
+    async with everybody(words=WORDS, alone=alone) as (running, _):
+        whole, first = await _took(running, stream=False), await _took(running, stream=True)
     return [
         _added("latency added to a whole answer, p50", whole, 0.5, 1.5),
         _added("latency added to a whole answer, p99", whole, 0.99, 5.0),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from pathlib import Path
 
 from benchmarks.gateway.client import Streamed
-from benchmarks.gateway.contenders import DIRECT, FREELM, LITELLM, OURS, direct, gateways, ours
+from benchmarks.gateway.contenders import DIRECT, FREELM, LITELLM, OURS
+from benchmarks.gateway.everybody import everybody
 from benchmarks.gateway.figures import Figure
-from benchmarks.gateway.process import Running, body_of, started
-from benchmarks.speed.client import Upstream, upstream
+from benchmarks.gateway.process import Running, body_of
+from benchmarks.speed.client import Upstream
 from benchmarks.speed.rows import ratio_of
 
 __all__ = ["measure"]
@@ -35,18 +33,12 @@ EVERYBODY = Mapping[str, Running]
 
 async def measure(*, alone: bool) -> list[Figure]:
     """Everybody in turn, round by round."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        async with upstream() as up, AsyncExitStack() as stack:
+    async with everybody(words=WORDS, alone=alone) as (running, up):
+        figures = await _streams(running, up)
+        for stream, what, limit in ((False, "a whole answer", 1.5), (True, f"a stream of {WORDS} words", 2.5)):
             await up.set({"*": {"words": WORDS}})
-            wanted = {OURS: ours(folder, up.address)} if alone else gateways(folder, up.address)
-            every = [direct(up.address), *wanted.values()]
-            running = {one.name: await stack.enter_async_context(started(one)) for one in every}
-            figures = await _streams(running, up)
-            for stream, what, limit in ((False, "a whole answer", 1.5), (True, f"a stream of {WORDS} words", 2.5)):
-                await up.set({"*": {"words": WORDS}})
-                figures += await _cpu(running, what, limit, stream=stream)
-            return [*figures, await _answers_a_second(running, up)]
+            figures += await _cpu(running, what, limit, stream=stream)
+        return [*figures, await _answers_a_second(running, up)]
 
 
 async def _many(one: Running, count: int, width: int, *, stream: bool = False) -> None:
