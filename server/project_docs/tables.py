@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.catalog import Capabilities, Catalog, ModelRow, Plan, Practice, Preset, Price
+from groq_fallback_mcp.catalog import Capabilities, Catalog, ModelRow, Plan, Practice, Price, ProviderRow
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool
@@ -186,14 +186,16 @@ _PRESET_HEADINGS = ("Preset", "Endpoint", "Base URL", "Key from", "Models", "Not
 
 def presets_block(catalog: Catalog) -> str:
     """One row a preset, in the catalog's order."""
-    return table(_PRESET_HEADINGS, (_preset_cells(preset) for preset in catalog.presets.values()))
+    return table(_PRESET_HEADINGS, (_preset_cells(preset) for preset in catalog.providers.values()))
 
 
-def _preset_cells(preset: Preset) -> Sequence[str]:
+def _preset_cells(preset: ProviderRow) -> Sequence[str]:
     key = "" if preset.key_env is None else code(preset.key_env) + (", if it wants one" if preset.key_optional else "")
     models = ", ".join(
-        code(model) if model == on_the_wire and not preset.prefix else f"{code(model)} as {code(preset.prefix + on_the_wire)}"
-        for model, on_the_wire in preset.models.items()
+        code(model.id)
+        if model.id == model.wire_id and not preset.prefix
+        else f"{code(model.id)} as {code(preset.prefix + model.wire_id)}"
+        for model in preset.models
     )
     return (code(preset.name), preset.title, code(preset.base_url), key, models, preset.note)
 

@@ -106,12 +106,12 @@ def test_every_preset_is_shown_with_its_address_key_and_models() -> None:
     """What a provider with that preset begins with."""
     by_name = {cells[0]: cells for cells in rows(BLOCKS["presets"])}
 
-    for preset in CATALOG.presets.values():
+    for preset in CATALOG.providers.values():
         cells = by_name[f"`{preset.name}`"]
         assert cells[2] == f"`{preset.base_url}`"
         assert (preset.key_env or "-") in cells[3]
-        assert all(f"`{model}`" in cells[4] for model in preset.models)
-        assert all(f"`{preset.prefix}{wire}`" in cells[4] for wire in preset.models.values())
+        assert all(f"`{model.id}`" in cells[4] for model in preset.models)
+        assert all(f"`{preset.prefix}{model.wire_id}`" in cells[4] for model in preset.models)
 
 
 def test_every_tool_is_shown_with_all_its_arguments() -> None:

@@ -128,7 +128,7 @@ def test_a_key_never_shows_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
             "[[providers]]\nname = 'a'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\n" * 2,
             ["two providers are named 'a'"],
         ),
-        ("[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = []", ["providers.0", "base_url and models"]),
+        ("[[providers]]\nname = 'mine'\nmodels = ['m']", ["providers.0", "base_url or a preset"]),
         ("[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\nkey = 'x'", ["providers.0.key"]),
     ],
 )

@@ -4,7 +4,7 @@ Frozen dataclasses without behavior beyond what follows from their own fields. D
 (`_s`), money is `Decimal` US dollars (`_usd`), tokens are counts.
 """
 
-from groq_fallback_mcp.call.limits import Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.call.limits import CONTINUOUS, Limit, LimitReading, Pool, QuotaSnapshot, Refilling
 from groq_fallback_mcp.call.outcomes import (
     Attempt,
     AudioSegment,
@@ -35,6 +35,7 @@ from groq_fallback_mcp.call.requests import (
 )
 
 __all__ = [
+    "CONTINUOUS",
     "UNRESTRICTED",
     "AnyRequest",
     "Attempt",
@@ -52,8 +53,10 @@ __all__ = [
     "LimitReading",
     "Opened",
     "Outcome",
+    "Pool",
     "QuotaSnapshot",
     "ReasoningEffort",
+    "Refilling",
     "Restrictions",
     "Search",
     "ServiceTier",

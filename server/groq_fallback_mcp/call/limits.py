@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
-__all__ = ["Limit", "LimitReading", "QuotaSnapshot"]
+__all__ = ["CONTINUOUS", "Limit", "LimitReading", "Pool", "QuotaSnapshot", "Refilling"]
 
 
 class Limit(StrEnum):
-    """What Groq limits, per model and organization.
+    """What providers limit, per model or for a pool of models.
 
-    `window_s`: seconds in which an empty bucket of this kind fills up. `unit`: what it counts, in words for people.
+    `window_s`: seconds in which an empty bucket of this kind fills up; CONCURRENT counts calls under way, and has none. `unit`: what it counts, in words for people.
     """
 
     window_s: float
@@ -32,8 +33,35 @@ class Limit(StrEnum):
     TPD = "tpd", 86_400.0, "tokens per day"
     ITPM = "itpm", 60.0, "input tokens per minute"
     OTPM = "otpm", 60.0, "output tokens per minute"
+    RPH = "rph", 3_600.0, "requests per hour"
+    TPH = "tph", 3_600.0, "tokens per hour"
+    CONCURRENT = "concurrent", 0.0, "calls at once"
     ASH = "ash", 3_600.0, "audio seconds per hour"
     ASD = "asd", 86_400.0, "audio seconds per day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refilling:
+    """How what was used of a provider's limits comes back.
+
+    `windows`: bit by bit (`continuous`, as at Groq), or a whole window after it was used (`sliding`), which is also safe where the
+    provider counts in fixed windows. `day_ends`: the time zone at whose midnight limits per day begin again; empty where those
+    come back like the others.
+    """
+
+    windows: Literal["continuous", "sliding"] = "continuous"
+    day_ends: str = ""
+
+
+CONTINUOUS = Refilling()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Limits that several models of a provider share, and their name there."""
+
+    name: str
+    documented: Mapping[Limit, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

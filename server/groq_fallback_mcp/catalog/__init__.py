@@ -1,6 +1,20 @@
 """What is known about models, limits, prices and practices. Data in data/*.toml, one row a fact, dated."""
 
 from groq_fallback_mcp.catalog.lookups import Catalog
+from groq_fallback_mcp.catalog.price import Price
+from groq_fallback_mcp.catalog.provider_rows import (
+    Cost,
+    DataPolicy,
+    Dialect,
+    LimitHeader,
+    LocalServer,
+    ProviderError,
+    ProviderLimit,
+    ProviderModelRow,
+    ProviderPlan,
+    ProviderRow,
+    Refill,
+)
 from groq_fallback_mcp.catalog.schema import (
     Capabilities,
     Kind,
@@ -8,8 +22,6 @@ from groq_fallback_mcp.catalog.schema import (
     ModelRow,
     Plan,
     Practice,
-    Preset,
-    Price,
     Shutdown,
     Stage,
 )
@@ -18,13 +30,23 @@ from groq_fallback_mcp.catalog.toml_files import load_catalog
 __all__ = [
     "Capabilities",
     "Catalog",
+    "Cost",
+    "DataPolicy",
+    "Dialect",
     "Kind",
+    "LimitHeader",
     "LimitRow",
+    "LocalServer",
     "ModelRow",
     "Plan",
     "Practice",
-    "Preset",
     "Price",
+    "ProviderError",
+    "ProviderLimit",
+    "ProviderModelRow",
+    "ProviderPlan",
+    "ProviderRow",
+    "Refill",
     "Shutdown",
     "Stage",
     "load_catalog",

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from groq_fallback_mcp.call import Limit, Usage
+from groq_fallback_mcp.catalog.provider_rows import ProviderRow
 from groq_fallback_mcp.catalog.schema import (
     Advice,
     Endpoint,
@@ -19,7 +20,6 @@ from groq_fallback_mcp.catalog.schema import (
     ModelRow,
     Plan,
     Practice,
-    Preset,
     Sdk,
     Shutdown,
     SourceRow,
@@ -48,7 +48,7 @@ class Catalog:
     endpoints: Sequence[Endpoint]
     sdks: Sequence[Sdk]
     error_codes: Sequence[ErrorCodeRow] = ()
-    presets: Mapping[str, Preset] = field(default_factory=dict[str, Preset])
+    providers: Mapping[str, ProviderRow] = field(default_factory=dict[str, ProviderRow])
 
     def stage(self, model: str, on: date) -> Stage | None:
         """The stage of `model` on a day; None for a model the catalog does not know."""

@@ -6,13 +6,14 @@ Every row says where it is from (`source`, the id of a row in `sources`) and whe
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from groq_fallback_mcp.call import Limit, ReasoningEffort
+from groq_fallback_mcp.catalog.price import Price
+from groq_fallback_mcp.catalog.provider_rows import ProviderRow
 
 __all__ = [
     "Advice",
@@ -27,7 +28,6 @@ __all__ = [
     "ModelRow",
     "Plan",
     "Practice",
-    "Preset",
     "Price",
     "Sdk",
     "Shutdown",
@@ -39,7 +39,6 @@ Plan = Literal["free", "developer"]
 Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(gt=0, strict=True)]
-Usd = Annotated[Decimal, Field(ge=0)]
 
 
 class Kind(StrEnum):
@@ -75,20 +74,6 @@ class SourceRow(_Row):
     id: Name
     title: Name
     date: date
-
-
-class Price(_Row):
-    """US dollars, in the unit the name says. What is not sold that way is absent.
-
-    `cached_input_usd_per_mtok` is for the part of the prompt that the provider had in its cache; without it, cached input
-    costs as much as any other.
-    """
-
-    input_usd_per_mtok: Usd | None = None
-    cached_input_usd_per_mtok: Usd | None = None
-    output_usd_per_mtok: Usd | None = None
-    audio_usd_per_hour: Usd | None = None
-    speech_usd_per_mchar: Usd | None = None
 
 
 class Capabilities(_Row):
@@ -242,25 +227,6 @@ class Sdk(_SourcedRow):
     install: str
 
 
-class Preset(_SourcedRow):
-    """An endpoint in OpenAI's format that many have: what a provider of config.toml with this preset begins with.
-
-    `models` maps the id used in plans to the one on the wire. `key_optional`: it may be set up without a key.
-    `json_schema`: it holds whatever model it runs to a schema while the answer is written.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    title: Name
-    base_url: Name
-    key_env: str | None = None
-    key_optional: Flag = False
-    prefix: str = ""
-    models: dict[str, str]
-    speech_models: tuple[Name, ...] = ()
-    json_schema: Flag = False
-    note: str = ""
-
-
 class CatalogFile(_Row):
     """One TOML file of the catalog, or a user's overlay; every table may be absent."""
 
@@ -275,4 +241,4 @@ class CatalogFile(_Row):
     error_codes: tuple[ErrorCodeRow, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     sdks: tuple[Sdk, ...] = ()
-    presets: tuple[Preset, ...] = ()
+    providers: tuple[ProviderRow, ...] = ()

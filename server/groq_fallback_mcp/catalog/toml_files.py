@@ -25,7 +25,7 @@ from groq_fallback_mcp.json_types import is_list, is_object
 
 __all__ = ["load_catalog", "read_catalog_file"]
 
-_FILES = ("sources.toml", "models.toml", "lifecycle.toml", "limits.toml", "practices.toml", "reference.toml", "presets.toml")
+_FILES = ("sources.toml", "models.toml", "lifecycle.toml", "limits.toml", "practices.toml", "reference.toml", "providers.toml")
 _SHOWN_CHARS = 120
 # The tables, and what makes a row the same row.
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -40,7 +40,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "error_codes": ("status", "code"),
     "endpoints": ("method", "path"),
     "sdks": ("package",),
-    "presets": ("name",),
+    "providers": ("name",),
 }
 Rows = Mapping[str, Sequence[BaseModel]]
 # What an overlay's row replaces: with limits every row of that model and plan, whatever its date.
@@ -263,7 +263,7 @@ def _named_sources(catalog: Catalog) -> Iterator[tuple[str, str]]:
         ("error_codes", catalog.error_codes),
         ("endpoints", catalog.endpoints),
         ("sdks", catalog.sdks),
-        ("presets", catalog.presets.values()),
+        ("providers", catalog.providers.values()),
     ):
         for row in rows:
             yield f"[[{table}]] of {', '.join(str(part) for part in _key_of(row, _KEYS[table]))!r}", row.source
@@ -326,5 +326,5 @@ def _build_catalog(rows: Rows) -> Catalog:
         error_codes=listed("error_codes"),
         endpoints=listed("endpoints"),
         sdks=listed("sdks"),
-        presets=keyed("presets"),
+        providers=keyed("providers"),
     )

@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 
-from groq_fallback_mcp.call import AnyRequest, AudioRequest, ChatRequest, Exclusion, Limit, SpeechRequest
-from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
+from groq_fallback_mcp.call import (
+    CONTINUOUS,
+    AnyRequest,
+    AudioRequest,
+    ChatRequest,
+    Exclusion,
+    Limit,
+    Pool,
+    Refilling,
+    SpeechRequest,
+)
+from groq_fallback_mcp.catalog import Catalog, Cost, DataPolicy, Kind, ModelRow, Stage
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.render import excerpt
@@ -35,12 +45,16 @@ _TOOL = {Kind.SPEECH_TO_TEXT: "transcribe", Kind.TEXT_TO_SPEECH: "speak", Kind.G
 class ProviderModel:
     """A model at a provider. `wire_model` is its id there; `documented` its limits, empty where there are none;
     `languages` those it understands, empty for all; `links` whether it
-    accepts a URL instead of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes.
+    accepts a URL instead of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes. `pool` are limits it shares
+    with other models, `refilling` says how its limits come back, `cost` what its calls cost.
     """
 
     row: ModelRow
     wire_model: str
     documented: Mapping[Limit, int] = field(default_factory=dict[Limit, int])
+    pool: Pool | None = None
+    refilling: Refilling = CONTINUOUS
+    cost: Cost | None = None
     upload_mb: int | None = None
     languages: tuple[str, ...] = ()
     links: bool = True
@@ -54,6 +68,7 @@ class ProviderModels:
     `live` holds the ids of the provider's live list, None while it has not been read. `cataloged`: the
     catalog's shutdowns hold here, and models that stand in no chain, such as moderation models, are asked by name only.
     `on_request` holds the ids that serve only calls that ask for this provider, for local models, or for them by name.
+    `data_policy` is what becomes of prompts there.
     """
 
     name: str
@@ -63,6 +78,7 @@ class ProviderModels:
     on_this_machine: bool = False
     use_cases: frozenset[str] | None = None
     on_request: frozenset[str] = frozenset()
+    data_policy: DataPolicy = "no-training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from difflib import get_close_matches
-from urllib.parse import urlsplit
 
-from groq_fallback_mcp.addresses import is_clean_key, is_loopback
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.call.refusals import NO_API_KEY, refusal
-from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Preset, Stage
+from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.batches import Batches
+from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.voice import VOICE, VOICE_MODEL
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.settings import EndpointSettings, Settings
+from groq_fallback_mcp.settings import Settings
 
 __all__ = ["KEY_HINT", "LiveList", "ProviderRegistry", "build_registry"]
 
@@ -178,25 +174,18 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
         listed.append(_groq_models(settings, catalog))
         organizations["groq"] = _organization(settings.organization or key, settings.base_url)
         for given in settings.providers:
-            endpoint = _endpoint(given, catalog)
-            endpoint_key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
-            if not is_clean_key(endpoint_key):
-                raise ConfigurationError(
-                    f"{endpoint.key_env} doesn't look like an API key (it contains spaces or non-ASCII characters)",
-                    next_step=f"copy the API key of {endpoint.name} again",
-                )
-            hint = f"{NO_API_KEY}: {endpoint.key_env} is not set" if endpoint.key_env and not endpoint.key_optional else None
+            endpoint = endpoint_of(given, catalog)
             providers[endpoint.name] = OpenAICompatible(
                 endpoint.name,
                 base_url=endpoint.base_url,
-                key=endpoint_key or None,
+                key=endpoint.key or None,
                 clock=clock,
-                key_hint=hint,
+                key_hint=endpoint.key_hint,
                 groq=False,
                 proxy=settings.proxy_to(endpoint.base_url),
             )
-            listed.append(_endpoint_models(endpoint, catalog))
-            organizations[endpoint.name] = _organization(endpoint_key, endpoint.base_url)
+            listed.append(endpoint_models(endpoint, catalog))
+            organizations[endpoint.name] = _organization(endpoint.key, endpoint.base_url)
     if settings.local != "off":
         local = LocalProvider(gguf=settings.local_text_model)
         models = {
@@ -277,83 +266,3 @@ def _local_row(name: str) -> ModelRow:
 def _organization(key: str | None, base_url: str) -> str:
     """Where the requests go counts too: a simulator has its own limits."""
     return hashlib.blake2s(f"{key or ''}\n{base_url}".encode(), key=_SALT).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Endpoint:
-    """An endpoint with nothing left open. `models` maps ids used in plans to those on the wire, `prefix` not included."""
-
-    name: str
-    base_url: str
-    key_env: str | None
-    key_optional: bool
-    prefix: str
-    models: Mapping[str, str]
-    speech_models: tuple[str, ...]
-    json_schema: bool
-    context_window: int
-    use_cases: frozenset[str] | None
-
-
-def _endpoint(given: EndpointSettings, catalog: Catalog) -> _Endpoint:
-    """The endpoint with its preset's values where it gives none. Raises ConfigurationError for names that are not known."""
-    preset = None if given.preset is None else _preset(given, catalog)
-    unknown = next((name for name in given.use_cases or () if name not in catalog.practices), None)
-    if unknown is not None:
-        raise ConfigurationError(
-            f"the provider {given.name!r} names the unknown use case {unknown!r}",
-            next_step=f"use some of {', '.join(catalog.practices)}",
-        )
-    return _Endpoint(
-        name=given.name,
-        base_url=given.base_url or (preset.base_url if preset is not None else ""),
-        key_env=given.key_env or (preset.key_env if preset is not None else None),
-        key_optional=preset is not None and preset.key_optional,
-        prefix=given.prefix if given.prefix is not None else preset.prefix if preset is not None else "",
-        models=given.models or (preset.models if preset is not None else {}),
-        speech_models=given.speech_models or (preset.speech_models if preset is not None else ()),
-        json_schema=preset is not None and preset.json_schema,
-        context_window=given.context_window,
-        use_cases=None if given.use_cases is None else frozenset(given.use_cases),
-    )
-
-
-def _endpoint_models(endpoint: _Endpoint, catalog: Catalog) -> ProviderModels:
-    """What an endpoint can be asked for."""
-    models = {
-        model: ProviderModel(
-            row=catalog.models.get(model) or _endpoint_row(endpoint, model),
-            wire_model=endpoint.prefix + on_the_wire,
-        )
-        for model, on_the_wire in endpoint.models.items()
-    }
-    return ProviderModels(
-        name=endpoint.name,
-        models=models,
-        on_this_machine=is_loopback(urlsplit(endpoint.base_url).hostname or ""),
-        use_cases=endpoint.use_cases,
-    )
-
-
-def _preset(given: EndpointSettings, catalog: Catalog) -> Preset:
-    preset = catalog.presets.get(given.preset or "")
-    if preset is None:
-        near = get_close_matches(given.preset or "", catalog.presets, n=1)
-        raise ConfigurationError(
-            f"unknown preset {given.preset!r}",
-            next_step=(f"did you mean {near[0]!r}? " if near else "") + f"Use one of {', '.join(catalog.presets)}",
-        )
-    return preset
-
-
-def _endpoint_row(endpoint: _Endpoint, model: str) -> ModelRow:
-    speech = model in endpoint.speech_models
-    return ModelRow(
-        id=model,
-        kind=Kind.SPEECH_TO_TEXT if speech else Kind.CHAT,
-        stage=Stage.PRODUCTION,
-        context_window=None if speech else endpoint.context_window,
-        capabilities=Capabilities(tools=True, json_object=True, json_schema=endpoint.json_schema, translation=speech),
-        source="user",
-        checked=date.min,
-    )

@@ -20,6 +20,7 @@ from groq_fallback_mcp.redaction import SHORTEST_SECRET, register_secrets
 __all__ = ["EndpointSettings", "Settings", "Toolset"]
 
 Toolset = Literal["full", "speech", "safety", "batch", "all"]
+PreferredCost = Literal["groq", "local", "free", "paid"]
 
 
 class EndpointSettings(BaseModel):
@@ -40,12 +41,22 @@ class EndpointSettings(BaseModel):
     prefix: str | None = Field(default=None, description="Prefix of each model id in requests, e.g. groq/ for LiteLLM.")
     models: Mapping[str, str] = Field(
         default_factory=dict[str, str],
-        description="Model ids it serves, best first: a list, or a table from catalog ids to its own.",
+        description="Model ids it serves, best first: a list, or a table from catalog ids to its own. Default: the preset's, else its own list.",
     )
     use_cases: tuple[str, ...] | None = Field(default=None, description="Use it for these use cases only.")
     speech_models: tuple[str, ...] = Field(default=(), description="Speech-to-text models among `models`.")
-    context_window: int = Field(
-        default=8192, gt=0, description="Context window in tokens of models that are not in the catalog."
+    context_window: int | None = Field(
+        default=None, gt=0, description="Context window in tokens, where neither the catalog nor the endpoint says it."
+    )
+    plan: str | None = Field(
+        default=None, description="Plan of the account there, e.g. free or paid. Default: the preset's first."
+    )
+    cost: Literal["local", "free", "paid"] | None = Field(
+        default=None,
+        description="What calls cost there, for the setting `prefer`. Default: as the plan says; else paid, or local on loopback.",
+    )
+    data_policy: Literal["no-training", "trains", "unknown"] | None = Field(
+        default=None, description="What becomes of prompts there, where you know better than the catalog."
     )
 
     @field_validator("name")
@@ -75,8 +86,8 @@ class EndpointSettings(BaseModel):
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if self.preset is None and (self.base_url is None or not self.models):
-            message = f"the provider {self.name!r} needs base_url and models, or a preset"
+        if self.preset is None and self.base_url is None:
+            message = f"the provider {self.name!r} needs base_url or a preset"
             raise ValueError(message)
         return self
 
@@ -145,6 +156,17 @@ class Settings(BaseSettings):
     catalog: Path | None = Field(default=None, description="A catalog.toml whose rows override the built-in catalog.")
     providers: tuple[EndpointSettings, ...] = Field(
         default=(), description="Other OpenAI-compatible endpoints, best first: `[[providers]]` tables in config.toml."
+    )
+    prefer: Annotated[tuple[PreferredCost, ...], NoDecode] = Field(
+        default=("groq", "local", "free", "paid"),
+        description="Which models come first where several can serve, comma-separated: `groq`, `local`, `free` and `paid` providers.",
+    )
+    data_policy: Literal["any", "no-training"] = Field(
+        default="any", description="`no-training`: only providers that are known not to train on prompts."
+    )
+    find_local_servers: bool = Field(
+        default=True,
+        description="Look for llama.cpp, Ollama, LM Studio and vLLM on this machine's ports, and fall back to what runs there.",
     )
     state: SecretStr = Field(
         default=SecretStr("sqlite"),
@@ -247,7 +269,7 @@ class Settings(BaseSettings):
             return value
         return tuple(_expanded(Path(str(part))) for part in parts if part)
 
-    @field_validator("toolsets", "http_hosts", mode="before")
+    @field_validator("toolsets", "http_hosts", "prefer", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         parts: object = value.split(",") if isinstance(value, str) else value

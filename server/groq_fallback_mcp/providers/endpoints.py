@@ -1,0 +1,233 @@
+"""The endpoints of config.toml with nothing left open: each as its table says, else as the catalog's provider of that name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+from urllib.parse import urlsplit
+
+from groq_fallback_mcp.addresses import is_clean_key, is_loopback
+from groq_fallback_mcp.call import Limit, Pool, Refilling
+from groq_fallback_mcp.call.refusals import NO_API_KEY
+from groq_fallback_mcp.catalog import (
+    Capabilities,
+    Catalog,
+    Cost,
+    DataPolicy,
+    Dialect,
+    Kind,
+    ModelRow,
+    Price,
+    ProviderModelRow,
+    ProviderPlan,
+    ProviderRow,
+    Stage,
+)
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
+from groq_fallback_mcp.settings import EndpointSettings
+
+__all__ = ["Endpoint", "endpoint_models", "endpoint_of", "refilling_of"]
+
+# Of an endpoint nothing is known of but its address.
+PLAIN_DIALECT = Dialect()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An endpoint to ask. `models` maps ids used in plans to those on the wire, `prefix` not included; empty where its own list
+    is to be read. `row` is the catalog's provider it is one of, None for one of the user's own. `key_hint` says what is missing.
+    """
+
+    name: str
+    base_url: str
+    key: str
+    key_hint: str | None
+    prefix: str
+    models: Mapping[str, str]
+    speech_models: tuple[str, ...]
+    context_window: int | None
+    use_cases: frozenset[str] | None
+    row: ProviderRow | None
+    plan: ProviderPlan | None
+    cost: Cost
+    data_policy: DataPolicy
+
+    @property
+    def dialect(self) -> Dialect:
+        return PLAIN_DIALECT if self.row is None else self.row.dialect
+
+    @property
+    def on_this_machine(self) -> bool:
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
+
+def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
+    """The endpoint with its preset's values where it gives none. Raises ConfigurationError for names that are not known."""
+    row = None if given.preset is None else _row(given, catalog)
+    unknown = next((name for name in given.use_cases or () if name not in catalog.practices), None)
+    if unknown is not None:
+        raise ConfigurationError(
+            f"the provider {given.name!r} names the unknown use case {unknown!r}",
+            next_step=f"use some of {', '.join(catalog.practices)}",
+        )
+    plan = None if row is None else row.plan(given.plan)
+    if row is not None and plan is None:
+        raise ConfigurationError(
+            f"the provider {given.name!r} names the unknown plan {given.plan!r}",
+            next_step=f"use {' or '.join(known.name for known in row.plans)}",
+        )
+    base_url, missing = _address(given, row)
+    key, key_hint = _key(given, row)
+    local = is_loopback(urlsplit(base_url).hostname or "")
+    return Endpoint(
+        name=given.name,
+        base_url=base_url,
+        key=key,
+        key_hint=missing or key_hint,
+        prefix=given.prefix if given.prefix is not None else row.prefix if row is not None else "",
+        models=given.models or _models_of(row, plan),
+        speech_models=given.speech_models
+        or tuple(model.id for model in (row.models if row is not None else ()) if model.speech),
+        context_window=given.context_window,
+        use_cases=None if given.use_cases is None else frozenset(given.use_cases),
+        row=row,
+        plan=plan,
+        cost=given.cost or (plan.cost if plan is not None else "local" if local else "paid"),
+        data_policy=given.data_policy or (plan.data_policy if plan is not None else "no-training" if local else "unknown"),
+    )
+
+
+def endpoint_models(endpoint: Endpoint, catalog: Catalog) -> ProviderModels:
+    """What an endpoint can be asked for."""
+    models = {model: _offered(endpoint, model, wire, catalog) for model, wire in endpoint.models.items()}
+    return ProviderModels(
+        name=endpoint.name,
+        models=models,
+        on_this_machine=endpoint.on_this_machine,
+        use_cases=endpoint.use_cases,
+        data_policy=endpoint.data_policy,
+    )
+
+
+def refilling_of(row: ProviderRow | None) -> Refilling:
+    """How limits of a provider come back, learned ones included."""
+    if row is None:
+        return Refilling(windows="sliding")
+    continuous = any(limit.refill == "continuous" for limit in row.limits)
+    return Refilling(windows="continuous" if continuous else "sliding", day_ends=row.day_ends)
+
+
+def _offered(endpoint: Endpoint, model: str, wire: str, catalog: Catalog) -> ProviderModel:
+    row = endpoint.row
+    known = None if row is None else next((one for one in row.models if model == one.id or wire == one.wire_id), None)
+    limits = [
+        limit
+        for limit in (row.limits if row is not None else ())
+        if endpoint.plan is not None and limit.plan == endpoint.plan.name and limit.holds_for(wire) and not limit.uncertain
+    ]
+    own: dict[Limit, int] = {}
+    pool: Pool | None = None
+    for limit in limits:
+        if limit.pool is None:
+            own |= limit.figures()
+        elif pool is None:
+            pool = Pool(name=limit.pool, documented=limit.figures())
+    return ProviderModel(
+        row=_model_row(endpoint, model, known, catalog),
+        wire_model=endpoint.prefix + wire,
+        documented=own,
+        pool=pool,
+        refilling=refilling_of(row),
+        cost=(known.cost if known is not None else None) or endpoint.cost,
+    )
+
+
+def _model_row(endpoint: Endpoint, model: str, known: ProviderModelRow | None, catalog: Catalog) -> ModelRow:
+    """The model as this provider serves it, else as Groq does."""
+    elsewhere = catalog.models.get(model)
+    speech = model in endpoint.speech_models
+    held_to_schemas = endpoint.row is not None and endpoint.row.json_schema
+    if known is None or known.context_window is None:
+        if elsewhere is not None:
+            return elsewhere
+        return ModelRow(
+            id=model,
+            kind=Kind.SPEECH_TO_TEXT if speech else Kind.CHAT,
+            stage=Stage.PRODUCTION,
+            context_window=None if speech else endpoint.context_window,
+            capabilities=Capabilities(tools=True, json_object=True, json_schema=held_to_schemas, translation=speech),
+            source="user",
+            checked=date.min,
+        )
+    return ModelRow(
+        id=model,
+        kind=Kind.SPEECH_TO_TEXT if known.speech else Kind.CHAT,
+        stage=Stage.PRODUCTION,
+        context_window=endpoint.context_window or known.context_window,
+        max_completion_tokens=known.max_completion_tokens,
+        price=known.price if endpoint.cost == "paid" or known.cost == "paid" else Price(),
+        capabilities=Capabilities(
+            vision=known.vision,
+            tools=known.tools,
+            json_object=not known.speech,
+            json_schema=known.json_schema or held_to_schemas,
+            reasoning=known.reasoning,
+            translation=known.speech,
+        ),
+        source=known.source,
+        checked=known.checked,
+    )
+
+
+def _models_of(row: ProviderRow | None, plan: ProviderPlan | None) -> dict[str, str]:
+    """The catalog's models of a plan: on a free one those that are free, on a paid one those that are paid."""
+    if row is None or plan is None:
+        return {}
+    return {model.id: model.wire_id for model in row.models if model.cost in {None, plan.cost}}
+
+
+def _row(given: EndpointSettings, catalog: Catalog) -> ProviderRow:
+    row = catalog.providers.get(given.preset or "")
+    if row is None:
+        near = get_close_matches(given.preset or "", catalog.providers, n=1)
+        raise ConfigurationError(
+            f"unknown preset {given.preset!r}",
+            next_step=(f"did you mean {near[0]!r}? " if near else "") + f"Use one of {', '.join(catalog.providers)}",
+        )
+    return row
+
+
+def _address(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str | None]:
+    """Where it is, and what is missing to reach it."""
+    address = given.base_url or (row.base_url if row is not None else "")
+    if row is None or row.account_env is None or "{account}" not in address:
+        return address, None
+    account = os.environ.get(row.account_env, "")
+    if not account:
+        return address, f"{row.account_env} is not set"
+    if not account.isalnum():
+        raise ConfigurationError(
+            f"{row.account_env} is not an account id (letters and digits only)",
+            next_step=f"copy the account id of {row.title} again",
+        )
+    return address.replace("{account}", account), None
+
+
+def _key(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str | None]:
+    """The key, empty where there is none, and what a person is told when one is needed."""
+    names = [given.key_env] if given.key_env else [] if row is None or row.key_env is None else [row.key_env, *row.key_env_also]
+    name = next((name for name in names if os.environ.get(name)), names[0] if names else None)
+    if name is None:
+        return "", None
+    key = os.environ.get(name, "")
+    if not is_clean_key(key):
+        raise ConfigurationError(
+            f"{name} doesn't look like an API key (it contains spaces or non-ASCII characters)",
+            next_step=f"copy the API key of {given.name} again",
+        )
+    optional = row is not None and row.key_optional
+    return key, None if key or optional else f"{NO_API_KEY}: {name} is not set"
