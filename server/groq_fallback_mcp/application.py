@@ -64,7 +64,12 @@ async def open_context(
         ),
         jitter=random.random,
         budget=budget,
-        restrictions=Restrictions(no_preview=settings.no_preview, max_usd=settings.max_usd_per_call),
+        restrictions=Restrictions(
+            no_preview=settings.no_preview,
+            max_usd=settings.max_usd_per_call,
+            no_training=settings.data_policy == "no-training",
+        ),
+        prefer=settings.prefer,
     )
     cache = None
     if settings.cache_ttl_s > 0:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 __all__ = [
     "DAY_S",
     "WRITTEN_DURATION",
+    "day_end",
     "format_duration",
     "parse_duration",
     "parse_reset",
@@ -20,6 +22,7 @@ __all__ = [
 ]
 
 DAY_S = 86_400.0
+QUARTER_S = 900.0
 
 _YEAR_2001_S = 1e9
 _YEAR_2001_MS = 1e12
@@ -158,3 +161,23 @@ def _seconds_until(text: str, now_wall: float) -> float | None:
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return max(moment - now_wall, 0.0)
+
+
+def day_end(zone: str, at: float) -> float:
+    """When the day ends, in Unix seconds, that the moment `at` is in at a place; in UTC where no such time zone is known."""
+    return _day_end(zone, int(at // QUARTER_S))
+
+
+@lru_cache(maxsize=256)
+def _day_end(zone: str, quarter: int) -> float:
+    # a tenth of a second, which only calls to providers with daily limits need
+    from zoneinfo import ZoneInfo
+
+    try:
+        place = ZoneInfo(zone) if zone and zone != "UTC" else UTC
+    except (ValueError, OSError, KeyError):
+        place = UTC
+    # no zone's midnight is off the quarters of an hour
+    moment = datetime.fromtimestamp(quarter * QUARTER_S, tz=place)
+    midnight = datetime.combine(moment.date() + timedelta(days=1), datetime.min.time(), tzinfo=place)
+    return midnight.timestamp()

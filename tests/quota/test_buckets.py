@@ -24,7 +24,7 @@ from groq_fallback_mcp.quota.buckets import (
 )
 
 T0 = 1_790_000_000.0
-limits = st.sampled_from(list(Limit))
+limits = st.sampled_from([limit for limit in Limit if limit is not Limit.CONCURRENT])
 capacities = st.integers(1, 1_000_000).map(float)
 
 

@@ -33,13 +33,14 @@ class Restrictions:
     """What may leave this machine, and at what price. None and False restrict nothing.
 
     `providers`: only these. `local_only`: only models on this machine. `no_preview`: no preview models, which may end at
-    short notice. `max_usd`: no model whose call could cost more.
+    short notice. `max_usd`: no model whose call could cost more. `no_training`: only providers that are known not to train on prompts.
     """
 
     providers: tuple[str, ...] | None = None
     local_only: bool = False
     no_preview: bool = False
     max_usd: Decimal | None = None
+    no_training: bool = False
 
     def within(self, outer: Restrictions) -> Restrictions:
         """These, and the ones of `outer` too."""
@@ -50,6 +51,7 @@ class Restrictions:
             local_only=self.local_only or outer.local_only,
             no_preview=self.no_preview or outer.no_preview,
             max_usd=min(amounts, default=None),
+            no_training=self.no_training or outer.no_training,
         )
 
 

@@ -1,7 +1,7 @@
 """What is known about models, limits, prices and practices. Data in data/*.toml, one row a fact, dated."""
 
 from groq_fallback_mcp.catalog.lookups import Catalog
-from groq_fallback_mcp.catalog.price import Price
+from groq_fallback_mcp.catalog.price import FREE, Price
 from groq_fallback_mcp.catalog.provider_rows import (
     Cost,
     DataPolicy,
@@ -28,6 +28,7 @@ from groq_fallback_mcp.catalog.schema import (
 from groq_fallback_mcp.catalog.toml_files import load_catalog
 
 __all__ = [
+    "FREE",
     "Capabilities",
     "Catalog",
     "Cost",

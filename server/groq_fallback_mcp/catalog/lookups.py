@@ -86,19 +86,7 @@ class Catalog:
     def cost_usd(self, model: str, usage: Usage) -> Decimal | None:
         """What a call cost at the catalog's price; None where no price is known."""
         row = self.models.get(model)
-        if row is None:
-            return None
-        price = row.price
-        if price.audio_usd_per_hour is not None:
-            return Decimal(str(usage.audio_s)) * price.audio_usd_per_hour / 3600
-        if price.speech_usd_per_mchar is not None:
-            return usage.characters * price.speech_usd_per_mchar / 1_000_000
-        if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
-            return None
-        cached_price = price.input_usd_per_mtok if price.cached_input_usd_per_mtok is None else price.cached_input_usd_per_mtok
-        cached = min(usage.cached_tokens, usage.input_tokens)
-        prompt = (usage.input_tokens - cached) * price.input_usd_per_mtok + cached * cached_price
-        return (prompt + usage.output_tokens * price.output_usd_per_mtok) / 1_000_000
+        return None if row is None else row.price.cost_usd(usage)
 
     def _newest_limits(self, model: str, plan: Plan) -> LimitRow | None:
         rows = [row for row in self.limit_rows if row.model == model and row.plan == plan]

@@ -209,7 +209,8 @@ class ProviderRow(_SourcedRow):
 
     `day_ends` is the time zone whose midnight ends its day. `base_url` may name `{account}`, which comes from the variable `account_env`.
     `key_optional`: it may be set up without a key. `opt_in`: never offered unasked. `json_schema`: it holds whatever model it
-    runs to a schema while the answer is written. `lists_models`: GET /models tells what it serves.
+    runs to a schema while the answer is written. `lists_models`: GET /models tells what it serves. `failures_count`: calls that
+    fail count as requests.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -225,6 +226,7 @@ class ProviderRow(_SourcedRow):
     opt_in: Flag = False
     json_schema: Flag = False
     lists_models: Flag = True
+    failures_count: Flag = False
     order: int = 100
     """Where it stands among those offered to a newcomer, lowest first."""
     note: str = ""

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from groq_fallback_mcp.call import AnyRequest, AudioRequest, Failure, FailureKind, Outcome, SpeechRequest, Success
-from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.fallback.call_state import cost_usd
 from groq_fallback_mcp.policy.plan import Candidate, streams
@@ -27,11 +26,10 @@ LEAST_TURN_S = 0.25
 class AttemptSender:
     """Sends requests to candidates whose quota is reserved, SENT_AT_ONCE at a time."""
 
-    def __init__(self, *, registry: ProviderRegistry, ledger: Ledger, clock: Clock, catalog: Catalog) -> None:
+    def __init__(self, *, registry: ProviderRegistry, ledger: Ledger, clock: Clock) -> None:
         self._registry = registry
         self._ledger = ledger
         self._clock = clock
-        self._catalog = catalog
         self._places = anyio.Semaphore(SENT_AT_ONCE)
 
     async def send(
@@ -91,12 +89,12 @@ class AttemptSender:
         # a cancellation between the two must not leave the reservation open
         with anyio.CancelScope(shield=True):
             settlement = Settlement(
-                actual=actual_cost(outcome, reservation.cost),
+                actual=actual_cost(outcome, reservation.cost, failures_count=candidate.failures_count),
                 admitted=admitted_cost(outcome, reservation.cost, candidate.max_tokens),
                 snapshot=outcome.quota,
                 health=health_of(outcome),
                 prompt=(candidate.estimated_tokens, outcome.usage.input_tokens) if isinstance(outcome, Success) else None,
-                spent=_spent(candidate, outcome, self._catalog),
+                spent=_spent(candidate, outcome),
             )
             settled = await self._ledger.settle(reservation, settlement)
         return outcome, settled
@@ -139,13 +137,13 @@ class AttemptSender:
         return await provider.chat(request, candidate, timeout_s=timeout_s, stream=stream)
 
 
-def _spent(candidate: Candidate, outcome: Outcome, catalog: Catalog) -> Spend | None:
+def _spent(candidate: Candidate, outcome: Outcome) -> Spend | None:
     """What a call took of a budget: nothing where it failed, the most it could where the usage is not reported."""
     if not isinstance(outcome, Success):
         return None
     if candidate.provider == "local" or not outcome.usage_reported:
         return _most_spent(candidate)
-    usage, amount = outcome.usage, cost_usd(candidate, outcome, catalog)
+    usage, amount = outcome.usage, cost_usd(candidate, outcome)
     return Spend(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,

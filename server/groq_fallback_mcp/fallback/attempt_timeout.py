@@ -30,6 +30,11 @@ class AnswerTimes:
         """What the latest answers of a model took."""
         return self._took_s.get(model, ())
 
+    def usual_s(self, model: tuple[str, str]) -> float | None:
+        """The median of what they took; None while fewer than five are known."""
+        took_s = self.of(model)
+        return sorted(took_s)[len(took_s) // 2] if len(took_s) >= LEAST_KNOWN else None
+
 
 def attempt_timeout_s(took_s: Sequence[float], *, most_s: float, silent_s: float = 0.0) -> float:
     """Seconds for one attempt, given what the model's latest answers took: three times their 99th percentile.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, FailureKind, Outcome, Success
-from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.catalog import FREE
 from groq_fallback_mcp.fallback.progress import CallObserver
 from groq_fallback_mcp.policy.plan import Candidate, Plan
 from groq_fallback_mcp.quota import ModelQuota, QuotaKey, Wait
@@ -171,7 +171,7 @@ class CallState:
             if wait.wait_s is None:
                 self.drop_model(candidate)
 
-    def answer(self, candidate: Candidate, success: Success, *, catalog: Catalog, now: float) -> Answer:
+    def answer(self, candidate: Candidate, success: Success, *, now: float) -> Answer:
         """The accepted success of a candidate; `now` is the clock's monotonic reading."""
         return Answer(
             success=success,
@@ -179,7 +179,7 @@ class CallState:
             model=candidate.model,
             requested_model=self.plan.requested_model,
             use_case=self.plan.use_case,
-            cost_usd=cost_usd(candidate, success, catalog),
+            cost_usd=cost_usd(candidate, success),
             fallback=candidate.identity != self.plan.candidates[0].identity,
             attempts=tuple(self.attempts),
             notes=(*self.plan.notes, *candidate.notes, *self.notes),
@@ -187,11 +187,11 @@ class CallState:
         )
 
 
-def cost_usd(candidate: Candidate, success: Success, catalog: Catalog) -> Decimal | None:
+def cost_usd(candidate: Candidate, success: Success) -> Decimal | None:
     """What an answer cost in US dollars; None where that is not known."""
-    if not candidate.cataloged:
-        return Decimal(0) if candidate.provider == "local" else None
-    return catalog.cost_usd(candidate.model, success.usage) if success.usage_reported else None
+    if candidate.price == FREE:
+        return Decimal(0)
+    return None if candidate.price is None or not success.usage_reported else candidate.price.cost_usd(success.usage)
 
 
 def _replaced(tier: list[Candidate], old: Candidate, new: Candidate, *, last: bool) -> list[Candidate]:

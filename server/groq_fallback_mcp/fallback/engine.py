@@ -32,7 +32,7 @@ from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_time
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
 from groq_fallback_mcp.fallback.progress import CallObserver, Progress, heartbeat
-from groq_fallback_mcp.policy.model_choice import ProviderModels, choose
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, choose
 from groq_fallback_mcp.policy.plan import (
     Candidate,
     Learnt,
@@ -92,7 +92,9 @@ SHOWN_CHARS = 8_000
 
 
 class FallbackEngine:
-    """Serves requests from whichever model can. `jitter` returns numbers in [0, 1); `restrictions` hold for every call."""
+    """Serves requests from whichever model can. `jitter` returns numbers in [0, 1); `restrictions` hold for every call, `prefer` orders
+    providers as the setting of that name.
+    """
 
     def __init__(
         self,
@@ -105,6 +107,7 @@ class FallbackEngine:
         jitter: Callable[[], float],
         budget: Budget | None = None,
         restrictions: Restrictions | None = None,
+        prefer: Sequence[str] = (),
     ) -> None:
         self.catalog = catalog
         self.registry = registry
@@ -113,8 +116,9 @@ class FallbackEngine:
         self.timeouts = timeouts
         self.budget = budget or Budget()
         self._restrictions = restrictions or UNRESTRICTED
+        self._prefer = prefer
         self._jitter = jitter
-        self._sender = AttemptSender(registry=registry, ledger=ledger, clock=clock, catalog=catalog)
+        self._sender = AttemptSender(registry=registry, ledger=ledger, clock=clock)
         self._answer_times = AnswerTimes()
 
     def with_timeouts(self, timeouts: CallTimeouts) -> FallbackEngine:
@@ -183,7 +187,7 @@ class FallbackEngine:
             candidate, reservation = found
             outcome, settled = await self._try(state, candidate, reservation)
             if isinstance(outcome, Success):
-                return state.answer(candidate, outcome, catalog=self.catalog, now=self.clock.monotonic())
+                return state.answer(candidate, outcome, now=self.clock.monotonic())
             await self._act_on(state, candidate, outcome, settled)
         return await self._failed(state, out_of_time=True)
 
@@ -424,7 +428,19 @@ class FallbackEngine:
     def claim(self, candidate: Candidate) -> Claim:
         """What trying this candidate takes from whose buckets."""
         key = self.key(candidate.provider, candidate.model)
-        return Claim(key=key, cost=candidate.cost, documented=candidate.documented, spend=candidate.spend)
+        return Claim(
+            key=key,
+            cost=candidate.cost,
+            documented=candidate.documented,
+            pool=candidate.pool,
+            refilling=candidate.refilling,
+            spend=candidate.spend,
+        )
+
+    def claim_of(self, provider: ProviderModels, offered: ProviderModel, cost: Mapping[Limit, float]) -> Claim:
+        """What a call of this cost would take from a model's limits."""
+        key = self.key(provider.name, offered.row.id)
+        return Claim(key=key, cost=cost, documented=offered.documented, pool=offered.pool, refilling=offered.refilling)
 
     async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
         """For each candidate, what keeps it from being tried now; None when nothing does."""
@@ -446,12 +462,21 @@ class FallbackEngine:
         if isinstance(request, ChatRequest):
             quotas = await self._quotas(providers, choice.wanted)
         learnt = {(key.provider, key.model): _learnt(quota) for key, quota in quotas.items()}
-        return plan(request, catalog=self.catalog, providers=providers, today=day, learnt=learnt, choice=choice), quotas
+        return plan(
+            request,
+            catalog=self.catalog,
+            providers=providers,
+            today=day,
+            learnt=learnt,
+            choice=choice,
+            prefer=self._prefer,
+            took_s=self._answer_times.usual_s,
+        ), quotas
 
     async def _quotas(self, providers: Sequence[ProviderModels], wanted: Sequence[str]) -> Mapping[QuotaKey, ModelQuota]:
         """What calls have taught about the models that may be tried: it decides what fits at all, and what it costs."""
         claims = [
-            Claim(key=self.key(provider.name, model), cost={}, documented=offered.documented)
+            self.claim_of(provider, offered, {})
             for provider in providers
             for model in wanted
             if (offered := provider.models.get(model)) is not None

@@ -387,16 +387,20 @@ def _new_id() -> str:
 
 
 def _limit_headers(quota: ModelQuota) -> dict[str, str]:
-    named = (("requests", Limit.RPD), ("tokens", Limit.TPM))
+    buckets = quota.all_buckets
+    # as Groq names them; of a provider that has no such limit, the one that clients would read there
+    requests = next((limit for limit in (Limit.RPD, Limit.RPH, Limit.RPM) if limit in buckets), Limit.RPD)
+    tokens = next((limit for limit in (Limit.TPM, Limit.ITPM, Limit.TPH, Limit.TPD) if limit in buckets), Limit.TPM)
+    named = (("requests", requests), ("tokens", tokens))
     headers: dict[str, str] = {}
     for name, limit in named:
-        bucket = quota.buckets.get(limit)
+        bucket = buckets.get(limit)
         if bucket is None:
             continue
         left = max(int(bucket.level_at(quota.now)), 0)
         headers[f"x-ratelimit-limit-{name}"] = f"{bucket.capacity:.0f}"
         headers[f"x-ratelimit-remaining-{name}"] = str(left)
-        headers[f"x-ratelimit-reset-{name}"] = f"{(bucket.capacity - left) / bucket.refill_per_s:.3f}s"
+        headers[f"x-ratelimit-reset-{name}"] = f"{bucket.full_in_s(quota.now):.3f}s"
     if "x-ratelimit-remaining-tokens" in headers:
         headers["x-groq-fallback-remaining-tokens"] = headers["x-ratelimit-remaining-tokens"]
     return headers

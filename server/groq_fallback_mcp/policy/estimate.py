@@ -16,6 +16,7 @@ __all__ = [
     "estimate_prompt_tokens",
     "has_images",
     "speech_cost",
+    "with_hours",
 ]
 
 # Tokens per byte of each kind, per word and per line: fitted to code, prose and data by tiktoken's o200k_base, then rounded
@@ -80,6 +81,12 @@ def chat_cost(prompt_tokens: int, max_tokens: int) -> dict[Limit, float]:
         Limit.ITPM: float(prompt_tokens),
         Limit.OTPM: float(max_tokens),
     }
+
+
+def with_hours(cost: Mapping[Limit, float]) -> dict[Limit, float]:
+    """A cost as providers that also limit by the hour count it."""
+    hourly = {Limit.RPH: cost.get(Limit.RPM), Limit.TPH: cost.get(Limit.TPM)}
+    return {**cost, **{limit: units for limit, units in hourly.items() if units is not None}}
 
 
 def audio_cost(request: AudioRequest) -> dict[Limit, float]:

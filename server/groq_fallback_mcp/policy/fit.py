@@ -178,6 +178,9 @@ def provider_objection(restrictions: Restrictions, provider: ProviderModels, use
         return f"this call may use only {', '.join(restrictions.providers) or 'no provider'}"
     if restrictions.local_only and not provider.on_this_machine:
         return "this call may not leave this machine (local_only)"
+    if restrictions.no_training and provider.data_policy != "no-training":
+        what = "trains on prompts" if provider.data_policy == "trains" else "is not known not to train on prompts"
+        return f"it {what} (data_policy is no-training)"
     if provider.use_cases is not None and use_case not in provider.use_cases:
         return f"config.toml reserves it for {', '.join(sorted(provider.use_cases))}"
     return None

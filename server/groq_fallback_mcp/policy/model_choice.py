@@ -18,7 +18,7 @@ from groq_fallback_mcp.call import (
     Refilling,
     SpeechRequest,
 )
-from groq_fallback_mcp.catalog import Catalog, Cost, DataPolicy, Kind, ModelRow, Stage
+from groq_fallback_mcp.catalog import Catalog, Cost, DataPolicy, Kind, ModelRow, Price, Stage
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.render import excerpt
@@ -46,7 +46,8 @@ class ProviderModel:
     """A model at a provider. `wire_model` is its id there; `documented` its limits, empty where there are none;
     `languages` those it understands, empty for all; `links` whether it
     accepts a URL instead of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes. `pool` are limits it shares
-    with other models, `refilling` says how its limits come back, `cost` what its calls cost.
+    with other models, `refilling` says how its limits come back, `cost` what kind of money its calls cost and `price` how much,
+    None where that is not known, or the row's for a provider that is `cataloged`. `failures_count`: a call that fails is counted as a request there.
     """
 
     row: ModelRow
@@ -55,6 +56,8 @@ class ProviderModel:
     pool: Pool | None = None
     refilling: Refilling = CONTINUOUS
     cost: Cost | None = None
+    price: Price | None = None
+    failures_count: bool = False
     upload_mb: int | None = None
     languages: tuple[str, ...] = ()
     links: bool = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
 from groq_fallback_mcp.call import (
+    CONTINUOUS,
     AnyRequest,
     AudioRequest,
     ChatRequest,
@@ -14,12 +15,21 @@ from groq_fallback_mcp.call import (
     Failure,
     JsonMode,
     Limit,
+    Pool,
     ReasoningEffort,
+    Refilling,
     SpeechRequest,
     Usage,
 )
-from groq_fallback_mcp.catalog import Catalog, Kind
-from groq_fallback_mcp.policy.estimate import audio_cost, chat_cost, claimed_prompt_tokens, estimate_prompt_tokens, speech_cost
+from groq_fallback_mcp.catalog import Catalog, Kind, Price
+from groq_fallback_mcp.policy.estimate import (
+    audio_cost,
+    chat_cost,
+    claimed_prompt_tokens,
+    estimate_prompt_tokens,
+    speech_cost,
+    with_hours,
+)
 from groq_fallback_mcp.policy.fit import (
     ChatNeeds,
     Fitted,
@@ -58,10 +68,13 @@ class Learnt:
 
 
 UNLEARNT = Learnt()
+IN_PROCESS = "in process"
+# Of two providers that cost the same the slower one is asked second; what differs less is chance.
+MUCH_SLOWER = 2.0
 # An answer that may take longer than an attempt's timeout: only a stream tells a long one from a hanging one.
 LONG_TOKENS = 4_096
 _TOKENS = {Limit.TPM, Limit.TPD}
-_PROMPT = {Limit.TPM, Limit.TPD, Limit.ITPM}
+_PROMPT = {Limit.TPM, Limit.TPH, Limit.TPD, Limit.ITPM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +82,7 @@ class Candidate:
     """A model to ask, fitted: what goes on the wire, what it will be charged, which limits hold.
 
     `estimated_tokens` is the estimate of the prompt before it was corrected by what is learnt. `spend` is the most the
-    call can cost. `builtin` names tools that run at the provider, `is_system` says that it is a system around them,
+    call can cost, `price` what it costs, None where that is not known. `pool`, `refilling` and `failures_count` are its ProviderModel's. `builtin` names tools that run at the provider, `is_system` says that it is a system around them,
     `cataloged` that the catalog's prices hold for it, `parses_reasoning` that it must be told to keep its thoughts apart from the answer. `voice` is the one it speaks with unasked.
     """
 
@@ -84,6 +97,10 @@ class Candidate:
     notes: Sequence[str] = ()
     estimated_tokens: int = 0
     spend: Spend = ZERO_SPEND
+    price: Price | None = None
+    pool: Pool | None = None
+    refilling: Refilling = CONTINUOUS
+    failures_count: bool = False
     builtin: tuple[str, ...] = ()
     voice: str | None = None
     cataloged: bool = False
@@ -115,6 +132,12 @@ class Plan:
         return tuple(candidate for tier in self.tiers for candidate in tier)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    kind_of_cost: str
+    candidates: tuple[Candidate, ...]
+
+
 @dataclass(slots=True)
 class _Draft:
     full: list[Candidate] = field(default_factory=list[Candidate])
@@ -129,8 +152,11 @@ def plan(
     today: date,
     learnt: Mapping[tuple[str, str], Learnt] | None = None,
     choice: Choice | None = None,
+    prefer: Sequence[str] = (),
+    took_s: Callable[[tuple[str, str]], float | None] = lambda _: None,
 ) -> Plan:
-    """Who is to be asked. A tier a provider, in the order of `providers`.
+    """Who is to be asked. A tier a provider and kind of cost, ordered by `prefer`, then in the order of `providers`; of two
+    of the same kind the one goes first that is much faster by `took_s`, the seconds that a model (provider and id) usually takes.
 
     `learnt` gives what calls have taught by (provider, model), instead of what is documented; `choice` is what `choose`
     made of the same request, if that is known. Raises InputRefused for unknown models and use cases; a plan may be empty, its exclusions say why.
@@ -139,9 +165,9 @@ def plan(
         choice = choose(request, catalog=catalog, providers=providers, today=today)
     needs = chat_needs(request, choice.use_case) if isinstance(request, ChatRequest) else None
     exclusions: list[Exclusion] = list(choice.ended)
-    tiers: list[tuple[Candidate, ...]] = []
+    tiers: list[_Tier] = []
     for provider in providers:
-        draft = _Draft()
+        drafts: dict[str, _Draft] = {}
         closed = provider_objection(request.restrictions, provider, choice.use_case)
         if closed is not None:
             exclusions.append(Exclusion(provider=provider.name, model="any model", reason=closed))
@@ -160,11 +186,16 @@ def plan(
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
             cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm)
-            spend = ZERO_SPEND if provider.name == "local" else _most(offered, fitted, cost, catalog, priced=provider.cataloged)
+            if not provider.cataloged:
+                cost = with_hours(cost)
+            price = offered.row.price if provider.cataloged else offered.price
+            spend = ZERO_SPEND if provider.name == "local" else _most(price, fitted, cost, priced=provider.cataloged)
             dear = price_objection(request.restrictions, spend)
             if dear is not None:
                 exclusions.append(Exclusion(provider=provider.name, model=model, reason=dear))
                 continue
+            kind_of_cost = _kind_of_cost(provider, offered)
+            draft = drafts.setdefault(kind_of_cost, _Draft())
             (draft.reduced if fitted.reduced else draft.full).append(
                 Candidate(
                     provider=provider.name,
@@ -178,6 +209,10 @@ def plan(
                     notes=fitted.notes,
                     estimated_tokens=estimated,
                     spend=spend,
+                    price=price,
+                    pool=offered.pool,
+                    refilling=offered.refilling,
+                    failures_count=offered.failures_count,
                     builtin=fitted.builtin,
                     voice=next(iter(offered.row.capabilities.voices), None),
                     cataloged=provider.cataloged,
@@ -185,12 +220,13 @@ def plan(
                     parses_reasoning=offered.row.capabilities.reasoning_format,
                 )
             )
-        tiers.append((*draft.full, *draft.reduced))
-    ordered = _requested_first([tier for tier in tiers if tier], choice)
+        tiers += [_Tier(kind, (*draft.full, *draft.reduced)) for kind, draft in drafts.items()]
+    sorted_tiers = [tier.candidates for tier in _in_order(tiers, prefer, took_s)]
+    ordered = _requested_first(sorted_tiers, choice)
     return Plan(
         tiers=_preferred_first(ordered, request.preferred),
         exclusions=tuple(exclusions),
-        notes=_notes(choice, exclusions, tiers),
+        notes=_notes(choice, exclusions, sorted_tiers),
         use_case=choice.use_case,
         requested_model=choice.requested_model,
     )
@@ -207,7 +243,7 @@ def streams(candidate: Candidate, *, watched: bool) -> bool:
 def with_max_tokens(candidate: Candidate, max_tokens: int) -> Candidate:
     """The same candidate with another bound on the completion, and the charge that follows from it."""
     less = candidate.max_tokens - max_tokens
-    charged = {Limit.TPM, Limit.TPD, Limit.OTPM}
+    charged = {Limit.TPM, Limit.TPH, Limit.TPD, Limit.OTPM}
     cost = {limit: units - less if limit in charged else units for limit, units in candidate.cost.items()}
     note = f"max_tokens {candidate.max_tokens} lowered to {max_tokens}, the most the provider accepts"
     spend = replace(candidate.spend, output_tokens=min(candidate.spend.output_tokens, max_tokens))
@@ -256,8 +292,8 @@ def _cost(request: AnyRequest, claimed: int, fitted: Fitted, *, tpm: float | Non
     return chat_cost(min(claimed, room), fitted.max_tokens)
 
 
-def _most(offered: ProviderModel, fitted: Fitted, cost: Mapping[Limit, float], catalog: Catalog, *, priced: bool) -> Spend:
-    """The most a call can cost. Endpoints of the user's own have no price here and count as free of charge in USD."""
+def _most(price: Price | None, fitted: Fitted, cost: Mapping[Limit, float], *, priced: bool) -> Spend:
+    """The most a call can cost. An endpoint of the user's own that has no price counts as free of charge in USD."""
     prompt = int(cost.get(Limit.ITPM, 0.0))
     spoken = 0 if Limit.ITPM in cost else int(cost.get(Limit.TPM, 0.0))
     usage = Usage(
@@ -266,9 +302,41 @@ def _most(offered: ProviderModel, fitted: Fitted, cost: Mapping[Limit, float], c
         audio_s=cost.get(Limit.ASH, 0.0),
         characters=spoken,
     )
-    amount = catalog.cost_usd(offered.row.id, usage)
-    picousd = (None if amount is None else picodollars(amount)) if priced else 0
+    amount = None if price is None else price.cost_usd(usage)
+    unpriced = None if priced else 0
+    picousd = unpriced if amount is None else picodollars(amount)
     return Spend(input_tokens=prompt, output_tokens=usage.output_tokens, audio_s=usage.audio_s, picousd=picousd)
+
+
+def _kind_of_cost(provider: ProviderModels, offered: ProviderModel) -> str:
+    """As the setting `prefer` names them; models within this process come last whatever it says."""
+    if provider.cataloged:
+        return "groq"
+    return IN_PROCESS if provider.name == "local" else offered.cost or "paid"
+
+
+def _in_order(
+    tiers: Sequence[_Tier], prefer: Sequence[str], took_s: Callable[[tuple[str, str]], float | None]
+) -> Sequence[_Tier]:
+    """The tiers as preferred; those that `prefer` does not name keep their order, after the others."""
+    ranks = {kind: rank for rank, kind in enumerate(dict.fromkeys(prefer))}
+    known = [(tier, _usual_s(tier, took_s)) for tier in tiers]
+    best: dict[str, float] = {}
+    for tier, usual_s in known:
+        if usual_s is not None:
+            best[tier.kind_of_cost] = min(usual_s, best.get(tier.kind_of_cost, usual_s))
+
+    def place(one: tuple[_Tier, float | None]) -> tuple[int, bool]:
+        tier, usual_s = one
+        rank = len(ranks) + 1 if tier.kind_of_cost == IN_PROCESS else ranks.get(tier.kind_of_cost, len(ranks))
+        return rank, usual_s is not None and usual_s > MUCH_SLOWER * best[tier.kind_of_cost]
+
+    return [tier for tier, _ in sorted(known, key=place)]
+
+
+def _usual_s(tier: _Tier, took_s: Callable[[tuple[str, str]], float | None]) -> float | None:
+    """How long the first model of a tier takes that has answered before."""
+    return next((seconds for one in tier.candidates if (seconds := took_s(one.identity)) is not None), None)
 
 
 def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tuple[tuple[Candidate, ...], ...]:

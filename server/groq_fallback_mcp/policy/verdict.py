@@ -60,7 +60,7 @@ _MODEL_WORKS = {
     FailureKind.UNSUPPORTED,
     FailureKind.SCHEMA_REFUSED,
 }
-_REQUESTS = (Limit.RPM, Limit.RPD)
+_REQUESTS = (Limit.RPM, Limit.RPH, Limit.RPD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,12 +211,16 @@ def backoff_s(failures: int, *, base_s: float, cap_s: float, jitter: float) -> f
     return ceiling * (0.5 + 0.5 * jitter)
 
 
-def actual_cost(outcome: Outcome, claimed: Mapping[Limit, float]) -> Mapping[Limit, float]:
-    """What to settle a claim at. Cached tokens do not count; a refusal spends nothing; a lost answer spends it all."""
+def actual_cost(outcome: Outcome, claimed: Mapping[Limit, float], *, failures_count: bool = False) -> Mapping[Limit, float]:
+    """What to settle a claim at. Cached tokens do not count; a refusal spends nothing; a lost answer spends it all.
+
+    `failures_count`: the provider counts every call that it refuses as a request.
+    """
     if isinstance(outcome, Failure):
         if outcome.sent and outcome.kind in _CLAIM_STANDS:
             return claimed
-        requests = 1.0 if outcome.sent and outcome.kind in _REQUEST_ONLY else 0.0
+        counts = failures_count or outcome.kind in _REQUEST_ONLY
+        requests = 1.0 if outcome.sent and counts else 0.0
         return {limit: requests if limit in _REQUESTS else 0.0 for limit in claimed}
     if not outcome.usage_reported:
         return claimed
@@ -229,7 +233,14 @@ def admitted_cost(outcome: Outcome, claimed: Mapping[Limit, float], max_tokens: 
     if isinstance(outcome, Failure) or not outcome.usage_reported or Limit.TPM not in claimed:
         return {}
     fresh = float(max(outcome.usage.input_tokens - outcome.usage.cached_tokens, 0))
-    charged = {Limit.TPM: fresh + max_tokens, Limit.TPD: fresh + max_tokens, Limit.ITPM: fresh, Limit.OTPM: float(max_tokens)}
+    whole = fresh + max_tokens
+    charged = {
+        Limit.TPM: whole,
+        Limit.TPH: whole,
+        Limit.TPD: whole,
+        Limit.ITPM: fresh,
+        Limit.OTPM: float(max_tokens),
+    }
     return {limit: units for limit, units in charged.items() if limit in claimed}
 
 
@@ -272,6 +283,7 @@ def _used(usage: Usage) -> dict[Limit, float]:
     tokens = fresh + usage.output_tokens + usage.characters
     return {
         Limit.TPM: tokens,
+        Limit.TPH: tokens,
         Limit.TPD: tokens,
         Limit.ITPM: fresh,
         Limit.OTPM: float(usage.output_tokens),

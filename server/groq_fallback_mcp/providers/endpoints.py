@@ -13,6 +13,7 @@ from groq_fallback_mcp.addresses import is_clean_key, is_loopback
 from groq_fallback_mcp.call import Limit, Pool, Refilling
 from groq_fallback_mcp.call.refusals import NO_API_KEY
 from groq_fallback_mcp.catalog import (
+    FREE,
     Capabilities,
     Catalog,
     Cost,
@@ -136,13 +137,16 @@ def _offered(endpoint: Endpoint, model: str, wire: str, catalog: Catalog) -> Pro
             own |= limit.figures()
         elif pool is None:
             pool = Pool(name=limit.pool, documented=limit.figures())
+    cost = (known.cost if known is not None else None) or endpoint.cost
     return ProviderModel(
         row=_model_row(endpoint, model, known, catalog),
         wire_model=endpoint.prefix + wire,
         documented=own,
         pool=pool,
         refilling=refilling_of(row),
-        cost=(known.cost if known is not None else None) or endpoint.cost,
+        cost=cost,
+        price=FREE if cost != "paid" else known.price if known is not None and known.price != Price() else None,
+        failures_count=row is not None and row.failures_count,
     )
 
 

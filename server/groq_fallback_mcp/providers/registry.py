@@ -9,7 +9,7 @@ from datetime import date
 
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.call.refusals import NO_API_KEY, refusal
-from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
+from groq_fallback_mcp.catalog import FREE, Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel, Provider
@@ -189,7 +189,7 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
     if settings.local != "off":
         local = LocalProvider(gguf=settings.local_text_model)
         models = {
-            name: ProviderModel(row=_local_row(name), wire_model=name, languages=("en",), links=False)
+            name: ProviderModel(row=_local_row(name), wire_model=name, languages=("en",), links=False, price=FREE)
             for name in local.available_models()
         }
         if models:

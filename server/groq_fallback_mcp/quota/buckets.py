@@ -1,8 +1,9 @@
-"""Token buckets with continuous refill, as Groq's limits behave: admit, take, settle, follow what the server states.
+"""Buckets of what limits leave: admit, take, settle, follow what the server states.
 
-A bucket holds at most `capacity` units and gains `capacity / window` a second. A request is admitted when every
-bucket that applies holds its cost; it then takes from all of them at once. Source of the model: the waits in real 429
-messages equal (used + requested - limit) / (limit / window).
+A bucket holds at most `capacity` units. A request is admitted when every bucket that applies holds its cost; it then takes
+from all of them at once. Groq's gain `capacity / window` a second: the waits in real 429 messages equal
+(used + requested - limit) / (limit / window). Other providers' come back a window after they were used, which no server
+that counts in windows of that length can refuse, wherever its windows begin; or all at once when the provider's day ends.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from groq_fallback_mcp.call import Limit, LimitReading
+from groq_fallback_mcp.call import CONTINUOUS, Limit, LimitReading, Refilling
+from groq_fallback_mcp.durations import DAY_S, day_end
 
 __all__ = [
     "ON_THE_WAY_S",
+    "PARTS",
     "RETURNABLE",
     "Admission",
     "Admitted",
@@ -25,6 +28,7 @@ __all__ = [
     "NeverFits",
     "admit",
     "charge",
+    "clock_set_back",
     "follow",
     "new_bucket",
     "proves_return",
@@ -32,13 +36,18 @@ __all__ = [
 ]
 
 Knowledge = Literal["documented", "observed", "learnt"]
+Window = Literal["continuous", "sliding", "daily"]
 
 # A hair of tolerance, so that a wait computed from a level really suffices in floating point.
 EPSILON = 1e-7
 # Groq gives back what a call claimed of these and did not use, or it does not: sources disagree.
-RETURNABLE = frozenset({Limit.TPM, Limit.TPD, Limit.ITPM, Limit.OTPM})
+RETURNABLE = frozenset({Limit.TPM, Limit.TPH, Limit.TPD, Limit.ITPM, Limit.OTPM})
 # A request is on its way to a server whose full bucket gains nothing until it arrives.
 ON_THE_WAY_S = 0.9
+# What is used of a sliding window is kept in so many parts of it; all of a part comes back at its end.
+PARTS = 60
+# Clocks of two machines: a day ends there a little later.
+AFTER_MIDNIGHT_S = 1.0
 # By how much of a bucket a statement must exceed ours to prove that something came back.
 TELLING_SHARE = 0.005
 
@@ -50,6 +59,9 @@ class Bucket:
     `knowledge`: `documented` (the table's figure, never confirmed), `observed` (the server confirmed this capacity),
     `learnt` (the server stated another capacity than the table); `stated_at` is when it last did. `charged` and `credited`
     are all the units that calls have ever claimed and got back: what happened since a moment is the difference.
+
+    `window`: how units come back. Of a sliding one, `used` says when and how many, the soonest first; of a daily one, `zone` is
+    where the day is counted that `at` is in.
     """
 
     limit: Limit
@@ -60,19 +72,43 @@ class Bucket:
     stated_at: float = 0.0
     charged: float = 0.0
     credited: float = 0.0
+    window: Window = "continuous"
+    zone: str = ""
+    used: tuple[tuple[float, float], ...] = ()
 
     @property
     def refill_per_s(self) -> float:
-        return self.capacity / self.limit.window_s
+        """Units that come back in a second, bit by bit: none of a window that is not continuous."""
+        return self.capacity / self.limit.window_s if self.window == "continuous" else 0.0
 
     def level_at(self, now: float) -> float:
         """Units left at `now`. Until `at`, where that lies ahead, nothing comes in."""
-        return min(self.capacity, self.level + max(now - self.at, 0.0) * self.refill_per_s)
+        if self.window == "continuous":
+            return min(self.capacity, self.level + max(now - self.at, 0.0) * self.refill_per_s)
+        if self.window == "daily":
+            return self.level if now < day_end(self.zone, self.at) + AFTER_MIDNIGHT_S else self.capacity
+        return min(self.capacity, self.capacity - sum(units for until, units in self.used if until > now))
+
+    def full_in_s(self, now: float) -> float:
+        """Seconds from `now` until all of it is there again."""
+        if self.window != "continuous":
+            return self.wait_s(self.capacity, now)
+        return (self.capacity - self.level_at(now)) / self.refill_per_s
 
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds from `now` until a call of this cost may be sent; only meaningful when cost <= capacity."""
         missing = cost - self.level_at(now)
-        return missing / self.refill_per_s + max(self.at - now, 0.0) if missing > 0 else 0.0
+        if missing <= EPSILON:
+            return 0.0
+        if self.window == "continuous":
+            return missing / self.refill_per_s + max(self.at - now, 0.0)
+        if self.window == "daily":
+            return day_end(self.zone, max(now, self.at)) + AFTER_MIDNIGHT_S - now
+        for until, units in self.used:
+            missing -= units if until > now else 0.0
+            if missing <= EPSILON:
+                return until - now
+        return self.limit.window_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +137,13 @@ Admission = Admitted | Deferred | NeverFits
 
 
 @lru_cache(maxsize=1024)
-def new_bucket(limit: Limit, capacity: float) -> Bucket:
+def new_bucket(limit: Limit, capacity: float, refilling: Refilling = CONTINUOUS) -> Bucket:
     """A full bucket of documented capacity, at whatever time: it has been full for ever."""
-    return Bucket(limit=limit, capacity=capacity, level=capacity, at=0.0)
+    daily = limit.window_s == DAY_S and bool(refilling.day_ends)
+    window: Window = "daily" if daily else refilling.windows
+    return Bucket(
+        limit=limit, capacity=capacity, level=capacity, at=0.0, window=window, zone=refilling.day_ends if daily else ""
+    )
 
 
 def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: float) -> Admission:
@@ -125,16 +165,27 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
 
 def take(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after a call claimed `units` of it. Once full it gains nothing before the request has arrived."""
+    if bucket.window != "continuous":
+        return replace(charge(bucket, units, now), charged=bucket.charged + units)
     lost_s = max(ON_THE_WAY_S - bucket.wait_s(bucket.capacity, now), 0.0)
     start = max(now + lost_s, bucket.at)
     return replace(charge(bucket, units, now), at=start, charged=bucket.charged + units)
 
 
-def charge(bucket: Bucket, units: float, now: float) -> Bucket:
+def charge(bucket: Bucket, units: float, now: float, *, taken_at: float | None = None) -> Bucket:
     """The bucket after taking `units`, or giving them back where they are negative: never above its capacity.
 
-    An overdraft (the real usage was higher than the claim) goes below zero.
+    An overdraft (the real usage was higher than the claim) goes below zero. `taken_at` is when the call was claimed that
+    this corrects: of a window that is over by now there is nothing to correct.
     """
+    at = now if taken_at is None else taken_at
+    if bucket.window == "sliding":
+        return _slid(bucket, units, at, now)
+    if bucket.window == "daily":
+        over = day_end(bucket.zone, at) <= now
+        return replace(
+            bucket, level=min(bucket.capacity, bucket.level_at(now) - (0.0 if over else units)), at=max(now, bucket.at)
+        )
     return replace(bucket, level=min(bucket.capacity, bucket.level_at(now) - units), at=max(now, bucket.at))
 
 
@@ -147,7 +198,14 @@ def proves_return(bucket: Bucket, remaining: float, now: float, *, later: float)
 
 
 def follow(
-    bucket: Bucket | None, reading: LimitReading, now: float, *, held: float = 0.0, slack: float = 0.0, later: float = math.inf
+    bucket: Bucket | None,
+    reading: LimitReading,
+    now: float,
+    *,
+    held: float = 0.0,
+    slack: float = 0.0,
+    later: float = math.inf,
+    refilling: Refilling = CONTINUOUS,
 ) -> Bucket | None:
     """The bucket after the server stated something about it; None when there is nothing to go by.
 
@@ -155,26 +213,82 @@ def follow(
     calls under way. Otherwise ours is moved to between the most and the least that the server's can be by now: `slack` is
     what may have come back since its moment, `later` what our other calls may have claimed since. A refusal is exact: its
     stated wait sets the level so that our next wait equals the server's, unless calls under way may be missing from its
-    figures.
+    figures. `refilling` is how a limit comes back that nothing was known of. Of a window that is not continuous we know what
+    we used, whatever its capacity turns out to be; a refusal says that nothing is left of it until its stated wait is over.
     """
     capacity = reading.capacity or (bucket.capacity if bucket is not None else None)
     if capacity is None or capacity <= 0:
         return bucket
-    if bucket is None or bucket.capacity != capacity:
+    if bucket is None:
+        fresh = new_bucket(reading.limit, capacity, refilling)
+        known = replace(charge(fresh, held, now), at=now, knowledge="learnt")
+    elif bucket.capacity == capacity:
+        known = bucket
+    elif bucket.window == "continuous":
         known = Bucket(limit=reading.limit, capacity=capacity, level=capacity - held, at=now, knowledge="learnt")
     else:
-        known = bucket
+        level = bucket.level_at(now) + capacity - bucket.capacity
+        known = replace(bucket, capacity=capacity, level=min(level, capacity), at=max(now, bucket.at), knowledge="learnt")
+    if known.window != "continuous":
+        return _stated(_followed(known, reading, now, slack=slack, later=later), reading, now)
     ours, level, at = known.level_at(now), known.level, known.at
     if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
         stated = reading.requested - reading.wait_s * known.refill_per_s
         level, at = stated if held <= 0 else min(ours, stated), now
     elif reading.remaining is not None:
         level, at = min(max(ours, reading.remaining - later), reading.remaining + slack), max(now, known.at)
+    return _stated(replace(known, level=level, at=at), reading, now)
+
+
+def clock_set_back(bucket: Bucket, now: float) -> Bucket:
+    """The bucket as of `now` where the clock went back since: what is used comes back within a window from now."""
+    back_s = max(bucket.at - now, 0.0)
+    used = tuple((max(until - back_s, now), units) for until, units in bucket.used)
+    return replace(bucket, at=min(bucket.at, now), stated_at=min(bucket.stated_at, now), used=used)
+
+
+def _stated(known: Bucket, reading: LimitReading, now: float) -> Bucket:
     confirmed = reading.capacity is not None and known.knowledge == "documented"
     return replace(
         known,
-        level=level,
-        at=at,
         knowledge="observed" if confirmed else known.knowledge,
         stated_at=known.stated_at if reading.capacity is None else max(now, known.stated_at),
     )
+
+
+def _followed(known: Bucket, reading: LimitReading, now: float, *, slack: float, later: float) -> Bucket:
+    """A bucket of a window that is not continuous, moved to what is stated."""
+    ours = known.level_at(now)
+    if reading.wait_s is not None and (reading.requested is None or reading.requested <= known.capacity):
+        if known.window == "daily":
+            return charge(known, max(ours, 0.0), now)
+        return replace(known, used=_with(known.used, now + reading.wait_s, max(ours, 0.0), now))
+    if reading.remaining is None:
+        return known
+    stated = min(max(ours, reading.remaining - later), reading.remaining + slack)
+    if stated <= ours or known.window == "daily":
+        return charge(known, ours - stated, now)
+    # of what we think was used, the oldest must have come back
+    surplus, kept = stated - ours, []
+    for until, units in known.used:
+        dropped = min(surplus, units) if until > now else units
+        surplus -= dropped if until > now else 0.0
+        if units > dropped:
+            kept.append((until, units - dropped))
+    return replace(known, used=tuple(kept))
+
+
+def _slid(bucket: Bucket, units: float, at: float, now: float) -> Bucket:
+    """A sliding window after `units` were taken from it at a moment, or given back."""
+    part_s = bucket.limit.window_s / PARTS
+    until = math.ceil((at + ON_THE_WAY_S + bucket.limit.window_s) / part_s) * part_s
+    used = _with(bucket.used, until, units, now)
+    return replace(bucket, used=used, level=bucket.capacity - sum(amount for _, amount in used), at=max(now, bucket.at))
+
+
+def _with(used: tuple[tuple[float, float], ...], until: float, units: float, now: float) -> tuple[tuple[float, float], ...]:
+    """What is used, with so many units more until a moment, and without what has come back."""
+    amounts = {end: amount for end, amount in used if end > now}
+    if until > now:
+        amounts[until] = max(amounts.get(until, 0.0) + units, 0.0)
+    return tuple(sorted((end, amount) for end, amount in amounts.items() if amount > 0))

@@ -81,7 +81,7 @@ class DegradingLedger:
         self._granted_by_fallback[own.id] = own
         return Granted(
             index=index,
-            reservation=replace(own, cost=claims[index].cost, granted_by_fallback=True),
+            reservation=_as_granted(own, claims[index].cost),
             skipped=tuple(waits.get(before, refused) for before in range(index)),
         )
 
@@ -193,6 +193,12 @@ def _cautious(claim: Claim) -> Claim:
     """The claim as if the limits were a share of what they are; what fits the whole bucket still fits."""
     cost = {limit: _scaled(units, float(claim.documented.get(limit, units))) for limit, units in claim.cost.items()}
     return replace(claim, cost=cost)
+
+
+def _as_granted(own: Reservation, cost: Mapping[Limit, float]) -> Reservation:
+    """The reservation of what was really claimed, in the place of the cautious one."""
+    pool = None if own.pool is None else _as_granted(own.pool, cost)
+    return replace(own, cost=cost, granted_by_fallback=True, pool=pool)
 
 
 def _scaled(units: float, most: float) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, Protocol
 
 from pydantic import AliasChoices, Field
 
-from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
+from groq_fallback_mcp.call import CONTINUOUS, FailureKind, Limit, Pool, QuotaSnapshot, Refilling
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, hold_s
 from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, NeverFits, admit
 from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals, Spend
@@ -31,13 +31,15 @@ __all__ = [
 ]
 
 ANY_MODEL = "*"
+# Another call at once is let in as soon as one ends, which nobody tells.
+CONCURRENCY_POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaKey:
     """Whose buckets: a model of a provider for an organization. `organization` is a salted hash, never a key.
 
-    `model` may be ANY_MODEL in a cooldown of the whole provider.
+    `model` may be ANY_MODEL in a cooldown of the whole provider, or stand for a pool of models (see `pool`).
     """
 
     provider: str
@@ -47,10 +49,15 @@ class QuotaKey:
     ]
     model: str
 
+    def pool(self, name: str) -> QuotaKey:
+        """Where the limits are kept that a pool of this model's provider shares."""
+        return replace(self, model=f"{ANY_MODEL}/{name}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a call would take from a model's buckets. `documented` seeds buckets nothing is known of yet.
+    """What a call would take from a model's buckets, and from its pool's. `documented` seeds buckets nothing is known of yet,
+    which come back as `refilling` says.
 
     `spend` is the most it can cost, for the budget. `last_resort`: a pause that only our own caution set does not count.
     """
@@ -58,8 +65,17 @@ class Claim:
     key: QuotaKey
     cost: Mapping[Limit, float]
     documented: Mapping[Limit, int]
+    pool: Pool | None = None
+    refilling: Refilling = CONTINUOUS
     spend: Spend = ZERO_SPEND
     last_resort: bool = False
+
+    @property
+    def of_pool(self) -> Claim | None:
+        """What the call would take from the limits of its pool."""
+        if self.pool is None:
+            return None
+        return replace(self, key=self.key.pool(self.pool.name), documented=self.pool.documented, pool=None, spend=ZERO_SPEND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +83,8 @@ class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
     `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
-    `granted_by_fallback`: granted by this process while the store could not be used.
+    `granted_by_fallback`: granted by this process while the store could not be used. `pool` is what was taken of the limits of the
+    model's pool, under the same id.
     """
 
     id: str
@@ -79,6 +96,8 @@ class Reservation:
     spend: Spend = ZERO_SPEND
     day: str = ""
     granted_by_fallback: bool = False
+    refilling: Refilling = CONTINUOUS
+    pool: Reservation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +166,8 @@ class ModelQuota:
     """All that is known of a model's quota at `now` (Unix seconds by the store's clock).
 
     `calls_in_flight` counts unsettled reservations of all processes. `prompt_factor` corrects estimates of prompts.
-    `provider` is the health of the provider as a whole, `returns_unused` whether it was seen to give unused tokens back.
+    `provider` is the health of the provider as a whole, `returns_unused` whether it was seen to give unused tokens back. `concurrent` is how
+    many calls may be under way, None for any number; `pool` is what is known of the model's pool.
     """
 
     key: QuotaKey
@@ -158,11 +178,25 @@ class ModelQuota:
     returns_unused: bool = False
     calls_in_flight: int = 0
     prompt_factor: float = 1.0
+    concurrent: int | None = None
+    pool: ModelQuota | None = None
+
+    @property
+    def all_buckets(self) -> Mapping[Limit, Bucket]:
+        """The buckets that a call must fit into: the model's own, and its pool's where that leaves less or is the only one."""
+        shared = {} if self.pool is None else self.pool.buckets
+        tighter = {
+            limit: bucket
+            for limit, bucket in shared.items()
+            if limit not in self.buckets or bucket.level_at(self.now) < self.buckets[limit].level_at(self.now)
+        }
+        return {**self.buckets, **tighter}
 
     @property
     def cooldown(self) -> Cooldown | None:
-        """What keeps the model out of the running now, its own cooldown or its provider's: the later to end."""
-        found = [health.cooldown for health in (self.health, self.provider) if health.cooldown is not None]
+        """What keeps the model out of the running now, its own cooldown, its pool's or its provider's: the latest to end."""
+        healths = (self.health, self.provider, *(() if self.pool is None else (self.pool.health,)))
+        found = [health.cooldown for health in healths if health.cooldown is not None]
         return max((one for one in found if one.until > self.now), key=lambda one: one.until, default=None)
 
 
@@ -242,6 +276,15 @@ class Ledger(Protocol):
 
 def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
     """Why a call of this cost cannot be sent to the model at `quota.now`; None when it can."""
+    own = _obstacle(quota, cost)
+    shared = None if quota.pool is None else _obstacle(quota.pool, cost)
+    if own is None or shared is None:
+        return own or shared
+    never = next((wait for wait in (own, shared) if wait.wait_s is None), None)
+    return never or max(own, shared, key=lambda wait: wait.wait_s or 0.0)
+
+
+def _obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
     admission = admit(quota.buckets, cost, quota.now)
     health = max(quota.health, quota.provider, key=lambda one: hold_s(one, quota.now))
     held_s = hold_s(health, quota.now)
@@ -253,7 +296,7 @@ def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
             return Wait(wait_s=wait_s, reason=f"{limit.unit} used up", limit=limit)
         case Admitted() | Deferred():
             if held_s <= 0:
-                return None
+                return _crowded(quota)
             cooldown = health.cooldown
             if cooldown is None:
                 return Wait(
@@ -262,3 +305,10 @@ def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
             probing = f"recovering after a failure ({cooldown.reason}); next call is a probe"
             reason = cooldown.reason if cooldown.until > quota.now else probing
             return Wait(wait_s=held_s, reason=reason, limit=cooldown.limit, kind=cooldown.kind)
+
+
+def _crowded(quota: ModelQuota) -> Wait | None:
+    if quota.concurrent is None or quota.calls_in_flight < quota.concurrent:
+        return None
+    reason = f"{quota.concurrent} {Limit.CONCURRENT.unit} are under way"
+    return Wait(wait_s=CONCURRENCY_POLL_S, reason=reason, limit=Limit.CONCURRENT)

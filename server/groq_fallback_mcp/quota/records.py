@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, RetryBudget, clock_corrected
-from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S, Bucket, new_bucket
+from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S, PARTS, Bucket, clock_set_back, new_bucket
 from groq_fallback_mcp.quota.budget import DayTotals, Spend
 from groq_fallback_mcp.quota.ledger import Claim, ConversationModel, ModelQuota, QuotaKey
 from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
@@ -75,12 +75,20 @@ class ProviderAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenReservation:
-    """A reservation that is not settled: enough to give up on it when its process is gone."""
+    """A reservation that is not settled: enough to give up on it when its process is gone. `pool` is the model that stands for
+    the pool it took from, empty for none.
+    """
 
     key: QuotaKey
     cost: Mapping[Limit, float]
     spend: Spend
     day: str
+    pool: str = ""
+
+    @property
+    def keys(self) -> tuple[QuotaKey, ...]:
+        """The accounts that it took from."""
+        return (self.key, replace(self.key, model=self.pool)) if self.pool else (self.key,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +121,10 @@ class Transaction:
     def seeded(self, claim: Claim) -> Account:
         """A claim's account, with documented limits where no others are known."""
         account = self.account(claim.key)
-        fresh = {
-            limit: new_bucket(limit, float(capacity))
+        fresh: dict[Limit, Bucket] = {
+            limit: new_bucket(limit, float(capacity), claim.refilling)
             for limit, capacity in claim.documented.items()
-            if self._outdated(account.buckets.get(limit), float(capacity))
+            if limit is not Limit.CONCURRENT and self._outdated(account.buckets.get(limit), float(capacity))
         }
         return replace(account, buckets={**account.buckets, **fresh}) if fresh else account
 
@@ -190,6 +198,8 @@ class Transaction:
             returns_unused=provider.returns_unused,
             calls_in_flight=account.in_flight,
             prompt_factor=account.prompt_factor,
+            concurrent=claim.documented.get(Limit.CONCURRENT),
+            pool=None if (shared := claim.of_pool) is None else self.quota(shared),
         )
 
     def writes(self, result: T) -> Writes[T]:
@@ -202,10 +212,7 @@ class Transaction:
         ahead = any(bucket.at > self.now + CLOCK_SLACK_S for bucket in account.buckets.values())
         if not ahead and health is account.health:
             return account
-        buckets = {
-            limit: replace(bucket, at=min(bucket.at, self.now), stated_at=min(bucket.stated_at, self.now))
-            for limit, bucket in account.buckets.items()
-        }
+        buckets = {limit: clock_set_back(bucket, self.now) for limit, bucket in account.buckets.items()}
         account = replace(account, buckets=buckets, health=health)
         self._writes[model_key(key)] = encode(account)
         return account
@@ -338,6 +345,8 @@ def _sane_bucket(bucket: Bucket) -> bool:
         and 0.0 <= bucket.credited <= LARGEST
         and 0.0 <= bucket.charged <= LARGEST
         and 0.0 < bucket.capacity <= LARGEST
+        and len(bucket.used) <= 2 * PARTS
+        and all(0.0 <= until <= LARGEST and 0.0 <= units <= LARGEST for until, units in bucket.used)
         # an overdraft of more than ten windows was never spent
         and -10 * max(bucket.capacity, 1_000.0) <= bucket.level <= bucket.capacity
     )

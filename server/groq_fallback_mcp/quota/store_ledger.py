@@ -110,6 +110,8 @@ class StoredLedger:
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
         key = reservation.key
         keys = [model_key(key), provider_key(key), open_key(reservation.id), day_key(reservation.day)]
+        if reservation.pool is not None:
+            keys.append(model_key(reservation.pool.key))
         if reservation.granted_by_fallback:
             keys.append(applied_key(reservation.id))
         return await self._transact(keys, partial(transactions.settle, reservation=reservation, settlement=settlement))
@@ -230,9 +232,10 @@ class StoredLedger:
                 continue
             reservation = key.removeprefix(open_key(""))
             found = await self._transact([key], partial(_read_open, reservation=reservation), writing=False)
-            others = (
-                [model_key(found.key), provider_key(found.key), *([day_key(found.day)] if found.day else [])] if found else []
-            )
+            others: list[str] = []
+            if found is not None:
+                days = [day_key(found.day)] if found.day else []
+                others = [*map(model_key, found.keys), provider_key(found.key), *days]
             await self._transact([key, *others], partial(transactions.expire, reservations=[reservation]))
 
     def _day(self) -> str:
@@ -254,4 +257,9 @@ def _forget(snapshot: Snapshot, key: str) -> Writes[None]:
 
 
 def _account_keys(claims: Sequence[Claim]) -> list[str]:
-    return list(dict.fromkeys(name for claim in claims for name in (model_key(claim.key), provider_key(claim.key))))
+    names: dict[str, None] = {}
+    for claim in claims:
+        names[model_key(claim.key)] = names[provider_key(claim.key)] = None
+        if claim.pool is not None:
+            names[model_key(claim.key.pool(claim.pool.name))] = None
+    return list(names)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
 from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, proves_return, take
 from groq_fallback_mcp.quota.budget import Budget, Spend
@@ -63,34 +63,60 @@ def settle(snapshot: Snapshot, reservation: Reservation, settlement: Settlement)
     once, however often it is told.
     """
     transaction = Transaction(snapshot)
-    key = reservation.key
     found = transaction.open(reservation.id)
-    account = transaction.account(key)
     if found is not None:
         transaction.close(reservation.id)
-        held, in_flight = _unheld(account, reservation.cost)
     elif not reservation.granted_by_fallback or transaction.mark_applied(reservation.id):
-        return transaction.writes(SettleResult(failures=account.health.failures))
-    else:
-        held, in_flight = account.held, account.in_flight
-    provider = transaction.provider(key)
+        return transaction.writes(SettleResult(failures=transaction.account(reservation.key).health.failures))
+    pool = reservation.pool
+    own_says = settlement
+    if pool is not None:
+        own_says, pool_says = _shared_out(transaction, pool, settlement)
+        _settle_account(transaction, pool, pool_says, opened=found is not None)
+    account = _settle_account(transaction, reservation, own_says, opened=found is not None)
+    provider = transaction.provider(reservation.key)
+    whole, retries = probe_ended(provider.health, reservation.id, transaction.now), provider.retries
+    if settlement.health == "up":
+        whole, retries = passed(whole, reservation.taken_at), retries.after(success=True)
+    elif settlement.health == "down":
+        retries = retries.after(success=False)
+    transaction.write_provider(reservation.key, replace(provider, health=whole, retries=retries))
+    _spend(transaction, reservation, settlement.spent, held_day=found is not None and bool(found.day))
+    return transaction.writes(SettleResult(failures=account.health.failures, retry_allowed=retries.allows))
+
+
+def _settle_account(transaction: Transaction, reservation: Reservation, settlement: Settlement, *, opened: bool) -> Account:
+    """Settle a model's account, or a pool's; `opened`: what was claimed is held there."""
+    key = reservation.key
+    account, provider = transaction.account(key), transaction.provider(key)
+    held, in_flight = _unheld(account, reservation.cost) if opened else (account.held, account.in_flight)
     returned = _returns_unused(provider.returns_unused, account.buckets, held, reservation, settlement, now=transaction.now)
     buckets = _settled(account.buckets, held, reservation, settlement, now=transaction.now, returned=returned)
-    health, whole = (probe_ended(one.health, reservation.id, transaction.now) for one in (account, provider))
-    retries = provider.retries
+    health = probe_ended(account.health, reservation.id, transaction.now)
     if settlement.health == "up":
-        health, whole = passed(health, reservation.taken_at), passed(whole, reservation.taken_at)
-        retries = retries.after(success=True)
+        health = passed(health, reservation.taken_at)
     elif settlement.health == "down":
         health = failed(health, reservation.taken_at, transaction.now)
-        retries = retries.after(success=False)
-    factor = account.prompt_factor
-    if settlement.prompt is not None:
-        factor = learnt_factor(factor, *settlement.prompt)
-    transaction.write(key, Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor))
-    transaction.write_provider(key, replace(provider, health=whole, retries=retries, returns_unused=returned))
-    _spend(transaction, reservation, settlement.spent, held_day=found is not None and bool(found.day))
-    return transaction.writes(SettleResult(failures=health.failures, retry_allowed=retries.allows))
+    factor = account.prompt_factor if settlement.prompt is None else learnt_factor(account.prompt_factor, *settlement.prompt)
+    settled = Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor)
+    transaction.write(key, settled)
+    transaction.write_provider(key, replace(provider, returns_unused=returned))
+    return settled
+
+
+def _shared_out(transaction: Transaction, pool: Reservation, settlement: Settlement) -> tuple[Settlement, Settlement]:
+    """What an answer told of the model, and of its pool: the limits that the pool has, or that neither was known to have.
+
+    That a model fails says nothing of the others.
+    """
+    known = transaction.account(pool.key).buckets
+    own = {reading.limit for reading in settlement.snapshot.readings if reading.limit not in known} if known else set[Limit]()
+    readings = settlement.snapshot.readings
+    told = [QuotaSnapshot(readings=tuple(one for one in readings if (one.limit in own) is is_own)) for is_own in (True, False)]
+    of_pool = replace(
+        settlement, snapshot=told[1], health=None if settlement.health == "down" else settlement.health, prompt=None
+    )
+    return replace(settlement, snapshot=told[0]), of_pool
 
 
 def abandon(snapshot: Snapshot, reservation: str) -> Writes[None]:
@@ -98,7 +124,8 @@ def abandon(snapshot: Snapshot, reservation: str) -> Writes[None]:
     found = Transaction(snapshot).open(reservation)
     if found is None:
         return Writes(result=None)
-    granted = Reservation(id=reservation, key=found.key, cost=found.cost, spend=found.spend, day=found.day)
+    own, *pools = (Reservation(id=reservation, key=key, cost=found.cost) for key in found.keys)
+    granted = replace(own, spend=found.spend, day=found.day, pool=next(iter(pools), None))
     return Writes(result=None, writes=settle(snapshot, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
 
 
@@ -132,10 +159,11 @@ def expire(snapshot: Snapshot, reservations: Iterable[str]) -> Writes[None]:
         found = transaction.open(reservation)
         transaction.close(reservation)
         if found is not None:
-            account = transaction.account(found.key)
-            held, in_flight = _unheld(account, found.cost)
-            health = probe_ended(account.health, reservation, transaction.now)
-            transaction.write(found.key, replace(account, held=held, in_flight=in_flight, health=health))
+            for key in found.keys:
+                account = transaction.account(key)
+                held, in_flight = _unheld(account, found.cost)
+                health = probe_ended(account.health, reservation, transaction.now)
+                transaction.write(key, replace(account, held=held, in_flight=in_flight, health=health))
             if found.day:
                 transaction.write_day(found.day, transaction.day(found.day).holding(found.spend, -1))
     return transaction.writes(None)
@@ -162,7 +190,29 @@ def _over_budget(transaction: Transaction, claim: Claim, budget: Budget, day: st
 
 def _take(transaction: Transaction, claim: Claim, *, reservation: str, life_s: float, day: str, budget: Budget) -> Reservation:
     key, now = claim.key, transaction.now
-    account, provider = transaction.seeded(claim), transaction.provider(claim.key)
+    taken = _take_from_account(transaction, claim, reservation=reservation, life_s=life_s)
+    shared = claim.of_pool
+    pool = None if shared is None else _take_from_account(transaction, shared, reservation=reservation, life_s=life_s)
+    provider = transaction.provider(key)
+    transaction.write_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
+    holds_budget = budget.bounded
+    if holds_budget:
+        transaction.write_day(day, transaction.day(day).holding(claim.spend))
+    record = OpenReservation(
+        key=key,
+        cost=claim.cost,
+        spend=claim.spend,
+        day=day if holds_budget else "",
+        pool="" if pool is None else pool.key.model,
+    )
+    transaction.write_open(reservation, record, now + life_s)
+    return replace(taken, spend=claim.spend, day=day, pool=pool)
+
+
+def _take_from_account(transaction: Transaction, claim: Claim, *, reservation: str, life_s: float) -> Reservation:
+    """Take a claim from a model's account, or a pool's."""
+    key, now = claim.key, transaction.now
+    account = transaction.seeded(claim)
     buckets = dict(account.buckets)
     for limit, units in claim.cost.items():
         if limit in buckets:
@@ -176,12 +226,6 @@ def _take(transaction: Transaction, claim: Claim, *, reservation: str, life_s: f
         prompt_factor=account.prompt_factor,
     )
     transaction.write(key, taken)
-    transaction.write_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
-    holds_budget = budget.bounded
-    if holds_budget:
-        transaction.write_day(day, transaction.day(day).holding(claim.spend))
-    record = OpenReservation(key=key, cost=claim.cost, spend=claim.spend, day=day if holds_budget else "")
-    transaction.write_open(reservation, record, now + life_s)
     return Reservation(
         id=reservation,
         key=key,
@@ -189,8 +233,7 @@ def _take(transaction: Transaction, claim: Claim, *, reservation: str, life_s: f
         taken_at=now,
         credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
         charged={limit: buckets[limit].charged for limit in claim.cost if limit in buckets},
-        spend=claim.spend,
-        day=day,
+        refilling=claim.refilling,
     )
 
 
@@ -227,12 +270,20 @@ def _settled(
             claimed, admitted, used = _units(limit, reservation, settlement, now)
             unused = max(admitted - used, 0.0) if settlement.answered else 0.0
             left = unused if limit in RETURNABLE and states and not returned else 0.0
-            bucket = charge(bucket, used + left - claimed, now)
+            bucket = charge(bucket, used + left - claimed, now, taken_at=reservation.taken_at)
             bucket = replace(bucket, credited=bucket.credited + unused - left)
             # a server that looked when it let the call in has not counted what this answer gives back
             slack += unused - left
         if reading is not None:
-            bucket = follow(bucket, reading, now, held=holds.get(limit, 0.0), slack=slack, later=later)
+            bucket = follow(
+                bucket,
+                reading,
+                now,
+                held=holds.get(limit, 0.0),
+                slack=slack,
+                later=later,
+                refilling=reservation.refilling,
+            )
         if bucket is not None:
             buckets[limit] = bucket
     return buckets

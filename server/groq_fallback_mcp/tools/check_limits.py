@@ -15,7 +15,7 @@ from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S
+from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S, with_hours
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, resolve_model
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
@@ -28,6 +28,8 @@ from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
 __all__ = ["CHECK_LIMITS", "CheckLimitsArguments"]
 
+# Of which it is worth saying that they are not known.
+_USUAL = frozenset({Limit.RPM, Limit.RPD, Limit.TPM, Limit.TPD, Limit.ASH, Limit.ASD})
 KINDS = tuple(Kind)
 # Limits are an answer without Groq too.
 KEY_CHECK_S = 5.0
@@ -52,7 +54,10 @@ class LimitEntry(Result):
     level: float
     """What is left."""
     refill_per_s: float
+    """0 where units come back all at once, or a window after they were used."""
     full_in_s: float
+    shared_by: str | None = None
+    """The pool of models that shares it; absent where it is the model's own."""
     knowledge: str
     """documented (from the catalog), observed (confirmed by the server) or learnt (the server reported another value)."""
 
@@ -233,12 +238,12 @@ async def _probe(model: str | None, context: Context) -> str:
 def _cost(offered: ProviderModel, tokens: int) -> Mapping[Limit, float]:
     if offered.row.kind is Kind.SPEECH_TO_TEXT:
         return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: MINIMUM_BILLED_AUDIO_S, Limit.ASD: MINIMUM_BILLED_AUDIO_S}
-    return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(tokens), Limit.TPD: float(tokens)}
+    return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: float(tokens), Limit.TPD: float(tokens), Limit.ITPM: float(tokens)}
 
 
 def _claim(context: Context, provider: ProviderModels, offered: ProviderModel, tokens: int) -> Claim:
-    key = context.engine.key(provider.name, offered.row.id)
-    return Claim(key=key, cost=_cost(offered, tokens), documented=offered.documented)
+    cost = _cost(offered, tokens)
+    return context.engine.claim_of(provider, offered, cost if provider.cataloged else with_hours(cost))
 
 
 def _unusable(context: Context, provider: ProviderModels, model: str, *, refused: FailureKind | None) -> str | None:
@@ -259,7 +264,9 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
         unusable = refusal(cooldown.kind, quota.key.provider) or cooldown.reason
     if unusable is not None:
         wait = Wait(wait_s=None, reason=unusable)
-    levels = {limit: bucket.level_at(now) for limit, bucket in quota.buckets.items()}
+    buckets = quota.all_buckets
+    levels = {limit: bucket.level_at(now) for limit, bucket in buckets.items()}
+    cost = {limit: units for limit, units in cost.items() if limit in buckets or limit in _USUAL}
     calls_now = 0 if wait is not None else _calls_now(levels, cost)
     return ModelDetails(
         model=quota.key.model,
@@ -268,14 +275,12 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
         next_call_in_s=0.0 if wait is None else seconds(wait.wait_s),
         blocked_by=None if wait is None else wait.reason,
         calls_now=calls_now,
-        then_next_in_s=None
-        if wait is not None or calls_now is None
-        else seconds(_wait_s(quota.buckets, cost, calls_now + 1, now)),
+        then_next_in_s=None if wait is not None or calls_now is None else seconds(_wait_s(buckets, cost, calls_now + 1, now)),
         cooldown_s=seconds(cooldown_s),
         cooldown_reason=None if cooldown is None else cooldown.reason,
         in_flight=quota.calls_in_flight,
-        limits=tuple(_entry(bucket, levels[limit]) for limit, bucket in quota.buckets.items()),
-        unknown_limits=tuple(limit for limit in cost if limit not in quota.buckets),
+        limits=tuple(_entry(bucket, now, pool=_pool_of(quota, limit)) for limit, bucket in buckets.items()),
+        unknown_limits=tuple(limit for limit in cost if limit not in buckets),
         unused_tokens_come_back="yes" if quota.returns_unused else "unknown",
     )
 
@@ -291,14 +296,21 @@ def _wait_s(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], calls:
     return max(buckets[limit].wait_s(units * calls, now) for limit, units in cost.items() if limit in buckets)
 
 
-def _entry(bucket: Bucket, level: float) -> LimitEntry:
-    refill_per_s = bucket.refill_per_s
+def _pool_of(quota: ModelQuota, limit: Limit) -> str | None:
+    """The name of the pool whose bucket of this limit is the tighter one, or the only one."""
+    if quota.pool is None or quota.all_buckets[limit] is not quota.pool.buckets.get(limit):
+        return None
+    return quota.pool.key.model.rpartition("/")[2]
+
+
+def _entry(bucket: Bucket, now: float, *, pool: str | None) -> LimitEntry:
     return LimitEntry(
         limit=bucket.limit,
         capacity=bucket.capacity,
-        level=round(level, 1),
-        refill_per_s=round(refill_per_s, 4),
-        full_in_s=round((bucket.capacity - level) / refill_per_s, 1),
+        level=round(bucket.level_at(now), 1),
+        refill_per_s=round(bucket.refill_per_s, 4),
+        full_in_s=round(bucket.full_in_s(now), 1),
+        shared_by=pool,
         knowledge=bucket.knowledge,
     )
 
@@ -384,7 +396,9 @@ def _when(model: ModelLimits) -> str:
 
 def _model_line(model: ModelDetails) -> str:
     buckets = "; ".join(
-        f"{entry.limit} {entry.level:g}/{entry.capacity:g} +{entry.refill_per_s:g}/s"
+        f"{entry.limit} {entry.level:g}/{entry.capacity:g}"
+        + (f" +{entry.refill_per_s:g}/s" if entry.refill_per_s else "")
+        + (f" shared by {entry.shared_by}" if entry.shared_by else "")
         + (f" full in {entry.full_in_s:g} s" if entry.full_in_s > 0 else "")
         + f" [{entry.knowledge}]"
         for entry in model.limits

@@ -19,7 +19,7 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 from groq_fallback_mcp.providers.registry import LiveList
-from groq_fallback_mcp.quota import Claim, Wait, obstacle
+from groq_fallback_mcp.quota import Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.chat_chain import ALL_MODELS, chat_chain
@@ -174,7 +174,9 @@ async def _chain_reply(context: Context, live: LiveList) -> Reply:
 
 def _chain_entry(provider: ProviderModels, offered: ProviderModel, available: str) -> ChainEntry:
     row = offered.row
-    price = {name: str(value) for name, value in row.price if value is not None} if provider.cataloged else {}
+    price = {
+        name: str(value) for name, value in (row.price if provider.cataloged else offered.price or ()) if value is not None
+    }
     return ChainEntry(
         id=row.id,
         provider=provider.name,
@@ -195,14 +197,7 @@ async def _availability(
     """Whether each model can serve now, in words, by provider and id. `refused`: how Groq refuses every call."""
     engine = context.engine
     on_request = {(provider.name, model) for provider, _ in rows for model in provider.on_request}
-    claims = [
-        Claim(
-            key=engine.key(provider.name, offered.row.id),
-            cost=ONE_REQUEST,
-            documented=offered.documented,
-        )
-        for provider, offered in rows
-    ]
+    claims = [engine.claim_of(provider, offered, ONE_REQUEST) for provider, offered in rows]
     words: dict[tuple[str, str], str] = {}
     for quota in await engine.ledger.peek(claims):
         unready = engine.registry.providers[quota.key.provider].unready

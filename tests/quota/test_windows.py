@@ -1,0 +1,195 @@
+"""Limits that come back a window after they were used, or when a day ends: no kind of server refuses what they let through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import Limit, LimitReading, Refilling
+from groq_fallback_mcp.durations import day_end
+from groq_fallback_mcp.quota.buckets import (
+    AFTER_MIDNIGHT_S,
+    ON_THE_WAY_S,
+    PARTS,
+    Bucket,
+    charge,
+    clock_set_back,
+    follow,
+    new_bucket,
+    take,
+)
+
+T0 = 1_790_000_000.0
+SLIDING = Refilling(windows="sliding")
+PACIFIC = Refilling(windows="sliding", day_ends="America/Los_Angeles")
+WINDOW_S = 60.0
+Server = Callable[[list[tuple[float, float]], float, float], bool]
+
+
+def counts_the_last_window(seen: list[tuple[float, float]], at: float, capacity: float) -> bool:
+    """A server that looks back one window."""
+    return sum(units for when, units in seen if when > at - WINDOW_S) <= capacity
+
+
+def counts_clock_minutes(offset: float) -> Server:
+    """A server whose windows begin at fixed moments."""
+
+    def admits(seen: list[tuple[float, float]], at: float, capacity: float) -> bool:
+        begin = (at - offset) // WINDOW_S
+        return sum(units for when, units in seen if (when - offset) // WINDOW_S == begin) <= capacity
+
+    return admits
+
+
+def refills(seen: list[tuple[float, float]], at: float, capacity: float) -> bool:
+    """A token bucket that was full at first."""
+    del at
+    level, last = capacity, seen[0][0]
+    for when, units in seen:
+        level = min(capacity, level + (when - last) * capacity / WINDOW_S) - units
+        last = when
+    return level >= -1e-6
+
+
+@given(
+    st.integers(1, 50),
+    st.lists(st.tuples(st.floats(0, 20), st.integers(1, 10), st.floats(0, ON_THE_WAY_S)), min_size=1, max_size=60),
+    st.floats(0, WINDOW_S),
+)
+def test_no_kind_of_server_refuses_what_a_sliding_window_lets_through(
+    capacity: int, calls: list[tuple[float, int, float]], offset: float
+) -> None:
+    """Calls ask as early as they may, and arrive up to a second later."""
+    bucket, now = new_bucket(Limit.TPM, float(capacity), SLIDING), T0
+    arrivals: list[tuple[float, float]] = []
+    for pause_s, units, on_the_way_s in calls:
+        if units > capacity:
+            continue
+        now += pause_s
+        now += bucket.wait_s(units, now)
+        assert bucket.wait_s(units, now) == 0
+        bucket = take(bucket, units, now)
+        arrivals = sorted([*arrivals, (now + on_the_way_s, float(units))])
+        for server in (counts_the_last_window, counts_clock_minutes(offset), refills):
+            assert all(server(arrivals[: n + 1], when, capacity) for n, (when, _) in enumerate(arrivals))
+    assert len(bucket.used) <= PARTS + 2
+
+
+@given(st.integers(1, 100), st.lists(st.floats(0, 3), min_size=1, max_size=80))
+def test_a_sliding_window_gives_all_of_its_capacity_in_little_more_than_a_window(capacity: int, pauses: list[float]) -> None:
+    """Calls that come all the time get at least 95 of 100 of what the limit allows."""
+    bucket, now, granted = new_bucket(Limit.RPM, float(capacity), SLIDING), T0, 0
+    for pause_s in pauses:
+        now += pause_s
+        if bucket.wait_s(1, now) == 0:
+            bucket, granted = take(bucket, 1, now), granted + 1
+    waited_s = bucket.wait_s(capacity, now)
+    assert waited_s <= (WINDOW_S + ON_THE_WAY_S + WINDOW_S / PARTS)
+    assert bucket.level_at(now + waited_s) == capacity
+
+
+def test_what_a_call_gives_back_is_there_at_once_and_not_twice() -> None:
+    """A claim of 1,000 of which 400 were used."""
+    bucket = take(new_bucket(Limit.TPM, 1_000.0, SLIDING), 1_000, T0)
+    assert bucket.level_at(T0 + 5) == 0
+    settled = charge(bucket, -600, T0 + 5, taken_at=T0)
+    assert settled.level_at(T0 + 5) == 600
+    assert settled.level_at(T0 + 62.1) == 1_000
+    late = charge(bucket, -600, T0 + 70, taken_at=T0)
+    assert late.level_at(T0 + 70) == 1_000
+
+
+def test_a_refusal_without_figures_of_use_leaves_nothing_until_its_wait_is_over() -> None:
+    """Gemini names the limit and the wait; others spent what is missing."""
+    reading = LimitReading(limit=Limit.RPM, capacity=15, wait_s=20.0)
+    learned = follow(None, reading, T0, refilling=PACIFIC)
+    assert learned is not None
+    assert (learned.capacity, learned.window, learned.knowledge) == (15, "sliding", "learnt")
+    assert learned.wait_s(1, T0) == pytest.approx(20.0)
+    assert learned.level_at(T0 + 20.0) == 15
+
+
+def test_a_day_ends_at_midnight_where_the_provider_is() -> None:
+    """Twenty requests a day, all used at noon in California."""
+    noon = datetime(2026, 11, 29, 12, tzinfo=ZoneInfo("America/Los_Angeles")).timestamp()
+    bucket = take(new_bucket(Limit.RPD, 20.0, PACIFIC), 20, noon)
+    assert (bucket.window, bucket.zone) == ("daily", "America/Los_Angeles")
+    assert bucket.wait_s(1, noon) == pytest.approx(12 * 3600 + AFTER_MIDNIGHT_S)
+    assert bucket.level_at(noon + 12 * 3600 - 1) == 0
+    assert bucket.level_at(noon + 12 * 3600 + AFTER_MIDNIGHT_S) == 20
+    assert take(bucket, 1, noon + 13 * 3600).level_at(noon + 14 * 3600) == 19
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [((2026, 3, 8), 23), ((2026, 11, 1), 25), ((2026, 7, 1), 24)],
+)
+def test_days_are_as_long_as_they_are_there(day: tuple[int, int, int], hours: int) -> None:
+    """Summer time begins and ends."""
+    begin = datetime(*day, tzinfo=ZoneInfo("America/Los_Angeles")).timestamp()
+    assert day_end("America/Los_Angeles", begin) - begin == hours * 3600
+    assert day_end("America/Los_Angeles", begin + 1) == day_end("America/Los_Angeles", begin + hours * 3600 - 1)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "", "Nowhere/Else", "../secret", "\0"])
+def test_a_time_zone_nobody_knows_is_utc(zone: str) -> None:
+    """A state file is no trusted input."""
+    assert day_end(zone, 86_400.0 * 3 + 5) == 86_400.0 * 4
+
+
+def test_yesterday_s_call_gives_nothing_back_to_today() -> None:
+    """It was claimed before midnight and ended after it."""
+    midnight = day_end("UTC", T0)
+    utc = Refilling(windows="sliding", day_ends="UTC")
+    bucket = take(new_bucket(Limit.TPD, 100.0, utc), 60, midnight - 5)
+    today = take(bucket, 10, midnight + 5)
+    assert charge(today, -60, midnight + 6, taken_at=midnight - 5).level_at(midnight + 6) == 90
+    assert charge(today, -4, midnight + 6, taken_at=midnight + 5).level_at(midnight + 6) == 94
+
+
+@pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
+def test_what_others_used_shows_in_what_remains(refilling: Refilling) -> None:
+    """The provider says 3 of 20, we thought 15."""
+    ours = take(new_bucket(Limit.RPD, 20.0, refilling), 5, T0)
+    told = follow(ours, LimitReading(limit=Limit.RPD, capacity=20, remaining=3), T0 + 1)
+    assert told is not None
+    assert told.level_at(T0 + 1) == 3
+    assert told.knowledge == "observed"
+    better = follow(told, LimitReading(limit=Limit.RPD, remaining=12), T0 + 2, later=0)
+    assert better is not None
+    assert better.level_at(T0 + 2) == 12
+
+
+@pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
+def test_another_capacity_keeps_what_was_used(refilling: Refilling) -> None:
+    """Ten dollars were paid, and fifty a day became a thousand."""
+    ours = take(new_bucket(Limit.RPD, 50.0, refilling), 40, T0)
+    told = follow(ours, LimitReading(limit=Limit.RPD, capacity=1_000), T0 + 1)
+    assert told is not None
+    assert (told.level_at(T0 + 1), told.knowledge) == (960, "learnt")
+    daily = follow(ours, LimitReading(limit=Limit.RPD, wait_s=500.0), T0 + 1)
+    assert daily is not None
+    assert daily.level_at(T0 + 1) == 0
+
+
+def test_a_clock_that_went_back_keeps_nothing_longer_than_a_window() -> None:
+    """An hour ahead by mistake."""
+    bucket = take(new_bucket(Limit.RPM, 5.0, SLIDING), 5, T0 + 3600)
+    mended = clock_set_back(bucket, T0)
+    assert 55 < mended.wait_s(1, T0) < 70
+
+
+def test_only_the_continuous_ones_refill() -> None:
+    """A window says when, not how fast."""
+    assert new_bucket(Limit.RPM, 60.0).refill_per_s == 1
+    assert new_bucket(Limit.RPM, 60.0, SLIDING).refill_per_s == 0
+    empty = replace(new_bucket(Limit.RPM, 60.0, SLIDING), used=((T0 + 5, 30.0), (T0 + 9, 40.0)))
+    assert empty.wait_s(1, T0) == 5
+    assert empty.wait_s(50, T0) == 9
+    assert Bucket(limit=Limit.RPM, capacity=1, level=1, at=T0, window="sliding").wait_s(2, T0) == WINDOW_S
