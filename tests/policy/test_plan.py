@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -20,6 +21,7 @@ from groq_fallback_mcp.call import (
     Limit,
     LimitReading,
     QuotaSnapshot,
+    Restrictions,
 )
 from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
@@ -502,3 +504,79 @@ def test_a_refusal_that_says_how_long_a_request_is_replaces_the_estimate() -> No
     assert (counted.cost[Limit.TPM], counted.cost[Limit.TPD], counted.cost[Limit.RPM]) == (1_011, 1_011, 1)
     assert with_counted_tokens(candidate, refused(Limit.TPM, 5_000)) == candidate
     assert with_counted_tokens(candidate, refused(Limit.RPM, 1)) == candidate
+
+
+def with_cost(offer: ProviderModels, cost: str, **fields: object) -> ProviderModels:
+    """The same offer at another cost."""
+    models = {name: replace(model, cost=cost) for name, model in offer.models.items()}  # type: ignore[arg-type]
+    return replace(offer, models=models, **fields)  # type: ignore[arg-type]
+
+
+OFFERS = (
+    groq(),
+    with_cost(other("paid", "p"), "paid", data_policy="unknown"),
+    with_cost(other("free", "f"), "free", data_policy="trains"),
+    with_cost(other("server", "s"), "local", on_this_machine=True),
+    with_cost(other("local", "l"), "local", on_this_machine=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "order"),
+    [
+        ((), ["groq", "paid", "free", "server", "local"]),
+        (("groq", "local", "free", "paid"), ["groq", "server", "free", "paid", "local"]),
+        (("local", "free"), ["server", "free", "groq", "paid", "local"]),
+        (("paid", "paid", "groq"), ["paid", "groq", "free", "server", "local"]),
+    ],
+)
+def test_providers_come_in_the_order_that_the_user_prefers(prefer: Sequence[str], order: list[str]) -> None:
+    """What runs in this process is the last resort whatever is preferred."""
+    made = plan(ask(), catalog=CATALOG, providers=OFFERS, today=NOW, prefer=prefer)
+    assert list(dict.fromkeys(candidate.provider for candidate in made.candidates)) == order
+
+
+def test_of_two_providers_that_cost_the_same_the_much_faster_one_goes_first() -> None:
+    """As measured here; a little faster changes nothing, and nothing known keeps the user's order."""
+    offers = [with_cost(other(name, name), "free") for name in ("first", "second")]
+
+    def order(took: dict[str, float]) -> list[str]:
+        made = plan(
+            ask(), catalog=CATALOG, providers=offers, today=NOW, prefer=("free",), took_s=lambda model: took.get(model[0])
+        )
+        return [candidate.provider for candidate in made.candidates]
+
+    assert order({}) == ["first", "second"]
+    assert order({"first": 3.0, "second": 1.6}) == ["first", "second"]
+    assert order({"first": 3.5, "second": 1.6}) == ["second", "first"]
+    assert order({"first": 9.0}) == ["first", "second"]
+
+
+def test_a_provider_with_free_and_paid_models_stands_in_two_places() -> None:
+    """Free ones before other providers' paid ones, its own paid ones after other providers' free ones."""
+    both = other("both", "b-free", "b-paid")
+    costs = {name: replace(model, cost=name.removeprefix("b-")) for name, model in both.models.items()}  # type: ignore[arg-type]
+    offers = [replace(both, models=costs), with_cost(other("free", "f"), "free")]
+    made = plan(ask(), catalog=CATALOG, providers=offers, today=NOW, prefer=("groq", "local", "free", "paid"))
+    assert [candidate.model for candidate in made.candidates] == ["b-free", "f", "b-paid"]
+
+
+def test_no_training_leaves_out_who_trains_and_who_does_not_say() -> None:
+    """Each with its reason."""
+    request = ask(restrictions=Restrictions(no_training=True))
+    made = plan(request, catalog=CATALOG, providers=OFFERS, today=NOW)
+    assert {candidate.provider for candidate in made.candidates} == {"groq", "server", "local"}
+    reasons = {excluded.provider: excluded.reason for excluded in made.exclusions if excluded.model == "any model"}
+    assert reasons == {
+        "paid": "it is not known not to train on prompts (data_policy is no-training)",
+        "free": "it trains on prompts (data_policy is no-training)",
+    }
+
+
+def test_limits_by_the_hour_are_claimed_where_providers_have_them() -> None:
+    """Groq's calls do not carry them."""
+    made = plan(ask(), catalog=CATALOG, providers=OFFERS, today=NOW)
+    by_provider = {candidate.provider: candidate.cost for candidate in made.candidates}
+    assert by_provider["free"][Limit.RPH] == 1
+    assert by_provider["free"][Limit.TPH] == by_provider["free"][Limit.TPM]
+    assert Limit.RPH not in by_provider["groq"]

@@ -164,6 +164,9 @@ def test_what_others_used_shows_in_what_remains(refilling: Refilling) -> None:
     better = follow(told, LimitReading(limit=Limit.RPD, remaining=12), T0 + 2, later=0)
     assert better is not None
     assert better.level_at(T0 + 2) == 12
+    best = follow(better, LimitReading(limit=Limit.RPD, remaining=20), T0 + 3, later=0)
+    assert best is not None
+    assert (best.level_at(T0 + 3), best.full_in_s(T0 + 3)) == (20, 0)
 
 
 @pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
@@ -172,6 +175,7 @@ def test_another_capacity_keeps_what_was_used(refilling: Refilling) -> None:
     ours = take(new_bucket(Limit.RPD, 50.0, refilling), 40, T0)
     told = follow(ours, LimitReading(limit=Limit.RPD, capacity=1_000), T0 + 1)
     assert told is not None
+    assert told.full_in_s(T0 + 1) > 3_600
     assert (told.level_at(T0 + 1), told.knowledge) == (960, "learnt")
     daily = follow(ours, LimitReading(limit=Limit.RPD, wait_s=500.0), T0 + 1)
     assert daily is not None
@@ -188,6 +192,7 @@ def test_a_clock_that_went_back_keeps_nothing_longer_than_a_window() -> None:
 def test_only_the_continuous_ones_refill() -> None:
     """A window says when, not how fast."""
     assert new_bucket(Limit.RPM, 60.0).refill_per_s == 1
+    assert new_bucket(Limit.RPM, 60.0).full_in_s(T0) == 0
     assert new_bucket(Limit.RPM, 60.0, SLIDING).refill_per_s == 0
     empty = replace(new_bucket(Limit.RPM, 60.0, SLIDING), used=((T0 + 5, 30.0), (T0 + 9, 40.0)))
     assert empty.wait_s(1, T0) == 5

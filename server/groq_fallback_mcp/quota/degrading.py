@@ -7,6 +7,7 @@ the user fails closed. What was used meanwhile is told to the store when it is b
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -191,7 +192,12 @@ def _late(settlement: Settlement) -> Settlement:
 
 def _cautious(claim: Claim) -> Claim:
     """The claim as if the limits were a share of what they are; what fits the whole bucket still fits."""
-    cost = {limit: _scaled(units, float(claim.documented.get(limit, units))) for limit, units in claim.cost.items()}
+    shared = {} if claim.pool is None else claim.pool.documented
+    least = {
+        limit: min(table.get(limit, math.inf) for table in (claim.documented, shared))
+        for limit in {**claim.documented, **shared}
+    }
+    cost = {limit: _scaled(units, float(least.get(limit, units))) for limit, units in claim.cost.items()}
     return replace(claim, cost=cost)
 
 

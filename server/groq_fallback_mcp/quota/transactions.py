@@ -317,7 +317,9 @@ def _units(limit: Limit, reservation: Reservation, settlement: Settlement, now: 
     claimed = reservation.cost.get(limit, 0.0)
     used = settlement.actual.get(limit, claimed)
     if reservation.granted_by_fallback:
-        return 0.0, 0.0, used * _unrefilled(limit, now - reservation.taken_at)
+        # of a window that is not continuous nothing comes back before it is over
+        share = 1.0 if reservation.refilling.windows == "sliding" else _unrefilled(limit, now - reservation.taken_at)
+        return 0.0, 0.0, used * share
     return claimed, settlement.admitted.get(limit, claimed), used
 
 
