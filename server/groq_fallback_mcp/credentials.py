@@ -1,4 +1,6 @@
-"""Where Groq's key comes from when the environment has none: the system's keyring, then a file only its owner can read.
+"""Where a key comes from when the environment has none: the system's keyring, then a file only its owner can read.
+
+Each provider's key is kept under an account of its own, the name of its variable; Groq's unless another is named.
 
 A keyring can wait for a person to unlock it, for ever when nobody sits there: it is asked in a thread, for a moment.
 """
@@ -52,14 +54,14 @@ class Credential:
     source: str
 
 
-def find_key(file: Path) -> Credential | None:
+def find_key(file: Path, account: str = ACCOUNT) -> Credential | None:
     """The key of the keyring, else of `file`. Raises ConfigurationError for a file that others can read."""
-    return _in_ring() or _in_file(file)
+    return _in_ring(account) or _in_file(file)
 
 
 def stored_keys(file: Path) -> list[Credential]:
     """The keys of the keyring and of `file`, the one that is used first. Raises as `find_key`."""
-    return [found for found in (_in_ring(), _in_file(file)) if found is not None]
+    return [found for found in (_in_ring(ACCOUNT), _in_file(file)) if found is not None]
 
 
 def require_private(descriptor: int, file: Path) -> None:
@@ -112,13 +114,13 @@ def mode_of(descriptor: int) -> str:
     return f"{stat.S_IMODE(os.fstat(descriptor).st_mode):04o}"
 
 
-def keep_in_ring(key: SecretStr) -> bool:
+def keep_in_ring(key: SecretStr, account: str = ACCOUNT) -> bool:
     """Put the key into the keyring; False where there is none."""
     wanted = key.get_secret_value()
 
     def put(ring: ModuleType) -> bool:
-        ring.set_password(SERVICE, ACCOUNT, wanted)
-        return bool(ring.get_password(SERVICE, ACCOUNT) == wanted)
+        ring.set_password(SERVICE, account, wanted)
+        return bool(ring.get_password(SERVICE, account) == wanted)
 
     return bool(_ask_ring(put))
 
@@ -143,14 +145,14 @@ def make_in_file(secret: str, file: Path) -> None:
         whole.unlink(missing_ok=True)
 
 
-def forget_key(file: Path) -> list[str]:
+def forget_key(file: Path, account: str = ACCOUNT) -> list[str]:
     """Remove the key from wherever it is kept; the names of those places."""
     forgotten: list[str] = []
 
     def remove(ring: ModuleType) -> bool:
-        if ring.get_password(SERVICE, ACCOUNT) is None:
+        if ring.get_password(SERVICE, account) is None:
             return False
-        ring.delete_password(SERVICE, ACCOUNT)
+        ring.delete_password(SERVICE, account)
         return True
 
     if _ask_ring(remove):
@@ -161,8 +163,8 @@ def forget_key(file: Path) -> list[str]:
     return forgotten
 
 
-def _in_ring() -> Credential | None:
-    found = _ask_ring(lambda ring: ring.get_password(SERVICE, ACCOUNT))
+def _in_ring(account: str) -> Credential | None:
+    found = _ask_ring(lambda ring: ring.get_password(SERVICE, account))
     if not found:
         return None
     register_secrets(str(found))

@@ -588,6 +588,8 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
         "atomic_file.py",
         # conversations and answers, sanitized where they are made
         "cli/output_file.py",
+        # the user's own settings
+        "cli/providers.py",
         "credentials.py",
         "tools/batch.py",
         "tools/result_bound.py",

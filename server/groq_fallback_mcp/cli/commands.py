@@ -22,7 +22,7 @@ __all__ = ["app"]
 
 USE, SET_UP, INSPECT, DEVELOP = "Use", "Set up", "Inspect", "Develop"
 # In the order of the help.
-ORDER = ("chat", "transcribe", "speak", "screen", "demo", "serve", "setup", "key", "doctor", "models", "limits")
+ORDER = ("chat", "transcribe", "speak", "screen", "demo", "serve", "setup", "key", "providers", "doctor", "models", "limits")
 
 
 class _Ordered(TyperGroup):
@@ -483,6 +483,95 @@ def key_remove() -> None:
     from groq_fallback_mcp.cli.key import remove_key
 
     run_blocking(remove_key)
+
+
+providers = typer.Typer(
+    help="Providers that answer where Groq cannot: list, add, test, order, remove.", invoke_without_command=True
+)
+app.add_typer(providers, name="providers", rich_help_panel=SET_UP)
+
+
+@providers.callback()
+def _providers(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        providers_list()
+
+
+@providers.command("list")
+def providers_list(as_json: AsJson = False) -> None:
+    """Show which providers are asked in which order, and which can be added.
+
+    Example: groq-fallback-mcp providers list
+    """
+    from groq_fallback_mcp.cli.providers import list_providers
+
+    run_blocking(list_providers, as_json=as_json)
+
+
+@providers.command("add")
+def providers_add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One that `providers list` shows, or any name with --url.")],
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address of an OpenAI-compatible endpoint, up to /chat/completions.")
+    ] = None,
+    plan: Annotated[str | None, typer.Option(metavar="PLAN", help="Plan of your account there, e.g. free or paid.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Model to use, best first; repeat for more. Default: all known.")
+    ] = None,
+    key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Environment variable with its key.")] = None,
+    file: Annotated[bool, _flag("--file", help="Store its key in a private file instead of the keyring.")] = False,
+    yes: Annotated[bool, _flag("--yes", "-y", help="Agree to what would be asked.")] = False,
+) -> None:
+    """Add a provider to config.toml and store its key.
+
+    Example: groq-fallback-mcp providers add gemini
+    """
+    from groq_fallback_mcp.cli.providers import add_provider
+
+    run_blocking(add_provider, name, url=url, plan=plan, models=model or (), key_env=key_env, file=file, yes=yes)
+
+
+@providers.command("test")
+def providers_test(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A configured provider.")],
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to ask.")] = None,
+    yes: Annotated[bool, _flag("--yes", "-y", help="Agree to send it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send one short message to a provider, and show what differs from the catalog.
+
+    Example: groq-fallback-mcp providers test gemini
+    """
+    from groq_fallback_mcp.cli.provider_check import test_provider
+
+    run(test_provider, name, model=model, yes=yes, as_json=as_json)
+
+
+@providers.command("order")
+def providers_order(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Providers, best first.")] = None,
+    prefer: Annotated[
+        str | None, typer.Option(metavar="KINDS", help="Kinds in order, comma-separated: groq, local, free, paid.")
+    ] = None,
+) -> None:
+    """Put providers, or kinds of them, in the order in which they are asked.
+
+    Example: groq-fallback-mcp providers order openrouter gemini --prefer groq,free,local,paid
+    """
+    from groq_fallback_mcp.cli.providers import order_providers
+
+    run_blocking(order_providers, names or (), prefer=prefer)
+
+
+@providers.command("remove")
+def providers_remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A configured provider.")]) -> None:
+    """Remove a provider from config.toml, and its stored key.
+
+    Example: groq-fallback-mcp providers remove openrouter
+    """
+    from groq_fallback_mcp.cli.providers import remove_provider
+
+    run_blocking(remove_provider, name)
 
 
 catalog = typer.Typer(help="Compare the model catalog with Groq's live list.", no_args_is_help=True)

@@ -27,11 +27,12 @@ from groq_fallback_mcp.catalog import (
     ProviderRow,
     Stage,
 )
+from groq_fallback_mcp.credentials import find_key
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
-from groq_fallback_mcp.settings import EndpointSettings
+from groq_fallback_mcp.settings import EndpointSettings, provider_key_path
 
-__all__ = ["Endpoint", "endpoint_models", "endpoint_of", "refilling_of"]
+__all__ = ["Endpoint", "endpoint_models", "endpoint_of", "key_variables", "refilling_of"]
 
 # Of an endpoint nothing is known of but its address.
 PLAIN_DIALECT = Dialect()
@@ -112,6 +113,13 @@ def endpoint_models(endpoint: Endpoint, catalog: Catalog) -> ProviderModels:
         use_cases=endpoint.use_cases,
         data_policy=endpoint.data_policy,
     )
+
+
+def key_variables(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, ...]:
+    """The variables that may hold its key; the first names it in the key ring."""
+    if given.key_env:
+        return (given.key_env,)
+    return () if row is None or row.key_env is None else (row.key_env, *row.key_env_also)
 
 
 def refilling_of(row: ProviderRow | None) -> Refilling:
@@ -223,15 +231,19 @@ def _address(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str
 
 def _key(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str | None]:
     """The key, empty where there is none, and what a person is told when one is needed."""
-    names = [given.key_env] if given.key_env else [] if row is None or row.key_env is None else [row.key_env, *row.key_env_also]
-    name = next((name for name in names if os.environ.get(name)), names[0] if names else None)
-    if name is None:
+    names = key_variables(given, row)
+    if not names:
         return "", None
-    key = os.environ.get(name, "")
+    name = next((name for name in names if os.environ.get(name)), None)
+    if name is None:
+        found = find_key(provider_key_path(names[0]), names[0])
+        key, place = ("" if found is None else found.key.get_secret_value()), names[0] if found is None else found.source
+    else:
+        key, place = os.environ[name], name
     if not is_clean_key(key):
         raise ConfigurationError(
-            f"{name} doesn't look like an API key (it contains spaces or non-ASCII characters)",
+            f"{place} doesn't look like an API key (it contains spaces or non-ASCII characters)",
             next_step=f"copy the API key of {given.name} again",
         )
     optional = row is not None and row.key_optional
-    return key, None if key or optional else f"{NO_API_KEY}: {name} is not set"
+    return key, None if key or optional else f"{NO_API_KEY}: {names[0]} is not set"

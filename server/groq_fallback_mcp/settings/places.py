@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
 
-__all__ = ["CONFIG_VARIABLE", "config_path", "key_path", "state_folder"]
+__all__ = ["CONFIG_VARIABLE", "config_path", "key_path", "provider_key_path", "state_folder"]
 
 CONFIG_VARIABLE = "GROQ_FALLBACK_CONFIG"
 
@@ -28,3 +28,8 @@ def state_folder() -> Path:
 def key_path() -> Path:
     """The file that holds Groq's key for people who keep it neither in the environment nor in a key ring."""
     return config_path().with_name("groq-api-key")
+
+
+def provider_key_path(key_env: str) -> Path:
+    """The same for another provider, by the name of its variable."""
+    return config_path().with_name(key_env.lower().replace("_", "-"))

@@ -1,0 +1,263 @@
+"""`providers`: what stands behind Groq listed, added, tried, put in order and removed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import typer
+from pydantic import SecretStr, ValidationError
+
+from groq_fallback_mcp.addresses import is_clean_key
+from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
+from groq_fallback_mcp.catalog import Catalog, ProviderRow, load_catalog
+from groq_fallback_mcp.cli.console import echo, print_json
+from groq_fallback_mcp.cli.providers_file import names_in, with_order, with_preference, with_provider, without_provider
+from groq_fallback_mcp.command import SCRIPT
+from groq_fallback_mcp.credentials import forget_key, keep_in_file, keep_in_ring
+from groq_fallback_mcp.errors import ConfigurationError, InputRefused
+from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, key_variables
+from groq_fallback_mcp.redaction import register_secrets
+from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, provider_key_path
+from groq_fallback_mcp.settings.model import PreferredCost
+
+__all__ = ["add_provider", "list_providers", "order_providers", "remove_provider"]
+
+_POLICIES = {
+    "no-training": "prompts are not used for training",
+    "trains": "prompts may be used for training",
+    "unknown": "what becomes of prompts is not known",
+}
+
+
+def list_providers(*, as_json: bool) -> int:
+    """What is asked in which order, and what could be added."""
+    settings = load_settings()
+    catalog = load_catalog(settings.catalog)
+    endpoints = [(given, endpoint_of(given, catalog)) for given in settings.providers]
+    addable = [row for row in _offered(catalog) if all(given.preset != row.name for given, _ in endpoints)]
+    if as_json:
+        print_json(
+            {
+                "prefer": list(settings.prefer),
+                "data_policy": settings.data_policy,
+                "providers": [_facts(endpoint) for _, endpoint in endpoints],
+                "can_be_added": [row.name for row in addable],
+            }
+        )
+        return 0
+    echo(f"Groq first, then {', '.join(kind for kind in settings.prefer if kind != 'groq')} providers.")
+    for _, endpoint in endpoints:
+        echo(f"- {endpoint.name}: {_line(endpoint)}")
+    if not endpoints:
+        echo("No provider stands behind Groq yet.")
+    if addable:
+        echo("Can be added:")
+        for row in addable:
+            echo(f"- {row.name}: {_offer(row)}")
+        echo(f"Next step: {SCRIPT} providers add {addable[0].name}")
+    return 0
+
+
+def add_provider(
+    name: str, *, url: str | None, plan: str | None, models: Sequence[str], key_env: str | None, file: bool, yes: bool
+) -> int:
+    """Write a provider into config.toml and ask for its key; 1 where the person says no."""
+    catalog = load_catalog(load_settings().catalog)
+    row = None if url is not None and name not in catalog.providers else _known(name, catalog)
+    given: dict[str, Any] = {"preset": name} if row is not None else {"name": name}
+    given |= {field: value for field, value in (("base_url", url), ("plan", plan), ("key_env", key_env)) if value is not None}
+    if models:
+        given["models"] = list(models)
+    settings = _checked(given)
+    endpoint = endpoint_of(settings, catalog)
+    echo(f"{endpoint.name}: {_line(endpoint)}")
+    if row is not None and row.tell:
+        echo(f"Note: {row.tell}")
+    if (asks := _consent(row, endpoint)) and not yes and not _agreed(asks):
+        echo("Nothing was changed.", err=True)
+        return 1
+    _ask_for_key(settings, row, endpoint, file=file)
+    path = config_path()
+    _write(with_provider(_text(), given))
+    echo(f"Added to {path}. Running servers use it after a restart.")
+    echo(f"Next step: {SCRIPT} providers test {endpoint.name}")
+    return 0
+
+
+def order_providers(names: Sequence[str], *, prefer: str | None) -> int:
+    """Put providers in order, or kinds of them."""
+    text = _text()
+    configured = names_in(text)
+    unknown = next((name for name in names if name not in configured), None)
+    if unknown is not None:
+        raise InputRefused(f"no provider {unknown!r} is in {config_path()}", next_step=_names(configured))
+    if not names and prefer is None:
+        raise InputRefused("nothing to put in order", next_step="name providers, best first, or give --prefer")
+    text = with_order(text, names) if names else text
+    if prefer is not None:
+        kinds = [kind.strip() for kind in prefer.split(",") if kind.strip()]
+        wrong = next((kind for kind in kinds if kind not in get_args(PreferredCost)), None)
+        if wrong is not None or not kinds:
+            raise InputRefused(
+                f"unknown kind {wrong or prefer!r}", next_step=f"use some of {', '.join(get_args(PreferredCost))}"
+            )
+        text = with_preference(text, kinds)
+    _write(text)
+    echo(f"Order: {', '.join(names_in(text))}." if names else f"Order of kinds: {prefer}.")
+    return 0
+
+
+def remove_provider(name: str) -> int:
+    """Take a provider out of config.toml, and its key from where it was stored."""
+    text = _text()
+    configured = names_in(text)
+    if name not in configured:
+        raise InputRefused(f"no provider {name!r} is in {config_path()}", next_step=_names(configured))
+    settings = load_settings()
+    catalog = load_catalog(settings.catalog)
+    given = next(one for one in settings.providers if one.name == name)
+    _write(without_provider(text, name))
+    echo(f"Removed {name} from {config_path()}.")
+    variables = key_variables(given, catalog.providers.get(given.preset or ""))
+    shared = {
+        variable
+        for other in settings.providers
+        if other.name != name
+        for variable in key_variables(other, catalog.providers.get(other.preset or ""))
+    }
+    for variable in variables[:1]:
+        if variable not in shared and (places := forget_key(provider_key_path(variable), variable)):
+            echo(f"Its key was removed from {' and '.join(places)}.")
+    if any(os.environ.get(variable) for variable in variables):
+        echo("Note: Its key is still set in the environment. Unset it too.")
+    return 0
+
+
+def _offered(catalog: Catalog) -> list[ProviderRow]:
+    return sorted(catalog.providers.values(), key=lambda row: row.order)
+
+
+def _known(name: str, catalog: Catalog) -> ProviderRow:
+    row = catalog.providers.get(name)
+    if row is None:
+        raise InputRefused(
+            f"no provider {name!r} is in the catalog",
+            next_step=f"use one of {', '.join(catalog.providers)}, or give its address with --url",
+        )
+    return row
+
+
+def _checked(given: dict[str, Any]) -> EndpointSettings:
+    try:
+        settings = EndpointSettings.model_validate(given)
+        Settings.model_validate({"providers": [given]})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "providers" and not isinstance(part, int)) or "provider"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputRefused(f"invalid {field} ({reason})", next_step="give another") from None
+    return settings
+
+
+def _facts(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "name": endpoint.name,
+        "base_url": endpoint.base_url,
+        "plan": None if endpoint.plan is None else endpoint.plan.name,
+        "cost": endpoint.cost,
+        "data_policy": endpoint.data_policy,
+        "ready": endpoint.key_hint is None,
+        "missing": endpoint.key_hint,
+        "models": list(endpoint.models) or None,
+    }
+
+
+def _line(endpoint: Endpoint) -> str:
+    named = None if endpoint.plan is None or endpoint.cost in {endpoint.plan.name, "local"} else endpoint.plan.name
+    plan = "" if named is None else f"{named} plan, "
+    count = len(endpoint.models)
+    models = f"{count} model{'s' if count > 1 else ''}" if count else "models from its own list"
+    ready = "ready" if endpoint.key_hint is None else endpoint.key_hint
+    policy = "stays on this machine" if endpoint.on_this_machine else _POLICIES[endpoint.data_policy]
+    return f"{endpoint.base_url}; {plan}{endpoint.cost}; {policy}; {models}; {ready}"
+
+
+def _offer(row: ProviderRow) -> str:
+    plan = row.plans[0]
+    said = row.tell or row.note
+    return f"{row.title}, {plan.cost}" + (f". {said}" if said else "")
+
+
+def _consent(row: ProviderRow | None, endpoint: Endpoint) -> str | None:
+    """What a person must agree to before anything can be sent there; None where nothing is unusual."""
+    if endpoint.on_this_machine or endpoint.data_policy == "no-training":
+        return None
+    title = endpoint.name if row is None else row.title
+    return f"Prompts that are sent to {title} leave this machine, and {_POLICIES[endpoint.data_policy]}. Add it?"
+
+
+def _agreed(question: str) -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise InputRefused(question.removesuffix(" Add it?").removesuffix("."), next_step="pass --yes to agree")
+    return typer.confirm(question, default=False, err=True)
+
+
+def _ask_for_key(given: EndpointSettings, row: ProviderRow | None, endpoint: Endpoint, *, file: bool) -> None:
+    """Store the key that a person types, or pipes; without one it is said where it is expected."""
+    variables = key_variables(given, row)
+    if not variables or endpoint.key:
+        return
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    page = f" ({row.key_page})" if row is not None and row.key_page else ""
+    text = (
+        typer.prompt(
+            f"API key for {endpoint.name}{page}, empty for later", hide_input=True, err=True, default="", show_default=False
+        )
+        if is_terminal
+        else (sys.stdin.readline() if sys.stdin is not None else "")
+    )
+    key = str(text).strip()
+    if not key:
+        if endpoint.key_hint is not None:
+            echo(f"Note: Set {variables[0]}, or add it again to store a key{page}.")
+        return
+    if not is_clean_key(key):
+        raise ConfigurationError(
+            "That doesn't look like an API key (it contains spaces or other characters)",
+            next_step=f"Copy the key of {endpoint.name} again",
+        )
+    register_secrets(key)
+    if not file and keep_in_ring(SecretStr(key), variables[0]):
+        echo("The key was stored in the system keyring.")
+        return
+    path = provider_key_path(variables[0])
+    keep_in_file(SecretStr(key), path)
+    echo(f"The key was stored in {path}, which only you can read.")
+
+
+def _names(configured: Sequence[str]) -> str:
+    return f"use {' or '.join(configured)}" if configured else f"add one with {SCRIPT} providers add NAME"
+
+
+def _text() -> str:
+    path = config_path()
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"Cannot read {path} ({error})", next_step="Make it a readable UTF-8 file") from error
+
+
+def _write(text: str) -> None:
+    # a link to a file that is kept elsewhere stays a link
+    path = config_path().resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_partials(path.parent)
+        write_atomically(path, text.encode(), durable=True)
+    except OSError as error:
+        raise ConfigurationError(f"Cannot write {path} ({error})", next_step="Make its folder writable") from error

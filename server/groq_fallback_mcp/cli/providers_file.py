@@ -1,0 +1,101 @@
+"""The `[[providers]]` tables of config.toml added, removed and put in order; every other line stays as it is. Pure."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT
+
+from groq_fallback_mcp.errors import ConfigurationError
+
+__all__ = ["names_in", "with_order", "with_preference", "with_provider", "without_provider"]
+
+TABLE = "providers"
+
+
+def names_in(text: str) -> list[str]:
+    """The names of the providers that the file has, in order. Raises ConfigurationError where it is not TOML."""
+    try:
+        given: Any = tomllib.loads(text).get(TABLE, [])
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _not_toml(str(error)) from None
+    return [str(row.get("name", row.get("preset"))) for row in given if isinstance(row, dict)]
+
+
+def with_provider(text: str, row: Mapping[str, Any]) -> str:
+    """The text with a provider after the others, or in the place of the one of its name."""
+    document, tables = _opened(text)
+    name = row.get("name", row.get("preset"))
+    table = tomlkit.table()
+    for key, value in row.items():
+        table.add(key, value)
+    for index, existing in enumerate(tables):
+        if existing.get("name", existing.get("preset")) == name:
+            tables[index] = table
+            return _written(document)
+    tables.append(table)
+    document[TABLE] = tables
+    return _written(document)
+
+
+def without_provider(text: str, name: str) -> str:
+    """The text without a provider."""
+    document, tables = _opened(text)
+    kept = [table for table in tables if table.get("name", table.get("preset")) != name]
+    return _with_tables(document, kept)
+
+
+def with_order(text: str, names: Sequence[str]) -> str:
+    """The text with these providers first, in this order; the others follow as they stood."""
+    document, tables = _opened(text)
+    ranks = {name: rank for rank, name in enumerate(names)}
+    ordered = sorted(tables, key=lambda table: ranks.get(str(table.get("name", table.get("preset"))), len(ranks)))
+    return _with_tables(document, ordered)
+
+
+def with_preference(text: str, prefer: Sequence[str]) -> str:
+    """The text with the setting `prefer`, above all tables."""
+    document, _ = _opened(text)
+    if "prefer" in document:
+        document["prefer"] = list(prefer)
+        return _written(document)
+    line = tomlkit.document()
+    line.add("prefer", list(prefer))
+    return tomlkit.dumps(line) + text
+
+
+def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any]) -> str:
+    if TABLE in document:
+        del document[TABLE]
+    if tables:
+        array = tomlkit.aot()
+        for table in tables:
+            array.append(table)
+        document.append(TABLE, array)
+    return _written(document)
+
+
+def _opened(text: str) -> tuple[tomlkit.TOMLDocument, AoT]:
+    try:
+        document = tomlkit.parse(text)
+    except (TOMLKitError, RecursionError) as error:
+        raise _not_toml(str(error)) from None
+    tables: Any = document.get(TABLE)
+    if tables is None:
+        return document, tomlkit.aot()
+    if not isinstance(tables, AoT):
+        raise _not_toml("`providers` is not written as [[providers]] tables")
+    return document, tables
+
+
+def _written(document: tomlkit.TOMLDocument) -> str:
+    text = tomlkit.dumps(document)
+    return text if text.endswith("\n") or not text else f"{text}\n"
+
+
+def _not_toml(why: str) -> ConfigurationError:
+    return ConfigurationError(f"config.toml cannot be changed ({why})", next_step="Fix it by hand first")

@@ -1,0 +1,237 @@
+"""`providers`: what is written into config.toml, where keys go, and what a test call finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tomllib
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from command_line import command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, Pool, QuotaSnapshot, Success
+from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
+from groq_fallback_mcp.cli.provider_check import differences
+from groq_fallback_mcp.cli.providers_file import names_in, with_order, with_preference, with_provider, without_provider
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
+from groq_fallback_mcp.providers.base import LiveModel
+from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
+
+pytestmark = pytest.mark.anyio
+SECRET = "sk-or-" + "v" * 30
+NO_RING = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+FILE = """\
+# mine
+plan = "developer"  # paid
+
+[[providers]]
+preset = "mistral"  # first
+
+[[providers]]
+name = "own"
+base_url = "http://127.0.0.1:9/v1"
+
+[other]
+kept = 1
+"""
+
+
+def settings_of(home: Path) -> Path:
+    """Where config.toml is, for commands whose home this is."""
+    return home / "config.toml"
+
+
+async def run(home: Path, *arguments: str, stdin: str = "", **more: str) -> tuple[int, str]:
+    """A command's exit status and all that it said."""
+    done = await command(
+        "providers", *arguments, cwd=home, stdin=stdin, GROQ_FALLBACK_CONFIG=str(settings_of(home)), **NO_RING, **more
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_provider_is_added_after_the_others_and_nothing_else_changes() -> None:
+    """Comments and other tables stay."""
+    text = with_provider(FILE, {"preset": "openrouter", "plan": "free"})
+    assert names_in(text) == ["mistral", "own", "openrouter"]
+    assert [line for line in FILE.splitlines() if line not in text.splitlines()] == []
+    again = with_provider(text, {"preset": "openrouter", "plan": "paid"})
+    assert names_in(again) == ["mistral", "own", "openrouter"]
+    assert tomllib.loads(again)["providers"][2] == {"preset": "openrouter", "plan": "paid"}
+
+
+def test_removing_what_was_added_leaves_what_was_there() -> None:
+    """Each of them, and the last one."""
+    assert names_in(without_provider(FILE, "mistral")) == ["own"]
+    empty = without_provider(without_provider(FILE, "mistral"), "own")
+    assert tomllib.loads(empty) == {"plan": "developer", "other": {"kept": 1}}
+    assert without_provider("", "x") == ""
+
+
+@given(st.lists(st.sampled_from("abcdef"), unique=True), st.lists(st.sampled_from("abcdef"), unique=True))
+def test_order_puts_the_named_ones_first_and_keeps_the_rest(present: list[str], wanted: list[str]) -> None:
+    """No provider is lost, none is doubled."""
+    text = ""
+    for name in present:
+        text = with_provider(text, {"name": name, "base_url": "https://x.test/v1"})
+    wanted = [name for name in wanted if name in present]
+    assert names_in(with_order(text, wanted)) == [*wanted, *(name for name in present if name not in wanted)]
+
+
+def test_prefer_stands_above_all_tables() -> None:
+    """Below one it would be that table's."""
+    text = with_preference(FILE, ["groq", "free"])
+    assert tomllib.loads(text)["prefer"] == ["groq", "free"]
+    assert tomllib.loads(with_preference(text, ["paid"]))["prefer"] == ["paid"]
+    assert tomllib.loads(with_preference("", ["paid"])) == {"prefer": ["paid"]}
+
+
+@pytest.mark.parametrize("text", ["a = ", "providers = 3\n", 'providers = [{ name = "x" }]\n'])
+def test_a_file_that_cannot_be_changed_is_left_alone(text: str) -> None:
+    """It says so, instead of writing over it."""
+    with pytest.raises(ConfigurationError, match="cannot be changed"):
+        with_provider(text, {"preset": "mistral"})
+
+
+async def test_a_provider_is_added_with_its_key_and_removed_with_it(tmp_path: Path) -> None:
+    """The key is in a file of its own that only its owner can read, and in no output."""
+    status, said = await run(tmp_path, "add", "openrouter", "--yes", stdin=f"{SECRET}\n")
+    assert status == 0, said
+    assert SECRET not in said
+    kept = tmp_path / "openrouter-api-key"
+    assert kept.read_text() == f"{SECRET}\n"
+    if os.name == "posix":
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    status, said = await run(tmp_path, "list", "--json")
+    listed = json.loads(said)
+    assert [(one["name"], one["ready"]) for one in listed["providers"]] == [("openrouter", True)]
+    assert "openrouter" not in listed["can_be_added"]
+    status, said = await run(tmp_path, "remove", "openrouter")
+    assert status == 0, said
+    assert not kept.exists()
+    assert names_in(settings_of(tmp_path).read_text()) == []
+
+
+async def test_nothing_is_added_that_may_be_trained_on_without_consent(tmp_path: Path) -> None:
+    """A pipe cannot agree."""
+    status, said = await run(tmp_path, "add", "mine", "--url", "https://models.example/v1")
+    assert status == 2
+    assert "what becomes of prompts is not known" in said
+    assert "--yes" in said
+    assert not settings_of(tmp_path).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["add", "nowhere"], ["'nowhere'", "--url"]),
+        (["add", "groq", "--url", "https://models.example/v1", "--yes"], ["reserved"]),
+        (["add", "mine", "--url", "http://models.example/v1", "--yes"], ["https"]),
+        (["add", "openrouter", "--plan", "gold", "--yes"], ["'gold'", "use "]),
+        (["remove", "nowhere"], ["'nowhere'", "providers add"]),
+        (["order", "nowhere"], ["'nowhere'"]),
+        (["order"], ["--prefer"]),
+        (["order", "--prefer", "groq,cheap"], ["'cheap'", "paid"]),
+        (["test", "nowhere", "--yes"], ["'nowhere'", "groq"]),
+    ],
+)
+async def test_what_cannot_be_done_says_why_and_what_can(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    """And changes nothing."""
+    status, said = await run(tmp_path, *arguments)
+    assert status == 2
+    assert all(word.lower() in said.lower() for word in words), said
+    assert not settings_of(tmp_path).exists()
+
+
+async def test_a_link_to_config_toml_stays_a_link(tmp_path: Path) -> None:
+    """Settings that are kept in another folder."""
+    (tmp_path / "elsewhere").mkdir()
+    kept = tmp_path / "elsewhere" / "kept.toml"
+    kept.write_text('plan = "developer"\n')
+    settings_of(tmp_path).symlink_to(kept)
+    status, said = await run(tmp_path, "order", "--prefer", "groq,paid")
+    assert status == 0, said
+    assert settings_of(tmp_path).is_symlink()
+    assert tomllib.loads(kept.read_text()) == {"plan": "developer", "prefer": ["groq", "paid"]}
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    """A simulated endpoint."""
+    app = create_app(SimulatorOptions(latency_scale=0.0), catalog=load_catalog(), clock=SystemClock())
+    async with run_simulator(app) as running:
+        yield running.base_url
+
+
+async def test_a_test_call_says_what_came_back(tmp_path: Path, url: str) -> None:
+    """One short message, and the limits it stated."""
+    settings_of(tmp_path).write_text(
+        f'[[providers]]\nname = "mine"\nbase_url = "{url}/openai/v1"\nkey_env = "MINE"\nmodels = ["openai/gpt-oss-20b", "gone"]\n'
+    )
+    status, said = await run(tmp_path, "test", "mine", "--yes", MINE="gsk_simulated")
+    assert status == 0, said
+    assert "openai/gpt-oss-20b answered in" in said
+    assert "It does not list gone." in said
+    status, said = await run(tmp_path, "test", "mine", "--yes", "--json", MINE="not_a_key")
+    assert status == 1
+    assert json.loads(said)["answered"] is False
+    status, said = await run(tmp_path, "test", "mine", MINE="gsk_simulated", stdin="y\n")
+    assert (status, "--yes" in said) == (0, False)
+
+
+def model(**more: object) -> ProviderModel:
+    """What the catalog says."""
+    row = ModelRow(id="m", kind=Kind.CHAT, stage=Stage.PRODUCTION, context_window=1_000, source="user", checked=date.min)
+    return ProviderModel(row=row, wire_model="m", **more)  # type: ignore[arg-type]
+
+
+def answer(model: str, *, usage_reported: bool = True, quota: QuotaSnapshot | None = None) -> Success:
+    """An answer of a model."""
+    return Success(model=model, text="OK", usage_reported=usage_reported, quota=quota or QuotaSnapshot())
+
+
+def reading(limit: Limit, capacity: float) -> QuotaSnapshot:
+    """What an answer said."""
+    return QuotaSnapshot(readings=(LimitReading(limit=limit, capacity=capacity),))
+
+
+@pytest.mark.parametrize(
+    ("used", "success", "listed", "words"),
+    [
+        (model(), answer(model="m"), (), []),
+        (model(), answer(model="provider/m-2026"), (), []),
+        (model(), answer(model="other"), (), ["other answered in place of m"]),
+        (model(), answer(model="m", usage_reported=False), (), ["does not report"]),
+        (model(), answer(model="m", quota=reading(Limit.RPM, 40)), (), ["40 requests per minute", "no such limit"]),
+        (model(documented={Limit.RPM: 40}), answer(model="m", quota=reading(Limit.RPM, 40)), (), []),
+        (
+            model(pool=Pool(name="p", documented={Limit.RPD: 50})),
+            answer(model="m", quota=reading(Limit.RPD, 1000)),
+            (),
+            ["1,000 requests per day", "says 50"],
+        ),
+        (model(), None, Failure(kind=FailureKind.AUTHENTICATION, message="no"), ["cannot be read (no)"]),
+        (model(), None, (LiveModel(id="x", active=True, context_window=None, max_completion_tokens=None),), ["not list m"]),
+        (
+            model(),
+            None,
+            (LiveModel(id="m", active=True, context_window=500, max_completion_tokens=None),),
+            ["window of 500", "says 1,000"],
+        ),
+    ],
+)
+def test_what_differs_from_the_catalog_is_said(
+    used: ProviderModel, success: Success | None, listed: tuple[LiveModel, ...] | Failure, words: list[str]
+) -> None:
+    """And nothing where nothing does."""
+    offer = ProviderModels(name="p", models={"m": used})
+    found = " ".join(differences(offer, used, success, listed))
+    assert all(word in found for word in words), found
+    assert bool(found) is bool(words)
