@@ -207,7 +207,7 @@ def reading(limit: Limit, capacity: float) -> QuotaSnapshot:
     [
         (model(), answer(model="m"), (), []),
         (model(), answer(model="provider/m-2026"), (), []),
-        (model(), answer(model="other"), (), ["other answered in place of m"]),
+        (model(), answer(model="other"), (), ["other answered instead of m"]),
         (model(), answer(model="m", usage_reported=False), (), ["does not report"]),
         (model(), answer(model="m", quota=reading(Limit.RPM, 40)), (), ["40 requests per minute", "no such limit"]),
         (model(documented={Limit.RPM: 40}), answer(model="m", quota=reading(Limit.RPM, 40)), (), []),

@@ -82,7 +82,7 @@ def differences(
     if success is None or used is None:
         return
     if success.model not in {used.wire_model, used.row.id} and used.wire_model not in success.model:
-        yield f"{success.model} answered in place of {used.wire_model}."
+        yield f"{success.model} answered instead of {used.wire_model}."
     if not success.usage_reported:
         yield "It does not report how many tokens were used, so calls count with the most they can use."
     shared: Mapping[Limit, int] = {} if used.pool is None else used.pool.documented
