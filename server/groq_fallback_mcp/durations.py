@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from email.utils import parsedate_to_datetime
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "parse_reset",
     "parse_retry_after",
     "parse_written_duration",
+    "seconds_until_day_ends",
     "stated_waits",
 ]
 
@@ -120,6 +121,20 @@ def parse_reset(value: str | None, *, now_wall: float) -> float | None:
         moment /= 1_000
     seconds = moment - now_wall if moment > _YEAR_2001_S else moment
     return seconds if 0 <= seconds <= DAY_S else None
+
+
+def seconds_until_day_ends(zone: str, now_wall: float) -> float:
+    """Seconds until the next midnight in a time zone; in UTC where this machine does not know the zone."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        known: tzinfo = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        known = UTC
+    now = datetime.fromtimestamp(now_wall, known)
+    # the moment, not the clock on the wall: a day may have 23 or 25 hours
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), known)
+    return midnight.timestamp() - now_wall
 
 
 def stated_waits(headers: Mapping[str, str], *, now_wall: float) -> tuple[list[float], list[float]]:

@@ -101,12 +101,14 @@ class CallState:
         """The candidates as good as this one, itself included."""
         return next((tier for tier in self.tiers if any(one.identity == candidate.identity for one in tier)), list[Candidate]())
 
-    def sharing(self, candidate: Candidate, pool: str | None) -> list[str]:
-        """The models that a limit of this candidate's holds for: itself, and those of its provider in the same pool."""
-        others = self.plan.candidates if pool is not None else ()
-        sharing = [
-            other.model for other in others if other.provider == candidate.provider and other.wire_model.endswith(pool or "")
-        ]
+    def sharing(self, candidate: Candidate, scope: str, pools: Mapping[str, str | None]) -> list[str]:
+        """The models that a limit of this candidate's holds for: itself, and those of its provider in the same pool.
+
+        `pools` are those of the provider's models.
+        """
+        others = [other.model for other in self.plan.candidates if other.provider == candidate.provider and scope != "model"]
+        pool = pools.get(candidate.model)
+        sharing = [other for other in others if scope == "provider" or pools.get(other) == pool]
         return list(dict.fromkeys((candidate.model, *sharing)))
 
     def drop(self, unwanted: Callable[[Candidate], bool]) -> None:

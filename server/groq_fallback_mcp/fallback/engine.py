@@ -322,7 +322,7 @@ class FallbackEngine:
                 await self._cool_down(candidate.provider, candidate.model, cooldown_s, failure)
                 state.drop_provider(candidate.provider)
             case FallBack(cooldown_s=cooldown_s, may_return=may_return, reduced_to=reduced_to):
-                for model in state.sharing(candidate, failure.pool):
+                for model in state.sharing(candidate, failure.scope, self._pools(candidate.provider)):
                     await self._cool_down(candidate.provider, model, cooldown_s, failure)
                 if reduced_to is not None:
                     state.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
@@ -462,6 +462,11 @@ class FallbackEngine:
         # a call of an hour must not leave its reservation, or a probe, for so long behind
         life_s = min(self._left_s(state), self.timeouts.deadline_s) + RESERVATION_GRACE_S
         return await self.ledger.reserve_any(claims, life_s=life_s)
+
+    def _pools(self, provider: str) -> Mapping[str, str | None]:
+        """The pools of a provider's models."""
+        offered = next((known.models for known in self.registry.models() if known.name == provider), {})
+        return {model: None if one.pool is None else one.pool.name for model, one in offered.items()}
 
     async def _cool_down(self, provider: str, model: str, cooldown_s: float, failure: Failure) -> None:
         if cooldown_s <= 0:
