@@ -18,6 +18,7 @@ __all__ = [
     "parse_reset",
     "parse_retry_after",
     "parse_written_duration",
+    "seconds_until_day_ends",
     "stated_waits",
 ]
 
@@ -123,6 +124,11 @@ def parse_reset(value: str | None, *, now_wall: float) -> float | None:
         moment /= 1_000
     seconds = moment - now_wall if moment > _YEAR_2001_S else moment
     return seconds if 0 <= seconds <= DAY_S else None
+
+
+def seconds_until_day_ends(zone: str, now_wall: float) -> float:
+    """Seconds until the next midnight in a time zone; in UTC where this machine does not know the zone."""
+    return day_end(zone, now_wall) - now_wall
 
 
 def stated_waits(headers: Mapping[str, str], *, now_wall: float) -> tuple[list[float], list[float]]:

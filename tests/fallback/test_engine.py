@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import anyio
 import pytest
@@ -21,12 +23,14 @@ from groq_fallback_mcp.call import (
     Limit,
     LimitReading,
     Outcome,
+    Pool,
     QuotaSnapshot,
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
 from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.policy.model_choice import ProviderModels
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota.budget import Budget
 
@@ -52,6 +56,27 @@ async def refused(world: World, request: ChatRequest | None = None) -> CallFaile
     outcome = await world.engine.serve(request or ask())
     assert isinstance(outcome, CallFailed), outcome
     return outcome
+
+
+def shared_limits() -> ProviderModels:
+    """A provider whose two free models share their limits, and its paid one."""
+    offered = provider_models("other", ("a:free", "b:free", "paid"))
+    pool = Pool(name="free models", documented={})
+    models = {name: replace(one, pool=pool if name.endswith(":free") else None) for name, one in offered.models.items()}
+    return replace(offered, models=models)
+
+
+@pytest.mark.parametrize(
+    ("scope", "tried"), [("model", ["a:free", "b:free"]), ("pool", ["a:free", "paid"]), ("provider", ["a:free"])]
+)
+async def test_a_limit_cools_down_all_that_share_it(scope: Literal["model", "pool", "provider"], tried: list[str]) -> None:
+    """An exhausted pool is not tried again with its next model."""
+    world = World([shared_limits()])
+    world.providers["other"].script("a:free", replace(rate_limited(3_600.0), scope=scope))
+
+    await world.engine.serve(ask(model="a:free"))
+
+    assert world.providers["other"].asked == tried
 
 
 async def test_the_first_model_of_the_chain_answers() -> None:

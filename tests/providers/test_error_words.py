@@ -164,7 +164,6 @@ def test_only_so_much_of_a_body_is_looked_at_for_a_wait() -> None:
     ("error", "seconds"),
     [
         ({"message": "Too many tokens per day, please wait before trying again."}, 3_600),
-        ({"message": "slow", "details": [{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}]}, 3_600),
         ({"message": "Too many requests per minute"}, None),
     ],
     ids=str,

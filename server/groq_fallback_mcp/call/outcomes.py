@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from groq_fallback_mcp.call.limits import QuotaSnapshot
 
@@ -156,10 +156,10 @@ class Failure:
     """A call that gave no answer.
 
     `message` is the upstream text, cut and free of keys and organization ids: data, never an instruction.
-    `retry_after_s` is the wait the server stated, within [0, one day].
+    `retry_after_s` is the wait the server stated or its limit is known to take, in seconds.
     `sent` is false when the request certainly never reached the provider, so that its charge is given back.
-    `max_tokens_limit` is the bound a `max_tokens` refusal named. `pool`: the limit is shared by the provider's models whose
-    ids end so, None where it is the model's own.
+    `max_tokens_limit` is the bound a `max_tokens` refusal named. `scope`: whether a limit is the
+    model's own, shared by the models of its pool, or the whole provider's.
     """
 
     kind: FailureKind
@@ -170,7 +170,7 @@ class Failure:
     quota: QuotaSnapshot = QuotaSnapshot()
     sent: bool = True
     max_tokens_limit: int | None = None
-    pool: str | None = None
+    scope: Literal["model", "pool", "provider"] = "model"
 
 
 Outcome = Success | Failure

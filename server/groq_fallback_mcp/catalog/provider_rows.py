@@ -38,6 +38,10 @@ DataPolicy = Literal["no-training", "trains", "unknown"]
 Refill = Literal["continuous", "sliding", "daily"]
 
 
+# The rows of a provider that say where they are from.
+_HAVE_SOURCES = ("plans", "limits", "headers", "errors", "models", "dialect", "server")
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,10 +100,10 @@ class ProviderLimit(_SourcedRow):
 class LimitHeader(_SourcedRow):
     """The response headers (lower case) that state a limit. `reset` may be a duration, seconds, or a moment.
 
-    `plus`: headers of limits that are counted together with this one's.
+    Without `limit` they count requests, and `reset` tells per how long.
     """
 
-    limit: Limit
+    limit: Limit | None = None
     capacity: str | None = None
     remaining: str | None = None
     reset: str | None = None
@@ -109,8 +113,9 @@ class ProviderError(_SourcedRow):
     """An error this provider is known to send, and what it stands for where that is not what it stands for elsewhere.
 
     It is recognized by `status`, `code` (compared with every code, type and limit source in the body, in any case of letters) and `words`
-    (in the message, in any case of letters); what is absent matches anything. `scope`: who is out of the running. `wait`:
-    until when, `day` for the end of the provider's day; `none` where waiting never helps. `example` is a whole body.
+    (in the message or the id of a quota, in any case of letters); what is absent matches anything, and the first row that
+    matches counts. `scope`: who is out of the running. `wait`: until when, `day` for the end of the provider's day; `none` where
+    waiting never helps. `example` is a whole body, `headers` what comes with it.
     """
 
     status: Positive
@@ -140,11 +145,11 @@ class Dialect(_Row):
     tool_choice: dict[str, str] = Field(default_factory=dict[str, str])
     """Its words for values of tool_choice; an empty one is left out."""
     omit_schema_keys: tuple[Name, ...] = ()
-    """Keys that its reader of tools' JSON schemas refuses."""
+    """Keys that its reader of tools refuses, `strict` of the function included. One that holds a schema is kept."""
     text_content: Flag = False
     """Content must be one string: neither null nor a list."""
     message_fields: tuple[Name, ...] = ()
-    """The only fields a message may have; empty for any."""
+    """The only fields a message may have, `name` those of tools alone; empty for any."""
     reasoning_history: Literal["reasoning", "reasoning_content"] | None = None
     """The field in which its own thoughts must come back with tool calls; None: thoughts are never sent."""
     tool_call_ids: Literal["any", "nine_letters"] = "any"
@@ -210,7 +215,7 @@ class ProviderRow(_SourcedRow):
     `day_ends` is the time zone whose midnight ends its day. `base_url` may name `{account}`, which comes from the variable `account_env`.
     `key_optional`: it may be set up without a key. `opt_in`: never offered unasked. `json_schema`: it holds whatever model it
     runs to a schema while the answer is written. `lists_models`: GET /models tells what it serves. `failures_count`: calls that
-    fail count as requests.
+    fail count as requests. Rows within it that name no `source` and `checked` have its own.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -240,6 +245,22 @@ class ProviderRow(_SourcedRow):
     dialect: Dialect = Dialect()
     server: LocalServer | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_have_its_source(cls, given: object) -> object:
+        """What its own rows leave unsaid of where they are from."""
+        if not isinstance(given, dict):
+            return given
+        origin = {name: given[name] for name in ("source", "checked") if name in given}
+        rows: dict[str, object] = {
+            name: [{**origin, **row} if isinstance(row, dict) else row for row in value]
+            if isinstance(value, list)
+            else {**origin, **value}
+            for name, value in given.items()
+            if name in _HAVE_SOURCES and isinstance(value, list | dict)
+        }
+        return {**given, **rows}
+
     @model_validator(mode="after")
     def _plans_are_named(self) -> Self:
         known = {plan.name for plan in self.plans}
@@ -248,6 +269,12 @@ class ProviderRow(_SourcedRow):
             message = f"the limits name the plan {unknown!r}, which is not in plans" if known else "plans must not be empty"
             raise ValueError(message)
         return self
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Where it and all its rows are from."""
+        rows = (*self.plans, *self.limits, *self.headers, *self.errors, *self.models, self.dialect, self.server)
+        return frozenset({self.source, *(row.source for row in rows if row is not None and row.source)})
 
     def plan(self, name: str | None) -> ProviderPlan | None:
         """The plan of this name, the first without one; None for an unknown name."""

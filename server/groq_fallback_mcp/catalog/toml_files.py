@@ -252,6 +252,9 @@ def _named_sources(catalog: Catalog) -> Iterator[tuple[str, str]]:
             yield f"[[models]] {model.id!r}, key 'capabilities_source'", model.capabilities_source
         if model.cached_price_source is not None:
             yield f"[[models]] {model.id!r}, key 'cached_price_source'", model.cached_price_source
+    for provider in catalog.providers.values():
+        for source in provider.sources:
+            yield f"[[providers]] {provider.name!r}", source
     for table, rows in (
         ("models", catalog.models.values()),
         ("shutdowns", catalog.shutdowns.values()),
@@ -263,7 +266,6 @@ def _named_sources(catalog: Catalog) -> Iterator[tuple[str, str]]:
         ("error_codes", catalog.error_codes),
         ("endpoints", catalog.endpoints),
         ("sdks", catalog.sdks),
-        ("providers", catalog.providers.values()),
     ):
         for row in rows:
             yield f"[[{table}]] of {', '.join(str(part) for part in _key_of(row, _KEYS[table]))!r}", row.source

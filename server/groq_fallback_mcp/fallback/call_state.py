@@ -101,14 +101,6 @@ class CallState:
         """The candidates as good as this one, itself included."""
         return next((tier for tier in self.tiers if any(one.identity == candidate.identity for one in tier)), list[Candidate]())
 
-    def sharing(self, candidate: Candidate, pool: str | None) -> list[str]:
-        """The models that a limit of this candidate's holds for: itself, and those of its provider in the same pool."""
-        others = self.plan.candidates if pool is not None else ()
-        sharing = [
-            other.model for other in others if other.provider == candidate.provider and other.wire_model.endswith(pool or "")
-        ]
-        return list(dict.fromkeys((candidate.model, *sharing)))
-
     def drop(self, unwanted: Callable[[Candidate], bool]) -> None:
         """Leave out the candidates of which this is true."""
         self.tiers = [[candidate for candidate in tier if not unwanted(candidate)] for tier in self.tiers]

@@ -67,6 +67,7 @@ from groq_fallback_mcp.quota import (
     SettleResult,
     Wait,
     obstacle,
+    pool_model,
 )
 from groq_fallback_mcp.quota.breaker import OWN_CAUTION, PROBE_POLL_S, useful_wait_s
 from groq_fallback_mcp.quota.budget import Budget
@@ -326,8 +327,7 @@ class FallbackEngine:
                 await self._cool_down(candidate.provider, candidate.model, cooldown_s, failure)
                 state.drop_provider(candidate.provider)
             case FallBack(cooldown_s=cooldown_s, may_return=may_return, reduced_to=reduced_to):
-                for model in state.sharing(candidate, failure.pool):
-                    await self._cool_down(candidate.provider, model, cooldown_s, failure)
+                await self._cool_down(candidate.provider, _limited(candidate, failure), cooldown_s, failure)
                 if reduced_to is not None:
                     state.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
                 elif not may_return or tried >= MOST_ATTEMPTS_A_MODEL:
@@ -498,6 +498,13 @@ class FallbackEngine:
         await self.ledger.cool_down(
             self.key(provider, model), cooldown_s, reason, limit=limit if limited else None, kind=failure.kind
         )
+
+
+def _limited(candidate: Candidate, failure: Failure) -> str:
+    """The model that a limit holds for, or what stands for its pool or for all of its provider's."""
+    if failure.scope == "pool" and candidate.pool is not None:
+        return pool_model(candidate.pool.name)
+    return candidate.model if failure.scope == "model" else ANY_MODEL
 
 
 def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None:

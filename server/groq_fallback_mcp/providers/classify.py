@@ -1,6 +1,6 @@
 """From a refusing HTTP response to a `Failure`: by status, `error.code` and `error.message`, in that order of trust.
 
-`failed_generation` echoes model output and is never looked at. Bodies may be HTML, empty or odd JSON. The table of
+What the catalog knows of a provider's errors decides before that. `failed_generation` echoes model output and is never looked at. Bodies may be HTML, empty or odd JSON. The table of
 codes and texts is from public issue threads and Groq's documentation.
 """
 
@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from groq_fallback_mcp.call import Failure, FailureKind, LimitReading
-from groq_fallback_mcp.durations import stated_waits
+from groq_fallback_mcp.catalog import ProviderError, ProviderRow
+from groq_fallback_mcp.durations import seconds_until_day_ends, stated_waits
 from groq_fallback_mcp.providers.error_body import ErrorBody, on_one_line, read_error
 from groq_fallback_mcp.providers.error_words import is_per_day, kind_of_words, max_tokens_limit
-from groq_fallback_mcp.providers.rate_limit_headers import read_message, snapshot, stated_wait
+from groq_fallback_mcp.providers.rate_limit_headers import (
+    Sender,
+    read_message,
+    read_quotas,
+    resets_of_spent,
+    snapshot,
+    stated_wait,
+)
 from groq_fallback_mcp.redaction import redact
 
 __all__ = ["classify", "classify_stream_error", "visible"]
 
 MESSAGE_CHARS = 300
-# How OpenRouter's models end that share one limit a minute and one a day; it names the limit free-models-per-day.
-FREE_MODELS = ":free"
-# Of a limit per day that does not say when it begins again: it may be soon, and asking again costs a request.
+# What OpenRouter calls the limits that all its free models share.
+_OF_A_POOL = "free-models-per-"
+# Of a limit per day of Groq's, which comes back bit by bit, where it does not say when: asking again costs a request.
 DAILY_WAIT_S = 3_600.0
+# Of a limit of any other provider that does not say when it begins again: most are counted per minute.
+UNSTATED_WAIT_S = 60.0
+# Only Google names quotas by id.
+_DAY_OF_QUOTAS = "America/Los_Angeles"
 _NOT_MENDED_BY_WAITING = {
     FailureKind.LARGER_THAN_LIMIT,
     FailureKind.NO_CREDIT,
@@ -69,6 +82,7 @@ _BY_STATUS = {
     402: FailureKind.NO_CREDIT,
     404: FailureKind.BAD_REQUEST,
     408: FailureKind.SERVER_ERROR,
+    410: FailureKind.MODEL_GONE,
     413: FailureKind.PAYLOAD_TOO_LARGE,
     422: FailureKind.UNPROCESSABLE,
     424: FailureKind.REMOTE_TOOL_AUTHENTICATION,
@@ -83,24 +97,25 @@ _WAITS = {429, 503, 529}
 _BOILERPLATE = re.compile(
     r"(?:Rate limit reached|Request too large) for model `[^`]*` in organization `[^`]*` service tier `[^`]*` on | ?Please try again in \d[\d.a-zµ]*(?: seconds?| minutes?)?\.?| ?Need more tokens\?.*"
 )
+_NAMES_A_MODEL = re.compile(r"\bmodel\b(?! (?:provider|hub))", re.IGNORECASE)
 _OVER_CAPACITY = re.compile(r"over capacity", re.IGNORECASE)
 
 
-def classify(status: int, headers: Mapping[str, str], body: str, *, now_wall: float) -> Failure:
+def classify(status: int, headers: Mapping[str, str], body: str, *, now_wall: float, sender: Sender = "groq") -> Failure:
     """The failure a response with an error status stands for.
 
     `headers` have lower-case names; `now_wall` (Unix seconds) is for waits that are given as a moment.
     """
-    return _failure(status, headers, read_error(body, now_wall=now_wall), now_wall=now_wall)
+    return _failure(status, headers, read_error(body, now_wall=now_wall), now_wall=now_wall, sender=sender)
 
 
-def classify_stream_error(data: str, *, now_wall: float) -> Failure:
+def classify_stream_error(data: str, *, now_wall: float, sender: Sender = "groq") -> Failure:
     """The failure an error inside a response with status 200 stands for; it may be an object or a bare string."""
     body = read_error(data, now_wall=now_wall)
-    status = body.status or 500
+    status = body.status or _usual_status(body, sender) or 500
     if status == 500 and _OVER_CAPACITY.search(body.message):
         status = 503
-    return _failure(status, {}, body, now_wall=now_wall)
+    return _failure(status, {}, body, now_wall=now_wall, sender=sender)
 
 
 def visible(text: str) -> str:
@@ -109,44 +124,103 @@ def visible(text: str) -> str:
     return shown if len(shown) <= MESSAGE_CHARS else shown[: MESSAGE_CHARS - 1] + "…"
 
 
-def _failure(status: int, headers: Mapping[str, str], body: ErrorBody, *, now_wall: float) -> Failure:
+def _failure(status: int, headers: Mapping[str, str], body: ErrorBody, *, now_wall: float, sender: Sender) -> Failure:
+    headers = {**body.headers, **headers}
     reading = read_message(body.message, error_type=body.type) if status in {400, 413, 429} else None
-    wait_s = _wait_s(headers, body, now_wall=now_wall)
-    kind = _kind(status, body, reading, waits=wait_s is not None and status in _WAITS)
+    waits, resets = _waits(headers, body, now_wall=now_wall, sender=sender)
+    wait_s = max(waits) if any(waits) else max([*waits, *resets], default=None)
+    known = _known(status, body, sender)
+    kind = known.kind if known is not None else _kind(status, body, reading, waits=wait_s is not None and status in _WAITS)
+    day_s = max(resets) if resets else _until_day_ends(body, sender, now_wall)
     return Failure(
         kind=kind,
         message=_shown(status, body),
         status=status,
         code=body.code,
-        retry_after_s=_believed(kind, status, headers, body, wait_s),
-        quota=snapshot(headers, reading),
-        pool=FREE_MODELS if kind is FailureKind.RATE_LIMITED and "free-models-per-" in body.message else None,
+        retry_after_s=_believed(kind, status, headers, body, wait_s, known=known, day_s=day_s, sender=sender),
+        quota=snapshot(
+            headers, (*([] if reading is None else [reading]), *read_quotas(body.quotas)), sender=sender, now_wall=now_wall
+        ),
+        scope=_scope(kind, body, known),
         max_tokens_limit=max_tokens_limit(body.message),
     )
 
 
-def _wait_s(headers: Mapping[str, str], body: ErrorBody, *, now_wall: float) -> float | None:
-    """Seconds that a response says to wait: the latest of what its headers, fields and words say."""
+def _known(status: int, body: ErrorBody, sender: Sender) -> ProviderError | None:
+    """What the catalog says of an error of this provider, None where it says nothing or sources disagree."""
+    if not isinstance(sender, ProviderRow):
+        return None
+    text = " ".join((body.message, *(id_ for id_, _ in body.quotas))).lower()
+    return next(
+        (
+            row
+            for row in sender.errors
+            if row.status == status
+            and not row.uncertain
+            and (row.code is None or row.code.lower() in body.codes)
+            and (row.words is None or row.words.lower() in text)
+        ),
+        None,
+    )
+
+
+def _usual_status(body: ErrorBody, sender: Sender) -> int | None:
+    """The status with which a provider sends the code of this error."""
+    rows = sender.errors if isinstance(sender, ProviderRow) else ()
+    return next((row.status for row in rows if row.code is not None and row.code.lower() in body.codes), None)
+
+
+def _scope(kind: FailureKind, body: ErrorBody, known: ProviderError | None) -> Literal["model", "pool", "provider"]:
+    if known is not None:
+        return known.scope
+    return "pool" if kind is FailureKind.RATE_LIMITED and _OF_A_POOL in body.message else "model"
+
+
+def _waits(headers: Mapping[str, str], body: ErrorBody, *, now_wall: float, sender: Sender) -> tuple[list[float], list[float]]:
+    """The seconds that headers, fields and words of a response say to wait, and those until a limit begins again."""
     stated, resets = stated_waits(headers, now_wall=now_wall)
     # retry-after is rounded to whole seconds, the text is exact; the later of the two is the safe one
     waits = [wait for wait in (*stated, body.wait_s, stated_wait(body.message)) if wait is not None]
-    if any(waits):
-        return max(waits)
-    return max([*waits, *resets, *([] if body.reset_s is None else [body.reset_s])], default=None)
+    resets += [] if body.reset_s is None else [body.reset_s]
+    resets += [] if sender == "groq" else resets_of_spent(headers, sender=sender, now_wall=now_wall)
+    return waits, resets
 
 
-def _believed(
-    kind: FailureKind, status: int, headers: Mapping[str, str], body: ErrorBody, wait_s: float | None
+def _until_day_ends(body: ErrorBody, sender: Sender, now_wall: float) -> float:
+    if isinstance(sender, ProviderRow):
+        return seconds_until_day_ends(sender.day_ends, now_wall)
+    return seconds_until_day_ends(_DAY_OF_QUOTAS if body.quotas else "UTC", now_wall)
+
+
+def _believed(  # noqa: PLR0911 - a decision table
+    kind: FailureKind,
+    status: int,
+    headers: Mapping[str, str],
+    body: ErrorBody,
+    wait_s: float | None,
+    *,
+    known: ProviderError | None,
+    day_s: float,
+    sender: Sender,
 ) -> float | None:
-    """The wait where waiting mends the failure: Groq prints one even where it never can."""
-    if kind in _NOT_MENDED_BY_WAITING:
+    """The wait where waiting mends the failure: Groq prints one even where it never can. `day_s`: until the day ends."""
+    if kind in _NOT_MENDED_BY_WAITING or (known is not None and known.wait == "none"):
         return None
+    if known is not None and known.wait == "day":
+        return day_s
     if status not in _WAITS and kind is not FailureKind.RATE_LIMITED:
         # of other failures, only what a header says is about them
         return wait_s if "retry-after" in headers or "retry-after-ms" in headers else None
-    if wait_s is None and kind is FailureKind.RATE_LIMITED and is_per_day(f"{body.message} {body.quota}"):
-        return DAILY_WAIT_S
-    return wait_s
+    if kind is not FailureKind.RATE_LIMITED:
+        return wait_s
+    if any("perday" in id_.lower() for id_, _ in body.quotas):
+        # it comes with some seconds to wait all the same
+        return day_s
+    if wait_s is not None:
+        return wait_s
+    if is_per_day(body.message):
+        return DAILY_WAIT_S if sender == "groq" else day_s
+    return None if sender == "groq" else UNSTATED_WAIT_S
 
 
 def _kind(  # noqa: C901, PLR0911 - a decision table
@@ -165,13 +239,14 @@ def _kind(  # noqa: C901, PLR0911 - a decision table
             return _BY_CODE[named.lower()]
     if body.code is not None and body.code.startswith("spend_"):
         return FailureKind.ORGANIZATION_REFUSED
-    limited = any(named is not None and named.lower() in _REFILLS for named in (body.code, body.type)) or bool(body.quota)
+    limited = any(named is not None and named.lower() in _REFILLS for named in (body.code, body.type)) or bool(body.quotas)
     worded = kind_of_words(status, body.message, waits=waits, limited=limited)
     if worded is not None:
         return worded
     if status == 403:
-        denied = "network settings" in body.message.lower()
-        return FailureKind.NETWORK_DENIED if denied else FailureKind.ORGANIZATION_REFUSED
+        if "network settings" in body.message.lower():
+            return FailureKind.NETWORK_DENIED
+        return FailureKind.MODEL_BLOCKED if _NAMES_A_MODEL.search(body.message) else FailureKind.ORGANIZATION_REFUSED
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return FailureKind.SERVER_ERROR if status >= 500 else FailureKind.BAD_REQUEST

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from groq_fallback_mcp.durations import parse_reset, parse_retry_after
-from groq_fallback_mcp.providers.json_fields import mapping, text_of
+from groq_fallback_mcp.providers.json_fields import mapping, rows, text_of, whole
 
 __all__ = ["ErrorBody", "on_one_line", "read_error"]
 
@@ -22,13 +22,16 @@ MOST_NESTED = 6
 MOST_FIELDS = 200
 _SECONDS = {"retry_after", "retryafter", "retry_after_seconds", "retrydelay", "resets_in_seconds", "reset_in_seconds"}
 _MILLISECONDS = {"retry_after_ms", "x_ms_retry_after_ms", "retryafterms"}
+_STATUSES = ("status_code", "raw_status_code", "status", "code")
+_CODES = {"code", "type", "error_type", "limit_source"}
 _MOMENTS = {"resets_at", "reset_at", "x_ratelimit_reset"}
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """`wait_s` is what its fields, not its words, say to wait, in seconds; `reset_s` until a limit begins again. `quota` names
-    the quota that ran out, `flagged` that a filter names what it saw.
+    """`wait_s` is what its fields, not its words, say to wait, in seconds; `reset_s` until a limit begins again. `quotas` are the
+    ids of quotas that ran out, with what they allow; `codes` every code, type and limit source in it, in lower case;
+    `headers` those it quotes, with lower-case names. `flagged`: a filter names what it saw.
     """
 
     message: str
@@ -37,7 +40,9 @@ class ErrorBody:
     status: int | None = None
     wait_s: float | None = None
     reset_s: float | None = None
-    quota: str = ""
+    quotas: tuple[tuple[str, str], ...] = ()
+    codes: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     flagged: bool = False
     is_json: bool = True
 
@@ -49,14 +54,12 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
     except (ValueError, RecursionError):
         return ErrorBody(message=on_one_line(text), is_json=False)
     fields = _fields_of(value)
-    waits, resets, quotas = _waits(value, now_wall)
+    waits, resets = _waits(value, now_wall)
     if isinstance(fields, str) or not fields:
         # a list may be nested too deep to be written again
         message = on_one_line(fields if isinstance(fields, str) else text)
         return ErrorBody(message=message, wait_s=max(waits, default=None), reset_s=max(resets, default=None))
     metadata = mapping(fields.get("metadata")) or {}
-    code = fields.get("status_code", fields.get("code"))
-    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal() and len(code) == 3) else 0
     message = _message_of(fields)
     relayed = _relayed(metadata.get("raw"))
     return ErrorBody(
@@ -64,10 +67,14 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
         message=on_one_line(f"{message}: {relayed}" if relayed and len(message) < RELAYED_CHARS else message),
         code=text_of(fields.get("code")),
         type=text_of(fields.get("type")),
-        status=status if 400 <= status <= 599 else None,
+        status=next((status for name in _STATUSES if (status := _status(fields.get(name))) is not None), None),
         wait_s=max(waits, default=None),
         reset_s=max(resets, default=None),
-        quota=" ".join(quotas),
+        quotas=tuple(_quotas(value)),
+        codes=frozenset(
+            str(given).lower() for name, given in _all_fields(value) if name in _CODES and isinstance(given, str | int)
+        ),
+        headers={str(name).lower(): str(given) for name, given in (mapping(metadata.get("headers")) or {}).items()},
         flagged=bool(metadata.get("reasons") or metadata.get("flagged_input")),
     )
 
@@ -80,11 +87,25 @@ def on_one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def _waits(value: object, now_wall: float) -> tuple[list[float], list[float], list[str]]:
-    """Every wait, every time until a reset, and the names of quotas, wherever a body has them."""
+def _status(given: object) -> int | None:
+    written = isinstance(given, str) and given.isdecimal() and len(given) == 3
+    status = int(given) if written and isinstance(given, str) else whole(given) or 0
+    return status if 400 <= status <= 599 else None
+
+
+def _quotas(value: object) -> Iterator[tuple[str, str]]:
+    """The violations that Google names: `quotaId`, and `quotaValue` as a text."""
+    for name, given in _all_fields(value):
+        if name == "violations":
+            for row in rows(given)[:MOST_FIELDS]:
+                if id_ := text_of(row.get("quotaId")):
+                    yield id_[:MOST_FIELDS], str(row.get("quotaValue", ""))[:RELAYED_CHARS]
+
+
+def _waits(value: object, now_wall: float) -> tuple[list[float], list[float]]:
+    """Every wait and every time until a reset, wherever a body has them."""
     waits: list[float | None] = []
     resets: list[float | None] = []
-    quotas: list[str] = []
     for name, given in _all_fields(value):
         if isinstance(given, bool) or not isinstance(given, int | float | str):
             continue
@@ -95,9 +116,7 @@ def _waits(value: object, now_wall: float) -> tuple[list[float], list[float], li
             waits.append(parse_retry_after(f"{text}ms", now_wall=now_wall))
         elif name in _MOMENTS:
             resets.append(parse_reset(text, now_wall=now_wall))
-        elif name == "quotaid":
-            quotas.append(text[:READ_CHARS])
-    return [wait for wait in waits if wait is not None], [reset for reset in resets if reset is not None], quotas
+    return [wait for wait in waits if wait is not None], [reset for reset in resets if reset is not None]
 
 
 def _all_fields(value: object) -> Iterator[tuple[str, object]]:

@@ -17,6 +17,7 @@ from groq_fallback_mcp.call import (
     QuotaSnapshot,
     SpeechRequest,
 )
+from groq_fallback_mcp.catalog import ProviderRow
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
@@ -24,7 +25,7 @@ from groq_fallback_mcp.providers.base import LiveModel, StreamOptions
 from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.json_fields import mapping
 from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat, read_models
-from groq_fallback_mcp.providers.rate_limit_headers import snapshot
+from groq_fallback_mcp.providers.rate_limit_headers import Sender, snapshot
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
 from groq_fallback_mcp.providers.stream import ChatStream
 from groq_fallback_mcp.redaction import sanitize_message
@@ -48,7 +49,8 @@ class OpenAICompatible:
     """A provider over HTTP. `base_url` ends where `/chat/completions` begins.
 
     `key_hint` is what a person is told when there is no key but one is needed; without a key and with a hint every
-    call fails before anything is sent. `groq`: it takes the fields that only Groq knows.
+    call fails before anything is sent. `groq`: it takes the fields that only Groq knows. `row` is what the catalog knows of any
+    other provider.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class OpenAICompatible:
         clock: Clock,
         key_hint: str | None = None,
         groq: bool = True,
+        row: ProviderRow | None = None,
         proxy: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
@@ -68,6 +71,7 @@ class OpenAICompatible:
         self._missing_key = None if key or key_hint is None else key_hint
         self._key = key
         self._groq = groq
+        self._sender: Sender = "groq" if groq else row
         self._base_url = base_url
         self._proxy = proxy
         self._transport = transport
@@ -129,7 +133,7 @@ class OpenAICompatible:
             )
         if isinstance(reply, Failure):
             return self._discreet(reply)
-        quota, simulated = snapshot(reply.headers), _simulated(reply)
+        quota, simulated = self._quota(reply), _simulated(reply)
         return self._discreet(
             read_transcript(reply.body, request=request, model=candidate.wire_model, quota=quota, simulated=simulated)
         )
@@ -139,7 +143,7 @@ class OpenAICompatible:
         reply = await self.send("POST", "/audio/speech", timeout_s=timeout_s, most_bytes=SPEECH_BYTES, json=payload)
         if isinstance(reply, Failure):
             return self._discreet(reply)
-        quota, simulated = snapshot(reply.headers), _simulated(reply)
+        quota, simulated = self._quota(reply), _simulated(reply)
         return self._discreet(
             read_speech(reply.body, request=request, model=candidate.wire_model, quota=quota, simulated=simulated)
         )
@@ -165,6 +169,7 @@ class OpenAICompatible:
             on_text=streaming.on_text,
             on_reasoning=streaming.on_reasoning,
             tools=_function_names(request),
+            sender=self._sender,
         )
         payload = chat_payload(request, candidate, groq=self._groq, stream=True)
         reply = await self._wire.stream(
@@ -177,17 +182,21 @@ class OpenAICompatible:
         if reply.body:
             # an endpoint that does not stream answers at once
             return self._answer(reply, request, candidate)
-        return stream.outcome(quota=snapshot(reply.headers), simulated=_simulated(reply))
+        return stream.outcome(quota=self._quota(reply), simulated=_simulated(reply))
+
+    def _quota(self, reply: Reply) -> QuotaSnapshot:
+        return snapshot(reply.headers, sender=self._sender, now_wall=self._clock.wall())
 
     def _answer(self, reply: Reply, request: ChatRequest, candidate: Candidate) -> Outcome:
         return read_chat(
             reply.body,
             model=candidate.wire_model,
-            quota=snapshot(reply.headers),
+            quota=self._quota(reply),
             simulated=_simulated(reply),
             now_wall=self._clock.wall(),
             tools=_function_names(request),
             wants_json=candidate.json_mode != "none",
+            sender=self._sender,
         )
 
     def _discreet(self, outcome: _Found | Failure) -> _Found | Failure:
@@ -231,7 +240,7 @@ class OpenAICompatible:
         """The reply, or the failure that its status stands for."""
         if reply.status >= 400:
             text = reply.body.decode("utf-8", "replace")
-            return classify(reply.status, reply.headers, text, now_wall=self._clock.wall())
+            return classify(reply.status, reply.headers, text, now_wall=self._clock.wall(), sender=self._sender)
         if reply.status >= 300:
             return Failure(kind=FailureKind.BAD_RESPONSE, message="a redirect, which is not followed", status=reply.status)
         return reply

@@ -15,6 +15,7 @@ from groq_fallback_mcp.providers.base import LiveModel, json_instruction
 from groq_fallback_mcp.providers.classify import classify_stream_error, visible
 from groq_fallback_mcp.providers.finish_reason import BROKEN_OFF, finish_reason
 from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
+from groq_fallback_mcp.providers.rate_limit_headers import Sender
 from groq_fallback_mcp.providers.tool_calls import is_written_call, read_calls
 from groq_fallback_mcp.render import excerpt
 
@@ -82,6 +83,7 @@ def read_chat(
     now_wall: float,
     tools: Sequence[str] | None = None,
     wants_json: bool = False,
+    sender: Sender = "groq",
 ) -> Success | Failure:
     """The outcome of a chat reply with status 200. `model` is used if the reply does not name one; the rest as in chat_outcome."""
     value = json_object(body)
@@ -89,7 +91,7 @@ def read_chat(
         return value
     error = stated_error(value)
     if error is not None:
-        return classify_stream_error(error, now_wall=now_wall)
+        return classify_stream_error(error, now_wall=now_wall, sender=sender)
     return chat_outcome(value, model=model, quota=quota, simulated=simulated, tools=tools, wants_json=wants_json)
 
 

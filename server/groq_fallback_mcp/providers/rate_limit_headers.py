@@ -1,21 +1,42 @@
 """What a response tells about quota: rate-limit headers, and the figures inside 429 and 413 messages.
 
-`x-ratelimit-*-requests` are per day, `-tokens` per minute, `-audio-seconds` per hour. RPM, TPD and ASD stand in no
-header and are learnt from messages only.
+At Groq `x-ratelimit-*-requests` are per day, `-tokens` per minute, `-audio-seconds` per hour. RPM, TPD and ASD stand in no
+header and are learnt from messages only. What headers of other providers count is in their rows of the catalog; of a provider
+that is not known the same names are read, and the time until requests are back tells per how long they are counted.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Literal
 
 from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
-from groq_fallback_mcp.durations import DAY_S, WRITTEN_DURATION, parse_written_duration
+from groq_fallback_mcp.catalog import LimitHeader, ProviderRow
+from groq_fallback_mcp.durations import DAY_S, WRITTEN_DURATION, parse_reset, parse_written_duration
 
-__all__ = ["read_headers", "read_message", "snapshot", "stated_wait"]
+__all__ = ["Sender", "read_headers", "read_message", "read_quotas", "resets_of_spent", "snapshot", "stated_wait"]
+
+# Who sent a response: Groq, a provider of the catalog, or one of which nothing is known.
+Sender = ProviderRow | Literal["groq"] | None
 
 _HEADERS = {Limit.RPD: "requests", Limit.TPM: "tokens", Limit.ASH: "audio-seconds"}
+_GENERIC = tuple(
+    LimitHeader(
+        limit=limit,
+        capacity=f"x-ratelimit-limit-{name}",
+        remaining=f"x-ratelimit-remaining-{name}",
+        reset=f"x-ratelimit-reset-{name}",
+        source="OpenAI's names, which most servers use",
+        checked=date(2026, 11, 1),
+    )
+    for limit, name in ((None, "requests"), (Limit.TPM, "tokens"))
+)
+# Requests that are back within MINUTE_S are counted per minute, after at least HOURS_S per day; between, nobody knows.
+MINUTE_S = 120.0
+HOURS_S = 7_200.0
 _METRICS = {
     "RPM": Limit.RPM,
     "RPD": Limit.RPD,
@@ -51,8 +72,10 @@ LONGEST_STATED_S = 31 * DAY_S
 _LARGEST = 1e12
 
 
-def read_headers(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
+def read_headers(headers: Mapping[str, str], *, sender: Sender = "groq", now_wall: float = 0.0) -> tuple[LimitReading, ...]:
     """The limits named in headers (lower-case names). Values that are not plausible numbers are skipped."""
+    if sender != "groq":
+        return tuple(_readings(headers, _rows_of(sender), now_wall))
     readings: list[LimitReading] = []
     for limit, suffix in _HEADERS.items():
         capacity = _figure(headers.get(f"x-ratelimit-limit-{suffix}"))
@@ -60,6 +83,23 @@ def read_headers(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
         if capacity is not None or remaining is not None:
             readings.append(LimitReading(limit=limit, capacity=capacity or None, remaining=remaining))
     return tuple(readings)
+
+
+def resets_of_spent(headers: Mapping[str, str], *, sender: Sender, now_wall: float) -> list[float]:
+    """Seconds until those limits begin again of which headers say that nothing is left."""
+    spent = [row for row in _rows_of(sender) if row.reset and row.remaining and _figure(headers.get(row.remaining)) == 0]
+    resets = (parse_reset(headers.get(row.reset or ""), now_wall=now_wall) for row in spent)
+    return [reset for reset in resets if reset is not None]
+
+
+def read_quotas(quotas: Iterable[tuple[str, str]]) -> tuple[LimitReading, ...]:
+    """The limits that Google names in a refusal: ids such as `GenerateRequestsPerDayPerProjectPerModel-FreeTier`, and figures."""
+    found = [(_limit_of_quota(id_.lower()), _figure(value)) for id_, value in quotas]
+    return tuple(
+        LimitReading(limit=limit, capacity=capacity, remaining=0.0)
+        for limit, capacity in found
+        if limit is not None and capacity
+    )
 
 
 def read_message(message: str, *, error_type: str | None = None) -> LimitReading | None:
@@ -95,13 +135,45 @@ def stated_wait(message: str) -> float | None:
     return min(seconds, DAY_S) if seconds is not None and seconds <= LONGEST_STATED_S else None
 
 
-def snapshot(headers: Mapping[str, str], message_reading: LimitReading | None = None) -> QuotaSnapshot:
-    """All that one response told. A figure in the message wins over a header for the same limit."""
-    from_headers = read_headers(headers)
-    if message_reading is None:
-        return QuotaSnapshot(readings=from_headers)
-    others = tuple(reading for reading in from_headers if reading.limit is not message_reading.limit)
-    return QuotaSnapshot(readings=(message_reading, *others))
+def snapshot(
+    headers: Mapping[str, str], stated: Sequence[LimitReading] = (), *, sender: Sender = "groq", now_wall: float = 0.0
+) -> QuotaSnapshot:
+    """All that one response told. What its body has `stated` wins over a header for the same limit."""
+    from_headers = read_headers(headers, sender=sender, now_wall=now_wall)
+    limits = {reading.limit for reading in stated}
+    return QuotaSnapshot(readings=(*stated, *(reading for reading in from_headers if reading.limit not in limits)))
+
+
+def _rows_of(sender: Sender) -> Sequence[LimitHeader]:
+    known = sender.headers if isinstance(sender, ProviderRow) else ()
+    return [row for row in known if not row.uncertain] or _GENERIC
+
+
+def _readings(headers: Mapping[str, str], rows: Sequence[LimitHeader], now_wall: float) -> Iterable[LimitReading]:
+    for row in rows:
+        capacity, remaining = (_figure(headers.get(name)) if name else None for name in (row.capacity, row.remaining))
+        if capacity is None and remaining is None:
+            continue
+        limit = row.limit
+        if limit is None and row.reset is not None:
+            limit = _limit_of_requests(capacity, remaining, parse_reset(headers.get(row.reset), now_wall=now_wall))
+        if limit is not None:
+            yield LimitReading(limit=limit, capacity=capacity or None, remaining=remaining)
+
+
+def _limit_of_requests(capacity: float | None, remaining: float | None, reset_s: float | None) -> Limit | None:
+    """Per how long requests are counted, by the time until all that were used are back."""
+    if not capacity or remaining is None or reset_s is None or remaining >= capacity:
+        return None
+    window_s = reset_s * capacity / (capacity - remaining)
+    return Limit.RPM if window_s <= MINUTE_S else Limit.RPD if window_s >= HOURS_S else None
+
+
+def _limit_of_quota(id_: str) -> Limit | None:
+    tokens = "inputtoken" in id_
+    if "perminute" in id_:
+        return Limit.ITPM if tokens else Limit.RPM if "request" in id_ else None
+    return Limit.RPD if "perday" in id_ and "request" in id_ and not tokens else None
 
 
 def _figure(text: str | None) -> float | None:

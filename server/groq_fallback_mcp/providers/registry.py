@@ -182,6 +182,7 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
                 clock=clock,
                 key_hint=endpoint.key_hint,
                 groq=False,
+                row=endpoint.row,
                 proxy=settings.proxy_to(endpoint.base_url),
             )
             listed.append(endpoint_models(endpoint, catalog))

@@ -23,6 +23,7 @@ from groq_fallback_mcp.providers.classify import classify_stream_error
 from groq_fallback_mcp.providers.finish_reason import finish_reason, worst_reason
 from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, text_of, whole
 from groq_fallback_mcp.providers.openai_wire import chat_outcome, choice_of, reasoning_of, stated_error
+from groq_fallback_mcp.providers.rate_limit_headers import Sender
 
 __all__ = ["ChatStream"]
 
@@ -71,6 +72,7 @@ class ChatStream:
         on_text: Callable[[str], None] | None = None,
         on_reasoning: Callable[[str], None] | None = None,
         tools: Sequence[str] | None = None,
+        sender: Sender = "groq",
     ) -> None:
         self._model = model
         self._clock = clock
@@ -78,6 +80,7 @@ class ChatStream:
         self._on_text = on_text
         self._on_reasoning = on_reasoning
         self._tools = tools
+        self._sender: Sender = sender
         self._started = clock.monotonic()
         self._first_token_s: float | None = None
         self._line = bytearray()
@@ -252,7 +255,9 @@ class ChatStream:
         if self.whole:
             self.ended = True
             return
-        self._fail(stated if isinstance(stated, Failure) else classify_stream_error(stated, now_wall=self._clock.wall()))
+        if not isinstance(stated, Failure):
+            stated = classify_stream_error(stated, now_wall=self._clock.wall(), sender=self._sender)
+        self._fail(stated)
 
     def _delta(self, delta: Mapping[str, Any], *, size: int) -> None:
         plain = delta.get("content")

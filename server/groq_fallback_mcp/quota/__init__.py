@@ -19,6 +19,7 @@ from groq_fallback_mcp.quota.ledger import (
     StoreStatus,
     Wait,
     obstacle,
+    pool_model,
 )
 from groq_fallback_mcp.quota.open_ledger import default_path, memory_ledger, open_ledger
 
@@ -40,4 +41,5 @@ __all__ = [
     "memory_ledger",
     "obstacle",
     "open_ledger",
+    "pool_model",
 ]

@@ -28,6 +28,7 @@ __all__ = [
     "StoreStatus",
     "Wait",
     "obstacle",
+    "pool_model",
 ]
 
 ANY_MODEL = "*"
@@ -51,7 +52,7 @@ class QuotaKey:
 
     def pool(self, name: str) -> QuotaKey:
         """Where the limits are kept that a pool of this model's provider shares."""
-        return replace(self, model=f"{ANY_MODEL}/{name}")
+        return replace(self, model=pool_model(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +273,11 @@ class Ledger(Protocol):
     async def aclose(self) -> None:
         """Let go of the store; what was acknowledged stays."""
         ...
+
+
+def pool_model(name: str) -> str:
+    """What stands for a pool in the place of a model."""
+    return f"{ANY_MODEL}/{name}"
 
 
 def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
