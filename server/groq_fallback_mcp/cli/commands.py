@@ -413,8 +413,15 @@ def call(
 def simulate(
     port: Annotated[int, typer.Option(metavar="PORT", help="Port on loopback; 0 takes a free one.")] = 8787,
     plan: Annotated[
-        Literal["free", "developer"], typer.Option(metavar="PLAN", help="free or developer: plan whose limits to enforce.")
-    ] = "free",
+        str | None,
+        typer.Option(metavar="PLAN", help="Plan whose limits to enforce: free or developer, or one of the provider's."),
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="PROVIDER", help="Behave like another provider, e.g. gemini, mistral or ollama.")
+    ] = None,
+    window: Annotated[
+        int, typer.Option(metavar="TOKENS", min=1, help="Context window that a local server (--like ollama) has loaded.")
+    ] = 32_768,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -427,7 +434,7 @@ def simulate(
     keep_retired: Annotated[bool, _flag("--keep-retired", help="Keep serving retired models.")] = False,
     batch_seconds: Annotated[float, typer.Option(metavar="S", min=0, help="Seconds a batch takes.")] = 0.0,
 ) -> None:
-    """Run a local Groq API simulator. Responses are marked SIMULATED.
+    """Run a local Groq API simulator, or one of another provider. Responses are marked SIMULATED.
 
     Example: groq-fallback-mcp simulate --fault openai/gpt-oss-20b=429:30
     """
@@ -437,6 +444,8 @@ def simulate(
         simulate_now,
         port=port,
         plan=plan,
+        like=like,
+        window=window,
         faults=fault or [],
         fast=fast,
         plain=plain,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import anyio
 
@@ -10,24 +11,34 @@ from groq_fallback_mcp.catalog import Plan, load_catalog
 from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.command import SCRIPT
+from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, parse_fault, run_simulator
+from groq_fallback_mcp.simulator.other_providers import Planned, ProviderOptions, base_path, create_provider_app, planned
 
-__all__ = ["collect_faults", "simulate"]
+__all__ = ["collect_faults", "collect_provider_faults", "simulate"]
 
 
 async def simulate(
     *,
     port: int,
-    plan: Plan,
+    plan: str | None,
+    like: str | None = None,
+    window: int = 32_768,
     faults: Sequence[str],
     fast: bool,
     plain: bool,
     keep_retired: bool = False,
     batch_s: float = 0.0,
 ) -> int:
-    """Serve until interrupted. Raises InputRefused for a fault or port that cannot be used."""
+    """Serve until interrupted. Raises InputRefused for a provider, plan, fault or port that cannot be used."""
+    if like is not None:
+        return await _simulate_provider(like, port=port, plan=plan, window=window, faults=faults)
+    plan = plan or "free"
+    if plan not in get_args(Plan):
+        raise InputRefused(f"unknown plan {plan!r}", next_step=f"use {' or '.join(get_args(Plan))}")
     options = SimulatorOptions(
-        plan=plan,
+        plan="developer" if plan == "developer" else "free",
         faults=collect_faults(faults),
         latency_scale=0.0 if fast else 1.0,
         keep_retired=keep_retired,
@@ -44,6 +55,33 @@ async def simulate(
             echo(f"Use it with: GROQ_BASE_URL={running.base_url} GROQ_API_KEY=gsk_simulated groq-fallback-mcp chat hello")
             await anyio.sleep_forever()
     return 0
+
+
+async def _simulate_provider(name: str, *, port: int, plan: str | None, window: int, faults: Sequence[str]) -> int:
+    catalog, planned = load_catalog(), collect_provider_faults(faults)
+    app = create_provider_app(
+        name, ProviderOptions(plan=plan, window=window, faults=planned), catalog=catalog, clock=SystemClock()
+    )
+    row = catalog.providers[name]
+    async with run_simulator(app, port=port) as running:
+        address = f"{running.base_url}{base_path(row.base_url)}"
+        echo(f"Simulated {row.title} at {address}; answers are labeled as simulated.")
+        key = "" if row.key_env is None else f"{row.key_env}=simulated "
+        echo(f"Use it with: {key}{SCRIPT} providers add {name} --url {address}")
+        await anyio.sleep_forever()
+    return 0
+
+
+def collect_provider_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Planned]]:
+    """Faults of a provider by model on the wire, in the order given: `MODEL=STATUS`, `hang` or `cut`, each with xCOUNT."""
+    found: dict[str, list[Planned]] = {}
+    for text in texts:
+        model, separator, rest = text.rpartition("=")
+        kind, times, count = rest.partition("x")
+        if not separator or not model or (times and not count.isdecimal()):
+            raise InputRefused(f"invalid fault {text!r}", next_step="use MODEL=STATUS or MODEL=STATUSxCOUNT")
+        found.setdefault(model, []).append(planned(kind, int(count) if times else None))
+    return found
 
 
 def collect_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Fault]]:
