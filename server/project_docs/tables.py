@@ -13,7 +13,17 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.catalog import Capabilities, Catalog, ModelRow, Plan, Practice, Price, ProviderRow
+from groq_fallback_mcp.catalog import (
+    Capabilities,
+    Catalog,
+    ModelRow,
+    Plan,
+    Practice,
+    Price,
+    ProviderLimit,
+    ProviderPlan,
+    ProviderRow,
+)
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool
@@ -30,6 +40,7 @@ __all__ = [
     "not_retiring",
     "practices_block",
     "presets_block",
+    "provider_plans_block",
     "settings_block",
     "speed_block",
     "tools_block",
@@ -190,7 +201,9 @@ def presets_block(catalog: Catalog) -> str:
 
 
 def _preset_cells(preset: ProviderRow) -> Sequence[str]:
-    key = "" if preset.key_env is None else code(preset.key_env) + (", if it wants one" if preset.key_optional else "")
+    names = () if preset.key_env is None else (preset.key_env, *preset.key_env_also)
+    key = " or ".join(map(code, names)) + (", if it wants one" if preset.key_optional else "")
+    key += "" if preset.account_env is None else f" and {code(preset.account_env)}"
     models = ", ".join(
         code(model.id)
         if model.id == model.wire_id and not preset.prefix
@@ -198,6 +211,47 @@ def _preset_cells(preset: ProviderRow) -> Sequence[str]:
         for model in preset.models
     )
     return (code(preset.name), preset.title, code(preset.base_url), key, models, preset.note)
+
+
+_PLAN_HEADINGS = ("Preset", "Plan", "Cost", "Limits", "Prompts", "Good to know", "Uncertain", "Checked")
+_PROMPTS = {"no-training": "not trained on", "trains": "trained on or logged", "unknown": ""}
+
+
+def provider_plans_block(catalog: Catalog) -> str:
+    """One row a plan of a provider, the default first."""
+    plans = ((provider, plan) for provider in catalog.providers.values() for plan in provider.plans)
+    return table(_PLAN_HEADINGS, (_plan_cells(provider, plan) for provider, plan in plans))
+
+
+def _plan_cells(provider: ProviderRow, plan: ProviderPlan) -> Sequence[str]:
+    default = plan is provider.plans[0]
+    limits = [limit for limit in provider.limits if limit.plan == plan.name]
+    doubts = [plan.uncertain, *(limit.uncertain for limit in limits)]
+    if default:
+        doubts += [f"{code(model.id)}: {model.uncertain}" for model in provider.models if model.uncertain]
+        doubts.append(provider.dialect.uncertain)
+    notes = (provider.tell if default else "", plan.note, *(limit.note for limit in limits))
+    prompts = "stay on this machine" if plan.cost == "local" else _PROMPTS[plan.data_policy]
+    return (
+        code(provider.name),
+        code(plan.name),
+        plan.cost,
+        "; ".join(map(_stated_limits, limits)),
+        prompts,
+        " ".join(dict.fromkeys(filter(None, notes))),
+        " ".join(dict.fromkeys(filter(None, doubts))),
+        str(max([plan.checked, *(limit.checked for limit in limits)])),
+    )
+
+
+def _stated_limits(limit: ProviderLimit) -> str:
+    figures = " + ".join(
+        f"{figure:,} at once" if name is Limit.CONCURRENT else f"{figure:,} {name.value.upper()}"
+        for name, figure in limit.figures().items()
+    )
+    models = "" if limit.models == ("*",) else " of " + ", ".join(map(code, limit.models))
+    pool = "" if limit.pool is None else f" shared ({limit.pool})"
+    return figures + models + pool + (", not relied on" if limit.uncertain else "")
 
 
 def not_retiring(model: str, catalog: Catalog) -> bool:

@@ -39,6 +39,10 @@ WIRE = {"id": "c1", "type": "function", "function": {"name": "get_price", "argum
             {"role": "assistant", "content": "", "tool_calls": [WIRE]},
         ),
         (
+            {"role": "assistant", "content": None, "tool_calls": [{**OURS, "extra_content": {"google": {}}}]},
+            {"role": "assistant", "content": None, "tool_calls": [{**WIRE, "extra_content": {"google": {}}}]},
+        ),
+        (
             {"role": "assistant", "content": None, "tool_calls": [{**OURS, "arguments": '{"item": "tea"}', "index": 0}]},
             {"role": "assistant", "content": None, "tool_calls": [WIRE]},
         ),

@@ -106,6 +106,23 @@ async def test_a_tool_call_comes_in_one_piece() -> None:
     assert (got.tool_calls[0]["index"], got.tool_calls[0]["id"], got.finish) == (0, "call_1", "tool_calls")
 
 
+async def test_what_a_provider_wants_back_with_a_call_reaches_the_agent() -> None:
+    """Gemini's thought signatures; agents that keep them give them back."""
+    given = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "read_file", "arguments": "{}"},
+        "extra_content": {"google": {}},
+    }
+    upstream = Upstream(
+        lambda _: Asked(pieces=events({"tool_calls": [{**given, "index": 0}]}, finish="tool_calls"), headers=SSE)
+    )
+
+    got = await ask(gateway(World(), upstream), asking(stream=True, tools=[TOOL]))
+
+    assert got.tool_calls == [{**given, "index": 0}]
+
+
 # (what an agent sends, what reaches the upstream of it)
 DIALECTS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"model": "groq/openai/gpt-oss-120b"}, {"model": SECOND}),

@@ -80,6 +80,18 @@ def models(request: ChatRequest | AudioRequest, offers: Sequence[ProviderModels]
     return [candidate.model for candidate in made(request, offers, day).candidates]
 
 
+def test_what_only_gemini_is_sent_with_its_calls_is_not_part_of_the_prompt() -> None:
+    """A signature of some thousand characters would keep Groq out of a conversation that fits."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    signed = {**call, "extra_content": {"google": {"thought_signature": "x" * 5_000}}}
+
+    plain, given_back = (
+        ChatRequest(messages=({"role": "assistant", "content": None, "tool_calls": [one]},)) for one in (call, signed)
+    )
+
+    assert estimate_prompt_tokens(given_back) == estimate_prompt_tokens(plain)
+
+
 def test_on_the_seed_s_day_every_practice_begins_with_its_model() -> None:
     """The table as the user gave it."""
     for practice in CATALOG.practices.values():

@@ -114,6 +114,22 @@ def test_every_preset_is_shown_with_its_address_key_and_models() -> None:
         assert all(f"`{preset.prefix}{model.wire_id}`" in cells[4] for model in preset.models)
 
 
+def test_every_plan_of_a_provider_is_shown_with_its_limits_and_doubts() -> None:
+    """A person sees what is not relied on, and what becomes of prompts."""
+    shown = {(cells[0], cells[1]): cells for cells in rows(BLOCKS["provider-plans"])}
+
+    for provider in CATALOG.providers.values():
+        for plan in provider.plans:
+            cells = shown[f"`{provider.name}`", f"`{plan.name}`"]
+            limits = [limit for limit in provider.limits if limit.plan == plan.name]
+            figures = [f"{figure:,}" for limit in limits for figure in limit.figures().values()]
+            assert cells[2] == plan.cost
+            assert all(figure in cells[3] for figure in figures)
+            assert ("not relied on" in cells[3]) == any(limit.uncertain for limit in limits)
+            assert all(row.uncertain in cells[6] for row in (plan, *limits))
+            assert provider.tell in cells[5] or plan is not provider.plans[0]
+
+
 def test_every_tool_is_shown_with_all_its_arguments() -> None:
     """In the order in which agents see them."""
     for tool in TOOLS:

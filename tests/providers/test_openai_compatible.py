@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -26,7 +27,9 @@ from groq_fallback_mcp.call import (
     Success,
     Usage,
 )
+from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.reply import BODY_BYTES
 
@@ -569,3 +572,128 @@ async def test_an_upload_may_take_as_long_as_it_moves(
     assert isinstance(found, Success) is answered
     if isinstance(found, Failure):
         assert found.kind is FailureKind.TIMED_OUT
+
+
+PROVIDERS = load_catalog().providers
+
+
+def of_catalog(name: str, handler: Handler) -> OpenAICompatible:
+    """A provider of the catalog whose transport is a function."""
+    return OpenAICompatible(
+        name,
+        base_url="https://other.test/v1",
+        key=None,
+        clock=FakeClock(),
+        groq=False,
+        row=PROVIDERS[name],
+        transport=httpx2.MockTransport(handler),
+    )
+
+
+async def asked_of(name: str, reply: object, *, status: int = 200, tools: bool = False) -> Outcome:
+    """The outcome of one call that a provider of the catalog answers so."""
+    source = of_catalog(name, replying(status, json=reply))
+    try:
+        return await source.chat(*call(tools=(LOOK,) if tools else ()), timeout_s=5.0)
+    finally:
+        await source.aclose()
+
+
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+HIGH_DEMAND = {"code": 503, "message": "This model is experiencing high demand.", "status": "UNAVAILABLE"}
+CUT = {"code": 429, "message": "rate-limited upstream"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reply", "kind"),
+    [
+        ("gemini", [{"error": HIGH_DEMAND}], FailureKind.OVERLOADED),
+        ("gemini", [], FailureKind.BAD_RESPONSE),
+        ("nvidia", {"status": 429, "title": "Too Many Requests"}, FailureKind.RATE_LIMITED),
+        ("mistral", {"object": "error", "message": "Rate limit exceeded", "code": "1300"}, FailureKind.RATE_LIMITED),
+        (
+            "cerebras",
+            {"message": "x", "type": "too_many_requests_error", "code": "request_quota_exceeded"},
+            FailureKind.RATE_LIMITED,
+        ),
+        ("zai", {"error": {"code": "1305", "message": "busy"}}, FailureKind.OVERLOADED),
+        ("lmstudio", {"error": "n_keep: 7010 >= n_ctx: 4096, the context length"}, FailureKind.CONTEXT_TOO_LONG),
+        (
+            "openrouter",
+            {"choices": [{"finish_reason": "error", "error": CUT, "message": {"content": "Hel"}}]},
+            FailureKind.RATE_LIMITED,
+        ),
+        ("openrouter", {"choices": [{"finish_reason": "error", "message": {"content": "Hel"}}]}, FailureKind.SERVER_ERROR),
+        (
+            "zai",
+            {"choices": [{"finish_reason": "stop", "message": {"content": "", "reasoning_content": "hm"}}]},
+            FailureKind.BAD_RESPONSE,
+        ),
+        ("lmstudio", {"choices": [{"finish_reason": "stop", "message": {"content": ""}}]}, FailureKind.BAD_RESPONSE),
+    ],
+)
+async def test_a_200_that_is_no_answer_is_the_failure_that_it_states(name: str, reply: object, kind: FailureKind) -> None:
+    """Lists, flat bodies, half answers and empty ones."""
+    outcome = await asked_of(name, reply)
+
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is kind
+
+
+async def test_thoughts_in_a_list_of_parts_are_not_the_answer() -> None:
+    """Mistral's reasoning models."""
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    message = {"role": "assistant", "content": [thinking, {"type": "text", "text": "Hello"}]}
+
+    outcome = await asked_of("mistral", {"choices": [{"finish_reason": "stop", "message": message}]})
+
+    assert isinstance(outcome, Success)
+    assert (outcome.text, outcome.reasoning) == ("Hello", "hm")
+
+
+SIGNED = {"google": {"thought_signature": "c2lnbmVk"}}
+MADE = {"id": "function-1", "type": "function", "function": {"name": "look", "arguments": "{}"}, "extra_content": SIGNED}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_gemini_gives_with_a_call_reaches_the_caller_and_goes_back(streamed: bool) -> None:
+    """Also where the caller loses it."""
+    heard: list[dict[str, object]] = []
+    message = {"role": "assistant", "content": None, "tool_calls": [MADE]}
+    piece = {"choices": [{"index": 0, "delta": {"tool_calls": [{**MADE, "index": 0}]}, "finish_reason": "tool_calls"}]}
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        heard.append(json.loads(request.content))
+        if streamed:
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, text=f"data: {json.dumps(piece)}\n\n")
+        return httpx2.Response(200, json={"choices": [{"message": message, "finish_reason": "tool_calls"}]})
+
+    gemini = of_catalog("gemini", handler)
+    request, fitted = call(tools=(LOOK,))
+    stream = StreamOptions(longest_s=5.0) if streamed else None
+    first = await gemini.chat(request, fitted, timeout_s=5.0, stream=stream)
+    assert isinstance(first, Success)
+    back = [
+        {"role": "assistant", "tool_calls": [{**MADE, "extra_content": {}}]},
+        {"role": "tool", "tool_call_id": "function-1"},
+    ]
+    await gemini.chat(replace(request, messages=(*request.messages, *back)), fitted, timeout_s=5.0, stream=stream)
+    await gemini.aclose()
+
+    assert first.tool_calls == ({"id": "function-1", "name": "look", "arguments": "{}", "extra_content": SIGNED},)
+    messages = heard[1]["messages"]
+    assert isinstance(messages, list)
+    assert messages[1]["tool_calls"] == [MADE]
+
+
+async def test_without_a_key_no_authorization_is_sent() -> None:
+    """Kilo takes calls without one, and refuses a wrong one."""
+    seen: list[httpx2.Request] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json=GOOD)
+
+    await of_catalog("kilo", handler).chat(*call(), timeout_s=5.0)
+
+    assert "authorization" not in seen[0].headers

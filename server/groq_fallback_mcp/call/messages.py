@@ -176,7 +176,10 @@ class _Conversation:
             text = arguments.strip() if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
             stated = str(row.get("call_id") or row.get("toolCallId") or row.get("id") or "")
             id_ = self._opened(stated, name)
-            calls.append({"id": id_, "type": "function", "function": {"name": name, "arguments": text or "{}"}})
+            call = {"id": id_, "type": "function", "function": {"name": name, "arguments": text or "{}"}}
+            # what Gemini gave with its call and wants back; no other provider is sent it
+            extra = _mapping(row.get("extra_content"))
+            calls.append({**call, "extra_content": dict(extra)} if extra else call)
 
     def _opened(self, stated: str, name: str) -> str:
         """The id of a call: as stated, unless it has none or one that still waits for its result."""

@@ -19,13 +19,15 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from groq_fallback_mcp.catalog.lookups import Catalog
+from groq_fallback_mcp.catalog.provider_rows import ProviderRow
 from groq_fallback_mcp.catalog.schema import CatalogFile
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.json_types import is_list, is_object
 
 __all__ = ["load_catalog", "read_catalog_file"]
 
-_FILES = ("sources.toml", "models.toml", "lifecycle.toml", "limits.toml", "practices.toml", "reference.toml", "providers.toml")
+_FILES = ("sources.toml", "models.toml", "lifecycle.toml", "limits.toml", "practices.toml", "reference.toml")
+_PROVIDERS = "providers.toml"
 _SHOWN_CHARS = 120
 # The tables, and what makes a row the same row.
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -67,8 +69,11 @@ def load_catalog(overlay: Path | None = None) -> Catalog:
     if overlay is None:
         return _shipped_catalog()
     name = overlay.name
-    shipped = _shipped_rows()
-    read = _validate(name, _completed(_parse(name, _read_text(overlay)), shipped))
+    given = _parse(name, _read_text(overlay))
+    shipped = (
+        {**_shipped_rows(), "providers": tuple(_shipped_providers().values())} if "providers" in given else _shipped_rows()
+    )
+    read = _validate(name, _completed(given, shipped))
     own = {table: getattr(read, table) for table in _KEYS}
     for table, rows in own.items():
         _refuse_duplicates(name, table, rows, _OVERLAY_KEYS[table])
@@ -82,15 +87,34 @@ def read_catalog_file(name: str, text: str) -> CatalogFile:
     return _validate(name, _parse(name, text))
 
 
+class _ShippedProviders(Mapping[str, ProviderRow]):
+    """The providers of the shipped catalog. Their file takes longer to read than all others, and most processes use Groq alone."""
+
+    def __getitem__(self, name: str) -> ProviderRow:
+        return _shipped_providers()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_shipped_providers())
+
+    def __len__(self) -> int:
+        return len(_shipped_providers())
+
+
+@cache
+def _shipped_providers() -> Mapping[str, ProviderRow]:
+    return {row.name: row for row in _shipped_file(_PROVIDERS).providers}
+
+
 @cache
 def _shipped_rows() -> Rows:
-    folder = files("groq_fallback_mcp.catalog") / "data"
-    rows: dict[str, list[BaseModel]] = {table: [] for table in _KEYS}
-    for name in _FILES:
-        read = read_catalog_file(name, (folder / name).read_text(encoding="utf-8"))
-        for table in _KEYS:
-            rows[table] += getattr(read, table)
-    return rows
+    """All shipped rows but those of providers."""
+    read = [_shipped_file(name) for name in _FILES]
+    return {table: [row for file in read for row in getattr(file, table)] for table in _KEYS}
+
+
+def _shipped_file(name: str) -> CatalogFile:
+    text = (files("groq_fallback_mcp.catalog") / "data" / name).read_text(encoding="utf-8")
+    return read_catalog_file(name, text)
 
 
 @cache
@@ -174,10 +198,17 @@ def _known_keys(table: str, path: Sequence[str]) -> list[str]:
     """The keys that may stand where an unknown one was found."""
     if not path:
         return list(_KEYS)
-    (row, _) = get_args(CatalogFile.model_fields[table].annotation)
-    for part in path[:-1]:
-        row = row.model_fields[part].annotation
-    return list(row.model_fields)
+    row = _row_type(CatalogFile.model_fields[table].annotation)
+    # a number is the place of a row among others
+    for part in (part for part in path[:-1] if row is not None and part in row.model_fields):
+        row = _row_type(row.model_fields[part].annotation) if row is not None else None
+    return [] if row is None else list(row.model_fields)
+
+
+def _row_type(annotation: object) -> type[BaseModel] | None:
+    """The row in an annotation such as `tuple[Row, ...]` or `Row | None`."""
+    found = (one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel))
+    return next(found, None)
 
 
 def _shortened(value: object) -> str:
@@ -252,9 +283,10 @@ def _named_sources(catalog: Catalog) -> Iterator[tuple[str, str]]:
             yield f"[[models]] {model.id!r}, key 'capabilities_source'", model.capabilities_source
         if model.cached_price_source is not None:
             yield f"[[models]] {model.id!r}, key 'cached_price_source'", model.cached_price_source
-    for provider in catalog.providers.values():
-        for source in provider.sources:
-            yield f"[[providers]] {provider.name!r}", source
+    # a test looks at the shipped ones, which would have to be read for it
+    own = () if isinstance(catalog.providers, _ShippedProviders) else catalog.providers.values()
+    for provider in own:
+        yield from ((f"[[providers]] of {provider.name!r}", source) for source in provider.sources)
     for table, rows in (
         ("models", catalog.models.values()),
         ("shutdowns", catalog.shutdowns.values()),
@@ -307,7 +339,7 @@ def _key_of(row: BaseModel, fields: tuple[str, ...]) -> tuple[Hashable, ...]:
 
 
 def _build_catalog(rows: Rows) -> Catalog:
-    """A catalog of these rows, which must hold every table of _KEYS."""
+    """A catalog of these rows, which must hold every table of _KEYS; without rows of providers, with those that are shipped."""
 
     def keyed(table: str) -> dict[Any, Any]:
         key = _KEYS[table][0]
@@ -328,5 +360,5 @@ def _build_catalog(rows: Rows) -> Catalog:
         error_codes=listed("error_codes"),
         endpoints=listed("endpoints"),
         sdks=listed("sdks"),
-        providers=keyed("providers"),
+        providers=keyed("providers") or _ShippedProviders(),
     )

@@ -124,7 +124,8 @@ def error_event(refusal: Refusal) -> bytes:
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    return {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+    made = {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+    return {**made, "extra_content": call["extra_content"]} if "extra_content" in call else made
 
 
 def _label(success: Success) -> dict[str, Any]:

@@ -7,7 +7,7 @@ codes and texts is from public issue threads and Groq's documentation.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from groq_fallback_mcp.call import Failure, FailureKind, LimitReading
@@ -148,26 +148,22 @@ def _failure(status: int, headers: Mapping[str, str], body: ErrorBody, *, now_wa
 
 def _known(status: int, body: ErrorBody, sender: Sender) -> ProviderError | None:
     """What the catalog says of an error of this provider, None where it says nothing or sources disagree."""
-    if not isinstance(sender, ProviderRow):
-        return None
-    text = " ".join((body.message, *(id_ for id_, _ in body.quotas))).lower()
-    return next(
-        (
-            row
-            for row in sender.errors
-            if row.status == status
-            and not row.uncertain
-            and (row.code is None or row.code.lower() in body.codes)
-            and (row.words is None or row.words.lower() in text)
-        ),
-        None,
-    )
+    return next((row for row in _rows_of(sender) if row.status == status and _fits(row, body)), None)
 
 
 def _usual_status(body: ErrorBody, sender: Sender) -> int | None:
-    """The status with which a provider sends the code of this error."""
-    rows = sender.errors if isinstance(sender, ProviderRow) else ()
-    return next((row.status for row in rows if row.code is not None and row.code.lower() in body.codes), None)
+    """The status with which a provider sends an error of this code or these words."""
+    return next((row.status for row in _rows_of(sender) if (row.code or row.words) and _fits(row, body)), None)
+
+
+def _rows_of(sender: Sender) -> Sequence[ProviderError]:
+    return [row for row in sender.errors if not row.uncertain] if isinstance(sender, ProviderRow) else ()
+
+
+def _fits(row: ProviderError, body: ErrorBody) -> bool:
+    text = " ".join((body.message, *(id_ for id_, _ in body.quotas))).lower()
+    coded = row.code is None or row.code.lower() in body.codes
+    return coded and (row.words is None or row.words.lower() in text)
 
 
 def _scope(kind: FailureKind, body: ErrorBody, known: ProviderError | None) -> Literal["model", "pool", "provider"]:

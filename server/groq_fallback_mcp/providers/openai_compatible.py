@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from groq_fallback_mcp.call import (
     AudioFile,
@@ -17,12 +17,14 @@ from groq_fallback_mcp.call import (
     QuotaSnapshot,
     SpeechRequest,
 )
-from groq_fallback_mcp.catalog import ProviderRow
+from groq_fallback_mcp.catalog import Dialect, ProviderRow
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
 from groq_fallback_mcp.providers.base import LiveModel, StreamOptions
 from groq_fallback_mcp.providers.classify import classify
+from groq_fallback_mcp.providers.dialect import spoken
+from groq_fallback_mcp.providers.history import CallMemory
 from groq_fallback_mcp.providers.json_fields import mapping
 from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat, read_models
 from groq_fallback_mcp.providers.rate_limit_headers import Sender, snapshot
@@ -72,6 +74,8 @@ class OpenAICompatible:
         self._key = key
         self._groq = groq
         self._sender: Sender = "groq" if groq else row
+        self._dialect = Dialect() if row is None else row.dialect
+        self._memory = CallMemory()
         self._base_url = base_url
         self._proxy = proxy
         self._transport = transport
@@ -102,10 +106,9 @@ class OpenAICompatible:
         self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
     ) -> Outcome:
         if stream is not None:
-            return self._discreet(await self._streamed(request, candidate, stream, quiet_s=timeout_s))
-        payload = chat_payload(request, candidate, groq=self._groq)
-        reply = await self.send("POST", "/chat/completions", timeout_s=timeout_s, json=payload)
-        return self._discreet(reply if isinstance(reply, Failure) else self._answer(reply, request, candidate))
+            return self._kept(await self._streamed(request, candidate, stream, quiet_s=timeout_s))
+        reply = await self.send("POST", "/chat/completions", timeout_s=timeout_s, json=self._payload(request, candidate))
+        return self._kept(reply if isinstance(reply, Failure) else self._answer(reply, request, candidate))
 
     async def transcribe(
         self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
@@ -171,7 +174,7 @@ class OpenAICompatible:
             tools=_function_names(request),
             sender=self._sender,
         )
-        payload = chat_payload(request, candidate, groq=self._groq, stream=True)
+        payload = self._payload(request, candidate, stream=True)
         reply = await self._wire.stream(
             "/chat/completions", json=payload, quiet_s=quiet_s, longest_s=streaming.longest_s, sink=stream
         )
@@ -184,8 +187,20 @@ class OpenAICompatible:
             return self._answer(reply, request, candidate)
         return stream.outcome(quota=self._quota(reply), simulated=_simulated(reply))
 
+    def _payload(self, request: ChatRequest, candidate: Candidate, *, stream: bool = False) -> dict[str, Any]:
+        payload = chat_payload(request, candidate, groq=self._groq, stream=stream)
+        return payload if self._groq else spoken(payload, self._dialect, self._memory)
+
     def _quota(self, reply: Reply) -> QuotaSnapshot:
         return snapshot(reply.headers, sender=self._sender, now_wall=self._clock.wall())
+
+    def _kept(self, outcome: Outcome) -> Outcome:
+        """The outcome; what came with its calls is kept where the provider wants it back."""
+        if isinstance(outcome, Failure):
+            return self._discreet(outcome)
+        if self._dialect.thought_signatures or self._dialect.reasoning_history is not None:
+            self._memory.keep(outcome)
+        return outcome
 
     def _answer(self, reply: Reply, request: ChatRequest, candidate: Candidate) -> Outcome:
         return read_chat(

@@ -14,6 +14,7 @@ from groq_fallback_mcp.providers.answer_text import AnswerText, content_pieces, 
 from groq_fallback_mcp.providers.base import LiveModel, json_instruction
 from groq_fallback_mcp.providers.classify import classify_stream_error, visible
 from groq_fallback_mcp.providers.finish_reason import BROKEN_OFF, finish_reason
+from groq_fallback_mcp.providers.history import without_extra_content
 from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
 from groq_fallback_mcp.providers.rate_limit_headers import Sender
 from groq_fallback_mcp.providers.tool_calls import is_written_call, read_calls
@@ -29,12 +30,12 @@ MOST_MODELS = 5_000
 _REASONING_FIELDS = ("reasoning", "reasoning_content")
 # Fields of an error that are set where there is none.
 _SAYS_NOTHING = {"type", "param", "object", "logid"}
-_MAY_STATE_AN_ERROR = frozenset({"error", "errors", "detail", "message", "msg", "base_resp", "type"})
+_MAY_STATE_AN_ERROR = frozenset({"error", "errors", "detail", "message", "msg", "base_resp", "title", "type"})
 
 
 def chat_payload(request: ChatRequest, candidate: Candidate, *, groq: bool = True, stream: bool = False) -> dict[str, Any]:
     """The JSON body of POST chat/completions. Fields without a value are omitted; `groq`: those only Groq knows are not."""
-    messages = [dict(message) for message in request.messages]
+    messages = [without_extra_content(message) if groq else dict(message) for message in request.messages]
     payload: dict[str, Any] = {"model": candidate.wire_model, "messages": messages}
     payload["max_completion_tokens" if groq else "max_tokens"] = candidate.max_tokens
     optional = {
@@ -88,7 +89,9 @@ def read_chat(
     """The outcome of a chat reply with status 200. `model` is used if the reply does not name one; the rest as in chat_outcome."""
     value = json_object(body)
     if isinstance(value, Failure):
-        return value
+        # Gemini's errors are a list of one
+        text = body.decode("utf-8", "replace").lstrip() if body.lstrip().startswith(b"[") else ""
+        return classify_stream_error(text, now_wall=now_wall, sender=sender) if '"error"' in text else value
     error = stated_error(value)
     if error is not None:
         return classify_stream_error(error, now_wall=now_wall, sender=sender)
@@ -198,7 +201,7 @@ def stated_error(value: Mapping[str, Any]) -> str | None:
     if _is_error(error):
         return json.dumps({"error": error})
     # what other servers call it, beside an answer only where it says something
-    named = ("errors", "detail") if value.get("choices") else ("errors", "detail", "message", "msg", "base_resp")
+    named = ("errors", "detail") if value.get("choices") else ("errors", "detail", "message", "msg", "base_resp", "title")
     flat = value.get("object") == "error" or value.get("type") == "error"
     if flat or any(_is_error(value.get(name)) for name in named):
         return json.dumps({name: field for name, field in value.items() if name not in {"choices", "error"}})
@@ -250,7 +253,9 @@ def _broken_off(reason: str, choice: Mapping[str, Any]) -> Failure | None:
     words = choice.get("native_finish_reason") or choice.get("finish_reason")
     detail = text_of((mapping(stated) or {}).get("message")) or text_of(stated) or f"finish_reason {excerpt(words)}"
     message = f"the provider cut the answer off: {visible(detail)}"
-    return Failure(kind=FailureKind.SERVER_ERROR, message=message, status=200)
+    if mapping(stated) is None:
+        return Failure(kind=FailureKind.SERVER_ERROR, message=message, status=200)
+    return replace(classify_stream_error(json.dumps({"error": stated}), now_wall=0.0), message=message)
 
 
 def _cut_call(calls: Sequence[Mapping[str, Any]] | Failure, reason: str) -> Failure | None:

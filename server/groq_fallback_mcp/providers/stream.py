@@ -24,6 +24,7 @@ from groq_fallback_mcp.providers.finish_reason import finish_reason, worst_reaso
 from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, text_of, whole
 from groq_fallback_mcp.providers.openai_wire import chat_outcome, choice_of, reasoning_of, stated_error
 from groq_fallback_mcp.providers.rate_limit_headers import Sender
+from groq_fallback_mcp.providers.tool_calls import extra_content
 
 __all__ = ["ChatStream"]
 
@@ -49,6 +50,7 @@ class _ToolCall:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list[str])
+    extra: Mapping[str, Any] | None = None
 
     @property
     def is_half(self) -> bool:
@@ -153,7 +155,11 @@ class ChatStream:
             answer["reasoning"] = "".join(self._reasoning)
         if self._calls:
             answer["tool_calls"] = [
-                {"id": call.id, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
+                {
+                    "id": call.id,
+                    "function": {"name": call.name, "arguments": "".join(call.arguments)},
+                    "extra_content": call.extra,
+                }
                 for _, call in sorted(self._calls.items())
             ]
         value = {**self._about, "choices": [{"message": answer, "finish_reason": self._finish_reason}]}
@@ -276,14 +282,14 @@ class ChatStream:
         if reasoning:
             self._reasoning.append(reasoning)
         for row in calls:
-            self._tool_call(row)
+            self._tool_call(row, size=size)
         for name in ("executed_tools", "annotations"):
             self._report(name, delta.get(name), size)
         self._count(len(content) + len(reasoning))
         if content or reasoning or calls:
             self.pieces += 1
 
-    def _tool_call(self, row: Mapping[str, Any]) -> None:
+    def _tool_call(self, row: Mapping[str, Any], *, size: int) -> None:
         """Groq sends a call in one piece, OpenAI its arguments in many."""
         function = called_function(row)
         name = text_of(function.get("name")) or ""
@@ -300,6 +306,9 @@ class ChatStream:
             self._fail(bad_response(f"the name of a tool of more than {MOST_NAME_CHARS} characters"))
             return
         call.arguments += [text] if text else []
+        if (extra := extra_content(row)) is not None:
+            call.extra = extra
+            self._count(size)
         self._count(len(name) + len(text))
 
     def _call_of(self, index: int | None, id_: str, name: str) -> _ToolCall | None:

@@ -14,11 +14,12 @@ from typing import Any
 
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.call.messages import called_function, stated_calls
+from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.providers.answer_text import json_text
 from groq_fallback_mcp.providers.json_fields import text_of
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["function_name", "is_written_call", "read_calls"]
+__all__ = ["extra_content", "function_name", "is_written_call", "read_calls"]
 
 # Put before the name of a function by Harmony, Kimi and Gemini.
 _NAMESPACES = ("functions.", "function.", "default_api.", "tools.", "tool.")
@@ -36,13 +37,13 @@ _MOST_VALUES = 4
 _DECODER = json.JSONDecoder()
 
 
-def read_calls(message: Mapping[str, Any], tools: Sequence[str]) -> tuple[dict[str, str], ...] | Failure:
+def read_calls(message: Mapping[str, Any], tools: Sequence[str]) -> tuple[dict[str, Any], ...] | Failure:
     """The calls as `{"id", "name", "arguments"}`: ids that differ, names of `tools` where they can be told, arguments as the
-    text of a JSON object.
+    text of a JSON object. `extra_content` is what the provider wants back with a call, where it gives something.
 
     A call whose arguments are none is the failure of a generation: half a call must never be carried out.
     """
-    calls: list[dict[str, str]] = []
+    calls: list[dict[str, Any]] = []
     ids: set[str] = set()
     for row in stated_calls(message):
         function = called_function(row)
@@ -58,7 +59,8 @@ def read_calls(message: Mapping[str, Any], tools: Sequence[str]) -> tuple[dict[s
         while id_ in ids:
             id_ = f"{id_}_{len(calls)}"
         ids.add(id_)
-        calls.append({"id": id_, "name": name, "arguments": arguments})
+        call: dict[str, Any] = {"id": id_, "name": name, "arguments": arguments}
+        calls.append(call if (extra := extra_content(row)) is None else {**call, "extra_content": extra})
     return tuple(calls)
 
 
@@ -72,6 +74,12 @@ def function_name(name: str, known: Sequence[str]) -> str:
         if spelled in known:
             return spelled
     return plain
+
+
+def extra_content(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a provider wants back with a call, such as Gemini's thought signature; None where it gives nothing."""
+    extra = row.get("extra_content")
+    return extra if is_object(extra) and extra else None
 
 
 def is_written_call(text: str) -> bool:

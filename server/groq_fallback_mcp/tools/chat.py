@@ -68,11 +68,15 @@ class ChatUsage(Result):
 
 
 class ToolCall(Result):
-    """A tool the model wants called. `arguments` is an object, or the text as it came where that is no JSON object."""
+    """A tool the model wants called. `arguments` is an object, or the text as it came where that is no JSON object.
+
+    `extra_content`: give it back with the call.
+    """
 
     id: str
     name: str
     arguments: Any
+    extra_content: Any = None
 
 
 class SourceLine(Result):
@@ -249,7 +253,12 @@ def _tool_call(call: Mapping[str, Any]) -> ToolCall:
         value: Any = json.loads(raw)
     except (ValueError, RecursionError):
         value = raw
-    return ToolCall(id=str(call["id"]), name=str(call["name"]), arguments=value if isinstance(value, dict) else raw)
+    return ToolCall(
+        id=str(call["id"]),
+        name=str(call["name"]),
+        arguments=value if isinstance(value, dict) else raw,
+        extra_content=call.get("extra_content"),
+    )
 
 
 def _citations(success: Success, documents: Mapping[str, str | None]) -> tuple[Citation, ...] | None:

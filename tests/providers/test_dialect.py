@@ -1,0 +1,319 @@
+"""What each provider is sent, by the catalog's rows of dialects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from fakes import candidate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groq_fallback_mcp.call import ChatRequest, Success
+from groq_fallback_mcp.call.messages import read_messages
+from groq_fallback_mcp.catalog import Dialect, load_catalog
+from groq_fallback_mcp.providers.dialect import spoken
+from groq_fallback_mcp.providers.history import NOT_SIGNED, CallMemory
+from groq_fallback_mcp.providers.openai_wire import chat_payload
+
+DIALECTS = {name: row.dialect for name, row in load_catalog().providers.items()}
+# Those that differ in what they are sent: the last provider of each.
+DIFFERING = {str(dialect.model_dump(exclude={"source", "checked", "uncertain"})): name for name, dialect in DIALECTS.items()}
+PLAIN = Dialect()
+SCHEMA = {
+    "$id": "x",
+    "$schema": "y",
+    "type": "object",
+    "properties": {"strict": {"type": "string"}, "$id": {"type": "object", "additionalProperties": {"type": "integer"}}},
+    "additionalProperties": False,
+}
+TOOL: Mapping[str, Any] = {
+    "type": "function",
+    "function": {"name": "look", "description": "Look.", "parameters": SCHEMA, "strict": True},
+}
+
+
+def request(*messages: Mapping[str, Any], **fields: Any) -> ChatRequest:
+    """A chat request of messages as agents send them."""
+    read = read_messages(list(messages) or [{"role": "user", "content": "hi"}])
+    return ChatRequest(messages=read, **fields)  # type: ignore[arg-type]
+
+
+def sent(dialect: Dialect, asked: ChatRequest, memory: CallMemory | None = None, **fields: Any) -> dict[str, Any]:
+    """The body that a provider of this dialect is sent."""
+    fitted = candidate("m", **{"max_tokens": 1_000, **fields})
+    return spoken(chat_payload(asked, fitted, groq=False, stream=True), dialect, memory)
+
+
+def full() -> ChatRequest:
+    """A request that has every field."""
+    return request(
+        temperature=0.5, top_p=0.9, seed=7, stop=("END",), tools=(TOOL,), tool_choice="required", parallel_tool_calls=True
+    )
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_row_of_a_dialect_changes_what_it_says(name: str) -> None:
+    """Its fields, and nothing else, differ from OpenAI's."""
+    dialect = DIALECTS[name]
+    before = sent(PLAIN, full(), reasoning_effort="high")
+    after = sent(dialect, full(), reasoning_effort="high")
+
+    renamed = {dialect.rename.get(field, field) for field in before}
+    reasoning = {"reasoning_effort", "reasoning", "thinking", "max_tokens", "max_completion_tokens", "stream_options"}
+    assert not after.keys() - renamed - reasoning
+    assert dialect.max_tokens in after
+    assert not set(dialect.omit) & after.keys()
+    assert not dialect.only or after.keys() <= {*dialect.only, "model", "messages"}
+    assert not set(dialect.rename) & after.keys()
+    assert ("stream_options" in after) == dialect.stream_usage
+    assert dialect.with_tools.items() <= after.items()
+    choice = dialect.tool_choice.get("required", "required")
+    assert after.get("tool_choice") == (choice or None)
+    effort = {"reasoning_effort": "high", "reasoning": {"effort": "high"}, "thinking": {"type": "enabled"}}
+    taken = {name: value for name, value in effort.items() if name == dialect.reasoning}
+    assert {name: after[name] for name in effort if name in after} == taken
+
+
+def test_a_provider_of_which_nothing_is_known_is_sent_openai_s_format() -> None:
+    """As most servers read it."""
+    body = chat_payload(full(), candidate("m", max_tokens=9, reasoning_effort="low"), groq=False)
+
+    assert spoken(body, PLAIN) == body
+
+
+def test_thinking_is_switched_by_its_type_alone() -> None:
+    """Z.ai and DeepSeek know no levels."""
+    assert sent(DIALECTS["zai"], request(), reasoning_effort="none")["thinking"] == {"type": "disabled"}
+    assert sent(DIALECTS["zai"], request(), reasoning_effort="default")["thinking"] == {"type": "enabled"}
+    assert "thinking" not in sent(DIALECTS["zai"], request())
+
+
+def test_groq_s_word_for_the_usual_effort_is_not_sent_elsewhere() -> None:
+    """It is the same as saying nothing."""
+    assert "reasoning_effort" not in sent(PLAIN, request(), reasoning_effort="default")
+
+
+def test_an_answer_has_room_beside_what_is_thought() -> None:
+    """Gemini takes both from max_tokens."""
+    assert sent(DIALECTS["gemini"], request(), max_tokens=20)["max_tokens"] == 128
+    assert sent(DIALECTS["gemini"], request(), max_tokens=2_000)["max_tokens"] == 2_000
+
+
+def test_keys_that_a_reader_of_schemas_refuses_are_dropped_and_names_of_the_caller_s_are_not() -> None:
+    """Mistral refuses `$id`, but a property may be called so; a map's schema says what is wanted."""
+    (tool,) = sent(DIALECTS["mistral"], full())["tools"]
+
+    parameters = {name: SCHEMA[name] for name in ("type", "properties")}
+    assert tool["function"] == {"name": "look", "description": "Look.", "parameters": parameters}
+    assert TOOL["function"]["strict"]
+
+
+def test_a_schema_is_put_in_words_where_it_cannot_be_sent() -> None:
+    """Kilo refuses response_format without a key."""
+    schema = {"type": "object"}
+
+    body = sent(DIALECTS["kilo"], request(schema=schema), json_mode="json_schema")
+
+    assert "response_format" not in body
+    assert json.dumps(schema, separators=(",", ":")) in body["messages"][0]["content"]
+    assert "response_format" in sent(PLAIN, request(schema=schema), json_mode="json_schema")
+
+
+def called(id_: str, name: str = "look", **extra: object) -> dict[str, Any]:
+    """A call of a tool."""
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": '{"a": 1}'}, **extra}
+
+
+def history(*calls: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """A turn with these calls and their results, and the next question."""
+    return (
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": None, "tool_calls": list(calls), "reasoning_content": "hm", "reasoning": "hm"},
+        *({"role": "tool", "tool_call_id": call["id"], "content": "seen"} for call in calls),
+        {"role": "user", "content": [{"type": "text", "text": "and"}, {"type": "text", "text": "now?"}]},
+    )
+
+
+def test_mistral_s_calls_have_nine_letters_always_the_same_ones() -> None:
+    """Its own stay as they are, and results stay with their calls."""
+    messages = sent(DIALECTS["mistral"], request(*history(called("call_1"), called("Ab3dE6gH9"))))["messages"]
+
+    ids = [call["id"] for call in messages[1]["tool_calls"]]
+    assert ids == [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+    assert ids[1] == "Ab3dE6gH9"
+    assert ids == [
+        call["id"]
+        for call in sent(DIALECTS["mistral"], request(*history(called("call_1"), called("Ab3dE6gH9"))))["messages"][1][
+            "tool_calls"
+        ]
+    ]
+
+
+def test_mistral_hears_an_answer_between_a_tool_and_the_user() -> None:
+    """It refuses the user's words right after a result."""
+    roles = [message["role"] for message in sent(DIALECTS["mistral"], request(*history(called("call_1"))))["messages"]]
+
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+
+
+SIGNED = {"google": {"thought_signature": "c2lnbmVk"}}
+
+
+def test_gemini_gets_its_signatures_back_though_the_client_lost_them() -> None:
+    """They are kept by call, also where the client writes the arguments anew."""
+    memory = CallMemory()
+    memory.keep(
+        Success(
+            model="m",
+            tool_calls=({"id": "call_1", "name": "look", "arguments": '{"a":1}', "extra_content": SIGNED},),
+        )
+    )
+
+    messages = sent(DIALECTS["gemini"], request(*history(called("call_1"), called("call_2"))), memory)["messages"]
+
+    assert messages[1]["tool_calls"] == [called("call_1", extra_content=SIGNED), called("call_2")]
+
+
+def test_gemini_gets_back_what_the_client_kept() -> None:
+    """Another process may have made the call."""
+    messages = sent(DIALECTS["gemini"], request(*history(called("call_1", extra_content=SIGNED))))["messages"]
+
+    assert messages[1]["tool_calls"] == [called("call_1", extra_content=SIGNED)]
+
+
+def test_calls_of_other_models_are_marked_unsigned_for_gemini() -> None:
+    """Of calls at once the first."""
+    messages = sent(DIALECTS["gemini"], request(*history(called("call_1"), called("call_2"))), CallMemory())["messages"]
+
+    assert messages[1]["tool_calls"] == [called("call_1", extra_content=NOT_SIGNED), called("call_2")]
+
+
+def test_no_other_provider_is_sent_a_signature() -> None:
+    """Groq refuses fields that it does not know."""
+    asked = request(*history(called("call_1", extra_content=SIGNED)))
+
+    for_groq = chat_payload(asked, candidate("m", max_tokens=9))
+
+    assert for_groq["messages"][1]["tool_calls"] == [called("call_1")]
+    assert sent(PLAIN, asked)["messages"][1]["tool_calls"] == [called("call_1")]
+    assert "hm" not in json.dumps(for_groq)
+
+
+def test_deepseek_gets_its_own_thoughts_back_and_nobody_else_any() -> None:
+    """The opposite of Groq and Cerebras; of another model's calls the field is empty."""
+    memory = CallMemory()
+    call = {"id": "call_1", "name": "look", "arguments": '{"a": 1}'}
+    memory.keep(Success(model="m", reasoning="I must look", tool_calls=(call,)))
+    asked = request(*history(called("call_1")))
+
+    assert sent(DIALECTS["deepseek"], asked, memory)["messages"][1]["reasoning_content"] == "I must look"
+    assert sent(DIALECTS["deepseek"], asked)["messages"][1]["reasoning_content"] == ""
+    assert "reasoning" not in json.dumps(sent(DIALECTS["cerebras"], asked, memory)["messages"])
+
+
+def test_the_oldest_calls_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is bounded."""
+    monkeypatch.setattr("groq_fallback_mcp.providers.history.MOST_CALLS", 2)
+    memory = CallMemory()
+
+    for number in range(3):
+        call = {"id": f"call_{number}", "name": "look", "arguments": "not json", "extra_content": SIGNED}
+        memory.keep(Success(model="m", tool_calls=(call,)))
+
+    made = [{"id": f"call_{number}", "function": {"name": "look", "arguments": "not json"}} for number in range(3)]
+    assert [memory.of(call) is not None for call in made] == [False, True, True]
+
+
+def test_content_is_one_string_where_nothing_else_is_taken() -> None:
+    """Cloudflare refuses lists and null."""
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    asked = request(*history(called("call_1")), {"role": "user", "content": [{"type": "text", "text": "this"}, picture]})
+
+    contents = [message["content"] for message in sent(DIALECTS["cloudflare"], asked)["messages"]]
+
+    assert contents == ["look", "", "seen", "and\nnow?", "this\n[image_url]"]
+
+
+TEXTS = st.text(alphabet="abc ", min_size=1).filter(str.strip)
+CONTENTS = st.one_of(
+    TEXTS,
+    st.lists(
+        st.one_of(
+            TEXTS.map(lambda text: {"type": "text", "text": text}),
+            st.just({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
+IDS = st.one_of(st.sampled_from(["call_0", "Ab3dE6gH9", "", "toolu_" + "x" * 40]), st.text(min_size=1, max_size=12))
+
+
+@st.composite
+def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """A turn as agents send it back, of whatever model."""
+    user = {"role": "user", "content": draw(CONTENTS)}
+    thoughts = draw(st.sampled_from([{}, {"reasoning": "hm"}, {"reasoning_content": "hm"}]))
+    ids = draw(st.lists(IDS, max_size=3, unique=True))
+    if not ids:
+        return [user, {"role": "assistant", "content": draw(CONTENTS), **thoughts}]
+    extra = draw(st.sampled_from([{}, {"extra_content": SIGNED}]))
+    calls = [called(id_, **extra) for id_ in ids]
+    results = [{"role": "tool", "tool_call_id": id_, "content": draw(CONTENTS)} for id_ in ids]
+    ending = draw(st.sampled_from([[], [{"role": "assistant", "content": "done", "name": "me"}]]))
+    return [user, {"role": "assistant", "content": None, "tool_calls": calls, **thoughts}, *results, *ending]
+
+
+HISTORIES = st.lists(turns(), min_size=1, max_size=4).map(lambda all_turns: [one for turn in all_turns for one in turn])
+
+
+def pairs(messages: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Which result belongs to which call: the places of both among results and calls."""
+    found: list[tuple[int, int]] = []
+    open_: dict[str, int] = {}
+    calls = results = 0
+    for message in messages:
+        for call in message.get("tool_calls", ()):
+            open_[call["id"]] = calls
+            calls += 1
+        if message["role"] == "tool":
+            found.append((results, open_[message["tool_call_id"]]))
+            results += 1
+    return found
+
+
+@pytest.mark.parametrize("name", DIFFERING.values())
+@settings(max_examples=60)
+@given(given_=HISTORIES)
+def test_any_history_is_valid_for_any_provider(name: str, given_: list[dict[str, Any]]) -> None:
+    """Whoever wrote which part of it, with tools, images, reasoning and null content."""
+    dialect, asked = DIALECTS[name], request(*given_)
+    before = json.dumps(asked.messages)
+
+    messages: list[dict[str, Any]] = sent(dialect, asked, CallMemory())["messages"]
+
+    assert json.dumps(asked.messages) == before
+    assert pairs(messages) == pairs(asked.messages)
+    calling = [message for message in messages if message.get("tool_calls")]
+    calls = [call for message in calling for call in message["tool_calls"]]
+    allowed = {"role", "content", "tool_calls", "tool_call_id", dialect.reasoning_history}
+    assert all(message.keys() <= allowed for message in messages)
+    if dialect.text_content:
+        assert all(isinstance(message["content"], str) for message in messages)
+    if dialect.tool_call_ids == "nine_letters":
+        assert all(len(call["id"]) == 9 and call["id"].isascii() and call["id"].isalnum() for call in calls)
+    if dialect.thought_signatures:
+        assert all("thought_signature" in message["tool_calls"][0]["extra_content"]["google"] for message in calling)
+    else:
+        assert all(call.keys() == {"id", "type", "function"} for call in calls)
+    if dialect.reasoning_history is not None:
+        assert all(dialect.reasoning_history in message for message in calling)
+    if dialect.assistant_after_tool:
+        roles = [message["role"] for message in messages]
+        assert ("tool", "user") not in pairwise(roles)
+    if dialect.last_is_user:
+        assert messages[-1]["role"] != "assistant"
