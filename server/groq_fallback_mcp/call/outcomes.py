@@ -158,7 +158,8 @@ class Failure:
     `message` is the upstream text, cut and free of keys and organization ids: data, never an instruction.
     `retry_after_s` is the wait the server stated, within [0, one day].
     `sent` is false when the request certainly never reached the provider, so that its charge is given back.
-    `max_tokens_limit` is the bound a `max_tokens` refusal named. `pool`: the limit is shared by the provider's models whose
+    `max_tokens_limit` is the bound a `max_tokens` refusal named, `context_window` the one that a prompt too long was refused
+    with. `pool`: the limit is shared by the provider's models whose
     ids end so, None where it is the model's own.
     """
 
@@ -170,6 +171,7 @@ class Failure:
     quota: QuotaSnapshot = QuotaSnapshot()
     sent: bool = True
     max_tokens_limit: int | None = None
+    context_window: int | None = None
     pool: str | None = None
 
 

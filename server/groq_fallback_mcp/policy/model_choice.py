@@ -47,6 +47,7 @@ class ProviderModel:
     `languages` those it understands, empty for all; `links` whether it
     accepts a URL instead of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes. `pool` are limits it shares
     with other models, `refilling` says how its limits come back, `cost` what its calls cost.
+    `strict_window`: the server cuts what does not fit its window, or counts max_tokens as used.
     """
 
     row: ModelRow
@@ -55,6 +56,7 @@ class ProviderModel:
     pool: Pool | None = None
     refilling: Refilling = CONTINUOUS
     cost: Cost | None = None
+    strict_window: bool = False
     upload_mb: int | None = None
     languages: tuple[str, ...] = ()
     links: bool = True

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from groq_fallback_mcp.call import Failure, FailureKind, LimitReading
 from groq_fallback_mcp.durations import stated_waits
 from groq_fallback_mcp.providers.error_body import ErrorBody, on_one_line, read_error
-from groq_fallback_mcp.providers.error_words import is_per_day, kind_of_words, max_tokens_limit
+from groq_fallback_mcp.providers.error_words import context_window_limit, is_per_day, kind_of_words, max_tokens_limit
 from groq_fallback_mcp.providers.rate_limit_headers import read_message, snapshot, stated_wait
 from groq_fallback_mcp.redaction import redact
 
@@ -122,6 +122,9 @@ def _failure(status: int, headers: Mapping[str, str], body: ErrorBody, *, now_wa
         quota=snapshot(headers, reading),
         pool=FREE_MODELS if kind is FailureKind.RATE_LIMITED and "free-models-per-" in body.message else None,
         max_tokens_limit=max_tokens_limit(body.message),
+        context_window=body.context_window or context_window_limit(body.message)
+        if kind is FailureKind.CONTEXT_TOO_LONG
+        else None,
     )
 
 

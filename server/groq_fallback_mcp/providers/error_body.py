@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groq_fallback_mcp.durations import parse_reset, parse_retry_after
-from groq_fallback_mcp.providers.json_fields import mapping, text_of
+from groq_fallback_mcp.providers.json_fields import mapping, text_of, whole
 
 __all__ = ["ErrorBody", "on_one_line", "read_error"]
 
@@ -28,7 +28,7 @@ _MOMENTS = {"resets_at", "reset_at", "x_ratelimit_reset"}
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
     """`wait_s` is what its fields, not its words, say to wait, in seconds; `reset_s` until a limit begins again. `quota` names
-    the quota that ran out, `flagged` that a filter names what it saw.
+    the quota that ran out, `flagged` that a filter names what it saw. `context_window` is what llama.cpp has loaded.
     """
 
     message: str
@@ -39,6 +39,7 @@ class ErrorBody:
     reset_s: float | None = None
     quota: str = ""
     flagged: bool = False
+    context_window: int | None = None
     is_json: bool = True
 
 
@@ -69,6 +70,7 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
         reset_s=max(resets, default=None),
         quota=" ".join(quotas),
         flagged=bool(metadata.get("reasons") or metadata.get("flagged_input")),
+        context_window=whole(fields.get("n_ctx")),
     )
 
 
