@@ -129,11 +129,11 @@ class CallState:
             self.drop_provider("local")
 
     def add(self, provider: str, found: Sequence[Candidate], *, again: bool) -> None:
-        """Try first what a provider serves now. `again`: also what could not be reached before, though only once more."""
-        most = 2 if again else 1
-        new = [one for one in found if one.provider == provider and self.tried.get(one.identity, 0) < most]
+        """Try first what was found after a provider failed. `again`: also what could not be reached before, though only once more."""
         self.drop_provider(provider)
-        self.tiers = [tier for tier in ([*new], *self.tiers) if tier]
+        left, most = {one.identity for one in self.left}, 2 if again else 1
+        new = [one for one in found if one.identity not in left and self.tried.get(one.identity, 0) < most]
+        self.tiers = [tier for tier in (new, *self.tiers) if tier]
 
     def replace(self, old: Candidate, new: Candidate, *, last: bool = False) -> None:
         """Put `new` in the place of `old`, or at the end of its tier."""

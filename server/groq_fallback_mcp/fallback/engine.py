@@ -340,10 +340,12 @@ class FallbackEngine:
                 assert_never(verdict)
 
     async def _look_again(self, state: CallState, candidate: Candidate, failure: Failure) -> None:
-        """Go on to what a server of this machine runs now, where the attempt shows that it has changed."""
-        if await self.registry.learn_from(candidate.provider, candidate.wire_model, failure):
-            anything = replace(state.request, model=None)
-            state.add(candidate.provider, (await self.plan(anything)).candidates, again=failure.kind is FailureKind.UNREACHABLE)
+        """Go on to what this machine's servers run now, where the attempt shows that something has changed."""
+        servers = await self.registry.learn_from(candidate.provider, candidate.wire_model, failure)
+        if servers:
+            found = (await self.plan(replace(state.request, model=None))).candidates
+            new = [one for one in found if one.provider in servers]
+            state.add(candidate.provider, new, again=failure.kind is FailureKind.UNREACHABLE)
 
     async def _failed(self, state: CallState, *, out_of_time: bool = False) -> CallFailed:
         waits = await self.waits(state.left or list(state.plan.candidates))

@@ -85,6 +85,7 @@ class Discovery:
         self._sources: dict[str, _Source] = {}
         self._unclaimed: list[tuple[ProviderRow, ServerWatch]] = []
         self._looked_at: float | None = None
+        self._looks = 0
         self._looking = anyio.Lock()
         self.found: dict[str, LocalEndpoint] = {}
         """The providers of the servers that were found so far, by name."""
@@ -120,15 +121,15 @@ class Discovery:
             each.begin(lists=lists)
         for each in listed:
             await each.wait(lists=lists)
-        asked_at = self._clock.monotonic()
         watches = self._watches
-        if not watches or (not at_once and self._looked_at is not None and asked_at - self._looked_at < LOOK_EVERY_S):
+        if not watches or (self._is_fresh() and not at_once):
             return
-        waited = self._looking.statistics().locked
+        looks = self._looks
         async with self._looking:
-            # a look that began after this call is as good as its own
-            if waited and self._looked_at is not None and self._looked_at > asked_at:
+            # another call may have looked meanwhile
+            if self._looks > looks if at_once else self._is_fresh():
                 return
+            self._looks += 1
             self._looked_at = self._clock.monotonic()
             await asyncio.gather(*(watch.look() for watch in watches))
             self._claim()
@@ -172,19 +173,19 @@ class Discovery:
         source = self._sources.get(provider)
         return source is not None and source.watch is not None
 
-    async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> bool:
-        """Take from a failed attempt what it says of a model; whether the provider, looked at anew, serves anything now."""
+    async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> frozenset[str]:
+        """Take from a failed attempt what it says of a model; the servers of this machine, where they were looked at anew."""
         source = self._sources.get(provider)
         if source is None:
-            return False
+            return frozenset()
         if failure.kind is FailureKind.CONTEXT_TOO_LONG and failure.context_window is not None:
             source.learnt[wire_model] = (_stated(source, wire_model), failure.context_window)
         if source.listed is not None and failure.kind is FailureKind.MODEL_GONE:
             source.listed.expire()
         if source.watch is None or failure.kind not in MAY_HAVE_CHANGED:
-            return False
+            return frozenset()
         await self.refresh(at_once=True)
-        return source.watch.models is not None
+        return frozenset(server.name for server in self.servers())
 
     async def aclose(self) -> None:
         """Stop reading."""
@@ -198,6 +199,9 @@ class Discovery:
     def _watches(self) -> list[ServerWatch]:
         claimed = [source.watch for source in self._sources.values() if source.watch is not None]
         return [*claimed, *(watch for _, watch in self._unclaimed)]
+
+    def _is_fresh(self) -> bool:
+        return self._looked_at is not None and self._clock.monotonic() - self._looked_at < LOOK_EVERY_S
 
     def _claim(self) -> None:
         """Make providers of the servers that answer for the first time."""

@@ -106,9 +106,9 @@ class ProviderRegistry:
         if self._discovery is not None:
             await self._discovery.refresh(lists=lists)
 
-    async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> bool:
-        """Take from a failed attempt what it says of a model; whether the provider, looked at anew, serves anything now."""
-        return self._discovery is not None and await self._discovery.learn_from(provider, wire_model, failure)
+    async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> frozenset[str]:
+        """Take from a failed attempt what it says of a model; the servers of this machine, where they were looked at anew."""
+        return frozenset() if self._discovery is None else await self._discovery.learn_from(provider, wire_model, failure)
 
     def is_known_by_looking(self, provider: str, kind: FailureKind) -> bool:
         """Whether a failure of this kind needs no cooldown there: each call looks anew whether it still holds."""
