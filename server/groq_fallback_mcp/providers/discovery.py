@@ -50,6 +50,11 @@ class FoundServer:
     models: tuple[ServedModel, ...]
     configured: bool
 
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.name if self.row is None else self.row.title
+
 
 @dataclass(slots=True, kw_only=True)
 class _Source:
@@ -131,8 +136,11 @@ class Discovery:
                 return
             self._looks += 1
             self._looked_at = self._clock.monotonic()
-            await asyncio.gather(*(watch.look() for watch in watches))
-            self._claim()
+            # most ports of most machines are closed: nothing is started for them
+            looking = [watch.look() for watch in watches if not watch.is_closed()]
+            if looking:
+                await asyncio.gather(*looking)
+                self._claim()
 
     def models(self, provider: ProviderModels) -> ProviderModels:
         """What a configured endpoint can be asked for now."""
@@ -257,7 +265,7 @@ class _ModelList:
 
     async def wait(self, *, lists: bool) -> None:
         """Wait for a list that is needed, though not for long."""
-        if self._reading is not None and self.models is None and (lists or self._needed):
+        if self._reading is not None and (lists or (self._needed and self.models is None)):
             await asyncio.wait({self._reading}, timeout=LIST_WAIT_S)
 
     def expire(self) -> None:
