@@ -92,7 +92,7 @@ async def test_a_command_s_chat_is_answered_by_what_runs_here(tmp_path: Path) ->
         given = {"GROQ_FALLBACK_CATALOG": str(overlay), "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "true"}
         done = await command("chat", "Say hello.", cwd=tmp_path, **given)
         listed = await command("models", cwd=tmp_path, **given)
-        limits = await command("limits", "--all", cwd=tmp_path, **given)
+        limits = await command("limits", cwd=tmp_path, **given)
     assert done.stdout.strip() == "gpt-oss-20b read 2 tokens"
     assert "gpt-oss-20b" in listed.stdout
     assert "gpt-oss-20b" in limits.stdout
