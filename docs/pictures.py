@@ -95,6 +95,7 @@ async def run_calls() -> Sequence[Mapping[str, Any]]:
                 "GROQ_API_KEY": "gsk_simulated",
                 "GROQ_BASE_URL": simulator.base_url,
                 "GROQ_FALLBACK_LOCAL": "off",
+                "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
             }
             results = []
             # by the third call the overloaded model has recovered

@@ -46,5 +46,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
             monkeypatch.delenv(name)
     monkeypatch.setenv("GROQ_FALLBACK_CONFIG", str(tmp_path_factory.getbasetemp() / "no-such-config.toml"))
     monkeypatch.setenv("GROQ_FALLBACK_STATE", "memory")
+    # what runs on this machine is no part of a test, unless it starts it
+    monkeypatch.setenv("GROQ_FALLBACK_FIND_LOCAL_SERVERS", "false")
     # nothing of a test is kept in the state folder of whoever runs it
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))

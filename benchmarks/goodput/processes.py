@@ -61,6 +61,7 @@ async def _parent(options: argparse.Namespace) -> Mapping[str, object]:
                 "GROQ_API_KEY": "gsk_simulated",
                 "GROQ_BASE_URL": running.base_url,
                 "GROQ_FALLBACK_LOCAL": "off",
+                "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
                 "GROQ_FALLBACK_STATE": f"sqlite://{folder}/ledger.sqlite3",
                 "GROQ_FALLBACK_DEADLINE_S": str(DEADLINE_S),
                 "GROQ_FALLBACK_CONFIG": f"{folder}/none.toml",

@@ -52,6 +52,7 @@ def ours(folder: Path, upstream: str, *, limits: str | None = None, **settings: 
         "GROQ_FALLBACK_CATALOG": str(folder / "catalog.toml"),
         "GROQ_FALLBACK_STATE": f"sqlite:///{folder}/state.sqlite3",
         "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
         **settings,
     }
     return Contender(

@@ -158,7 +158,12 @@ async def test_two_runs_never_write_to_one_answers_file(tmp_path: Path) -> None:
     given = ("chat", "--prompts", "q.txt", "-o", "a.jsonl")
 
     def start(base_url: str) -> subprocess.Popen[bytes]:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GROQ_FALLBACK_LOCAL": "off"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+        }
         process = subprocess.Popen(
             [sys.executable, "-m", "groq_fallback_mcp", *given],
             env={**environment, "GROQ_API_KEY": "gsk_simulated", "GROQ_BASE_URL": base_url},

@@ -152,7 +152,12 @@ async def test_a_refused_account_is_named_by_all_three_commands(
 ) -> None:
     """Whether the live list is refused too, or only calls are. None gives a time to come back, as time does not help."""
     with fault_server(mode) as groq:
-        given = {"GROQ_API_KEY": GOOD, "GROQ_BASE_URL": groq.url, "GROQ_FALLBACK_LOCAL": "off"}
+        given = {
+            "GROQ_API_KEY": GOOD,
+            "GROQ_BASE_URL": groq.url,
+            "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+        }
         for name, value in {**given, "GROQ_FALLBACK_STATE": f"sqlite:///{tmp_path / 'ledger.db'}"}.items():
             monkeypatch.setenv(name, value)
         if not mode.startswith("models:"):

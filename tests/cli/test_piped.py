@@ -179,7 +179,13 @@ def test_a_terminal_is_never_waited_for(stdin: list[int], monkeypatch: pytest.Mo
 
 def run(arguments: Sequence[str], home: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """The command as a shell starts it, with nobody to answer."""
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "GROQ_FALLBACK_LOCAL": "off", "GROQ_FALLBACK_STATE": "memory"}
+    environment = {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+        "GROQ_FALLBACK_STATE": "memory",
+    }
     return subprocess.run(
         [*server_command(), *arguments], env=environment, capture_output=True, timeout=60, check=False, **options
     )
@@ -214,7 +220,12 @@ def test_a_call_with_a_silent_stdin_ends(tmp_path: Path) -> None:
 def test_without_stdin_at_all_a_prompt_is_enough(tmp_path: Path) -> None:
     """As some service managers start programs."""
     command = " ".join([*server_command(), "chat", "p", "<&-"])
-    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "GROQ_FALLBACK_LOCAL": "off"}
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+    }
     done = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, timeout=60, check=False)
     assert done.returncode == 1
     assert b"No Groq API key is set" in done.stderr

@@ -52,7 +52,12 @@ class SimulatedGroq:
     @property
     def environment(self) -> Mapping[str, str]:
         """What points our server at it, and at nothing else."""
-        return {"GROQ_BASE_URL": self.base_url, "GROQ_API_KEY": "gsk_simulated", "GROQ_FALLBACK_LOCAL": "off"}
+        return {
+            "GROQ_BASE_URL": self.base_url,
+            "GROQ_API_KEY": "gsk_simulated",
+            "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+        }
 
     @property
     def calls(self) -> Mapping[str, Mapping[str, int]]:

@@ -159,6 +159,7 @@ async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_
             "GROQ_API_KEY": "gsk_scripted",
             "GROQ_FALLBACK_PLAN": plan,
             "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
         }
         set_up = await anyio.run_process(
             [*COMMAND, "setup", name, "--gateway", "--port", str(tap.port)], cwd=npm.project, env=ours, check=False

@@ -24,7 +24,11 @@ async def test_all_that_applies_to_a_tools_server_passes(tmp_path: Path, version
     node = node_24()
     port = free_port()
     command = [*server_command(), "serve", "--http", f"127.0.0.1:{port}"]
-    async with process(command, {"GROQ_FALLBACK_LOCAL": "off", "TMPDIR": os.environ.get("TMPDIR", "/tmp")}, tmp_path):
+    async with process(
+        command,
+        {"GROQ_FALLBACK_LOCAL": "off", "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false", "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
+        tmp_path,
+    ):
         await ready(f"http://127.0.0.1:{port}")
         arguments = ("--url", f"http://127.0.0.1:{port}{PATH}", "--expected-failures", str(BASELINE), "--spec-version", version)
         run = await npm.run("conformance", "server", *arguments, node=[node])

@@ -89,7 +89,13 @@ async def _measured(tokens_per_s: float, home: Path) -> AsyncIterator[Any]:
         return StreamingResponse(stream(), media_type="text/event-stream")
 
     port = free_port()
-    clean = {"HOME": str(home), "PATH": os.environ["PATH"], "GROQ_API_KEY": "gsk_scripted", "GROQ_FALLBACK_LOCAL": "off"}
+    clean = {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "GROQ_API_KEY": "gsk_scripted",
+        "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+    }
     ours = {**clean, "GROQ_FALLBACK_PLAN": "developer", "GROQ_FALLBACK_HTTP_TOKEN": TOKEN}
     app = Starlette(routes=[Route("/openai/v1/chat/completions", chat, methods=["POST"])])
     async with (

@@ -51,6 +51,7 @@ def environment_of(home: Path, base_url: str) -> dict[str, str]:
         "GROQ_API_KEY": "gsk_simulated",
         "GROQ_BASE_URL": base_url,
         "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
     }
 
 

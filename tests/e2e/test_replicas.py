@@ -86,6 +86,7 @@ async def test_a_replica_that_is_killed_loses_nothing_and_no_limit_is_exceeded(t
             "GROQ_BASE_URL": simulator.base_url,
             "GROQ_API_KEY": "gsk_simulated",
             "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
             "GROQ_FALLBACK_STATE": f"redis://127.0.0.1:{redis_port}/0",
             "GROQ_FALLBACK_HTTP_TOKEN": TOKEN,
             # what documents say of the plan must not be below what this Groq allows

@@ -108,6 +108,7 @@ async def test_the_commands_of_a_page_run(page: str, tmp_path: Path, program: Pa
                 "GROQ_API_KEY": "gsk_simulated",
                 "GROQ_BASE_URL": simulator.base_url,
                 "GROQ_FALLBACK_LOCAL": "off",
+                "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
                 "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             },
             check=False,

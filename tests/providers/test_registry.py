@@ -108,3 +108,98 @@ async def test_other_endpoints_are_sent_max_tokens_by_its_older_name() -> None:
     await endpoint.chat(request, candidate("m", max_tokens=9), timeout_s=5)
     await endpoint.aclose()
     assert b'"max_tokens":9' in bodies[0]
+
+
+def listing(*rows: dict[str, object], asked: list[httpx2.Request] | None = None) -> httpx2.MockTransport:
+    """An endpoint that serves this list of models."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        if asked is not None:
+            asked.append(request)
+        return httpx2.Response(200, json={"object": "list", "data": rows})
+
+    return httpx2.MockTransport(handler)
+
+
+def with_list(providers: ProviderRegistry, name: str, transport: httpx2.MockTransport) -> ProviderRegistry:
+    """The registry, one of whose endpoints is in memory."""
+    endpoint = providers.providers[name]
+    assert isinstance(endpoint, OpenAICompatible)
+    endpoint._transport = transport
+    return providers
+
+
+async def test_of_an_endpoint_given_by_its_address_alone_the_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its key, its models' windows and prices; it is read again after ten minutes."""
+    monkeypatch.setenv("FAR_KEY", "sk-of-far")
+    clock, asked = FakeClock(), list[httpx2.Request]()
+    far = EndpointSettings(name="far", base_url="https://far.test/v1", key_env="FAR_KEY")
+    settings = Settings.model_validate({"GROQ_API_KEY": "gsk_a", "providers": (far,), "local": "off"})
+    rows = ({"id": "paid", "context_length": 65_536}, {"id": "b:free", "context_length": 32_768}, {"id": "my-embed"})
+    providers = with_list(build_registry(settings, catalog=CATALOG, clock=clock), "far", listing(*rows, asked=asked))
+    for _ in range(3):
+        await providers.refresh()
+    found = providers.models()[1]
+    assert {name: (one.row.context_window, one.cost) for name, one in found.models.items()} == {
+        "b:free": (32_768, "free"),
+        "paid": (65_536, "paid"),
+    }
+    assert [(str(one.url), one.headers["authorization"]) for one in asked] == [
+        ("https://far.test/v1/models", "Bearer sk-of-far")
+    ]
+    clock.advance(600.0)
+    await providers.refresh(lists=True)
+    assert len(asked) == 2
+    await providers.aclose()
+
+
+async def test_of_a_long_list_a_few_models_serve_unasked_and_the_others_by_name() -> None:
+    """A call does not try four hundred models in turn."""
+    far = EndpointSettings(name="far", base_url="https://far.test/v1")
+    providers = with_list(registry(providers=(far,), local="off"), "far", listing(*({"id": f"m{n}"} for n in range(40))))
+    await providers.refresh()
+    found = providers.models()[1]
+    assert len(found.models) == 40
+    assert len(found.on_request) == 32
+    await providers.aclose()
+
+
+async def test_a_preset_keeps_the_models_that_its_list_has() -> None:
+    """A list of other names, such as a proxy's, says nothing of them."""
+    known = {"id": "openai/gpt-oss-20b", "context_length": 100_000}
+    preset = EndpointSettings(preset="openrouter", name="openrouter", key_env="")
+    kept = with_list(registry(providers=(preset,), local="off"), "openrouter", listing(known, {"id": "x/y"}))
+    strange = with_list(registry(providers=(preset,), local="off"), "openrouter", listing({"id": "x/y"}))
+    for providers in (kept, strange):
+        endpoint = providers.providers["openrouter"]
+        assert isinstance(endpoint, OpenAICompatible)
+        endpoint._missing_key = None
+    before = list(strange.models()[1].models)
+    await kept.refresh()
+    assert list(kept.models()[1].models) == before
+    await kept.refresh(lists=True)
+    await strange.refresh(lists=True)
+    assert {name: one.row.context_window for name, one in kept.models()[1].models.items()} == {"openai/gpt-oss-20b": 100_000}
+    assert list(strange.models()[1].models) == before
+    await kept.aclose()
+    await strange.aclose()
+
+
+async def test_an_endpoint_whose_list_cannot_be_read_offers_nothing_yet() -> None:
+    """And is asked again some seconds later."""
+    clock = FakeClock()
+    far = EndpointSettings(name="far", base_url="https://far.test/v1")
+    settings = Settings.model_validate({"GROQ_API_KEY": "gsk_a", "providers": (far,), "local": "off"})
+    refusing = httpx2.MockTransport(lambda _: httpx2.Response(500))
+    providers = with_list(build_registry(settings, catalog=CATALOG, clock=clock), "far", refusing)
+    await providers.refresh()
+    assert providers.models()[1].models == {}
+    endpoint = providers.providers["far"]
+    assert isinstance(endpoint, OpenAICompatible)
+    endpoint._wire._transport = listing({"id": "m"})
+    await providers.refresh()
+    assert providers.models()[1].models == {}
+    clock.advance(10.0)
+    await providers.refresh()
+    assert list(providers.models()[1].models) == ["m"]
+    await providers.aclose()

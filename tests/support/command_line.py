@@ -22,6 +22,7 @@ async def command(
         "PATH": os.environ["PATH"],
         "HOME": str(cwd or Path.cwd()),
         "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
         "COLUMNS": "200",
     } | more
     if base_url is not None:

@@ -37,6 +37,7 @@ def environment_of(folder: Path, base_url: str, **more: str) -> dict[str, str]:
         "GROQ_API_KEY": "gsk_simulated",
         "GROQ_BASE_URL": base_url,
         "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
         "GROQ_FALLBACK_HTTP_TOKEN": TOKEN,
     } | more
 

@@ -14,7 +14,13 @@ class Terminal:
     """A command in a pseudo-terminal, against a simulator where one is given. `seen` is what was shown and not yet waited for."""
 
     def __init__(self, *arguments: str, home: Path, base_url: str | None = None, **more: str) -> None:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm", "GROQ_FALLBACK_LOCAL": "off"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TERM": "xterm",
+            "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+        }
         if base_url is not None:
             environment |= {"GROQ_API_KEY": "gsk_simulated", "GROQ_BASE_URL": base_url}
         self.pid, self.fd = pty.fork()

@@ -154,6 +154,7 @@ def running(
         "GROQ_BASE_URL": "http://127.0.0.1:9",
         "GROQ_FALLBACK_CONFIG": str(folder / "none.toml"),
         "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
         "GROQ_FALLBACK_STATE": f"sqlite://{folder}/ledger.sqlite3",
         "GROQ_FALLBACK_FILES": str(folder),
     }

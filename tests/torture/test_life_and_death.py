@@ -90,6 +90,7 @@ def test_row_8_a_client_that_is_killed_in_the_middle_of_a_call_leaves_no_orphan(
             "GROQ_API_KEY": "gsk_tortured0000",
             GROQ: upstream.url,
             "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
             "GROQ_FALLBACK_STATE": f"sqlite://{tmp_path}/ledger.sqlite3",
         }
         process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, env=environment)

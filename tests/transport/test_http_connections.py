@@ -50,6 +50,7 @@ class Served:
             "GROQ_FALLBACK_HTTP_TOKEN": TOKEN,
             "GROQ_FALLBACK_LOG_FILE": str(self.log),
             "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
         }
         program = (
             "import resource; from groq_fallback_mcp.transport import http_connections as limits;"

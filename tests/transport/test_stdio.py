@@ -76,6 +76,7 @@ def server(tmp_path: Path, **environment: str) -> Iterator[Lines]:
         "PATH": "/usr/bin:/bin",
         "GROQ_FALLBACK_CONFIG": str(tmp_path / "none.toml"),
         "GROQ_FALLBACK_LOCAL": "off",
+        "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "groq_fallback_mcp"],

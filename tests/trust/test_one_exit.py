@@ -480,6 +480,7 @@ def test_neither_keys_nor_controls_reach_the_terminal(arguments: tuple[str, ...]
             "GROQ_API_KEY": KEY,
             "GROQ_BASE_URL": address,
             "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
             "GROQ_FALLBACK_LOG_FILE": str(tmp_path / "log"),
         }
         done = subprocess.run(

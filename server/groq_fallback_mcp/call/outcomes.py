@@ -158,8 +158,8 @@ class Failure:
     `message` is the upstream text, cut and free of keys and organization ids: data, never an instruction.
     `retry_after_s` is the wait the server stated or its limit is known to take, in seconds.
     `sent` is false when the request certainly never reached the provider, so that its charge is given back.
-    `max_tokens_limit` is the bound a `max_tokens` refusal named. `scope`: whether a limit is the
-    model's own, shared by the models of its pool, or the whole provider's.
+    `max_tokens_limit` is the bound a `max_tokens` refusal named, `context_window` the one that a prompt too long was refused
+    with. `scope`: whether a limit is the model's own, shared by the models of its pool, or the whole provider's.
     """
 
     kind: FailureKind
@@ -170,6 +170,7 @@ class Failure:
     quota: QuotaSnapshot = QuotaSnapshot()
     sent: bool = True
     max_tokens_limit: int | None = None
+    context_window: int | None = None
     scope: Literal["model", "pool", "provider"] = "model"
 
 

@@ -22,6 +22,7 @@ from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.cli.console import echo_message, print_json, terminal
+from groq_fallback_mcp.cli.local_servers import MOST_SERVED, with_context
 from groq_fallback_mcp.clients.change import find_clients
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
@@ -34,7 +35,7 @@ from groq_fallback_mcp.harness.server_check import answers
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.providers.registry import LiveList
+from groq_fallback_mcp.providers.registry import FoundServer, LiveList
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import sanitize_message
@@ -61,6 +62,14 @@ _FIX: Mapping[FailureKind | None, str] = {
     FailureKind.AUTHENTICATION: REPLACE_KEY,
     FailureKind.ORGANIZATION_REFUSED: "Ask Groq's support about your organization",
     FailureKind.NO_CREDIT: "Check the credit and billing at console.groq.com",
+}
+# Of an agent's prompt, its files and its answer.
+LEAST_AGENT_CONTEXT = 32_768
+_MORE_CONTEXT = {
+    "llamacpp": "Restart it with -c 32768",
+    "ollama": "Restart it with OLLAMA_CONTEXT_LENGTH=32768",
+    "lmstudio": "Load the model with lms load --context-length 32768",
+    "vllm": "Restart it with --max-model-len 32768",
 }
 # For all that a server on the gateway's port sends.
 GATEWAY_S = 2.0
@@ -132,12 +141,13 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
         findings.append(Finding(what="configuration", state=state, detail=shown))
         async with open_context(settings) as context:
             live = await context.engine.registry.live_list()
+            await context.engine.registry.refresh(lists=True)
             key = _key_state(settings, live)
             chat, transcribe = await _choices(context, key, live)
             findings.append(_key(settings, key, chat_works=chat.state != "fail"))
             findings.append(Finding(what="base URL", state="ok", detail=settings.base_url))
             findings += [_live(live, key, context), *await _providers(context)]
-            findings += [await _store(context), *_local(settings), _folders(context)]
+            findings += [await _store(context), *_servers(settings, context), *_local(settings), _folders(context)]
             findings += [chat, transcribe]
     except ConfigurationError as error:
         fix = error.next_step[:1].upper() + error.next_step[1:]
@@ -293,7 +303,9 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
 
 async def _providers(context: Context) -> Sequence[Finding]:
     """Each provider of config.toml: whether it has its key, and whether it lists its models."""
-    others = [provider for provider in context.engine.registry.providers.values() if isinstance(provider, OpenAICompatible)]
+    registry = context.engine.registry
+    found = {server.name for server in registry.servers if not server.configured}
+    others = [one for one in registry.providers.values() if isinstance(one, OpenAICompatible) and one.name not in found]
 
     async def look(provider: OpenAICompatible) -> Finding:
         what = f"provider {provider.name}"
@@ -306,8 +318,8 @@ async def _providers(context: Context) -> Sequence[Finding]:
         detail = f"does not list its models ({status}{found.message}). Check its base_url, and that it runs"
         return Finding(what=what, state="warn", detail=sanitize_message(detail))
 
-    found, _ = await run_all([one for one in others if one.name != "groq"], look, at_once=PROVIDERS_AT_ONCE)
-    return found
+    findings, _ = await run_all([one for one in others if one.name != "groq"], look, at_once=PROVIDERS_AT_ONCE)
+    return findings
 
 
 async def _store(context: Context) -> Finding:
@@ -323,6 +335,38 @@ async def _store(context: Context) -> Finding:
             what="quota store", state="fail", detail=UNKNOWN_SPENDING, fix=f"Run {REOPEN_BUDGET}, or wait for midnight UTC"
         )
     return Finding(what="quota store", state="ok", detail=f"{status.store}, {status.place}")
+
+
+def _servers(settings: Settings, context: Context) -> Sequence[Finding]:
+    """Each server that runs on this machine: what it has loaded, and how to give it a context that agents can use."""
+    servers = context.engine.registry.servers
+    if settings.local == "only":
+        return []
+    if not servers:
+        off = "not looked for (GROQ_FALLBACK_FIND_LOCAL_SERVERS)"
+        none = "none running (llama.cpp, Ollama, LM Studio and vLLM are found by themselves)"
+        detail = none if settings.find_local_servers else off
+        return [Finding(what="local servers", state="ok", detail=detail)]
+    return [_server(server) for server in servers]
+
+
+def _server(server: FoundServer) -> Finding:
+    what, where = f"server {server.name}", f"{server.title} at {server.base_url}"
+    shown = [model for model in server.models if not model.speech][:MOST_SERVED]
+    if not shown:
+        return Finding(what=what, state="warn", detail=f"{where} has no model loaded. Load one to fall back to it")
+    more = f"; and {len(server.models) - len(shown)} more" if len(server.models) > len(shown) else ""
+    detail = f"{where}: {'; '.join(map(with_context, shown))}{more}"
+    narrow = [model for model in shown if model.context_window is not None and model.context_window < LEAST_AGENT_CONTEXT]
+    if not narrow:
+        return Finding(what=what, state="ok", detail=detail)
+    step = _MORE_CONTEXT.get(server.row.server.kind if server.row is not None and server.row.server is not None else "")
+    advice = f". {step}" if step is not None else ""
+    return Finding(
+        what=what,
+        state="warn",
+        detail=sanitize_message(f"{detail}; agents need {LEAST_AGENT_CONTEXT:,} or more{advice}"),
+    )
 
 
 def _local(settings: Settings) -> Sequence[Finding]:

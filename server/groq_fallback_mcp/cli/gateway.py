@@ -12,6 +12,7 @@ import anyio
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.cli.console import echo, echo_message, echo_secret
+from groq_fallback_mcp.cli.local_servers import found_statement
 from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.gateway_token import gateway_token
@@ -50,6 +51,10 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
             guard = guarded(context, settings, token, mcp=mcp)
             also = f" and http://{host}:{port}{PATH}" if mcp else ""
             echo(f"groq-fallback-mcp: http://{host}:{port}/v1{also}", err=True)
+            await context.engine.registry.refresh()
+            found = found_statement(context.engine.registry.servers)
+            if found is not None:
+                echo_message(f"groq-fallback-mcp: {found}", err=True)
             unready = [provider.unready for provider in context.engine.registry.providers.values()]
             if all(unready):
                 echo_message(

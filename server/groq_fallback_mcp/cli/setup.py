@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import typer
 
 from groq_fallback_mcp.cli.console import echo
+from groq_fallback_mcp.cli.local_servers import found_servers, found_statement
 from groq_fallback_mcp.clients.change import Wanted, apply, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, SERVER, Client, Scope
 from groq_fallback_mcp.clients.config_file import write_text
@@ -65,11 +68,17 @@ def setup(
         # also where nothing changes: a folder that set-up made may be left
         for line in apply(change):
             echo(line)
-    for note in change.notes:
-        echo(f"Note: {note}")
+    _say(change.notes, found=None if remove else found_statement(anyio.run(found_servers)))
     if dry_run or remove or not check:
         return 0
     return _checked(wanted)
+
+
+def _say(notes: Sequence[str], *, found: str | None) -> None:
+    for note in notes:
+        echo(f"Note: {note}")
+    if found is not None:
+        echo(found)
 
 
 def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None, skill: bool, check: bool) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import anyio
+
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.console import echo
+from groq_fallback_mcp.cli.local_servers import found_statement
 from groq_fallback_mcp.clients.change import Change, apply
 from groq_fallback_mcp.clients.gateway import SHOWN_TOKEN, WantedGateway, plan_gateway, plan_removal
 from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, GatewayClient
@@ -43,7 +46,7 @@ def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool, m
 
 def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> None:
     settings = load_settings()
-    offer = _offer(settings)
+    offer, found = anyio.run(_offer, settings)
     token = _token(settings, make=not dry_run)
 
     def planned(client: GatewayClient) -> Change:
@@ -61,6 +64,8 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> N
     echo(offer.statement(client, measured=measure))
     if settings.plan == "free" and not offer.fits(client):
         echo("Next step: If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer and run setup again.")
+    if found is not None:
+        echo(found)
     for note in (*change.notes, *([client.note] if client.note else [])):
         echo(f"Note: {note}")
     if not dry_run:
@@ -88,10 +93,15 @@ def _discreet(change: Change) -> str:
     return _KEYS.sub(rf'\1"{SHOWN_TOKEN}"', change.diff())
 
 
-def _offer(settings: Settings) -> GatewayOffer:
+async def _offer(settings: Settings) -> tuple[GatewayOffer, str | None]:
+    """What the gateway offers, and what it says of servers that were found on this machine."""
     catalog = load_catalog(settings.catalog)
     clock = SystemClock()
     registry = build_registry(settings, catalog=catalog, clock=clock)
+    try:
+        await registry.refresh()
+    finally:
+        await registry.aclose()
     offer = gateway_offer(
         registry.models(),
         catalog=catalog,
@@ -103,7 +113,7 @@ def _offer(settings: Settings) -> GatewayOffer:
         raise ConfigurationError(
             "No chat model with tools is available to the gateway", next_step=f"Check the settings: {SCRIPT} doctor"
         )
-    return offer
+    return offer, found_statement(registry.servers)
 
 
 def _token(settings: Settings, *, make: bool) -> str:

@@ -120,6 +120,13 @@ class CallState:
         ):
             self.drop_provider("local")
 
+    def add(self, provider: str, found: Sequence[Candidate], *, again: bool) -> None:
+        """Try first what was found after a provider failed. `again`: also what could not be reached before, though only once more."""
+        self.drop_provider(provider)
+        left, most = {one.identity for one in self.left}, 2 if again else 1
+        new = [one for one in found if one.identity not in left and self.tried.get(one.identity, 0) < most]
+        self.tiers = [tier for tier in (new, *self.tiers) if tier]
+
     def replace(self, old: Candidate, new: Candidate, *, last: bool = False) -> None:
         """Put `new` in the place of `old`, or at the end of its tier."""
         self.tiers = [_replaced(tier, old, new, last=last) for tier in self.tiers]

@@ -190,6 +190,7 @@ class FallbackEngine:
             if isinstance(outcome, Success):
                 return state.answer(candidate, outcome, now=self.clock.monotonic())
             await self._act_on(state, candidate, outcome, settled)
+            await self._look_again(state, candidate, outcome)
         return await self._failed(state, out_of_time=True)
 
     async def _next_candidate(self, state: CallState) -> tuple[Candidate, Reservation] | None:
@@ -342,6 +343,14 @@ class FallbackEngine:
             case _:  # pragma: no cover
                 assert_never(verdict)
 
+    async def _look_again(self, state: CallState, candidate: Candidate, failure: Failure) -> None:
+        """Go on to what this machine's servers run now, where the attempt shows that something has changed."""
+        servers = await self.registry.learn_from(candidate.provider, candidate.wire_model, failure)
+        if servers:
+            found = (await self.plan(replace(state.request, model=None))).candidates
+            new = [one for one in found if one.provider in servers]
+            state.add(candidate.provider, new, again=failure.kind is FailureKind.UNREACHABLE)
+
     async def _failed(self, state: CallState, *, out_of_time: bool = False) -> CallFailed:
         waits = await self.waits(state.left or list(state.plan.candidates))
         return final_error(
@@ -454,6 +463,7 @@ class FallbackEngine:
 
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger knows of the models in it."""
+        await self.registry.refresh()
         providers, day = self.registry.models(), today(self.clock)
         _refuse_unknown(request.restrictions.providers or (), providers)
         request = self.restricted(request)
@@ -489,7 +499,7 @@ class FallbackEngine:
         return await self.ledger.reserve_any(claims, life_s=life_s)
 
     async def _cool_down(self, provider: str, model: str, cooldown_s: float, failure: Failure) -> None:
-        if cooldown_s <= 0:
+        if cooldown_s <= 0 or self.registry.is_known_by_looking(provider, failure.kind):
             return
         limit = next((reading.limit for reading in failure.quota.readings), None)
         limited = failure.kind is FailureKind.RATE_LIMITED

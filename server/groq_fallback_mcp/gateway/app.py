@@ -31,7 +31,8 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
     engine = context.engine
     started = int(engine.clock.wall())
 
-    def rows() -> list[dict[str, object]]:
+    async def rows() -> list[dict[str, object]]:
+        await engine.registry.refresh(lists=True)
         ready = [name for name, provider in engine.registry.providers.items() if provider.unready is None]
         return listed_models(
             catalog=engine.catalog,
@@ -43,11 +44,11 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
 
     async def models(request: Request) -> Response:
         del request
-        return json_response({"object": "list", "data": rows()})
+        return json_response({"object": "list", "data": await rows()})
 
     async def model(request: Request) -> Response:
         name = request.path_params["id"]
-        found = next((row for row in rows() if row["id"] in {name, name.removeprefix("groq/")}), None)
+        found = next((row for row in await rows() if row["id"] in {name, name.removeprefix("groq/")}), None)
         if found is not None:
             return json_response(found)
         message = f"The model {excerpt(name)} cannot be used here. See /v1/models"

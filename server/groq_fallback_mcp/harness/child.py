@@ -58,6 +58,7 @@ async def open_rig(
             "GROQ_FALLBACK_FILES": str(sample_path().parent),
             "GROQ_FALLBACK_CONFIG": str(Path(sample_path().parent) / "no-config.toml"),
             "GROQ_FALLBACK_LOCAL": "off",
+            "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
             "GROQ_FALLBACK_STATE": "memory",
         }
         yield Rig(simulator=running, environment=settings | dict(environment or {}))

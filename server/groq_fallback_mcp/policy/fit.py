@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,8 @@ LEAST_USEFUL_TOKENS = 64
 LEAST_DEFAULT_TOKENS = 256
 ESTIMATE_MARGIN = 1.1
 RESERVE_TOKENS = 32
+# One prompt in a hundred is longer than estimated by more than this.
+STRICT_MARGIN = 1.3
 # A paid account was measured to accept 26,214,400 bytes where the documentation says 25 MB.
 MEGABYTE = 1_048_576
 SEARCHES = frozenset({"web_search", "browser_search"})
@@ -105,7 +108,11 @@ def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> 
     missing = _missing(needs, capabilities)
     if missing is not None:
         return missing
-    space = None if row.context_window is None else row.context_window - needs.prompt_tokens
+    prompt_tokens = needs.prompt_tokens
+    if offered.strict_window:
+        # no refusal would tell that the estimate was too low: the prompt would be cut
+        prompt_tokens = math.ceil(prompt_tokens * STRICT_MARGIN) + RESERVE_TOKENS
+    space = None if row.context_window is None else row.context_window - prompt_tokens
     if space is not None and space < LEAST_USEFUL_TOKENS:
         return f"about {needs.prompt_tokens} prompt tokens do not fit its context window of {row.context_window}"
     bounds = [bound for bound in (row.max_completion_tokens, space) if bound is not None]

@@ -14,7 +14,7 @@ from groq_fallback_mcp.call import Failure, FailureKind, LimitReading
 from groq_fallback_mcp.catalog import ProviderError, ProviderRow
 from groq_fallback_mcp.durations import seconds_until_day_ends, stated_waits
 from groq_fallback_mcp.providers.error_body import ErrorBody, on_one_line, read_error
-from groq_fallback_mcp.providers.error_words import is_per_day, kind_of_words, max_tokens_limit
+from groq_fallback_mcp.providers.error_words import context_window_limit, is_per_day, kind_of_words, max_tokens_limit
 from groq_fallback_mcp.providers.rate_limit_headers import (
     Sender,
     read_message,
@@ -143,6 +143,9 @@ def _failure(status: int, headers: Mapping[str, str], body: ErrorBody, *, now_wa
         ),
         scope=_scope(kind, body, known),
         max_tokens_limit=max_tokens_limit(body.message),
+        context_window=body.context_window or context_window_limit(body.message)
+        if kind is FailureKind.CONTEXT_TOO_LONG
+        else None,
     )
 
 

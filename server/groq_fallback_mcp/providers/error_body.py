@@ -31,7 +31,7 @@ _MOMENTS = {"resets_at", "reset_at", "x_ratelimit_reset"}
 class ErrorBody:
     """`wait_s` is what its fields, not its words, say to wait, in seconds; `reset_s` until a limit begins again. `quotas` are the
     ids of quotas that ran out, with what they allow; `codes` every code, type and limit source in it, in lower case;
-    `headers` those it quotes, with lower-case names. `flagged`: a filter names what it saw.
+    `headers` those it quotes, with lower-case names. `flagged`: a filter names what it saw. `context_window` is what llama.cpp has loaded.
     """
 
     message: str
@@ -44,6 +44,7 @@ class ErrorBody:
     codes: frozenset[str] = frozenset()
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     flagged: bool = False
+    context_window: int | None = None
     is_json: bool = True
 
 
@@ -76,6 +77,7 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
         ),
         headers={str(name).lower(): str(given) for name, given in (mapping(metadata.get("headers")) or {}).items()},
         flagged=bool(metadata.get("reasons") or metadata.get("flagged_input")),
+        context_window=whole(fields.get("n_ctx")),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from groq_fallback_mcp.call import FailureKind
 
-__all__ = ["is_per_day", "kind_of_words", "max_tokens_limit"]
+__all__ = ["context_window_limit", "is_per_day", "kind_of_words", "max_tokens_limit"]
 
 # Fewer tokens than this are no answer.
 LEAST_AFFORDABLE = 64
@@ -99,7 +99,7 @@ _CONTEXT = _words(
     r"(?<!ssl )\bcontext[ _](?:length|window|size|limit).{0,60}(?:exceed|overflow|too (?:long|small)|reached)|context window is \d|context overflows",
     r"(?:prompt|input|request)(?: tokens?| length)? (?:is |are )?too (?:long|large)(?! for model `)|too many (?:input |prompt )?tokens",
     r"tokens? (?:count.{0,40})?exceeds? the (?:max|configured|limit)|max(?:imum)?[ _](?:model|seq(?:uence)?)[ _]?len",
-    r"string too long|too many total text bytes",
+    r"string too long|too many total text bytes|no user query",
     broken=True,
 )
 _NAMES_JSON_MODE = (
@@ -152,6 +152,12 @@ _MAX_TOKENS = re.compile(
     re.IGNORECASE,
 )
 
+_CONTEXT_WINDOW = re.compile(
+    r"\bn_ctx: ?(?P<lm_studio>\d{3,9})|context size \((?P<llamacpp>\d{3,9}) tokens"
+    r"|(?:maximum context length|context (?:length|window|size))(?: is| of) (?:only )?(?P<stated>\d{3,9})",
+    re.IGNORECASE,
+)
+
 
 def kind_of_words(  # noqa: PLR0911 - a decision table
     status: int, message: str, *, waits: bool = False, limited: bool = False
@@ -190,6 +196,12 @@ def max_tokens_limit(message: str) -> int | None:
     if "window" in stated:
         return max(stated["window"] - stated["prompt"], 0)
     return stated["below"] - 1 if "below" in stated else next(iter(stated.values()), None)
+
+
+def context_window_limit(message: str) -> int | None:
+    """The context window that a message states, in tokens, None where it states none."""
+    found = _CONTEXT_WINDOW.search(message)
+    return None if found is None else next(int(figure) for figure in found.groups() if figure is not None)
 
 
 def is_per_day(message: str) -> bool:

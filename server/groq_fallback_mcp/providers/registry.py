@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from urllib.parse import urlsplit
 
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.call.refusals import NO_API_KEY, refusal
@@ -14,16 +15,19 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.batches import Batches
-from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
+from groq_fallback_mcp.providers.discovery import KNOWN_BY_LOOKING, Discovery, FoundServer
+from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.voice import VOICE, VOICE_MODEL
+from groq_fallback_mcp.providers.local_servers import LocalEndpoint
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.settings import Settings
 
-__all__ = ["KEY_HINT", "LiveList", "ProviderRegistry", "build_registry"]
+__all__ = ["KEY_HINT", "FoundServer", "LiveList", "ProviderRegistry", "build_registry"]
 
 KEY_HINT = f"{NO_API_KEY}: GROQ_API_KEY is not set"
 LIVE_LIST_LIFE_S = 600.0
+LOCAL = "local"
 LONGEST_SPOKEN_CHARS = 2_000
 # As earlier releases spelled it: it names the organizations of existing ledgers.
 _SALT = b"groq-fallback-mcp organisation"
@@ -68,19 +72,47 @@ class ProviderRegistry:
         clock: Clock,
         groq: OpenAICompatible | None,
         cataloged: Container[str] = (),
+        discovery: Discovery | None = None,
     ) -> None:
-        self.providers = providers
+        self._providers = providers
         self._models = tuple(models)
         self._organizations = organizations
         self._clock = clock
         self._groq = groq
         self._cataloged = cataloged
+        self._discovery = discovery
         self._live = LiveList(models=None, read_at=None, failure=None)
         self._accepted_at: float | None = None
 
     def models(self) -> tuple[ProviderModels, ...]:
-        """What each provider can be asked for; Groq's with models that only its live list knows."""
-        return tuple(self._with_live(provider) if provider.cataloged else provider for provider in self._models)
+        """What each provider can be asked for, as last looked at; Groq's with models that only its live list knows."""
+        offers = [self._with_live(provider) if provider.cataloged else self._discovered(provider) for provider in self._models]
+        found = () if self._discovery is None else self._discovery.found_models()
+        last = [provider for provider in offers if provider.name == LOCAL]
+        return (*(provider for provider in offers if provider.name != LOCAL), *found, *last)
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The providers by name. A server that was found stays, also after it has gone."""
+        return self._providers if self._discovery is None else {**self._providers, **self._discovery.found}
+
+    @property
+    def servers(self) -> Sequence[FoundServer]:
+        """The servers that answer on this machine, as last looked at."""
+        return () if self._discovery is None else self._discovery.servers()
+
+    async def refresh(self, *, lists: bool = False) -> None:
+        """Look at this machine's servers again where the last look is older than two seconds. `lists`: read all lists of models."""
+        if self._discovery is not None:
+            await self._discovery.refresh(lists=lists)
+
+    async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> frozenset[str]:
+        """Take from a failed attempt what it says of a model; the servers of this machine, where they were looked at anew."""
+        return frozenset() if self._discovery is None else await self._discovery.learn_from(provider, wire_model, failure)
+
+    def is_known_by_looking(self, provider: str, kind: FailureKind) -> bool:
+        """Whether a failure of this kind needs no cooldown there: each call looks anew whether it still holds."""
+        return kind in KNOWN_BY_LOOKING and self._discovery is not None and self._discovery.watches(provider)
 
     def organization(self, provider: str) -> str:
         """Whose quota is spent there: a salted hash of the key, never the key."""
@@ -138,8 +170,13 @@ class ProviderRegistry:
 
     async def aclose(self) -> None:
         """Close every provider."""
+        if self._discovery is not None:
+            await self._discovery.aclose()
         for provider in self.providers.values():
             await provider.aclose()
+
+    def _discovered(self, provider: ProviderModels) -> ProviderModels:
+        return provider if self._discovery is None else self._discovery.models(provider)
 
     def _with_live(self, provider: ProviderModels) -> ProviderModels:
         ids = self._live.ids
@@ -160,6 +197,7 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
     listed: list[ProviderModels] = []
     organizations: dict[str, str] = {}
     groq: OpenAICompatible | None = None
+    discovery = Discovery(catalog=catalog, clock=clock, open_endpoint=lambda endpoint: _local_endpoint(endpoint, clock))
     if settings.local != "only":
         key = None if settings.api_key is None else settings.api_key.get_secret_value()
         groq = OpenAICompatible(
@@ -175,18 +213,12 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
         organizations["groq"] = _organization(settings.organization or key, settings.base_url)
         for given in settings.providers:
             endpoint = endpoint_of(given, catalog)
-            providers[endpoint.name] = OpenAICompatible(
-                endpoint.name,
-                base_url=endpoint.base_url,
-                key=endpoint.key or None,
-                clock=clock,
-                key_hint=endpoint.key_hint,
-                groq=False,
-                row=endpoint.row,
-                proxy=settings.proxy_to(endpoint.base_url),
-            )
+            providers[endpoint.name] = provider = _opened(endpoint, settings, clock)
+            discovery.add(endpoint, provider, named=bool(given.models))
             listed.append(endpoint_models(endpoint, catalog))
             organizations[endpoint.name] = _organization(endpoint.key, endpoint.base_url)
+        if settings.find_local_servers:
+            discovery.find(besides=[port for port in (urlsplit(settings.base_url).port,) if port is not None])
     if settings.local != "off":
         local = LocalProvider(gguf=settings.local_text_model)
         models = {
@@ -199,7 +231,40 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
             on_request = text if settings.local == "auto" else frozenset[str]()
             listed.append(ProviderModels(name="local", models=models, on_this_machine=True, on_request=on_request))
     return ProviderRegistry(
-        providers=providers, models=listed, organizations=organizations, clock=clock, groq=groq, cataloged=catalog.models
+        providers=providers,
+        models=listed,
+        organizations=organizations,
+        clock=clock,
+        groq=groq,
+        cataloged=catalog.models,
+        discovery=discovery,
+    )
+
+
+def _opened(endpoint: Endpoint, settings: Settings, clock: Clock) -> OpenAICompatible:
+    if endpoint.on_this_machine:
+        return _local_endpoint(endpoint, clock)
+    return OpenAICompatible(
+        endpoint.name,
+        base_url=endpoint.base_url,
+        key=endpoint.key or None,
+        clock=clock,
+        key_hint=endpoint.key_hint,
+        groq=False,
+        row=endpoint.row,
+        proxy=settings.proxy_to(endpoint.base_url),
+    )
+
+
+def _local_endpoint(endpoint: Endpoint, clock: Clock) -> LocalEndpoint:
+    return LocalEndpoint(
+        endpoint.name,
+        base_url=endpoint.base_url,
+        key=endpoint.key or None,
+        clock=clock,
+        key_hint=endpoint.key_hint,
+        groq=False,
+        row=endpoint.row,
     )
 
 

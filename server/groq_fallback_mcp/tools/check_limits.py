@@ -148,6 +148,7 @@ class CheckLimitsResult(Result):
 
 async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     engine = context.engine
+    await engine.registry.refresh(lists=True)
     providers = engine.registry.models()
     day = today(engine.clock)
     named = (

@@ -117,6 +117,7 @@ async def _handle(arguments: ListModelsArguments, context: Context) -> Reply:
             f"unknown use_case {excerpt(arguments.use_case)}", next_step=f"use one of {', '.join(catalog.practices)}"
         )
     live = await engine.registry.live_list(timeout_s=min(LIVE_LIST_S, engine.timeouts.deadline_s))
+    await engine.registry.refresh(lists=True)
     if arguments.chain_only:
         return await _chain_reply(context, live)
     providers = engine.registry.models()
@@ -207,7 +208,9 @@ async def _availability(
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
             continue
         if (quota.key.provider, quota.key.model) in on_request:
-            words[quota.key.provider, quota.key.model] = "only with local_only"
+            words[quota.key.provider, quota.key.model] = (
+                "only with local_only" if quota.key.provider == "local" else "only when named"
+            )
             continue
         words[quota.key.provider, quota.key.model] = _when(obstacle(quota, ONE_REQUEST), quota.key.provider)
     return words

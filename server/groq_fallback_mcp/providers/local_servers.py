@@ -1,0 +1,226 @@
+"""Servers on this machine: whether one listens, which it is, what it has loaded, and whether it cut a prompt short.
+
+A server is told by what it answers, never by its port. One that hangs costs a call 0.3 s and is then left alone for some seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.catalog import LocalServer
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.base import StreamOptions
+from groq_fallback_mcp.providers.json_fields import json_object
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.served_models import (
+    OllamaDetails,
+    OllamaTag,
+    ServedModel,
+    read_listed,
+    read_llamacpp,
+    read_lmstudio,
+    read_lmstudio_v0,
+    read_ollama_details,
+    read_ollama_loaded,
+    read_ollama_tags,
+    read_vllm,
+)
+
+if TYPE_CHECKING:
+    from groq_fallback_mcp.providers.http import Wire
+
+__all__ = ["LocalEndpoint", "ServerWatch", "was_cut"]
+
+LONGEST_LOOK_S = 0.3
+# For an endpoint that the user configured and of which nothing is known yet.
+FIRST_LOOK_S = 2.0
+PAUSE_S = 10.0
+# Windows refuses connections to closed ports of its own only after two seconds.
+CONNECT_S = 0.002
+# Each model of Ollama costs a request, once.
+MOST_OLLAMA_MODELS = 24
+DEFAULT_LEAST_WINDOW = 4_096
+# Estimates of short prompts are too far off to tell a cut from.
+LEAST_TELLING_TOKENS = 1_000
+CUT_SHARE = 0.6
+# A server that cuts keeps at least about half of its window.
+LEAST_KEPT_SHARE = 0.45
+
+
+class ServerWatch:
+    """A server at one address of this machine, looked at again and again.
+
+    `models` is what it serves now, None while nothing usable answers; `server` is the catalog's server that it is, None for
+    another. `kinds`: what it may be. `configured`: the user named this address, so any OpenAI-compatible server will do, and
+    `key` may be sent there.
+    """
+
+    def __init__(
+        self, base_url: str, *, kinds: Sequence[LocalServer], clock: Clock, configured: bool = False, key: str | None = None
+    ) -> None:
+        self.base_url = base_url
+        self.models: tuple[ServedModel, ...] | None = None
+        self.server: LocalServer | None = None
+        self._root = base_url.rstrip("/").removesuffix("/v1")
+        parts = urlsplit(self._root)
+        self._hosts = _addresses(parts.hostname or "")
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._kinds = tuple(kinds)
+        self._clock = clock
+        self._configured = configured
+        self._key = key
+        self._opened: Wire | None = None
+        self._paused_until: float | None = None
+        self._ollama: dict[str, OllamaDetails] = {}
+
+    def is_closed(self) -> bool:
+        """Whether nothing was there last time, and nobody listens now."""
+        return self.models is None and not any(_accepts(host, self._port) for host in self._hosts)
+
+    async def look(self) -> None:
+        """Find out what is there now; what is known stays where the server is too slow to say."""
+        now = self._clock.monotonic()
+        if self._paused_until is not None and now < self._paused_until:
+            return
+        self._paused_until = None
+        most_s = FIRST_LOOK_S if self._configured and self.models is None else LONGEST_LOOK_S
+        # its import is not the server's time
+        _ = self._wire
+        with anyio.move_on_after(most_s) as scope:
+            self.server, self.models = await self._found()
+        if scope.cancelled_caught:
+            self._paused_until = now + PAUSE_S
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        if self._opened is not None:
+            await self._opened.aclose()
+
+    async def _found(self) -> tuple[LocalServer | None, tuple[ServedModel, ...] | None]:
+        # what it was last time comes first
+        for row in sorted(self._kinds, key=lambda row: row is not self.server):
+            models = await self._read(row)
+            if models is not None:
+                return row, models
+        listed = await self._get(self.base_url.removeprefix(self._root) + "/models") if self._configured else None
+        return None, None if listed is None else read_listed(listed)
+
+    async def _read(self, row: LocalServer) -> tuple[ServedModel, ...] | None:
+        match row.kind:
+            case "llamacpp":
+                # both are refused with 503 while it loads, so it is not there yet
+                props, models = await asyncio.gather(self._get("/props"), self._get("/v1/models"))
+                return None if props is None or models is None else read_llamacpp(props, models)
+            case "ollama":
+                return await self._read_ollama(row)
+            case "lmstudio":
+                newer, older = await asyncio.gather(self._get("/api/v1/models"), self._get("/api/v0/models"))
+                found = None if newer is None else read_lmstudio(newer)
+                return found if found is not None else None if older is None else read_lmstudio_v0(older)
+            case "vllm":
+                models = await self._get("/v1/models")
+                return None if models is None else read_vllm(models)
+            case _:
+                return None
+
+    async def _read_ollama(self, row: LocalServer) -> tuple[ServedModel, ...] | None:
+        tagged, running = await asyncio.gather(self._get("/api/tags"), self._get("/api/ps"))
+        tags = None if tagged is None else read_ollama_tags(tagged)
+        loaded = None if running is None else read_ollama_loaded(running)
+        if tags is None or loaded is None:
+            return None
+        # what is loaded answers at once
+        offered = sorted(tags, key=lambda tag: tag.name not in loaded)[:MOST_OLLAMA_MODELS]
+        details = await asyncio.gather(*(self._ollama_details(tag) for tag in offered))
+        least = row.least_window or DEFAULT_LEAST_WINDOW
+        return tuple(
+            ServedModel(
+                id=tag.name.removesuffix(":latest"),
+                wire=tag.name,
+                context_window=known.window(loaded.get(tag.name), least),
+                tools=known.tools,
+                vision=known.vision,
+            )
+            for tag, known in zip(offered, details, strict=True)
+            if known is not None and known.chats
+        )
+
+    async def _ollama_details(self, tag: OllamaTag) -> OllamaDetails | None:
+        if tag.digest not in self._ollama:
+            body = await self._get("/api/show", {"model": tag.name})
+            if body is None:
+                return None
+            self._ollama[tag.digest] = read_ollama_details(body)
+        return self._ollama[tag.digest]
+
+    async def _get(self, path: str, json: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+        """The object at a path, None where there is none; a POST with a body."""
+        reply = await self._wire.exchange("GET" if json is None else "POST", path, timeout_s=FIRST_LOOK_S, json=json)
+        if isinstance(reply, Failure) or reply.status != 200:
+            return None
+        body = json_object(reply.body)
+        return None if isinstance(body, Failure) else body
+
+    @property
+    def _wire(self) -> Wire:
+        """Opened where something listens, as httpx is a tenth of a second."""
+        if self._opened is None:
+            from groq_fallback_mcp.providers.http import Wire
+
+            self._opened = Wire(self._root, key=self._key)
+        return self._opened
+
+
+class LocalEndpoint(OpenAICompatible):
+    """An endpoint on this machine, with what is known of the server behind it. An answer to a prompt that was cut is a failure."""
+
+    watch: ServerWatch | None = None
+
+    async def chat(
+        self, request: ChatRequest, candidate: Candidate, *, timeout_s: float, stream: StreamOptions | None = None
+    ) -> Outcome:
+        outcome = await super().chat(request, candidate, timeout_s=timeout_s, stream=stream)
+        server = None if self.watch is None else self.watch.server
+        if not isinstance(outcome, Success) or self.watch is None or server is None or not server.cuts_prompts:
+            return outcome
+        stated = next((model.context_window for model in self.watch.models or () if model.wire == candidate.wire_model), None)
+        windows = [window for window in (stated, server.least_window) if window is not None]
+        return was_cut(outcome, sent_tokens=candidate.estimated_tokens, windows=windows) or outcome
+
+
+def was_cut(success: Success, *, sent_tokens: int, windows: Sequence[int]) -> Failure | None:
+    """The failure of an answer to a prompt that the server cut: far fewer tokens than were sent, and about one of `windows`.
+
+    Fewer tokens alone say nothing: some servers count only what they had not cached.
+    """
+    read_tokens = success.usage.input_tokens
+    if not success.usage_reported or sent_tokens < LEAST_TELLING_TOKENS or read_tokens > CUT_SHARE * sent_tokens:
+        return None
+    window = min((window for window in windows if LEAST_KEPT_SHARE * window <= read_tokens <= window), default=None)
+    if window is None:
+        return None
+    message = f"the server read only {read_tokens:,} of about {sent_tokens:,} prompt tokens and cut off the rest"
+    return Failure(kind=FailureKind.CONTEXT_TOO_LONG, message=message, status=200, context_window=window)
+
+
+def _addresses(host: str) -> Sequence[str]:
+    return ("127.0.0.1", "::1") if host == "localhost" else (host,)
+
+
+def _accepts(address: str, port: int) -> bool:
+    """Whether anybody listens. The system itself answers, in 25 microseconds here: a tenth of what waiting in the loop takes."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.settimeout(CONNECT_S)
+            probe.connect((address, port))
+    except OSError:
+        return False
+    return True

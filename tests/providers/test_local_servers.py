@@ -1,0 +1,268 @@
+"""Servers on this machine are found by what they answer, looked at again, and never let a cut prompt pass for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Sequence
+
+import pytest
+from fake_clock import FakeClock
+from local_servers import FakeServer, LlamaCpp, LmStudio, Model, Ollama, Vllm, catalog_with_ports, running
+from starlette.responses import Response
+
+from groq_fallback_mcp.call import FailureKind, Success, Usage
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.providers.local_servers import was_cut
+from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
+from groq_fallback_mcp.settings import EndpointSettings, Settings
+
+pytestmark = pytest.mark.anyio
+
+
+def registry(catalog: Catalog, clock: FakeClock | None = None, **fields: object) -> ProviderRegistry:
+    """The providers under these settings; Groq is at a port where nobody listens."""
+    given = {
+        "GROQ_API_KEY": "gsk_secret_of_groq",
+        "GROQ_BASE_URL": "http://127.0.0.1:9",
+        "find_local_servers": True,
+        "local": "off",
+    }
+    return build_registry(Settings.model_validate(given | fields), catalog=catalog, clock=clock or FakeClock())
+
+
+def offered(providers: ProviderRegistry) -> dict[str, list[tuple[str, int | None]]]:
+    """The models of each provider but Groq, with their windows."""
+    return {
+        provider.name: [(name, model.row.context_window) for name, model in provider.models.items()]
+        for provider in providers.models()
+        if provider.name != "groq"
+    }
+
+
+async def free_port() -> int:
+    """A port that nobody listens at."""
+    async with running(LlamaCpp()) as port:
+        return port
+
+
+SERVERS: Sequence[tuple[str, FakeServer, list[tuple[str, int | None]]]] = [
+    ("llamacpp", LlamaCpp(models=[Model(id="qwen3-8b", window=16_384)]), [("qwen3-8b", 16_384)]),
+    (
+        "ollama",
+        Ollama(
+            models=[
+                Model(id="a:latest"),
+                Model(id="b:8b", num_ctx=32_768),
+                Model(id="e:1b", embeds=True),
+                Model(id="c:4b", window=8_192),
+            ]
+        ),
+        [("c:4b", 8_192), ("a", 4_096), ("b:8b", 32_768)],
+    ),
+    ("lmstudio", LmStudio(models=[Model(id="qwen3", window=8_192), Model(id="idle")]), [("qwen3", 8_192)]),
+    ("lmstudio", LmStudio(newer=False, models=[Model(id="qwen3", window=8_192), Model(id="idle")]), [("qwen3", 8_192)]),
+    ("vllm", Vllm(models=[Model(id="Qwen/Qwen3-8B", window=32_768)]), [("Qwen/Qwen3-8B", 32_768)]),
+]
+
+
+@pytest.mark.parametrize(("name", "server", "models"), SERVERS)
+async def test_a_server_that_runs_is_a_provider_on_this_machine(
+    name: str, server: FakeServer, models: list[tuple[str, int | None]]
+) -> None:
+    """With the window it has loaded; no key goes there."""
+    async with running(server) as port:
+        providers = registry(catalog_with_ports(**{name: port}))
+        assert offered(providers) == {}
+        await providers.refresh()
+        assert offered(providers) == {name: models}
+        found = providers.models()[-1]
+        assert found.on_this_machine
+        assert {model.cost for model in found.models.values()} == {"local"}
+        await providers.aclose()
+    assert set(server.keys) == {""}
+
+
+async def test_it_comes_after_what_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And before the local models of this process."""
+    monkeypatch.setattr(
+        "groq_fallback_mcp.providers.local.provider.available_models", lambda gguf=None: ("local/smollm2-135m",)
+    )
+    mine = EndpointSettings(name="mine", base_url="https://mine.test/v1", models=("m",))
+    async with running(LlamaCpp(models=[Model(id="m", window=2_048)])) as port:
+        providers = registry(catalog_with_ports(llamacpp=port), providers=(mine,), local="on")
+        await providers.refresh()
+        assert [provider.name for provider in providers.models()] == ["groq", "mine", "llamacpp", "local"]
+        await providers.aclose()
+
+
+async def test_nothing_is_looked_for_where_that_is_turned_off() -> None:
+    """GROQ_FALLBACK_FIND_LOCAL_SERVERS=false."""
+    server = LlamaCpp(models=[Model(id="m", window=2_048)])
+    async with running(server) as port:
+        providers = registry(catalog_with_ports(llamacpp=port), find_local_servers=False)
+        await providers.refresh()
+        assert offered(providers) == {}
+        await providers.aclose()
+    assert server.asked == []
+
+
+class Other(FakeServer):
+    """A web server that answers everything with a page."""
+
+    def facts(self, path: str, body: dict[str, object]) -> Response | None:
+        """A page."""
+        del path, body
+        return Response("<html>hello</html>", media_type="text/html")
+
+
+@pytest.mark.parametrize(
+    "server", [Other(), Vllm(owner="sglang", models=[Model(id="m", window=1_000)]), LlamaCpp(loading=True)]
+)
+async def test_another_server_at_the_port_is_ignored(server: FakeServer) -> None:
+    """So is one that still loads, which is not there yet."""
+    async with running(server) as port:
+        providers = registry(catalog_with_ports(llamacpp=port, ollama=port, lmstudio=port, vllm=port))
+        await providers.refresh()
+        assert offered(providers) == {}
+        assert providers.servers == ()
+        await providers.aclose()
+
+
+async def test_both_ports_of_a_server_are_looked_at() -> None:
+    """The second one's provider is named with its port."""
+    catalog = catalog_with_ports()
+    async with (
+        running(LlamaCpp(models=[Model(id="a", window=2_048)])) as first,
+        running(LlamaCpp(models=[Model(id="b", window=4_096)])) as second,
+    ):
+        row = catalog.providers["llamacpp"]
+        assert row.server is not None
+        server = row.server.model_copy(update={"ports": (first, second)})
+        catalog.providers["llamacpp"] = row.model_copy(update={"server": server})  # type: ignore[index]
+        providers = registry(catalog)
+        await providers.refresh()
+        assert offered(providers) == {"llamacpp": [("a", 2_048)], f"llamacpp-{second}": [("b", 4_096)]}
+        await providers.aclose()
+
+
+async def test_what_is_configured_is_not_found_a_second_time() -> None:
+    """By its address, or by its name."""
+    async with running(LlamaCpp(models=[Model(id="a", window=2_048)])) as port:
+        catalog = catalog_with_ports(llamacpp=port)
+        same_address = EndpointSettings(name="mine", base_url=f"http://127.0.0.1:{port}/v1")
+        providers = registry(catalog, providers=(same_address,))
+        await providers.refresh()
+        assert offered(providers) == {"mine": [("a", 2_048)]}
+        same_name = EndpointSettings(preset="llamacpp", name="llamacpp", base_url="http://127.0.0.1:9/v1")
+        named = registry(catalog, providers=(same_name,))
+        await named.refresh()
+        assert list(offered(named)) == ["llamacpp"]
+        assert named.servers == ()
+        await providers.aclose()
+        await named.aclose()
+
+
+async def test_a_look_is_believed_for_two_seconds() -> None:
+    """Then the next call looks again: a server appears, loads another model, and goes."""
+    clock, server, port = FakeClock(), LlamaCpp(models=[Model(id="a", window=2_048)]), await free_port()
+    providers = registry(catalog_with_ports(llamacpp=port), clock)
+    await providers.refresh()
+    async with running(server, port=port):
+        await providers.refresh()
+        assert offered(providers) == {}
+        clock.advance(2.0)
+        await providers.refresh()
+        assert offered(providers) == {"llamacpp": [("a", 2_048)]}
+        server.models = [Model(id="b", window=4_096)]
+        clock.advance(2.0)
+        await providers.refresh()
+        assert offered(providers) == {"llamacpp": [("b", 4_096)]}
+    clock.advance(2.0)
+    await providers.refresh()
+    assert offered(providers) == {}
+    await providers.aclose()
+
+
+async def test_calls_at_the_same_time_share_a_look() -> None:
+    """A burst does not become a burst of questions."""
+    server = LlamaCpp(models=[Model(id="a", window=2_048)])
+    async with running(server) as port:
+        providers = registry(catalog_with_ports(llamacpp=port))
+        await asyncio.gather(*(providers.refresh() for _ in range(20)))
+        assert server.asked.count("/props") == 1
+        await providers.aclose()
+
+
+async def test_a_server_that_hangs_costs_little_and_is_then_left_alone() -> None:
+    """It takes connections and says nothing."""
+    clock = FakeClock()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        providers = registry(catalog_with_ports(llamacpp=port, ollama=port, lmstudio=port, vllm=port), clock)
+        started = time.monotonic()
+        await providers.refresh()
+        assert time.monotonic() - started < 1.0
+        clock.advance(3.0)
+        started = time.monotonic()
+        await providers.refresh()
+        assert time.monotonic() - started < 0.2
+        await providers.aclose()
+
+
+async def test_a_configured_server_is_asked_for_its_real_window_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalog's names for its models hold where it has them."""
+    monkeypatch.setenv("MY_KEY", "sk-of-mine")
+    server = Ollama(models=[Model(id="gpt-oss:20b", window=16_384), Model(id="b:8b")])
+    async with running(server) as port:
+        given = EndpointSettings(preset="ollama", name="ollama", base_url=f"http://127.0.0.1:{port}/v1", key_env="MY_KEY")
+        providers = registry(catalog_with_ports(), providers=(given,))
+        await providers.refresh()
+        assert offered(providers) == {"ollama": [("openai/gpt-oss-20b", 16_384), ("b:8b", 4_096)]}
+        await providers.aclose()
+    assert set(server.keys) == {"Bearer sk-of-mine"}
+
+
+async def test_models_that_the_user_names_stay_with_the_windows_that_are_read() -> None:
+    """Whatever the server says it has."""
+    async with running(Ollama(models=[Model(id="b:8b", window=8_192)])) as port:
+        given = EndpointSettings(name="mine", base_url=f"http://127.0.0.1:{port}/v1", models=("b:8b", "later:1b"))
+        providers = registry(catalog_with_ports(), providers=(given,))
+        await providers.refresh()
+        assert offered(providers) == {"mine": [("b:8b", 8_192), ("later:1b", None)]}
+        await providers.aclose()
+
+
+async def test_the_name_that_llama_cpp_s_preset_had_is_still_taken() -> None:
+    """By calls that name it; the model is offered under its own."""
+    async with running(LlamaCpp(models=[Model(id="qwen3-8b", window=16_384)])) as port:
+        given = EndpointSettings(preset="llamacpp", name="llamacpp", base_url=f"http://127.0.0.1:{port}/v1")
+        providers = registry(catalog_with_ports(), providers=(given,))
+        await providers.refresh()
+        found = providers.models()[-1]
+        assert offered(providers)["llamacpp"] == [("qwen3-8b", 16_384), ("local-model", 16_384)]
+        assert found.on_request == {"local-model"}
+        await providers.aclose()
+
+
+@pytest.mark.parametrize(
+    ("read", "sent", "cut"),
+    [
+        (4_096, 12_000, 4_096),
+        (2_100, 12_000, 4_096),
+        (30_000, 90_000, 32_768),
+        (9_000, 12_000, None),
+        (40, 12_000, None),
+        (400, 900, None),
+    ],
+)
+def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, cut: int | None) -> None:
+    """Far fewer tokens than were sent, and about a window; what was cached and not counted is no cut."""
+    success = Success(model="m", text="hello", usage=Usage(input_tokens=read, output_tokens=5))
+    found = was_cut(success, sent_tokens=sent, windows=[32_768, 4_096])
+    assert (None if found is None else (found.kind, found.context_window)) == (
+        None if cut is None else (FailureKind.CONTEXT_TOO_LONG, cut)
+    )
