@@ -379,5 +379,5 @@ async def _no_such_request(request: Request, failure: Exception) -> Response:
 def planned(kind: str, count: int | None) -> Planned:
     """A fault of `simulate --like`. Raises InputRefused for one that is neither a status nor `hang` or `cut`."""
     if kind not in {"hang", "cut"} and not (kind.isdecimal() and 400 <= int(kind) <= 599):
-        raise InputRefused(f"unknown fault {kind!r}", next_step="use hang, cut, or a status such as 429")
+        raise InputRefused(f"unknown fault {kind!r}", next_step="use hang, cut, or a status, e.g. 429")
     return Planned(kind=kind, count=count)
