@@ -1,0 +1,1 @@
+"""Goodput with the limits of several providers at once."""
