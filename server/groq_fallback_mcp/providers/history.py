@@ -73,10 +73,12 @@ def spoken_messages(
     return sent
 
 
-def without_extra_content(message: Mapping[str, Any]) -> dict[str, Any]:
+def without_extra_content(message: dict[str, Any]) -> dict[str, Any]:
     """A message without what came with its calls for the provider that made them: Groq refuses it."""
-    calls: Sequence[Mapping[str, Any]] | None = message.get("tool_calls")
-    return dict(message) if not calls else {**message, "tool_calls": [_plain(call) for call in calls]}
+    for call in message.get("tool_calls") or ():
+        if "extra_content" in call:
+            return {**message, "tool_calls": [_plain(each) for each in message["tool_calls"]]}
+    return message
 
 
 def _plain(call: Mapping[str, Any]) -> dict[str, Any]:

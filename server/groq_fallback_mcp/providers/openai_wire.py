@@ -35,7 +35,9 @@ _MAY_STATE_AN_ERROR = frozenset({"error", "errors", "detail", "message", "msg", 
 
 def chat_payload(request: ChatRequest, candidate: Candidate, *, groq: bool = True, stream: bool = False) -> dict[str, Any]:
     """The JSON body of POST chat/completions. Fields without a value are omitted; `groq`: those only Groq knows are not."""
-    messages = [without_extra_content(message) if groq else dict(message) for message in request.messages]
+    messages = [dict(message) for message in request.messages]
+    if groq:
+        messages = [without_extra_content(message) if "tool_calls" in message else message for message in messages]
     payload: dict[str, Any] = {"model": candidate.wire_model, "messages": messages}
     payload["max_completion_tokens" if groq else "max_tokens"] = candidate.max_tokens
     optional = {
