@@ -22,8 +22,7 @@ def spoken(payload: Mapping[str, Any], dialect: Dialect, memory: CallMemory | No
     """The body of POST chat/completions as this provider takes it. `memory` holds what its own calls must come back with."""
     body = dict(payload)
     body |= _reasoning(body.pop("reasoning_effort", None), dialect)
-    if "max_tokens" in body:
-        body[dialect.max_tokens] = max(body.pop("max_tokens"), dialect.least_max_tokens or 0)
+    body[dialect.max_tokens] = max(body.pop("max_tokens"), dialect.least_max_tokens or 0)
     if "tools" in body:
         body["tools"] = [_without_keys(tool, dialect.omit_schema_keys) for tool in body["tools"]]
         body |= dialect.with_tools
@@ -44,18 +43,14 @@ def _is_taken(name: str, dialect: Dialect) -> bool:
 
 
 def _reasoning(effort: str | None, dialect: Dialect) -> dict[str, Any]:
-    # `default` is a word of Groq's
-    if effort is None or (effort == "default" and dialect.reasoning != "thinking"):
+    if effort is None or dialect.reasoning == "none":
         return {}
-    match dialect.reasoning:
-        case "reasoning_effort":
-            return {"reasoning_effort": effort}
-        case "reasoning":
-            return {"reasoning": {"effort": effort}}
-        case "thinking":
-            return {"thinking": {"type": "disabled" if effort == "none" else "enabled"}}
-        case "none":
-            return {}
+    if dialect.reasoning == "thinking":
+        return {"thinking": {"type": "disabled" if effort == "none" else "enabled"}}
+    if effort == "default":
+        # a word of Groq's
+        return {}
+    return {"reasoning": {"effort": effort}} if dialect.reasoning == "reasoning" else {"reasoning_effort": effort}
 
 
 def _instruction(payload: Mapping[str, Any], body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
