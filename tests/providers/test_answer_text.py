@@ -220,6 +220,21 @@ def test_the_name_of_a_function_is_cleaned_of_what_leaks_into_it(name: str, plai
     assert function_name(name, ["f", "functions.h"]) == plain
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("read_file", ["readFile", "writeFile"], "readFile"),
+        ("read_file", ["Read File"], "Read File"),
+        ("mcp_read_file", ["mcp.read-file"], "mcp.read-file"),
+        ("read_file", ["readFile", "read-file"], "read_file"),
+        ("write", ["readFile"], "write"),
+    ],
+)
+def test_a_name_that_a_server_rewrote_is_the_function_s_own_again(name: str, known: list[str], meant: str) -> None:
+    """LM Studio writes them in snake_case; where two could be meant, neither is."""
+    assert function_name(name, known) == meant
+
+
 @pytest.mark.fault("B11")
 @pytest.mark.parametrize(
     ("content", "json"),

@@ -29,6 +29,7 @@ SCHEMA = {
     "type": "object",
     "properties": {"strict": {"type": "string"}, "$id": {"type": "object", "additionalProperties": {"type": "integer"}}},
     "additionalProperties": False,
+    "anyOf": [{"required": ["strict"], "additionalProperties": False}],
 }
 TOOL: Mapping[str, Any] = {
     "type": "function",
@@ -107,7 +108,7 @@ def test_keys_that_a_reader_of_schemas_refuses_are_dropped_and_names_of_the_call
     """Mistral refuses `$id`, but a property may be called so; a map's schema says what is wanted."""
     (tool,) = sent(DIALECTS["mistral"], full())["tools"]
 
-    parameters = {name: SCHEMA[name] for name in ("type", "properties")}
+    parameters = {"type": "object", "properties": SCHEMA["properties"], "anyOf": [{"required": ["strict"]}]}
     assert tool["function"] == {"name": "look", "description": "Look.", "parameters": parameters}
     assert TOOL["function"]["strict"]
 
@@ -201,6 +202,7 @@ def test_no_other_provider_is_sent_a_signature() -> None:
     assert for_groq["messages"][1]["tool_calls"] == [called("call_1")]
     assert sent(PLAIN, asked)["messages"][1]["tool_calls"] == [called("call_1")]
     assert "hm" not in json.dumps(for_groq)
+    assert chat_payload(request(*history(called("call_1"))), candidate("m", max_tokens=9)) == for_groq
 
 
 def test_deepseek_gets_its_own_thoughts_back_and_nobody_else_any() -> None:

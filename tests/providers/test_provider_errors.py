@@ -108,6 +108,7 @@ def test_every_quota_of_one_refusal_is_read_and_tokens_are_those_of_the_input() 
         ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "0"),
         ("SomethingElsePerMonth", "7"),
         ("GenerateRequestsPerMinutePerProjectPerModel", "many"),
+        ("", "5"),
     )
 
     found = classify(429, {}, body, now_wall=NOW, sender=GEMINI)

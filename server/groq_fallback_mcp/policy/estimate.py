@@ -50,8 +50,9 @@ def estimate_prompt_tokens(request: ChatRequest) -> int:
         total += TOKENS_PER_MESSAGE + _content_tokens(message.get("content"))
         if calls := message.get("tool_calls"):
             # what only Gemini is sent with its calls is not part of the prompt
-            plain = [{name: call[name] for name in call if name != "extra_content"} for call in calls]
-            total += _text_tokens(json.dumps(plain, ensure_ascii=False))
+            if any("extra_content" in call for call in calls):
+                calls = [{name: call[name] for name in call if name != "extra_content"} for call in calls]
+            total += _text_tokens(json.dumps(calls, ensure_ascii=False))
     for extra in (*request.tools, request.schema):
         if extra is not None:
             total += _text_tokens(json.dumps(extra, ensure_ascii=False))

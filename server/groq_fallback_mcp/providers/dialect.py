@@ -20,23 +20,22 @@ _NAMED = {"properties", "patternProperties", "$defs", "definitions"}
 
 def spoken(payload: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None = None) -> dict[str, Any]:
     """The body of POST chat/completions as this provider takes it. `memory` holds what its own calls must come back with."""
-    said = dict(payload)
-    said |= _reasoning(said.pop("reasoning_effort", None), dialect)
-    if "max_tokens" in said:
-        said[dialect.max_tokens] = max(said.pop("max_tokens"), dialect.least_max_tokens or 0)
-    if "tools" in said:
-        said["tools"] = [_without_keys(tool, dialect.omit_schema_keys) for tool in said["tools"]]
-        said |= dialect.with_tools
-    choice = said.get("tool_choice")
+    body = dict(payload)
+    body |= _reasoning(body.pop("reasoning_effort", None), dialect)
+    body[dialect.max_tokens] = max(body.pop("max_tokens"), dialect.least_max_tokens or 0)
+    if "tools" in body:
+        body["tools"] = [_without_keys(tool, dialect.omit_schema_keys) for tool in body["tools"]]
+        body |= dialect.with_tools
+    choice = body.get("tool_choice")
     if isinstance(choice, str) and choice in dialect.tool_choice:
-        said["tool_choice"] = dialect.tool_choice[choice]
-        if not said["tool_choice"]:
-            del said["tool_choice"]
+        body["tool_choice"] = dialect.tool_choice[choice]
+        if not body["tool_choice"]:
+            del body["tool_choice"]
     if not dialect.stream_usage:
-        said.pop("stream_options", None)
-    said = {dialect.rename.get(name, name): value for name, value in said.items() if _is_taken(name, dialect)}
-    said["messages"] = spoken_messages([*_instruction(payload, said), *payload["messages"]], dialect, memory)
-    return said
+        body.pop("stream_options", None)
+    body = {dialect.rename.get(name, name): value for name, value in body.items() if _is_taken(name, dialect)}
+    body["messages"] = spoken_messages([*_instruction(payload, body), *payload["messages"]], dialect, memory)
+    return body
 
 
 def _is_taken(name: str, dialect: Dialect) -> bool:
@@ -44,24 +43,20 @@ def _is_taken(name: str, dialect: Dialect) -> bool:
 
 
 def _reasoning(effort: str | None, dialect: Dialect) -> dict[str, Any]:
-    # `default` is a word of Groq's
-    if effort is None or (effort == "default" and dialect.reasoning != "thinking"):
+    if effort is None or dialect.reasoning == "none":
         return {}
-    match dialect.reasoning:
-        case "reasoning_effort":
-            return {"reasoning_effort": effort}
-        case "reasoning":
-            return {"reasoning": {"effort": effort}}
-        case "thinking":
-            return {"thinking": {"type": "disabled" if effort == "none" else "enabled"}}
-        case "none":
-            return {}
+    if dialect.reasoning == "thinking":
+        return {"thinking": {"type": "disabled" if effort == "none" else "enabled"}}
+    if effort == "default":
+        # a word of Groq's
+        return {}
+    return {"reasoning": {"effort": effort}} if dialect.reasoning == "reasoning" else {"reasoning_effort": effort}
 
 
-def _instruction(payload: Mapping[str, Any], said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _instruction(payload: Mapping[str, Any], body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The schema in words, where it cannot be sent as one."""
     wanted = (payload.get("response_format") or {}).get("json_schema")
-    if not wanted or "response_format" in said:
+    if not wanted or "response_format" in body:
         return []
     return [{"role": "system", "content": json_instruction(wanted["schema"], beside_tools=bool(payload.get("tools")))}]
 

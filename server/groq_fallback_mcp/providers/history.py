@@ -28,7 +28,7 @@ NOT_SIGNED = {"google": {"thought_signature": "skip_thought_signature_validator"
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _LETTERS = string.ascii_letters + string.digits
 _CALL_FIELDS = ("id", "type", "function")
-# What stands between a tool's result and the next words of the user, or after the last words of a model.
+# What comes between a tool's result and the next words of the user, or after the last words of a model.
 _DONE = {"role": "assistant", "content": "Done."}
 _GO_ON = {"role": "user", "content": "Continue."}
 
@@ -65,18 +65,20 @@ def spoken_messages(
     messages: Iterable[Mapping[str, Any]], dialect: Dialect, memory: CallMemory | None = None
 ) -> list[dict[str, Any]]:
     """The messages as a provider takes them; those given stay as they are."""
-    said = [_spoken(message, dialect, memory) for message in messages]
+    sent = [_spoken(message, dialect, memory) for message in messages]
     if dialect.assistant_after_tool:
-        said = _with_an_answer_after_tools(said)
-    if dialect.last_is_user and said and said[-1]["role"] == "assistant":
-        said.append(dict(_GO_ON))
-    return said
+        sent = _with_an_answer_after_tools(sent)
+    if dialect.last_is_user and sent and sent[-1]["role"] == "assistant":
+        sent.append(dict(_GO_ON))
+    return sent
 
 
-def without_extra_content(message: Mapping[str, Any]) -> dict[str, Any]:
+def without_extra_content(message: dict[str, Any]) -> dict[str, Any]:
     """A message without what came with its calls for the provider that made them: Groq refuses it."""
-    calls: Sequence[Mapping[str, Any]] | None = message.get("tool_calls")
-    return dict(message) if not calls else {**message, "tool_calls": [_plain(call) for call in calls]}
+    for call in message.get("tool_calls") or ():
+        if "extra_content" in call:
+            return {**message, "tool_calls": [_plain(each) for each in message["tool_calls"]]}
+    return message
 
 
 def _plain(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,40 +86,40 @@ def _plain(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spoken(message: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None) -> dict[str, Any]:
-    said = {name: value for name, value in message.items() if name not in {"reasoning", "reasoning_content"}}
-    calls: Sequence[Mapping[str, Any]] = said.get("tool_calls") or ()
+    sent = {name: value for name, value in message.items() if name not in {"reasoning", "reasoning_content"}}
+    calls: Sequence[Mapping[str, Any]] = sent.get("tool_calls") or ()
     if calls:
-        said["tool_calls"] = _calls(calls, dialect, memory)
+        sent["tool_calls"] = _calls(calls, dialect, memory)
         if dialect.reasoning_history is not None:
             kept = memory.of(calls[0]) if memory is not None else None
             # of another model's calls there is nothing to give back, but the field must be there
-            said[dialect.reasoning_history] = (kept.reasoning if kept is not None else None) or ""
-    if dialect.tool_call_ids == "nine_letters" and "tool_call_id" in said:
-        said["tool_call_id"] = _nine_letters(said["tool_call_id"])
+            sent[dialect.reasoning_history] = (kept.reasoning if kept is not None else None) or ""
+    if dialect.tool_call_ids == "nine_letters" and "tool_call_id" in sent:
+        sent["tool_call_id"] = _nine_letters(sent["tool_call_id"])
     if dialect.text_content:
-        said["content"] = _text(said.get("content"))
+        sent["content"] = _text(sent.get("content"))
     if dialect.message_fields:
-        fields = set(dialect.message_fields) - (set() if said["role"] == "tool" else {"name"})
+        fields = set(dialect.message_fields) - (set() if sent["role"] == "tool" else {"name"})
         fields |= {dialect.reasoning_history or "role"}
-        said = {name: value for name, value in said.items() if name in fields}
-    return said
+        sent = {name: value for name, value in sent.items() if name in fields}
+    return sent
 
 
 def _calls(calls: Sequence[Mapping[str, Any]], dialect: Dialect, memory: CallMemory | None) -> list[dict[str, Any]]:
-    said = [_plain(call) for call in calls]
+    sent = [_plain(call) for call in calls]
     if dialect.tool_call_ids == "nine_letters":
-        for call in said:
+        for call in sent:
             call["id"] = _nine_letters(call["id"])
     if dialect.thought_signatures:
-        for call, given in zip(said, calls, strict=True):
+        for call, given in zip(sent, calls, strict=True):
             kept = memory.of(given) if memory is not None else None
             extra = (kept.extra_content if kept is not None else None) or given.get("extra_content")
             if extra:
                 call["extra_content"] = extra
-        if not any("extra_content" in call for call in said):
+        if not any("extra_content" in call for call in sent):
             # of calls at once only the first is signed
-            said[0]["extra_content"] = NOT_SIGNED
-    return said
+            sent[0]["extra_content"] = NOT_SIGNED
+    return sent
 
 
 def _nine_letters(id_: str) -> str:
@@ -141,12 +143,12 @@ def _text(content: object) -> str:
 
 
 def _with_an_answer_after_tools(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    said: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
     for message in messages:
-        if message["role"] == "user" and said and said[-1]["role"] == "tool":
-            said.append(dict(_DONE))
-        said.append(message)
-    return said
+        if message["role"] == "user" and sent and sent[-1]["role"] == "tool":
+            sent.append(dict(_DONE))
+        sent.append(message)
+    return sent
 
 
 def _place(id_: str, name: str, arguments: str) -> tuple[str, str, str]:

@@ -35,7 +35,9 @@ _MAY_STATE_AN_ERROR = frozenset({"error", "errors", "detail", "message", "msg", 
 
 def chat_payload(request: ChatRequest, candidate: Candidate, *, groq: bool = True, stream: bool = False) -> dict[str, Any]:
     """The JSON body of POST chat/completions. Fields without a value are omitted; `groq`: those only Groq knows are not."""
-    messages = [without_extra_content(message) if groq else dict(message) for message in request.messages]
+    messages = [dict(message) for message in request.messages]
+    if groq:
+        messages = [without_extra_content(message) if "tool_calls" in message else message for message in messages]
     payload: dict[str, Any] = {"model": candidate.wire_model, "messages": messages}
     payload["max_completion_tokens" if groq else "max_tokens"] = candidate.max_tokens
     optional = {
@@ -92,7 +94,7 @@ def read_chat(
         # Gemini's errors are a list of one
         text = body.decode("utf-8", "replace").lstrip() if body.lstrip().startswith(b"[") else ""
         return classify_stream_error(text, now_wall=now_wall, sender=sender) if '"error"' in text else value
-    error = stated_error(value)
+    error = stated_error(value) or _error_of_choice(value)
     if error is not None:
         return classify_stream_error(error, now_wall=now_wall, sender=sender)
     return chat_outcome(value, model=model, quota=quota, simulated=simulated, tools=tools, wants_json=wants_json)
@@ -208,6 +210,12 @@ def stated_error(value: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _error_of_choice(value: Mapping[str, Any]) -> str | None:
+    """The error that a provider behind a router states beside its half of an answer."""
+    error = (choice_of(value) or {}).get("error")
+    return json.dumps({"error": error}) if mapping(error) and _is_error(error) else None
+
+
 def _is_error(stated: object) -> bool:
     """Some endpoints state an error in every answer, with nothing in it."""
     if isinstance(stated, dict):
@@ -253,9 +261,7 @@ def _broken_off(reason: str, choice: Mapping[str, Any]) -> Failure | None:
     words = choice.get("native_finish_reason") or choice.get("finish_reason")
     detail = text_of((mapping(stated) or {}).get("message")) or text_of(stated) or f"finish_reason {excerpt(words)}"
     message = f"the provider cut the answer off: {visible(detail)}"
-    if mapping(stated) is None:
-        return Failure(kind=FailureKind.SERVER_ERROR, message=message, status=200)
-    return replace(classify_stream_error(json.dumps({"error": stated}), now_wall=0.0), message=message)
+    return Failure(kind=FailureKind.SERVER_ERROR, message=message, status=200)
 
 
 def _cut_call(calls: Sequence[Mapping[str, Any]] | Failure, reason: str) -> Failure | None:

@@ -25,6 +25,7 @@ __all__ = ["extra_content", "function_name", "is_written_call", "read_calls"]
 _NAMESPACES = ("functions.", "function.", "default_api.", "tools.", "tool.")
 # Kimi numbers its calls in their names: `functions.f:0`.
 _NUMBER = re.compile(r":\d{1,4}\Z")
+_WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 # How a model writes a call where nobody parses it: Hermes and Qwen, Mistral, Llama, Kimi, DeepSeek, Anthropic.
 _WRITTEN = re.compile(
     r"^[ \t]{0,8}(?:<tool_call>\s{0,8}[{<]|<tool_calls>\s{0,8}[\[{<]|\[TOOL_CALLS\]|<\|python_tag\|>|<function=[\w.-]+>"
@@ -73,7 +74,9 @@ def function_name(name: str, known: Sequence[str]) -> str:
     for spelled in (plain, *_without_namespace(plain)):
         if spelled in known:
             return spelled
-    return plain
+    # LM Studio rewrites names
+    rewritten = [name for name in known if _snake_case(name) == plain]
+    return rewritten[0] if len(rewritten) == 1 else plain
 
 
 def extra_content(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -86,6 +89,10 @@ def is_written_call(text: str) -> bool:
     """Whether a text is, or ends in, the call of a tool that nobody parsed."""
     found = _WRITTEN.search(text)
     return found is not None and text.count("```", 0, found.start()) % 2 == 0
+
+
+def _snake_case(name: str) -> str:
+    return _WORD_ENDS.sub("_", name).strip("_").lower()
 
 
 def _without_namespace(name: str) -> Iterator[str]:
