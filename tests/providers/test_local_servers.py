@@ -21,6 +21,13 @@ from groq_fallback_mcp.settings import EndpointSettings, Settings
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def _time_to_look(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A busy machine is no reason to miss what a test has started."""
+    if "hangs" not in request.node.name:
+        monkeypatch.setattr("groq_fallback_mcp.providers.local_servers.LONGEST_LOOK_S", 10.0)
+
+
 def registry(catalog: Catalog, clock: FakeClock | None = None, **fields: object) -> ProviderRegistry:
     """The providers under these settings; Groq is at a port where nobody listens."""
     given = {
