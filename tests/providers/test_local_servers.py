@@ -212,7 +212,7 @@ async def test_a_server_that_hangs_costs_little_and_is_then_left_alone() -> None
         providers = registry(catalog_with_ports(llamacpp=port, ollama=port, lmstudio=port, vllm=port), clock)
         started = time.monotonic()
         await providers.refresh()
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 2.0
         clock.advance(3.0)
         started = time.monotonic()
         await providers.refresh()
