@@ -174,7 +174,7 @@ nightly-rounds: $(VENV)/.dev
 nightly-fuzz:
 	$(MAKE) fuzz SECONDS_A_TARGET=600
 
-nightly-clients: bundle
+nightly-clients: bundle .cache/bench/ferrogw/.installed
 	TEST_EFFORT=$(EFFORT) $(MAKE) e2e
 	$(BIN)/python -m pytest -m nightly
 

@@ -21,6 +21,13 @@ from groq_fallback_mcp.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def _time_to_look(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A busy machine is no reason to miss what a test has started."""
+    if "hangs" not in request.node.name:
+        monkeypatch.setattr("groq_fallback_mcp.providers.local_servers.LONGEST_LOOK_S", 10.0)
+
+
 @asynccontextmanager
 async def engine(
     monkeypatch: pytest.MonkeyPatch, catalog: Catalog, clock: FakeClock | None = None
@@ -68,6 +75,11 @@ async def test_it_appears_changes_its_model_and_disappears_under_calls(monkeypat
                 ("second", "answered"),
             ]
             assert text(await chat(calls)) == "second read 1 tokens"
+            # a client names what it listed when it started
+            named = await chat(calls, model="first")
+            assert text(named) == "second read 1 tokens"
+            assert isinstance(named, Answer)
+            assert named.notes == ("first is no longer served on this machine",)
         async with running(ollama, port=ports[1]):
             clock.advance(1.0)
             # the look is still believed, so this call finds nobody at the first, looks, and finds the other

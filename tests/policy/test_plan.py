@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -249,6 +250,22 @@ def test_a_prompt_larger_than_the_context_window_leaves_a_model_out() -> None:
     made_plan = made(ask("word " * 150_000), [groq(tier="developer"), other("big", "big-model", context_window=1_000_000)])
     assert [candidate.model for candidate in made_plan.candidates] == ["big-model"]
     assert any("context window" in exclusion.reason for exclusion in made_plan.exclusions)
+
+
+def test_a_server_that_cuts_prompts_gets_them_with_a_margin_only() -> None:
+    """No refusal would tell that the estimate was too low. What is left is what the answer may have."""
+    usual = other("usual", "m", context_window=4_096)
+    strict = replace(usual, name="strict", models={"m": replace(usual.models["m"], strict_window=True)})
+
+    def tokens(provider: ProviderModels, words: int) -> list[int]:
+        made_plan = plan(ask("word " * words, max_tokens=4_000), catalog=CATALOG, providers=[provider], today=NOW)
+        return [candidate.max_tokens for candidate in made_plan.candidates]
+
+    estimated = estimate_prompt_tokens(ask("word " * 2_500))
+    assert tokens(usual, 2_500) == [4_096 - estimated]
+    assert tokens(strict, 2_500) == [4_096 - math.ceil(estimated * 1.3) - 32]
+    assert len(tokens(usual, 3_500)) == 1
+    assert tokens(strict, 3_500) == []
 
 
 def test_a_prompt_larger_than_the_whole_minute_leaves_a_model_out() -> None:

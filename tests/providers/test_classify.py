@@ -476,3 +476,40 @@ def test_no_response_makes_the_classifier_raise(status: int, text: str, headers:
     failure = classify(status, headers, text, now_wall=NOW)
     assert isinstance(failure, Failure)
     assert failure.retry_after_s is None or 0 <= failure.retry_after_s <= 86_400
+
+
+@pytest.mark.parametrize(
+    ("error", "window"),
+    [
+        (
+            {
+                "message": "request (5031 tokens) exceeds the available context size (2048 tokens), try increasing it",
+                "type": "exceed_context_size_error",
+                "n_prompt_tokens": 5_031,
+                "n_ctx": 2_048,
+            },
+            2_048,
+        ),
+        ({"message": "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it"}, 4_096),
+        (
+            (
+                "The number of tokens to keep from the initial prompt is greater than the context length"
+                " (n_keep: 5000>= n_ctx: 4096). Try to load the model with a larger context length"
+            ),
+            4_096,
+        ),
+        ({"message": "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens"}, 8_192),
+        ({"message": "Please reduce the length of the messages or completion."}, None),
+    ],
+)
+def test_a_refusal_of_a_prompt_too_long_teaches_the_window_that_it_names(error: object, window: int | None) -> None:
+    """llama.cpp in a field or in words, LM Studio in a plain string, vLLM and OpenAI in words."""
+    failure = classify(400, {}, json.dumps({"error": error}), now_wall=NOW)
+    assert (failure.kind, failure.context_window) == (FailureKind.CONTEXT_TOO_LONG, window)
+
+
+def test_a_cut_user_turn_that_breaks_ollama_s_template_is_a_prompt_too_long() -> None:
+    """It answers 500 and says that no user query was found."""
+    assert classify(500, {}, '{"error": {"message": "no user query found in messages"}}', now_wall=NOW).kind is (
+        FailureKind.CONTEXT_TOO_LONG
+    )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from fakes import candidate
+from local_servers import catalog_with_ports
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import ChatRequest, Success
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Success
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.local.weights import find_text_model
@@ -117,3 +118,53 @@ async def test_what_must_not_leave_this_machine_is_refused_where_every_place_is_
     assert reply.is_error
     assert "this call may not leave this machine" in reply.text
     assert not reply.structured.get("attempts")
+
+
+def at_its_port(llamacpp: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is configured, and the catalog's port of llama.cpp is this server's."""
+    port = int(llamacpp.removesuffix("/v1").rpartition(":")[2])
+    monkeypatch.setattr("groq_fallback_mcp.application.load_catalog", lambda _: catalog_with_ports(llamacpp=port))
+    monkeypatch.setenv("GROQ_FALLBACK_FIND_LOCAL_SERVERS", "true")
+    monkeypatch.delenv("GROQ_FALLBACK_CONFIG")
+
+
+async def test_it_is_found_without_any_configuration(config: Path, llamacpp: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the context that it has loaded, not the one that its model was trained for."""
+    at_its_port(llamacpp, monkeypatch)
+    reply = await ask(prompt="Say hello.")
+    assert not reply.is_error, reply.text
+    assert (reply.structured["provider"], reply.structured["model"]) == ("llamacpp", "SmolLM2-135M-Instruct.Q4_1")
+    async with open_context(load_settings()) as context:
+        await context.engine.registry.refresh()
+        found = context.engine.registry.models()[-1]
+        assert [model.row.context_window for model in found.models.values()] == [2_048]
+
+
+@pytest.mark.parametrize("configured", [False, True])
+async def test_what_it_cannot_take_is_not_sent_to_it(
+    config: Path, llamacpp: str, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    """Neither tools, which its model's template does not know, nor a prompt beyond its context; also by its address alone."""
+    if configured:
+        config.write_text(f'[[providers]]\nname = "llamacpp"\nbase_url = "{llamacpp}"\n')
+    else:
+        at_its_port(llamacpp, monkeypatch)
+    words = await ask(prompt="Say hello.")
+    assert not words.is_error, words.text
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+    called = await ask(prompt="What is the weather?", tools=[tool])
+    assert called.is_error
+    assert "it does not support tools" in called.text
+    long = await ask(prompt="word " * 4_000)
+    assert long.is_error
+    assert "do not fit its context window of 2048" in long.text
+
+
+async def test_its_refusal_of_a_long_prompt_names_its_context(llamacpp: str) -> None:
+    """So that the next call knows, whatever was believed before."""
+    request = ChatRequest(messages=({"role": "user", "content": "word " * 4_000},))
+    provider = OpenAICompatible("llamacpp", base_url=llamacpp, key=None, clock=SystemClock(), groq=False)
+    refused = await provider.chat(request, candidate("local-model", max_tokens=48), timeout_s=20)
+    await provider.aclose()
+    assert isinstance(refused, Failure)
+    assert (refused.kind, refused.context_window) == (FailureKind.CONTEXT_TOO_LONG, 2_048)

@@ -21,6 +21,13 @@ from groq_fallback_mcp.settings import EndpointSettings, Settings
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def _time_to_look(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A busy machine is no reason to miss what a test has started."""
+    if "hangs" not in request.node.name:
+        monkeypatch.setattr("groq_fallback_mcp.providers.local_servers.LONGEST_LOOK_S", 10.0)
+
+
 def registry(catalog: Catalog, clock: FakeClock | None = None, **fields: object) -> ProviderRegistry:
     """The providers under these settings; Groq is at a port where nobody listens."""
     given = {
@@ -205,7 +212,7 @@ async def test_a_server_that_hangs_costs_little_and_is_then_left_alone() -> None
         providers = registry(catalog_with_ports(llamacpp=port, ollama=port, lmstudio=port, vllm=port), clock)
         started = time.monotonic()
         await providers.refresh()
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 2.0
         clock.advance(3.0)
         started = time.monotonic()
         await providers.refresh()

@@ -166,8 +166,9 @@ async def test_of_a_long_list_a_few_models_serve_unasked_and_the_others_by_name(
 
 async def test_a_preset_keeps_the_models_that_its_list_has() -> None:
     """A list of other names, such as a proxy's, says nothing of them."""
-    known = {"id": "openai/gpt-oss-20b", "context_length": 100_000}
     preset = EndpointSettings(preset="openrouter", name="openrouter", key_env="")
+    model, offered = next(iter(registry(providers=(preset,), local="off").models()[1].models.items()))
+    known = {"id": offered.wire_model, "context_length": 100_000}
     kept = with_list(registry(providers=(preset,), local="off"), "openrouter", listing(known, {"id": "x/y"}))
     strange = with_list(registry(providers=(preset,), local="off"), "openrouter", listing({"id": "x/y"}))
     for providers in (kept, strange):
@@ -179,7 +180,7 @@ async def test_a_preset_keeps_the_models_that_its_list_has() -> None:
     assert list(kept.models()[1].models) == before
     await kept.refresh(lists=True)
     await strange.refresh(lists=True)
-    assert {name: one.row.context_window for name, one in kept.models()[1].models.items()} == {"openai/gpt-oss-20b": 100_000}
+    assert {name: one.row.context_window for name, one in kept.models()[1].models.items()} == {model: 100_000}
     assert list(strange.models()[1].models) == before
     await kept.aclose()
     await strange.aclose()

@@ -149,6 +149,7 @@ def test_vllm_is_not_taken_for_sglang_which_uses_the_same_port() -> None:
         ({"id": "m", "supported_parameters": ["tools", "stop"]}, {"tools": True}),
         ({"id": "m", "supported_parameters": ["stop"]}, {"tools": False}),
         ({"id": "m", "architecture": {"input_modalities": ["text", "image"]}}, {"vision": True}),
+        ({"id": "m", "capabilities": ["vision", "function_calling"], "mode": "chat"}, {"tools": True, "vision": True}),
         ({"id": "models/m"}, {}),
         ({"id": "m", "context_length": "many"}, {}),
     ],
@@ -161,7 +162,9 @@ def test_any_endpoint_s_list_is_read_for_windows_prices_and_tools(row: dict[str,
 def test_a_list_is_read_for_what_chats_or_hears_only() -> None:
     """Lists seldom say what a model is for; its name does."""
     names = ["gpt-4.1-mini", "text-embedding-3-small", "whisper-1", "gpt-image-1", "tts-1", "has space", 7, "omni-moderation"]
-    found = read_listed({"data": [*({"id": name} for name in names), {"id": "off", "active": False}, {}, 3]})
+    found = read_listed(
+        {"data": [*({"id": name} for name in names), {"id": "off", "active": False}, {"id": "x", "mode": "image"}, {}, 3]}
+    )
     assert [(model.id, model.speech) for model in found or ()] == [("gpt-4.1-mini", False), ("whisper-1", True)]
     assert read_listed({"object": "list"}) is None
     free = read_listed({"data": [{"id": "a/b:free"}]})

@@ -141,7 +141,7 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
         findings.append(Finding(what="configuration", state=state, detail=shown))
         async with open_context(settings) as context:
             live = await context.engine.registry.live_list()
-            await context.engine.registry.refresh(lists=True)
+            await context.engine.registry.refresh(lists=True, patient=True)
             key = _key_state(settings, live)
             chat, transcribe = await _choices(context, key, live)
             findings.append(_key(settings, key, chat_works=chat.state != "fail"))

@@ -51,7 +51,7 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
             guard = guarded(context, settings, token, mcp=mcp)
             also = f" and http://{host}:{port}{PATH}" if mcp else ""
             echo(f"groq-fallback-mcp: http://{host}:{port}/v1{also}", err=True)
-            await context.engine.registry.refresh()
+            await context.engine.registry.refresh(patient=True)
             found = found_statement(context.engine.registry.servers)
             if found is not None:
                 echo_message(f"groq-fallback-mcp: {found}", err=True)

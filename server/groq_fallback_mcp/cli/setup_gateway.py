@@ -99,7 +99,7 @@ async def _offer(settings: Settings) -> tuple[GatewayOffer, str | None]:
     clock = SystemClock()
     registry = build_registry(settings, catalog=catalog, clock=clock)
     try:
-        await registry.refresh()
+        await registry.refresh(patient=True)
     finally:
         await registry.aclose()
     offer = gateway_offer(

@@ -464,6 +464,11 @@ class FallbackEngine:
     async def _planned(self, request: AnyRequest) -> tuple[Plan, Mapping[QuotaKey, ModelQuota]]:
         """The plan, and what the ledger knows of the models in it."""
         await self.registry.refresh()
+        gone = request.model
+        if gone is not None and self.registry.has_gone(gone):
+            # a client goes on naming what it listed when it started
+            found, known = await self._planned(replace(request, model=None))
+            return replace(found, notes=(f"{gone} is no longer served on this machine", *found.notes)), known
         providers, day = self.registry.models(), today(self.clock)
         _refuse_unknown(request.restrictions.providers or (), providers)
         request = self.restricted(request)

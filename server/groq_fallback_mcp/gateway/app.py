@@ -32,7 +32,7 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
     started = int(engine.clock.wall())
 
     async def rows() -> list[dict[str, object]]:
-        await engine.registry.refresh(lists=True)
+        await engine.registry.refresh()
         ready = [name for name, provider in engine.registry.providers.items() if provider.unready is None]
         return listed_models(
             catalog=engine.catalog,

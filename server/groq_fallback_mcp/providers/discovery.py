@@ -36,8 +36,6 @@ MOST_UNASKED = 8
 MAY_HAVE_CHANGED = frozenset(
     {FailureKind.UNREACHABLE, FailureKind.CONNECTION_LOST, FailureKind.MODEL_GONE, FailureKind.CONTEXT_TOO_LONG}
 )
-# It is known in a moment whether these still hold, so nothing need rest after them.
-KNOWN_BY_LOOKING = frozenset({FailureKind.UNREACHABLE, FailureKind.MODEL_GONE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +90,7 @@ class Discovery:
         self._looked_at: float | None = None
         self._looks = 0
         self._looking = anyio.Lock()
+        self._seen: set[str] = set()
         self.found: dict[str, LocalEndpoint] = {}
         """The providers of the servers that were found so far, by name."""
 
@@ -119,8 +118,11 @@ class Discovery:
                     url = f"http://127.0.0.1:{port}/v1"
                     self._unclaimed.append((row, ServerWatch(url, kinds=[row.server], clock=self._clock)))
 
-    async def refresh(self, *, at_once: bool = False, lists: bool = False) -> None:
-        """Look again where the last look is older than two seconds, or `at_once`. `lists`: also read lists that no call needs."""
+    async def refresh(self, *, at_once: bool = False, lists: bool = False, patient: bool = False) -> None:
+        """Look again where the last look is older than two seconds, or `at_once`.
+
+        `lists`: also read lists that no call needs. `patient`: give slow servers more time, as no call waits.
+        """
         listed = [source.listed for source in self._sources.values() if source.listed is not None]
         for each in listed:
             each.begin(lists=lists)
@@ -137,7 +139,7 @@ class Discovery:
             self._looks += 1
             self._looked_at = self._clock.monotonic()
             # most ports of most machines are closed: nothing is started for them
-            looking = [watch.look() for watch in watches if not watch.is_closed()]
+            looking = [watch.look(patient=patient) for watch in watches if not watch.is_closed()]
             if looking:
                 await asyncio.gather(*looking)
                 self._claim()
@@ -151,6 +153,8 @@ class Discovery:
         seen = (served, tuple(source.learnt.items()))
         if source.built is None or source.built[0] != seen:
             source.built = (seen, _learnt(_offered(provider, source, served, self._catalog), source))
+            if source.watch is not None:
+                self._seen |= source.built[1].models.keys()
         return source.built[1]
 
     def found_models(self) -> tuple[ProviderModels, ...]:
@@ -176,10 +180,18 @@ class Discovery:
             if source.watch is not None and source.watch.models is not None
         )
 
-    def watches(self, provider: str) -> bool:
-        """Whether a provider is a server on this machine that is looked at."""
+    def is_known_by_looking(self, provider: str, kind: FailureKind) -> bool:
+        """Whether each call looks anew if a failure of this kind still holds, so that nothing need rest after it."""
         source = self._sources.get(provider)
-        return source is not None and source.watch is not None
+        if source is None or source.watch is None:
+            return False
+        return kind is FailureKind.UNREACHABLE or (kind is FailureKind.MODEL_GONE and not source.named)
+
+    def has_gone(self, model: str) -> bool:
+        """Whether a server of this machine served a model that none of them serves now."""
+        return model in self._seen and not any(
+            model in source.built[1].models for source in self._sources.values() if source.served and source.built is not None
+        )
 
     async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> frozenset[str]:
         """Take from a failed attempt what it says of a model; the servers of this machine, where they were looked at anew."""

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["LocalEndpoint", "ServerWatch", "was_cut"]
 
 LONGEST_LOOK_S = 0.3
-# For an endpoint that the user configured and of which nothing is known yet.
-FIRST_LOOK_S = 2.0
+# Also for an endpoint that the user configured and of which nothing is known yet.
+PATIENT_LOOK_S = 2.0
 PAUSE_S = 10.0
 # Windows refuses connections to closed ports of its own only after two seconds.
 CONNECT_S = 0.002
@@ -83,15 +83,17 @@ class ServerWatch:
 
     def is_closed(self) -> bool:
         """Whether nothing was there last time, and nobody listens now."""
-        return self.models is None and not any(_accepts(host, self._port) for host in self._hosts)
+        return self.models is None and not self._is_open()
 
-    async def look(self) -> None:
-        """Find out what is there now; what is known stays where the server is too slow to say."""
+    async def look(self, *, patient: bool = False) -> None:
+        """Find out what is there now; what is known stays where the server is too slow to say. `patient`: no call waits for it."""
         now = self._clock.monotonic()
         if self._paused_until is not None and now < self._paused_until:
+            if not self._is_open():
+                self.server = self.models = None
             return
         self._paused_until = None
-        most_s = FIRST_LOOK_S if self._configured and self.models is None else LONGEST_LOOK_S
+        most_s = PATIENT_LOOK_S if patient or (self._configured and self.models is None) else LONGEST_LOOK_S
         # its import is not the server's time
         _ = self._wire
         with anyio.move_on_after(most_s) as scope:
@@ -103,6 +105,9 @@ class ServerWatch:
         """Close its connections."""
         if self._opened is not None:
             await self._opened.aclose()
+
+    def _is_open(self) -> bool:
+        return any(_accepts(host, self._port) for host in self._hosts)
 
     async def _found(self) -> tuple[LocalServer | None, tuple[ServedModel, ...] | None]:
         # what it was last time comes first
@@ -163,7 +168,7 @@ class ServerWatch:
 
     async def _get(self, path: str, json: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         """The object at a path, None where there is none; a POST with a body."""
-        reply = await self._wire.exchange("GET" if json is None else "POST", path, timeout_s=FIRST_LOOK_S, json=json)
+        reply = await self._wire.exchange("GET" if json is None else "POST", path, timeout_s=PATIENT_LOOK_S, json=json)
         if isinstance(reply, Failure) or reply.status != 200:
             return None
         body = json_object(reply.body)

@@ -15,7 +15,7 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel, Provider
 from groq_fallback_mcp.providers.batches import Batches
-from groq_fallback_mcp.providers.discovery import KNOWN_BY_LOOKING, Discovery, FoundServer
+from groq_fallback_mcp.providers.discovery import Discovery, FoundServer
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.local.provider import LocalProvider
 from groq_fallback_mcp.providers.local.voice import VOICE, VOICE_MODEL
@@ -101,10 +101,13 @@ class ProviderRegistry:
         """The servers that answer on this machine, as last looked at."""
         return () if self._discovery is None else self._discovery.servers()
 
-    async def refresh(self, *, lists: bool = False) -> None:
-        """Look at this machine's servers again where the last look is older than two seconds. `lists`: read all lists of models."""
+    async def refresh(self, *, lists: bool = False, patient: bool = False) -> None:
+        """Look at this machine's servers again where the last look is older than two seconds.
+
+        `lists`: read all lists of models. `patient`: give slow servers more time, as no call waits.
+        """
         if self._discovery is not None:
-            await self._discovery.refresh(lists=lists)
+            await self._discovery.refresh(lists=lists, patient=patient)
 
     async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> frozenset[str]:
         """Take from a failed attempt what it says of a model; the servers of this machine, where they were looked at anew."""
@@ -112,7 +115,13 @@ class ProviderRegistry:
 
     def is_known_by_looking(self, provider: str, kind: FailureKind) -> bool:
         """Whether a failure of this kind needs no cooldown there: each call looks anew whether it still holds."""
-        return kind in KNOWN_BY_LOOKING and self._discovery is not None and self._discovery.watches(provider)
+        return self._discovery is not None and self._discovery.is_known_by_looking(provider, kind)
+
+    def has_gone(self, model: str) -> bool:
+        """Whether a server of this machine served a model that nobody offers now."""
+        if self._discovery is None or model in self._cataloged or not self._discovery.has_gone(model):
+            return False
+        return not any(model in provider.models for provider in self.models())
 
     def organization(self, provider: str) -> str:
         """Whose quota is spent there: a salted hash of the key, never the key."""

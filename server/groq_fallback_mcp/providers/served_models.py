@@ -33,6 +33,8 @@ _SPEECH = re.compile(r"whisper|transcri", re.IGNORECASE)
 _NOT_CHAT = re.compile(
     r"embed|rerank|moderation|guard|\btts\b|-tts|tts-|dall-e|image|imagen|veo-|sora|realtime|\baqa\b|bge-|-ocr", re.IGNORECASE
 )
+# What lists name a model's type or mode, where it is one that is of use here.
+_CHAT_TYPES = {None, "model", "chat", "llm", "vlm", "language", "text", "responses", "audio", "audio_transcription"}
 _NUM_CTX = re.compile(r"^\s*num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 _WINDOWS = ("context_length", "context_window", "max_model_len", "max_context_length")
 _OUTPUTS = ("max_completion_tokens", "max_output_tokens", "max_output")
@@ -208,21 +210,24 @@ def _listed(listed: Iterable[Mapping[str, Any]]) -> Iterable[ServedModel]:
     for row in listed:
         # Gemini lists models/gemini-..., and takes the id without
         id_ = _id((text_of(row.get("id")) or "").removeprefix("models/"))
-        if id_ is None or row.get("active") is False or row.get("type") in {"embedding", "embeddings", "image", "rerank"}:
+        if id_ is None or row.get("active") is False or not {row.get("type"), row.get("mode")} <= _CHAT_TYPES:
             continue
         speech = _SPEECH.search(id_) is not None
         if _NOT_CHAT.search(id_) and not speech:
             continue
         inner = mapping(row.get("top_provider")) or {}
-        parameters = row.get("supported_parameters")
+        able = row.get("capabilities")
+        parameters = row.get("supported_parameters") or able
         inputs = (mapping(row.get("architecture")) or {}).get("input_modalities")
         yield ServedModel(
             id=id_,
             wire=id_,
             context_window=None if speech else _first_whole(row, _WINDOWS),
             max_completion_tokens=None if speech else _first_whole(row, _OUTPUTS) or _first_whole(inner, _OUTPUTS),
-            tools="tools" in parameters if isinstance(parameters, list) else None,
-            vision="image" in inputs if isinstance(inputs, list) else None,
+            tools=bool({"tools", "function_calling", "tool_use"} & set(map(str, parameters)))
+            if isinstance(parameters, list)
+            else None,
+            vision="image" in inputs if isinstance(inputs, list) else "vision" in able if isinstance(able, list) else None,
             speech=speech,
             free=_is_free(id_, row),
         )

@@ -148,7 +148,7 @@ class CheckLimitsResult(Result):
 
 async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     engine = context.engine
-    await engine.registry.refresh(lists=True)
+    await engine.registry.refresh()
     providers = engine.registry.models()
     day = today(engine.clock)
     named = (
