@@ -23,6 +23,7 @@ NOT_RUN = {
     "limits": _ENDLESS,
     "demo": "tests/cli/test_demo.py runs it",
     "selftest": "make e2e runs it",
+    "providers test": "tests/cli/test_providers.py runs it",
 }
 
 

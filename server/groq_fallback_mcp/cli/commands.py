@@ -533,7 +533,7 @@ def providers_add(
 ) -> None:
     """Add a provider to config.toml and store its key.
 
-    Example: groq-fallback-mcp providers add gemini
+    Example: groq-fallback-mcp providers add gemini --yes
     """
     from groq_fallback_mcp.cli.providers import add_provider
 
@@ -565,7 +565,7 @@ def providers_order(
 ) -> None:
     """Put providers, or kinds of them, in the order in which they are asked.
 
-    Example: groq-fallback-mcp providers order openrouter gemini --prefer groq,free,local,paid
+    Example: groq-fallback-mcp providers order gemini --prefer groq,free,local,paid
     """
     from groq_fallback_mcp.cli.providers import order_providers
 
@@ -576,7 +576,7 @@ def providers_order(
 def providers_remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A configured provider.")]) -> None:
     """Remove a provider from config.toml, and its stored key.
 
-    Example: groq-fallback-mcp providers remove openrouter
+    Example: groq-fallback-mcp providers remove gemini
     """
     from groq_fallback_mcp.cli.providers import remove_provider
 
