@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -9,7 +10,16 @@ import pytest
 from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, provider_models, rate_limited
 from servers import connected, text_of
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.call import (
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    LimitReading,
+    Pool,
+    QuotaSnapshot,
+    Refilling,
+)
 from groq_fallback_mcp.catalog import Stage
 from groq_fallback_mcp.providers.base import LiveModel
 from groq_fallback_mcp.providers.registry import ProviderRegistry
@@ -361,3 +371,35 @@ async def test_a_model_that_cannot_serve_shows_no_limits() -> None:
 def test_the_test_date_is_after_the_shutdowns() -> None:
     """The tests above rely on it."""
     assert CATALOG.stage("llama-3.1-8b-instant", date(2026, 11, 18)) is Stage.RETIRED
+
+
+async def test_limits_of_a_pool_are_named_once_and_counted_once() -> None:
+    """Two free models of one account: three calls a minute, whichever is called; one call a minute has gone."""
+    pool = Pool(name="free models", documented={Limit.RPM: 3, Limit.RPH: 200, Limit.RPD: 5_000_000})
+    offer = provider_models("elsewhere", ("a", "b"))
+    offer = replace(
+        offer,
+        models={
+            name: replace(model, pool=pool, refilling=Refilling(windows="sliding", day_ends="UTC"))
+            for name, model in offer.models.items()
+        },
+    )
+    world = World([offer])
+    await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    found = await limits(world, all=True)
+    models = found["models"]
+    assert isinstance(models, list)
+    assert [model["calls_now"] for model in models] == [2, 2]
+    assert found["calls_now_all_models"] == 2
+    rpm = next(entry for entry in models[0]["limits"] if entry["limit"] == "rpm")
+    assert (rpm["shared_by"], rpm["level"], rpm["refill_per_s"], rpm["full_in_s"]) == (
+        "free models",
+        2,
+        0,
+        pytest.approx(61, abs=2),
+    )
+    assert models[0]["unknown_limits"] == []
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("check_limits", {"all": True}))
+    assert "rpm 2/3 shared by free models full in" in text
+    assert "rpd 4999999/5000000 shared by free models" in text

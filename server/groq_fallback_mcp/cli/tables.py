@@ -41,6 +41,8 @@ TOKENS = {
     "tpm": "tok/min",
     "itpm": "in/min",
     "otpm": "out/min",
+    "rph": "req/hour",
+    "tph": "tok/hour",
     "rpd": "req/day",
     "tpd": "tok/day",
 }

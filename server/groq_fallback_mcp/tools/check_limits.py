@@ -174,17 +174,24 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     refused = await engine.registry.refused(timeout_s=min(KEY_CHECK_S, engine.timeouts.deadline_s))
     quotas = await engine.ledger.peek([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
     models = tuple(
-        _limits(quota, _cost(offered, arguments.tokens), unusable=_unusable(context, provider, offered.row.id, refused=refused))
+        _limits(
+            quota,
+            _claim(context, provider, offered, arguments.tokens).cost,
+            unusable=_unusable(context, provider, offered.row.id, refused=refused),
+            documents_all=provider.cataloged,
+        )
         for quota, (provider, offered) in zip(quotas, chosen, strict=True)
     )
     served = {"groq_chat", "transcribe"}
     chained = {name for row in engine.catalog.practices.values() if row.tool in served for name in (row.model, *row.chain)}
     by_name_only = {name for provider in providers if provider.cataloged for name in provider.models} - chained
-    chat_calls = [
-        limits.calls_now
-        for limits, (_, offered) in zip(models, chosen, strict=True)
-        if offered.row.kind is not Kind.SPEECH_TO_TEXT and limits.calls_now is not None and offered.row.id not in by_name_only
-    ]
+    # models of a pool share its calls, so that they count once
+    chat_calls: dict[tuple[str, str], int] = {}
+    for limits, (provider, offered) in zip(models, chosen, strict=True):
+        if offered.row.kind is Kind.SPEECH_TO_TEXT or limits.calls_now is None or offered.row.id in by_name_only:
+            continue
+        whose = (provider.name, offered.row.id if offered.pool is None else f"pool {offered.pool.name}")
+        chat_calls[whose] = max(limits.calls_now, chat_calls.get(whose, 0))
     spent = await _spent(context, day.isoformat())
     status = engine.ledger.status
     result = CheckLimitsResult(
@@ -194,7 +201,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         degraded=status.degraded,
         spent=spent,
         probe=note,
-        calls_now_all_models=sum(chat_calls) if chat_calls else None,
+        calls_now_all_models=sum(chat_calls.values()) if chat_calls else None,
         models=models,
     )
     if named is None and not arguments.all:
@@ -257,7 +264,9 @@ def _unusable(context: Context, provider: ProviderModels, model: str, *, refused
     return engine.registry.providers[provider.name].unready
 
 
-def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None) -> ModelDetails:
+def _limits(
+    quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | None, documents_all: bool = True
+) -> ModelDetails:
     now, wait = quota.now, obstacle(quota, cost)
     cooldown = quota.cooldown
     cooldown_s = None if cooldown is None else useful_wait_s(cooldown.until - now, cooldown.kind)
@@ -267,7 +276,7 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
         wait = Wait(wait_s=None, reason=unusable)
     buckets = quota.all_buckets
     levels = {limit: bucket.level_at(now) for limit, bucket in buckets.items()}
-    cost = {limit: units for limit, units in cost.items() if limit in buckets or limit in _USUAL}
+    cost = {limit: units for limit, units in cost.items() if limit in buckets or (documents_all and limit in _USUAL)}
     calls_now = 0 if wait is not None else _calls_now(levels, cost)
     return ModelDetails(
         model=quota.key.model,
@@ -281,7 +290,8 @@ def _limits(quota: ModelQuota, cost: Mapping[Limit, float], *, unusable: str | N
         cooldown_reason=None if cooldown is None else cooldown.reason,
         in_flight=quota.calls_in_flight,
         limits=tuple(_entry(bucket, now, pool=_pool_of(quota, limit)) for limit, bucket in buckets.items()),
-        unknown_limits=tuple(limit for limit in cost if limit not in buckets),
+        # of other providers most limits do not exist
+        unknown_limits=tuple(limit for limit in cost if limit not in buckets) if documents_all else (),
         unused_tokens_come_back="yes" if quota.returns_unused else "unknown",
     )
 
@@ -375,6 +385,10 @@ def _text(result: CheckLimitsResult) -> str:
     return "\n".join(lines)
 
 
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
+
+
 def _spent_line(spent: Spending) -> str:
     unpriced = f" and {spent.unpriced_calls} calls without a known price" if spent.unpriced_calls else ""
     of_usd = f" of {spent.budget_usd}" if spent.budget_usd is not None else ""
@@ -397,7 +411,7 @@ def _when(model: ModelLimits) -> str:
 
 def _model_line(model: ModelDetails) -> str:
     buckets = "; ".join(
-        f"{entry.limit} {entry.level:g}/{entry.capacity:g}"
+        f"{entry.limit} {_figure(entry.level)}/{_figure(entry.capacity)}"
         + (f" +{entry.refill_per_s:g}/s" if entry.refill_per_s else "")
         + (f" shared by {entry.shared_by}" if entry.shared_by else "")
         + (f" full in {entry.full_in_s:g} s" if entry.full_in_s > 0 else "")
