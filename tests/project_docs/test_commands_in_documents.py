@@ -31,7 +31,7 @@ REASONS = {
     r"needs the client(; tests/e2e/test_new_user\.py runs it)?": 6,
     r"(tests/cli/test_(demo|providers)\.py|make e2e) runs it": 5,
     r"needs the simulator on its port": 1,
-    r"runs until Ctrl-C": 7,
+    r"runs until Ctrl-C": 8,
     r"needs the gateway on its port": 1,
     r"edits the shell's start file": 1,
     r"removes the command; tests/e2e/test_install_methods\.py runs it": 1,

@@ -371,7 +371,8 @@ class FallbackEngine:
         left_s = min(self._left_s(state), self.timeouts.deadline_s, self.timeouts.silence_s)
         if left_s <= LEAST_ATTEMPT_S or not await self._another_within(state, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             return left_s
-        if not isinstance(state.request, ChatRequest):
+        if not isinstance(state.request, ChatRequest) or self._is_on_this_machine(candidate.provider):
+            # a server of this machine may read a long prompt for a minute before its first word
             return left_s * SHARE_OF_REMAINING
         most_s = min(self.timeouts.attempt_timeout_s, left_s * SHARE_OF_REMAINING)
         row = self.catalog.models.get(candidate.model)
