@@ -144,15 +144,23 @@ class Outcome:
         return "FAIL"
 
 
-async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_s: float) -> Outcome:
-    """Set an agent up, start the gateway before a scripted Groq, and let the agent do the task."""
+async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_s: float, behind: str | None = None) -> Outcome:
+    """Set an agent up, start the gateway before a scripted Groq, and let the agent do the task.
+
+    `behind` is a preset: one more provider, scripted likewise, that takes prompts of any length.
+    """
     agent, npm = GATEWAY_AGENTS[name], Npm(home)
     program = agent.program(npm)
     plan = "developer" if tpm > 8_000 else "free"
     groq = ScriptedGroq(calls=agent.calls(npm.project), fault=fault, tpm=tpm)
     clean = {"HOME": str(home), "PATH": os.environ["PATH"], "TMPDIR": str(home)}
+    other = ScriptedGroq(calls=agent.calls(npm.project), tpm=0)
     port = free_port()
-    async with groq.serve() as upstream, _Tap().before(port) as tap:
+    async with groq.serve() as upstream, other.serve() as second, _Tap().before(port) as tap:
+        if behind is not None:
+            settings = home / ".config" / "groq-fallback-mcp" / "config.toml"
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.write_text(f'[[providers]]\npreset = "{behind}"\nbase_url = "{second}/openai/v1"\n')
         ours = {
             **clean,
             "GROQ_BASE_URL": upstream,
@@ -160,6 +168,7 @@ async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_
             "GROQ_FALLBACK_PLAN": plan,
             "GROQ_FALLBACK_LOCAL": "off",
             "GROQ_FALLBACK_FIND_LOCAL_SERVERS": "false",
+            "GEMINI_API_KEY": "AIza-scripted",
         }
         set_up = await anyio.run_process(
             [*COMMAND, "setup", name, "--gateway", "--port", str(tap.port)], cwd=npm.project, env=ours, check=False
@@ -185,7 +194,7 @@ async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_
         command_ran=(npm.project / TOUCHED).exists(),
         requests=tap.bodies,
         statuses=tap.statuses,
-        asked=groq.asked,
+        asked=[*groq.asked, *other.asked],
         seconds=seconds,
         set_up=set_up.stdout.decode(),
         log=log.read_text(errors="replace"),

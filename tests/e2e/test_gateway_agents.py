@@ -35,3 +35,12 @@ async def test_an_agent_does_its_task_or_is_refused_once(name: str, fault: Fault
     expected = {("kilo", SMALL): {"refused once"}, ("opencode", SMALL): {"done", "refused once"}}.get((name, tpm), {"done"})
     assert outcome.verdict in expected, outcome
     assert name != "kilo" or tpm != SMALL or len(outcome.requests) == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", GATEWAY_AGENTS)
+async def test_an_agent_works_on_groq_s_free_plan_with_one_more_provider(name: str, tmp_path: Path) -> None:
+    """What does not fit 8,000 tokens a minute goes to Gemini; Kilo's every call does."""
+    outcome = await work_through(name, fault="none", tpm=SMALL, home=tmp_path, within_s=WITHIN_S[SMALL], behind="gemini")
+    assert outcome.verdict == "done", outcome
+    assert name != "kilo" or {asked.model for asked in outcome.asked} <= {"gemini-3.5-flash-lite", "gemini-3.1-flash-lite"}
