@@ -706,3 +706,14 @@ async def test_an_observer_sees_a_wait_and_which_models_are_limited() -> None:
     assert isinstance(await world.engine.serve(ask(), observer=seen), Answer)
     assert [event for event in seen.events if isinstance(event, float)] == [pytest.approx(3.0, abs=0.5)]
     assert seen.events[-1] == (FIRST, [(FIRST, True, "rate_limited")])
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"), [({}, 20.0), ({"on_this_machine": True}, 60.0), ({"first_token_s": 45.0}, 45.0)]
+)
+async def test_a_provider_that_is_slow_to_begin_is_waited_for(fields: dict[str, object], seconds: float) -> None:
+    """A server of this machine reads a long prompt, NVIDIA's queue is long; others get the usual time, and the next model its share."""
+    offers = [replace(provider_models("slow", ("a",)), **fields), provider_models("other", ("b",))]  # type: ignore[arg-type]
+    world = World(offers, timeouts=CallTimeouts(deadline_s=100.0))
+    await served(world)
+    assert world.providers["slow"].timeouts == [pytest.approx(seconds)]

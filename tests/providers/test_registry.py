@@ -9,6 +9,7 @@ from fakes import candidate
 
 from groq_fallback_mcp.call import ChatRequest, Limit
 from groq_fallback_mcp.catalog import Kind, load_catalog
+from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import KEY_HINT, ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
@@ -204,3 +205,16 @@ async def test_an_endpoint_whose_list_cannot_be_read_offers_nothing_yet() -> Non
     await providers.refresh()
     assert list(providers.models()[1].models) == ["m"]
     await providers.aclose()
+
+
+def test_a_known_provider_s_address_alone_is_spoken_to_in_its_words() -> None:
+    """Nobody knows what plan the account has, so no limit is assumed; an address on this machine may be anything."""
+    given = EndpointSettings(name="mine", base_url="https://api.cerebras.ai/v1", models={"m": "m"})
+    endpoint = endpoint_of(given, CATALOG)
+    assert (endpoint.row, endpoint.plan) == (CATALOG.providers["cerebras"], None)
+    assert endpoint.cost == "paid"
+    assert endpoint_models(endpoint, CATALOG).models["m"].documented == {}
+    on_trial = endpoint_of(given.model_copy(update={"plan": "trial"}), CATALOG)
+    assert endpoint_models(on_trial, CATALOG).models["m"].pool is not None
+    here = CATALOG.providers["ollama"].base_url
+    assert endpoint_of(EndpointSettings(name="here", base_url=here), CATALOG).row is None

@@ -215,7 +215,7 @@ class ProviderRow(_SourcedRow):
     `day_ends` is the time zone whose midnight ends its day. `base_url` may name `{account}`, which comes from the variable `account_env`.
     `key_optional`: it may be set up without a key. `opt_in`: never offered unasked. `json_schema`: it holds whatever model it
     runs to a schema while the answer is written. `lists_models`: GET /models tells what it serves. `failures_count`: calls that
-    fail count as requests. Rows within it that name no `source` and `checked` have its own.
+    fail count as requests. `first_token_s`: how many seconds it may be silent before an answer, where that is long. Rows within it that name no `source` and `checked` have its own.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -232,6 +232,7 @@ class ProviderRow(_SourcedRow):
     json_schema: Flag = False
     lists_models: Flag = True
     failures_count: Flag = False
+    first_token_s: Positive | None = None
     order: int = 100
     """Where it stands among those offered to a newcomer, lowest first."""
     note: str = ""

@@ -371,9 +371,11 @@ class FallbackEngine:
         left_s = min(self._left_s(state), self.timeouts.deadline_s, self.timeouts.silence_s)
         if left_s <= LEAST_ATTEMPT_S or not await self._another_within(state, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             return left_s
+        # a server of this machine may read a long prompt for a minute before its first word
         if not isinstance(state.request, ChatRequest) or self._is_on_this_machine(candidate.provider):
-            # a server of this machine may read a long prompt for a minute before its first word
             return left_s * SHARE_OF_REMAINING
+        if (silent_s := self._first_token_s(candidate.provider)) > 0:
+            return min(max(silent_s, self.timeouts.attempt_timeout_s), left_s * SHARE_OF_REMAINING)
         most_s = min(self.timeouts.attempt_timeout_s, left_s * SHARE_OF_REMAINING)
         row = self.catalog.models.get(candidate.model)
         silent_s = most_s
@@ -404,6 +406,9 @@ class FallbackEngine:
 
     def _left_s(self, state: CallState) -> float:
         return state.deadline - self.clock.monotonic()
+
+    def _first_token_s(self, name: str) -> float:
+        return next((provider.first_token_s for provider in self.registry.models() if provider.name == name), 0.0)
 
     def _is_on_this_machine(self, name: str) -> bool:
         return any(provider.on_this_machine for provider in self.registry.models() if provider.name == name)

@@ -73,7 +73,7 @@ class ProviderModels:
     `live` holds the ids of the provider's live list, None while it has not been read. `cataloged`: the
     catalog's shutdowns hold here, and models that stand in no chain, such as moderation models, are asked by name only.
     `on_request` holds the ids that serve only calls that ask for this provider, for local models, or for them by name.
-    `data_policy` is what becomes of prompts there.
+    `data_policy` is what becomes of prompts there. `first_token_s`: how many seconds it may be silent before an answer.
     """
 
     name: str
@@ -84,6 +84,7 @@ class ProviderModels:
     use_cases: frozenset[str] | None = None
     on_request: frozenset[str] = frozenset()
     data_policy: DataPolicy = "no-training"
+    first_token_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,15 +69,16 @@ class Endpoint:
 
 def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
     """The endpoint with its preset's values where it gives none. Raises ConfigurationError for names that are not known."""
-    row = None if given.preset is None else _row(given, catalog)
+    row = _at(given.base_url, catalog) if given.preset is None else _row(given, catalog)
     unknown = next((name for name in given.use_cases or () if name not in catalog.practices), None)
     if unknown is not None:
         raise ConfigurationError(
             f"the provider {given.name!r} names the unknown use case {unknown!r}",
             next_step=f"use some of {', '.join(catalog.practices)}",
         )
-    plan = None if row is None else row.plan(given.plan)
-    if row is not None and plan is None:
+    # of an address alone nobody knows what account it is
+    plan = None if row is None or (given.preset is None and given.plan is None) else row.plan(given.plan)
+    if row is not None and plan is None and given.plan is not None:
         raise ConfigurationError(
             f"the provider {given.name!r} names the unknown plan {given.plan!r}",
             next_step=f"use {' or '.join(known.name for known in row.plans)}",
@@ -112,6 +113,7 @@ def endpoint_models(endpoint: Endpoint, catalog: Catalog) -> ProviderModels:
         on_this_machine=endpoint.on_this_machine,
         use_cases=endpoint.use_cases,
         data_policy=endpoint.data_policy,
+        first_token_s=float(endpoint.row.first_token_s or 0) if endpoint.row is not None else 0.0,
     )
 
 
@@ -211,6 +213,13 @@ def _row(given: EndpointSettings, catalog: Catalog) -> ProviderRow:
             next_step=(f"did you mean {near[0]!r}? " if near else "") + f"Use one of {', '.join(catalog.providers)}",
         )
     return row
+
+
+def _at(base_url: str | None, catalog: Catalog) -> ProviderRow | None:
+    """The catalog's provider at an address beyond this machine; None for an endpoint of somebody else's."""
+    if base_url is None or is_loopback(urlsplit(base_url).hostname or ""):
+        return None
+    return next((row for row in catalog.providers.values() if row.base_url == base_url.rstrip("/")), None)
 
 
 def _address(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str | None]:
