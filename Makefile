@@ -79,6 +79,7 @@ bench-gateway: $(VENV)/.bench $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 # More than an hour on one core; --write renews the tables in the benchmarks' README files.
 bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
+	$(BIN)/python -m benchmarks.providers
 	$(BIN)/python -m benchmarks.goodput
 
 $(VENV)/.dev: $(VENV)/.setup requirements/dev.lock

@@ -2,8 +2,8 @@
 
     python -m benchmarks.providers            # prints a table; 1.0 and 1.5 times the sum of the limits, ten virtual minutes
 
-The bound is a fluid's: every provider's limits used to the last unit from the first second on, by calls of the mean size. The
-stand-ins refuse what their provider would refuse.
+The bound is a fluid's: every provider's limits used to the last unit from the first second on. The simulators refuse what their
+provider would refuse.
 """
 
 from __future__ import annotations
