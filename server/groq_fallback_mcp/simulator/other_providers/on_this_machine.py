@@ -25,7 +25,7 @@ def too_long(state: ProviderState, row: ProviderModelRow, prompt: int, max_token
     if server is None:
         window = row.context_window
         return None if window is None or prompt <= window else _refused(state)
-    if server.kind in {"ollama", "lmstudio"} or (server.kind == "llamacpp" and prompt <= state.options.window):
+    if server.kind == "ollama":
         return None
     # vLLM reserves what may be written
     needed = prompt + max_tokens if server.kind == "vllm" else prompt
@@ -33,9 +33,9 @@ def too_long(state: ProviderState, row: ProviderModelRow, prompt: int, max_token
 
 
 def cut_to_window(state: ProviderState, messages: Messages, prompt: int) -> tuple[Messages, int]:
-    """What the model is shown: Ollama and LM Studio leave out the beginning, and count only what is left."""
+    """What the model is shown: Ollama leaves out the beginning, and counts only what is left."""
     server = state.row.server
-    if server is None or server.kind not in {"ollama", "lmstudio"} or prompt <= state.options.window:
+    if server is None or server.kind != "ollama" or prompt <= state.options.window:
         return messages, prompt
     return messages[-1:], state.options.window
 
