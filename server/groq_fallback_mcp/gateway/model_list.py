@@ -36,8 +36,8 @@ def listed_models(
 
 def effective_window(offered: ProviderModel) -> int | None:
     """How many tokens one request may have: the model's window, or what its limit admits in a minute where that is less."""
-    bounds = [bound for bound in (offered.row.context_window, offered.documented.get(Limit.TPM)) if bound is not None]
-    return min(bounds, default=None)
+    minutes = (offered.documented_limit(limit) for limit in (Limit.TPM, Limit.ITPM))
+    return min((bound for bound in (offered.row.context_window, *minutes) if bound is not None), default=None)
 
 
 def _row(model: str, offered: ProviderModel, provider: str, created: int) -> dict[str, Any]:

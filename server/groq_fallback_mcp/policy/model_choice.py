@@ -64,6 +64,11 @@ class ProviderModel:
     languages: tuple[str, ...] = ()
     links: bool = True
 
+    def documented_limit(self, limit: Limit) -> int | None:
+        """What is documented of a limit, its own or its pool's; the lower where both are."""
+        shared = None if self.pool is None else self.pool.documented.get(limit)
+        return min((figure for figure in (self.documented.get(limit), shared) if figure is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderModels:

@@ -179,7 +179,7 @@ def plan(
             if not is_requested(request.restrictions, provider, model, choice.requested_model):
                 continue
             known = (learnt or {}).get((provider.name, model), UNLEARNT)
-            tpm = offered.documented.get(Limit.TPM) if known.tpm is None else known.tpm
+            tpm = offered.documented_limit(Limit.TPM) if known.tpm is None else known.tpm
             fitted = model_objection(request.restrictions, offered.row) or _fitted(request, needs, offered, tpm)
             if isinstance(fitted, str):
                 exclusions.append(Exclusion(provider=provider.name, model=model, reason=fitted))
