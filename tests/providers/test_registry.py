@@ -8,7 +8,7 @@ from fake_clock import FakeClock
 from fakes import candidate
 
 from groq_fallback_mcp.call import ChatRequest, Limit
-from groq_fallback_mcp.catalog import Kind, load_catalog
+from groq_fallback_mcp.catalog import FREE, Kind, load_catalog
 from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import KEY_HINT, ProviderRegistry, build_registry
@@ -141,9 +141,9 @@ async def test_of_an_endpoint_given_by_its_address_alone_the_list_is_read(monkey
     for _ in range(3):
         await providers.refresh()
     found = providers.models()[1]
-    assert {name: (one.row.context_window, one.cost) for name, one in found.models.items()} == {
-        "b:free": (32_768, "free"),
-        "paid": (65_536, "paid"),
+    assert {name: (one.row.context_window, one.cost, one.price) for name, one in found.models.items()} == {
+        "b:free": (32_768, "free", FREE),
+        "paid": (65_536, "paid", None),
     }
     assert [(str(one.url), one.headers["authorization"]) for one in asked] == [
         ("https://far.test/v1/models", "Bearer sk-of-far")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from groq_fallback_mcp.call import Failure, FailureKind
-from groq_fallback_mcp.catalog import Catalog, Kind, LocalServer, ProviderRow
+from groq_fallback_mcp.catalog import FREE, Catalog, Kind, LocalServer, ProviderRow
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_models
@@ -364,12 +364,14 @@ def _with_facts(offered: ProviderModel, served: ServedModel, source: _Source) ->
         update["context_window"] = served.context_window
     if served.max_completion_tokens is not None or server is not None:
         update["max_completion_tokens"] = served.max_completion_tokens
+    free = served.free is True and server is None
     return replace(
         offered,
         row=row.model_copy(update=update),
         wire_model=served.wire,
         strict_window=server is not None and (server.cuts_prompts or server.kind == "vllm"),
-        cost="free" if served.free and server is None else offered.cost,
+        cost="free" if free else offered.cost,
+        price=FREE if free else offered.price,
     )
 
 
