@@ -56,6 +56,7 @@ async def test_doctor_shows_what_runs_and_how_to_give_it_more_context(tmp_path: 
     assert done.returncode == 0
 
 
+@pytest.mark.nightly
 async def test_doctor_shows_that_nothing_runs_or_is_looked_for(tmp_path: Path) -> None:
     """In a line of its own."""
     overlay = str(catalog(tmp_path))
@@ -65,6 +66,7 @@ async def test_doctor_shows_that_nothing_runs_or_is_looked_for(tmp_path: Path) -
     assert "ok   local servers: not looked for (GROQ_FALLBACK_FIND_LOCAL_SERVERS)" in off.stdout
 
 
+@pytest.mark.nightly
 async def test_setup_and_gateway_say_in_one_line_what_they_found(tmp_path: Path) -> None:
     """And how to turn it off."""
     async with running(LlamaCpp(models=[Model(id="gpt-oss-20b", window=65_536)])) as port:

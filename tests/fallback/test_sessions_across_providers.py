@@ -47,8 +47,17 @@ def prompt(tokens: int) -> list[dict[str, Any]]:
         words = int(words * tokens / found) - 1
 
 
-@pytest.mark.parametrize("agent", PROMPTS)
-@pytest.mark.parametrize("provider", FREE)
+CASES = [
+    # two of them with each push, all of them at night
+    pytest.param(
+        agent, provider, marks=[] if (agent, provider) in {("kilo", "gemini"), ("codex", "openrouter")} else pytest.mark.nightly
+    )
+    for agent in PROMPTS
+    for provider in FREE
+]
+
+
+@pytest.mark.parametrize(("agent", "provider"), CASES)
 async def test_every_turn_of_a_session_is_served_within_the_limits_of_both(agent: str, provider: str) -> None:
     """Twenty turns, six seconds apart; the conversation stays where it is as long as that has quota, and no call is in vain."""
     # a window that a person would load for an agent
