@@ -156,7 +156,7 @@ def read_lmstudio(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
         able = mapping(row.get("capabilities")) or {}
         for instance in rows(row.get("loaded_instances")):
             id_, config = _id(instance.get("id")), mapping(instance.get("config")) or {}
-            if id_ is not None and row.get("type") not in {"embedding", "embeddings"}:
+            if id_ is not None and text_of(row.get("type")) not in {"embedding", "embeddings"}:
                 found.append(
                     ServedModel(
                         id=id_,
@@ -183,7 +183,7 @@ def read_lmstudio_v0(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
             vision=row.get("type") == "vlm",
         )
         for row in rows(listed)
-        if row.get("state") == "loaded" and row.get("type") in {"llm", "vlm"} and (id_ := _id(row.get("id")))
+        if row.get("state") == "loaded" and text_of(row.get("type")) in {"llm", "vlm"} and (id_ := _id(row.get("id")))
     )
 
 
@@ -210,7 +210,8 @@ def _listed(listed: Iterable[Mapping[str, Any]]) -> Iterable[ServedModel]:
     for row in listed:
         # Gemini lists models/gemini-..., and takes the id without
         id_ = _id((text_of(row.get("id")) or "").removeprefix("models/"))
-        if id_ is None or row.get("active") is False or not {row.get("type"), row.get("mode")} <= _CHAT_TYPES:
+        types = {text_of(row.get("type")), text_of(row.get("mode"))}
+        if id_ is None or row.get("active") is False or not types <= _CHAT_TYPES:
             continue
         speech = _SPEECH.search(id_) is not None
         if _NOT_CHAT.search(id_) and not speech:
