@@ -6,15 +6,16 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from fake_clock import FakeClock
 from local_servers import FakeServer, LlamaCpp, LmStudio, Model, Ollama, Vllm, catalog_with_ports, running
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from groq_fallback_mcp.call import FailureKind, Success, Usage
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.providers.local_servers import was_cut
+from groq_fallback_mcp.providers.local_servers import MOST_MODELS, was_cut
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
 
@@ -273,3 +274,31 @@ def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, c
     assert (None if found is None else (found.kind, found.context_window)) == (
         None if cut is None else (FailureKind.CONTEXT_TOO_LONG, cut)
     )
+
+
+class HalfAnOllama(Ollama):
+    """One that does not say what it has loaded, so it can only be read as any other server."""
+
+    def facts(self, path: str, body: dict[str, Any]) -> Response | None:
+        if path == "/v1/models":
+            return JSONResponse({"object": "list", "data": [{"id": model.id, "object": "model"} for model in self.models]})
+        return None if path == "/api/ps" else super().facts(path, body)
+
+
+async def test_a_configured_server_s_cloud_is_never_on_this_machine() -> None:
+    """Calls that must not leave this machine would be sent there."""
+    async with running(HalfAnOllama(models=[Model(id="a:8b"), Model(id="b:120b-cloud", cloud=True)])) as port:
+        own = EndpointSettings(name="mine", base_url=f"http://127.0.0.1:{port}/v1")
+        providers = registry(catalog_with_ports(), providers=(own,))
+        await providers.refresh()
+        assert [name for name, _ in offered(providers)["mine"]] == ["a:8b"]
+        await providers.aclose()
+
+
+async def test_what_any_program_may_list_is_bounded() -> None:
+    """Every call would read it, and plan with it."""
+    async with running(Vllm(models=[Model(id=f"m{n}", window=8_192) for n in range(1_000)])) as port:
+        providers = registry(catalog_with_ports(vllm=port))
+        await providers.refresh()
+        assert len(offered(providers)["vllm"]) == MOST_MODELS
+        await providers.aclose()

@@ -24,6 +24,7 @@ from groq_fallback_mcp.providers.served_models import (
     OllamaDetails,
     OllamaTag,
     ServedModel,
+    is_in_cloud,
     read_listed,
     read_llamacpp,
     read_lmstudio,
@@ -45,6 +46,9 @@ PATIENT_LOOK_S = 2.0
 PAUSE_S = 10.0
 # Windows refuses connections to closed ports of its own only after two seconds.
 CONNECT_S = 0.002
+# Any program may listen there: what it answers must not take long to read, as every call looks first.
+MOST_BYTES = 1024 * 1024
+MOST_MODELS = 200
 # Each model of Ollama costs a request, once.
 MOST_OLLAMA_MODELS = 24
 DEFAULT_LEAST_WINDOW = 4_096
@@ -114,9 +118,11 @@ class ServerWatch:
         for row in sorted(self._kinds, key=lambda row: row is not self.server):
             models = await self._read(row)
             if models is not None:
-                return row, models
+                return row, models[:MOST_MODELS]
         listed = await self._get(self.base_url.removeprefix(self._root) + "/models") if self._configured else None
-        return None, None if listed is None else read_listed(listed)
+        found = None if listed is None else read_listed(listed)
+        # an Ollama that does not say what it is still lists what it would send to its cloud
+        return None, None if found is None else tuple(model for model in found if not is_in_cloud(model.wire))
 
     async def _read(self, row: LocalServer) -> tuple[ServedModel, ...] | None:
         match row.kind:
@@ -168,7 +174,8 @@ class ServerWatch:
 
     async def _get(self, path: str, json: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         """The object at a path, None where there is none; a POST with a body."""
-        reply = await self._wire.exchange("GET" if json is None else "POST", path, timeout_s=PATIENT_LOOK_S, json=json)
+        method = "GET" if json is None else "POST"
+        reply = await self._wire.exchange(method, path, timeout_s=PATIENT_LOOK_S, most_bytes=MOST_BYTES, json=json)
         if isinstance(reply, Failure) or reply.status != 200:
             return None
         body = json_object(reply.body)

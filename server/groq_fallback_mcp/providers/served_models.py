@@ -13,6 +13,7 @@ __all__ = [
     "OllamaDetails",
     "OllamaTag",
     "ServedModel",
+    "is_in_cloud",
     "read_listed",
     "read_llamacpp",
     "read_lmstudio",
@@ -187,6 +188,11 @@ def read_lmstudio_v0(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
     )
 
 
+def is_in_cloud(name: str) -> bool:
+    """Whether Ollama's name of a model says that its cloud runs it."""
+    return name.endswith(("-cloud", ":cloud"))
+
+
 def read_vllm(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
     """The models of vLLM (/v1/models); None where it is another server, such as SGLang, which uses the same port."""
     listed = rows(body.get("data"))
@@ -279,4 +285,4 @@ def _is_loaded(row: Mapping[str, Any]) -> bool:
 
 def _runs_elsewhere(row: Mapping[str, Any], name: str) -> bool:
     """Whether Ollama would send prompts to its cloud."""
-    return bool(row.get("remote_host") or row.get("remote_model")) or name.endswith(("-cloud", ":cloud"))
+    return bool(row.get("remote_host") or row.get("remote_model")) or is_in_cloud(name)
