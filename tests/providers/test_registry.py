@@ -9,6 +9,7 @@ from fakes import candidate
 
 from groq_fallback_mcp.call import ChatRequest, Limit
 from groq_fallback_mcp.catalog import Kind, load_catalog
+from groq_fallback_mcp.providers.endpoints import endpoint_of
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import KEY_HINT, ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
@@ -204,3 +205,26 @@ async def test_an_endpoint_whose_list_cannot_be_read_offers_nothing_yet() -> Non
     await providers.refresh()
     assert list(providers.models()[1].models) == ["m"]
     await providers.aclose()
+
+
+def test_a_provider_whose_account_is_missing_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cloudflare's key alone does not do: prompts would go to an address with a gap in it."""
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "token_of_cloudflare")
+    monkeypatch.delenv("CLOUDFLARE_ACCOUNT_ID", raising=False)
+    found = registry(providers=[{"preset": "cloudflare"}]).providers["cloudflare"]
+    assert found.unready == "CLOUDFLARE_ACCOUNT_ID is not set"
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"),
+    [
+        ({"preset": "cloudflare"}, "no-training"),
+        ({"preset": "cloudflare", "base_url": "https://elsewhere.example/v1"}, "unknown"),
+        ({"preset": "cloudflare", "base_url": "https://elsewhere.example/v1", "data_policy": "no-training"}, "no-training"),
+        ({"preset": "gemini", "base_url": "http://127.0.0.1:4000/v1"}, "trains"),
+        ({"name": "mine", "base_url": "http://127.0.0.1:4000/v1"}, "no-training"),
+    ],
+)
+def test_what_a_provider_promises_holds_for_its_own_address(given: dict[str, str], policy: str) -> None:
+    """Its preset may be used for the dialect of another host, which has promised nothing."""
+    assert endpoint_of(EndpointSettings.model_validate(given), CATALOG).data_policy == policy

@@ -99,7 +99,7 @@ def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
         row=row,
         plan=plan,
         cost=given.cost or (plan.cost if plan is not None else "local" if local else "paid"),
-        data_policy=given.data_policy or (plan.data_policy if plan is not None else "no-training" if local else "unknown"),
+        data_policy=given.data_policy or _data_policy(base_url, row, plan),
     )
 
 
@@ -227,6 +227,14 @@ def _address(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str
             next_step=f"copy the account id of {row.title} again",
         )
     return address.replace("{account}", account), None
+
+
+def _data_policy(base_url: str, row: ProviderRow | None, plan: ProviderPlan | None) -> DataPolicy:
+    """What becomes of prompts at an address: what the catalog says of a provider holds for no other host but a proxy here."""
+    host = urlsplit(base_url).hostname or ""
+    if row is None or plan is None:
+        return "no-training" if is_loopback(host) else "unknown"
+    return plan.data_policy if is_loopback(host) or host == urlsplit(row.base_url).hostname else "unknown"
 
 
 def _key(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str | None]:
