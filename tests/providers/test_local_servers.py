@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fake_clock import FakeClock
 from local_servers import FakeServer, LlamaCpp, LmStudio, Model, Ollama, Vllm, catalog_with_ports, running
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from groq_fallback_mcp.call import FailureKind, Success, Usage
@@ -301,4 +302,31 @@ async def test_what_any_program_may_list_is_bounded() -> None:
         providers = registry(catalog_with_ports(vllm=port))
         await providers.refresh()
         assert len(offered(providers)["vllm"]) == MOST_MODELS
+        await providers.aclose()
+
+
+class SlowOllama(Ollama):
+    """One whose first answer comes when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(models=[Model(id="a:8b")])
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def _handle(self, request: Request) -> Response:
+        self.reached.set()
+        await self.go_on.wait()
+        return await super()._handle(request)
+
+
+async def test_a_call_that_is_cancelled_while_it_looks_has_seen_nothing() -> None:
+    """The next one looks itself, instead of going without the server for two seconds."""
+    server = SlowOllama()
+    async with running(server) as port:
+        providers = registry(catalog_with_ports(ollama=port))
+        looking = asyncio.create_task(providers.refresh())
+        await server.reached.wait()
+        looking.cancel()
+        server.go_on.set()
+        await providers.refresh()
+        assert list(offered(providers)) == ["ollama"]
         await providers.aclose()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import anyio
 import httpx2
 import pytest
 from fake_clock import FakeClock
@@ -151,6 +154,29 @@ async def test_of_an_endpoint_given_by_its_address_alone_the_list_is_read(monkey
     clock.advance(600.0)
     await providers.refresh(lists=True)
     assert len(asked) == 2
+    await providers.aclose()
+
+
+async def test_a_list_that_does_not_come_holds_up_one_call_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that Groq serves wait for it, too."""
+    monkeypatch.setattr("groq_fallback_mcp.providers.discovery.LIST_WAIT_S", 0.05)
+    waits: list[object] = []
+
+    async def counted(tasks: set[asyncio.Task[None]], *, timeout: float) -> object:  # noqa: ASYNC109 - asyncio's own name
+        waits.append(timeout)
+        return await wait(tasks, timeout=timeout)
+
+    async def never(request: httpx2.Request) -> httpx2.Response:
+        await anyio.sleep_forever()
+        return httpx2.Response(200)
+
+    wait = asyncio.wait
+    monkeypatch.setattr(asyncio, "wait", counted)
+    far = EndpointSettings(name="far", base_url="https://far.test/v1")
+    providers = with_list(registry(providers=(far,), local="off"), "far", httpx2.MockTransport(never))
+    for _ in range(3):
+        await providers.refresh()
+    assert len(waits) == 1
     await providers.aclose()
 
 
