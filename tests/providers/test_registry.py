@@ -254,3 +254,18 @@ def test_a_provider_whose_account_is_missing_is_sent_nothing(monkeypatch: pytest
 def test_what_a_provider_promises_holds_for_its_own_address(given: dict[str, str], policy: str) -> None:
     """Its preset may be used for the dialect of another host, which has promised nothing."""
     assert endpoint_of(EndpointSettings.model_validate(given), CATALOG).data_policy == policy
+
+
+@pytest.mark.parametrize(
+    ("given", "stays"),
+    [
+        ({"preset": "litellm"}, False),
+        ({"preset": "gemini", "base_url": "http://127.0.0.1:4000/v1"}, False),
+        ({"preset": "ollama"}, True),
+        ({"preset": "jan"}, True),
+        ({"name": "mine", "base_url": "http://127.0.0.1:4000/v1"}, True),
+    ],
+)
+def test_a_proxy_on_this_machine_is_not_where_prompts_stay(given: dict[str, str], *, stays: bool) -> None:
+    """A call that may not leave this machine would leave it through LiteLLM."""
+    assert registry(local="off", providers=[given]).models()[1].on_this_machine is stays

@@ -66,6 +66,11 @@ class Endpoint:
     def on_this_machine(self) -> bool:
         return is_loopback(urlsplit(self.base_url).hostname or "")
 
+    @property
+    def keeps_prompts_here(self) -> bool:
+        """Whether prompts leave this machine nowhere: a proxy on it sends them on to a provider of the catalog."""
+        return self.on_this_machine and (self.plan is None or self.plan.cost == "local")
+
 
 def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
     """The endpoint with its preset's values where it gives none. Raises ConfigurationError for names that are not known."""
@@ -109,7 +114,7 @@ def endpoint_models(endpoint: Endpoint, catalog: Catalog) -> ProviderModels:
     return ProviderModels(
         name=endpoint.name,
         models=models,
-        on_this_machine=endpoint.on_this_machine,
+        on_this_machine=endpoint.keeps_prompts_here,
         use_cases=endpoint.use_cases,
         data_policy=endpoint.data_policy,
     )
