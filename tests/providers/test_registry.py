@@ -157,6 +157,17 @@ async def test_of_an_endpoint_given_by_its_address_alone_the_list_is_read(monkey
     await providers.aclose()
 
 
+async def test_a_list_that_quotes_the_key_brings_it_into_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger keeps what it knows of a model under its name."""
+    monkeypatch.setenv("FAR_KEY", "plain-key-of-far-0123")
+    far = EndpointSettings(name="far", base_url="https://far.test/v1", key_env="FAR_KEY")
+    rows = ({"id": "m"}, {"id": "m-plain-key-of-far-0123"})
+    providers = with_list(registry(providers=(far,), local="off"), "far", listing(*rows))
+    await providers.refresh()
+    assert list(providers.models()[1].models) == ["m"]
+    await providers.aclose()
+
+
 async def test_a_list_that_does_not_come_holds_up_one_call_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls that Groq serves wait for it, too."""
     monkeypatch.setattr("groq_fallback_mcp.providers.discovery.LIST_WAIT_S", 0.05)

@@ -18,7 +18,7 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_models
 from groq_fallback_mcp.providers.json_fields import json_object
-from groq_fallback_mcp.providers.local_servers import LocalEndpoint, ServerWatch
+from groq_fallback_mcp.providers.local_servers import LocalEndpoint, ServerWatch, quoting_no_key
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.served_models import ServedModel, read_listed
 
@@ -296,7 +296,7 @@ class _ModelList:
             reply = await self._provider.send("GET", "/models", timeout_s=LIST_TIMEOUT_S)
             body = reply if isinstance(reply, Failure) else json_object(reply.body)
             found = None if isinstance(body, Failure) else read_listed(body)
-            self.models = found or self.models
+            self.models = (quoting_no_key(found) if found else ()) or self.models
             self._due_at = self._clock.monotonic() + (LIST_RETRY_S if found is None else LIST_LIFE_S)
         finally:
             self._reading = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -34,11 +34,12 @@ from groq_fallback_mcp.providers.served_models import (
     read_ollama_tags,
     read_vllm,
 )
+from groq_fallback_mcp.redaction import sanitize
 
 if TYPE_CHECKING:
     from groq_fallback_mcp.providers.http import Wire
 
-__all__ = ["LocalEndpoint", "ServerWatch", "was_cut"]
+__all__ = ["LocalEndpoint", "ServerWatch", "quoting_no_key", "was_cut"]
 
 LONGEST_LOOK_S = 0.3
 # Also for an endpoint that the user configured and of which nothing is known yet.
@@ -122,7 +123,7 @@ class ServerWatch:
         listed = await self._get(self.base_url.removeprefix(self._root) + "/models") if self._configured else None
         found = None if listed is None else read_listed(listed)
         # an Ollama that does not say what it is still lists what it would send to its cloud
-        return None, None if found is None else tuple(model for model in found if not is_in_cloud(model.wire))
+        return None, None if found is None else quoting_no_key(model for model in found if not is_in_cloud(model.wire))
 
     async def _read(self, row: LocalServer) -> tuple[ServedModel, ...] | None:
         match row.kind:
@@ -206,6 +207,11 @@ class LocalEndpoint(OpenAICompatible):
         stated = next((model.context_window for model in self.watch.models or () if model.wire == candidate.wire_model), None)
         windows = [window for window in (stated, server.least_window) if window is not None]
         return was_cut(outcome, sent_tokens=candidate.estimated_tokens, windows=windows) or outcome
+
+
+def quoting_no_key(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
+    """The models whose names do not quote the key that they were asked with: names reach the ledger's file and results."""
+    return tuple(model for model in models if sanitize(model.wire) == model.wire)
 
 
 def was_cut(success: Success, *, sent_tokens: int, windows: Sequence[int]) -> Failure | None:
