@@ -330,3 +330,28 @@ async def test_a_call_that_is_cancelled_while_it_looks_has_seen_nothing() -> Non
         await providers.refresh()
         assert list(offered(providers)) == ["ollama"]
         await providers.aclose()
+
+
+class WebSite(FakeServer):
+    """Some program of the user's own, at the port of a server."""
+
+    def facts(self, path: str, body: dict[str, Any]) -> Response | None:
+        del path, body
+        return None
+
+
+async def test_another_program_at_a_known_port_is_asked_seldom() -> None:
+    """And a server that takes its place is found as soon as the port was seen closed."""
+    clock, site = FakeClock(), WebSite()
+    async with running(site) as port:
+        providers = registry(catalog_with_ports(ollama=port), clock)
+        for _ in range(4):
+            await providers.refresh()
+            clock.advance(2.0)
+        assert len(site.asked) == 2
+    await providers.refresh()
+    clock.advance(2.0)
+    async with running(Ollama(models=[Model(id="a:8b")]), port=port):
+        await providers.refresh()
+        assert list(offered(providers)) == ["ollama"]
+        await providers.aclose()

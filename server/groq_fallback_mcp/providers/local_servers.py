@@ -1,6 +1,7 @@
 """Servers on this machine: whether one listens, which it is, what it has loaded, and whether it cut a prompt short.
 
-A server is told by what it answers, never by its port. One that hangs costs a call 0.3 s and is then left alone for some seconds.
+A server is told by what it answers, never by its port. One that hangs costs a call 0.3 s and is then left alone for some seconds,
+as is any other program that answers there: its log is not filled with our requests.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ LONGEST_LOOK_S = 0.3
 # Also for an endpoint that the user configured and of which nothing is known yet.
 PATIENT_LOOK_S = 2.0
 PAUSE_S = 10.0
+NOT_READY = 503
 # Windows refuses connections to closed ports of its own only after two seconds.
 CONNECT_S = 0.002
 # Any program may listen there: what it answers must not take long to read, as every call looks first.
@@ -84,11 +86,16 @@ class ServerWatch:
         self._key = key
         self._opened: Wire | None = None
         self._paused_until: float | None = None
+        self._begins = False
         self._ollama: dict[str, OllamaDetails] = {}
 
     def is_closed(self) -> bool:
         """Whether nothing was there last time, and nobody listens now."""
-        return self.models is None and not self._is_open()
+        if self.models is not None or self._is_open():
+            return False
+        # whatever was there has gone
+        self._paused_until = None
+        return True
 
     async def look(self, *, patient: bool = False) -> None:
         """Find out what is there now; what is known stays where the server is too slow to say. `patient`: no call waits for it."""
@@ -97,13 +104,14 @@ class ServerWatch:
             if not self._is_open():
                 self.server = self.models = None
             return
-        self._paused_until = None
+        self._paused_until, self._begins = None, False
         most_s = PATIENT_LOOK_S if patient or (self._configured and self.models is None) else LONGEST_LOOK_S
         # its import is not the server's time
         _ = self._wire
         with anyio.move_on_after(most_s) as scope:
             self.server, self.models = await self._found()
-        if scope.cancelled_caught:
+        is_foreign = self.models is None and not self._configured and not self._begins
+        if scope.cancelled_caught or is_foreign:
             self._paused_until = now + PAUSE_S
 
     async def aclose(self) -> None:
@@ -178,6 +186,8 @@ class ServerWatch:
         method = "GET" if json is None else "POST"
         reply = await self._wire.exchange(method, path, timeout_s=PATIENT_LOOK_S, most_bytes=MOST_BYTES, json=json)
         if isinstance(reply, Failure) or reply.status != 200:
+            # a server that is not ready yet is not another program
+            self._begins = self._begins or isinstance(reply, Failure) or reply.status == NOT_READY
             return None
         body = json_object(reply.body)
         return None if isinstance(body, Failure) else body
