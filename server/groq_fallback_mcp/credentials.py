@@ -25,6 +25,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
 
 __all__ = [
+    "ACCOUNT",
     "Credential",
     "Exposure",
     "exposure",

@@ -118,7 +118,8 @@ def parse_reset(value: str | None, *, now_wall: float) -> float | None:
         return (
             parse_retry_after(value, now_wall=now_wall)
             if dated is None
-            else parse_retry_after(f"{max(dated - now_wall, 0.0)}", now_wall=now_wall)
+            # a moment that is over says nothing of a limit that has just refused
+            else parse_retry_after(f"{dated - now_wall}", now_wall=now_wall)
         )
     if moment > _YEAR_2001_MS:
         moment /= 1_000

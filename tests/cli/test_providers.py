@@ -128,6 +128,28 @@ def test_a_provider_is_added_with_its_key_and_removed_with_it(tmp_path: Path) ->
     assert names_in(settings_of(tmp_path).read_text()) == []
 
 
+def test_a_provider_that_is_added_again_keeps_what_the_user_said_of_it(tmp_path: Path) -> None:
+    """To store a key, as the note of the first time says: it must not come to serve what it was kept from. Comments and ends of lines stay."""
+    before = '[[providers]]\r\npreset = "openrouter"  # mine\r\nuse_cases = ["fast"]\r\ncontext_window = 9000\r\n'
+    settings_of(tmp_path).write_bytes(before.encode())
+    status, said = run(tmp_path, "add", "openrouter", "--plan", "free", "--yes", stdin=f"{SECRET}\n")
+    assert status == 0, said
+    after = settings_of(tmp_path).read_bytes().decode()
+    assert tomllib.loads(after)["providers"] == [{**tomllib.loads(before)["providers"][0], "plan": "free"}]
+    assert all(line in after for line in before.splitlines(keepends=True))
+
+
+def test_groq_s_own_key_stays_when_a_proxy_that_used_it_is_removed(tmp_path: Path) -> None:
+    """Its variable is that of Groq."""
+    kept = tmp_path / "groq-api-key"
+    kept.write_text("gsk_secret_of_groq\n")
+    kept.chmod(0o600)
+    settings_of(tmp_path).write_text('[[providers]]\nname = "mine"\nbase_url = "https://x.test/v1"\nkey_env = "GROQ_API_KEY"\n')
+    status, said = run(tmp_path, "remove", "mine")
+    assert status == 0, said
+    assert kept.exists()
+
+
 def test_nothing_is_added_that_may_be_trained_on_without_consent(tmp_path: Path) -> None:
     """A pipe cannot agree."""
     status, said = run(tmp_path, "add", "mine", "--url", "https://models.example/v1")
@@ -143,6 +165,8 @@ def test_nothing_is_added_that_may_be_trained_on_without_consent(tmp_path: Path)
         (["add", "nowhere"], ["'nowhere'", "--url"]),
         (["add", "groq", "--url", "https://models.example/v1", "--yes"], ["reserved"]),
         (["add", "mine", "--url", "http://models.example/v1", "--yes"], ["https"]),
+        (["add", "mine", "--url", "https://models.example/v1", "--key-env", "../key", "--yes"], ["key_env"]),
+        (["add", "cloudflare", "--url", "https://models.example/v1"], ["what becomes of prompts is not known"]),
         (["add", "openrouter", "--plan", "gold", "--yes"], ["'gold'", "use "]),
         (["remove", "nowhere"], ["'nowhere'", "providers add"]),
         (["order", "nowhere"], ["'nowhere'"]),
@@ -157,6 +181,15 @@ def test_what_cannot_be_done_says_why_and_what_can(tmp_path: Path, arguments: li
     assert status == 2
     assert all(word.lower() in said.lower() for word in words), said
     assert not settings_of(tmp_path).exists()
+
+
+@pytest.mark.parametrize("command", [["order", "x"], ["remove", "x"], ["list"]])
+def test_providers_that_are_no_tables_are_an_error_in_words(tmp_path: Path, command: list[str]) -> None:
+    """Not a traceback."""
+    settings_of(tmp_path).write_text("providers = 3\n")
+    status, said = run(tmp_path, *command)
+    assert status == 2
+    assert "Traceback" not in said
 
 
 def test_a_link_to_config_toml_stays_a_link(tmp_path: Path) -> None:

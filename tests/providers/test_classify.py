@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading
+from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, Verdict, judge
 from groq_fallback_mcp.providers.classify import classify, classify_stream_error
 
@@ -513,3 +514,24 @@ def test_a_cut_user_turn_that_breaks_ollama_s_template_is_a_prompt_too_long() ->
     assert classify(500, {}, '{"error": {"message": "no user query found in messages"}}', now_wall=NOW).kind is (
         FailureKind.CONTEXT_TOO_LONG
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "body", "least_s"),
+    [
+        (
+            "anthropic",
+            {"anthropic-ratelimit-requests-reset": "1970-01-01T00:00:00Z"},
+            {"error": {"type": "rate_limit_error"}},
+            60,
+        ),
+        ("openrouter", {"x-ratelimit-reset": "0"}, {"error": {"code": 429, "message": "free-models-per-day"}}, 3_600),
+    ],
+)
+def test_a_reset_that_is_over_does_not_mean_at_once(
+    name: str, headers: dict[str, str], body: dict[str, object], least_s: float
+) -> None:
+    """This machine's clock may be ahead: the refused call would be sent again without a pause, and counted each time."""
+    found = classify(429, headers, json.dumps(body), now_wall=1_795_900_000.0, sender=load_catalog().providers[name])
+    assert found.retry_after_s is not None
+    assert found.retry_after_s >= least_s

@@ -6,15 +6,17 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from fake_clock import FakeClock
 from local_servers import FakeServer, LlamaCpp, LmStudio, Model, Ollama, Vllm, catalog_with_ports, running
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from groq_fallback_mcp.call import FailureKind, Success, Usage
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.providers.local_servers import was_cut
+from groq_fallback_mcp.providers.local_servers import MOST_MODELS, was_cut
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
 
@@ -273,3 +275,83 @@ def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, c
     assert (None if found is None else (found.kind, found.context_window)) == (
         None if cut is None else (FailureKind.CONTEXT_TOO_LONG, cut)
     )
+
+
+class HalfAnOllama(Ollama):
+    """One that does not say what it has loaded, so it can only be read as any other server."""
+
+    def facts(self, path: str, body: dict[str, Any]) -> Response | None:
+        if path == "/v1/models":
+            return JSONResponse({"object": "list", "data": [{"id": model.id, "object": "model"} for model in self.models]})
+        return None if path == "/api/ps" else super().facts(path, body)
+
+
+async def test_a_configured_server_s_cloud_is_never_on_this_machine() -> None:
+    """Calls that must not leave this machine would be sent there."""
+    async with running(HalfAnOllama(models=[Model(id="a:8b"), Model(id="b:120b-cloud", cloud=True)])) as port:
+        own = EndpointSettings(name="mine", base_url=f"http://127.0.0.1:{port}/v1")
+        providers = registry(catalog_with_ports(), providers=(own,))
+        await providers.refresh()
+        assert [name for name, _ in offered(providers)["mine"]] == ["a:8b"]
+        await providers.aclose()
+
+
+async def test_what_any_program_may_list_is_bounded() -> None:
+    """Every call would read it, and plan with it."""
+    async with running(Vllm(models=[Model(id=f"m{n}", window=8_192) for n in range(1_000)])) as port:
+        providers = registry(catalog_with_ports(vllm=port))
+        await providers.refresh()
+        assert len(offered(providers)["vllm"]) == MOST_MODELS
+        await providers.aclose()
+
+
+class SlowOllama(Ollama):
+    """One whose first answer comes when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(models=[Model(id="a:8b")])
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def _handle(self, request: Request) -> Response:
+        self.reached.set()
+        await self.go_on.wait()
+        return await super()._handle(request)
+
+
+async def test_a_call_that_is_cancelled_while_it_looks_has_seen_nothing() -> None:
+    """The next one looks itself, instead of going without the server for two seconds."""
+    server = SlowOllama()
+    async with running(server) as port:
+        providers = registry(catalog_with_ports(ollama=port))
+        looking = asyncio.create_task(providers.refresh())
+        await server.reached.wait()
+        looking.cancel()
+        server.go_on.set()
+        await providers.refresh()
+        assert list(offered(providers)) == ["ollama"]
+        await providers.aclose()
+
+
+class WebSite(FakeServer):
+    """Some program of the user's own, at the port of a server."""
+
+    def facts(self, path: str, body: dict[str, Any]) -> Response | None:
+        del path, body
+        return None
+
+
+async def test_another_program_at_a_known_port_is_asked_seldom() -> None:
+    """And a server that takes its place is found as soon as the port was seen closed."""
+    clock, site = FakeClock(), WebSite()
+    async with running(site) as port:
+        providers = registry(catalog_with_ports(ollama=port), clock)
+        for _ in range(4):
+            await providers.refresh()
+            clock.advance(2.0)
+        assert len(site.asked) == 2
+    await providers.refresh()
+    clock.advance(2.0)
+    async with running(Ollama(models=[Model(id="a:8b")]), port=port):
+        await providers.refresh()
+        assert list(offered(providers)) == ["ollama"]
+        await providers.aclose()

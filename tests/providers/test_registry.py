@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import anyio
 import httpx2
 import pytest
 from fake_clock import FakeClock
@@ -154,6 +157,40 @@ async def test_of_an_endpoint_given_by_its_address_alone_the_list_is_read(monkey
     await providers.aclose()
 
 
+async def test_a_list_that_quotes_the_key_brings_it_into_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger keeps what it knows of a model under its name."""
+    monkeypatch.setenv("FAR_KEY", "plain-key-of-far-0123")
+    far = EndpointSettings(name="far", base_url="https://far.test/v1", key_env="FAR_KEY")
+    rows = ({"id": "m"}, {"id": "m-plain-key-of-far-0123"})
+    providers = with_list(registry(providers=(far,), local="off"), "far", listing(*rows))
+    await providers.refresh()
+    assert list(providers.models()[1].models) == ["m"]
+    await providers.aclose()
+
+
+async def test_a_list_that_does_not_come_holds_up_one_call_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that Groq serves wait for it, too."""
+    monkeypatch.setattr("groq_fallback_mcp.providers.discovery.LIST_WAIT_S", 0.05)
+    waits: list[object] = []
+
+    async def counted(tasks: set[asyncio.Task[None]], *, timeout: float) -> object:  # noqa: ASYNC109 - asyncio's own name
+        waits.append(timeout)
+        return await wait(tasks, timeout=timeout)
+
+    async def never(request: httpx2.Request) -> httpx2.Response:
+        await anyio.sleep_forever()
+        return httpx2.Response(200)
+
+    wait = asyncio.wait
+    monkeypatch.setattr(asyncio, "wait", counted)
+    far = EndpointSettings(name="far", base_url="https://far.test/v1")
+    providers = with_list(registry(providers=(far,), local="off"), "far", httpx2.MockTransport(never))
+    for _ in range(3):
+        await providers.refresh()
+    assert len(waits) == 1
+    await providers.aclose()
+
+
 async def test_of_a_long_list_a_few_models_serve_unasked_and_the_others_by_name() -> None:
     """A call does not try four hundred models in turn."""
     far = EndpointSettings(name="far", base_url="https://far.test/v1")
@@ -218,3 +255,41 @@ def test_a_known_provider_s_address_alone_is_spoken_to_in_its_words() -> None:
     assert endpoint_models(on_trial, CATALOG).models["m"].pool is not None
     here = CATALOG.providers["ollama"].base_url
     assert endpoint_of(EndpointSettings(name="here", base_url=here), CATALOG).row is None
+
+
+def test_a_provider_whose_account_is_missing_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cloudflare's key alone does not do: prompts would go to an address with a gap in it."""
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "token_of_cloudflare")
+    monkeypatch.delenv("CLOUDFLARE_ACCOUNT_ID", raising=False)
+    found = registry(providers=[{"preset": "cloudflare"}]).providers["cloudflare"]
+    assert found.unready == "CLOUDFLARE_ACCOUNT_ID is not set"
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"),
+    [
+        ({"preset": "cloudflare"}, "no-training"),
+        ({"preset": "cloudflare", "base_url": "https://elsewhere.example/v1"}, "unknown"),
+        ({"preset": "cloudflare", "base_url": "https://elsewhere.example/v1", "data_policy": "no-training"}, "no-training"),
+        ({"preset": "gemini", "base_url": "http://127.0.0.1:4000/v1"}, "trains"),
+        ({"name": "mine", "base_url": "http://127.0.0.1:4000/v1"}, "no-training"),
+    ],
+)
+def test_what_a_provider_promises_holds_for_its_own_address(given: dict[str, str], policy: str) -> None:
+    """Its preset may be used for the dialect of another host, which has promised nothing."""
+    assert endpoint_of(EndpointSettings.model_validate(given), CATALOG).data_policy == policy
+
+
+@pytest.mark.parametrize(
+    ("given", "stays"),
+    [
+        ({"preset": "litellm"}, False),
+        ({"preset": "gemini", "base_url": "http://127.0.0.1:4000/v1"}, False),
+        ({"preset": "ollama"}, True),
+        ({"preset": "jan"}, True),
+        ({"name": "mine", "base_url": "http://127.0.0.1:4000/v1"}, True),
+    ],
+)
+def test_a_proxy_on_this_machine_is_not_where_prompts_stay(given: dict[str, str], *, stays: bool) -> None:
+    """A call that may not leave this machine would leave it through LiteLLM."""
+    assert registry(local="off", providers=[given]).models()[1].on_this_machine is stays

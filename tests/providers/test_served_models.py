@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -170,3 +171,72 @@ def test_a_list_is_read_for_what_chats_or_hears_only() -> None:
     free = read_listed({"data": [{"id": "a/b:free"}]})
     assert free is not None
     assert free[0].free is True
+
+
+LISTED: dict[str, Any] = {
+    "object": "list",
+    "data": [
+        {
+            "id": "models/m",
+            "type": "chat",
+            "mode": "chat",
+            "active": True,
+            "owned_by": "vllm",
+            "max_model_len": 8_192,
+            "capabilities": ["tools", "vision"],
+            "supported_parameters": ["tools"],
+            "architecture": {"input_modalities": ["image"]},
+            "top_provider": {"max_completion_tokens": 100},
+            "pricing": {"prompt": "0"},
+            "state": "loaded",
+        }
+    ],
+}
+LMSTUDIO: dict[str, Any] = {
+    "models": [
+        {
+            "key": "m",
+            "type": "llm",
+            "capabilities": {"vision": True},
+            "loaded_instances": [{"id": "m", "config": {"context_length": 8_192}}],
+        }
+    ]
+}
+SHOWN: dict[str, Any] = {
+    "capabilities": ["completion"],
+    "parameters": "num_ctx 8192",
+    "model_info": {"qwen3.context_length": 40_960},
+}
+ODD: Sequence[object] = (None, True, -1, 10**30, 1e308, "", "x" * 10_000, [], [[]], {}, {"a": []}, [{}], [None])
+
+
+def mutants(value: object) -> Iterator[object]:
+    """The value with one thing in it replaced by something odd, each of them in turn."""
+    yield from ODD
+    if isinstance(value, dict):
+        yield from ({**value, key: odd} for key, inner in value.items() for odd in mutants(inner))
+    if isinstance(value, list):
+        yield from ([*value[:at], odd, *value[at + 1 :]] for at, inner in enumerate(value) for odd in mutants(inner))
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (lambda body: read_llamacpp(body, LLAMACPP), PROPS),
+        (lambda body: read_llamacpp(PROPS, body), LLAMACPP),
+        (read_ollama_tags, {"models": [OLLAMA_TAG]}),
+        (read_ollama_loaded, {"models": [{**OLLAMA_TAG, "context_length": 4_096}]}),
+        (read_ollama_details, SHOWN),
+        (read_lmstudio, LMSTUDIO),
+        (read_lmstudio_v0, LISTED),
+        (read_vllm, LISTED),
+        (read_listed, LISTED),
+    ],
+)
+def test_any_other_program_may_answer_at_these_ports_and_breaks_nothing(
+    read: Callable[[dict[str, Any]], object], body: dict[str, Any]
+) -> None:
+    """Every call looks at them first, also one that only Groq serves."""
+    for odd in mutants(body):
+        if isinstance(odd, dict):
+            read(odd)

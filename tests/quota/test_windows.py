@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import Limit, LimitReading, Refilling
 from groq_fallback_mcp.durations import day_end
+from groq_fallback_mcp.quota import Claim, QuotaKey
 from groq_fallback_mcp.quota.buckets import (
     AFTER_MIDNIGHT_S,
     ON_THE_WAY_S,
@@ -24,6 +26,8 @@ from groq_fallback_mcp.quota.buckets import (
     new_bucket,
     take,
 )
+from groq_fallback_mcp.quota.records import Account, Transaction, decode, encode, model_key
+from groq_fallback_mcp.quota.store import Snapshot
 
 T0 = 1_790_000_000.0
 SLIDING = Refilling(windows="sliding")
@@ -198,3 +202,50 @@ def test_only_the_continuous_ones_refill() -> None:
     assert empty.wait_s(1, T0) == 5
     assert empty.wait_s(50, T0) == 9
     assert Bucket(limit=Limit.RPM, capacity=1, level=1, at=T0, window="sliding").wait_s(2, T0) == WINDOW_S
+
+
+def test_what_ends_right_after_midnight_does_not_spend_the_new_day() -> None:
+    """A call that was under way at midnight is settled, and an answer states what is left, before the new day counts here."""
+    midnight = day_end("UTC", T0)
+    utc = Refilling(windows="sliding", day_ends="UTC")
+    spent = take(new_bucket(Limit.RPD, 20.0, utc), 20, midnight - 3600)
+    settled = charge(spent, 0, midnight + 0.5, taken_at=midnight - 2)
+    assert settled.wait_s(1, midnight + 0.5) == pytest.approx(AFTER_MIDNIGHT_S - 0.5)
+    assert settled.level_at(midnight + AFTER_MIDNIGHT_S) == 20
+    stated = follow(settled, LimitReading(limit=Limit.RPD, capacity=20, remaining=0), midnight + 0.6)
+    assert stated is not None
+    assert stated.level_at(midnight + AFTER_MIDNIGHT_S) == 20
+
+
+@pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
+def test_a_limit_that_turns_out_much_smaller_is_kept_as_it_is(refilling: Refilling) -> None:
+    """A plan ended while 240,000 tokens of 250,000 were used. A record that looks impossible would be thrown away, cooldown and all."""
+    used = take(new_bucket(Limit.TPD, 250_000.0, refilling), 240_000, T0)
+    smaller = follow(used, LimitReading(limit=Limit.TPD, capacity=15_000, remaining=0), T0 + 1)
+    assert smaller is not None
+    account = Account(buckets={Limit.TPD: smaller}, in_flight=3)
+    assert decode(Account, encode(account).body, "model/a") == account
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        {"limit": "concurrent", "capacity": 1, "level": 1},
+        {"limit": "rpm", "capacity": 9, "level": 9, "window": "sliding", "used": [[1e15, 9]]},
+        {"limit": "rpm", "capacity": 9, "level": 9, "window": "sliding", "used": [["NaN", 9]]},
+        {"limit": "rpd", "capacity": 9, "level": -1e300, "window": "daily", "zone": "UTC"},
+    ],
+)
+def test_a_window_that_cannot_be_right_is_not_believed(bucket: dict[str, object]) -> None:
+    """A state file is no trusted input: nothing in it stops every call, or one model for ever."""
+    body = json.dumps({"buckets": {bucket["limit"]: {"at": T0, **bucket}}})
+    assert decode(Account, body, "model/a") is None
+
+
+def test_a_limit_that_an_earlier_release_kept_comes_back_as_the_catalog_says() -> None:
+    """It knew only limits that come back bit by bit: twenty requests a day would be one every 72 minutes."""
+    key = QuotaKey(provider="gemini", organization="o", model="m")
+    old = Account(buckets={Limit.RPD: Bucket(limit=Limit.RPD, capacity=20.0, level=3.0, at=T0, knowledge="observed")})
+    read = Transaction(Snapshot(now=T0, bodies={model_key(key): encode(old).body}))
+    claim = Claim(key=key, cost={}, documented={Limit.RPD: 20}, refilling=PACIFIC)
+    assert read.quota(claim).buckets[Limit.RPD].window == "daily"

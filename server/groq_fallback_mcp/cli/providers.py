@@ -14,9 +14,16 @@ from groq_fallback_mcp.addresses import is_clean_key
 from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
 from groq_fallback_mcp.catalog import Catalog, ProviderRow, load_catalog
 from groq_fallback_mcp.cli.console import echo, print_json
-from groq_fallback_mcp.cli.providers_file import names_in, with_order, with_preference, with_provider, without_provider
+from groq_fallback_mcp.cli.providers_file import (
+    names_in,
+    table_in,
+    with_order,
+    with_preference,
+    with_provider,
+    without_provider,
+)
 from groq_fallback_mcp.command import SCRIPT
-from groq_fallback_mcp.credentials import forget_key, keep_in_file, keep_in_ring
+from groq_fallback_mcp.credentials import ACCOUNT, forget_key, keep_in_file, keep_in_ring
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, key_variables
 from groq_fallback_mcp.redaction import register_secrets
@@ -71,7 +78,8 @@ def add_provider(
     given |= {field: value for field, value in (("base_url", url), ("plan", plan), ("key_env", key_env)) if value is not None}
     if models:
         given["models"] = list(models)
-    settings = _checked(given)
+    # what else the file says of it still holds, also for what is agreed to below
+    settings = _checked({**table_in(_text(), name), **given})
     endpoint = endpoint_of(settings, catalog)
     echo(f"{endpoint.name}: {_line(endpoint)}")
     if row is not None and row.tell:
@@ -122,7 +130,8 @@ def remove_provider(name: str) -> int:
     _write(without_provider(text, name))
     echo(f"Removed {name} from {config_path()}.")
     variables = key_variables(given, catalog.providers.get(given.preset or ""))
-    shared = {
+    # a proxy in front of Groq may be given Groq's own key
+    shared = {ACCOUNT} | {
         variable
         for other in settings.providers
         if other.name != name
@@ -181,7 +190,7 @@ def _line(endpoint: Endpoint) -> str:
     count = len(endpoint.models)
     models = f"{count} model{'s' if count > 1 else ''}" if count else "models from its own list"
     ready = "ready" if endpoint.key_hint is None else endpoint.key_hint
-    policy = "stays on this machine" if endpoint.on_this_machine else _POLICIES[endpoint.data_policy]
+    policy = "stays on this machine" if endpoint.keeps_prompts_here else _POLICIES[endpoint.data_policy]
     return f"{endpoint.base_url}; {plan}{endpoint.cost}; {policy}; {models}; {ready}"
 
 
@@ -193,7 +202,7 @@ def _offer(row: ProviderRow) -> str:
 
 def _consent(row: ProviderRow | None, endpoint: Endpoint) -> str | None:
     """What a person must agree to before anything can be sent there; None where nothing is unusual."""
-    if endpoint.on_this_machine or endpoint.data_policy == "no-training":
+    if endpoint.keeps_prompts_here or endpoint.data_policy == "no-training":
         return None
     title = endpoint.name if row is None else row.title
     return f"Prompts that are sent to {title} leave this machine, and {_POLICIES[endpoint.data_policy]}. Add it?"
@@ -245,7 +254,8 @@ def _names(configured: Sequence[str]) -> str:
 def _text() -> str:
     path = config_path()
     try:
-        return path.read_text(encoding="utf-8")
+        # not read_text, which would rewrite every line's end
+        return path.read_bytes().decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

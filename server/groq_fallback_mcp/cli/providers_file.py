@@ -12,31 +12,32 @@ from tomlkit.items import AoT
 
 from groq_fallback_mcp.errors import ConfigurationError
 
-__all__ = ["names_in", "with_order", "with_preference", "with_provider", "without_provider"]
+__all__ = ["names_in", "table_in", "with_order", "with_preference", "with_provider", "without_provider"]
 
 TABLE = "providers"
 
 
 def names_in(text: str) -> list[str]:
     """The names of the providers that the file has, in order. Raises ConfigurationError where it is not TOML."""
-    try:
-        given: Any = tomllib.loads(text).get(TABLE, [])
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _not_toml(str(error)) from None
-    return [str(row.get("name", row.get("preset"))) for row in given if isinstance(row, dict)]
+    return [str(row.get("name", row.get("preset"))) for row in _rows(text)]
+
+
+def table_in(text: str, name: str) -> Mapping[str, Any]:
+    """What the file says of a provider; empty where it does not have it."""
+    return next((row for row in _rows(text) if row.get("name", row.get("preset")) == name), {})
 
 
 def with_provider(text: str, row: Mapping[str, Any]) -> str:
-    """The text with a provider after the others, or in the place of the one of its name."""
+    """The text with a provider after the others, or with these values in the one of its name, whose others stay."""
     document, tables = _opened(text)
     name = row.get("name", row.get("preset"))
+    for existing in tables:
+        if existing.get("name", existing.get("preset")) == name:
+            existing.update({key: value for key, value in row.items() if existing.get(key) != value})
+            return _written(document)
     table = tomlkit.table()
     for key, value in row.items():
         table.add(key, value)
-    for index, existing in enumerate(tables):
-        if existing.get("name", existing.get("preset")) == name:
-            tables[index] = table
-            return _written(document)
     tables.append(table)
     document[TABLE] = tables
     return _written(document)
@@ -77,6 +78,14 @@ def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any]) -> str:
             array.append(table)
         document.append(TABLE, array)
     return _written(document)
+
+
+def _rows(text: str) -> Sequence[Mapping[str, Any]]:
+    try:
+        given: Any = tomllib.loads(text).get(TABLE, [])
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _not_toml(str(error)) from None
+    return [row for row in given if isinstance(row, dict)] if isinstance(given, list) else []
 
 
 def _opened(text: str) -> tuple[tomlkit.TOMLDocument, AoT]:

@@ -131,7 +131,7 @@ def _failure(status: int, headers: Mapping[str, str], body: ErrorBody, *, now_wa
     wait_s = max(waits) if any(waits) else max([*waits, *resets], default=None)
     known = _known(status, body, sender)
     kind = known.kind if known is not None else _kind(status, body, reading, waits=wait_s is not None and status in _WAITS)
-    day_s = max(resets) if resets else _until_day_ends(body, sender, now_wall)
+    day_s = max(resets) if any(resets) else _until_day_ends(body, sender, now_wall)
     return Failure(
         kind=kind,
         message=_shown(status, body),

@@ -18,7 +18,7 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_models
 from groq_fallback_mcp.providers.json_fields import json_object
-from groq_fallback_mcp.providers.local_servers import LocalEndpoint, ServerWatch
+from groq_fallback_mcp.providers.local_servers import LocalEndpoint, ServerWatch, quoting_no_key
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.served_models import ServedModel, read_listed
 
@@ -137,12 +137,13 @@ class Discovery:
             if self._looks > looks if at_once else self._is_fresh():
                 return
             self._looks += 1
-            self._looked_at = self._clock.monotonic()
             # most ports of most machines are closed: nothing is started for them
             looking = [watch.look(patient=patient) for watch in watches if not watch.is_closed()]
             if looking:
                 await asyncio.gather(*looking)
                 self._claim()
+            # a call that was cancelled meanwhile has seen nothing
+            self._looked_at = self._clock.monotonic()
 
     def models(self, provider: ProviderModels) -> ProviderModels:
         """What a configured endpoint can be asked for now."""
@@ -267,6 +268,7 @@ class _ModelList:
         self._needed = needed
         self._due_at: float | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._late = False
 
     def begin(self, *, lists: bool) -> None:
         """Begin to read a list that is due."""
@@ -276,9 +278,10 @@ class _ModelList:
             self._reading = asyncio.create_task(self._read())
 
     async def wait(self, *, lists: bool) -> None:
-        """Wait for a list that is needed, though not for long."""
-        if self._reading is not None and (lists or (self._needed and self.models is None)):
-            await asyncio.wait({self._reading}, timeout=LIST_WAIT_S)
+        """Wait for a list that is needed, though not for long, and not again after it was late: most calls do without it."""
+        if self._reading is not None and (lists or (self._needed and self.models is None and not self._late)):
+            _, late = await asyncio.wait({self._reading}, timeout=LIST_WAIT_S)
+            self._late = bool(late)
 
     def expire(self) -> None:
         """Read it again with the next call."""
@@ -293,7 +296,7 @@ class _ModelList:
             reply = await self._provider.send("GET", "/models", timeout_s=LIST_TIMEOUT_S)
             body = reply if isinstance(reply, Failure) else json_object(reply.body)
             found = None if isinstance(body, Failure) else read_listed(body)
-            self.models = found or self.models
+            self.models = (quoting_no_key(found) if found else ()) or self.models
             self._due_at = self._clock.monotonic() + (LIST_RETRY_S if found is None else LIST_LIFE_S)
         finally:
             self._reading = None

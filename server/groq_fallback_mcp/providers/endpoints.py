@@ -66,6 +66,11 @@ class Endpoint:
     def on_this_machine(self) -> bool:
         return is_loopback(urlsplit(self.base_url).hostname or "")
 
+    @property
+    def keeps_prompts_here(self) -> bool:
+        """Whether prompts leave this machine nowhere: a proxy on it sends them on to a provider of the catalog."""
+        return self.on_this_machine and (self.plan is None or self.plan.cost == "local")
+
 
 def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
     """The endpoint with its preset's values where it gives none. Raises ConfigurationError for names that are not known."""
@@ -100,7 +105,7 @@ def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
         row=row,
         plan=plan,
         cost=given.cost or (plan.cost if plan is not None else "local" if local else "paid"),
-        data_policy=given.data_policy or (plan.data_policy if plan is not None else "no-training" if local else "unknown"),
+        data_policy=given.data_policy or _data_policy(base_url, row, plan),
     )
 
 
@@ -110,7 +115,7 @@ def endpoint_models(endpoint: Endpoint, catalog: Catalog) -> ProviderModels:
     return ProviderModels(
         name=endpoint.name,
         models=models,
-        on_this_machine=endpoint.on_this_machine,
+        on_this_machine=endpoint.keeps_prompts_here,
         use_cases=endpoint.use_cases,
         data_policy=endpoint.data_policy,
         first_token_s=float(endpoint.row.first_token_s or 0) if endpoint.row is not None else 0.0,
@@ -236,6 +241,14 @@ def _address(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str
             next_step=f"copy the account id of {row.title} again",
         )
     return address.replace("{account}", account), None
+
+
+def _data_policy(base_url: str, row: ProviderRow | None, plan: ProviderPlan | None) -> DataPolicy:
+    """What becomes of prompts at an address: what the catalog says of a provider holds for no other host but a proxy here."""
+    host = urlsplit(base_url).hostname or ""
+    if row is None or plan is None:
+        return "no-training" if is_loopback(host) else "unknown"
+    return plan.data_policy if is_loopback(host) or host == urlsplit(row.base_url).hostname else "unknown"
 
 
 def _key(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str | None]:

@@ -1,13 +1,14 @@
 """Servers on this machine: whether one listens, which it is, what it has loaded, and whether it cut a prompt short.
 
-A server is told by what it answers, never by its port. One that hangs costs a call 0.3 s and is then left alone for some seconds.
+A server is told by what it answers, never by its port. One that hangs costs a call 0.3 s and is then left alone for some seconds,
+as is any other program that answers there: its log is not filled with our requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from groq_fallback_mcp.providers.served_models import (
     OllamaDetails,
     OllamaTag,
     ServedModel,
+    is_in_cloud,
     read_listed,
     read_llamacpp,
     read_lmstudio,
@@ -33,18 +35,23 @@ from groq_fallback_mcp.providers.served_models import (
     read_ollama_tags,
     read_vllm,
 )
+from groq_fallback_mcp.redaction import sanitize
 
 if TYPE_CHECKING:
     from groq_fallback_mcp.providers.http import Wire
 
-__all__ = ["LocalEndpoint", "ServerWatch", "was_cut"]
+__all__ = ["LocalEndpoint", "ServerWatch", "quoting_no_key", "was_cut"]
 
 LONGEST_LOOK_S = 0.3
 # Also for an endpoint that the user configured and of which nothing is known yet.
 PATIENT_LOOK_S = 2.0
 PAUSE_S = 10.0
+NOT_READY = 503
 # Windows refuses connections to closed ports of its own only after two seconds.
 CONNECT_S = 0.002
+# Any program may listen there: what it answers must not take long to read, as every call looks first.
+MOST_BYTES = 1024 * 1024
+MOST_MODELS = 200
 # Each model of Ollama costs a request, once.
 MOST_OLLAMA_MODELS = 24
 DEFAULT_LEAST_WINDOW = 4_096
@@ -79,11 +86,16 @@ class ServerWatch:
         self._key = key
         self._opened: Wire | None = None
         self._paused_until: float | None = None
+        self._begins = False
         self._ollama: dict[str, OllamaDetails] = {}
 
     def is_closed(self) -> bool:
         """Whether nothing was there last time, and nobody listens now."""
-        return self.models is None and not self._is_open()
+        if self.models is not None or self._is_open():
+            return False
+        # whatever was there has gone
+        self._paused_until = None
+        return True
 
     async def look(self, *, patient: bool = False) -> None:
         """Find out what is there now; what is known stays where the server is too slow to say. `patient`: no call waits for it."""
@@ -92,13 +104,14 @@ class ServerWatch:
             if not self._is_open():
                 self.server = self.models = None
             return
-        self._paused_until = None
+        self._paused_until, self._begins = None, False
         most_s = PATIENT_LOOK_S if patient or (self._configured and self.models is None) else LONGEST_LOOK_S
         # its import is not the server's time
         _ = self._wire
         with anyio.move_on_after(most_s) as scope:
             self.server, self.models = await self._found()
-        if scope.cancelled_caught:
+        is_foreign = self.models is None and not self._configured and not self._begins
+        if scope.cancelled_caught or is_foreign:
             self._paused_until = now + PAUSE_S
 
     async def aclose(self) -> None:
@@ -114,9 +127,11 @@ class ServerWatch:
         for row in sorted(self._kinds, key=lambda row: row is not self.server):
             models = await self._read(row)
             if models is not None:
-                return row, models
+                return row, models[:MOST_MODELS]
         listed = await self._get(self.base_url.removeprefix(self._root) + "/models") if self._configured else None
-        return None, None if listed is None else read_listed(listed)
+        found = None if listed is None else read_listed(listed)
+        # an Ollama that does not say what it is still lists what it would send to its cloud
+        return None, None if found is None else quoting_no_key(model for model in found if not is_in_cloud(model.wire))
 
     async def _read(self, row: LocalServer) -> tuple[ServedModel, ...] | None:
         match row.kind:
@@ -168,8 +183,11 @@ class ServerWatch:
 
     async def _get(self, path: str, json: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         """The object at a path, None where there is none; a POST with a body."""
-        reply = await self._wire.exchange("GET" if json is None else "POST", path, timeout_s=PATIENT_LOOK_S, json=json)
+        method = "GET" if json is None else "POST"
+        reply = await self._wire.exchange(method, path, timeout_s=PATIENT_LOOK_S, most_bytes=MOST_BYTES, json=json)
         if isinstance(reply, Failure) or reply.status != 200:
+            # a server that is not ready yet is not another program
+            self._begins = self._begins or isinstance(reply, Failure) or reply.status == NOT_READY
             return None
         body = json_object(reply.body)
         return None if isinstance(body, Failure) else body
@@ -199,6 +217,11 @@ class LocalEndpoint(OpenAICompatible):
         stated = next((model.context_window for model in self.watch.models or () if model.wire == candidate.wire_model), None)
         windows = [window for window in (stated, server.least_window) if window is not None]
         return was_cut(outcome, sent_tokens=candidate.estimated_tokens, windows=windows) or outcome
+
+
+def quoting_no_key(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
+    """The models whose names do not quote the key that they were asked with: names reach the ledger's file and results."""
+    return tuple(model for model in models if sanitize(model.wire) == model.wire)
 
 
 def was_cut(success: Success, *, sent_tokens: int, windows: Sequence[int]) -> Failure | None:

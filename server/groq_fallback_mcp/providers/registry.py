@@ -256,7 +256,8 @@ def _opened(endpoint: Endpoint, settings: Settings, clock: Clock) -> OpenAICompa
     return OpenAICompatible(
         endpoint.name,
         base_url=endpoint.base_url,
-        key=endpoint.key or None,
+        # where the account is missing, the key alone does not do
+        key=None if endpoint.key_hint is not None else endpoint.key or None,
         clock=clock,
         key_hint=endpoint.key_hint,
         groq=False,

@@ -13,6 +13,7 @@ __all__ = [
     "OllamaDetails",
     "OllamaTag",
     "ServedModel",
+    "is_in_cloud",
     "read_listed",
     "read_llamacpp",
     "read_lmstudio",
@@ -156,7 +157,7 @@ def read_lmstudio(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
         able = mapping(row.get("capabilities")) or {}
         for instance in rows(row.get("loaded_instances")):
             id_, config = _id(instance.get("id")), mapping(instance.get("config")) or {}
-            if id_ is not None and row.get("type") not in {"embedding", "embeddings"}:
+            if id_ is not None and text_of(row.get("type")) not in {"embedding", "embeddings"}:
                 found.append(
                     ServedModel(
                         id=id_,
@@ -183,8 +184,13 @@ def read_lmstudio_v0(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
             vision=row.get("type") == "vlm",
         )
         for row in rows(listed)
-        if row.get("state") == "loaded" and row.get("type") in {"llm", "vlm"} and (id_ := _id(row.get("id")))
+        if row.get("state") == "loaded" and text_of(row.get("type")) in {"llm", "vlm"} and (id_ := _id(row.get("id")))
     )
+
+
+def is_in_cloud(name: str) -> bool:
+    """Whether Ollama's name of a model says that its cloud runs it."""
+    return name.endswith(("-cloud", ":cloud"))
 
 
 def read_vllm(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
@@ -210,7 +216,8 @@ def _listed(listed: Iterable[Mapping[str, Any]]) -> Iterable[ServedModel]:
     for row in listed:
         # Gemini lists models/gemini-..., and takes the id without
         id_ = _id((text_of(row.get("id")) or "").removeprefix("models/"))
-        if id_ is None or row.get("active") is False or not {row.get("type"), row.get("mode")} <= _CHAT_TYPES:
+        types = {text_of(row.get("type")), text_of(row.get("mode"))}
+        if id_ is None or row.get("active") is False or not types <= _CHAT_TYPES:
             continue
         speech = _SPEECH.search(id_) is not None
         if _NOT_CHAT.search(id_) and not speech:
@@ -278,4 +285,4 @@ def _is_loaded(row: Mapping[str, Any]) -> bool:
 
 def _runs_elsewhere(row: Mapping[str, Any], name: str) -> bool:
     """Whether Ollama would send prompts to its cloud."""
-    return bool(row.get("remote_host") or row.get("remote_model")) or name.endswith(("-cloud", ":cloud"))
+    return bool(row.get("remote_host") or row.get("remote_model")) or is_in_cloud(name)

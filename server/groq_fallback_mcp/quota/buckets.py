@@ -86,7 +86,7 @@ class Bucket:
         if self.window == "continuous":
             return min(self.capacity, self.level + max(now - self.at, 0.0) * self.refill_per_s)
         if self.window == "daily":
-            return self.level if now < day_end(self.zone, self.at) + AFTER_MIDNIGHT_S else self.capacity
+            return self.level if now < _day_over(self.zone, self.at) else self.capacity
         return min(self.capacity, self.capacity - sum(units for until, units in self.used if until > now))
 
     def full_in_s(self, now: float) -> float:
@@ -103,7 +103,7 @@ class Bucket:
         if self.window == "continuous":
             return missing / self.refill_per_s + max(self.at - now, 0.0)
         if self.window == "daily":
-            return day_end(self.zone, max(now, self.at)) + AFTER_MIDNIGHT_S - now
+            return _day_over(self.zone, max(now, self.at)) - now
         for until, units in self.used:
             missing -= units if until > now else 0.0
             if missing <= EPSILON:
@@ -182,7 +182,7 @@ def charge(bucket: Bucket, units: float, now: float, *, taken_at: float | None =
     if bucket.window == "sliding":
         return _slid(bucket, units, at, now)
     if bucket.window == "daily":
-        over = day_end(bucket.zone, at) <= now
+        over = _day_over(bucket.zone, at) <= now
         return replace(
             bucket, level=min(bucket.capacity, bucket.level_at(now) - (0.0 if over else units)), at=max(now, bucket.at)
         )
@@ -245,6 +245,14 @@ def clock_set_back(bucket: Bucket, now: float) -> Bucket:
     back_s = max(bucket.at - now, 0.0)
     used = tuple((max(until - back_s, now), units) for until, units in bucket.used)
     return replace(bucket, at=min(bucket.at, now), stated_at=min(bucket.stated_at, now), used=used)
+
+
+def _day_over(zone: str, at: float) -> float:
+    """When the day is over that `at` is in, as we count it: what happens right after midnight still belongs to the day before.
+
+    Else what was left of that day would become what is left of the new one.
+    """
+    return day_end(zone, max(at - AFTER_MIDNIGHT_S, 0.0)) + AFTER_MIDNIGHT_S
 
 
 def _stated(known: Bucket, reading: LimitReading, now: float) -> Bucket:

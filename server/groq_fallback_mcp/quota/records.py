@@ -121,11 +121,12 @@ class Transaction:
     def seeded(self, claim: Claim) -> Account:
         """A claim's account, with documented limits where no others are known."""
         account = self.account(claim.key)
-        fresh: dict[Limit, Bucket] = {
-            limit: new_bucket(limit, float(capacity), claim.refilling)
+        documented = (
+            new_bucket(limit, float(capacity), claim.refilling)
             for limit, capacity in claim.documented.items()
-            if limit is not Limit.CONCURRENT and self._outdated(account.buckets.get(limit), float(capacity))
-        }
+            if limit is not Limit.CONCURRENT
+        )
+        fresh = {bucket.limit: bucket for bucket in documented if self._outdated(account.buckets.get(bucket.limit), bucket)}
         return replace(account, buckets={**account.buckets, **fresh}) if fresh else account
 
     def write(self, key: QuotaKey, account: Account) -> None:
@@ -217,10 +218,11 @@ class Transaction:
         self._writes[model_key(key)] = encode(account)
         return account
 
-    def _outdated(self, bucket: Bucket | None, documented: float) -> bool:
-        if bucket is None:
+    def _outdated(self, bucket: Bucket | None, documented: Bucket) -> bool:
+        # an earlier release knew only limits that come back bit by bit
+        if bucket is None or (bucket.window, bucket.zone) != (documented.window, documented.zone):
             return True
-        if bucket.capacity == documented:
+        if bucket.capacity == documented.capacity:
             return False
         return bucket.knowledge == "documented" or self.now - bucket.stated_at > LEARNT_LIFE_S
 
@@ -339,16 +341,18 @@ def _sane(record: object) -> bool:
 
 
 def _sane_bucket(bucket: Bucket) -> bool:
+    # an overdraft of more than ten windows was never spent; of other windows all comes back at their end, however much it is
+    deepest = -10 * max(bucket.capacity, 1_000.0) if bucket.window == "continuous" else -LARGEST
     return (
-        0.0 <= bucket.at <= LARGEST
+        bucket.limit.window_s > 0
+        and 0.0 <= bucket.at <= LARGEST
         and 0.0 <= bucket.stated_at <= LARGEST
         and 0.0 <= bucket.credited <= LARGEST
         and 0.0 <= bucket.charged <= LARGEST
         and 0.0 < bucket.capacity <= LARGEST
         and len(bucket.used) <= 2 * PARTS
-        and all(0.0 <= until <= LARGEST and 0.0 <= units <= LARGEST for until, units in bucket.used)
-        # an overdraft of more than ten windows was never spent
-        and -10 * max(bucket.capacity, 1_000.0) <= bucket.level <= bucket.capacity
+        and all(0.0 <= until <= bucket.at + LONGEST_PAUSE_S and 0.0 <= units <= LARGEST for until, units in bucket.used)
+        and deepest <= bucket.level <= bucket.capacity
     )
 
 

@@ -37,7 +37,9 @@ class EndpointSettings(BaseModel):
     base_url: str | None = Field(
         default=None, description="Base URL up to /chat/completions, which is added; https, or http on loopback."
     )
-    key_env: str | None = Field(default=None, description="Environment variable with its API key.")
+    key_env: str | None = Field(
+        default=None, pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$", description="Environment variable with its API key."
+    )
     prefix: str | None = Field(default=None, description="Prefix of each model id in requests, e.g. groq/ for LiteLLM.")
     models: Mapping[str, str] = Field(
         default_factory=dict[str, str],
