@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ import pytest
 from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, provider_models, rate_limited
 from servers import connected, text_of
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, Pool, QuotaSnapshot
 from groq_fallback_mcp.catalog import Stage
 from groq_fallback_mcp.providers.base import LiveModel
 from groq_fallback_mcp.providers.registry import ProviderRegistry
@@ -188,6 +189,15 @@ async def test_a_model_that_is_asked_by_name_only_does_not_count_among_the_calls
     """Such as a moderation model: no fallback ends there."""
     with_guard = World([provider_models("groq", [FIRST, "openai/gpt-oss-safeguard-20b"])])
     assert (await limits(with_guard))["calls_now_all_models"] == 5
+
+
+async def test_models_that_share_a_limit_count_once_among_the_calls_left() -> None:
+    """OpenRouter's free models have 20 requests a minute together, not each."""
+    pool = Pool(name="free models", documented={Limit.RPM: 20})
+    free = provider_models("openrouter", ["a:free", "b:free"])
+    shared = replace(free, models={name: replace(one, pool=pool) for name, one in free.models.items()})
+    world = World([provider_models("groq", [FIRST]), shared])
+    assert (await limits(world))["calls_now_all_models"] == 5 + 20
 
 
 async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -> None:

@@ -5,7 +5,7 @@ By default it covers the models that a groq_chat call would use now, in a few sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -17,7 +17,7 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S, with_hours
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, resolve_model
-from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
+from groq_fallback_mcp.quota import Claim, ModelQuota, QuotaKey, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals, usd
@@ -181,8 +181,8 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
     chained = {name for row in engine.catalog.practices.values() if row.tool in served for name in (row.model, *row.chain)}
     by_name_only = {name for provider in providers if provider.cataloged for name in provider.models} - chained
     chat_calls = [
-        limits.calls_now
-        for limits, (_, offered) in zip(models, chosen, strict=True)
+        (quota, limits.calls_now, _cost(offered, arguments.tokens))
+        for quota, limits, (_, offered) in zip(quotas, models, chosen, strict=True)
         if offered.row.kind is not Kind.SPEECH_TO_TEXT and limits.calls_now is not None and offered.row.id not in by_name_only
     ]
     spent = await _spent(context, day.isoformat())
@@ -194,7 +194,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         degraded=status.degraded,
         spent=spent,
         probe=note,
-        calls_now_all_models=sum(chat_calls) if chat_calls else None,
+        calls_now_all_models=_calls_together(chat_calls) if chat_calls else None,
         models=models,
     )
     if named is None and not arguments.all:
@@ -290,6 +290,19 @@ def _calls_now(levels: Mapping[Limit, float], cost: Mapping[Limit, float]) -> in
     """How many such calls in a row would be admitted at once; None where nothing is limited."""
     counts = [int(levels[limit] // units) for limit, units in cost.items() if limit in levels]
     return max(min(counts), 0) if counts else None
+
+
+def _calls_together(counted: Iterable[tuple[ModelQuota, int, Mapping[Limit, float]]]) -> int:
+    """How many calls fit now at all models together; models that share a pool have no more than it holds."""
+    totals: dict[QuotaKey, int] = {}
+    for quota, calls, cost in counted:
+        key, held = quota.key, None
+        if quota.pool is not None:
+            levels = {limit: bucket.level_at(quota.now) for limit, bucket in quota.pool.buckets.items()}
+            key, held = quota.pool.key, _calls_now(levels, cost)
+        total = totals.get(key, 0) + calls
+        totals[key] = total if held is None else min(total, held)
+    return sum(totals.values())
 
 
 def _wait_s(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], calls: int, now: float) -> float:
