@@ -13,10 +13,12 @@ from local_servers import FakeServer, LlamaCpp, LmStudio, Model, Ollama, Vllm, c
 from starlette.responses import Response
 
 from groq_fallback_mcp.call import FailureKind, Success, Usage
-from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.providers.local_servers import was_cut
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
+from groq_fallback_mcp.simulator import run_simulator
+from groq_fallback_mcp.simulator.other_providers import ProviderOptions, create_provider_app
 
 pytestmark = pytest.mark.anyio
 
@@ -273,3 +275,16 @@ def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, c
     assert (None if found is None else (found.kind, found.context_window)) == (
         None if cut is None else (FailureKind.CONTEXT_TOO_LONG, cut)
     )
+
+
+@pytest.mark.parametrize("name", ["llamacpp", "ollama", "lmstudio", "vllm"])
+async def test_the_simulated_server_is_found_like_the_real_one(name: str) -> None:
+    """`simulate --like ollama` is what people try this with."""
+    app = create_provider_app(name, ProviderOptions(window=8_192), catalog=load_catalog(), clock=FakeClock())
+    async with run_simulator(app) as running_at:
+        catalog = catalog_with_ports(**{name: int(running_at.base_url.rpartition(":")[2])})
+        providers = registry(catalog)
+        await providers.refresh()
+        found = offered(providers)
+        await providers.aclose()
+    assert [window for _, window in found[name]] == [8_192]
