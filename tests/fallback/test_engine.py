@@ -25,6 +25,7 @@ from groq_fallback_mcp.call import (
     Outcome,
     Pool,
     QuotaSnapshot,
+    Restrictions,
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
@@ -706,3 +707,11 @@ async def test_an_observer_sees_a_wait_and_which_models_are_limited() -> None:
     assert isinstance(await world.engine.serve(ask(), observer=seen), Answer)
     assert [event for event in seen.events if isinstance(event, float)] == [pytest.approx(3.0, abs=0.5)]
     assert seen.events[-1] == (FIRST, [(FIRST, True, "rate_limited")])
+
+
+async def test_a_call_for_one_provider_is_told_what_that_one_lacks() -> None:
+    """The others are excluded for one reason, which is given once."""
+    world = World([*(provider_models(name, [FIRST]) for name in ("groq", "mine")), provider_models("empty", [])])
+    error = await refused(world, ask(restrictions=Restrictions(providers=("empty",))))
+    assert error.code == "no_model"
+    assert "groq, mine: this call may use only empty; empty: its list of models cannot be read" in error.cause

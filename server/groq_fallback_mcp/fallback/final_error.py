@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.call import ANY_MODEL, Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
@@ -154,7 +154,11 @@ def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
             cause,
             "Set GROQ_API_KEY, or add a provider to config.toml; `groq-fallback-mcp doctor` shows what is missing",
         )
-    reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
+    # a call that is restricted to one provider excludes each of the others for the same reason
+    excluded: dict[str, list[str]] = {}
+    for one in exclusions:
+        excluded.setdefault(one.reason, []).append(one.provider if one.model == ANY_MODEL else one.model)
+    reasons = "; ".join(f"{', '.join(names[:3])}: {reason}" for reason, names in list(excluded.items())[:3])
     cause = f"no model can take this request ({reasons})"
     return "no_model", cause, "Shorten the request or drop what the reasons name, or choose another model with list_models"
 
