@@ -192,4 +192,5 @@ def _unauthenticated(attempts: Sequence[Attempt]) -> tuple[Code, str, str]:
         return "authentication", fault, f"{step}; `groq-fallback-mcp doctor` shows what is set"
     attempt = next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION)
     cause = f"The provider {attempt.provider} cannot be used ({attempt.detail})"
-    return "authentication", cause, f"Put a valid key into the variable that key_env of {attempt.provider} names in config.toml"
+    step = f"Set a valid key of {attempt.provider} where the client starts; `groq-fallback-mcp doctor` shows what is missing"
+    return "authentication", cause, step
