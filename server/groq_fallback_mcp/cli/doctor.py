@@ -457,7 +457,7 @@ def _why(key: KeyState, refused: FailureKind | None) -> tuple[str, str]:
         case "missing", _:
             return "no API key", SET_KEY
         case _, None:
-            return "no provider is configured", "Add a provider to config.toml"
+            return "no provider is configured", f"Run {SCRIPT} providers to see which can be added"
         case _, FailureKind.AUTHENTICATION:
             return "API key refused", REPLACE_KEY
         case _, kind:
