@@ -58,7 +58,7 @@ async def test_provider(name: str, *, model: str | None, yes: bool, as_json: boo
             f"{outcome.model} answered in {outcome.duration_s:.1f} s ({outcome.success.usage.input_tokens} tokens in, "
             f"{outcome.success.usage.output_tokens} out)"
             if isinstance(outcome, Answer)
-            else f"no answer ({outcome.cause})"
+            else f"no answer. {outcome.cause[:1].upper()}{outcome.cause[1:]}"
         )
         limits = [_reading(reading) for reading in (outcome.success.quota.readings if isinstance(outcome, Answer) else ())]
     if as_json:
