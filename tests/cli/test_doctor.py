@@ -102,6 +102,13 @@ async def test_each_configured_provider_is_looked_at(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "Ready."
 
 
+async def test_a_provider_that_the_data_policy_excludes_is_said_not_to_be_used(tmp_path: Path) -> None:
+    """Nothing is asked there, its list neither."""
+    (tmp_path / "config.toml").write_text('data_policy = "no-training"\n[[providers]]\npreset = "gemini"\n')
+    done = await command("doctor", cwd=tmp_path, GEMINI_API_KEY="x" * 20, GROQ_FALLBACK_CONFIG=str(tmp_path / "config.toml"))
+    assert "warn provider gemini: not used: it trains on prompts (data_policy is no-training)" in done.stdout
+
+
 async def test_an_agent_whose_gateway_does_not_run_is_told_how_to_start_it(tmp_path: Path) -> None:
     """It can call no model until then. Where the gateway runs that is said, and an agent without it is no matter."""
     port = free_port()

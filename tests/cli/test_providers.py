@@ -84,6 +84,16 @@ def test_removing_what_was_added_leaves_what_was_there() -> None:
     assert without_provider("", "x") == ""
 
 
+def test_adding_and_removing_leaves_no_empty_lines_behind() -> None:
+    """Each round left one more."""
+    text = ""
+    for name in ("a", "b", "a", "c"):
+        text = with_provider(without_provider(text, name), {"name": name, "base_url": "https://x.test/v1"})
+    text = with_order(text, ["c", "a"])
+    assert names_in(text) == ["c", "a", "b"]
+    assert "\n\n\n" not in text
+
+
 @given(st.lists(st.sampled_from("abcdef"), unique=True), st.lists(st.sampled_from("abcdef"), unique=True))
 def test_order_puts_the_named_ones_first_and_keeps_the_rest(present: list[str], wanted: list[str]) -> None:
     """No provider is lost, none is doubled."""
@@ -164,6 +174,7 @@ def test_nothing_is_added_that_may_be_trained_on_without_consent(tmp_path: Path)
     [
         (["add", "nowhere"], ["'nowhere'", "--url"]),
         (["add", "groq", "--url", "https://models.example/v1", "--yes"], ["reserved"]),
+        (["add", "Mine", "--url", "https://models.example/v1", "--yes"], ["'Mine'", "lowercase"]),
         (["add", "mine", "--url", "http://models.example/v1", "--yes"], ["https"]),
         (["add", "mine", "--url", "https://models.example/v1", "--key-env", "../key", "--yes"], ["key_env"]),
         (["add", "cloudflare", "--url", "https://models.example/v1"], ["what becomes of prompts is not known"]),
@@ -234,6 +245,34 @@ def model(**more: object) -> ProviderModel:
     return ProviderModel(row=row, wire_model="m", **more)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("key", "address", "words"),
+    [
+        ("wrong", "{url}/openai/v1", ["Invalid API Key", "Check its key", "--key-env"]),
+        ("gsk_simulated", "{url}/elsewhere", ["Check its address", "--model"]),
+        ("gsk_simulated", "http://127.0.0.1:9/v1", ["Check its address, and that it runs"]),
+    ],
+)
+async def test_a_provider_without_a_readable_list_is_said_to_need_what_it_needs(
+    tmp_path: Path, url: str, key: str, address: str, words: list[str]
+) -> None:
+    """In one line, and the next step."""
+    settings_of(tmp_path).write_text(
+        f'[[providers]]\nname = "mine"\nbase_url = "{address.format(url=url)}"\nkey_env = "MINE"\n'
+    )
+    status, said = await run(tmp_path, "test", "mine", "--yes", MINE=key)
+    assert status == 1, said
+    assert "its list of models cannot be read" in said
+    assert all(word in said for word in words), said
+
+
+async def test_an_address_may_end_as_its_documentation_has_it(tmp_path: Path) -> None:
+    """With the path of chat completions."""
+    status, said = await run(tmp_path, "add", "mine", "--url", "https://models.example/v1/chat/completions", "--yes")
+    assert status == 0, said
+    assert tomllib.loads(settings_of(tmp_path).read_text())["providers"][0]["base_url"] == "https://models.example/v1"
+
+
 def answer(model: str, *, usage_reported: bool = True, quota: QuotaSnapshot | None = None) -> Success:
     """An answer of a model."""
     return Success(model=model, text="OK", usage_reported=usage_reported, quota=quota or QuotaSnapshot())
@@ -261,6 +300,7 @@ def reading(limit: Limit, capacity: float) -> QuotaSnapshot:
         ),
         (model(), None, Failure(kind=FailureKind.AUTHENTICATION, message="no"), ["cannot be read (no)"]),
         (model(), None, (LiveModel(id="x", active=True, context_window=None, max_completion_tokens=None),), ["not list m"]),
+        (model(), None, (LiveModel(id="models/m", active=True, context_window=None, max_completion_tokens=None),), []),
         (
             model(),
             None,

@@ -25,6 +25,7 @@ from groq_fallback_mcp.call import (
     Outcome,
     Pool,
     QuotaSnapshot,
+    Restrictions,
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused
@@ -717,3 +718,11 @@ async def test_a_provider_that_is_slow_to_begin_is_waited_for(fields: dict[str, 
     world = World(offers, timeouts=CallTimeouts(deadline_s=100.0))
     await served(world)
     assert world.providers["slow"].timeouts == [pytest.approx(seconds)]
+
+
+async def test_a_call_for_one_provider_is_told_what_that_one_lacks() -> None:
+    """The others are excluded for one reason, which is given once."""
+    world = World([*(provider_models(name, [FIRST]) for name in ("groq", "mine")), provider_models("empty", [])])
+    error = await refused(world, ask(restrictions=Restrictions(providers=("empty",))))
+    assert error.code == "no_model"
+    assert "groq, mine: this call may use only empty; empty: its list of models cannot be read" in error.cause

@@ -277,6 +277,7 @@ async def test_what_never_fits_is_one_400_that_names_need_limit_and_way_out() ->
     message = str(got.json["error"]["message"])
     assert "8,000" in message
     assert "GROQ_FALLBACK_PLAN=developer" in message
+    assert "groq-fallback-mcp providers" in message
     for word in ("rate limit", "429", "503", "overloaded", "try again", "too long", "context"):
         assert word not in message.lower()
 

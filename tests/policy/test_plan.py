@@ -597,7 +597,7 @@ def test_no_training_leaves_out_who_trains_and_who_does_not_say() -> None:
     assert {candidate.provider for candidate in made.candidates} == {"groq", "server", "local"}
     reasons = {excluded.provider: excluded.reason for excluded in made.exclusions if excluded.model == "any model"}
     assert reasons == {
-        "paid": "it is not known not to train on prompts (data_policy is no-training)",
+        "paid": "it may train on prompts (data_policy is no-training)",
         "free": "it trains on prompts (data_policy is no-training)",
     }
 

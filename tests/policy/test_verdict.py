@@ -187,11 +187,11 @@ def test_the_final_error_names_its_cause_and_the_next_step(
 
 
 def test_the_key_of_another_provider_is_not_called_groq_s() -> None:
-    """The variable to set is the one config.toml names."""
+    """The next step names that provider."""
     attempt = Attempt(provider="mine", model="m", sent=True, outcome="authentication", detail="no", kind=K.AUTHENTICATION)
     failure = final_error(attempts=[attempt], exclusions=(), last=None, least_wait_s=1, out_of_time=False, deadline_s=50)
     assert "The provider mine cannot be used" in failure.cause
-    assert "key_env of mine" in failure.next_step
+    assert "valid key of mine" in failure.next_step
 
 
 def test_running_out_of_time_is_said_with_the_deadline() -> None:

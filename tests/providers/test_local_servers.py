@@ -15,10 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from groq_fallback_mcp.call import FailureKind, Success, Usage
-from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.providers.local_servers import MOST_MODELS, was_cut
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
+from groq_fallback_mcp.simulator import run_simulator
+from groq_fallback_mcp.simulator.other_providers import ProviderOptions, create_provider_app
 
 pytestmark = pytest.mark.anyio
 
@@ -355,3 +357,16 @@ async def test_another_program_at_a_known_port_is_asked_seldom() -> None:
         await providers.refresh()
         assert list(offered(providers)) == ["ollama"]
         await providers.aclose()
+
+
+@pytest.mark.parametrize("name", ["llamacpp", "ollama", "lmstudio", "vllm"])
+async def test_the_simulated_server_is_found_like_the_real_one(name: str) -> None:
+    """`simulate --like ollama` is what people try this with."""
+    app = create_provider_app(name, ProviderOptions(window=8_192), catalog=load_catalog(), clock=FakeClock())
+    async with run_simulator(app) as running_at:
+        catalog = catalog_with_ports(**{name: int(running_at.base_url.rpartition(":")[2])})
+        providers = registry(catalog)
+        await providers.refresh()
+        found = offered(providers)
+        await providers.aclose()
+    assert [window for _, window in found[name]] == [8_192]

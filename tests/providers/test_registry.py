@@ -48,6 +48,21 @@ def test_groq_comes_first_then_the_endpoints_then_local_models(monkeypatch: pyte
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "here"),
+    [
+        ({"name": "litellm", "preset": "litellm"}, False),
+        ({"name": "mine", "base_url": "http://127.0.0.1:4000/v1", "cost": "paid"}, False),
+        ({"name": "mine", "base_url": "http://127.0.0.1:4000/v1"}, True),
+        ({"name": "ollama", "preset": "ollama"}, True),
+    ],
+)
+def test_a_proxy_on_this_machine_is_not_local(given: dict[str, str], here: bool) -> None:
+    """It passes prompts on, which `local_only` forbids."""
+    offer = registry(local="off", providers=(EndpointSettings.model_validate(given),)).models()[1]
+    assert offer.on_this_machine is here
+
+
 def test_local_models_may_be_switched_off_or_be_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """GROQ_FALLBACK_LOCAL."""
     monkeypatch.setattr(

@@ -200,6 +200,15 @@ async def test_a_model_that_is_asked_by_name_only_does_not_count_among_the_calls
     assert (await limits(with_guard))["calls_now_all_models"] == 5
 
 
+async def test_models_that_share_a_limit_count_once_among_the_calls_left() -> None:
+    """OpenRouter's free models have 20 requests a minute together, not each."""
+    pool = Pool(name="free models", documented={Limit.RPM: 20})
+    free = provider_models("openrouter", ["a:free", "b:free"])
+    shared = replace(free, models={name: replace(one, pool=pool) for name, one in free.models.items()})
+    world = World([provider_models("groq", [FIRST]), shared])
+    assert (await limits(world))["calls_now_all_models"] == 5 + 20
+
+
 async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -> None:
     """From headers and refusals."""
     world = World()

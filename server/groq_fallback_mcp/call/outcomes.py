@@ -10,6 +10,7 @@ from typing import Any, Literal
 from groq_fallback_mcp.call.limits import QuotaSnapshot
 
 __all__ = [
+    "ANY_MODEL",
     "Attempt",
     "AudioSegment",
     "AudioWord",
@@ -177,9 +178,12 @@ class Failure:
 Outcome = Success | Failure
 
 
+ANY_MODEL = "any model"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """A model that was not asked, and why."""
+    """A model that was not asked, and why; `ANY_MODEL` stands for all of the provider's."""
 
     provider: str
     model: str

@@ -508,7 +508,7 @@ def _providers(context: typer.Context) -> None:
 
 @providers.command("list")
 def providers_list(as_json: AsJson = False) -> None:
-    """Show which providers are asked in which order, and which can be added.
+    """Show the configured providers in order, and which ones can be added.
 
     Example: groq-fallback-mcp providers list
     """
@@ -521,7 +521,8 @@ def providers_list(as_json: AsJson = False) -> None:
 def providers_add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="One that `providers list` shows, or any name with --url.")],
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Address of an OpenAI-compatible endpoint, up to /chat/completions.")
+        str | None,
+        typer.Option(metavar="URL", help="Base URL of an OpenAI-compatible endpoint, e.g. https://models.example.com/v1."),
     ] = None,
     plan: Annotated[str | None, typer.Option(metavar="PLAN", help="Plan of your account there, e.g. free or paid.")] = None,
     model: Annotated[
@@ -529,7 +530,7 @@ def providers_add(
     ] = None,
     key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Environment variable with its key.")] = None,
     file: Annotated[bool, _flag("--file", help="Store its key in a private file instead of the keyring.")] = False,
-    yes: Annotated[bool, _flag("--yes", "-y", help="Agree to what would be asked.")] = False,
+    yes: Annotated[bool, _flag("--yes", "-y", help="Agree to sending prompts there.")] = False,
 ) -> None:
     """Add a provider to config.toml and store its key.
 
@@ -543,7 +544,9 @@ def providers_add(
 @providers.command("test")
 def providers_test(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A configured provider.")],
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to ask.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to test. Default: the first one.")
+    ] = None,
     yes: Annotated[bool, _flag("--yes", "-y", help="Agree to send it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -563,7 +566,7 @@ def providers_order(
         str | None, typer.Option(metavar="KINDS", help="Kinds in order, comma-separated: groq, local, free, paid.")
     ] = None,
 ) -> None:
-    """Put providers, or kinds of them, in the order in which they are asked.
+    """Set the order in which providers, or kinds of them, are used.
 
     Example: groq-fallback-mcp providers order gemini --prefer groq,free,local,paid
     """

@@ -18,7 +18,7 @@ import anyio
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Restrictions
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.cli.console import echo_message, print_json, terminal
@@ -32,6 +32,7 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.server_check import answers
+from groq_fallback_mcp.policy.fit import training_objection
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -146,7 +147,7 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
             chat, transcribe = await _choices(context, key, live)
             findings.append(_key(settings, key, chat_works=chat.state != "fail"))
             findings.append(Finding(what="base URL", state="ok", detail=settings.base_url))
-            findings += [_live(live, key, context), *await _providers(context)]
+            findings += [_live(live, key, context), *await _providers(settings, context)]
             findings += [await _store(context), *_servers(settings, context), *_local(settings), _folders(context)]
             findings += [chat, transcribe]
     except ConfigurationError as error:
@@ -301,16 +302,21 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
     return Finding(what=what, state="warn" if found.differences() else "ok", detail=detail)
 
 
-async def _providers(context: Context) -> Sequence[Finding]:
+async def _providers(settings: Settings, context: Context) -> Sequence[Finding]:
     """Each provider of config.toml: whether it has its key, and whether it lists its models."""
     registry = context.engine.registry
     found = {server.name for server in registry.servers if not server.configured}
+    policy = Restrictions(no_training=settings.data_policy == "no-training")
+    offers = {offer.name: offer for offer in registry.models()}
     others = [one for one in registry.providers.values() if isinstance(one, OpenAICompatible) and one.name not in found]
 
     async def look(provider: OpenAICompatible) -> Finding:
         what = f"provider {provider.name}"
         if provider.unready is not None:
             return Finding(what=what, state="warn", detail=sanitize_message(f"not used: {provider.unready}"))
+        trains = training_objection(policy, offers[provider.name])
+        if trains is not None:
+            return Finding(what=what, state="warn", detail=f"not used: {trains}")
         found = await provider.live_models(timeout_s=PROVIDER_S)
         if not isinstance(found, Failure):
             return Finding(what=what, state="ok", detail=f"lists {len(found)} models")
@@ -451,7 +457,7 @@ def _why(key: KeyState, refused: FailureKind | None) -> tuple[str, str]:
         case "missing", _:
             return "no API key", SET_KEY
         case _, None:
-            return "no provider is configured", "Add a provider to config.toml"
+            return "no provider is configured", f"Run {SCRIPT} providers to see which can be added"
         case _, FailureKind.AUTHENTICATION:
             return "API key refused", REPLACE_KEY
         case _, kind:

@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import ChatRequest, Failure, Limit, LimitReading, Restrictions, Success
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, Restrictions, Success
 from groq_fallback_mcp.cli.console import echo, echo_message, print_json
+from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
@@ -40,6 +41,8 @@ async def test_provider(name: str, *, model: str | None, yes: bool, as_json: boo
             return 1
         provider = engine.registry.providers[name]
         listed = await provider.live_models(timeout_s=LISTING_S) if isinstance(provider, OpenAICompatible) else ()
+        if isinstance(listed, Failure) and not offer.models and model is None:
+            return _without_models(name, listed, as_json=as_json)
         chosen = model or next(iter(offer.models), None)
         request = ChatRequest(
             messages=({"role": "user", "content": MESSAGE},),
@@ -55,7 +58,7 @@ async def test_provider(name: str, *, model: str | None, yes: bool, as_json: boo
             f"{outcome.model} answered in {outcome.duration_s:.1f} s ({outcome.success.usage.input_tokens} tokens in, "
             f"{outcome.success.usage.output_tokens} out)"
             if isinstance(outcome, Answer)
-            else f"no answer ({outcome.cause})"
+            else f"no answer. {outcome.cause[:1].upper()}{outcome.cause[1:]}"
         )
         limits = [_reading(reading) for reading in (outcome.success.quota.readings if isinstance(outcome, Answer) else ())]
     if as_json:
@@ -69,6 +72,24 @@ async def test_provider(name: str, *, model: str | None, yes: bool, as_json: boo
     if not found:
         echo("Nothing differs from the catalog.")
     return 0 if answered else 1
+
+
+def _without_models(name: str, failure: Failure, *, as_json: bool) -> int:
+    """Nothing can be sent where neither config.toml nor the endpoint names a model."""
+    said = f"no answer, as its list of models cannot be read ({failure.message})"
+    if as_json:
+        print_json({"provider": name, "answered": False, "said": said, "limits": [], "differences": []})
+        return 1
+    echo_message(f"{name}: {said}.")
+    match failure.kind:
+        case FailureKind.AUTHENTICATION:
+            step = f"Check its key. To give one, repeat {SCRIPT} providers add {name} with --key-env NAME"
+        case FailureKind.UNREACHABLE | FailureKind.TIMED_OUT | FailureKind.CONNECTION_LOST:
+            step = "Check its address, and that it runs"
+        case _:
+            step = "Check its address, which usually ends in /v1. If it has no list, add it again with --model ID"
+    echo(f"Next step: {step}.")
+    return 1
 
 
 def differences(
@@ -95,6 +116,8 @@ def differences(
 
 
 def _of_list(offer: ProviderModels, listed: Mapping[str, LiveModel]) -> Iterator[str]:
+    # Gemini lists models/gemini-..., and takes the id without
+    listed = {id_.removeprefix("models/"): model for id_, model in listed.items()}
     missing = [model.wire_model for model in offer.models.values() if model.wire_model not in listed]
     if missing:
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""

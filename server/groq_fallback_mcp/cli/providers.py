@@ -40,7 +40,7 @@ _POLICIES = {
 
 
 def list_providers(*, as_json: bool) -> int:
-    """What is asked in which order, and what could be added."""
+    """What is used in which order, and what could be added."""
     settings = load_settings()
     catalog = load_catalog(settings.catalog)
     endpoints = [(given, endpoint_of(given, catalog)) for given in settings.providers]
@@ -55,16 +55,18 @@ def list_providers(*, as_json: bool) -> int:
             }
         )
         return 0
-    echo(f"Groq first, then {', '.join(kind for kind in settings.prefer if kind != 'groq')} providers.")
+    echo(_order(settings.prefer))
+    if settings.data_policy == "no-training":
+        echo("Only providers that are known not to train on prompts are used.")
     for _, endpoint in endpoints:
         echo(f"- {endpoint.name}: {_line(endpoint)}")
     if not endpoints:
-        echo("No provider stands behind Groq yet.")
+        echo("No provider is configured yet.")
     if addable:
         echo("Can be added:")
         for row in addable:
             echo(f"- {row.name}: {_offer(row)}")
-        echo(f"Next step: {SCRIPT} providers add {addable[0].name}")
+        echo(f"Next step: {SCRIPT} providers add NAME")
     return 0
 
 
@@ -75,6 +77,9 @@ def add_provider(
     catalog = load_catalog(load_settings().catalog)
     row = None if url is not None and name not in catalog.providers else _known(name, catalog)
     given: dict[str, Any] = {"preset": name} if row is not None else {"name": name}
+    if url is not None:
+        # an address as documentation of endpoints often gives it
+        url = url.rstrip("/").removesuffix("/chat/completions")
     given |= {field: value for field, value in (("base_url", url), ("plan", plan), ("key_env", key_env)) if value is not None}
     if models:
         given["models"] = list(models)
@@ -105,6 +110,7 @@ def order_providers(names: Sequence[str], *, prefer: str | None) -> int:
     if not names and prefer is None:
         raise InputRefused("nothing to put in order", next_step="name providers, best first, or give --prefer")
     text = with_order(text, names) if names else text
+    kinds: Sequence[str] = ()
     if prefer is not None:
         kinds = [kind.strip() for kind in prefer.split(",") if kind.strip()]
         wrong = next((kind for kind in kinds if kind not in get_args(PreferredCost)), None)
@@ -114,7 +120,10 @@ def order_providers(names: Sequence[str], *, prefer: str | None) -> int:
             )
         text = with_preference(text, kinds)
     _write(text)
-    echo(f"Order: {', '.join(names_in(text))}." if names else f"Order of kinds: {prefer}.")
+    if names:
+        echo(f"Providers: {', '.join(names_in(text))}.")
+    if kinds:
+        echo(_order(kinds))
     return 0
 
 
@@ -145,6 +154,11 @@ def remove_provider(name: str) -> int:
     return 0
 
 
+def _order(prefer: Sequence[str]) -> str:
+    # as calls do: kinds that the setting does not name follow
+    return f"Order: {', '.join(dict.fromkeys((*prefer, *get_args(PreferredCost))))}."
+
+
 def _offered(catalog: Catalog) -> list[ProviderRow]:
     return sorted(catalog.providers.values(), key=lambda row: row.order)
 
@@ -166,6 +180,10 @@ def _checked(given: dict[str, Any]) -> EndpointSettings:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"] if part != "providers" and not isinstance(part, int)) or "provider"
+        if first["type"] == "string_pattern_mismatch":
+            raise InputRefused(
+                f"invalid {field} {str(first['input'])[:80]!r}", next_step="use lowercase letters, digits, - and _"
+            ) from None
         reason = first["msg"].removeprefix("Value error, ")
         raise InputRefused(f"invalid {field} ({reason})", next_step="give another") from None
     return settings

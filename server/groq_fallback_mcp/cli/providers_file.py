@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,20 +35,20 @@ def with_provider(text: str, row: Mapping[str, Any]) -> str:
     for existing in tables:
         if existing.get("name", existing.get("preset")) == name:
             existing.update({key: value for key, value in row.items() if existing.get(key) != value})
-            return _written(document)
+            return _written(document, text)
     table = tomlkit.table()
     for key, value in row.items():
         table.add(key, value)
     tables.append(table)
     document[TABLE] = tables
-    return _written(document)
+    return _written(document, text)
 
 
 def without_provider(text: str, name: str) -> str:
     """The text without a provider."""
     document, tables = _opened(text)
     kept = [table for table in tables if table.get("name", table.get("preset")) != name]
-    return _with_tables(document, kept)
+    return _with_tables(document, kept, text)
 
 
 def with_order(text: str, names: Sequence[str]) -> str:
@@ -55,7 +56,7 @@ def with_order(text: str, names: Sequence[str]) -> str:
     document, tables = _opened(text)
     ranks = {name: rank for rank, name in enumerate(names)}
     ordered = sorted(tables, key=lambda table: ranks.get(str(table.get("name", table.get("preset"))), len(ranks)))
-    return _with_tables(document, ordered)
+    return _with_tables(document, ordered, text)
 
 
 def with_preference(text: str, prefer: Sequence[str]) -> str:
@@ -63,13 +64,13 @@ def with_preference(text: str, prefer: Sequence[str]) -> str:
     document, _ = _opened(text)
     if "prefer" in document:
         document["prefer"] = list(prefer)
-        return _written(document)
+        return _written(document, text)
     line = tomlkit.document()
     line.add("prefer", list(prefer))
     return tomlkit.dumps(line) + text
 
 
-def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any]) -> str:
+def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any], text: str) -> str:
     if TABLE in document:
         del document[TABLE]
     if tables:
@@ -77,7 +78,7 @@ def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any]) -> str:
         for table in tables:
             array.append(table)
         document.append(TABLE, array)
-    return _written(document)
+    return _written(document, text)
 
 
 def _rows(text: str) -> Sequence[Mapping[str, Any]]:
@@ -101,8 +102,11 @@ def _opened(text: str) -> tuple[tomlkit.TOMLDocument, AoT]:
     return document, tables
 
 
-def _written(document: tomlkit.TOMLDocument) -> str:
+def _written(document: tomlkit.TOMLDocument, before: str) -> str:
     text = tomlkit.dumps(document)
+    if "\n\n\n" not in before:
+        # tables that were removed leave their empty lines behind
+        text = re.sub(r"\n{3,}", "\n\n", text)
     return text if text.endswith("\n") or not text else f"{text}\n"
 
 

@@ -63,7 +63,10 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> N
     _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: the gateway is already set up in {change.path}")
     echo(offer.statement(client, measured=measure))
     if settings.plan == "free" and not offer.fits(client):
-        echo("Next step: If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer and run setup again.")
+        echo(
+            f"Next step: Add a provider that takes it, e.g. {SCRIPT} providers add gemini, and run setup again. "
+            "If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer."
+        )
     if found is not None:
         echo(found)
     for note in (*change.notes, *([client.note] if client.note else [])):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from groq_fallback_mcp.call import Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.call import ANY_MODEL, Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
@@ -154,7 +154,11 @@ def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
             cause,
             "Set GROQ_API_KEY, or add a provider to config.toml; `groq-fallback-mcp doctor` shows what is missing",
         )
-    reasons = "; ".join(f"{e.model}: {e.reason}" for e in exclusions[:3])
+    # a call that is restricted to one provider excludes each of the others for the same reason
+    excluded: dict[str, list[str]] = {}
+    for one in exclusions:
+        excluded.setdefault(one.reason, []).append(one.provider if one.model == ANY_MODEL else one.model)
+    reasons = "; ".join(f"{', '.join(names[:3])}: {reason}" for reason, names in list(excluded.items())[:3])
     cause = f"no model can take this request ({reasons})"
     return "no_model", cause, "Shorten the request or drop what the reasons name, or choose another model with list_models"
 
@@ -188,4 +192,5 @@ def _unauthenticated(attempts: Sequence[Attempt]) -> tuple[Code, str, str]:
         return "authentication", fault, f"{step}; `groq-fallback-mcp doctor` shows what is set"
     attempt = next(a for a in reversed(attempts) if a.kind is FailureKind.AUTHENTICATION)
     cause = f"The provider {attempt.provider} cannot be used ({attempt.detail})"
-    return "authentication", cause, f"Put a valid key into the variable that key_env of {attempt.provider} names in config.toml"
+    step = f"Set a valid key of {attempt.provider} where the client starts; `groq-fallback-mcp doctor` shows what is missing"
+    return "authentication", cause, step

@@ -103,7 +103,7 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> R
     most = f"at most {limits[0][1]:,} per minute here ({limits[0][0]})" if limits else "none here"
     message = (
         f"This request has about {tokens:,} tokens. With room for an answer that is more than a model takes with Groq's {plan} plan: {most}. "
-        "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), add another provider to config.toml, or start a smaller task"
+        "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), add another provider with groq-fallback-mcp providers, or start a smaller task"
     )
     return Refusal(status=400, code="request_too_large", message=sentence(message))
 

@@ -34,6 +34,7 @@ __all__ = [
     "price_objection",
     "provider_objection",
     "remap_reasoning",
+    "training_objection",
 ]
 
 DEFAULT_MAX_TOKENS = 1_024
@@ -185,12 +186,21 @@ def provider_objection(restrictions: Restrictions, provider: ProviderModels, use
         return f"this call may use only {', '.join(restrictions.providers) or 'no provider'}"
     if restrictions.local_only and not provider.on_this_machine:
         return "this call may not leave this machine (local_only)"
-    if restrictions.no_training and provider.data_policy != "no-training":
-        what = "trains on prompts" if provider.data_policy == "trains" else "is not known not to train on prompts"
-        return f"it {what} (data_policy is no-training)"
+    if (trains := training_objection(restrictions, provider)) is not None:
+        return trains
     if provider.use_cases is not None and use_case not in provider.use_cases:
         return f"config.toml reserves it for {', '.join(sorted(provider.use_cases))}"
+    if not provider.models:
+        return "its list of models cannot be read, and config.toml names none"
     return None
+
+
+def training_objection(restrictions: Restrictions, provider: ProviderModels) -> str | None:
+    """Why a provider may not be asked by its data policy, None when it may."""
+    if not restrictions.no_training or provider.data_policy == "no-training":
+        return None
+    what = "trains on prompts" if provider.data_policy == "trains" else "may train on prompts"
+    return f"it {what} (data_policy is no-training)"
 
 
 def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from groq_fallback_mcp.call import (
+    ANY_MODEL,
     CONTINUOUS,
     AnyRequest,
     AudioRequest,
@@ -170,7 +171,7 @@ def plan(
         drafts: dict[str, _Draft] = {}
         closed = provider_objection(request.restrictions, provider, choice.use_case)
         if closed is not None:
-            exclusions.append(Exclusion(provider=provider.name, model="any model", reason=closed))
+            exclusions.append(Exclusion(provider=provider.name, model=ANY_MODEL, reason=closed))
             continue
         for model in choice.wanted:
             offered = provider.models.get(model)

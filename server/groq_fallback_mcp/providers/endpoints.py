@@ -64,6 +64,11 @@ class Endpoint:
 
     @property
     def on_this_machine(self) -> bool:
+        """Whether what is sent there leaves no machine. A proxy on loopback that costs money passes it on."""
+        return self.on_loopback and self.cost == "local"
+
+    @property
+    def on_loopback(self) -> bool:
         return is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property

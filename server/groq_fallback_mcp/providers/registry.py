@@ -251,7 +251,7 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
 
 
 def _opened(endpoint: Endpoint, settings: Settings, clock: Clock) -> OpenAICompatible:
-    if endpoint.on_this_machine:
+    if endpoint.on_loopback:
         return _local_endpoint(endpoint, clock)
     return OpenAICompatible(
         endpoint.name,

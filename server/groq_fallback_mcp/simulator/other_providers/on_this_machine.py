@@ -61,7 +61,10 @@ def local_routes(state: ProviderState) -> Sequence[Route]:
             ]
         case "ollama":
             return [
-                _get("/api/tags", {"models": [{"name": model, "model": model, "details": {"family": "simulated"}}]}),
+                _get(
+                    "/api/tags",
+                    {"models": [{"name": model, "model": model, "digest": "0" * 64, "details": {"family": "simulated"}}]},
+                ),
                 _get("/api/ps", {"models": [{"name": model, "model": model, "context_length": window}]}),
                 _show({"parameters": f"num_ctx {window}", "capabilities": ["completion", "tools"], "model_info": {}}),
             ]
