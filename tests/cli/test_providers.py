@@ -260,17 +260,27 @@ async def test_a_provider_without_a_readable_list_is_said_to_need_what_it_needs(
     settings_of(tmp_path).write_text(
         f'[[providers]]\nname = "mine"\nbase_url = "{address.format(url=url)}"\nkey_env = "MINE"\n'
     )
-    status, said = await run(tmp_path, "test", "mine", "--yes", MINE=key)
+    status, said = await run_apart(tmp_path, "test", "mine", "--yes", MINE=key)
     assert status == 1, said
     assert "its list of models cannot be read" in said
     assert all(word in said for word in words), said
 
 
-async def test_an_address_may_end_as_its_documentation_has_it(tmp_path: Path) -> None:
+def test_an_address_may_end_as_its_documentation_has_it(tmp_path: Path) -> None:
     """With the path of chat completions."""
-    status, said = await run(tmp_path, "add", "mine", "--url", "https://models.example/v1/chat/completions", "--yes")
+    status, said = run(tmp_path, "add", "mine", "--url", "https://models.example/v1/chat/completions", "--yes")
     assert status == 0, said
     assert tomllib.loads(settings_of(tmp_path).read_text())["providers"][0]["base_url"] == "https://models.example/v1"
+
+
+def test_the_key_of_an_endpoint_by_address_is_kept_under_its_name(tmp_path: Path) -> None:
+    """Where one is given; without, it is called without."""
+    status, said = run(tmp_path, "add", "my-own", "--url", "https://models.example/v1", "--yes", stdin=f"{SECRET}\n")
+    assert status == 0, said
+    assert (tmp_path / "my-own-api-key").read_text() == f"{SECRET}\n"
+    assert tomllib.loads(settings_of(tmp_path).read_text())["providers"][0]["key_env"] == "MY_OWN_API_KEY"
+    status, said = run(tmp_path, "add", "open", "--url", "https://open.example/v1", "--yes", stdin="\n")
+    assert "key_env" not in tomllib.loads(settings_of(tmp_path).read_text())["providers"][1]
 
 
 def answer(model: str, *, usage_reported: bool = True, quota: QuotaSnapshot | None = None) -> Success:

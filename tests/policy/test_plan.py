@@ -21,6 +21,7 @@ from groq_fallback_mcp.call import (
     FailureKind,
     Limit,
     LimitReading,
+    Pool,
     QuotaSnapshot,
     Restrictions,
 )
@@ -603,9 +604,20 @@ def test_no_training_leaves_out_who_trains_and_who_does_not_say() -> None:
 
 
 def test_limits_by_the_hour_are_claimed_where_providers_have_them() -> None:
-    """Groq's calls do not carry them."""
-    made = plan(ask(), catalog=CATALOG, providers=OFFERS, today=NOW)
+    """An earlier release that shares the ledger does not know them."""
+    hourly = other("hourly", "h")
+    pool = Pool(name="address", documented={Limit.RPH: 200})
+    hourly = replace(hourly, models={name: replace(model, pool=pool) for name, model in hourly.models.items()})
+    made = plan(ask(), catalog=CATALOG, providers=(*OFFERS, hourly), today=NOW)
     by_provider = {candidate.provider: candidate.cost for candidate in made.candidates}
-    assert by_provider["free"][Limit.RPH] == 1
-    assert by_provider["free"][Limit.TPH] == by_provider["free"][Limit.TPM]
-    assert Limit.RPH not in by_provider["groq"]
+    assert by_provider["hourly"][Limit.RPH] == 1
+    assert by_provider["hourly"][Limit.TPH] == by_provider["hourly"][Limit.TPM]
+    assert all(Limit.RPH not in by_provider[name] for name in ("groq", "free"))
+
+
+def test_a_model_may_be_named_as_its_server_names_it() -> None:
+    """`ollama list` shows gpt-oss:20b."""
+    ollama = other("ollama", "openai/gpt-oss-20b")
+    ollama = replace(ollama, models={name: replace(model, wire_model="gpt-oss:20b") for name, model in ollama.models.items()})
+    found = resolve_model("gpt-oss:20b", catalog=CATALOG, providers=[groq(), ollama], kinds=(Kind.CHAT,), today=NOW)
+    assert found == "openai/gpt-oss-20b"

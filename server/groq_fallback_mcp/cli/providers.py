@@ -92,7 +92,11 @@ def add_provider(
     if (asks := _consent(row, endpoint)) and not yes and not _agreed(asks):
         echo("Nothing was changed.", err=True)
         return 1
-    _ask_for_key(settings, row, endpoint, file=file)
+    variables = key_variables(settings, row)
+    # an endpoint by its address may want no key: its variable is written only where one is given
+    variable = variables[0] if variables else None if endpoint.on_this_machine else _variable_of(endpoint.name)
+    if variable is not None and not endpoint.key and _stored_key(variable, row, endpoint, file=file) and not variables:
+        given["key_env"] = variable
     path = config_path()
     _write(with_provider(_text(), given))
     echo(f"Added to {path}. Running servers use it after a restart.")
@@ -232,16 +236,19 @@ def _agreed(question: str) -> bool:
     return typer.confirm(question, default=False, err=True)
 
 
-def _ask_for_key(given: EndpointSettings, row: ProviderRow | None, endpoint: Endpoint, *, file: bool) -> None:
+def _variable_of(name: str) -> str:
+    """What the variable with a provider's key is called unless the user says otherwise."""
+    variable = f"{name.upper().replace('-', '_')}_API_KEY"
+    return variable if variable[0].isalpha() else f"_{variable}"
+
+
+def _stored_key(variable: str, row: ProviderRow | None, endpoint: Endpoint, *, file: bool) -> bool:
     """Store the key that a person types, or pipes; without one it is said where it is expected."""
-    variables = key_variables(given, row)
-    if not variables or endpoint.key:
-        return
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
     page = f" ({row.key_page})" if row is not None and row.key_page else ""
     text = (
         typer.prompt(
-            f"API key for {endpoint.name}{page}, empty for later", hide_input=True, err=True, default="", show_default=False
+            f"API key for {endpoint.name}{page}, empty for none yet", hide_input=True, err=True, default="", show_default=False
         )
         if is_terminal
         else (sys.stdin.readline() if sys.stdin is not None else "")
@@ -249,20 +256,21 @@ def _ask_for_key(given: EndpointSettings, row: ProviderRow | None, endpoint: End
     key = str(text).strip()
     if not key:
         if endpoint.key_hint is not None:
-            echo(f"Note: Set {variables[0]}, or add it again to store a key{page}.")
-        return
+            echo(f"Note: Set {variable}, or add it again to store a key{page}.")
+        return False
     if not is_clean_key(key):
         raise ConfigurationError(
             "That doesn't look like an API key (it contains spaces or other characters)",
             next_step=f"Copy the key of {endpoint.name} again",
         )
     register_secrets(key)
-    if not file and keep_in_ring(SecretStr(key), variables[0]):
+    if not file and keep_in_ring(SecretStr(key), variable):
         echo("The key was stored in the system keyring.")
-        return
-    path = provider_key_path(variables[0])
+        return True
+    path = provider_key_path(variable)
     keep_in_file(SecretStr(key), path)
     echo(f"The key was stored in {path}, which only you can read.")
+    return True
 
 
 def _names(configured: Sequence[str]) -> str:

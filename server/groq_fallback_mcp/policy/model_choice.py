@@ -172,6 +172,11 @@ def resolve_model(
     bare = name.removeprefix("groq/")
     found = next((candidate for candidate in (name, bare) if candidate in known), None)
     if found is None:
+        # as its server calls it, e.g. Ollama's gpt-oss:20b
+        found = next(
+            (id_ for provider in providers for id_, offered in provider.models.items() if offered.wire_model == name), None
+        )
+    if found is None:
         short = [model for model in known if model.rpartition("/")[2] == bare.lower()]
         found = short[0] if len(short) == 1 else None
     if found is not None and known[found] in kinds:

@@ -22,7 +22,7 @@ from groq_fallback_mcp.call import (
     SpeechRequest,
     Usage,
 )
-from groq_fallback_mcp.catalog import Catalog, Kind, Price
+from groq_fallback_mcp.catalog import FREE, Catalog, Kind, Price
 from groq_fallback_mcp.policy.estimate import (
     audio_cost,
     chat_cost,
@@ -187,9 +187,10 @@ def plan(
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
             cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm)
-            if not provider.cataloged:
+            # an earlier release, which may run beside this one, knows no limit per hour
+            if any(offered.documented_limit(limit) is not None for limit in (Limit.RPH, Limit.TPH)):
                 cost = with_hours(cost)
-            price = offered.row.price if provider.cataloged else offered.price
+            price = offered.row.price if provider.cataloged else FREE if provider.name == "local" else offered.price
             spend = ZERO_SPEND if provider.name == "local" else _most(price, fitted, cost, priced=provider.cataloged)
             dear = price_objection(request.restrictions, spend)
             if dear is not None:
