@@ -6,7 +6,7 @@ Frozen dataclasses without behavior beyond what follows from their own fields. D
 
 from groq_fallback_mcp.call.limits import CONTINUOUS, Limit, LimitReading, Pool, QuotaSnapshot, Refilling
 from groq_fallback_mcp.call.outcomes import (
-    ANY_MODEL,
+    WHOLE_PROVIDER,
     Attempt,
     AudioSegment,
     AudioWord,
@@ -36,9 +36,9 @@ from groq_fallback_mcp.call.requests import (
 )
 
 __all__ = [
-    "ANY_MODEL",
     "CONTINUOUS",
     "UNRESTRICTED",
+    "WHOLE_PROVIDER",
     "AnyRequest",
     "Attempt",
     "AudioFile",

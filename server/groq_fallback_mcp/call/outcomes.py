@@ -10,7 +10,7 @@ from typing import Any, Literal
 from groq_fallback_mcp.call.limits import QuotaSnapshot
 
 __all__ = [
-    "ANY_MODEL",
+    "WHOLE_PROVIDER",
     "Attempt",
     "AudioSegment",
     "AudioWord",
@@ -178,12 +178,12 @@ class Failure:
 Outcome = Success | Failure
 
 
-ANY_MODEL = "any model"
+WHOLE_PROVIDER = "any model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """A model that was not asked, and why; `ANY_MODEL` stands for all of the provider's."""
+    """A model that was not asked, and why; `WHOLE_PROVIDER` stands for all of the provider's."""
 
     provider: str
     model: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from groq_fallback_mcp.call import ANY_MODEL, Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.call import WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
@@ -157,7 +157,7 @@ def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
     # a call that is restricted to one provider excludes each of the others for the same reason
     excluded: dict[str, list[str]] = {}
     for one in exclusions:
-        excluded.setdefault(one.reason, []).append(one.provider if one.model == ANY_MODEL else one.model)
+        excluded.setdefault(one.reason, []).append(one.provider if one.model == WHOLE_PROVIDER else one.model)
     reasons = "; ".join(f"{', '.join(names[:3])}: {reason}" for reason, names in list(excluded.items())[:3])
     cause = f"no model can take this request ({reasons})"
     return "no_model", cause, "Shorten the request or drop what the reasons name, or choose another model with list_models"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from groq_fallback_mcp.call import (
-    ANY_MODEL,
     CONTINUOUS,
+    WHOLE_PROVIDER,
     AnyRequest,
     AudioRequest,
     ChatRequest,
@@ -171,7 +171,7 @@ def plan(
         drafts: dict[str, _Draft] = {}
         closed = provider_objection(request.restrictions, provider, choice.use_case)
         if closed is not None:
-            exclusions.append(Exclusion(provider=provider.name, model=ANY_MODEL, reason=closed))
+            exclusions.append(Exclusion(provider=provider.name, model=WHOLE_PROVIDER, reason=closed))
             continue
         for model in choice.wanted:
             offered = provider.models.get(model)
@@ -322,7 +322,9 @@ def _in_order(
 ) -> Sequence[_Tier]:
     """The tiers as preferred; those that `prefer` does not name keep their order, after the others."""
     ranks = {kind: rank for rank, kind in enumerate(dict.fromkeys(prefer))}
-    known = [(tier, _usual_s(tier, took_s)) for tier in tiers]
+    kinds = [tier.kind_of_cost for tier in tiers]
+    # mostly there is nothing to compare
+    known = [(tier, _usual_s(tier, took_s) if kinds.count(tier.kind_of_cost) > 1 else None) for tier in tiers]
     best: dict[str, float] = {}
     for tier, usual_s in known:
         if usual_s is not None:
