@@ -33,6 +33,7 @@ from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.model_choice import ProviderModels
 from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.quota import Claim, ModelQuota
 from groq_fallback_mcp.quota.budget import Budget
 
 pytestmark = pytest.mark.anyio
@@ -726,3 +727,45 @@ async def test_a_call_for_one_provider_is_told_what_that_one_lacks() -> None:
     error = await refused(world, ask(restrictions=Restrictions(providers=("empty",))))
     assert error.code == "no_model"
     assert "groq, mine: this call may use only empty; empty: its list of models cannot be read" in error.cause
+
+
+async def test_models_that_serve_only_by_name_are_not_looked_up_for_other_calls() -> None:
+    """A list of thousands costs nothing."""
+    many = provider_models("far", [f"m{number}" for number in range(2_000)])
+    world = World([replace(many, on_request=frozenset(list(many.models)[8:]))])
+    looked_up: list[int] = []
+    peek = world.ledger.peek
+
+    async def counted(claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+        looked_up.append(len(claims))
+        return await peek(claims)
+
+    world.ledger.peek = counted  # type: ignore[method-assign]
+    await world.engine.plan(ask())
+    await world.engine.plan(ask(model="m1000"))
+    assert looked_up == [8, 9]
+
+
+@pytest.mark.parametrize(("scope", "resting"), [("model", {"a"}), ("pool", {"a", "b"}), ("provider", {"a", "b", "c"})])
+async def test_a_refusal_rests_those_whom_its_limit_holds_for(scope: str, resting: set[str]) -> None:
+    """And where nobody knows the pool, the model alone."""
+    pool = Pool(name="free models", documented={})
+    offer = provider_models("other", ("a", "b", "c"))
+    models = {name: replace(model, pool=pool if name != "c" else None) for name, model in offer.models.items()}
+    for known in (True, False):
+        world = World([replace(offer, models=models if known else offer.models), provider_models("last", ("z",))])
+        world.providers["other"].script("a", failure(K.RATE_LIMITED, scope=scope, retry_after_s=600.0))
+        await served(world)
+        waits = await world.engine.waits(
+            [one for one in (await world.engine.plan(ask())).candidates if one.provider == "other"]
+        )
+        found = {name for name, wait in zip(("a", "b", "c"), waits, strict=True) if wait is not None}
+        assert found == (resting if known or scope == "provider" else {"a"})
+
+
+async def test_a_server_that_stopped_is_not_called_unknown() -> None:
+    """A call that may use it alone says that nothing serves it, and not that it was never there."""
+    world = World([provider_models("groq", [FIRST])])
+    world.engine.registry._providers = {**world.providers, "ollama": world.groq}
+    error = await refused(world, ask(restrictions=Restrictions(providers=("ollama",))))
+    assert error.code == "no_model"

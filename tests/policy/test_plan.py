@@ -621,3 +621,22 @@ def test_a_model_may_be_named_as_its_server_names_it() -> None:
     ollama = replace(ollama, models={name: replace(model, wire_model="gpt-oss:20b") for name, model in ollama.models.items()})
     found = resolve_model("gpt-oss:20b", catalog=CATALOG, providers=[groq(), ollama], kinds=(Kind.CHAT,), today=NOW)
     assert found == "openai/gpt-oss-20b"
+
+
+def test_a_margin_on_the_estimate_does_not_shut_out_what_fits_a_limit_of_input() -> None:
+    """The claim is the estimate times one and a half, but never more than the whole limit."""
+    offer = with_cost(other("gemini", "flash", context_window=1_000_000), "free")
+    models = {name: replace(model, documented={Limit.ITPM: 10_000}) for name, model in offer.models.items()}
+    made = plan(ask("word " * 7_000), catalog=CATALOG, providers=[replace(offer, models=models)], today=NOW)
+    (candidate,) = made.candidates
+    assert 6_667 < candidate.estimated_tokens < 10_000
+    assert candidate.cost[Limit.ITPM] == 10_000
+
+
+@pytest.mark.parametrize(("must_be_priced", "picousd"), [(True, None), (False, 0)])
+def test_a_known_provider_without_a_price_may_cost_anything(*, must_be_priced: bool, picousd: int | None) -> None:
+    """An endpoint of the user's own counts as free of charge in US dollars, one that sells calls does not."""
+    offer = with_cost(other("seller", "m"), "paid")
+    models = {name: replace(model, must_be_priced=must_be_priced) for name, model in offer.models.items()}
+    made = plan(ask(), catalog=CATALOG, providers=[replace(offer, models=models)], today=NOW)
+    assert made.candidates[0].spend.picousd == picousd

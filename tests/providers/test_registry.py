@@ -10,7 +10,7 @@ import pytest
 from fake_clock import FakeClock
 from fakes import candidate
 
-from groq_fallback_mcp.call import ChatRequest, Limit
+from groq_fallback_mcp.call import ChatRequest, Limit, Pool
 from groq_fallback_mcp.catalog import FREE, Kind, load_catalog
 from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -308,3 +308,22 @@ def test_what_a_provider_promises_holds_for_its_own_address(given: dict[str, str
 def test_a_proxy_on_this_machine_is_not_where_prompts_stay(given: dict[str, str], *, stays: bool) -> None:
     """A call that may not leave this machine would leave it through LiteLLM."""
     assert registry(local="off", providers=[given]).models()[1].on_this_machine is stays
+
+
+def test_another_plan_of_the_same_key_has_limits_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gemini's free plan refused twenty a day; the paid one must not inherit that."""
+    monkeypatch.setenv("GEMINI_API_KEY", "AIza_of_this_test")
+    plans = [registry(providers=[{"preset": "gemini", "plan": plan}]).organization("gemini") for plan in ("free", "paid")]
+    assert plans[0] != plans[1]
+
+
+def test_who_shares_a_limit_is_known_by_the_address_alone() -> None:
+    """OpenRouter's free models, whatever the account's plan: a spent day is theirs, and not that of paid ones."""
+    given = EndpointSettings(
+        name="router",
+        base_url="https://openrouter.ai/api/v1",
+        models={"x:free": "x:free", "openai/gpt-oss-20b": "openai/gpt-oss-20b"},
+    )
+    models = endpoint_models(endpoint_of(given, CATALOG), CATALOG).models
+    assert models["x:free"].pool == Pool(name="free models", documented={})
+    assert models["openai/gpt-oss-20b"].pool is None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from fake_clock import FakeClock
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, Pool, QuotaSnapshot, Refilling
-from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Settlement
-from groq_fallback_mcp.quota.budget import Spend
+from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Settlement, transactions
+from groq_fallback_mcp.quota.budget import Budget, Spend
 from groq_fallback_mcp.quota.degrading import DegradingLedger
 from groq_fallback_mcp.quota.memory import MemoryStore
+from groq_fallback_mcp.quota.records import model_key, open_key, provider_key
 from groq_fallback_mcp.quota.store import Store, StoreUnusable
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
@@ -207,3 +209,30 @@ async def test_a_pool_is_kept_while_the_store_is_gone_and_told_to_it_later(clock
     # told with the first call that can use the store again
     await left(ledger, Limit.RPD)
     assert await left(ledger, Limit.RPD) == 3
+
+
+async def test_what_nobody_waited_for_comes_back_to_every_kind_of_window(store: Store, clock: FakeClock) -> None:
+    """A store that was too slow had granted it all the same: a day's request must not be lost each time."""
+    day = Claim(
+        key=KEY, cost={Limit.RPM: 1.0, Limit.RPD: 1.0}, documented={Limit.RPM: 3, Limit.RPD: 5}, pool=FREE, refilling=UTC
+    )
+    names = [model_key(KEY), provider_key(KEY), model_key(KEY.pool(FREE.name)), open_key("r")]
+    change = partial(transactions.reserve_any, claims=[day], reservation="r", life_s=60.0, budget=Budget(), day="")
+    assert isinstance(store.transact(names, change), Granted)
+    clock.advance(5)
+    store.transact(names, partial(transactions.abandon, reservation="r"))
+    ledger = StoredLedger(store, clock, threaded=store.name != "memory", time_limit_s=5.0)
+    quota = (await ledger.peek([day]))[0]
+    assert {limit: bucket.level_at(quota.now) for limit, bucket in quota.buckets.items()} == {Limit.RPM: 3, Limit.RPD: 5}
+    assert await left(ledger, Limit.RPD, day) == 5
+
+
+async def test_a_limit_ends_with_the_plan_that_had_it(ledger: StoredLedger, clock: FakeClock) -> None:
+    """A documented one at once, one that the provider stated after a week."""
+    granted = await taken(ledger, claim("m", pool=None, documented={Limit.RPD: 20}))
+    await ledger.settle(granted.reservation, told(LimitReading(limit=Limit.RPM, capacity=5)))
+    now = (await ledger.peek([claim("m", pool=None)]))[0]
+    assert set(now.buckets) == {Limit.RPM}
+    clock.advance(8 * 86_400)
+    later = (await ledger.peek([claim("m", pool=None)]))[0]
+    assert not later.buckets

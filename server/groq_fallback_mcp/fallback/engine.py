@@ -6,7 +6,7 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -32,7 +32,8 @@ from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_time
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
 from groq_fallback_mcp.fallback.progress import CallObserver, Progress, heartbeat
-from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, choose
+from groq_fallback_mcp.policy.fit import is_requested
+from groq_fallback_mcp.policy.model_choice import Choice, ProviderModel, ProviderModels, choose
 from groq_fallback_mcp.policy.plan import (
     Candidate,
     Learnt,
@@ -476,12 +477,12 @@ class FallbackEngine:
             found, known = await self._planned(replace(request, model=None))
             return replace(found, notes=(f"{gone} is no longer served on this machine", *found.notes)), known
         providers, day = self.registry.models(), today(self.clock)
-        _refuse_unknown(request.restrictions.providers or (), providers)
+        _refuse_unknown(request.restrictions.providers or (), self.registry.providers)
         request = self.restricted(request)
         quotas: Mapping[QuotaKey, ModelQuota] = {}
         choice = choose(request, catalog=self.catalog, providers=providers, today=day)
         if isinstance(request, ChatRequest):
-            quotas = await self._quotas(providers, choice.wanted)
+            quotas = await self._quotas(request, providers, choice)
         learnt = {(key.provider, key.model): _learnt(quota) for key, quota in quotas.items()}
         return plan(
             request,
@@ -494,13 +495,17 @@ class FallbackEngine:
             took_s=self._answer_times.usual_s,
         ), quotas
 
-    async def _quotas(self, providers: Sequence[ProviderModels], wanted: Sequence[str]) -> Mapping[QuotaKey, ModelQuota]:
+    async def _quotas(
+        self, request: ChatRequest, providers: Sequence[ProviderModels], choice: Choice
+    ) -> Mapping[QuotaKey, ModelQuota]:
         """What calls have taught about the models that may be tried: it decides what fits at all, and what it costs."""
+        asked = choice.requested_model
         claims = [
             self.claim_of(provider, offered, {})
             for provider in providers
-            for model in wanted
+            for model in choice.wanted
             if (offered := provider.models.get(model)) is not None
+            and is_requested(request.restrictions, provider, model, asked)
         ]
         return {quota.key: quota for quota in await self.ledger.peek(claims)}
 
@@ -525,7 +530,8 @@ def _limited(candidate: Candidate, failure: Failure) -> str:
     """The model that a limit holds for, or what stands for its pool or for all of its provider's."""
     if failure.scope == "pool" and candidate.pool is not None:
         return pool_model(candidate.pool.name)
-    return candidate.model if failure.scope == "model" else ANY_MODEL
+    # where nobody knows the pool, the others of the provider are not to suffer
+    return ANY_MODEL if failure.scope == "provider" else candidate.model
 
 
 def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None:
@@ -537,9 +543,9 @@ def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None
     return replace(request, messages=(*request.messages, *added))
 
 
-def _refuse_unknown(named: Sequence[str], providers: Sequence[ProviderModels]) -> None:
-    """Raises InputRefused for a provider that is not configured."""
-    configured = [provider.name for provider in providers] if named else []
+def _refuse_unknown(named: Sequence[str], configured: Iterable[str]) -> None:
+    """Raises InputRefused for a provider that is not configured, and no server that ran here."""
+    configured = list(configured) if named else []
     unknown = next((name for name in named if name not in configured), None)
     if unknown is not None:
         raise InputRefused(

@@ -48,6 +48,7 @@ class ProviderModel:
     accepts a URL instead of a file; `upload_mb` the largest file it takes, in MB of 1,048,576 bytes. `pool` are limits it shares
     with other models, `refilling` says how its limits come back, `cost` what kind of money its calls cost and `price` how much,
     None where that is not known, or the row's for a provider that is `cataloged`. `failures_count`: a call that fails is counted as a request there.
+    `must_be_priced`: without a price, its calls may cost anything.
     `strict_window`: the server cuts what does not fit its window, or counts max_tokens as used.
     """
 
@@ -59,6 +60,7 @@ class ProviderModel:
     cost: Cost | None = None
     price: Price | None = None
     failures_count: bool = False
+    must_be_priced: bool = False
     strict_window: bool = False
     upload_mb: int | None = None
     languages: tuple[str, ...] = ()

@@ -186,12 +186,17 @@ def plan(
                 exclusions.append(Exclusion(provider=provider.name, model=model, reason=fitted))
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
-            cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm)
+            itpm = offered.documented_limit(Limit.ITPM)
+            cost = _cost(request, claimed_prompt_tokens(estimated, known.prompt_factor), fitted, tpm=tpm, itpm=itpm)
             # an earlier release, which may run beside this one, knows no limit per hour
             if any(offered.documented_limit(limit) is not None for limit in (Limit.RPH, Limit.TPH)):
                 cost = with_hours(cost)
             price = offered.row.price if provider.cataloged else FREE if provider.name == "local" else offered.price
-            spend = ZERO_SPEND if provider.name == "local" else _most(price, fitted, cost, priced=provider.cataloged)
+            spend = (
+                ZERO_SPEND
+                if provider.name == "local"
+                else _most(price, fitted, cost, priced=provider.cataloged or offered.must_be_priced)
+            )
             dear = price_objection(request.restrictions, spend)
             if dear is not None:
                 exclusions.append(Exclusion(provider=provider.name, model=model, reason=dear))
@@ -284,14 +289,16 @@ def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: ProviderModel
     return fit_chat(needs, offered, tpm=tpm)
 
 
-def _cost(request: AnyRequest, claimed: int, fitted: Fitted, *, tpm: float | None) -> Mapping[Limit, float]:
+def _cost(
+    request: AnyRequest, claimed: int, fitted: Fitted, *, tpm: float | None, itpm: int | None = None
+) -> Mapping[Limit, float]:
     if isinstance(request, AudioRequest):
         return audio_cost(request)
     if isinstance(request, SpeechRequest):
         return speech_cost(request)
     # a margin on the estimate must not shut out what fits
     room = claimed if tpm is None else max(int(tpm) - fitted.max_tokens, 0)
-    return chat_cost(min(claimed, room), fitted.max_tokens)
+    return chat_cost(min(claimed, room, claimed if itpm is None else itpm), fitted.max_tokens)
 
 
 def _most(price: Price | None, fitted: Fitted, cost: Mapping[Limit, float], *, priced: bool) -> Spend:

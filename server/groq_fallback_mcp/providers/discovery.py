@@ -188,11 +188,9 @@ class Discovery:
             return False
         return kind is FailureKind.UNREACHABLE or (kind is FailureKind.MODEL_GONE and not source.named)
 
-    def has_gone(self, model: str) -> bool:
-        """Whether a server of this machine served a model that none of them serves now."""
-        return model in self._seen and not any(
-            model in source.built[1].models for source in self._sources.values() if source.served and source.built is not None
-        )
+    def has_served(self, model: str) -> bool:
+        """Whether a server of this machine has served a model."""
+        return model in self._seen
 
     async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> frozenset[str]:
         """Take from a failed attempt what it says of a model; the servers of this machine, where they were looked at anew."""

@@ -145,18 +145,17 @@ def refilling_of(row: ProviderRow | None) -> Refilling:
 def _offered(endpoint: Endpoint, model: str, wire: str, catalog: Catalog) -> ProviderModel:
     row = endpoint.row
     known = None if row is None else next((one for one in row.models if model == one.id or wire == one.wire_id), None)
-    limits = [
-        limit
-        for limit in (row.limits if row is not None else ())
-        if endpoint.plan is not None and limit.plan == endpoint.plan.name and limit.holds_for(wire) and not limit.uncertain
-    ]
+    limits = [limit for limit in (row.limits if row is not None else ()) if limit.holds_for(wire) and not limit.uncertain]
     own: dict[Limit, int] = {}
-    pool: Pool | None = None
+    # who shares a limit is known also where the plan, and so the limit, is not
+    pool = next((Pool(name=limit.pool, documented={}) for limit in limits if limit.pool is not None), None)
     for limit in limits:
+        if endpoint.plan is None or limit.plan != endpoint.plan.name:
+            continue
         if limit.pool is None:
             own |= limit.figures()
-        elif pool is None:
-            pool = Pool(name=limit.pool, documented=limit.figures())
+        elif pool is not None:
+            pool = Pool(name=limit.pool, documented={**pool.documented, **limit.figures()})
     cost = (known.cost if known is not None else None) or endpoint.cost
     return ProviderModel(
         row=_model_row(endpoint, model, known, catalog),
@@ -167,6 +166,7 @@ def _offered(endpoint: Endpoint, model: str, wire: str, catalog: Catalog) -> Pro
         cost=cost,
         price=FREE if cost != "paid" else known.price if known is not None and known.price != Price() else None,
         failures_count=row is not None and row.failures_count,
+        must_be_priced=row is not None and cost == "paid",
     )
 
 

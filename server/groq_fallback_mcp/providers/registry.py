@@ -119,9 +119,11 @@ class ProviderRegistry:
 
     def has_gone(self, model: str) -> bool:
         """Whether a server of this machine served a model that nobody offers now."""
-        if self._discovery is None or model in self._cataloged or not self._discovery.has_gone(model):
+        if self._discovery is None or model in self._cataloged:
             return False
-        return not any(model in provider.models for provider in self.models())
+        # the offers first: what a server runs now is only known to them
+        offered = any(model in provider.models for provider in self.models())
+        return not offered and self._discovery.has_served(model)
 
     def organization(self, provider: str) -> str:
         """Whose quota is spent there: a salted hash of the key, never the key."""
@@ -225,7 +227,9 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
             providers[endpoint.name] = provider = _opened(endpoint, settings, clock)
             discovery.add(endpoint, provider, named=bool(given.models))
             listed.append(endpoint_models(endpoint, catalog))
-            organizations[endpoint.name] = _organization(endpoint.key, endpoint.base_url)
+            # what an account may do is another matter on another plan
+            plan = "" if endpoint.plan is None else f"\n{endpoint.plan.name}"
+            organizations[endpoint.name] = _organization(endpoint.key + plan, endpoint.base_url)
         if settings.find_local_servers:
             discovery.find(besides=[port for port in (urlsplit(settings.base_url).port,) if port is not None])
     if settings.local != "off":

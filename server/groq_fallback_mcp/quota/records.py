@@ -76,7 +76,7 @@ class ProviderAccount:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenReservation:
     """A reservation that is not settled: enough to give up on it when its process is gone. `pool` is the model that stands for
-    the pool it took from, empty for none.
+    the pool it took from, empty for none; `taken_at` says when, in Unix seconds.
     """
 
     key: QuotaKey
@@ -84,6 +84,7 @@ class OpenReservation:
     spend: Spend
     day: str
     pool: str = ""
+    taken_at: float = 0.0
 
     @property
     def keys(self) -> tuple[QuotaKey, ...]:
@@ -127,7 +128,13 @@ class Transaction:
             if limit is not Limit.CONCURRENT
         )
         fresh = {bucket.limit: bucket for bucket in documented if self._outdated(account.buckets.get(bucket.limit), bucket)}
-        return replace(account, buckets={**account.buckets, **fresh}) if fresh else account
+        ended = {
+            limit for limit, bucket in account.buckets.items() if limit not in claim.documented and self._has_ended(bucket)
+        }
+        if not fresh and not ended:
+            return account
+        kept = {limit: bucket for limit, bucket in account.buckets.items() if limit not in ended}
+        return replace(account, buckets={**kept, **fresh})
 
     def write(self, key: QuotaKey, account: Account) -> None:
         """Write a model's account."""
@@ -218,13 +225,17 @@ class Transaction:
         self._writes[model_key(key)] = encode(account)
         return account
 
+    def _has_ended(self, bucket: Bucket) -> bool:
+        """Whether a limit that is not documented any more need not be kept to."""
+        return bucket.knowledge == "documented" or self.now - bucket.stated_at > LEARNT_LIFE_S
+
     def _outdated(self, bucket: Bucket | None, documented: Bucket) -> bool:
         # an earlier release knew only limits that come back bit by bit
         if bucket is None or (bucket.window, bucket.zone) != (documented.window, documented.zone):
             return True
         if bucket.capacity == documented.capacity:
             return False
-        return bucket.knowledge == "documented" or self.now - bucket.stated_at > LEARNT_LIFE_S
+        return self._has_ended(bucket)
 
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}

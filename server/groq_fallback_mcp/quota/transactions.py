@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
+from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
 from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, proves_return, take
 from groq_fallback_mcp.quota.budget import Budget, Spend
@@ -28,7 +29,6 @@ from groq_fallback_mcp.quota.store import Snapshot, Writes
 
 __all__ = ["abandon", "cool_down", "expire", "learnt_factor", "peek", "reserve_any", "settle"]
 
-DAY_S = 86_400
 FACTOR_FALL = 0.003
 LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
@@ -124,7 +124,7 @@ def abandon(snapshot: Snapshot, reservation: str) -> Writes[None]:
     found = Transaction(snapshot).open(reservation)
     if found is None:
         return Writes(result=None)
-    own, *pools = (Reservation(id=reservation, key=key, cost=found.cost) for key in found.keys)
+    own, *pools = (Reservation(id=reservation, key=key, cost=found.cost, taken_at=found.taken_at) for key in found.keys)
     granted = replace(own, spend=found.spend, day=found.day, pool=next(iter(pools), None))
     return Writes(result=None, writes=settle(snapshot, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
 
@@ -204,6 +204,7 @@ def _take(transaction: Transaction, claim: Claim, *, reservation: str, life_s: f
         spend=claim.spend,
         day=day if holds_budget else "",
         pool="" if pool is None else pool.key.model,
+        taken_at=now,
     )
     transaction.write_open(reservation, record, now + life_s)
     return replace(taken, spend=claim.spend, day=day, pool=pool)

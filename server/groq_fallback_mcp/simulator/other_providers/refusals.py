@@ -10,12 +10,11 @@ from starlette.responses import Response
 
 from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.catalog import ProviderError, ProviderRow
+from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.simulator.other_providers.limits import LimitMet
 from groq_fallback_mcp.simulator.replies import SIMULATED
 
 __all__ = ["Refusal", "field_refusal", "limit_refusal", "plain_refusal", "with_kind", "with_status"]
-
-DAY_S = 86_400.0
 
 
 class Refusal(Exception):
