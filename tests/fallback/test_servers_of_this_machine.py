@@ -80,6 +80,13 @@ async def test_it_appears_changes_its_model_and_disappears_under_calls(monkeypat
             assert text(named) == "second read 1 tokens"
             assert isinstance(named, Answer)
             assert named.notes == ("first is no longer served on this machine",)
+            # swapped since the last look: the look itself finds that the named one has gone
+            vllm.models = [Model(id="third", window=8_192)]
+            clock.advance(2.0)
+            assert text(await chat(calls, model="second")) == "third read 1 tokens"
+            vllm.models = [Model(id="second", window=8_192)]
+            clock.advance(2.0)
+            assert text(await chat(calls)) == "second read 1 tokens"
         async with running(ollama, port=ports[1]):
             clock.advance(1.0)
             # the look is still believed, so this call finds nobody at the first, looks, and finds the other
