@@ -35,6 +35,7 @@ def bash(home: Path, script: str, **environment: str) -> str:
     ).stdout
 
 
+@pytest.mark.nightly
 def test_bash_completes_commands_clients_and_models(tmp_path: Path) -> None:
     """After the one command that installs it; a model by its short name too, and none that was shut down."""
     bash(tmp_path, "groq-fallback-mcp --install-completion bash")

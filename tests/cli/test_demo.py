@@ -17,6 +17,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.mark.nightly
 async def test_the_demo_fits_one_screen_and_says_what_to_do_next(tmp_path: Path) -> None:
     """24 lines of 80 columns, with the fallback, the skip, the transcript and the error."""
     done = await command("demo", cwd=tmp_path)

@@ -109,6 +109,7 @@ async def test_a_provider_that_the_data_policy_excludes_is_said_not_to_be_used(t
     assert "warn provider gemini: not used: it trains on prompts (data_policy is no-training)" in done.stdout
 
 
+@pytest.mark.nightly
 async def test_an_agent_whose_gateway_does_not_run_is_told_how_to_start_it(tmp_path: Path) -> None:
     """It can call no model until then. Where the gateway runs that is said, and an agent without it is no matter."""
     port = free_port()

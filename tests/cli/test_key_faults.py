@@ -216,6 +216,7 @@ async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time
 
 
 @needs_local
+@pytest.mark.nightly
 @pytest.mark.fault("A9")
 @pytest.mark.parametrize("key", ["", REFUSED])
 async def test_chat_without_a_usable_key_prints_no_text_and_fails_and_local_text_is_an_option(

@@ -87,6 +87,7 @@ async def test_setup_and_gateway_say_in_one_line_what_they_found(tmp_path: Path)
         assert TURNS_OFF in told
 
 
+@pytest.mark.nightly
 async def test_a_command_s_chat_is_answered_by_what_runs_here(tmp_path: Path) -> None:
     """Without a key and without a line of configuration."""
     async with running(LlamaCpp(models=[Model(id="gpt-oss-20b", window=65_536)])) as port:

@@ -165,6 +165,7 @@ def test_litellm_falls_back_along_the_practices_chains() -> None:
     assert chains["groq/whisper-large-v3-turbo"] == ["groq/whisper-large-v3"]
 
 
+@pytest.mark.nightly
 def test_litellms_own_router_accepts_the_configuration(tmp_path: Path) -> None:
     """It refuses unknown settings and malformed fallbacks. In a process of its own: the import is slow and warns."""
     (tmp_path / "config.yaml").write_text(TEXTS["litellm/config.yaml"], encoding="utf-8")
