@@ -149,6 +149,21 @@ def test_a_provider_that_is_added_again_keeps_what_the_user_said_of_it(tmp_path:
     assert all(line in after for line in before.splitlines(keepends=True))
 
 
+def test_a_provider_is_removed_though_the_environment_replaces_the_file_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command changes the file."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROVIDERS", "[]")
+    settings_of(tmp_path).write_text('[[providers]]\npreset = "openrouter"\n')
+    kept = tmp_path / "openrouter-api-key"
+    kept.write_text(f"{SECRET}\n")
+    kept.chmod(0o600)
+    status, said = run(tmp_path, "remove", "openrouter")
+    assert status == 0, said
+    assert not kept.exists()
+    assert names_in(settings_of(tmp_path).read_text()) == []
+
+
 def test_groq_s_own_key_stays_when_a_proxy_that_used_it_is_removed(tmp_path: Path) -> None:
     """Its variable is that of Groq."""
     kept = tmp_path / "groq-api-key"

@@ -139,7 +139,8 @@ def remove_provider(name: str) -> int:
         raise InputRefused(f"no provider {name!r} is in {config_path()}", next_step=_names(configured))
     settings = load_settings()
     catalog = load_catalog(settings.catalog)
-    given = next(one for one in settings.providers if one.name == name)
+    # the file's own words: a variable of the environment may replace what it says
+    given = _checked(dict(table_in(text, name)))
     _write(without_provider(text, name))
     echo(f"Removed {name} from {config_path()}.")
     variables = key_variables(given, catalog.providers.get(given.preset or ""))
