@@ -25,7 +25,7 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel
-from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
+from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run_simulator
 
 pytestmark = pytest.mark.anyio
 SECRET = "sk-or-" + "v" * 30
@@ -254,9 +254,24 @@ async def test_a_test_call_says_what_came_back(tmp_path: Path, url: str) -> None
     assert (status, "--yes" in said) == (0, False)
 
 
+async def test_a_test_call_sends_one_message_to_one_model(tmp_path: Path) -> None:
+    """Nothing is tried again, and no other model: the person agreed to one message."""
+    faults = {"openai/gpt-oss-20b": [Fault(kind="500", count=1)]}
+    app = create_app(SimulatorOptions(latency_scale=0.0, faults=faults), catalog=load_catalog(), clock=SystemClock())
+    async with run_simulator(app) as running:
+        settings_of(tmp_path).write_text(
+            f'[[providers]]\nname = "mine"\nbase_url = "{running.base_url}/openai/v1"\nkey_env = "MINE"\n'
+            'models = ["openai/gpt-oss-20b", "openai/gpt-oss-120b"]\n'
+        )
+        status, said = await run_apart(tmp_path, "test", "mine", "--yes", MINE="gsk_simulated")
+    assert status == 1, said
+    assert "no answer" in said
+    assert "openai/gpt-oss-20b" in said
+
+
 def model(**more: object) -> ProviderModel:
     """What the catalog says."""
-    row = ModelRow(id="m", kind=Kind.CHAT, stage=Stage.PRODUCTION, context_window=1_000, source="user", checked=date.min)
+    row = ModelRow(id="m", kind=Kind.CHAT, stage=Stage.PRODUCTION, context_window=131_000, source="user", checked=date.min)
     return ProviderModel(row=row, wire_model="m", **more)  # type: ignore[arg-type]
 
 
@@ -325,12 +340,12 @@ def reading(limit: Limit, capacity: float) -> QuotaSnapshot:
         ),
         (model(), None, Failure(kind=FailureKind.AUTHENTICATION, message="no"), ["cannot be read (no)"]),
         (model(), None, (LiveModel(id="x", active=True, context_window=None, max_completion_tokens=None),), ["not list m"]),
-        (model(), None, (LiveModel(id="models/m", active=True, context_window=None, max_completion_tokens=None),), []),
+        (model(), None, (LiveModel(id="m", active=True, context_window=131_072, max_completion_tokens=None),), []),
         (
             model(),
             None,
-            (LiveModel(id="m", active=True, context_window=500, max_completion_tokens=None),),
-            ["window of 500", "says 1,000"],
+            (LiveModel(id="m", active=True, context_window=8_192, max_completion_tokens=None),),
+            ["window of 8,192", "says 131,000"],
         ),
     ],
 )

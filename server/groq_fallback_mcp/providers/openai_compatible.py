@@ -26,9 +26,10 @@ from groq_fallback_mcp.providers.classify import classify
 from groq_fallback_mcp.providers.dialect import spoken
 from groq_fallback_mcp.providers.history import CallMemory
 from groq_fallback_mcp.providers.json_fields import mapping
-from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat, read_models
+from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat
 from groq_fallback_mcp.providers.rate_limit_headers import Sender, snapshot
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
+from groq_fallback_mcp.providers.served_models import read_models
 from groq_fallback_mcp.providers.stream import ChatStream
 from groq_fallback_mcp.redaction import sanitize_message
 
