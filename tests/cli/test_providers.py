@@ -138,6 +138,14 @@ def test_a_provider_is_added_with_its_key_and_removed_with_it(tmp_path: Path) ->
     assert names_in(settings_of(tmp_path).read_text()) == []
 
 
+def test_a_provider_that_must_be_chosen_knowingly_is_offered_last(tmp_path: Path) -> None:
+    """With what a person should know of it."""
+    status, said = run(tmp_path, "list")
+    assert status == 0, said
+    offers = [line for line in said.splitlines() if line.startswith("- ")]
+    assert offers[-1] == "- kilo: Kilo Gateway, free. Prompts may be logged and used for training."
+
+
 def test_a_provider_that_is_added_again_keeps_what_the_user_said_of_it(tmp_path: Path) -> None:
     """To store a key, as the note of the first time says: it must not come to serve what it was kept from. Comments and ends of lines stay."""
     before = '[[providers]]\r\npreset = "openrouter"  # mine\r\nuse_cases = ["fast"]\r\ncontext_window = 9000\r\n'

@@ -165,7 +165,7 @@ def _order(prefer: Sequence[str]) -> str:
 
 
 def _offered(catalog: Catalog) -> list[ProviderRow]:
-    return sorted(catalog.providers.values(), key=lambda row: row.order)
+    return sorted(catalog.providers.values(), key=lambda row: (row.opt_in, row.order))
 
 
 def _known(name: str, catalog: Catalog) -> ProviderRow:
