@@ -35,9 +35,9 @@ def test_a_person_is_told_before_anything_is_sent(row: ProviderRow) -> None:
     assert row.base_url.startswith("http://127.0.0.1:" if row.name in LOCAL else "https://")
     assert row.name in LOCAL or row.key_env
     if first.cost == "paid" and row.name != "litellm":
-        assert "cost" in row.tell
+        assert "cost" in row.warning
     if first.data_policy == "trains":
-        assert "rompts" in row.tell
+        assert "rompts" in row.warning
     assert all(row.plan(limit.plan) is not None for limit in row.limits)
     assert len({model.id for model in row.models}) == len(row.models)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from groq_fallback_mcp.call import ChatRequest, Success
 from groq_fallback_mcp.call.messages import read_messages
 from groq_fallback_mcp.catalog import Dialect, load_catalog
-from groq_fallback_mcp.providers.dialect import spoken
+from groq_fallback_mcp.providers.dialect import in_dialect
 from groq_fallback_mcp.providers.history import NOT_SIGNED, CallMemory
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 
@@ -46,7 +46,7 @@ def request(*messages: Mapping[str, Any], **fields: Any) -> ChatRequest:
 def sent(dialect: Dialect, asked: ChatRequest, memory: CallMemory | None = None, **fields: Any) -> dict[str, Any]:
     """The body that a provider of this dialect is sent."""
     fitted = candidate("m", **{"max_tokens": 1_000, **fields})
-    return spoken(chat_payload(asked, fitted, groq=False, stream=True), dialect, memory)
+    return in_dialect(chat_payload(asked, fitted, groq=False, stream=True), dialect, memory)
 
 
 def full() -> ChatRequest:
@@ -83,7 +83,7 @@ def test_a_provider_of_which_nothing_is_known_is_sent_openai_s_format() -> None:
     """As most servers read it."""
     body = chat_payload(full(), candidate("m", max_tokens=9, reasoning_effort="low"), groq=False)
 
-    assert spoken(body, PLAIN) == body
+    assert in_dialect(body, PLAIN) == body
 
 
 def test_thinking_is_switched_by_its_type_alone() -> None:

@@ -231,7 +231,7 @@ class ProviderRow(_SourcedRow):
     order: int = 100
     """Where it stands among those offered to a newcomer, lowest first."""
     note: str = ""
-    tell: str = ""
+    warning: str = ""
     """What a person should know before anything is sent there."""
     plans: tuple[ProviderPlan, ...]
     limits: tuple[ProviderLimit, ...] = ()

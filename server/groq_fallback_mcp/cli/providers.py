@@ -87,8 +87,8 @@ def add_provider(
     settings = _checked({**table_in(_text(), name), **given})
     endpoint = endpoint_of(settings, catalog)
     echo(f"{endpoint.name}: {_line(endpoint)}")
-    if row is not None and row.tell:
-        echo(f"Note: {row.tell}")
+    if row is not None and row.warning:
+        echo(f"Note: {row.warning}")
     if (asks := _consent(row, endpoint)) and not yes and not _agreed(asks):
         echo("Nothing was changed.", err=True)
         return 1
@@ -219,7 +219,7 @@ def _line(endpoint: Endpoint) -> str:
 
 def _offer(row: ProviderRow) -> str:
     plan = row.plans[0]
-    said = row.tell or row.note
+    said = row.warning or row.note
     return f"{row.title}, {plan.cost}" + (f". {said}" if said else "")
 
 

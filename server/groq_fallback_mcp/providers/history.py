@@ -18,7 +18,7 @@ from typing import Any
 from groq_fallback_mcp.call import Success
 from groq_fallback_mcp.catalog import Dialect
 
-__all__ = ["NOT_SIGNED", "CallMemory", "spoken_messages", "without_extra_content"]
+__all__ = ["NOT_SIGNED", "CallMemory", "messages_in_dialect", "without_extra_content"]
 
 # Calls of some agents at work at once, with the thoughts that led to them: a few megabytes.
 MOST_CALLS = 1_000
@@ -61,11 +61,11 @@ class CallMemory:
         return self._kept.get(_place(call["id"], function["name"], function["arguments"]))
 
 
-def spoken_messages(
+def messages_in_dialect(
     messages: Iterable[Mapping[str, Any]], dialect: Dialect, memory: CallMemory | None = None
 ) -> list[dict[str, Any]]:
     """The messages as a provider takes them; those given stay as they are."""
-    sent = [_spoken(message, dialect, memory) for message in messages]
+    sent = [_in_dialect(message, dialect, memory) for message in messages]
     if dialect.assistant_after_tool:
         sent = _with_an_answer_after_tools(sent)
     if dialect.last_is_user and sent and sent[-1]["role"] == "assistant":
@@ -85,7 +85,7 @@ def _plain(call: Mapping[str, Any]) -> dict[str, Any]:
     return {name: call[name] for name in _CALL_FIELDS if name in call}
 
 
-def _spoken(message: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None) -> dict[str, Any]:
+def _in_dialect(message: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None) -> dict[str, Any]:
     sent = {name: value for name, value in message.items() if name not in {"reasoning", "reasoning_content"}}
     calls: Sequence[Mapping[str, Any]] = sent.get("tool_calls") or ()
     if calls:
