@@ -230,6 +230,43 @@ def test_the_oldest_calls_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
     assert [memory.of(call) is not None for call in made] == [False, True, True]
 
 
+def kept(memory: CallMemory, count: int) -> list[bool]:
+    """Which of so many calls of `look` are remembered."""
+    made = [{"id": f"call_{number}", "function": {"name": "look", "arguments": "{}"}} for number in range(count)]
+    found = [memory.of(call) for call in made]
+    return [each is not None and bool(each.reasoning or each.extra_content) for each in found]
+
+
+def test_what_is_kept_is_bounded_by_its_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thoughts of many calls would be tens of megabytes. A call that comes again counts once."""
+    monkeypatch.setattr("groq_fallback_mcp.providers.history.MOST_CHARS_KEPT", 2_500)
+    memory = CallMemory()
+
+    for number in (0, 1, 1, 1, 2):
+        call = {"id": f"call_{number}", "name": "look", "arguments": "{}"}
+        memory.keep(Success(model="m", reasoning="x" * 1_000, tool_calls=(call,)))
+
+    assert kept(memory, 3) == [False, True, True]
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """An object in an object, and so on."""
+    found: dict[str, Any] = {}
+    for _ in range(depth):
+        found = {"x": found}
+    return found
+
+
+@pytest.mark.parametrize("extra", [{"google": {"thought_signature": "x" * 64_001}}, nested(5_000)], ids=["long", "deep"])
+def test_a_signature_longer_than_any_is_not_kept(extra: dict[str, Any]) -> None:
+    """A provider may send anything."""
+    memory = CallMemory()
+    calls = ({"id": "call_0", "name": "look", "arguments": "{}", "extra_content": extra},)
+    memory.keep(Success(model="m", tool_calls=calls))
+
+    assert kept(memory, 1) == [False]
+
+
 def test_content_is_one_string_where_nothing_else_is_taken() -> None:
     """Cloudflare refuses lists and null."""
     picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
