@@ -57,8 +57,7 @@ async def test_provider(name: str, *, model: str | None, yes: bool, as_json: boo
         outcome = _none(plan.exclusions) if candidate is None else await engine.send_once(request, candidate)
         took_s = engine.clock.monotonic() - begun
         success = outcome if isinstance(outcome, Success) else None
-        # known only now where the provider's own list names it
-        offer = next((one for one in engine.registry.models() if one.name == name), offer)
+        # of the offer as the catalog has it: by now the provider's own list may be part of it
         used = None if candidate is None else offer.models.get(candidate.model)
         found = list(differences(offer, used, success, listed))
         if success is not None and candidate is not None:
@@ -66,8 +65,8 @@ async def test_provider(name: str, *, model: str | None, yes: bool, as_json: boo
             said = f"{candidate.model} answered in {took_s:.1f} s ({usage.input_tokens} tokens in, {usage.output_tokens} out)"
         else:
             why = outcome.message if isinstance(outcome, Failure) else str(outcome)
-            model_named = "" if candidate is None else f"{candidate.model}: "
-            said = f"no answer. {model_named}{why}"
+            source = "" if candidate is None else f" from {candidate.model}"
+            said = f"no answer{source}. {why[:1].upper()}{why[1:]}"
         answered = success is not None
         limits = [_reading(reading) for reading in (success.quota.readings if success is not None else ())]
     if as_json:
