@@ -230,7 +230,7 @@ def _plan_cells(provider: ProviderRow, plan: ProviderPlan) -> Sequence[str]:
     if default:
         doubts += [f"{code(model.id)}: {model.uncertain}" for model in provider.models if model.uncertain]
         doubts.append(provider.dialect.uncertain)
-    notes = (provider.tell if default else "", plan.note, *(limit.note for limit in limits))
+    notes = (provider.warning if default else "", plan.note, *(limit.note for limit in limits))
     prompts = "stay on this machine" if plan.cost == "local" else _PROMPTS[plan.data_policy]
     return (
         code(provider.name),

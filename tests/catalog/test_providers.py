@@ -35,9 +35,9 @@ def test_a_person_is_told_before_anything_is_sent(row: ProviderRow) -> None:
     assert row.base_url.startswith("http://127.0.0.1:" if row.name in LOCAL else "https://")
     assert row.name in LOCAL or row.key_env
     if first.cost == "paid" and row.name != "litellm":
-        assert "cost" in row.tell
+        assert "cost" in row.warning
     if first.data_policy == "trains":
-        assert "rompts" in row.tell
+        assert "rompts" in row.warning
     assert all(row.plan(limit.plan) is not None for limit in row.limits)
     assert len({model.id for model in row.models}) == len(row.models)
 
@@ -107,6 +107,41 @@ def test_an_overlay_adds_a_provider_and_changes_one(tmp_path: Path) -> None:
     assert {row.source for row in (found["acme"], *found["acme"].limits, *found["acme"].models)} == {"user"}
     assert (found["zai"].order, found["zai"].models) == (1, PROVIDERS["zai"].models)
     assert found["gemini"] == PROVIDERS["gemini"]
+
+
+PRESETS = """
+[[presets]]
+name = "mine"
+title = "Mine"
+base_url = "https://models.example/v1"
+key_env = "MINE_API_KEY"
+models = { "openai/gpt-oss-20b" = "oss-20b", "whisper-1" = "whisper-1" }
+speech_models = ["whisper-1"]
+note = "Ours."
+checked = 2026-11-01
+
+[[presets]]
+name = "vllm"
+base_url = "http://127.0.0.1:8001/v1"
+models = { "m" = "m" }
+checked = 2026-11-01
+"""
+
+
+def test_an_overlay_with_presets_of_an_earlier_version_still_holds(tmp_path: Path) -> None:
+    """They were a table of their own, with models by name."""
+    overlay = tmp_path / "catalog.toml"
+    overlay.write_text(PRESETS)
+    found = load_catalog(overlay).providers
+    mine, vllm = found["mine"], found["vllm"]
+    assert [(model.id, model.wire_id, model.speech) for model in mine.models] == [
+        ("openai/gpt-oss-20b", "oss-20b", False),
+        ("whisper-1", "whisper-1", True),
+    ]
+    assert (mine.key_env, mine.note, mine.plans[0].cost) == ("MINE_API_KEY", "Ours.", "paid")
+    assert (vllm.base_url, [model.id for model in vllm.models]) == ("http://127.0.0.1:8001/v1", ["m"])
+    assert vllm.plans[0].cost == "local"
+    assert vllm.server == PROVIDERS["vllm"].server
 
 
 @pytest.mark.parametrize(

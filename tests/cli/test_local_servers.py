@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
 from command_line import command
+from fake_clock import FakeClock
 from gateway_process import environment_of, free_port, started
-from local_servers import LlamaCpp, LmStudio, Model, Ollama, running
+from local_servers import LlamaCpp, LmStudio, Model, Ollama, catalog_with_ports, running
+
+from groq_fallback_mcp.cli import doctor
+from groq_fallback_mcp.providers.registry import build_registry
+from groq_fallback_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
 TURNS_OFF = "GROQ_FALLBACK_FIND_LOCAL_SERVERS=false turns this off"
@@ -54,6 +61,20 @@ async def test_doctor_shows_what_runs_and_how_to_give_it_more_context(tmp_path: 
     # no key is set, and what runs here answers all the same
     assert any(line.startswith("ok   chat: ") and "llamacpp/gpt-oss-20b" in line for line in lines)
     assert done.returncode == 0
+
+
+async def test_a_server_that_stops_while_doctor_looks_is_no_configured_provider() -> None:
+    """It stays among the providers, as calls under way may still name it."""
+    clock = FakeClock()
+    settings = Settings.model_validate({"find_local_servers": True, "local": "off"})
+    async with running(LlamaCpp(models=[Model(id="gpt-oss-20b", window=65_536)])) as port:
+        registry = build_registry(settings, catalog=catalog_with_ports(llamacpp=port), clock=clock)
+        await registry.refresh(patient=True)
+        assert "llamacpp" in registry.providers
+    clock.advance(60.0)
+    await registry.refresh(patient=True)
+    context: Any = SimpleNamespace(engine=SimpleNamespace(registry=registry))
+    assert await doctor._providers(settings, context) == []
 
 
 @pytest.mark.nightly

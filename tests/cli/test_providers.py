@@ -25,7 +25,8 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel
-from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
+from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, run_simulator
+from groq_fallback_mcp.simulator.other_providers import ProviderOptions, create_provider_app
 
 pytestmark = pytest.mark.anyio
 SECRET = "sk-or-" + "v" * 30
@@ -138,6 +139,14 @@ def test_a_provider_is_added_with_its_key_and_removed_with_it(tmp_path: Path) ->
     assert names_in(settings_of(tmp_path).read_text()) == []
 
 
+def test_a_provider_that_must_be_chosen_knowingly_is_offered_last(tmp_path: Path) -> None:
+    """With what a person should know of it."""
+    status, said = run(tmp_path, "list")
+    assert status == 0, said
+    offers = [line for line in said.splitlines() if line.startswith("- ")]
+    assert offers[-1] == "- kilo: Kilo Gateway, free. Prompts may be logged and used for training."
+
+
 def test_a_provider_that_is_added_again_keeps_what_the_user_said_of_it(tmp_path: Path) -> None:
     """To store a key, as the note of the first time says: it must not come to serve what it was kept from. Comments and ends of lines stay."""
     before = '[[providers]]\r\npreset = "openrouter"  # mine\r\nuse_cases = ["fast"]\r\ncontext_window = 9000\r\n'
@@ -147,6 +156,21 @@ def test_a_provider_that_is_added_again_keeps_what_the_user_said_of_it(tmp_path:
     after = settings_of(tmp_path).read_bytes().decode()
     assert tomllib.loads(after)["providers"] == [{**tomllib.loads(before)["providers"][0], "plan": "free"}]
     assert all(line in after for line in before.splitlines(keepends=True))
+
+
+def test_a_provider_is_removed_though_the_environment_replaces_the_file_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command changes the file."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROVIDERS", "[]")
+    settings_of(tmp_path).write_text('[[providers]]\npreset = "openrouter"\n')
+    kept = tmp_path / "openrouter-api-key"
+    kept.write_text(f"{SECRET}\n")
+    kept.chmod(0o600)
+    status, said = run(tmp_path, "remove", "openrouter")
+    assert status == 0, said
+    assert not kept.exists()
+    assert names_in(settings_of(tmp_path).read_text()) == []
 
 
 def test_groq_s_own_key_stays_when_a_proxy_that_used_it_is_removed(tmp_path: Path) -> None:
@@ -239,9 +263,40 @@ async def test_a_test_call_says_what_came_back(tmp_path: Path, url: str) -> None
     assert (status, "--yes" in said) == (0, False)
 
 
+async def test_a_test_call_compares_the_list_with_the_catalog(tmp_path: Path) -> None:
+    """And not with what was read of that list meanwhile."""
+    overlay = tmp_path / "catalog.toml"
+    overlay.write_text(
+        '[[providers]]\nname = "openrouter"\nchecked = 2026-11-29\n'
+        'models = [{ id = "qwen/qwen3.8-27b", wire = "qwen/qwen3.8-27b:free", context_window = 9000, cost = "free" }]\n'
+    )
+    app = create_provider_app("openrouter", ProviderOptions(), catalog=load_catalog(), clock=SystemClock())
+    async with run_simulator(app) as running:
+        settings_of(tmp_path).write_text(f'[[providers]]\npreset = "openrouter"\nbase_url = "{running.base_url}/api/v1"\n')
+        status, said = await run_apart(
+            tmp_path, "test", "openrouter", "--yes", OPENROUTER_API_KEY="k", GROQ_FALLBACK_CATALOG=str(overlay)
+        )
+    assert status == 0, said
+    assert "qwen/qwen3.8-27b:free has a context window of 262,000; the catalog says 9,000." in said
+
+
+async def test_a_test_call_sends_one_message_to_one_model(tmp_path: Path) -> None:
+    """Nothing is tried again, and no other model: the person agreed to one message."""
+    faults = {"openai/gpt-oss-20b": [Fault(kind="500", count=1)]}
+    app = create_app(SimulatorOptions(latency_scale=0.0, faults=faults), catalog=load_catalog(), clock=SystemClock())
+    async with run_simulator(app) as running:
+        settings_of(tmp_path).write_text(
+            f'[[providers]]\nname = "mine"\nbase_url = "{running.base_url}/openai/v1"\nkey_env = "MINE"\n'
+            'models = ["openai/gpt-oss-20b", "openai/gpt-oss-120b"]\n'
+        )
+        status, said = await run_apart(tmp_path, "test", "mine", "--yes", MINE="gsk_simulated")
+    assert status == 1, said
+    assert "no answer from openai/gpt-oss-20b. " in said
+
+
 def model(**more: object) -> ProviderModel:
     """What the catalog says."""
-    row = ModelRow(id="m", kind=Kind.CHAT, stage=Stage.PRODUCTION, context_window=1_000, source="user", checked=date.min)
+    row = ModelRow(id="m", kind=Kind.CHAT, stage=Stage.PRODUCTION, context_window=131_000, source="user", checked=date.min)
     return ProviderModel(row=row, wire_model="m", **more)  # type: ignore[arg-type]
 
 
@@ -310,12 +365,12 @@ def reading(limit: Limit, capacity: float) -> QuotaSnapshot:
         ),
         (model(), None, Failure(kind=FailureKind.AUTHENTICATION, message="no"), ["cannot be read (no)"]),
         (model(), None, (LiveModel(id="x", active=True, context_window=None, max_completion_tokens=None),), ["not list m"]),
-        (model(), None, (LiveModel(id="models/m", active=True, context_window=None, max_completion_tokens=None),), []),
+        (model(), None, (LiveModel(id="m", active=True, context_window=131_072, max_completion_tokens=None),), []),
         (
             model(),
             None,
-            (LiveModel(id="m", active=True, context_window=500, max_completion_tokens=None),),
-            ["window of 500", "says 1,000"],
+            (LiveModel(id="m", active=True, context_window=8_192, max_completion_tokens=None),),
+            ["window of 8,192", "says 131,000"],
         ),
     ],
 )

@@ -19,8 +19,9 @@ from groq_fallback_mcp.durations import parse_duration, parse_retry_after
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.providers.audio_wire import read_transcript
 from groq_fallback_mcp.providers.classify import classify, classify_stream_error
-from groq_fallback_mcp.providers.openai_wire import read_chat, read_models
+from groq_fallback_mcp.providers.openai_wire import read_chat
 from groq_fallback_mcp.providers.rate_limit_headers import read_headers, snapshot
+from groq_fallback_mcp.providers.served_models import read_models
 from groq_fallback_mcp.redaction import sanitize
 from groq_fallback_mcp.transport.jsonrpc import Overlong, Refusal, read_line, refuse_overlong, write_line
 

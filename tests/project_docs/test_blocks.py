@@ -127,7 +127,7 @@ def test_every_plan_of_a_provider_is_shown_with_its_limits_and_doubts() -> None:
             assert all(figure in cells[3] for figure in figures)
             assert ("not relied on" in cells[3]) == any(limit.uncertain for limit in limits)
             assert all(row.uncertain in cells[6] for row in (plan, *limits))
-            assert provider.tell in cells[5] or plan is not provider.plans[0]
+            assert provider.warning in cells[5] or plan is not provider.plans[0]
 
 
 def test_every_tool_is_shown_with_all_its_arguments() -> None:

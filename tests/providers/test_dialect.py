@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from groq_fallback_mcp.call import ChatRequest, Success
 from groq_fallback_mcp.call.messages import read_messages
 from groq_fallback_mcp.catalog import Dialect, load_catalog
-from groq_fallback_mcp.providers.dialect import spoken
+from groq_fallback_mcp.providers.dialect import in_dialect
 from groq_fallback_mcp.providers.history import NOT_SIGNED, CallMemory
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 
@@ -46,7 +46,7 @@ def request(*messages: Mapping[str, Any], **fields: Any) -> ChatRequest:
 def sent(dialect: Dialect, asked: ChatRequest, memory: CallMemory | None = None, **fields: Any) -> dict[str, Any]:
     """The body that a provider of this dialect is sent."""
     fitted = candidate("m", **{"max_tokens": 1_000, **fields})
-    return spoken(chat_payload(asked, fitted, groq=False, stream=True), dialect, memory)
+    return in_dialect(chat_payload(asked, fitted, groq=False, stream=True), dialect, memory)
 
 
 def full() -> ChatRequest:
@@ -83,7 +83,7 @@ def test_a_provider_of_which_nothing_is_known_is_sent_openai_s_format() -> None:
     """As most servers read it."""
     body = chat_payload(full(), candidate("m", max_tokens=9, reasoning_effort="low"), groq=False)
 
-    assert spoken(body, PLAIN) == body
+    assert in_dialect(body, PLAIN) == body
 
 
 def test_thinking_is_switched_by_its_type_alone() -> None:
@@ -228,6 +228,43 @@ def test_the_oldest_calls_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
 
     made = [{"id": f"call_{number}", "function": {"name": "look", "arguments": "not json"}} for number in range(3)]
     assert [memory.of(call) is not None for call in made] == [False, True, True]
+
+
+def kept(memory: CallMemory, count: int) -> list[bool]:
+    """Which of so many calls of `look` are remembered."""
+    made = [{"id": f"call_{number}", "function": {"name": "look", "arguments": "{}"}} for number in range(count)]
+    found = [memory.of(call) for call in made]
+    return [each is not None and bool(each.reasoning or each.extra_content) for each in found]
+
+
+def test_what_is_kept_is_bounded_by_its_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thoughts of many calls would be tens of megabytes. A call that comes again counts once."""
+    monkeypatch.setattr("groq_fallback_mcp.providers.history.MOST_CHARS_KEPT", 2_500)
+    memory = CallMemory()
+
+    for number in (0, 1, 1, 1, 2):
+        call = {"id": f"call_{number}", "name": "look", "arguments": "{}"}
+        memory.keep(Success(model="m", reasoning="x" * 1_000, tool_calls=(call,)))
+
+    assert kept(memory, 3) == [False, True, True]
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """An object in an object, and so on."""
+    found: dict[str, Any] = {}
+    for _ in range(depth):
+        found = {"x": found}
+    return found
+
+
+@pytest.mark.parametrize("extra", [{"google": {"thought_signature": "x" * 64_001}}, nested(5_000)], ids=["long", "deep"])
+def test_a_signature_longer_than_any_is_not_kept(extra: dict[str, Any]) -> None:
+    """A provider may send anything."""
+    memory = CallMemory()
+    calls = ({"id": "call_0", "name": "look", "arguments": "{}", "extra_content": extra},)
+    memory.keep(Success(model="m", tool_calls=calls))
+
+    assert kept(memory, 1) == [False]
 
 
 def test_content_is_one_string_where_nothing_else_is_taken() -> None:

@@ -13,7 +13,7 @@ from servers import connected, text_of
 
 from groq_fallback_mcp.application import warn_of_drift
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.providers.openai_wire import MOST_MODELS, read_models
+from groq_fallback_mcp.providers.served_models import MOST_MODELS, read_models
 
 pytestmark = pytest.mark.anyio
 ODD = {
@@ -49,6 +49,14 @@ def test_an_id_that_is_no_name_is_skipped(odd: object) -> None:
     found = read_models(list_of("openai/gpt-oss-20b", odd, "vendor/model:free@2026"))
     assert isinstance(found, tuple)
     assert [model.id for model in found] == ["openai/gpt-oss-20b", "vendor/model:free@2026"]
+
+
+@pytest.mark.parametrize("name", ["context_window", "context_length", "max_model_len", "max_context_length"])
+def test_a_window_is_read_by_the_name_that_each_kind_of_list_gives_it(name: str) -> None:
+    """Groq, OpenRouter, vLLM and Mistral. Gemini puts a folder before its ids."""
+    found = read_models(json.dumps({"data": [{"id": "models/m", name: 131_072}]}).encode())
+    assert isinstance(found, tuple)
+    assert [(model.id, model.context_window) for model in found] == [("m", 131_072)]
 
 
 @pytest.mark.fault("C2")

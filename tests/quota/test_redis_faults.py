@@ -97,7 +97,7 @@ def test_a_server_that_is_gone_is_told_at_once_and_used_again_when_it_is_back(
     assert get(store, "a") == "2"
 
 
-def test_a_abandontten_script_is_registered_again(store: RedisStore, client: redis.Redis) -> None:
+def test_a_forgotten_script_is_registered_again(store: RedisStore, client: redis.Redis) -> None:
     """SCRIPT FLUSH, or a failover."""
     client.script_flush()
     assert get(store, "a") == "1"

@@ -13,7 +13,6 @@ from groq_fallback_mcp.catalog.provider_rows import (
     ProviderModelRow,
     ProviderPlan,
     ProviderRow,
-    Refill,
 )
 from groq_fallback_mcp.catalog.schema import (
     Capabilities,
@@ -47,7 +46,6 @@ __all__ = [
     "ProviderModelRow",
     "ProviderPlan",
     "ProviderRow",
-    "Refill",
     "Shutdown",
     "Stage",
     "load_catalog",

@@ -25,7 +25,6 @@ __all__ = [
     "ProviderModelRow",
     "ProviderPlan",
     "ProviderRow",
-    "Refill",
 ]
 
 Flag = Annotated[bool, Field(strict=True)]
@@ -33,10 +32,6 @@ Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Cost = Literal["local", "free", "paid"]
 DataPolicy = Literal["no-training", "trains", "unknown"]
-# How what was used of a limit comes back. continuous: bit by bit, as at Groq. sliding: a window after it was used, which is
-# also safe where the provider counts in fixed windows or refills. daily: all at once when the day of the provider ends.
-Refill = Literal["continuous", "sliding", "daily"]
-
 
 # The rows of a provider that say where they are from.
 _HAVE_SOURCES = ("plans", "limits", "headers", "errors", "models", "dialect", "server")
@@ -65,8 +60,9 @@ class ProviderLimit(_SourcedRow):
     """Limits of some models on a plan; an absent figure is not limited or not known.
 
     `models` are ids on the wire or endings of them (`*:free`), `*` for all. With `pool` these models share the limits,
-    else each has its own. `concurrent`: calls at once. `refill` overrides how minute and hour limits come back; limits per
-    day come back when the provider's day ends.
+    else each has its own. `concurrent`: calls at once. `refill`: how minute and hour limits come back, bit by bit as at
+    Groq (continuous), or a window after they were used (sliding), which is also safe where the provider counts in fixed windows or
+    refills. Limits per day come back when the provider's day ends.
     """
 
     plan: Name
@@ -176,7 +172,7 @@ class LocalServer(_Row):
     `least_window` is what it loads with unless told otherwise.
     """
 
-    kind: Literal["llamacpp", "ollama", "lmstudio", "vllm", "litellm", "jan"]
+    kind: Literal["llamacpp", "ollama", "lmstudio", "vllm"]
     ports: tuple[Positive, ...]
     cuts_prompts: Flag = False
     least_window: Positive | None = None
@@ -213,8 +209,8 @@ class ProviderRow(_SourcedRow):
     """A provider: what a `[[providers]]` table of config.toml with `preset = "<name>"` begins with.
 
     `day_ends` is the time zone whose midnight ends its day. `base_url` may name `{account}`, which comes from the variable `account_env`.
-    `key_optional`: it may be set up without a key. `opt_in`: never offered unasked. `json_schema`: it holds whatever model it
-    runs to a schema while the answer is written. `lists_models`: GET /models tells what it serves. `failures_count`: calls that
+    `key_optional`: it may be set up without a key. `opt_in`: offered after all others. `json_schema`: it holds whatever model it
+    runs to a schema while the answer is written. `failures_count`: calls that
     fail count as requests. `first_token_s`: how many seconds it may be silent before an answer, where that is long. Rows within it that name no `source` and `checked` have its own.
     """
 
@@ -230,13 +226,12 @@ class ProviderRow(_SourcedRow):
     day_ends: str = "UTC"
     opt_in: Flag = False
     json_schema: Flag = False
-    lists_models: Flag = True
     failures_count: Flag = False
     first_token_s: Positive | None = None
     order: int = 100
     """Where it stands among those offered to a newcomer, lowest first."""
     note: str = ""
-    tell: str = ""
+    warning: str = ""
     """What a person should know before anything is sent there."""
     plans: tuple[ProviderPlan, ...]
     limits: tuple[ProviderLimit, ...] = ()

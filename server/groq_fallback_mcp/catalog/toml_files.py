@@ -69,7 +69,7 @@ def load_catalog(overlay: Path | None = None) -> Catalog:
     if overlay is None:
         return _shipped_catalog()
     name = overlay.name
-    given = _parse(name, _read_text(overlay))
+    given = _with_providers(_parse(name, _read_text(overlay)))
     shipped = (
         {**_shipped_rows(), "providers": tuple(_shipped_providers().values())} if "providers" in given else _shipped_rows()
     )
@@ -80,6 +80,27 @@ def load_catalog(overlay: Path | None = None) -> Catalog:
     catalog = _build_catalog(_laid_over(shipped, own))
     _check_references(catalog, name)
     return catalog
+
+
+def _with_providers(given: dict[str, Any]) -> dict[str, Any]:
+    """An overlay whose `[[presets]]`, as providers were once called, are `[[providers]]`. What fits neither is left to be refused."""
+    presets, providers = given.get("presets"), given.get("providers", [])
+    if not is_list(presets) or not is_list(providers) or not all(is_object(row) for row in presets):
+        return given
+    others = {table: rows for table, rows in given.items() if table != "presets"}
+    return {**others, "providers": [*map(_of_preset, presets), *providers]}
+
+
+def _of_preset(preset: Mapping[str, Any]) -> dict[str, Any]:
+    row = {key: value for key, value in preset.items() if key != "speech_models"}
+    models, speech = preset.get("models"), preset.get("speech_models", [])
+    if is_object(models):
+        row["models"] = [{"id": id_, "wire": wire, "speech": is_list(speech) and id_ in speech} for id_, wire in models.items()]
+    if preset.get("name") not in _ShippedProviders():
+        # plain http is taken for this machine alone
+        local = str(preset.get("base_url", "")).startswith("http://")
+        row["plans"] = [{"name": "default", "cost": "local" if local else "paid"}]
+    return row
 
 
 def read_catalog_file(name: str, text: str) -> CatalogFile:

@@ -420,8 +420,11 @@ def simulate(
         str | None, typer.Option(metavar="PROVIDER", help="Behave like another provider, e.g. gemini, mistral or ollama.")
     ] = None,
     window: Annotated[
-        int, typer.Option(metavar="TOKENS", min=1, help="Context window that a local server (--like ollama) has loaded.")
-    ] = 32_768,
+        int | None,
+        typer.Option(
+            metavar="TOKENS", min=1, help="Context window that a local server (--like ollama) has loaded; 32768 if not given."
+        ),
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(

@@ -308,7 +308,12 @@ async def _providers(settings: Settings, context: Context) -> Sequence[Finding]:
     found = {server.name for server in registry.servers if not server.configured}
     policy = Restrictions(no_training=settings.data_policy == "no-training")
     offers = {offer.name: offer for offer in registry.models()}
-    others = [one for one in registry.providers.values() if isinstance(one, OpenAICompatible) and one.name not in found]
+    # a server that was found and has stopped is still among the providers, and offers nothing
+    others = [
+        one
+        for one in registry.providers.values()
+        if isinstance(one, OpenAICompatible) and one.name in offers and one.name not in found
+    ]
 
     async def look(provider: OpenAICompatible) -> Finding:
         what = f"provider {provider.name}"

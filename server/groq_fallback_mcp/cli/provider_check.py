@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Limit, LimitReading, Restrictions, Success
+from groq_fallback_mcp.call import ChatRequest, Exclusion, Failure, FailureKind, Limit, LimitReading, Restrictions, Success
 from groq_fallback_mcp.cli.console import echo, echo_message, print_json
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -26,6 +25,8 @@ LISTING_S = 10.0
 TINY_TOKENS = 256
 MESSAGE = "Reply with the one word OK."
 MOST_NAMED = 5
+# Tokens. Windows are often published rounded, 131k for 131,072.
+LEAST_DIFFERENCE = 1_000
 
 
 async def test_provider(name: str, *, model: str | None, yes: bool, as_json: bool) -> int:
@@ -43,24 +44,31 @@ async def test_provider(name: str, *, model: str | None, yes: bool, as_json: boo
         listed = await provider.live_models(timeout_s=LISTING_S) if isinstance(provider, OpenAICompatible) else ()
         if isinstance(listed, Failure) and not offer.models and model is None:
             return _without_models(name, listed, as_json=as_json)
-        chosen = model or next(iter(offer.models), None)
         request = ChatRequest(
             messages=({"role": "user", "content": MESSAGE},),
-            model=chosen,
+            model=model,
             max_tokens=TINY_TOKENS,
             restrictions=Restrictions(providers=(name,)),
         )
-        outcome = await engine.serve(request)
-        answered = isinstance(outcome, Answer)
-        used = offer.models.get(outcome.model) if isinstance(outcome, Answer) else None
-        found = list(differences(offer, used, outcome.success if isinstance(outcome, Answer) else None, listed))
-        said = (
-            f"{outcome.model} answered in {outcome.duration_s:.1f} s ({outcome.success.usage.input_tokens} tokens in, "
-            f"{outcome.success.usage.output_tokens} out)"
-            if isinstance(outcome, Answer)
-            else f"no answer. {outcome.cause[:1].upper()}{outcome.cause[1:]}"
-        )
-        limits = [_reading(reading) for reading in (outcome.success.quota.readings if isinstance(outcome, Answer) else ())]
+        plan = await engine.plan(request)
+        candidate = next((one for one in plan.candidates if plan.requested_model in {None, one.model}), None)
+        begun = engine.clock.monotonic()
+        # one attempt: the person agreed to one message
+        outcome = _none(plan.exclusions) if candidate is None else await engine.send_once(request, candidate)
+        took_s = engine.clock.monotonic() - begun
+        success = outcome if isinstance(outcome, Success) else None
+        # of the offer as the catalog has it: by now the provider's own list may be part of it
+        used = None if candidate is None else offer.models.get(candidate.model)
+        found = list(differences(offer, used, success, listed))
+        if success is not None and candidate is not None:
+            usage = success.usage
+            said = f"{candidate.model} answered in {took_s:.1f} s ({usage.input_tokens} tokens in, {usage.output_tokens} out)"
+        else:
+            why = outcome.message if isinstance(outcome, Failure) else str(outcome)
+            source = "" if candidate is None else f" from {candidate.model}"
+            said = f"no answer{source}. {why[:1].upper()}{why[1:]}"
+        answered = success is not None
+        limits = [_reading(reading) for reading in (success.quota.readings if success is not None else ())]
     if as_json:
         print_json({"provider": name, "answered": answered, "said": said, "limits": limits, "differences": found})
         return 0 if answered else 1
@@ -116,17 +124,21 @@ def differences(
 
 
 def _of_list(offer: ProviderModels, listed: Mapping[str, LiveModel]) -> Iterator[str]:
-    # Gemini lists models/gemini-..., and takes the id without
-    listed = {id_.removeprefix("models/"): model for id_, model in listed.items()}
     missing = [model.wire_model for model in offer.models.values() if model.wire_model not in listed]
     if missing:
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
         yield f"It does not list {', '.join(missing[:MOST_NAMED])}{more}."
     for model in offer.models.values():
         live = listed.get(model.wire_model)
-        window = None if live is None else live.context_window
-        if window is not None and model.row.context_window is not None and window != model.row.context_window:
-            yield f"{model.wire_model} has a context window of {window:,}; the catalog says {model.row.context_window:,}."
+        window, known = None if live is None else live.context_window, model.row.context_window
+        if window is not None and known is not None and abs(window - known) >= LEAST_DIFFERENCE:
+            yield f"{model.wire_model} has a context window of {window:,}; the catalog says {known:,}."
+
+
+def _none(exclusions: Sequence[Exclusion]) -> str:
+    """Why no model can be tried."""
+    reasons = dict.fromkeys(exclusion.reason for exclusion in exclusions)
+    return "none of its models can take a short message" + (f" ({'; '.join(list(reasons)[:MOST_NAMED])})" if reasons else "")
 
 
 def _reading(reading: LimitReading) -> str:

@@ -87,8 +87,8 @@ def add_provider(
     settings = _checked({**table_in(_text(), name), **given})
     endpoint = endpoint_of(settings, catalog)
     echo(f"{endpoint.name}: {_line(endpoint)}")
-    if row is not None and row.tell:
-        echo(f"Note: {row.tell}")
+    if row is not None and row.warning:
+        echo(f"Note: {row.warning}")
     if (asks := _consent(row, endpoint)) and not yes and not _agreed(asks):
         echo("Nothing was changed.", err=True)
         return 1
@@ -139,7 +139,8 @@ def remove_provider(name: str) -> int:
         raise InputRefused(f"no provider {name!r} is in {config_path()}", next_step=_names(configured))
     settings = load_settings()
     catalog = load_catalog(settings.catalog)
-    given = next(one for one in settings.providers if one.name == name)
+    # the file's own words: a variable of the environment may replace what it says
+    given = _checked(dict(table_in(text, name)))
     _write(without_provider(text, name))
     echo(f"Removed {name} from {config_path()}.")
     variables = key_variables(given, catalog.providers.get(given.preset or ""))
@@ -164,7 +165,7 @@ def _order(prefer: Sequence[str]) -> str:
 
 
 def _offered(catalog: Catalog) -> list[ProviderRow]:
-    return sorted(catalog.providers.values(), key=lambda row: row.order)
+    return sorted(catalog.providers.values(), key=lambda row: (row.opt_in, row.order))
 
 
 def _known(name: str, catalog: Catalog) -> ProviderRow:
@@ -218,7 +219,7 @@ def _line(endpoint: Endpoint) -> str:
 
 def _offer(row: ProviderRow) -> str:
     plan = row.plans[0]
-    said = row.tell or row.note
+    said = row.warning or row.note
     return f"{row.title}, {plan.cost}" + (f". {said}" if said else "")
 
 

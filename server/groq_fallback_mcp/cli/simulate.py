@@ -18,22 +18,30 @@ from groq_fallback_mcp.simulator.other_providers import Planned, ProviderOptions
 
 __all__ = ["collect_faults", "collect_provider_faults", "simulate"]
 
+DEFAULT_WINDOW = 32_768
+"""Tokens."""
+
 
 async def simulate(
     *,
     port: int,
     plan: str | None,
     like: str | None = None,
-    window: int = 32_768,
+    window: int | None = None,
     faults: Sequence[str],
     fast: bool,
     plain: bool,
     keep_retired: bool = False,
     batch_s: float = 0.0,
 ) -> int:
-    """Serve until interrupted. Raises InputRefused for a provider, plan, fault or port that cannot be used."""
+    """Serve until interrupted. Raises InputRefused for an option, provider, plan, fault or port that cannot be used."""
     if like is not None:
+        given = {"--fast": fast, "--plain": plain, "--keep-retired": keep_retired, "--batch-seconds": batch_s}
+        if (named := next((option for option, value in given.items() if value), None)) is not None:
+            raise InputRefused(f"{named} does not work with --like", next_step=f"remove {named}")
         return await _simulate_provider(like, port=port, plan=plan, window=window, faults=faults)
+    if window is not None:
+        raise _no_window("Groq")
     plan = plan or "free"
     if plan not in get_args(Plan):
         raise InputRefused(f"unknown plan {plan!r}", next_step=f"use {' or '.join(get_args(Plan))}")
@@ -57,12 +65,19 @@ async def simulate(
     return 0
 
 
-async def _simulate_provider(name: str, *, port: int, plan: str | None, window: int, faults: Sequence[str]) -> int:
-    catalog, planned = load_catalog(), collect_provider_faults(faults)
-    app = create_provider_app(
-        name, ProviderOptions(plan=plan, window=window, faults=planned), catalog=catalog, clock=SystemClock()
+def _no_window(title: str) -> InputRefused:
+    return InputRefused(
+        f"--window does not work for {title}, which is not a local server", next_step="remove it, or use --like ollama"
     )
+
+
+async def _simulate_provider(name: str, *, port: int, plan: str | None, window: int | None, faults: Sequence[str]) -> int:
+    catalog, planned = load_catalog(), collect_provider_faults(faults)
+    options = ProviderOptions(plan=plan, window=window or DEFAULT_WINDOW, faults=planned)
+    app = create_provider_app(name, options, catalog=catalog, clock=SystemClock())
     row = catalog.providers[name]
+    if window is not None and row.server is None:
+        raise _no_window(row.title)
     async with run_simulator(app, port=port) as running:
         address = f"{running.base_url}{base_path(row.base_url)}"
         echo(f"Simulated {row.title} at {address}; answers are labeled as simulated.")

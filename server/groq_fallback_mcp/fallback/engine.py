@@ -423,6 +423,10 @@ class FallbackEngine:
         candidate = next((found for found in (await self.plan(request)).candidates if found.model == model), None)
         if candidate is None:
             return f"{model} cannot be probed with a chat request"
+        return await self.send_once(request, candidate)
+
+    async def send_once(self, request: ChatRequest, candidate: Candidate) -> Outcome | str:
+        """One attempt at one candidate of the request's plan, without retries; a string says why it was not sent."""
         most_s = self.timeouts.attempt_timeout_s
         result = await self.ledger.reserve_any([self.claim(candidate)], life_s=most_s + RESERVATION_GRACE_S)
         if not isinstance(result, Granted):

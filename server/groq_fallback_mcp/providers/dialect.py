@@ -8,9 +8,9 @@ from typing import Any
 from groq_fallback_mcp.catalog import Dialect
 from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.providers.base import json_instruction
-from groq_fallback_mcp.providers.history import CallMemory, spoken_messages
+from groq_fallback_mcp.providers.history import CallMemory, messages_in_dialect
 
-__all__ = ["spoken"]
+__all__ = ["in_dialect"]
 
 # Whatever else a provider takes.
 _ALWAYS = {"model", "messages"}
@@ -18,7 +18,7 @@ _ALWAYS = {"model", "messages"}
 _NAMED = {"properties", "patternProperties", "$defs", "definitions"}
 
 
-def spoken(payload: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None = None) -> dict[str, Any]:
+def in_dialect(payload: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None = None) -> dict[str, Any]:
     """The body of POST chat/completions as this provider takes it. `memory` holds what its own calls must come back with."""
     body = dict(payload)
     body |= _reasoning(body.pop("reasoning_effort", None), dialect)
@@ -34,7 +34,7 @@ def spoken(payload: Mapping[str, Any], dialect: Dialect, memory: CallMemory | No
     if not dialect.stream_usage:
         body.pop("stream_options", None)
     body = {dialect.rename.get(name, name): value for name, value in body.items() if _is_taken(name, dialect)}
-    body["messages"] = spoken_messages([*_instruction(payload, body), *payload["messages"]], dialect, memory)
+    body["messages"] = messages_in_dialect([*_instruction(payload, body), *payload["messages"]], dialect, memory)
     return body
 
 

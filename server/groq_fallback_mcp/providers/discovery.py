@@ -22,7 +22,7 @@ from groq_fallback_mcp.providers.local_servers import LocalEndpoint, ServerWatch
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.served_models import ServedModel, read_listed
 
-__all__ = ["Discovery", "FoundServer", "findable_kinds"]
+__all__ = ["Discovery", "FoundServer"]
 
 LOOK_EVERY_S = 2.0
 LIST_LIFE_S = 600.0
@@ -99,11 +99,11 @@ class Discovery:
         source = _Source(endpoint=endpoint, named=named)
         row = endpoint.row
         if isinstance(provider, LocalEndpoint):
-            kinds = findable_kinds(self._catalog) if row is None else [row.server] if row.server is not None else []
+            kinds = _kinds(self._catalog) if row is None else [row.server] if row.server is not None else []
             source.watch = provider.watch = ServerWatch(
                 endpoint.base_url, kinds=kinds, clock=self._clock, configured=True, key=endpoint.key or None
             )
-        elif not named and (row is None or row.lists_models):
+        elif not named:
             source.listed = _ModelList(provider, self._clock, needed=not endpoint.models)
         self._sources[endpoint.name] = source
 
@@ -111,7 +111,7 @@ class Discovery:
         """Look for servers at the catalog's ports, except at those of `besides`, and for none that is configured by name."""
         taken = {*besides, *(urlsplit(source.endpoint.base_url).port for source in self._sources.values() if source.watch)}
         for row in self._catalog.providers.values():
-            if row.server is None or row.name in self._sources or row.server not in findable_kinds(self._catalog):
+            if row.server is None or row.name in self._sources:
                 continue
             for port in row.server.ports:
                 if port not in taken:
@@ -250,10 +250,9 @@ class Discovery:
             self._sources[name] = _Source(endpoint=endpoint, named=False, watch=watch)
 
 
-def findable_kinds(catalog: Catalog) -> list[LocalServer]:
-    """The catalog's servers that can be told by what they answer without a key."""
-    rows = [row.server for row in catalog.providers.values() if row.server is not None]
-    return [server for server in rows if server.kind in {"llamacpp", "ollama", "lmstudio", "vllm"}]
+def _kinds(catalog: Catalog) -> list[LocalServer]:
+    """The catalog's servers, which are told by what they answer without a key."""
+    return [row.server for row in catalog.providers.values() if row.server is not None]
 
 
 class _ModelList:

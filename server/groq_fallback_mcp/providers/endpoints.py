@@ -18,7 +18,6 @@ from groq_fallback_mcp.catalog import (
     Catalog,
     Cost,
     DataPolicy,
-    Dialect,
     Kind,
     ModelRow,
     Price,
@@ -35,7 +34,6 @@ from groq_fallback_mcp.settings import EndpointSettings, provider_key_path
 __all__ = ["Endpoint", "endpoint_models", "endpoint_of", "key_variables", "refilling_of"]
 
 # Of an endpoint nothing is known of but its address.
-PLAIN_DIALECT = Dialect()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +55,6 @@ class Endpoint:
     plan: ProviderPlan | None
     cost: Cost
     data_policy: DataPolicy
-
-    @property
-    def dialect(self) -> Dialect:
-        return PLAIN_DIALECT if self.row is None else self.row.dialect
 
     @property
     def on_this_machine(self) -> bool:

@@ -18,11 +18,14 @@ from typing import Any
 from groq_fallback_mcp.call import Success
 from groq_fallback_mcp.catalog import Dialect
 
-__all__ = ["NOT_SIGNED", "CallMemory", "spoken_messages", "without_extra_content"]
+__all__ = ["NOT_SIGNED", "CallMemory", "messages_in_dialect", "without_extra_content"]
 
-# Calls of some agents at work at once, with the thoughts that led to them: a few megabytes.
+# Calls of several agents at work at once, with the thoughts that led to them.
 MOST_CALLS = 1_000
 MOST_CHARS = 64_000
+"""Of a thought, and of what a provider wants back with a call; what is longer is not kept."""
+MOST_CHARS_KEPT = 4_000_000
+"""Of all calls together: up to 16 MB, for a thought in an alphabet that takes four bytes a character."""
 # Google's word for a call that another model made: as a last resort it skips the check.
 NOT_SIGNED = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
@@ -37,35 +40,49 @@ _GO_ON = {"role": "user", "content": "Continue."}
 class _Kept:
     reasoning: str | None
     extra_content: Mapping[str, Any] | None
+    chars: int
+    """Of both, and of what tells the call from others."""
 
 
 class CallMemory:
-    """What came with a provider's own calls of tools; the MOST_CALLS newest."""
+    """What came with a provider's own calls of tools; the newest, within MOST_CALLS and MOST_CHARS_KEPT."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
+        self._chars = 0
 
     def keep(self, answer: Success) -> None:
         """Remember what came with the calls of an answer."""
+        reasoning = answer.reasoning or ""
+        reasoning = reasoning if len(reasoning) <= MOST_CHARS else ""
         for call in answer.tool_calls:
             place = _place(str(call["id"]), str(call["name"]), str(call["arguments"]))
-            reasoning = answer.reasoning if answer.reasoning and len(answer.reasoning) <= MOST_CHARS else None
-            self._kept[place] = _Kept(reasoning=reasoning, extra_content=call.get("extra_content"))
-            self._kept.move_to_end(place)
-        while len(self._kept) > MOST_CALLS:
-            self._kept.popitem(last=False)
+            extra = call.get("extra_content")
+            extra_chars = _chars_in(extra) if extra else 0
+            if extra_chars > MOST_CHARS:
+                extra, extra_chars = None, 0
+            chars = len(reasoning) + extra_chars + sum(map(len, place))
+            self._forget(place)
+            self._kept[place] = _Kept(reasoning=reasoning or None, extra_content=extra, chars=chars)
+            self._chars += chars
+        while len(self._kept) > MOST_CALLS or self._chars > MOST_CHARS_KEPT:
+            self._forget(next(iter(self._kept)))
 
     def of(self, call: Mapping[str, Any]) -> _Kept | None:
         """What came with a call in OpenAI's form."""
         function = call["function"]
         return self._kept.get(_place(call["id"], function["name"], function["arguments"]))
 
+    def _forget(self, place: tuple[str, str, str]) -> None:
+        kept = self._kept.pop(place, None)
+        self._chars -= 0 if kept is None else kept.chars
 
-def spoken_messages(
+
+def messages_in_dialect(
     messages: Iterable[Mapping[str, Any]], dialect: Dialect, memory: CallMemory | None = None
 ) -> list[dict[str, Any]]:
     """The messages as a provider takes them; those given stay as they are."""
-    sent = [_spoken(message, dialect, memory) for message in messages]
+    sent = [_in_dialect(message, dialect, memory) for message in messages]
     if dialect.assistant_after_tool:
         sent = _with_an_answer_after_tools(sent)
     if dialect.last_is_user and sent and sent[-1]["role"] == "assistant":
@@ -85,7 +102,7 @@ def _plain(call: Mapping[str, Any]) -> dict[str, Any]:
     return {name: call[name] for name in _CALL_FIELDS if name in call}
 
 
-def _spoken(message: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None) -> dict[str, Any]:
+def _in_dialect(message: Mapping[str, Any], dialect: Dialect, memory: CallMemory | None) -> dict[str, Any]:
     sent = {name: value for name, value in message.items() if name not in {"reasoning", "reasoning_content"}}
     calls: Sequence[Mapping[str, Any]] = sent.get("tool_calls") or ()
     if calls:
@@ -149,6 +166,14 @@ def _with_an_answer_after_tools(messages: Sequence[dict[str, Any]]) -> list[dict
             sent.append(dict(_DONE))
         sent.append(message)
     return sent
+
+
+def _chars_in(extra: Mapping[str, Any]) -> int:
+    try:
+        return len(json.dumps(extra))
+    except RecursionError:
+        # nested as nothing is that a provider wants back
+        return MOST_CHARS + 1
 
 
 def _place(id_: str, name: str, arguments: str) -> tuple[str, str, str]:

@@ -148,8 +148,6 @@ class ServerWatch:
             case "vllm":
                 models = await self._get("/v1/models")
                 return None if models is None else read_vllm(models)
-            case _:
-                return None
 
     async def _read_ollama(self, row: LocalServer) -> tuple[ServedModel, ...] | None:
         tagged, running = await asyncio.gather(self._get("/api/tags"), self._get("/api/ps"))

@@ -23,12 +23,13 @@ from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.audio_wire import read_speech, read_transcript, speech_payload, transcription_fields
 from groq_fallback_mcp.providers.base import LiveModel, StreamOptions
 from groq_fallback_mcp.providers.classify import classify
-from groq_fallback_mcp.providers.dialect import spoken
+from groq_fallback_mcp.providers.dialect import in_dialect
 from groq_fallback_mcp.providers.history import CallMemory
 from groq_fallback_mcp.providers.json_fields import mapping
-from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat, read_models
+from groq_fallback_mcp.providers.openai_wire import chat_payload, read_chat
 from groq_fallback_mcp.providers.rate_limit_headers import Sender, snapshot
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply
+from groq_fallback_mcp.providers.served_models import read_models
 from groq_fallback_mcp.providers.stream import ChatStream
 from groq_fallback_mcp.redaction import sanitize_message
 
@@ -189,7 +190,7 @@ class OpenAICompatible:
 
     def _payload(self, request: ChatRequest, candidate: Candidate, *, stream: bool = False) -> dict[str, Any]:
         payload = chat_payload(request, candidate, groq=self._groq, stream=stream)
-        return payload if self._groq else spoken(payload, self._dialect, self._memory)
+        return payload if self._groq else in_dialect(payload, self._dialect, self._memory)
 
     def _quota(self, reply: Reply) -> QuotaSnapshot:
         return snapshot(reply.headers, sender=self._sender, now_wall=self._clock.wall())

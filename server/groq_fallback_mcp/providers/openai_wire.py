@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, QuotaSnapshot, Source, Speed, Success, Usage
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.answer_text import AnswerText, content_pieces, json_text, separate
-from groq_fallback_mcp.providers.base import LiveModel, json_instruction
+from groq_fallback_mcp.providers.base import json_instruction
 from groq_fallback_mcp.providers.classify import classify_stream_error, visible
 from groq_fallback_mcp.providers.finish_reason import BROKEN_OFF, finish_reason
 from groq_fallback_mcp.providers.history import without_extra_content
@@ -20,13 +19,10 @@ from groq_fallback_mcp.providers.rate_limit_headers import Sender
 from groq_fallback_mcp.providers.tool_calls import is_written_call, read_calls
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["chat_outcome", "chat_payload", "choice_of", "read_chat", "read_models", "reasoning_of", "stated_error"]
+__all__ = ["chat_outcome", "chat_payload", "choice_of", "read_chat", "reasoning_of", "stated_error"]
 
 EXCERPT_CHARS = 300
 MOST_SOURCES = 20
-# A model's id is a name of printable ASCII without spaces. Whatever else stands there reaches no text, file or request.
-_MODEL_ID = re.compile(r"[!-~]{1,200}")
-MOST_MODELS = 5_000
 _REASONING_FIELDS = ("reasoning", "reasoning_content")
 # Fields of an error that are set where there is none.
 _SAYS_NOTHING = {"type", "param", "object", "logid"}
@@ -98,27 +94,6 @@ def read_chat(
     if error is not None:
         return classify_stream_error(error, now_wall=now_wall, sender=sender)
     return chat_outcome(value, model=model, quota=quota, simulated=simulated, tools=tools, wants_json=wants_json)
-
-
-def read_models(body: bytes) -> tuple[LiveModel, ...] | Failure:
-    """The rows of a live list, at most MOST_MODELS; rows without an id that can be one are skipped."""
-    value = json_object(body)
-    if isinstance(value, Failure):
-        return value
-    listed = value.get("data")
-    if not isinstance(listed, list):
-        return bad_response("a model list without data")
-    found = (mapping(row) for row in listed[:MOST_MODELS])
-    return tuple(
-        LiveModel(
-            id=id_,
-            active=row.get("active") is not False,
-            context_window=whole(row.get("context_window")),
-            max_completion_tokens=whole(row.get("max_completion_tokens")),
-        )
-        for row in found
-        if row is not None and isinstance(id_ := row.get("id"), str) and _MODEL_ID.fullmatch(id_)
-    )
 
 
 def chat_outcome(

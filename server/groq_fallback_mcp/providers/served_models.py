@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groq_fallback_mcp.providers.json_fields import mapping, rows, text_of, whole
+from groq_fallback_mcp.call import Failure
+from groq_fallback_mcp.providers.base import LiveModel
+from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, rows, text_of, whole
 
 __all__ = [
     "OllamaDetails",
@@ -18,6 +20,7 @@ __all__ = [
     "read_llamacpp",
     "read_lmstudio",
     "read_lmstudio_v0",
+    "read_models",
     "read_ollama_details",
     "read_ollama_loaded",
     "read_ollama_tags",
@@ -205,6 +208,25 @@ def read_vllm(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
     )
 
 
+def read_models(body: bytes) -> tuple[LiveModel, ...] | Failure:
+    """All rows of a list (GET /models), whatever they are for; those without an id that can be one are skipped."""
+    value = json_object(body)
+    if isinstance(value, Failure):
+        return value
+    if not isinstance(value.get("data"), list):
+        return bad_response("a model list without data")
+    return tuple(
+        LiveModel(
+            id=id_,
+            active=row.get("active") is not False,
+            context_window=_first_whole(row, _WINDOWS),
+            max_completion_tokens=_first_whole(row, _OUTPUTS),
+        )
+        for row in rows(value["data"])[:MOST_MODELS]
+        if (id_ := _listed_id(row)) is not None
+    )
+
+
 def read_listed(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
     """The chat and speech-to-text models of any OpenAI-compatible endpoint (GET /models); None where it is no list."""
     if not isinstance(body.get("data"), list):
@@ -214,8 +236,7 @@ def read_listed(body: Mapping[str, Any]) -> tuple[ServedModel, ...] | None:
 
 def _listed(listed: Iterable[Mapping[str, Any]]) -> Iterable[ServedModel]:
     for row in listed:
-        # Gemini lists models/gemini-..., and takes the id without
-        id_ = _id((text_of(row.get("id")) or "").removeprefix("models/"))
+        id_ = _listed_id(row)
         types = {text_of(row.get("type")), text_of(row.get("mode"))}
         if id_ is None or row.get("active") is False or not types <= _CHAT_TYPES:
             continue
@@ -254,6 +275,11 @@ def _is_free(id_: str, row: Mapping[str, Any]) -> bool | None:
 
 def _first_whole(row: Mapping[str, Any], names: Sequence[str]) -> int | None:
     return next((figure for name in names if (figure := whole(row.get(name)))), None)
+
+
+def _listed_id(row: Mapping[str, Any]) -> str | None:
+    # Gemini lists models/gemini-..., and takes the id without
+    return _id((text_of(row.get("id")) or "").removeprefix("models/"))
 
 
 def _id(value: object) -> str | None:

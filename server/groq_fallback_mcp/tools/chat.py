@@ -68,15 +68,11 @@ class ChatUsage(Result):
 
 
 class ToolCall(Result):
-    """A tool the model wants called. `arguments` is an object, or the text as it came where that is no JSON object.
-
-    `extra_content`: give it back with the call.
-    """
+    """A tool the model wants called. `arguments` is an object, or the text as it came where that is no JSON object."""
 
     id: str
     name: str
     arguments: Any
-    extra_content: Any = None
 
 
 class SourceLine(Result):
@@ -253,12 +249,8 @@ def _tool_call(call: Mapping[str, Any]) -> ToolCall:
         value: Any = json.loads(raw)
     except (ValueError, RecursionError):
         value = raw
-    return ToolCall(
-        id=str(call["id"]),
-        name=str(call["name"]),
-        arguments=value if isinstance(value, dict) else raw,
-        extra_content=call.get("extra_content"),
-    )
+    # what its provider wants back with a call is kept here, as the agent would pay for it twice
+    return ToolCall(id=str(call["id"]), name=str(call["name"]), arguments=value if isinstance(value, dict) else raw)
 
 
 def _citations(success: Success, documents: Mapping[str, str | None]) -> tuple[Citation, ...] | None:

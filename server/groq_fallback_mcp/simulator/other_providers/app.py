@@ -107,8 +107,6 @@ def _account(state: ProviderState, request: Request) -> str:
 
 async def _models(state: ProviderState, account: str, request: Request) -> Response:
     del account, request
-    if state.row.name == "kilo" and state.row.base_url.endswith("/v1"):
-        raise plain_refusal(state.row, 405, "Method Not Allowed")
     return JSONResponse({"object": "list", "data": [_listed(state, row) for row in state.models]}, headers=SIMULATED)
 
 
