@@ -359,6 +359,33 @@ async def test_another_program_at_a_known_port_is_asked_seldom() -> None:
         await providers.aclose()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"SSH-2.0-OpenSSH_10.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n{"],
+    ids=["not HTTP", "too long"],
+)
+async def test_a_program_whose_answers_cannot_be_read_is_asked_seldom(answer: bytes) -> None:
+    """It is not a server that is about to be ready."""
+    connections: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if asked := await reader.read(1_000):
+            connections.append(asked)
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    clock = FakeClock()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as program:
+        providers = registry(catalog_with_ports(llamacpp=program.sockets[0].getsockname()[1]), clock)
+        for _ in range(4):
+            await providers.refresh()
+            clock.advance(2.0)
+        await providers.aclose()
+    # both paths of llama.cpp, once
+    assert len(connections) == 2
+
+
 @pytest.mark.parametrize("name", ["llamacpp", "ollama", "lmstudio", "vllm"])
 async def test_the_simulated_server_is_found_like_the_real_one(name: str) -> None:
     """`simulate --like ollama` is what people try this with."""

@@ -21,6 +21,7 @@ from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.json_fields import json_object
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.reply import Reply
 from groq_fallback_mcp.providers.served_models import (
     OllamaDetails,
     OllamaTag,
@@ -186,11 +187,18 @@ class ServerWatch:
         method = "GET" if json is None else "POST"
         reply = await self._wire.exchange(method, path, timeout_s=PATIENT_LOOK_S, most_bytes=MOST_BYTES, json=json)
         if isinstance(reply, Failure) or reply.status != 200:
-            # a server that is not ready yet is not another program
-            self._begins = self._begins or isinstance(reply, Failure) or reply.status == NOT_READY
+            self._begins = self._begins or self._is_beginning(reply)
             return None
         body = json_object(reply.body)
         return None if isinstance(body, Failure) else body
+
+    def _is_beginning(self, reply: Reply | Failure) -> bool:
+        """Whether a server that is not ready yet may answer so: another program is paused."""
+        if not isinstance(reply, Failure):
+            return reply.status == NOT_READY
+        # of one that was here, a lost connection is its restart; programs that speak no HTTP hang up each time
+        restarts = reply.kind is FailureKind.CONNECTION_LOST and self.models is not None
+        return restarts or reply.kind is FailureKind.UNREACHABLE
 
     @property
     def _wire(self) -> Wire:
