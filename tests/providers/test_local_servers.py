@@ -14,9 +14,11 @@ from local_servers import FakeServer, LlamaCpp, LmStudio, Model, Ollama, Vllm, c
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from groq_fallback_mcp.call import FailureKind, Success, Usage
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Success, Usage
 from groq_fallback_mcp.catalog import Catalog, load_catalog
-from groq_fallback_mcp.providers.local_servers import MOST_MODELS, was_cut
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.discovery import findable_kinds
+from groq_fallback_mcp.providers.local_servers import MOST_MODELS, LocalEndpoint, ServerWatch, was_cut
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
 from groq_fallback_mcp.simulator import run_simulator
@@ -260,23 +262,45 @@ async def test_the_name_that_llama_cpp_s_preset_had_is_still_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "sent", "cut"),
+    ("read", "sent", "stated", "cut"),
     [
-        (4_096, 12_000, 4_096),
-        (2_100, 12_000, 4_096),
-        (30_000, 90_000, 32_768),
-        (9_000, 12_000, None),
-        (40, 12_000, None),
-        (400, 900, None),
+        (4_096, 12_000, 4_096, 4_096),
+        (2_100, 12_000, 4_096, 4_096),
+        (30_000, 90_000, 32_768, 32_768),
+        (4_090, 12_000, 32_768, "unknown"),
+        (4_090, 12_000, None, "unknown"),
+        (9_000, 12_000, 4_096, None),
+        (40, 12_000, 4_096, None),
+        (400, 900, 4_096, None),
+        # what was cached is not counted
+        (2_100, 12_000, 32_768, None),
+        (16_000, 30_000, 32_768, None),
     ],
 )
-def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, cut: int | None) -> None:
-    """Far fewer tokens than were sent, and about a window; what was cached and not counted is no cut."""
+def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, stated: int | None, cut: object) -> None:
+    """Far fewer tokens than were sent, and about the window; one that the server does not state is not learned."""
     success = Success(model="m", text="hello", usage=Usage(input_tokens=read, output_tokens=5))
-    found = was_cut(success, sent_tokens=sent, windows=[32_768, 4_096])
-    assert (None if found is None else (found.kind, found.context_window)) == (
-        None if cut is None else (FailureKind.CONTEXT_TOO_LONG, cut)
-    )
+    found = was_cut(success, sent_tokens=sent, stated=stated, least=4_096)
+    assert (None if found is None else found.context_window or "unknown") == cut
+    assert found is None or found.kind is FailureKind.CONTEXT_TOO_LONG
+
+
+async def test_images_that_are_read_as_few_tokens_are_no_cut_prompt() -> None:
+    """Five of them are estimated at 8,000 tokens, and read here as none."""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    text = {"type": "text", "text": "word " * 4_096}
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [text, *[image] * 5]}]
+    candidate = Candidate(provider="mine", model="a:8b", wire_model="a:8b", max_tokens=50, estimated_tokens=12_100)
+    async with running(Ollama(models=[Model(id="a:8b", window=4_096, vision=True)])) as port:
+        base_url = f"http://127.0.0.1:{port}/v1"
+        endpoint = LocalEndpoint("mine", base_url=base_url, key=None, clock=FakeClock(), key_hint=None, groq=False)
+        endpoint.watch = ServerWatch(base_url, kinds=findable_kinds(load_catalog()), clock=FakeClock())
+        await endpoint.watch.look()
+        for content, outcome in ((messages, Success), ([{"role": "user", "content": "word " * 12_000}], Failure)):
+            request = ChatRequest(messages=content)
+            assert isinstance(await endpoint.chat(request, candidate, timeout_s=5.0), outcome)
+        await endpoint.watch.aclose()
+        await endpoint.aclose()
 
 
 class HalfAnOllama(Ollama):
