@@ -322,6 +322,27 @@ async def test_a_configured_server_s_cloud_is_never_on_this_machine() -> None:
         await providers.aclose()
 
 
+async def test_a_server_of_another_kind_is_asked_for_its_list_alone() -> None:
+    """Until it goes: what comes after it may be one of those that are known."""
+    clock, server = FakeClock(), Vllm(owner="sglang", models=[Model(id="m", window=8_192)])
+    async with running(server) as port:
+        own = EndpointSettings(name="mine", base_url=f"http://127.0.0.1:{port}/v1")
+        providers = registry(catalog_with_ports(), clock, providers=(own,))
+        await providers.refresh()
+        server.asked.clear()
+        clock.advance(2.0)
+        await providers.refresh()
+        assert server.asked == ["/v1/models"]
+        assert offered(providers) == {"mine": [("m", 8_192)]}
+    clock.advance(2.0)
+    await providers.refresh()
+    clock.advance(2.0)
+    async with running(LlamaCpp(models=[Model(id="a", window=2_048)]), port=port):
+        await providers.refresh()
+        assert offered(providers) == {"mine": [("a", 2_048)]}
+        await providers.aclose()
+
+
 async def test_what_any_program_may_list_is_bounded() -> None:
     """Every call would read it, and plan with it."""
     async with running(Vllm(models=[Model(id=f"m{n}", window=8_192) for n in range(1_000)])) as port:

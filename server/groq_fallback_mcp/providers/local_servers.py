@@ -126,8 +126,9 @@ class ServerWatch:
         return any(_accepts(host, self._port) for host in self._hosts)
 
     async def _found(self) -> tuple[LocalServer | None, tuple[ServedModel, ...] | None]:
-        # what it was last time comes first
-        for row in sorted(self._kinds, key=lambda row: row is not self.server):
+        # one that has only a list is asked for nothing else while it answers; of others what it was last time comes first
+        only_lists = self.models is not None and self.server is None
+        for row in () if only_lists else sorted(self._kinds, key=lambda row: row is not self.server):
             models = await self._read(row)
             if models is not None:
                 return row, models[:MOST_MODELS]
