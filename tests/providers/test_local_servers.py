@@ -177,6 +177,16 @@ async def test_what_is_configured_is_not_found_a_second_time() -> None:
         await named.aclose()
 
 
+async def test_a_preset_s_other_port_is_looked_at() -> None:
+    """Who wrote only the preset loses no server at the port that llama.cpp had before."""
+    async with running(LlamaCpp(models=[Model(id="a", window=2_048)])) as port:
+        preset = EndpointSettings(preset="llamacpp", name="llamacpp")
+        providers = registry(catalog_with_ports(llamacpp=port), providers=(preset,))
+        await providers.refresh()
+        assert offered(providers)[f"llamacpp-{port}"] == [("a", 2_048)]
+        await providers.aclose()
+
+
 async def test_a_look_is_believed_for_two_seconds() -> None:
     """Then the next call looks again: a server appears, loads another model, and goes."""
     clock, server, port = FakeClock(), LlamaCpp(models=[Model(id="a", window=2_048)]), await free_port()

@@ -108,10 +108,13 @@ class Discovery:
         self._sources[endpoint.name] = source
 
     def find(self, *, besides: Iterable[int] = ()) -> None:
-        """Look for servers at the catalog's ports, except at those of `besides`, and for none that is configured by name."""
+        """Look for servers at the catalog's ports, except at those of `besides`, and for none that is configured elsewhere."""
         taken = {*besides, *(urlsplit(source.endpoint.base_url).port for source in self._sources.values() if source.watch)}
         for row in self._catalog.providers.values():
-            if row.server is None or row.name in self._sources or row.server not in findable_kinds(self._catalog):
+            source = self._sources.get(row.name)
+            # its usual address alone rules out none of its other ports: llama.cpp's changed
+            elsewhere = source is not None and source.endpoint.base_url != row.base_url
+            if row.server is None or elsewhere or row.server not in findable_kinds(self._catalog):
                 continue
             for port in row.server.ports:
                 if port not in taken:
