@@ -206,6 +206,42 @@ async def test_a_list_that_does_not_come_holds_up_one_call_and_no_other(monkeypa
     await providers.aclose()
 
 
+async def test_lists_are_waited_for_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wait may take two seconds: the first ends here only once the second has begun."""
+    begun, wait = 0, asyncio.wait
+    both = asyncio.Event()
+
+    async def counted(tasks: set[asyncio.Task[None]], *, timeout: float) -> object:  # noqa: ASYNC109 - asyncio's own name
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            both.set()
+        await both.wait()
+        return await wait(tasks, timeout=timeout)
+
+    monkeypatch.setattr(asyncio, "wait", counted)
+    far = [EndpointSettings(name=name, base_url=f"https://{name}.test/v1") for name in ("first", "second")]
+    providers = registry(providers=tuple(far), local="off")
+    for name in ("first", "second"):
+        with_list(providers, name, listing({"id": "m"}))
+    with anyio.fail_after(5.0):
+        await providers.refresh()
+    assert [list(provider.models) for provider in providers.models()[1:]] == [["m"], ["m"]]
+    await providers.aclose()
+
+
+async def test_a_look_at_this_machine_sends_nothing_beyond_it() -> None:
+    """Setup looks only at what runs here."""
+    asked = list[httpx2.Request]()
+    far = EndpointSettings(name="far", base_url="https://far.test/v1")
+    providers = with_list(registry(providers=(far,), local="off"), "far", listing({"id": "m"}, asked=asked))
+    await providers.refresh(local=True, patient=True)
+    assert asked == []
+    await providers.refresh()
+    assert len(asked) == 1
+    await providers.aclose()
+
+
 async def test_of_a_long_list_a_few_models_serve_unasked_and_the_others_by_name() -> None:
     """A call does not try four hundred models in turn."""
     far = EndpointSettings(name="far", base_url="https://far.test/v1")

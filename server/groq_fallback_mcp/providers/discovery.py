@@ -121,16 +121,16 @@ class Discovery:
                     url = f"http://127.0.0.1:{port}/v1"
                     self._unclaimed.append((row, ServerWatch(url, kinds=[row.server], clock=self._clock)))
 
-    async def refresh(self, *, at_once: bool = False, lists: bool = False, patient: bool = False) -> None:
+    async def refresh(self, *, at_once: bool = False, lists: bool = False, local: bool = False, patient: bool = False) -> None:
         """Look again where the last look is older than two seconds, or `at_once`.
 
-        `lists`: also read lists that no call needs. `patient`: give slow servers more time, as no call waits.
+        `lists`: also read lists that no call needs. `local`: send nothing beyond this machine. `patient`: give slow servers more
+        time, as no call waits.
         """
-        listed = [source.listed for source in self._sources.values() if source.listed is not None]
+        listed = [source.listed for source in self._sources.values() if source.listed is not None and not local]
         for each in listed:
             each.begin(lists=lists)
-        for each in listed:
-            await each.wait(lists=lists)
+        await asyncio.gather(*(each.wait(lists=lists) for each in listed))
         watches = self._watches
         if not watches or (self._is_fresh() and not at_once):
             return
