@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import FREE, Catalog, Kind, LocalServer, ProviderRow
@@ -87,6 +88,7 @@ class Discovery:
         self._open = open_endpoint
         self._sources: dict[str, _Source] = {}
         self._unclaimed: list[tuple[ProviderRow, ServerWatch]] = []
+        self._besides: frozenset[int] | None = None
         self._looked_at: float | None = None
         self._looks = 0
         self._looking = anyio.Lock()
@@ -109,17 +111,12 @@ class Discovery:
 
     def find(self, *, besides: Iterable[int] = ()) -> None:
         """Look for servers at the catalog's ports, except at those of `besides`, and for none that is configured elsewhere."""
-        taken = {*besides, *(urlsplit(source.endpoint.base_url).port for source in self._sources.values() if source.watch)}
-        for row in self._catalog.providers.values():
-            source = self._sources.get(row.name)
-            # its usual address alone rules out none of its other ports: llama.cpp's changed
-            elsewhere = source is not None and source.endpoint.base_url != row.base_url
-            if row.server is None or elsewhere or row.server not in findable_kinds(self._catalog):
-                continue
-            for port in row.server.ports:
-                if port not in taken:
-                    url = f"http://127.0.0.1:{port}/v1"
-                    self._unclaimed.append((row, ServerWatch(url, kinds=[row.server], clock=self._clock)))
+        self._besides = frozenset(besides)
+
+    def warm_up(self) -> None:
+        """Read what the first look needs. Blocking: 24 ms, which the start must not take."""
+        if self._besides is not None:
+            findable_kinds(self._catalog)
 
     async def refresh(self, *, at_once: bool = False, lists: bool = False, local: bool = False, patient: bool = False) -> None:
         """Look again where the last look is older than two seconds, or `at_once`.
@@ -131,6 +128,9 @@ class Discovery:
         for each in listed:
             each.begin(lists=lists)
         await asyncio.gather(*(each.wait(lists=lists) for each in listed))
+        if self._besides is not None:
+            await anyio.to_thread.run_sync(self.warm_up)
+            self._watch_ports()
         watches = self._watches
         if not watches or (self._is_fresh() and not at_once):
             return
@@ -223,6 +223,26 @@ class Discovery:
     def _watches(self) -> list[ServerWatch]:
         claimed = [source.watch for source in self._sources.values() if source.watch is not None]
         return [*claimed, *(watch for _, watch in self._unclaimed)]
+
+    def _watch_ports(self) -> None:
+        if self._besides is None:
+            # another call was first
+            return
+        taken = {
+            *self._besides,
+            *(urlsplit(source.endpoint.base_url).port for source in self._sources.values() if source.watch),
+        }
+        self._besides, kinds = None, findable_kinds(self._catalog)
+        for row in self._catalog.providers.values():
+            source = self._sources.get(row.name)
+            # its usual address alone rules out none of its other ports: llama.cpp's changed
+            elsewhere = source is not None and source.endpoint.base_url != row.base_url
+            if row.server is None or elsewhere or row.server not in kinds:
+                continue
+            for port in row.server.ports:
+                if port not in taken:
+                    url = f"http://127.0.0.1:{port}/v1"
+                    self._unclaimed.append((row, ServerWatch(url, kinds=[row.server], clock=self._clock)))
 
     def _is_fresh(self) -> bool:
         return self._looked_at is not None and self._clock.monotonic() - self._looked_at < LOOK_EVERY_S

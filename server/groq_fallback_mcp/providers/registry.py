@@ -174,7 +174,9 @@ class ProviderRegistry:
         return None
 
     def warm_up(self) -> None:
-        """Load what Groq's first call needs. Blocking: a tenth of a second."""
+        """Load what the first call needs. Blocking: a tenth of a second."""
+        if self._discovery is not None:
+            self._discovery.warm_up()
         if self._groq is not None and self._groq.unready is None:
             self._groq.warm_up()
 
