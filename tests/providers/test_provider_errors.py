@@ -166,11 +166,13 @@ def test_requests_of_an_unknown_endpoint_are_counted_as_long_as_they_take_to_com
     assert [reading.limit for reading in readings] == ([limit] if limit else []) + [Limit.TPM]
 
 
-def test_openrouter_s_headers_are_read_from_its_body_too() -> None:
-    """There it says what this day's limit is."""
+@pytest.mark.parametrize("before_s", [43_200.0, 3_600.0, 60.0])
+def test_openrouter_s_headers_are_read_from_its_body_too(before_s: float) -> None:
+    """There it says what this day's limit is, however soon the day ends."""
     error = example("openrouter", "The free requests of this day")
+    day_ends = NOW + 43_200.0
 
-    found = classify(429, {}, error.example, now_wall=NOW, sender=PROVIDERS["openrouter"])
+    found = classify(429, {}, error.example, now_wall=day_ends - before_s, sender=PROVIDERS["openrouter"])
 
     assert found.quota.readings == (LimitReading(limit=Limit.RPD, capacity=50, remaining=0),)
 

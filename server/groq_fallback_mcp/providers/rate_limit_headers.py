@@ -72,10 +72,15 @@ LONGEST_STATED_S = 31 * DAY_S
 _LARGEST = 1e12
 
 
-def read_headers(headers: Mapping[str, str], *, sender: Sender = "groq", now_wall: float = 0.0) -> tuple[LimitReading, ...]:
-    """The limits named in headers (lower-case names). Values that are not plausible numbers are skipped."""
+def read_headers(
+    headers: Mapping[str, str], *, sender: Sender = "groq", now_wall: float = 0.0, day_is_spent: bool = False
+) -> tuple[LimitReading, ...]:
+    """The limits named in headers (lower-case names). Values that are not plausible numbers are skipped.
+
+    `day_is_spent`: they come with the refusal of a limit per day.
+    """
     if sender != "groq":
-        return tuple(_readings(headers, _rows_of(sender), now_wall))
+        return tuple(_readings(headers, _rows_of(sender), now_wall, day_is_spent=day_is_spent))
     readings: list[LimitReading] = []
     for limit, suffix in _HEADERS.items():
         capacity = _figure(headers.get(f"x-ratelimit-limit-{suffix}"))
@@ -136,10 +141,15 @@ def stated_wait(message: str) -> float | None:
 
 
 def snapshot(
-    headers: Mapping[str, str], stated: Sequence[LimitReading] = (), *, sender: Sender = "groq", now_wall: float = 0.0
+    headers: Mapping[str, str],
+    stated: Sequence[LimitReading] = (),
+    *,
+    sender: Sender = "groq",
+    now_wall: float = 0.0,
+    day_is_spent: bool = False,
 ) -> QuotaSnapshot:
-    """All that one response told. What its body has `stated` wins over a header for the same limit."""
-    from_headers = read_headers(headers, sender=sender, now_wall=now_wall)
+    """All that one response told, as `read_headers`. What its body has `stated` wins over a header for the same limit."""
+    from_headers = read_headers(headers, sender=sender, now_wall=now_wall, day_is_spent=day_is_spent)
     limits = {reading.limit for reading in stated}
     return QuotaSnapshot(readings=(*stated, *(reading for reading in from_headers if reading.limit not in limits)))
 
@@ -149,13 +159,17 @@ def _rows_of(sender: Sender) -> Sequence[LimitHeader]:
     return [row for row in known if not row.uncertain] or _GENERIC
 
 
-def _readings(headers: Mapping[str, str], rows: Sequence[LimitHeader], now_wall: float) -> Iterable[LimitReading]:
+def _readings(
+    headers: Mapping[str, str], rows: Sequence[LimitHeader], now_wall: float, *, day_is_spent: bool
+) -> Iterable[LimitReading]:
     for row in rows:
         capacity, remaining = (_figure(headers.get(name)) if name else None for name in (row.capacity, row.remaining))
         if capacity is None and remaining is None:
             continue
         limit = row.limit
-        if limit is None and row.reset is not None:
+        if limit is None and day_is_spent and remaining == 0:
+            limit = Limit.RPD
+        elif limit is None and row.reset is not None:
             limit = _limit_of_requests(capacity, remaining, parse_reset(headers.get(row.reset), now_wall=now_wall))
         if limit is not None:
             yield LimitReading(limit=limit, capacity=capacity or None, remaining=remaining)
