@@ -11,7 +11,7 @@ from fake_clock import FakeClock
 from fakes import candidate
 
 from groq_fallback_mcp.call import ChatRequest, Limit
-from groq_fallback_mcp.catalog import FREE, Kind, load_catalog
+from groq_fallback_mcp.catalog import FREE, Kind, Price, load_catalog
 from groq_fallback_mcp.catalog.toml_files import _shipped_providers
 from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -47,6 +47,17 @@ def test_groq_comes_first_then_the_endpoints_then_local_models(monkeypatch: pyte
         "local/smollm2-135m": Kind.CHAT,
         "local/whisper-tiny.en": Kind.SPEECH_TO_TEXT,
     }
+
+
+def test_what_groq_runs_beside_a_model_and_asks_for_it_holds_nowhere_else() -> None:
+    """A model of that name there has the window that the user gives."""
+    own = {"name": "mine", "base_url": "https://mine.test/v1", "models": ("openai/gpt-oss-20b",), "context_window": 32_768}
+    groq, mine = registry(local="off", providers=(EndpointSettings.model_validate(own),)).models()
+    here, there = groq.models["openai/gpt-oss-20b"].row, mine.models["openai/gpt-oss-20b"].row
+    assert here.capabilities.builtin_tools
+    assert (there.capabilities.builtin_tools, there.capabilities.reasoning_format) == ((), False)
+    assert (there.price, there.speed_tps, there.context_window) == (Price(), None, 32_768)
+    assert there.capabilities.tools
 
 
 @pytest.mark.parametrize(

@@ -381,10 +381,8 @@ def _with_facts(offered: ProviderModel, served: ServedModel, source: _Source) ->
     """The model with what its server states of it."""
     row, able = offered.row, offered.row.capabilities
     server = source.server
-    # what Groq runs beside a model, and how it holds one to a schema, is not to be had elsewhere
-    elsewhere = {"builtin_tools": (), "reasoning_format": False, "json_schema": _holds_schemas(source)} if server else {}
-    stated = {"tools": served.tools, "vision": served.vision}
-    capabilities = able.model_copy(update={**elsewhere, **{name: flag for name, flag in stated.items() if flag is not None}})
+    stated = {"tools": served.tools, "vision": served.vision, "json_schema": _holds_schemas(source) if server else None}
+    capabilities = able.model_copy(update={name: flag for name, flag in stated.items() if flag is not None})
     update: dict[str, object] = {"capabilities": capabilities}
     if served.context_window is not None:
         update["context_window"] = served.context_window
