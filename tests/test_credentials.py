@@ -32,8 +32,10 @@ class Ring(keyring.backend.KeyringBackend):
         super().__init__()
         self.kept: dict[tuple[str, str], str] = {}
         self.locked: threading.Event | None = None
+        self.asked = 0
 
     def get_password(self, service: str, username: str) -> str | None:
+        self.asked += 1
         if self.locked is not None:
             self.locked.wait()
         return self.kept.get((service, username))
@@ -144,14 +146,23 @@ def test_a_file_that_is_no_file_is_refused_and_never_waited_for(ring: Ring) -> N
 
 
 def test_a_key_ring_that_waits_for_a_person_is_given_up_on(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is asked next."""
+    """The file is asked next, and the key ring not again for the keys of other providers, until it is unlocked."""
     monkeypatch.setattr(credentials, "RING_S", 0.05)
     keep_in_file(SecretStr(KEY), key_path())
     ring.locked = threading.Event()
     try:
         assert found_key() == KEY
+        asked = ring.asked
+        assert asked > 0
+        assert find_key(key_path(), "OTHER_API_KEY") is not None
+        assert ring.asked == asked
     finally:
         ring.locked.set()
+        for thread in credentials._waiting:
+            thread.join()
+    monkeypatch.setattr(credentials, "RING_S", 2.0)
+    assert keep_in_ring(SecretStr("gsk_ring000000"))
+    assert found_key() == "gsk_ring000000"
 
 
 def test_a_key_ring_that_fails_is_none(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:

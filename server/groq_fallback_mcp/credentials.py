@@ -44,6 +44,7 @@ T = TypeVar("T")
 SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"
 RING_S = 2.0
 LONGEST_KEY = 4_096
+_waiting: list[threading.Thread] = []
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -191,7 +192,9 @@ def _in_file(file: Path) -> Credential | None:
 
 
 def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
-    """The answer, or None when there is no keyring, it refuses, or it does not answer in time."""
+    """The answer, or None when there is no keyring, it refuses, or it does not answer in time or still waits since an earlier time."""
+    if any(thread.is_alive() for thread in _waiting):
+        return None
     answers: list[T] = []
 
     def ask() -> None:
@@ -204,6 +207,9 @@ def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
     asking = threading.Thread(target=ask, name="keyring", daemon=True)
     asking.start()
     asking.join(RING_S)
+    if asking.is_alive():
+        # each provider's key would wait as long
+        _waiting.append(asking)
     return answers[0] if answers else None
 
 

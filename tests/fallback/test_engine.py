@@ -353,6 +353,15 @@ async def test_a_model_that_hangs_is_left_as_soon_as_its_own_earlier_answers_all
     assert world.clock.monotonic() - started < 6
 
 
+async def test_another_provider_s_model_is_not_held_to_the_speed_it_has_at_groq() -> None:
+    """Its answer in one piece may take longer than its earlier ones did."""
+    world = World([provider_models("mine", [FIRST]), provider_models("other", [SECOND])])
+    for _ in range(5):
+        await served(world, ask(max_tokens=1_000))
+    await served(world, ask(max_tokens=1_000))
+    assert world.providers["mine"].timeouts[-1] == 20.0
+
+
 async def test_a_model_that_is_gone_is_not_asked_in_the_next_call() -> None:
     """Benched for an hour."""
     world = World()

@@ -14,9 +14,11 @@ from local_servers import FakeServer, LlamaCpp, LmStudio, Model, Ollama, Vllm, c
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from groq_fallback_mcp.call import FailureKind, Success, Usage
+from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Success, Usage
 from groq_fallback_mcp.catalog import Catalog, load_catalog
-from groq_fallback_mcp.providers.local_servers import MOST_MODELS, was_cut
+from groq_fallback_mcp.policy.plan import Candidate
+from groq_fallback_mcp.providers.discovery import findable_kinds
+from groq_fallback_mcp.providers.local_servers import MOST_MODELS, LocalEndpoint, ServerWatch, was_cut
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
 from groq_fallback_mcp.simulator import run_simulator
@@ -175,6 +177,16 @@ async def test_what_is_configured_is_not_found_a_second_time() -> None:
         await named.aclose()
 
 
+async def test_a_preset_s_other_port_is_looked_at() -> None:
+    """Who wrote only the preset loses no server at the port that llama.cpp had before."""
+    async with running(LlamaCpp(models=[Model(id="a", window=2_048)])) as port:
+        preset = EndpointSettings(preset="llamacpp", name="llamacpp")
+        providers = registry(catalog_with_ports(llamacpp=port), providers=(preset,))
+        await providers.refresh()
+        assert offered(providers)[f"llamacpp-{port}"] == [("a", 2_048)]
+        await providers.aclose()
+
+
 async def test_a_look_is_believed_for_two_seconds() -> None:
     """Then the next call looks again: a server appears, loads another model, and goes."""
     clock, server, port = FakeClock(), LlamaCpp(models=[Model(id="a", window=2_048)]), await free_port()
@@ -260,23 +272,45 @@ async def test_the_name_that_llama_cpp_s_preset_had_is_still_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "sent", "cut"),
+    ("read", "sent", "stated", "cut"),
     [
-        (4_096, 12_000, 4_096),
-        (2_100, 12_000, 4_096),
-        (30_000, 90_000, 32_768),
-        (9_000, 12_000, None),
-        (40, 12_000, None),
-        (400, 900, None),
+        (4_096, 12_000, 4_096, 4_096),
+        (2_100, 12_000, 4_096, 4_096),
+        (30_000, 90_000, 32_768, 32_768),
+        (4_090, 12_000, 32_768, "unknown"),
+        (4_090, 12_000, None, "unknown"),
+        (9_000, 12_000, 4_096, None),
+        (40, 12_000, 4_096, None),
+        (400, 900, 4_096, None),
+        # what was cached is not counted
+        (2_100, 12_000, 32_768, None),
+        (16_000, 30_000, 32_768, None),
     ],
 )
-def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, cut: int | None) -> None:
-    """Far fewer tokens than were sent, and about a window; what was cached and not counted is no cut."""
+def test_an_answer_to_a_prompt_that_was_cut_is_a_failure(read: int, sent: int, stated: int | None, cut: object) -> None:
+    """Far fewer tokens than were sent, and about the window; one that the server does not state is not learned."""
     success = Success(model="m", text="hello", usage=Usage(input_tokens=read, output_tokens=5))
-    found = was_cut(success, sent_tokens=sent, windows=[32_768, 4_096])
-    assert (None if found is None else (found.kind, found.context_window)) == (
-        None if cut is None else (FailureKind.CONTEXT_TOO_LONG, cut)
-    )
+    found = was_cut(success, sent_tokens=sent, stated=stated, least=4_096)
+    assert (None if found is None else found.context_window or "unknown") == cut
+    assert found is None or found.kind is FailureKind.CONTEXT_TOO_LONG
+
+
+async def test_images_that_are_read_as_few_tokens_are_no_cut_prompt() -> None:
+    """Five of them are estimated at 8,000 tokens, and read here as none."""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    text = {"type": "text", "text": "word " * 4_096}
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [text, *[image] * 5]}]
+    candidate = Candidate(provider="mine", model="a:8b", wire_model="a:8b", max_tokens=50, estimated_tokens=12_100)
+    async with running(Ollama(models=[Model(id="a:8b", window=4_096, vision=True)])) as port:
+        base_url = f"http://127.0.0.1:{port}/v1"
+        endpoint = LocalEndpoint("mine", base_url=base_url, key=None, clock=FakeClock(), key_hint=None, groq=False)
+        endpoint.watch = ServerWatch(base_url, kinds=findable_kinds(load_catalog()), clock=FakeClock())
+        await endpoint.watch.look()
+        for content, outcome in ((messages, Success), ([{"role": "user", "content": "word " * 12_000}], Failure)):
+            request = ChatRequest(messages=content)
+            assert isinstance(await endpoint.chat(request, candidate, timeout_s=5.0), outcome)
+        await endpoint.watch.aclose()
+        await endpoint.aclose()
 
 
 class HalfAnOllama(Ollama):
@@ -295,6 +329,27 @@ async def test_a_configured_server_s_cloud_is_never_on_this_machine() -> None:
         providers = registry(catalog_with_ports(), providers=(own,))
         await providers.refresh()
         assert [name for name, _ in offered(providers)["mine"]] == ["a:8b"]
+        await providers.aclose()
+
+
+async def test_a_server_of_another_kind_is_asked_for_its_list_alone() -> None:
+    """Until it goes: what comes after it may be one of those that are known."""
+    clock, server = FakeClock(), Vllm(owner="sglang", models=[Model(id="m", window=8_192)])
+    async with running(server) as port:
+        own = EndpointSettings(name="mine", base_url=f"http://127.0.0.1:{port}/v1")
+        providers = registry(catalog_with_ports(), clock, providers=(own,))
+        await providers.refresh()
+        server.asked.clear()
+        clock.advance(2.0)
+        await providers.refresh()
+        assert server.asked == ["/v1/models"]
+        assert offered(providers) == {"mine": [("m", 8_192)]}
+    clock.advance(2.0)
+    await providers.refresh()
+    clock.advance(2.0)
+    async with running(LlamaCpp(models=[Model(id="a", window=2_048)]), port=port):
+        await providers.refresh()
+        assert offered(providers) == {"mine": [("a", 2_048)]}
         await providers.aclose()
 
 
@@ -357,6 +412,33 @@ async def test_another_program_at_a_known_port_is_asked_seldom() -> None:
         await providers.refresh()
         assert list(offered(providers)) == ["ollama"]
         await providers.aclose()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"SSH-2.0-OpenSSH_10.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n{"],
+    ids=["not HTTP", "too long"],
+)
+async def test_a_program_whose_answers_cannot_be_read_is_asked_seldom(answer: bytes) -> None:
+    """It is not a server that is about to be ready."""
+    connections: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if asked := await reader.read(1_000):
+            connections.append(asked)
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    clock = FakeClock()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as program:
+        providers = registry(catalog_with_ports(llamacpp=program.sockets[0].getsockname()[1]), clock)
+        for _ in range(4):
+            await providers.refresh()
+            clock.advance(2.0)
+        await providers.aclose()
+    # both paths of llama.cpp, once
+    assert len(connections) == 2
 
 
 @pytest.mark.parametrize("name", ["llamacpp", "ollama", "lmstudio", "vllm"])

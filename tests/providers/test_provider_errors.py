@@ -63,15 +63,16 @@ def test_an_error_inside_a_200_is_the_same_where_its_body_tells_which(row: Provi
 @pytest.mark.parametrize(("row", "header"), HEADERS, ids=[f"{row.name}-{header.capacity}" for row, header in HEADERS])
 def test_every_known_header_is_read(row: ProviderRow, header: LimitHeader) -> None:
     """Its figures, and when the limit begins again where nothing is left."""
-    given = {header.capacity: "100", header.remaining: "0", header.reset: "40"}
-    headers = {name: value for name, value in given.items() if name is not None}
     limit = header.limit or Limit.RPM
+    reset_s = seconds_until_day_ends(row.day_ends, NOW) if limit is Limit.RPD else 40.0
+    given = {header.capacity: "100", header.remaining: "0", header.reset: f"{reset_s:.0f}"}
+    headers = {name: value for name, value in given.items() if name is not None}
     remaining = None if header.remaining is None else 0.0
 
     found = classify(429, headers, '{"error": {"message": "slow down"}}', now_wall=NOW, sender=row)
 
     assert found.quota.readings == (LimitReading(limit=limit, capacity=100, remaining=remaining),)
-    assert found.retry_after_s == (40.0 if header.reset else 60.0)
+    assert found.retry_after_s == (reset_s if header.reset else 60.0)
 
 
 def test_what_sources_disagree_about_decides_nothing() -> None:
@@ -166,13 +167,27 @@ def test_requests_of_an_unknown_endpoint_are_counted_as_long_as_they_take_to_com
     assert [reading.limit for reading in readings] == ([limit] if limit else []) + [Limit.TPM]
 
 
-def test_openrouter_s_headers_are_read_from_its_body_too() -> None:
-    """There it says what this day's limit is."""
+@pytest.mark.parametrize("before_s", [43_200.0, 3_600.0, 60.0])
+def test_openrouter_s_headers_are_read_from_its_body_too(before_s: float) -> None:
+    """There it says what this day's limit is, however soon the day ends."""
     error = example("openrouter", "The free requests of this day")
+    day_ends = NOW + 43_200.0
 
-    found = classify(429, {}, error.example, now_wall=NOW, sender=PROVIDERS["openrouter"])
+    found = classify(429, {}, error.example, now_wall=day_ends - before_s, sender=PROVIDERS["openrouter"])
 
     assert found.quota.readings == (LimitReading(limit=Limit.RPD, capacity=50, remaining=0),)
+
+
+def test_a_daily_limit_that_is_back_in_seconds_does_not_close_the_day() -> None:
+    """Cerebras' requests a day come back bit by bit: only the seconds are waited for."""
+    error, row = example("cerebras", "A limit on requests"), PROVIDERS["cerebras"]
+    at_midnight = error.headers | {"x-ratelimit-reset-requests-day": "43200"}
+
+    found = classify(429, error.headers, error.example, now_wall=NOW, sender=row)
+
+    assert found.retry_after_s == pytest.approx(11.38)
+    assert found.quota.readings == (LimitReading(limit=Limit.RPD, capacity=2400),)
+    assert snapshot(at_midnight, sender=row, now_wall=NOW).readings[0].remaining == 0
 
 
 @pytest.mark.parametrize(

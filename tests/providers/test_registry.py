@@ -11,7 +11,8 @@ from fake_clock import FakeClock
 from fakes import candidate
 
 from groq_fallback_mcp.call import ChatRequest, Limit, Pool
-from groq_fallback_mcp.catalog import FREE, Kind, load_catalog
+from groq_fallback_mcp.catalog import FREE, Kind, Price, load_catalog
+from groq_fallback_mcp.catalog.toml_files import _shipped_providers
 from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import KEY_HINT, ProviderRegistry, build_registry
@@ -46,6 +47,17 @@ def test_groq_comes_first_then_the_endpoints_then_local_models(monkeypatch: pyte
         "local/smollm2-135m": Kind.CHAT,
         "local/whisper-tiny.en": Kind.SPEECH_TO_TEXT,
     }
+
+
+def test_what_groq_runs_beside_a_model_and_asks_for_it_holds_nowhere_else() -> None:
+    """A model of that name there has the window that the user gives."""
+    own = {"name": "mine", "base_url": "https://mine.test/v1", "models": ("openai/gpt-oss-20b",), "context_window": 32_768}
+    groq, mine = registry(local="off", providers=(EndpointSettings.model_validate(own),)).models()
+    here, there = groq.models["openai/gpt-oss-20b"].row, mine.models["openai/gpt-oss-20b"].row
+    assert here.capabilities.builtin_tools
+    assert (there.capabilities.builtin_tools, there.capabilities.reasoning_format) == ((), False)
+    assert (there.price, there.speed_tps, there.context_window) == (Price(), None, 32_768)
+    assert there.capabilities.tools
 
 
 @pytest.mark.parametrize(
@@ -203,6 +215,53 @@ async def test_a_list_that_does_not_come_holds_up_one_call_and_no_other(monkeypa
     for _ in range(3):
         await providers.refresh()
     assert len(waits) == 1
+    await providers.aclose()
+
+
+async def test_the_start_reads_no_file_of_providers() -> None:
+    """It takes 24 ms; the first look reads it, where it was not read beside the start."""
+    _shipped_providers.cache_clear()
+    providers = registry(local="off", find_local_servers=True)
+    providers.models()
+    assert _shipped_providers.cache_info().misses == 0
+    await providers.refresh(local=True)
+    assert _shipped_providers.cache_info().misses == 1
+    await providers.aclose()
+
+
+async def test_lists_are_waited_for_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wait may take two seconds: the first ends here only once the second has begun."""
+    begun, wait = 0, asyncio.wait
+    both = asyncio.Event()
+
+    async def counted(tasks: set[asyncio.Task[None]], *, timeout: float) -> object:  # noqa: ASYNC109 - asyncio's own name
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            both.set()
+        await both.wait()
+        return await wait(tasks, timeout=timeout)
+
+    monkeypatch.setattr(asyncio, "wait", counted)
+    far = [EndpointSettings(name=name, base_url=f"https://{name}.test/v1") for name in ("first", "second")]
+    providers = registry(providers=tuple(far), local="off")
+    for name in ("first", "second"):
+        with_list(providers, name, listing({"id": "m"}))
+    with anyio.fail_after(5.0):
+        await providers.refresh()
+    assert [list(provider.models) for provider in providers.models()[1:]] == [["m"], ["m"]]
+    await providers.aclose()
+
+
+async def test_a_look_at_this_machine_sends_nothing_beyond_it() -> None:
+    """Setup looks only at what runs here."""
+    asked = list[httpx2.Request]()
+    far = EndpointSettings(name="far", base_url="https://far.test/v1")
+    providers = with_list(registry(providers=(far,), local="off"), "far", listing({"id": "m"}, asked=asked))
+    await providers.refresh(local=True, patient=True)
+    assert asked == []
+    await providers.refresh()
+    assert len(asked) == 1
     await providers.aclose()
 
 

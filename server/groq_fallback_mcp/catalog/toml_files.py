@@ -109,7 +109,7 @@ def read_catalog_file(name: str, text: str) -> CatalogFile:
 
 
 class _ShippedProviders(Mapping[str, ProviderRow]):
-    """The providers of the shipped catalog. Their file takes longer to read than all others, and most processes use Groq alone."""
+    """The providers of the shipped catalog, read once they are needed: their file takes longer to read than all others."""
 
     def __getitem__(self, name: str) -> ProviderRow:
         return _shipped_providers()[name]

@@ -25,7 +25,7 @@ async def found_servers() -> Sequence[FoundServer]:
     except ConfigurationError:
         return ()
     try:
-        await registry.refresh(patient=True)
+        await registry.refresh(local=True, patient=True)
         return registry.servers
     finally:
         await registry.aclose()

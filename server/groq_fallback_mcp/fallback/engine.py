@@ -365,7 +365,7 @@ class FallbackEngine:
 
     async def _attempt_timeout_s(self, state: CallState, candidate: Candidate) -> float:
         """Seconds for an attempt that begins now: less than what is left while another candidate could still be tried."""
-        if isinstance(state.request, AudioRequest) and self._is_on_this_machine(candidate.provider):
+        if isinstance(state.request, AudioRequest) and candidate.on_this_machine:
             # it computes as fast as this machine can, and there is nothing to come back to sooner
             return self._left_s(state)
         # the call may be part of a job of an hour: one that hangs must not take all of it
@@ -373,12 +373,13 @@ class FallbackEngine:
         if left_s <= LEAST_ATTEMPT_S or not await self._another_within(state, candidate, left_s * (1 - SHARE_OF_REMAINING)):
             return left_s
         # a server of this machine may read a long prompt for a minute before its first word
-        if not isinstance(state.request, ChatRequest) or self._is_on_this_machine(candidate.provider):
+        if not isinstance(state.request, ChatRequest) or candidate.on_this_machine:
             return left_s * SHARE_OF_REMAINING
-        if (silent_s := self._first_token_s(candidate.provider)) > 0:
-            return min(max(silent_s, self.timeouts.attempt_timeout_s), left_s * SHARE_OF_REMAINING)
+        if candidate.first_token_s > 0:
+            return min(max(candidate.first_token_s, self.timeouts.attempt_timeout_s), left_s * SHARE_OF_REMAINING)
         most_s = min(self.timeouts.attempt_timeout_s, left_s * SHARE_OF_REMAINING)
-        row = self.catalog.models.get(candidate.model)
+        # elsewhere a model of this name has another speed
+        row = self.catalog.models.get(candidate.model) if candidate.cataloged else None
         silent_s = most_s
         if streams(candidate, watched=state.watched):
             silent_s = 0.0
@@ -407,12 +408,6 @@ class FallbackEngine:
 
     def _left_s(self, state: CallState) -> float:
         return state.deadline - self.clock.monotonic()
-
-    def _first_token_s(self, name: str) -> float:
-        return next((provider.first_token_s for provider in self.registry.models() if provider.name == name), 0.0)
-
-    def _is_on_this_machine(self, name: str) -> bool:
-        return any(provider.on_this_machine for provider in self.registry.models() if provider.name == name)
 
     async def probe(self, model: str) -> Outcome | str:
         """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.

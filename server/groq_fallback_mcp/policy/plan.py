@@ -85,6 +85,7 @@ class Candidate:
     `estimated_tokens` is the estimate of the prompt before it was corrected by what is learnt. `spend` is the most the
     call can cost, `price` what it costs, None where that is not known. `pool`, `refilling` and `failures_count` are its ProviderModel's. `builtin` names tools that run at the provider, `is_system` says that it is a system around them,
     `cataloged` that the catalog's prices hold for it, `parses_reasoning` that it must be told to keep its thoughts apart from the answer. `voice` is the one it speaks with unasked.
+    `on_this_machine` and `first_token_s` are its provider's.
     """
 
     provider: str
@@ -107,6 +108,8 @@ class Candidate:
     cataloged: bool = False
     is_system: bool = False
     parses_reasoning: bool = False
+    on_this_machine: bool = False
+    first_token_s: float = 0.0
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -225,6 +228,8 @@ def plan(
                     cataloged=provider.cataloged,
                     is_system=offered.row.kind is Kind.SYSTEM,
                     parses_reasoning=offered.row.capabilities.reasoning_format,
+                    on_this_machine=provider.on_this_machine,
+                    first_token_s=provider.first_token_s,
                 )
             )
         tiers += [_Tier(kind, (*draft.full, *draft.reduced)) for kind, draft in drafts.items()]

@@ -139,7 +139,11 @@ def _failure(status: int, headers: Mapping[str, str], body: ErrorBody, *, now_wa
         code=body.code,
         retry_after_s=_believed(kind, status, headers, body, wait_s, known=known, day_s=day_s, sender=sender),
         quota=snapshot(
-            headers, (*([] if reading is None else [reading]), *read_quotas(body.quotas)), sender=sender, now_wall=now_wall
+            headers,
+            (*([] if reading is None else [reading]), *read_quotas(body.quotas)),
+            sender=sender,
+            now_wall=now_wall,
+            day_is_spent=known is not None and known.wait == "day",
         ),
         scope=_scope(kind, body, known),
         max_tokens_limit=max_tokens_limit(body.message),

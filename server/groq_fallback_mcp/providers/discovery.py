@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import FREE, Catalog, Kind, LocalServer, ProviderRow
@@ -87,6 +88,7 @@ class Discovery:
         self._open = open_endpoint
         self._sources: dict[str, _Source] = {}
         self._unclaimed: list[tuple[ProviderRow, ServerWatch]] = []
+        self._besides: frozenset[int] | None = None
         self._looked_at: float | None = None
         self._looks = 0
         self._looking = anyio.Lock()
@@ -108,26 +110,27 @@ class Discovery:
         self._sources[endpoint.name] = source
 
     def find(self, *, besides: Iterable[int] = ()) -> None:
-        """Look for servers at the catalog's ports, except at those of `besides`, and for none that is configured by name."""
-        taken = {*besides, *(urlsplit(source.endpoint.base_url).port for source in self._sources.values() if source.watch)}
-        for row in self._catalog.providers.values():
-            if row.server is None or row.name in self._sources:
-                continue
-            for port in row.server.ports:
-                if port not in taken:
-                    url = f"http://127.0.0.1:{port}/v1"
-                    self._unclaimed.append((row, ServerWatch(url, kinds=[row.server], clock=self._clock)))
+        """Look for servers at the catalog's ports, except at those of `besides`, and for none that is configured elsewhere."""
+        self._besides = frozenset(besides)
 
-    async def refresh(self, *, at_once: bool = False, lists: bool = False, patient: bool = False) -> None:
+    def warm_up(self) -> None:
+        """Read what the first look needs. Blocking: 24 ms, which the start must not take."""
+        if self._besides is not None:
+            _kinds(self._catalog)
+
+    async def refresh(self, *, at_once: bool = False, lists: bool = False, local: bool = False, patient: bool = False) -> None:
         """Look again where the last look is older than two seconds, or `at_once`.
 
-        `lists`: also read lists that no call needs. `patient`: give slow servers more time, as no call waits.
+        `lists`: also read lists that no call needs. `local`: send nothing beyond this machine. `patient`: give slow servers more
+        time, as no call waits.
         """
-        listed = [source.listed for source in self._sources.values() if source.listed is not None]
+        listed = [source.listed for source in self._sources.values() if source.listed is not None and not local]
         for each in listed:
             each.begin(lists=lists)
-        for each in listed:
-            await each.wait(lists=lists)
+        await asyncio.gather(*(each.wait(lists=lists) for each in listed))
+        if self._besides is not None:
+            await anyio.to_thread.run_sync(self.warm_up)
+            self._watch_ports()
         watches = self._watches
         if not watches or (self._is_fresh() and not at_once):
             return
@@ -218,6 +221,26 @@ class Discovery:
     def _watches(self) -> list[ServerWatch]:
         claimed = [source.watch for source in self._sources.values() if source.watch is not None]
         return [*claimed, *(watch for _, watch in self._unclaimed)]
+
+    def _watch_ports(self) -> None:
+        if self._besides is None:
+            # another call was first
+            return
+        taken = {
+            *self._besides,
+            *(urlsplit(source.endpoint.base_url).port for source in self._sources.values() if source.watch),
+        }
+        self._besides = None
+        for row in self._catalog.providers.values():
+            source = self._sources.get(row.name)
+            # its usual address alone rules out none of its other ports: llama.cpp's changed
+            elsewhere = source is not None and source.endpoint.base_url != row.base_url
+            if row.server is None or elsewhere:
+                continue
+            for port in row.server.ports:
+                if port not in taken:
+                    url = f"http://127.0.0.1:{port}/v1"
+                    self._unclaimed.append((row, ServerWatch(url, kinds=[row.server], clock=self._clock)))
 
     def _is_fresh(self) -> bool:
         return self._looked_at is not None and self._clock.monotonic() - self._looked_at < LOOK_EVERY_S
@@ -355,10 +378,8 @@ def _with_facts(offered: ProviderModel, served: ServedModel, source: _Source) ->
     """The model with what its server states of it."""
     row, able = offered.row, offered.row.capabilities
     server = source.server
-    # what Groq runs beside a model, and how it holds one to a schema, is not to be had elsewhere
-    elsewhere = {"builtin_tools": (), "reasoning_format": False, "json_schema": _holds_schemas(source)} if server else {}
-    stated = {"tools": served.tools, "vision": served.vision}
-    capabilities = able.model_copy(update={**elsewhere, **{name: flag for name, flag in stated.items() if flag is not None}})
+    stated = {"tools": served.tools, "vision": served.vision, "json_schema": _holds_schemas(source) if server else None}
+    capabilities = able.model_copy(update={name: flag for name, flag in stated.items() if flag is not None})
     update: dict[str, object] = {"capabilities": capabilities}
     if served.context_window is not None:
         update["context_window"] = served.context_window

@@ -165,13 +165,13 @@ def _offered(endpoint: Endpoint, model: str, wire: str, catalog: Catalog) -> Pro
 
 
 def _model_row(endpoint: Endpoint, model: str, known: ProviderModelRow | None, catalog: Catalog) -> ModelRow:
-    """The model as this provider serves it, else as Groq does."""
+    """The model as this provider serves it, else as a model of that name is."""
     elsewhere = catalog.models.get(model)
     speech = model in endpoint.speech_models
     held_to_schemas = endpoint.row is not None and endpoint.row.json_schema
     if known is None or known.context_window is None:
         if elsewhere is not None:
-            return elsewhere
+            return _beyond_groq(elsewhere, endpoint.context_window)
         return ModelRow(
             id=model,
             kind=Kind.SPEECH_TO_TEXT if speech else Kind.CHAT,
@@ -199,6 +199,13 @@ def _model_row(endpoint: Endpoint, model: str, known: ProviderModelRow | None, c
         source=known.source,
         checked=known.checked,
     )
+
+
+def _beyond_groq(row: ModelRow, context_window: int | None) -> ModelRow:
+    """A model of the catalog that somebody else serves: without what Groq runs beside it, its price and its speed."""
+    capabilities = row.capabilities.model_copy(update={"builtin_tools": (), "reasoning_format": False})
+    window = context_window or row.context_window
+    return row.model_copy(update={"capabilities": capabilities, "price": Price(), "speed_tps": None, "context_window": window})
 
 
 def _models_of(row: ProviderRow | None, plan: ProviderPlan | None) -> dict[str, str]:

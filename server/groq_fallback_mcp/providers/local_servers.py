@@ -17,10 +17,12 @@ import anyio
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Outcome, Success
 from groq_fallback_mcp.catalog import LocalServer
 from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.policy.estimate import has_images
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.base import StreamOptions
 from groq_fallback_mcp.providers.json_fields import json_object
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.providers.reply import Reply
 from groq_fallback_mcp.providers.served_models import (
     OllamaDetails,
     OllamaTag,
@@ -60,6 +62,7 @@ LEAST_TELLING_TOKENS = 1_000
 CUT_SHARE = 0.6
 # A server that cuts keeps at least about half of its window.
 LEAST_KEPT_SHARE = 0.45
+FILLED_SHARE = 0.98
 
 
 class ServerWatch:
@@ -123,8 +126,9 @@ class ServerWatch:
         return any(_accepts(host, self._port) for host in self._hosts)
 
     async def _found(self) -> tuple[LocalServer | None, tuple[ServedModel, ...] | None]:
-        # what it was last time comes first
-        for row in sorted(self._kinds, key=lambda row: row is not self.server):
+        # one that has only a list is asked for nothing else while it answers; of others what it was last time comes first
+        only_lists = self.models is not None and self.server is None
+        for row in () if only_lists else sorted(self._kinds, key=lambda row: row is not self.server):
             models = await self._read(row)
             if models is not None:
                 return row, models[:MOST_MODELS]
@@ -184,11 +188,18 @@ class ServerWatch:
         method = "GET" if json is None else "POST"
         reply = await self._wire.exchange(method, path, timeout_s=PATIENT_LOOK_S, most_bytes=MOST_BYTES, json=json)
         if isinstance(reply, Failure) or reply.status != 200:
-            # a server that is not ready yet is not another program
-            self._begins = self._begins or isinstance(reply, Failure) or reply.status == NOT_READY
+            self._begins = self._begins or self._is_beginning(reply)
             return None
         body = json_object(reply.body)
         return None if isinstance(body, Failure) else body
+
+    def _is_beginning(self, reply: Reply | Failure) -> bool:
+        """Whether a server that is not ready yet may answer so: another program is paused."""
+        if not isinstance(reply, Failure):
+            return reply.status == NOT_READY
+        # of one that was here, a lost connection is its restart; programs that speak no HTTP hang up each time
+        restarts = reply.kind is FailureKind.CONNECTION_LOST and self.models is not None
+        return restarts or reply.kind is FailureKind.UNREACHABLE
 
     @property
     def _wire(self) -> Wire:
@@ -212,9 +223,11 @@ class LocalEndpoint(OpenAICompatible):
         server = None if self.watch is None else self.watch.server
         if not isinstance(outcome, Success) or self.watch is None or server is None or not server.cuts_prompts:
             return outcome
+        if has_images(request):
+            # how many tokens an image is read as differs by a factor of ten
+            return outcome
         stated = next((model.context_window for model in self.watch.models or () if model.wire == candidate.wire_model), None)
-        windows = [window for window in (stated, server.least_window) if window is not None]
-        return was_cut(outcome, sent_tokens=candidate.estimated_tokens, windows=windows) or outcome
+        return was_cut(outcome, sent_tokens=candidate.estimated_tokens, stated=stated, least=server.least_window) or outcome
 
 
 def quoting_no_key(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
@@ -222,18 +235,21 @@ def quoting_no_key(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
     return tuple(model for model in models if sanitize(model.wire) == model.wire)
 
 
-def was_cut(success: Success, *, sent_tokens: int, windows: Sequence[int]) -> Failure | None:
-    """The failure of an answer to a prompt that the server cut: far fewer tokens than were sent, and about one of `windows`.
+def was_cut(success: Success, *, sent_tokens: int, stated: int | None, least: int | None) -> Failure | None:
+    """The failure of an answer to a prompt that the server cut: far fewer tokens than were sent, and about a window.
 
-    Fewer tokens alone say nothing: some servers count only what they had not cached.
+    Fewer tokens alone say nothing: some servers count only what they had not cached. So of a window that the server does not
+    state, such as the `least` it loads with, the count must be nearly all, and even then it is not learned.
     """
     read_tokens = success.usage.input_tokens
     if not success.usage_reported or sent_tokens < LEAST_TELLING_TOKENS or read_tokens > CUT_SHARE * sent_tokens:
         return None
-    window = min((window for window in windows if LEAST_KEPT_SHARE * window <= read_tokens <= window), default=None)
-    if window is None:
+    by_stated = stated is not None and LEAST_KEPT_SHARE * stated <= read_tokens <= stated < sent_tokens
+    by_least = least is not None and FILLED_SHARE * least <= read_tokens <= least
+    if not by_stated and not by_least:
         return None
     message = f"the server read only {read_tokens:,} of about {sent_tokens:,} prompt tokens and cut off the rest"
+    window = stated if by_stated else None
     return Failure(kind=FailureKind.CONTEXT_TOO_LONG, message=message, status=200, context_window=window)
 
 

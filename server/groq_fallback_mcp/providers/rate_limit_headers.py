@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Literal
 
 from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.catalog import LimitHeader, ProviderRow
-from groq_fallback_mcp.durations import DAY_S, WRITTEN_DURATION, parse_reset, parse_written_duration
+from groq_fallback_mcp.durations import DAY_S, WRITTEN_DURATION, parse_reset, parse_written_duration, seconds_until_day_ends
 
 __all__ = ["Sender", "read_headers", "read_message", "read_quotas", "resets_of_spent", "snapshot", "stated_wait"]
 
@@ -72,10 +73,17 @@ LONGEST_STATED_S = 31 * DAY_S
 _LARGEST = 1e12
 
 
-def read_headers(headers: Mapping[str, str], *, sender: Sender = "groq", now_wall: float = 0.0) -> tuple[LimitReading, ...]:
-    """The limits named in headers (lower-case names). Values that are not plausible numbers are skipped."""
+def read_headers(
+    headers: Mapping[str, str], *, sender: Sender = "groq", now_wall: float = 0.0, day_is_spent: bool = False
+) -> tuple[LimitReading, ...]:
+    """The limits named in headers (lower-case names). Values that are not plausible numbers are skipped.
+
+    `day_is_spent`: they come with the refusal of a limit per day.
+    """
     if sender != "groq":
-        return tuple(_readings(headers, _rows_of(sender), now_wall))
+        found = _readings(headers, _rows_of(sender), now_wall, day_is_spent=day_is_spent)
+        day_s = seconds_until_day_ends(sender.day_ends, now_wall) if sender is not None else 0.0
+        return tuple(_within_day(reading, reset_s, day_s) for reading, reset_s in found)
     readings: list[LimitReading] = []
     for limit, suffix in _HEADERS.items():
         capacity = _figure(headers.get(f"x-ratelimit-limit-{suffix}"))
@@ -136,10 +144,15 @@ def stated_wait(message: str) -> float | None:
 
 
 def snapshot(
-    headers: Mapping[str, str], stated: Sequence[LimitReading] = (), *, sender: Sender = "groq", now_wall: float = 0.0
+    headers: Mapping[str, str],
+    stated: Sequence[LimitReading] = (),
+    *,
+    sender: Sender = "groq",
+    now_wall: float = 0.0,
+    day_is_spent: bool = False,
 ) -> QuotaSnapshot:
-    """All that one response told. What its body has `stated` wins over a header for the same limit."""
-    from_headers = read_headers(headers, sender=sender, now_wall=now_wall)
+    """All that one response told, as `read_headers`. What its body has `stated` wins over a header for the same limit."""
+    from_headers = read_headers(headers, sender=sender, now_wall=now_wall, day_is_spent=day_is_spent)
     limits = {reading.limit for reading in stated}
     return QuotaSnapshot(readings=(*stated, *(reading for reading in from_headers if reading.limit not in limits)))
 
@@ -149,16 +162,29 @@ def _rows_of(sender: Sender) -> Sequence[LimitHeader]:
     return [row for row in known if not row.uncertain] or _GENERIC
 
 
-def _readings(headers: Mapping[str, str], rows: Sequence[LimitHeader], now_wall: float) -> Iterable[LimitReading]:
+def _readings(
+    headers: Mapping[str, str], rows: Sequence[LimitHeader], now_wall: float, *, day_is_spent: bool
+) -> Iterable[tuple[LimitReading, float | None]]:
+    """The readings, each with the seconds until its limit begins again."""
     for row in rows:
         capacity, remaining = (_figure(headers.get(name)) if name else None for name in (row.capacity, row.remaining))
         if capacity is None and remaining is None:
             continue
+        reset_s = parse_reset(headers.get(row.reset), now_wall=now_wall) if row.reset is not None else None
         limit = row.limit
-        if limit is None and row.reset is not None:
-            limit = _limit_of_requests(capacity, remaining, parse_reset(headers.get(row.reset), now_wall=now_wall))
+        if limit is None and day_is_spent and remaining == 0:
+            limit = Limit.RPD
+        elif limit is None:
+            limit = _limit_of_requests(capacity, remaining, reset_s)
         if limit is not None:
-            yield LimitReading(limit=limit, capacity=capacity or None, remaining=remaining)
+            yield LimitReading(limit=limit, capacity=capacity or None, remaining=remaining), reset_s
+
+
+def _within_day(reading: LimitReading, reset_s: float | None, day_s: float) -> LimitReading:
+    """The reading without what remains of a daily limit that begins again before the day ends: the ledger would wait until then."""
+    if reading.limit not in {Limit.RPD, Limit.TPD} or reset_s is None or reset_s >= day_s - MINUTE_S:
+        return reading
+    return replace(reading, remaining=None)
 
 
 def _limit_of_requests(capacity: float | None, remaining: float | None, reset_s: float | None) -> Limit | None:

@@ -101,13 +101,14 @@ class ProviderRegistry:
         """The servers that answer on this machine, as last looked at."""
         return () if self._discovery is None else self._discovery.servers()
 
-    async def refresh(self, *, lists: bool = False, patient: bool = False) -> None:
+    async def refresh(self, *, lists: bool = False, local: bool = False, patient: bool = False) -> None:
         """Look at this machine's servers again where the last look is older than two seconds.
 
-        `lists`: read all lists of models. `patient`: give slow servers more time, as no call waits.
+        `lists`: read all lists of models. `local`: send nothing beyond this machine. `patient`: give slow servers more time, as
+        no call waits.
         """
         if self._discovery is not None:
-            await self._discovery.refresh(lists=lists, patient=patient)
+            await self._discovery.refresh(lists=lists, local=local, patient=patient)
 
     async def learn_from(self, provider: str, wire_model: str, failure: Failure) -> frozenset[str]:
         """Take from a failed attempt what it says of a model; the servers of this machine, where they were looked at anew."""
@@ -175,7 +176,9 @@ class ProviderRegistry:
         return None
 
     def warm_up(self) -> None:
-        """Load what Groq's first call needs. Blocking: a tenth of a second."""
+        """Load what the first call needs. Blocking: a tenth of a second."""
+        if self._discovery is not None:
+            self._discovery.warm_up()
         if self._groq is not None and self._groq.unready is None:
             self._groq.warm_up()
 
