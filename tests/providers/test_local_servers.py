@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, Response
 from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Success, Usage
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.providers.discovery import findable_kinds
 from groq_fallback_mcp.providers.local_servers import MOST_MODELS, LocalEndpoint, ServerWatch, was_cut
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
@@ -304,7 +303,8 @@ async def test_images_that_are_read_as_few_tokens_are_no_cut_prompt() -> None:
     async with running(Ollama(models=[Model(id="a:8b", window=4_096, vision=True)])) as port:
         base_url = f"http://127.0.0.1:{port}/v1"
         endpoint = LocalEndpoint("mine", base_url=base_url, key=None, clock=FakeClock(), key_hint=None, groq=False)
-        endpoint.watch = ServerWatch(base_url, kinds=findable_kinds(load_catalog()), clock=FakeClock())
+        kinds = [row.server for row in load_catalog().providers.values() if row.server is not None]
+        endpoint.watch = ServerWatch(base_url, kinds=kinds, clock=FakeClock())
         await endpoint.watch.look()
         for content, outcome in ((messages, Success), ([{"role": "user", "content": "word " * 12_000}], Failure)):
             request = ChatRequest(messages=content)
