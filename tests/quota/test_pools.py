@@ -231,8 +231,9 @@ async def test_a_limit_ends_with_the_plan_that_had_it(ledger: StoredLedger, cloc
     """A documented one at once, one that the provider stated after a week."""
     granted = await taken(ledger, claim("m", pool=None, documented={Limit.RPD: 20}))
     await ledger.settle(granted.reservation, told(LimitReading(limit=Limit.RPM, capacity=5)))
-    now = (await ledger.peek([claim("m", pool=None)]))[0]
-    assert set(now.buckets) == {Limit.RPM}
+    other = claim("m", pool=None, documented={Limit.TPD: 9})
+    now = (await ledger.peek([other]))[0]
+    assert set(now.buckets) == {Limit.RPM, Limit.TPD}
     clock.advance(8 * 86_400)
-    later = (await ledger.peek([claim("m", pool=None)]))[0]
-    assert not later.buckets
+    later = (await ledger.peek([other]))[0]
+    assert set(later.buckets) == {Limit.TPD}

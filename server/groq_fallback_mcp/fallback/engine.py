@@ -329,7 +329,8 @@ class FallbackEngine:
                 await self._cool_down(candidate.provider, candidate.model, cooldown_s, failure)
                 state.drop_provider(candidate.provider)
             case FallBack(cooldown_s=cooldown_s, may_return=may_return, reduced_to=reduced_to):
-                await self._cool_down(candidate.provider, _limited(candidate, failure), cooldown_s, failure)
+                for model in _limited(candidate, failure, state.plan.candidates):
+                    await self._cool_down(candidate.provider, model, cooldown_s, failure)
                 if reduced_to is not None:
                     state.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
                 elif not may_return or tried >= MOST_ATTEMPTS_A_MODEL:
@@ -525,12 +526,16 @@ class FallbackEngine:
         )
 
 
-def _limited(candidate: Candidate, failure: Failure) -> str:
-    """The model that a limit holds for, or what stands for its pool or for all of its provider's."""
-    if failure.scope == "pool" and candidate.pool is not None:
-        return pool_model(candidate.pool.name)
-    # where nobody knows the pool, the others of the provider are not to suffer
-    return ANY_MODEL if failure.scope == "provider" else candidate.model
+def _limited(candidate: Candidate, failure: Failure, candidates: Sequence[Candidate]) -> Sequence[str]:
+    """The models that a limit holds for, or what stands for their pool or for all of the provider's."""
+    if failure.scope != "pool":
+        return [ANY_MODEL if failure.scope == "provider" else candidate.model]
+    if candidate.pool is not None:
+        return [pool_model(candidate.pool.name)]
+    # where nobody knows the pool, those that are named alike share it, as OpenRouter's `:free` ones do
+    _, marked, ending = candidate.wire_model.rpartition(":")
+    alike = [one.model for one in candidates if one.provider == candidate.provider and one.wire_model.endswith(f":{ending}")]
+    return list(dict.fromkeys((candidate.model, *(alike if marked else ()))))
 
 
 def repaired(request: AnyRequest, answer: str, fault: str) -> ChatRequest | None:

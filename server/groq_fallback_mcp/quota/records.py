@@ -129,7 +129,12 @@ class Transaction:
         )
         fresh = {bucket.limit: bucket for bucket in documented if self._outdated(account.buckets.get(bucket.limit), bucket)}
         ended = {
-            limit for limit, bucket in account.buckets.items() if limit not in claim.documented and self._has_ended(bucket)
+            limit
+            for limit, bucket in account.buckets.items()
+            # a claim that documents nothing says nothing of what was documented
+            if limit not in claim.documented
+            and self._has_ended(bucket)
+            and (claim.documented or bucket.knowledge != "documented")
         }
         if not fresh and not ended:
             return account
