@@ -149,6 +149,7 @@ def test_faults_of_one_model_keep_their_order() -> None:
     assert faults == {"m": [Fault(kind="429", seconds=5.0, count=2), Fault(kind="503")], "*": [Fault(kind="hang")]}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("arguments", [("demo",), ("demo", "--full"), ("selftest",)])
 def test_a_reader_that_leaves_ends_a_command_that_has_started_servers(arguments: tuple[str, ...], tmp_path: Path) -> None:
     """As `| head` does. What was started is closed in order, without a traceback."""

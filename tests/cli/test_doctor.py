@@ -126,6 +126,7 @@ async def test_an_agent_whose_gateway_does_not_run_is_told_how_to_start_it(tmp_p
     assert "gateway of" not in (await command("doctor", cwd=tmp_path)).stdout
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 1024\r\n\r\n" + b"[" * 1024])
 async def test_another_server_on_the_gateway_s_port_holds_doctor_up_for_two_seconds_at_most(
     tmp_path: Path, said: bytes

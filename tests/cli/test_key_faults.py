@@ -121,6 +121,7 @@ async def test_the_doctor_says_what_to_do_first_about_a_broken_configuration_and
     assert (status, verdict) == (1, "Not ready. Check the network and GROQ_BASE_URL.")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("key", "why"), [("", "no API key"), (REFUSED, "Groq refused the API key (401)")])
 async def test_models_and_limits_say_that_no_model_of_groq_s_can_be_used(tmp_path: Path, url: str, key: str, why: str) -> None:
     """In the first call ever, and after one that was refused."""

@@ -14,6 +14,7 @@ from groq_fallback_mcp.simulator import run_simulator
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.nightly
 @pytest.mark.fault("B8")
 async def test_unknown_spending_is_told_everywhere_and_can_be_accepted(tmp_path: Path) -> None:
     """Until then no call that costs anything is sent."""

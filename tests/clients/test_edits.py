@@ -339,6 +339,7 @@ def test_names_twice_elsewhere_are_none_of_our_business() -> None:
     assert '"a": 1, "a": 2, "b": {"c": 1, "c": 2}' in taken
 
 
+@pytest.mark.nightly
 def test_large_files_are_edited_within_seconds() -> None:
     """Three megabytes, as a client's state file may be."""
     big = {f"key{number}": {"history": ["x" * 50] * 20} for number in range(2_500)}

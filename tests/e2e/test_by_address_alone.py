@@ -78,6 +78,7 @@ async def litellm(tmp_path: Path) -> AsyncIterator[tuple[str, World]]:
         yield url, app.state.world
 
 
+@pytest.mark.nightly
 async def test_the_litellm_proxy_serves_by_its_address_alone(
     litellm: tuple[str, World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

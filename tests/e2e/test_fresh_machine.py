@@ -29,6 +29,7 @@ def older_pin(lock: str) -> str:
     return subprocess.run([*uv, *options], input=wanted, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
+@pytest.mark.nightly
 @pytest.mark.fault("A1")
 def test_make_demo_alone_works_with_a_lock_that_is_one_release_behind(tmp_path: Path) -> None:
     """As a year from now: Python's own pip, an empty home, and a newer release of a dependency asked for with an extra."""

@@ -23,7 +23,7 @@ NAME = "groq-fallback-mcp"
 CACHE = REPOSITORY / ".cache"
 PIPX = CACHE / "pipx" / "bin" / "pipx"
 TOOLS, SOURCES, PYTHONS = ("uv", "pipx", "pip"), ("checkout", "wheel"), ("3.11", "3.12", "3.13")
-IN_CI = {("pip", "wheel", "3.11"), ("pipx", "checkout", "3.12"), ("uv", "checkout", "3.13")}
+IN_CI = {("pip", "wheel", "3.11"), ("uv", "checkout", "3.13")}
 METHODS = [
     pytest.param(tool, source, python, marks=[] if (tool, source, python) in IN_CI else [pytest.mark.nightly])
     for tool in TOOLS

@@ -151,6 +151,7 @@ async def test_an_input_beyond_the_context_is_too_long(provider: LocalProvider) 
 
 
 @needs_text
+@pytest.mark.nightly
 @pytest.mark.anyio
 async def test_after_a_deadline_in_a_long_input_the_next_question_is_soon_answered(provider: LocalProvider) -> None:
     """3,000 tokens take some 15 s to read; the abandoned reading stops within a batch of them."""
