@@ -60,9 +60,7 @@ class ProviderLimit(_SourcedRow):
     """Limits of some models on a plan; an absent figure is not limited or not known.
 
     `models` are ids on the wire or endings of them (`*:free`), `*` for all. With `pool` these models share the limits,
-    else each has its own. `concurrent`: calls at once. `refill`: how minute and hour limits come back, bit by bit as at
-    Groq (continuous), or a window after they were used (sliding), which is also safe where the provider counts in fixed windows or
-    refills. Limits per day come back when the provider's day ends.
+    else each has its own. `concurrent`: calls at once. Limits per day come back when the provider's day ends.
     """
 
     plan: Name
@@ -77,7 +75,6 @@ class ProviderLimit(_SourcedRow):
     itpm: Positive | None = None
     otpm: Positive | None = None
     concurrent: Positive | None = None
-    refill: Literal["continuous", "sliding"] = "sliding"
     note: str = ""
 
     def figures(self) -> dict[Limit, int]:
@@ -139,7 +136,7 @@ class Dialect(_Row):
     with_tools: dict[str, bool | int | str] = Field(default_factory=dict[str, bool | int | str])
     """Fields that go with every request that has tools."""
     tool_choice: dict[str, str] = Field(default_factory=dict[str, str])
-    """Its words for values of tool_choice; an empty one is left out."""
+    """Its words for values of tool_choice; an empty one is omitted."""
     omit_schema_keys: tuple[Name, ...] = ()
     """Keys that its reader of tools refuses, `strict` of the function included. One that holds a schema is kept."""
     text_content: Flag = False

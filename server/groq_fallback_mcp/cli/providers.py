@@ -213,7 +213,7 @@ def _line(endpoint: Endpoint) -> str:
     count = len(endpoint.models)
     models = f"{count} model{'s' if count > 1 else ''}" if count else "models from its own list"
     ready = "ready" if endpoint.key_hint is None else endpoint.key_hint
-    policy = "stays on this machine" if endpoint.keeps_prompts_here else _POLICIES[endpoint.data_policy]
+    policy = "stays on this machine" if endpoint.on_this_machine else _POLICIES[endpoint.data_policy]
     return f"{endpoint.base_url}; {plan}{endpoint.cost}; {policy}; {models}; {ready}"
 
 
@@ -225,7 +225,7 @@ def _offer(row: ProviderRow) -> str:
 
 def _consent(row: ProviderRow | None, endpoint: Endpoint) -> str | None:
     """What a person must agree to before anything can be sent there; None where nothing is unusual."""
-    if endpoint.keeps_prompts_here or endpoint.data_policy == "no-training":
+    if endpoint.on_this_machine or endpoint.data_policy == "no-training":
         return None
     title = endpoint.name if row is None else row.title
     return f"Prompts that are sent to {title} leave this machine, and {_POLICIES[endpoint.data_policy]}. Add it?"

@@ -31,9 +31,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.settings import EndpointSettings, provider_key_path
 
-__all__ = ["Endpoint", "endpoint_models", "endpoint_of", "key_variables", "refilling_of"]
-
-# Of an endpoint nothing is known of but its address.
+__all__ = ["Endpoint", "endpoint_models", "endpoint_of", "key_variables"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +55,15 @@ class Endpoint:
     data_policy: DataPolicy
 
     @property
-    def on_this_machine(self) -> bool:
-        """Whether what is sent there leaves no machine. A proxy on loopback that costs money passes it on."""
-        return self.on_loopback and self.cost == "local"
-
-    @property
     def on_loopback(self) -> bool:
         return is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
-    def keeps_prompts_here(self) -> bool:
-        """Whether prompts leave this machine nowhere: a proxy on it sends them on to a provider of the catalog."""
-        return self.on_this_machine and (self.plan is None or self.plan.cost == "local")
+    def on_this_machine(self) -> bool:
+        """Whether prompts leave this machine nowhere: a proxy on loopback that costs money, or stands for a provider of the
+        catalog, sends them on.
+        """
+        return self.on_loopback and self.cost == "local" and (self.plan is None or self.plan.cost == "local")
 
 
 def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
@@ -114,7 +109,7 @@ def endpoint_models(endpoint: Endpoint, catalog: Catalog) -> ProviderModels:
     return ProviderModels(
         name=endpoint.name,
         models=models,
-        on_this_machine=endpoint.keeps_prompts_here,
+        on_this_machine=endpoint.on_this_machine,
         use_cases=endpoint.use_cases,
         data_policy=endpoint.data_policy,
         first_token_s=float(endpoint.row.first_token_s or 0) if endpoint.row is not None else 0.0,
@@ -128,12 +123,9 @@ def key_variables(given: EndpointSettings, row: ProviderRow | None) -> tuple[str
     return () if row is None or row.key_env is None else (row.key_env, *row.key_env_also)
 
 
-def refilling_of(row: ProviderRow | None) -> Refilling:
+def _refilling_of(row: ProviderRow | None) -> Refilling:
     """How limits of a provider come back, learned ones included."""
-    if row is None:
-        return Refilling(windows="sliding")
-    continuous = any(limit.refill == "continuous" for limit in row.limits)
-    return Refilling(windows="continuous" if continuous else "sliding", day_ends=row.day_ends)
+    return Refilling(windows="sliding", day_ends="" if row is None else row.day_ends)
 
 
 def _offered(endpoint: Endpoint, model: str, wire: str, catalog: Catalog) -> ProviderModel:
@@ -156,7 +148,7 @@ def _offered(endpoint: Endpoint, model: str, wire: str, catalog: Catalog) -> Pro
         wire_model=endpoint.prefix + wire,
         documented=own,
         pool=pool,
-        refilling=refilling_of(row),
+        refilling=_refilling_of(row),
         cost=cost,
         price=FREE if cost != "paid" else known.price if known is not None and known.price != Price() else None,
         failures_count=row is not None and row.failures_count,

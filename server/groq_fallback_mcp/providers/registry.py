@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from groq_fallback_mcp.call import Failure, FailureKind
@@ -28,6 +29,7 @@ __all__ = ["KEY_HINT", "FoundServer", "LiveList", "ProviderRegistry", "build_reg
 KEY_HINT = f"{NO_API_KEY}: GROQ_API_KEY is not set"
 LIVE_LIST_LIFE_S = 600.0
 LOCAL = "local"
+EndpointT = TypeVar("EndpointT", bound=OpenAICompatible)
 LONGEST_SPOKEN_CHARS = 2_000
 # As earlier releases spelled it: it names the organizations of existing ledgers.
 _SALT = b"groq-fallback-mcp organisation"
@@ -211,7 +213,9 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
     listed: list[ProviderModels] = []
     organizations: dict[str, str] = {}
     groq: OpenAICompatible | None = None
-    discovery = Discovery(catalog=catalog, clock=clock, open_endpoint=lambda endpoint: _local_endpoint(endpoint, clock))
+    discovery = Discovery(
+        catalog=catalog, clock=clock, open_endpoint=lambda endpoint: _opened(LocalEndpoint, endpoint, settings, clock)
+    )
     if settings.local != "only":
         key = None if settings.api_key is None else settings.api_key.get_secret_value()
         groq = OpenAICompatible(
@@ -227,7 +231,8 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
         organizations["groq"] = _organization(settings.organization or key, settings.base_url)
         for given in settings.providers:
             endpoint = endpoint_of(given, catalog)
-            providers[endpoint.name] = provider = _opened(endpoint, settings, clock)
+            kind = LocalEndpoint if endpoint.on_loopback else OpenAICompatible
+            providers[endpoint.name] = provider = _opened(kind, endpoint, settings, clock)
             discovery.add(endpoint, provider, named=bool(given.models))
             listed.append(endpoint_models(endpoint, catalog))
             # what an account may do is another matter on another plan
@@ -257,10 +262,8 @@ def build_registry(settings: Settings, *, catalog: Catalog, clock: Clock) -> Pro
     )
 
 
-def _opened(endpoint: Endpoint, settings: Settings, clock: Clock) -> OpenAICompatible:
-    if endpoint.on_loopback:
-        return _local_endpoint(endpoint, clock)
-    return OpenAICompatible(
+def _opened(kind: type[EndpointT], endpoint: Endpoint, settings: Settings, clock: Clock) -> EndpointT:
+    return kind(
         endpoint.name,
         base_url=endpoint.base_url,
         # where the account is missing, the key alone does not do
@@ -270,18 +273,6 @@ def _opened(endpoint: Endpoint, settings: Settings, clock: Clock) -> OpenAICompa
         groq=False,
         row=endpoint.row,
         proxy=settings.proxy_to(endpoint.base_url),
-    )
-
-
-def _local_endpoint(endpoint: Endpoint, clock: Clock) -> LocalEndpoint:
-    return LocalEndpoint(
-        endpoint.name,
-        base_url=endpoint.base_url,
-        key=endpoint.key or None,
-        clock=clock,
-        key_hint=endpoint.key_hint,
-        groq=False,
-        row=endpoint.row,
     )
 
 
