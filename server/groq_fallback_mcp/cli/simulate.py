@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar, get_args
 
 import anyio
 
@@ -14,10 +14,11 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, parse_fault, run_simulator
-from groq_fallback_mcp.simulator.other_providers import Planned, ProviderOptions, base_path, create_provider_app, planned
+from groq_fallback_mcp.simulator.other_providers import Planned, ProviderOptions, base_path, create_provider_app, parse_planned
 
 __all__ = ["collect_faults", "collect_provider_faults", "simulate"]
 
+T = TypeVar("T")
 DEFAULT_WINDOW = 32_768
 """Tokens."""
 
@@ -72,8 +73,8 @@ def _no_window(title: str) -> InputRefused:
 
 
 async def _simulate_provider(name: str, *, port: int, plan: str | None, window: int | None, faults: Sequence[str]) -> int:
-    catalog, planned = load_catalog(), collect_provider_faults(faults)
-    options = ProviderOptions(plan=plan, window=window or DEFAULT_WINDOW, faults=planned)
+    catalog = load_catalog()
+    options = ProviderOptions(plan=plan, window=window or DEFAULT_WINDOW, faults=collect_provider_faults(faults))
     app = create_provider_app(name, options, catalog=catalog, clock=SystemClock())
     row = catalog.providers[name]
     if window is not None and row.server is None:
@@ -89,20 +90,16 @@ async def _simulate_provider(name: str, *, port: int, plan: str | None, window: 
 
 def collect_provider_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Planned]]:
     """Faults of a provider by model on the wire, in the order given: `MODEL=STATUS`, `hang` or `cut`, each with xCOUNT."""
-    found: dict[str, list[Planned]] = {}
-    for text in texts:
-        model, separator, rest = text.rpartition("=")
-        kind, times, count = rest.partition("x")
-        if not separator or not model or (times and not count.isdecimal()):
-            raise InputRefused(f"invalid fault {text!r}", next_step="use MODEL=STATUS or MODEL=STATUSxCOUNT")
-        found.setdefault(model, []).append(planned(kind, int(count) if times else None))
-    return found
+    return _by_model(map(parse_planned, texts))
 
 
 def collect_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Fault]]:
     """Faults by model, in the order given."""
-    found: dict[str, list[Fault]] = {}
-    for text in texts:
-        model, fault = parse_fault(text)
+    return _by_model(map(parse_fault, texts))
+
+
+def _by_model(faults: Iterable[tuple[str, T]]) -> Mapping[str, Sequence[T]]:
+    found: dict[str, list[T]] = {}
+    for model, fault in faults:
         found.setdefault(model, []).append(fault)
     return found

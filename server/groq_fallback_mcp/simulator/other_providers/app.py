@@ -24,7 +24,6 @@ from groq_fallback_mcp.simulator.other_providers.limits import Admitted, LimitMe
 from groq_fallback_mcp.simulator.other_providers.on_this_machine import cut_to_window, local_routes, too_long
 from groq_fallback_mcp.simulator.other_providers.refusals import (
     Refusal,
-    field_refusal,
     limit_refusal,
     plain_refusal,
     with_kind,
@@ -36,7 +35,7 @@ from groq_fallback_mcp.simulator.replies import SIMULATED
 from groq_fallback_mcp.simulator.tool_use import call_tokens, wanted_calls
 from groq_fallback_mcp.simulator.wire import Messages, Payload, items, table
 
-__all__ = ["base_path", "create_provider_app", "planned"]
+__all__ = ["base_path", "create_provider_app", "parse_planned"]
 
 # What Cerebras reserves for an answer whose length is not bounded, and Cloudflare writes at most.
 CEREBRAS_RESERVES = 16_384
@@ -101,7 +100,7 @@ def _account(state: ProviderState, request: Request) -> str:
         return "address"
     if scheme.lower() != "bearer" or not key.strip() or key in state.options.refused_keys:
         refusal = with_kind(state.row, FailureKind.AUTHENTICATION)
-        raise refusal or plain_refusal(state.row, 401, "Invalid API key", code="invalid_api_key")
+        raise refusal or plain_refusal(state.row, "Invalid API key", status=401, code="invalid_api_key")
     return key.strip()
 
 
@@ -216,9 +215,9 @@ async def _payload(state: ProviderState, request: Request) -> Payload:
     try:
         value: Any = await request.json()
     except (ValueError, RecursionError):
-        raise field_refusal(state.row, "The body is not JSON") from None
+        raise plain_refusal(state.row, "The body is not JSON") from None
     if not isinstance(value, dict):
-        raise field_refusal(state.row, "The body is not a JSON object")
+        raise plain_refusal(state.row, "The body is not a JSON object")
     return value
 
 
@@ -232,24 +231,24 @@ def _model(state: ProviderState, payload: Payload) -> ProviderModelRow:
         found = state.models[0]
     if found is None:
         refusal = with_kind(state.row, FailureKind.MODEL_GONE)
-        raise refusal or plain_refusal(state.row, 404, f"The model `{name}` does not exist", code="model_not_found")
+        raise refusal or plain_refusal(state.row, f"The model `{name}` does not exist", status=404, code="model_not_found")
     return found
 
 
 def _messages(state: ProviderState, payload: Payload) -> Messages:
     messages = [table(message) for message in items(payload.get("messages"))]
     if not messages:
-        raise field_refusal(state.row, "messages must not be empty")
+        raise plain_refusal(state.row, "messages must not be empty")
     return messages
 
 
 def _max_tokens(state: ProviderState, row: ProviderModelRow, payload: Payload) -> int:
     given = payload.get("max_completion_tokens", payload.get("max_tokens"))
     if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
-        raise field_refusal(state.row, f"max_tokens must be a positive integer, not {given!r}")
+        raise plain_refusal(state.row, f"max_tokens must be a positive integer, not {given!r}")
     most = row.max_completion_tokens
     if given is not None and most is not None and given > most:
-        raise field_refusal(state.row, f"max_tokens must be less than or equal to {most}")
+        raise plain_refusal(state.row, f"max_tokens must be less than or equal to {most}")
     defaults = {"cerebras": min(CEREBRAS_RESERVES, most or CEREBRAS_RESERVES), "cloudflare": CLOUDFLARE_DEFAULT}
     return defaults.get(state.row.name, DEFAULT_TOKENS) if given is None else int(given)
 
@@ -341,9 +340,10 @@ async def _events(
                 return
             yield chunk(delta)
         usage = {"usage": body["usage"]}
-        wanted = table(payload.get("stream_options")).get("include_usage") or state.row.name == "mistral"
-        yield chunk({}, choice["finish_reason"], **(usage if wanted and state.row.name == "mistral" else {}))
-        if wanted and state.row.name != "mistral":
+        # Mistral sends it unasked, with the last piece
+        with_last = state.row.name == "mistral"
+        yield chunk({}, choice["finish_reason"], **(usage if with_last else {}))
+        if not with_last and table(payload.get("stream_options")).get("include_usage"):
             yield f"data: {json.dumps({**base, 'choices': [], **usage})}\n\n"
         yield "data: [DONE]\n\n"
     finally:
@@ -374,8 +374,12 @@ async def _no_such_request(request: Request, failure: Exception) -> Response:
     return JSONResponse({"error": {"message": "Not found (simulated)", "code": status}}, status_code=status, headers=SIMULATED)
 
 
-def planned(kind: str, count: int | None) -> Planned:
-    """A fault of `simulate --like`. Raises InputRefused for one that is neither a status nor `hang` or `cut`."""
+def parse_planned(text: str) -> tuple[str, Planned]:
+    """`MODEL=STATUS`, `MODEL=hang` or `MODEL=cut`, each with xCOUNT. Raises InputRefused for anything else."""
+    model, _, rest = text.rpartition("=")
+    kind, times, count = rest.partition("x")
+    if not model or (times and not count.isdecimal()):
+        raise InputRefused(f"invalid fault {text!r}", next_step="use MODEL=STATUS or MODEL=STATUSxCOUNT")
     if kind not in {"hang", "cut"} and not (kind.isdecimal() and 400 <= int(kind) <= 599):
         raise InputRefused(f"unknown fault {kind!r}", next_step="use hang, cut, or a status, e.g. 429")
-    return Planned(kind=kind, count=count)
+    return model, Planned(kind=kind, count=int(count) if times else None)

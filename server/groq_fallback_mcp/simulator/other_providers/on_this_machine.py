@@ -33,7 +33,7 @@ def too_long(state: ProviderState, row: ProviderModelRow, prompt: int, max_token
 
 
 def cut_to_window(state: ProviderState, messages: Messages, prompt: int) -> tuple[Messages, int]:
-    """What the model is shown: Ollama leaves out the beginning, and counts only what is left."""
+    """What the model is shown: Ollama omits the beginning, and counts only the rest."""
     server = state.row.server
     if server is None or server.kind != "ollama" or prompt <= state.options.window:
         return messages, prompt
@@ -85,7 +85,7 @@ def local_routes(state: ProviderState) -> Sequence[Route]:
 def _refused(state: ProviderState) -> Refusal:
     refusal = with_kind(state.row, FailureKind.CONTEXT_TOO_LONG)
     return refusal or plain_refusal(
-        state.row, 400, "This model's maximum context length is exceeded", code="context_length_exceeded"
+        state.row, "This model's maximum context length is exceeded", status=400, code="context_length_exceeded"
     )
 
 

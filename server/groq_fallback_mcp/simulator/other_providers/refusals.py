@@ -14,7 +14,7 @@ from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.simulator.other_providers.limits import LimitMet
 from groq_fallback_mcp.simulator.replies import SIMULATED
 
-__all__ = ["Refusal", "field_refusal", "limit_refusal", "plain_refusal", "with_kind", "with_status"]
+__all__ = ["Refusal", "limit_refusal", "plain_refusal", "with_kind", "with_status"]
 
 
 class Refusal(Exception):
@@ -40,17 +40,12 @@ def with_kind(row: ProviderRow, kind: FailureKind, *, status: int | None = None)
 def with_status(row: ProviderRow, status: int) -> Refusal:
     """The provider's first example with a status, else a plain body."""
     found = next((error for error in row.errors if error.status == status), None)
-    return plain_refusal(row, status, "Simulated error") if found is None else _of(found)
+    return plain_refusal(row, "Simulated error", status=status) if found is None else _of(found)
 
 
-def plain_refusal(row: ProviderRow, status: int, message: str, *, code: str | None = None) -> Refusal:
+def plain_refusal(row: ProviderRow, message: str, *, status: int = 400, code: str | None = None) -> Refusal:
     """An error that the catalog has no example of, in the form of the provider's others."""
     return Refusal(status, _in_its_form(row, status, message, code))
-
-
-def field_refusal(row: ProviderRow, message: str, *, code: str | None = None, status: int = 400) -> Refusal:
-    """The refusal of a request that is not as it must be."""
-    return plain_refusal(row, status, message, code=code)
 
 
 def limit_refusal(row: ProviderRow, met: LimitMet, model: str, *, moment: float) -> Refusal:
@@ -63,9 +58,9 @@ def limit_refusal(row: ProviderRow, met: LimitMet, model: str, *, moment: float)
             return _openrouter(met, moment, daily=daily)
         case "cerebras" | "mistral" | "nvidia" | "zai":
             # they say when in headers of every reply, or not at all
-            return with_kind(row, FailureKind.RATE_LIMITED) or plain_refusal(row, 429, "Rate limit exceeded")
+            return with_kind(row, FailureKind.RATE_LIMITED) or plain_refusal(row, "Rate limit exceeded", status=429)
         case "kilo":
-            return with_kind(row, FailureKind.RATE_LIMITED, status=401) or plain_refusal(row, 429, "Rate limit exceeded")
+            return with_kind(row, FailureKind.RATE_LIMITED, status=401) or plain_refusal(row, "Rate limit exceeded", status=429)
         case _:
             words = f"Rate limit exceeded: {met.capacity} {met.limit.unit}."
             headers = {"retry-after": str(int(met.wait_s) + 1)}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from groq_fallback_mcp.simulator.other_providers.refusals import Refusal, field_refusal
+from groq_fallback_mcp.simulator.other_providers.refusals import Refusal, plain_refusal
 from groq_fallback_mcp.simulator.other_providers.state import ProviderState
 from groq_fallback_mcp.simulator.wire import Messages, Payload, items, table
 
@@ -48,15 +48,15 @@ def nine_letters(text: object) -> bool:
 def _gemini(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
     for name in ("temperature", "top_p", "top_k"):
         if name in payload:
-            yield field_refusal(state.row, f"{name} is not supported for this model.")
+            yield plain_refusal(state.row, f"{name} is not supported for this model.")
     if messages[-1].get("role") == "assistant":
-        yield field_refusal(state.row, "Please ensure that the last message is from the user or a tool.")
+        yield plain_refusal(state.row, "Please ensure that the last message is from the user or a tool.")
     for call in _calls(messages):
         given = table(table(call.get("extra_content")).get("google")).get("thought_signature")
         if given is None:
-            yield field_refusal(state.row, "Function call is missing a thought_signature in functionCall parts.")
+            yield plain_refusal(state.row, "Function call is missing a thought_signature in functionCall parts.")
         elif given != PLACEHOLDER and given not in state.signatures:
-            yield field_refusal(state.row, "Corrupted thought signature.")
+            yield plain_refusal(state.row, "Corrupted thought signature.")
 
 
 def _mistral(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
@@ -66,11 +66,11 @@ def _mistral(state: ProviderState, payload: Payload, messages: Messages) -> Iter
         allowed = {"role", "content", "tool_calls", "tool_call_id", "prefix"} | ({"name"} if role == "tool" else set[str]())
         extra = next((name for name in message if name not in allowed), None)
         if extra is not None:
-            yield field_refusal(state.row, f"Extra inputs are not permitted: messages.{extra}", status=422)
+            yield plain_refusal(state.row, f"Extra inputs are not permitted: messages.{extra}", status=422)
         if role == "tool" and not nine_letters(message.get("tool_call_id")):
             yield _bad_id(state, message.get("tool_call_id"))
         if role == "user" and before is not None and before.get("role") == "tool":
-            yield field_refusal(state.row, "Unexpected role 'user' after role 'tool'", code="3230")
+            yield plain_refusal(state.row, "Unexpected role 'user' after role 'tool'", code="3230")
     for call in _calls(messages):
         if not nine_letters(call.get("id")):
             yield _bad_id(state, call.get("id"))
@@ -82,25 +82,25 @@ def _mistral(state: ProviderState, payload: Payload, messages: Messages) -> Iter
             (name for name, value in given if name in banned or (name == "additionalProperties" and value is False)), None
         )
         if found is not None:
-            yield field_refusal(state.row, f"Extra inputs are not permitted: {found}", status=422)
+            yield plain_refusal(state.row, f"Extra inputs are not permitted: {found}", status=422)
     if payload.get("tool_choice") == "required":
-        yield field_refusal(state.row, "Input should be 'auto', 'none', 'any'", status=422)
+        yield plain_refusal(state.row, "Input should be 'auto', 'none', 'any'", status=422)
 
 
 def _cerebras(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
     yield from _unknown(state, payload, _OPENAI - {"max_tokens"})
     for number, message in enumerate(messages):
         if "reasoning_content" in message:
-            yield field_refusal(state.row, f"messages.{number}.assistant.reasoning_content: property is unsupported")
+            yield plain_refusal(state.row, f"messages.{number}.assistant.reasoning_content: property is unsupported")
 
 
 def _cloudflare(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
     for name in ("reasoning_effort", "logprobs", "min_p"):
         if name in payload:
-            yield field_refusal(state.row, f"Type mismatch: {name} is not supported")
+            yield plain_refusal(state.row, f"Type mismatch: {name} is not supported")
     for number, message in enumerate(messages):
         if not isinstance(message.get("content"), str):
-            yield field_refusal(
+            yield plain_refusal(
                 state.row, f"Error: oneOf at '/messages/{number}/content' not met: Type mismatch, 'string' expected"
             )
 
@@ -113,29 +113,29 @@ def _zai(state: ProviderState, payload: Payload, messages: Messages) -> Iterator
 def _kilo(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
     del messages
     if "response_format" in payload:
-        yield field_refusal(state.row, "response_format is not supported without an account")
+        yield plain_refusal(state.row, "response_format is not supported without an account")
 
 
 def _nvidia(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
     del messages
     if payload.get("tools") and payload.get("parallel_tool_calls") is not False:
-        yield field_refusal(state.row, "This model only supports single tool-calls at once!")
+        yield plain_refusal(state.row, "This model only supports single tool-calls at once!")
 
 
 def _deepseek(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
     if "reasoning_effort" in payload:
-        yield field_refusal(state.row, "unknown field reasoning_effort", status=422)
+        yield plain_refusal(state.row, "unknown field reasoning_effort", status=422)
     for message in messages:
         if message.get("tool_calls") and "reasoning_content" not in message:
-            yield field_refusal(state.row, "Missing `reasoning_content` field in the assistant message")
+            yield plain_refusal(state.row, "Missing `reasoning_content` field in the assistant message")
 
 
 def _moonshot(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:
     del messages
     if payload.get("tool_choice") == "required":
-        yield field_refusal(state.row, "tool_choice 'required' is not supported")
+        yield plain_refusal(state.row, "tool_choice 'required' is not supported")
     if "temperature" in payload:
-        yield field_refusal(state.row, "invalid temperature: only 1 is allowed for this model")
+        yield plain_refusal(state.row, "invalid temperature: only 1 is allowed for this model")
 
 
 _CHECKS: Mapping[str, Callable[[ProviderState, Payload, Messages], Iterator[Refusal]]] = {
@@ -154,12 +154,12 @@ _CHECKS: Mapping[str, Callable[[ProviderState, Payload, Messages], Iterator[Refu
 def _unknown(state: ProviderState, payload: Payload, known: set[str], *, status: int = 400) -> Iterator[Refusal]:
     extra = next((name for name in payload if name not in known), None)
     if extra is not None:
-        yield field_refusal(state.row, f"{extra}: property is unsupported. Extra inputs are not permitted", status=status)
+        yield plain_refusal(state.row, f"{extra}: property is unsupported. Extra inputs are not permitted", status=status)
 
 
 def _bad_id(state: ProviderState, given: object) -> Refusal:
     message = f"Tool call id was {given} but must be a-z, A-Z, 0-9, with a length of 9."
-    return field_refusal(state.row, message, code="3280")
+    return plain_refusal(state.row, message, code="3280")
 
 
 def _calls(messages: Messages) -> Iterator[Payload]:
