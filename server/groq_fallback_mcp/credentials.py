@@ -192,7 +192,7 @@ def _in_file(file: Path) -> Credential | None:
 
 
 def _ask_ring(question: Callable[[ModuleType], T]) -> T | None:
-    """The answer, or None when there is no keyring, it refuses, or it does not answer in time or still waits since an earlier time."""
+    """The answer; None without a keyring, where it refuses or is too slow, and as long as an earlier question hangs."""
     if any(thread.is_alive() for thread in _waiting):
         return None
     answers: list[T] = []

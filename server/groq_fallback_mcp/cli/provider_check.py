@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import ChatRequest, Exclusion, Failure, FailureKind, Limit, LimitReading, Restrictions, Success
+from groq_fallback_mcp.call import ChatRequest, Exclusion, Failure, FailureKind, LimitReading, Restrictions, Success
 from groq_fallback_mcp.cli.console import echo, echo_message, print_json
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused
@@ -114,10 +114,8 @@ def differences(
         yield f"{success.model} answered instead of {used.wire_model}."
     if not success.usage_reported:
         yield "It does not report how many tokens were used, so calls count with the most they can use."
-    shared: Mapping[Limit, int] = {} if used.pool is None else used.pool.documented
-    documented = {**used.documented, **shared}
     for reading in success.quota.readings:
-        known = documented.get(reading.limit)
+        known = used.documented_limit(reading.limit)
         if reading.capacity is not None and known != reading.capacity:
             was = "no such limit" if known is None else f"{known:,}"
             yield f"It allows {reading.capacity:,.0f} {reading.limit.unit}; the catalog says {was}. The stated limit is kept to."

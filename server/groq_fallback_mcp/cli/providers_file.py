@@ -20,20 +20,19 @@ TABLE = "providers"
 
 def names_in(text: str) -> list[str]:
     """The names of the providers that the file has, in order. Raises ConfigurationError where it is not TOML."""
-    return [str(row.get("name", row.get("preset"))) for row in _rows(text)]
+    return [_name(row) for row in _rows(text)]
 
 
 def table_in(text: str, name: str) -> Mapping[str, Any]:
     """What the file says of a provider; empty where it does not have it."""
-    return next((row for row in _rows(text) if row.get("name", row.get("preset")) == name), {})
+    return next((row for row in _rows(text) if _name(row) == name), {})
 
 
 def with_provider(text: str, row: Mapping[str, Any]) -> str:
     """The text with a provider after the others, or with these values in the one of its name, whose others stay."""
     document, tables = _opened(text)
-    name = row.get("name", row.get("preset"))
     for existing in tables:
-        if existing.get("name", existing.get("preset")) == name:
+        if _name(existing) == _name(row):
             existing.update({key: value for key, value in row.items() if existing.get(key) != value})
             return _written(document, text)
     table = tomlkit.table()
@@ -47,7 +46,7 @@ def with_provider(text: str, row: Mapping[str, Any]) -> str:
 def without_provider(text: str, name: str) -> str:
     """The text without a provider."""
     document, tables = _opened(text)
-    kept = [table for table in tables if table.get("name", table.get("preset")) != name]
+    kept = [table for table in tables if _name(table) != name]
     return _with_tables(document, kept, text)
 
 
@@ -55,7 +54,7 @@ def with_order(text: str, names: Sequence[str]) -> str:
     """The text with these providers first, in this order; the others follow as they stood."""
     document, tables = _opened(text)
     ranks = {name: rank for rank, name in enumerate(names)}
-    ordered = sorted(tables, key=lambda table: ranks.get(str(table.get("name", table.get("preset"))), len(ranks)))
+    ordered = sorted(tables, key=lambda table: ranks.get(_name(table), len(ranks)))
     return _with_tables(document, ordered, text)
 
 
@@ -79,6 +78,11 @@ def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any], text: st
             array.append(table)
         document.append(TABLE, array)
     return _written(document, text)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """What a provider is called: as its preset unless it has a name."""
+    return str(row.get("name", row.get("preset")))
 
 
 def _rows(text: str) -> Sequence[Mapping[str, Any]]:

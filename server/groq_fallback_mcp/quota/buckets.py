@@ -180,7 +180,7 @@ def charge(bucket: Bucket, units: float, now: float, *, taken_at: float | None =
     """
     at = now if taken_at is None else taken_at
     if bucket.window == "sliding":
-        return _slid(bucket, units, at, now)
+        return _charged_sliding(bucket, units, at, now)
     if bucket.window == "daily":
         over = _day_over(bucket.zone, at) <= now
         return replace(
@@ -270,7 +270,7 @@ def _followed(known: Bucket, reading: LimitReading, now: float, *, slack: float,
     if reading.wait_s is not None and (reading.requested is None or reading.requested <= known.capacity):
         if known.window == "daily":
             return charge(known, max(ours, 0.0), now)
-        return replace(known, used=_with(known.used, now + reading.wait_s, max(ours, 0.0), now))
+        return replace(known, used=_with_used(known.used, now + reading.wait_s, max(ours, 0.0), now))
     if reading.remaining is None:
         return known
     stated = min(max(ours, reading.remaining - later), reading.remaining + slack)
@@ -286,15 +286,17 @@ def _followed(known: Bucket, reading: LimitReading, now: float, *, slack: float,
     return replace(known, used=tuple(kept))
 
 
-def _slid(bucket: Bucket, units: float, at: float, now: float) -> Bucket:
+def _charged_sliding(bucket: Bucket, units: float, at: float, now: float) -> Bucket:
     """A sliding window after `units` were taken from it at a moment, or given back."""
     part_s = bucket.limit.window_s / PARTS
     until = math.ceil((at + ON_THE_WAY_S + bucket.limit.window_s) / part_s) * part_s
-    used = _with(bucket.used, until, units, now)
+    used = _with_used(bucket.used, until, units, now)
     return replace(bucket, used=used, level=bucket.capacity - sum(amount for _, amount in used), at=max(now, bucket.at))
 
 
-def _with(used: tuple[tuple[float, float], ...], until: float, units: float, now: float) -> tuple[tuple[float, float], ...]:
+def _with_used(
+    used: tuple[tuple[float, float], ...], until: float, units: float, now: float
+) -> tuple[tuple[float, float], ...]:
     """What is used, with so many units more until a moment, and without what has come back."""
     amounts = {end: amount for end, amount in used if end > now}
     if until > now:

@@ -172,15 +172,16 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
             )
         ]
     refused = await engine.registry.refused(timeout_s=min(KEY_CHECK_S, engine.timeouts.deadline_s))
-    quotas = await engine.ledger.peek([_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen])
+    claims = [_claim(context, provider, offered, arguments.tokens) for provider, offered in chosen]
+    quotas = await engine.ledger.peek(claims)
     models = tuple(
         _limits(
             quota,
-            _claim(context, provider, offered, arguments.tokens).cost,
+            claim.cost,
             unusable=_unusable(context, provider, offered.row.id, refused=refused),
             documents_all=provider.cataloged,
         )
-        for quota, (provider, offered) in zip(quotas, chosen, strict=True)
+        for quota, claim, (provider, offered) in zip(quotas, claims, chosen, strict=True)
     )
     served = {"groq_chat", "transcribe"}
     chained = {name for row in engine.catalog.practices.values() if row.tool in served for name in (row.model, *row.chain)}
@@ -276,6 +277,7 @@ def _limits(
         wait = Wait(wait_s=None, reason=unusable)
     buckets = quota.all_buckets
     levels = {limit: bucket.level_at(now) for limit, bucket in buckets.items()}
+    # of other providers most limits do not exist
     cost = {limit: units for limit, units in cost.items() if limit in buckets or (documents_all and limit in _USUAL)}
     calls_now = 0 if wait is not None else _calls_now(levels, cost)
     return ModelDetails(
@@ -290,8 +292,7 @@ def _limits(
         cooldown_reason=None if cooldown is None else cooldown.reason,
         in_flight=quota.calls_in_flight,
         limits=tuple(_entry(bucket, now, pool=_pool_of(quota, limit)) for limit, bucket in buckets.items()),
-        # of other providers most limits do not exist
-        unknown_limits=tuple(limit for limit in cost if limit not in buckets) if documents_all else (),
+        unknown_limits=tuple(limit for limit in cost if limit not in buckets),
         unused_tokens_come_back="yes" if quota.returns_unused else "unknown",
     )
 
