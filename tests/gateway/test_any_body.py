@@ -15,7 +15,7 @@ from simulated import simulated_groq
 from upstream import ask
 
 from groq_fallback_mcp.gateway.app import gateway_app
-from groq_fallback_mcp.gateway.chat import GatewayTimes
+from groq_fallback_mcp.gateway.endpoint import GatewayTimes
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.tools import Context
 

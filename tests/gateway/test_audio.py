@@ -27,7 +27,7 @@ from groq_fallback_mcp.call import AudioRequest, Success, Transcript, Usage
 from groq_fallback_mcp.cli.gateway import guarded
 from groq_fallback_mcp.gateway import audio, uploads
 from groq_fallback_mcp.gateway.app import gateway_app
-from groq_fallback_mcp.gateway.chat import GatewayTimes
+from groq_fallback_mcp.gateway.endpoint import GatewayTimes
 from groq_fallback_mcp.settings import load_settings
 from groq_fallback_mcp.simulator import Transcribed
 from groq_fallback_mcp.tools import Context

@@ -15,7 +15,7 @@ from fakes import World
 from upstream import HANG, LOST, QUICK, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
 
 from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.gateway.chat_stream import HeldText
+from groq_fallback_mcp.gateway.held_text import HeldText
 from groq_fallback_mcp.quota import Claim, Granted
 from groq_fallback_mcp.quota.budget import Budget
 from groq_fallback_mcp.quota.store_ledger import utc_day

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.gateway.app import gateway_app
-from groq_fallback_mcp.gateway.chat import GatewayTimes
+from groq_fallback_mcp.gateway.endpoint import GatewayTimes
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.tools import Context
 

@@ -92,7 +92,7 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
     """The gateway behind its guard; with `mcp` MCP beside it."""
     from groq_fallback_mcp.gateway.app import gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
-    from groq_fallback_mcp.gateway.chat import GatewayTimes
+    from groq_fallback_mcp.gateway.endpoint import GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
     from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules
 

@@ -18,8 +18,8 @@ from groq_fallback_mcp.clients.entry import find_command
 from groq_fallback_mcp.clients.gateway_clients import GatewayClient
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.gateway.chat import read_json
 from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.http import read_json
 from groq_fallback_mcp.gateway.refusals import invalid
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 

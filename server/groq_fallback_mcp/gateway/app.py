@@ -12,7 +12,9 @@ from starlette.routing import Route
 
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.gateway.audio import SpeechEndpoint, TranscriptionEndpoint
-from groq_fallback_mcp.gateway.chat import ChatEndpoint, GatewayTimes, json_response, refusal_response
+from groq_fallback_mcp.gateway.completions import ChatCompletions
+from groq_fallback_mcp.gateway.endpoint import AnswerEndpoint, GatewayTimes
+from groq_fallback_mcp.gateway.http import json_response, refusal_response
 from groq_fallback_mcp.gateway.model_list import listed_models
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.render import excerpt
@@ -55,7 +57,7 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
         return refusal_response(Refusal(status=404, message=message, param="model", code="model_not_found"))
 
     endpoints: Sequence[tuple[str, Endpoint, str]] = [
-        ("/v1/chat/completions", ChatEndpoint(engine, times=times, plan=plan), "POST"),
+        ("/v1/chat/completions", AnswerEndpoint(ChatCompletions(), engine, times=times, plan=plan), "POST"),
         ("/v1/audio/transcriptions", TranscriptionEndpoint(context, translate=False), "POST"),
         ("/v1/audio/translations", TranscriptionEndpoint(context, translate=True), "POST"),
         ("/v1/audio/speech", SpeechEndpoint(context), "POST"),

@@ -42,6 +42,10 @@ class ChatBody:
     include_reasoning: bool = True
     has_open_calls: bool = False
     """Whether the last message is the result of a tool: the model is in the middle of its turn."""
+    names: tuple[object, ...] = ()
+    """What the body calls the conversation or its user, the best first."""
+    notes: tuple[str, ...] = ()
+    """What of the body was left out, in sentences."""
 
 
 class _Invalid(Exception):
@@ -91,6 +95,7 @@ def _read(body: Mapping[str, Any], catalog: Catalog, restrictions: Restrictions)
         include_usage=options.get("include_usage") is True,
         include_reasoning=body.get("include_reasoning") is not False and body.get("reasoning_format") != "hidden",
         has_open_calls=messages[-1].get("role") == "tool",
+        names=(body.get("prompt_cache_key"), body.get("user")),
     )
 
 

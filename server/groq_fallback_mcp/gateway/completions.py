@@ -1,21 +1,50 @@
-"""Answers in OpenAI's form: a chat completion as one object, and the chunks of a stream. Pure."""
+"""POST /v1/chat/completions, OpenAI's older API: a chat completion as one object, and the chunks of a stream. Pure."""
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from groq_fallback_mcp.call import Success, Usage
+from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.redaction import clean_json, sanitize
 from groq_fallback_mcp.transcription import TranscriptAnswer
 
-__all__ = ["DONE", "Chunks", "answer_headers", "completion", "error_event", "usage_of"]
+__all__ = ["MOST_NOTES_CHARS", "ChatCompletions", "answer_headers"]
 
 DONE = b"data: [DONE]\n\n"
 MOST_NOTES_CHARS = 500
+
+
+class ChatCompletions:
+    """The dialect of chat completions."""
+
+    def read(self, given: object, *, catalog: Catalog, now: int) -> ChatExchange | Refusal:
+        body = read_chat_body(given, catalog=catalog)
+        return body if isinstance(body, Refusal) else ChatExchange(body=body, created=now)
+
+    def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
+        return refusal.status, refusal.body()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatExchange:
+    """A chat completion that was asked for at `created` (Unix seconds)."""
+
+    body: ChatBody
+    created: int
+
+    def whole(self, answer: Answer) -> Mapping[str, Any]:
+        return completion(answer, id_=_new_id(), created=self.created, include_reasoning=self.body.include_reasoning)
+
+    def stream(self, *, model: str) -> Chunks:
+        return Chunks(id_=_new_id(), created=self.created, model=model, include_usage=self.body.include_usage)
 
 
 def completion(answer: Answer, *, id_: str, created: int, include_reasoning: bool) -> dict[str, Any]:
@@ -73,42 +102,39 @@ def answer_headers(answer: Answer | TranscriptAnswer, *, session: str | None) ->
 class Chunks:
     """The events of one streamed completion. `model` is the model that answers; it may change until the first text."""
 
-    def __init__(self, *, id_: str, created: int, model: str) -> None:
+    def __init__(self, *, id_: str, created: int, model: str, include_usage: bool) -> None:
         self._id = id_
+        self._include_usage = include_usage
         self._created = created
         self.model = model
         self._opening: str | None = None
         self._closing = ""
         self._opened_for = ""
 
-    def role(self) -> bytes:
-        """The first event."""
-        return self._event({"role": "assistant", "content": ""})
+    def begin(self, reasoning: str) -> bytes:
+        first = self._event({"role": "assistant", "content": ""})
+        return first + self._event({"reasoning": reasoning}) if reasoning else first
 
     def text(self, text: str) -> bytes:
-        """More of the answer. Written without building the whole event: there are hundreds in a stream."""
+        # written without building the whole event: there are hundreds in a stream
         if self._opening is None or self._opened_for != self.model:
             whole = json.dumps({**self._head(), "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": None}]})
             opening, _, closing = whole.partition('"content": ""')
             self._opening, self._closing, self._opened_for = f'data: {opening}"content": ', closing + "\n\n", self.model
         return f"{self._opening}{json.dumps(sanitize(text))}{self._closing}".encode()
 
-    def reasoning(self, text: str) -> bytes:
-        """What the model thought."""
-        return self._event({"reasoning": text})
+    def end(self, answer: Answer) -> bytes:
+        success = answer.success
+        last = b""
+        if success.tool_calls:
+            last = self._event({"tool_calls": [{"index": at, **_call(call)} for at, call in enumerate(success.tool_calls)]})
+        last += self._event({}, finish=finish_of(success))
+        if self._include_usage:
+            last += _data({**self._head(), "choices": [], "usage": usage_of(success.usage), **_label(success)})
+        return last + DONE
 
-    def calls(self, success: Success) -> bytes:
-        """All calls of tools, each whole."""
-        return self._event({"tool_calls": [{"index": at, **_call(call)} for at, call in enumerate(success.tool_calls)]})
-
-    def end(self, success: Success) -> bytes:
-        """Why the answer ended."""
-        return self._event({}, finish=finish_of(success))
-
-    def usage(self, answer: Answer) -> bytes:
-        """What it took, in an event without choices."""
-        usage = usage_of(answer.success.usage)
-        return _data({**self._head(), "choices": [], "usage": usage, **_label(answer.success)})
+    def broken(self, refusal: Refusal) -> bytes:
+        return _data(refusal.body())
 
     def _event(self, delta: Mapping[str, Any], *, finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
@@ -116,11 +142,6 @@ class Chunks:
 
     def _head(self) -> dict[str, Any]:
         return {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self.model}
-
-
-def error_event(refusal: Refusal) -> bytes:
-    """An error after text was sent: no event follows it, so no client takes the answer for whole."""
-    return _data(refusal.body())
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,3 +155,7 @@ def _label(success: Success) -> dict[str, Any]:
 
 def _data(value: Mapping[str, Any]) -> bytes:
     return b"data: " + clean_json(value) + b"\n\n"
+
+
+def _new_id() -> str:
+    return f"chatcmpl-{secrets.token_hex(12)}"

@@ -43,7 +43,10 @@ _INVALID = (400, "invalid_request_error")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A response that is an error. `param` is the field of the body that it is about, `retry_after_s` when to ask again."""
+    """A response that is an error. `param` is the field of the body that it is about, `retry_after_s` when to ask again.
+
+    Of a request that is too long `tokens` says how many it has, and `most_tokens` how many the largest model takes.
+    """
 
     status: int
     message: str
@@ -52,6 +55,8 @@ class Refusal:
     param: str | None = None
     retry_after_s: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    tokens: int | None = None
+    most_tokens: int | None = None
 
     def body(self) -> dict[str, Any]:
         """The JSON body, in the API's form."""
@@ -105,7 +110,13 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> R
         f"This request has about {tokens:,} tokens. With room for an answer that is more than a model takes with Groq's {plan} plan: {most}. "
         "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), add another provider with groq-fallback-mcp providers, or start a smaller task"
     )
-    return Refusal(status=400, code="request_too_large", message=sentence(message))
+    return Refusal(
+        status=400,
+        code="request_too_large",
+        message=sentence(message),
+        tokens=tokens,
+        most_tokens=limits[0][1] if limits else None,
+    )
 
 
 def _for_clients(message: str) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.json_types import stated_text
@@ -19,16 +18,18 @@ __all__ = ["preferred_model", "session_key", "stays_after"]
 
 # In this order: what the client says of its conversation, then of its user.
 _HEADERS = ("x-session-affinity", "x-session-id", "session-id", "x-claude-code-session-id")
-_FIELDS = ("prompt_cache_key", "user")
 KEY_CHARS = 16
 
 
-def session_key(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
-    """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one."""
-    stated = [headers.get(name) for name in _HEADERS] + [body.get(name) for name in _FIELDS]
+def session_key(headers: Mapping[str, str], *, names: Sequence[object], model: object, messages: Sequence[object]) -> str:
+    """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one.
+
+    `names` is what the body calls the conversation or its user, the best first; what is no text is none.
+    """
+    stated = [headers.get(name) for name in _HEADERS] + list(names)
     named = next((value for value in stated if isinstance(value, str) and value), None)
-    begins = named if named is not None else _beginning(body.get("messages"))
-    text = json.dumps([body.get("model"), begins], default=str)
+    begins = named if named is not None else _beginning(messages)
+    text = json.dumps([model, begins], default=str)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:KEY_CHARS]
 
 
@@ -44,10 +45,8 @@ def stays_after(answer: Answer, *, stayed: ConversationModel | None) -> Conversa
     return ConversationModel(provider=answer.provider, model=answer.model) if answer.fallback else None
 
 
-def _beginning(messages: object) -> object:
+def _beginning(messages: Sequence[object]) -> object:
     """The system message and the first of the user: they stay while a conversation grows."""
-    if not isinstance(messages, list):
-        return None
     roles = [(stated_text(message, "role"), message.get("content")) for message in messages if isinstance(message, Mapping)]
     system = next((content for role, content in roles if role in {"system", "developer"}), None)
     return [system, next((content for role, content in roles if role == "user"), None)]

@@ -1,64 +1,52 @@
-"""POST /v1/chat/completions: a body becomes a call of the engine, and its outcome a completion, a stream or an error."""
+"""A request for a model's answer, in any dialect: it becomes a call of the engine, and its outcome an answer, a stream or an error."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
-import re
-import secrets
-from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.call import ChatRequest, Limit
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer, CallTimeouts, FallbackEngine
 from groq_fallback_mcp.fallback.call_state import Check
 from groq_fallback_mcp.fallback.final_error import CallFailed
-from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
-from groq_fallback_mcp.gateway.chat_stream import Diverged, HeldText
-from groq_fallback_mcp.gateway.completions import DONE, Chunks, answer_headers, completion, error_event
+from groq_fallback_mcp.gateway.chat_body import ChatBody
+from groq_fallback_mcp.gateway.completions import MOST_NOTES_CHARS, answer_headers
+from groq_fallback_mcp.gateway.dialect import Dialect, Exchange
+from groq_fallback_mcp.gateway.held_text import Diverged, HeldText
+from groq_fallback_mcp.gateway.http import (
+    gone,
+    json_response,
+    outcome_of,
+    raw_headers,
+    read_json,
+    refusal_response,
+    unless_gone,
+)
 from groq_fallback_mcp.gateway.model_list import effective_window
-from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, refused, too_large
+from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, too_large
 from groq_fallback_mcp.gateway.sessions import preferred_model, session_key, stays_after
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.model_choice import is_retired
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota import ConversationModel, ModelQuota
-from groq_fallback_mcp.redaction import clean_json, sanitize, sanitize_json
-from groq_fallback_mcp.render import clean
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
 
-__all__ = [
-    "HOLD_HEADER",
-    "TIMEOUTS",
-    "ChatEndpoint",
-    "GatewayTimes",
-    "ascii_headers",
-    "json_response",
-    "outcome_of",
-    "read_json",
-    "refusal_response",
-    "unless_gone",
-]
+__all__ = ["HOLD_HEADER", "TIMEOUTS", "AnswerEndpoint", "GatewayTimes"]
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 HOLD_HEADER = "x-groq-fallback-hold-s"
 LONGEST_HOLD_S = 30.0
 # A stream that moves may take this long. The first token is awaited for 15 s while another model is left, the last model's for two minutes.
 TIMEOUTS = CallTimeouts(deadline_s=1_800.0, attempt_timeout_s=15.0, max_wait_s=2.0, silence_s=120.0)
-# What may become half a character, as of an emoji that an agent cut in two, or a zero byte.
-_UNSENDABLE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
 # Reasons why a model was left out that another size of the request would mend.
 _SIZES = ("do not fit its context window", "leave no room in its")
 
@@ -72,10 +60,11 @@ class GatewayTimes:
     call: CallTimeouts = TIMEOUTS
 
 
-class ChatEndpoint:
-    """Answers chats with an engine. `plan` is the name of Groq's plan, for messages."""
+class AnswerEndpoint:
+    """Answers requests of one dialect with an engine. `plan` is the name of Groq's plan, for messages."""
 
-    def __init__(self, engine: FallbackEngine, *, times: GatewayTimes, plan: str) -> None:
+    def __init__(self, dialect: Dialect, engine: FallbackEngine, *, times: GatewayTimes, plan: str) -> None:
+        self.dialect = dialect
         self._engine = engine.with_timeouts(times.call)
         self._times = times
         self._plan = plan
@@ -83,31 +72,40 @@ class ChatEndpoint:
     async def __call__(self, request: Request) -> Response:
         given = read_json(await request.body())
         if isinstance(given, Refusal):
-            return refusal_response(given)
-        body = read_chat_body(given, catalog=self._engine.catalog)
-        if isinstance(body, Refusal):
-            return refusal_response(body)
+            return refusal_response(given, self.dialect)
+        exchange = self.dialect.read(given, catalog=self._engine.catalog, now=int(self._engine.clock.wall()))
+        if isinstance(exchange, Refusal):
+            return refusal_response(exchange, self.dialect)
+        body = exchange.body
         hold_s = _hold_s(request.headers.get(HOLD_HEADER), self._times.hold_s)
-        session = session_key(request.headers, given if isinstance(given, dict) else {})
+        session = _session_of(request, body)
         try:
             check = None if body.request.schema is None else SchemaCheck(dict(body.request.schema))
         except InputRefused as error:
-            return refusal_response(invalid(str(error).replace("response_schema", "response_format"), param="response_format"))
+            refusal = invalid(str(error).replace("response_schema", "response_format"), param="response_format")
+            return refusal_response(refusal, self.dialect)
         stays = await self._engine.ledger.conversation_model(session)
         preferred = preferred_model(stays, has_open_calls=body.has_open_calls)
-        body = replace(body, request=replace(body.request, preferred=preferred))
-        call = _Call(self._engine, body, check=check, session=session, stayed=stays, longest_wait_s=self._times.max_wait_s)
+        call = _Call(
+            engine=self._engine,
+            exchange=exchange,
+            request=replace(body.request, preferred=preferred),
+            check=check,
+            session=session,
+            stayed=stays,
+            longest_wait_s=self._times.max_wait_s,
+        )
         if body.stream:
             return _StreamedResponse(call, self, hold_s=hold_s)
         return _WholeResponse(call, self)
 
-    async def refusal(self, error: CallFailed, body: ChatBody) -> Refusal:
+    async def refusal(self, error: CallFailed, request: ChatRequest) -> Refusal:
         """The error of a call that failed; for what fits no model one that agents show and do not repeat."""
         sizes = [exclusion for exclusion in error.exclusions if any(part in exclusion.reason for part in _SIZES)]
         too_long = error.code == "too_large" or (error.code == "no_model" and bool(sizes))
         if not too_long:
             return failed(error)
-        tokens = estimate_prompt_tokens(body.request)
+        tokens = estimate_prompt_tokens(request)
         day = today(self._engine.clock)
         windows = [
             (model, window)
@@ -128,12 +126,13 @@ class ChatEndpoint:
         return _limit_headers((await self._engine.ledger.peek([claim]))[0])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
     """One call of the engine. `stayed`: the model that answered this conversation so far, instead of its first."""
 
     engine: FallbackEngine
-    body: ChatBody
+    exchange: Exchange
+    request: ChatRequest
     check: Check | None
     session: str
     stayed: ConversationModel | None
@@ -141,15 +140,17 @@ class _Call:
 
     async def serve(self, observer: HeldText | None) -> Answer | CallFailed | Refusal:
         """The outcome; never raises but for cancellation."""
-        return await outcome_of(
+        outcome = await outcome_of(
             self.engine.serve(
-                self.body.request,
+                self.request,
                 observer=observer,
                 check=self.check,
                 repair=self.check is not None,
                 longest_wait_s=self.longest_wait_s,
             )
         )
+        notes = self.exchange.body.notes
+        return replace(outcome, notes=(*notes, *outcome.notes)) if notes and isinstance(outcome, Answer) else outcome
 
     async def remember(self, answer: Answer) -> None:
         """Who answered the conversation."""
@@ -162,15 +163,11 @@ class _Call:
         model = ConversationModel(provider=candidate.provider, model=candidate.model, starts_over=True)
         await self.engine.ledger.set_conversation_model(self.session, model)
 
-    def now(self) -> int:
-        """Unix seconds."""
-        return int(self.engine.clock.wall())
-
 
 class _WholeResponse(Response):
     """An answer in one piece. A client that goes away ends the call."""
 
-    def __init__(self, call: _Call, endpoint: ChatEndpoint) -> None:
+    def __init__(self, call: _Call, endpoint: AnswerEndpoint) -> None:
         super().__init__()
         self._call = call
         self._endpoint = endpoint
@@ -185,11 +182,11 @@ class _WholeResponse(Response):
     async def _response(self, outcome: Answer | CallFailed | Refusal) -> Response:
         call = self._call
         if isinstance(outcome, CallFailed):
-            outcome = await self._endpoint.refusal(outcome, call.body)
+            outcome = await self._endpoint.refusal(outcome, call.request)
         if isinstance(outcome, Refusal):
-            return refusal_response(outcome)
+            return refusal_response(outcome, self._endpoint.dialect)
         await call.remember(outcome)
-        value = completion(outcome, id_=_new_id(), created=call.now(), include_reasoning=call.body.include_reasoning)
+        value = call.exchange.whole(outcome)
         limits = await self._endpoint.limit_headers(outcome.provider, outcome.model)
         return json_response(value, headers={**answer_headers(outcome, session=call.session), **limits})
 
@@ -197,16 +194,16 @@ class _WholeResponse(Response):
 class _StreamedResponse(Response):
     """An answer as it comes."""
 
-    def __init__(self, call: _Call, endpoint: ChatEndpoint, *, hold_s: float) -> None:
+    def __init__(self, call: _Call, endpoint: AnswerEndpoint, *, hold_s: float) -> None:
         super().__init__()
         self._call = call
         self._endpoint = endpoint
         self._held = HeldText(hold_s=hold_s, clock=call.engine.clock.monotonic)
-        self._chunks = Chunks(id_=_new_id(), created=call.now(), model="")
+        self._writer = call.exchange.stream(model="")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         serving = asyncio.ensure_future(self._call.serve(self._held))
-        leaving = asyncio.ensure_future(_gone(receive))
+        leaving = asyncio.ensure_future(gone(receive))
         serving.add_done_callback(lambda _: self._held.wake())
         leaving.add_done_callback(lambda _: self._held.wake())
         try:
@@ -240,8 +237,8 @@ class _StreamedResponse(Response):
             return
         first = b"" if begun else await self._begin(send)
         assert held.candidate is not None  # noqa: S101 - text comes from an attempt
-        self._chunks.model = held.candidate.model
-        await _write(send, first + self._chunks.text(text))
+        self._writer.model = held.candidate.model
+        await _write(send, first + self._writer.text(text))
 
     async def _begin(self, send: Send, answer: Answer | None = None) -> bytes:
         """Send the status and the headers; returns the first events. Who answers is known now, what it costs only at the end."""
@@ -256,26 +253,23 @@ class _StreamedResponse(Response):
                 "x-groq-fallback-provider": candidate.provider,
                 "x-groq-fallback-session": call.session,
             }
-            if candidate.notes:
-                headers["x-groq-fallback-notes"] = "; ".join(candidate.notes)[:500]
-        self._chunks.model = identity[1]
+            if notes := (*call.exchange.body.notes, *candidate.notes):
+                headers["x-groq-fallback-notes"] = "; ".join(notes)[:MOST_NOTES_CHARS]
+        self._writer.model = identity[1]
         headers |= await self._endpoint.limit_headers(*identity)
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
-        first = self._chunks.role()
-        if call.body.include_reasoning and self._held.reasoning:
-            first += self._chunks.reasoning("".join(self._held.reasoning))
-        return first
+        await send({"type": "http.response.start", "status": 200, "headers": raw_headers(headers)})
+        return self._writer.begin("".join(self._held.reasoning) if call.exchange.body.include_reasoning else "")
 
     async def _finish(self, outcome: Answer | CallFailed | Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         held, call = self._held, self._call
         if isinstance(outcome, CallFailed):
-            outcome = await self._endpoint.refusal(outcome, call.body)
+            outcome = await self._endpoint.refusal(outcome, call.request)
         if isinstance(outcome, Refusal):
             if held.has_sent:
                 await self._break_off(send, f"The answer broke off, and no other model could continue it. {outcome.message}")
             else:
-                await refusal_response(outcome)(scope, receive, send)
+                await refusal_response(outcome, self._endpoint.dialect)(scope, receive, send)
             return
         rest = held.rest_of(outcome.success.text)
         if isinstance(rest, Diverged):
@@ -287,15 +281,10 @@ class _StreamedResponse(Response):
             if outcome.success.reasoning and not held.reasoning:
                 held.reasoning = [outcome.success.reasoning]
             last = await self._begin(send, outcome)
-        chunks = self._chunks
-        chunks.model = outcome.model
-        last += chunks.text(rest) if rest else b""
-        if outcome.success.tool_calls:
-            last += chunks.calls(outcome.success)
-        last += chunks.end(outcome.success)
-        if call.body.include_usage:
-            last += chunks.usage(outcome)
-        await send({"type": "http.response.body", "body": last + DONE, "more_body": False})
+        writer = self._writer
+        writer.model = outcome.model
+        last += writer.text(rest) if rest else b""
+        await send({"type": "http.response.body", "body": last + writer.end(outcome), "more_body": False})
 
     async def _diverge(self, send: Send) -> None:
         """Another model answers in other words: the request, sent again, is for that one."""
@@ -309,68 +298,11 @@ class _StreamedResponse(Response):
         message = f"{why.rstrip('.')}. Send the request again"
         # Continue repeats a request whose error is a server_error
         refusal = Refusal(status=502, type="server_error", code="answer_broken_off", message=message)
-        await _write(send, error_event(refusal))
+        await _write(send, self._writer.broken(refusal))
 
 
 async def _write(send: Send, events: bytes) -> None:
     await send({"type": "http.response.body", "body": events, "more_body": True})
-
-
-async def _gone(receive: Receive) -> None:
-    """Until the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def unless_gone(receive: Receive, work: Any) -> Any:
-    """What `work` returns; None where the client left first, which ends it."""
-    with anyio.CancelScope() as scope:
-        leaving = asyncio.ensure_future(_gone(receive))
-        leaving.add_done_callback(lambda left: None if left.cancelled() else scope.cancel())
-        try:
-            return await work
-        finally:
-            leaving.cancel()
-            await asyncio.gather(leaving, return_exceptions=True)
-    return None
-
-
-async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Refusal:
-    """What the work returns; a refusal instead of an exception. `param` is the field that it is about."""
-    try:
-        return await work
-    except InputRefused as error:
-        refusal = refused(error)
-        return refusal if param is None else replace(refusal, param=param)
-    except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
-        _log.exception("a call failed unexpectedly")
-        return Refusal(status=500, type="api_error", message="Internal error. See the gateway's log")
-
-
-def read_json(content: bytes) -> object | Refusal:
-    """A body's JSON, as it can be sent on, or what is wrong with it."""
-    try:
-        text = content.decode("utf-8", "replace")
-        value: object = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
-        return clean(value) if _UNSENDABLE.search(text) else value
-    except (ValueError, RecursionError):
-        return invalid("The body is not valid JSON. Send a JSON object")
-
-
-def _finite(text: str) -> float | None:
-    """A number; None beyond what JSON can hold."""
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
-def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response of JSON without secrets."""
-    return Response(clean_json(value), status_code=status, headers=ascii_headers(headers or {}), media_type="application/json")
-
-
-def refusal_response(refusal: Refusal) -> Response:
-    """A response that is an error."""
-    return json_response(refusal.body(), status=refusal.status, headers=refusal.all_headers())
 
 
 def _hold_s(stated: str | None, usual_s: float) -> float:
@@ -382,8 +314,9 @@ def _hold_s(stated: str | None, usual_s: float) -> float:
     return min(max(wanted, 0.0), LONGEST_HOLD_S) if wanted == wanted else usual_s  # noqa: PLR0124 - not a number
 
 
-def _new_id() -> str:
-    return f"chatcmpl-{secrets.token_hex(12)}"
+def _session_of(request: Request, body: ChatBody) -> str:
+    asked = body.request
+    return session_key(request.headers, names=body.names, model=asked.model or asked.use_case, messages=asked.messages)
 
 
 def _limit_headers(quota: ModelQuota) -> dict[str, str]:
@@ -404,19 +337,3 @@ def _limit_headers(quota: ModelQuota) -> dict[str, str]:
     if "x-ratelimit-remaining-tokens" in headers:
         headers["x-groq-fallback-remaining-tokens"] = headers["x-ratelimit-remaining-tokens"]
     return headers
-
-
-def ascii_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """As headers may be: printable, of one line."""
-    # one look at all of them mostly finds nothing
-    together = " ".join((*headers, *headers.values()))
-    if together.isascii() and together.isprintable() and sanitize(together) == together:
-        return dict(headers)
-    return {
-        name: "".join(char if " " <= char <= "~" else "?" for char in str(value))
-        for name, value in sanitize_json(headers).items()
-    }
-
-
-def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in ascii_headers(headers).items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fake_clock import FakeClock
 
-from groq_fallback_mcp.gateway.chat_stream import HeldText
+from groq_fallback_mcp.gateway.held_text import HeldText
 from groq_fallback_mcp.policy.plan import Candidate
 
 FIRST, SECOND = (Candidate(provider="groq", model=name, wire_model=name, documented={}) for name in ("first", "second"))

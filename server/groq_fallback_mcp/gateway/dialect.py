@@ -1,0 +1,68 @@
+"""What an API is to the endpoint that serves it: how a request is read, and how its answer, its stream and its errors are written.
+
+Three APIs are served by one engine: each is translated into the same ChatBody on the way in, and from the same Answer on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.gateway.chat_body import ChatBody
+from groq_fallback_mcp.gateway.refusals import Refusal
+
+__all__ = ["Dialect", "Exchange", "StreamWriter"]
+
+
+class StreamWriter(Protocol):
+    """The events of one streamed answer, as bytes. Nothing is written before a model answers."""
+
+    model: str
+    """The model that answers; it may change until the first text."""
+
+    def begin(self, reasoning: str) -> bytes:
+        """The first events, with what the model thought until now; empty where it is not known or not wanted."""
+        ...
+
+    def text(self, text: str) -> bytes:
+        """More of the answer."""
+        ...
+
+    def end(self, answer: Answer) -> bytes:
+        """The calls of tools, why the answer ended, what it took, and its end."""
+        ...
+
+    def broken(self, refusal: Refusal) -> bytes:
+        """An error after text was sent: no event follows it, so no client takes the answer for whole."""
+        ...
+
+
+class Exchange(Protocol):
+    """One request in its dialect, and how its answer is written."""
+
+    @property
+    def body(self) -> ChatBody:
+        """The request behind it."""
+        ...
+
+    def whole(self, answer: Answer) -> Mapping[str, Any]:
+        """The answer in one piece."""
+        ...
+
+    def stream(self, *, model: str) -> StreamWriter:
+        """The answer as it comes."""
+        ...
+
+
+class Dialect(Protocol):
+    """An API."""
+
+    def read(self, given: object, *, catalog: Catalog, now: int) -> Exchange | Refusal:
+        """The request in a body of JSON that came at `now` (Unix seconds), or what is wrong with it."""
+        ...
+
+    def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
+        """The status and the body of an error."""
+        ...

@@ -1,0 +1,114 @@
+"""What the gateway's endpoints share of HTTP: a body read, a response written without secrets, a client that leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import re
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import anyio
+from starlette.responses import Response
+from starlette.types import Receive
+
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.gateway.dialect import Dialect
+from groq_fallback_mcp.gateway.refusals import Refusal, invalid, refused
+from groq_fallback_mcp.redaction import clean_json, sanitize, sanitize_json
+from groq_fallback_mcp.render import clean
+
+__all__ = [
+    "ascii_headers",
+    "gone",
+    "json_response",
+    "outcome_of",
+    "raw_headers",
+    "read_json",
+    "refusal_response",
+    "unless_gone",
+]
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# What may become half a character, as of an emoji that an agent cut in two, or a zero byte.
+_UNSENDABLE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
+
+
+async def gone(receive: Receive) -> None:
+    """Until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def unless_gone(receive: Receive, work: Any) -> Any:
+    """What `work` returns; None where the client left first, which ends it."""
+    with anyio.CancelScope() as scope:
+        leaving = asyncio.ensure_future(gone(receive))
+        leaving.add_done_callback(lambda left: None if left.cancelled() else scope.cancel())
+        try:
+            return await work
+        finally:
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+    return None
+
+
+async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Refusal:
+    """What the work returns; a refusal instead of an exception. `param` is the field that it is about."""
+    try:
+        return await work
+    except InputRefused as error:
+        refusal = refused(error)
+        return refusal if param is None else replace(refusal, param=param)
+    except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
+        _log.exception("a call failed unexpectedly")
+        return Refusal(status=500, type="api_error", message="Internal error. See the gateway's log")
+
+
+def read_json(content: bytes) -> object | Refusal:
+    """A body's JSON, as it can be sent on, or what is wrong with it."""
+    try:
+        text = content.decode("utf-8", "replace")
+        value: object = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        return clean(value) if _UNSENDABLE.search(text) else value
+    except (ValueError, RecursionError):
+        return invalid("The body is not valid JSON. Send a JSON object")
+
+
+def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A response of JSON without secrets."""
+    return Response(clean_json(value), status_code=status, headers=ascii_headers(headers or {}), media_type="application/json")
+
+
+def refusal_response(refusal: Refusal, dialect: Dialect | None = None) -> Response:
+    """A response that is an error, in OpenAI's form unless a dialect has another."""
+    status, body = (refusal.status, refusal.body()) if dialect is None else dialect.error(refusal)
+    return json_response(body, status=status, headers=refusal.all_headers())
+
+
+def ascii_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """As headers may be: printable, of one line."""
+    # one look at all of them mostly finds nothing
+    together = " ".join((*headers, *headers.values()))
+    if together.isascii() and together.isprintable() and sanitize(together) == together:
+        return dict(headers)
+    return {
+        name: "".join(char if " " <= char <= "~" else "?" for char in str(value))
+        for name, value in sanitize_json(headers).items()
+    }
+
+
+def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """As ASGI has them."""
+    return [(name.encode(), value.encode()) for name, value in ascii_headers(headers).items()]
+
+
+def _finite(text: str) -> float | None:
+    """A number; None beyond what JSON can hold."""
+    number = float(text)
+    return number if math.isfinite(number) else None
