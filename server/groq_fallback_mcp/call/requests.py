@@ -61,11 +61,20 @@ AskedBy = Literal["groq_chat", "screen"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """How the web is to be searched. Only the compound systems keep to the domains and the country."""
+    """How the web is to be searched. Only the compound systems keep to the domains and the country.
+
+    `optional`: a model that cannot search may answer, too.
+    """
 
     include_domains: tuple[str, ...] = ()
     exclude_domains: tuple[str, ...] = ()
     country: str | None = None
+    optional: bool = False
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it is limited to domains or a country."""
+        return bool(self.include_domains or self.exclude_domains or self.country)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ async def hold_port(port: int, context: Context, settings: Settings) -> None:
 
 def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = False) -> Guard:
     """The gateway behind its guard; with `mcp` MCP beside it."""
-    from groq_fallback_mcp.gateway.app import gateway_app
+    from groq_fallback_mcp.gateway.app import error_body, gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
     from groq_fallback_mcp.gateway.endpoint import GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
@@ -111,7 +111,9 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
         app = beside_mcp(app, mcp_app(server_with_toolsets(settings.toolsets, same_context), body_bytes=body_bytes))
 
     def error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
-        return {"error": cause, "next_step": next_step} if path == PATH else guard_error(status, cause, next_step)
+        if path == PATH:
+            return {"error": cause, "next_step": next_step}
+        return error_body(path, guard_error(status, cause, next_step))
 
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
     return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes, rules=Rules(error=error, reads_itself=is_upload))

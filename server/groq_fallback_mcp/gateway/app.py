@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,19 +14,24 @@ from starlette.routing import Route
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.gateway.audio import SpeechEndpoint, TranscriptionEndpoint
 from groq_fallback_mcp.gateway.completions import ChatCompletions
+from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.endpoint import AnswerEndpoint, GatewayTimes
-from groq_fallback_mcp.gateway.http import json_response, refusal_response
+from groq_fallback_mcp.gateway.http import json_response, read_json, refusal_response
+from groq_fallback_mcp.gateway.messages import Messages, counted
+from groq_fallback_mcp.gateway.messages_body import read_messages_body
 from groq_fallback_mcp.gateway.model_list import listed_models
 from groq_fallback_mcp.gateway.refusals import Refusal
+from groq_fallback_mcp.gateway.responses import Responses
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["gateway_app"]
+__all__ = ["error_body", "gateway_app"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 PREFIXES = ("", "/openai")
-_ROUTES = "/v1/chat/completions, /v1/models, /v1/audio/transcriptions, /v1/audio/translations and /v1/audio/speech"
+MESSAGES = Messages()
+_ROUTES = "/v1/chat/completions, /v1/responses, /v1/messages, /v1/models, /v1/audio/transcriptions, /v1/audio/translations and /v1/audio/speech"
 
 
 def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlette:
@@ -56,8 +62,16 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
         message = f"The model {excerpt(name)} cannot be used here. See /v1/models"
         return refusal_response(Refusal(status=404, message=message, param="model", code="model_not_found"))
 
+    async def count_tokens(request: Request) -> Response:
+        given = read_json(await request.body())
+        read = given if isinstance(given, Refusal) else read_messages_body(given, catalog=engine.catalog)
+        return refusal_response(read, MESSAGES) if isinstance(read, Refusal) else json_response(counted(read))
+
     endpoints: Sequence[tuple[str, Endpoint, str]] = [
         ("/v1/chat/completions", AnswerEndpoint(ChatCompletions(), engine, times=times, plan=plan), "POST"),
+        ("/v1/responses", AnswerEndpoint(Responses(), engine, times=times, plan=plan), "POST"),
+        ("/v1/messages", AnswerEndpoint(MESSAGES, engine, times=times, plan=plan), "POST"),
+        ("/v1/messages/count_tokens", count_tokens, "POST"),
         ("/v1/audio/transcriptions", TranscriptionEndpoint(context, translate=False), "POST"),
         ("/v1/audio/translations", TranscriptionEndpoint(context, translate=True), "POST"),
         ("/v1/audio/speech", SpeechEndpoint(context), "POST"),
@@ -83,15 +97,25 @@ def _function(endpoint: Endpoint) -> Endpoint:
     return call
 
 
+def error_body(path: str, refusal: Refusal) -> Mapping[str, Any]:
+    """The body of an error, as clients of a path read it."""
+    return refusal.body() if (dialect := _dialect_of(path)) is None else dialect.error(refusal)[1]
+
+
+def _dialect_of(path: str) -> Dialect | None:
+    """The dialect whose errors have a form of their own; None for OpenAI's."""
+    return MESSAGES if "/v1/messages" in path else None
+
+
 async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for no other
-    path = excerpt(request.url.path)
+    path, dialect = excerpt(request.url.path), _dialect_of(request.url.path)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         message = f"{request.method} is not allowed for {path}. Use {allowed}"
-        return refusal_response(
-            Refusal(status=405, code="method_not_allowed", message=message, headers=dict(error.headers or {}))
-        )
-    if error.status_code == 404:
-        return refusal_response(Refusal(status=404, code="unknown_url", message=f"There is no {path} here. Use {_ROUTES}"))
-    return refusal_response(Refusal(status=error.status_code, message=str(error.detail)))
+        refusal = Refusal(status=405, code="method_not_allowed", message=message, headers=dict(error.headers or {}))
+    elif error.status_code == 404:
+        refusal = Refusal(status=404, code="unknown_url", message=f"There is no {path} here. Use {_ROUTES}")
+    else:
+        refusal = Refusal(status=error.status_code, message=str(error.detail))
+    return refusal_response(refusal, dialect)

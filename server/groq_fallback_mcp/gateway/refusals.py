@@ -94,13 +94,13 @@ def failed(error: CallFailed) -> Refusal:
     return Refusal(status=status, type=type_, code=error.code, message=_for_clients(message), retry_after_s=wait_s)
 
 
-def guard_error(status: int, cause: str, next_step: str) -> dict[str, Any]:
-    """The body of what the guard before the gateway refuses."""
+def guard_error(status: int, cause: str, next_step: str) -> Refusal:
+    """What the guard before the gateway refuses."""
     types = {401: "authentication_error", 403: "permission_error", 503: "api_error"}
     if status == 401:
         next_step = f"Send the token that {SCRIPT} gateway --show-token prints as Authorization: Bearer TOKEN"
     message = f"{sentence(capitalized(cause))} {sentence(capitalized(next_step))}"
-    return Refusal(status=status, type=types.get(status, "invalid_request_error"), message=message).body()
+    return Refusal(status=status, type=types.get(status, "invalid_request_error"), message=message)
 
 
 def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> Refusal:

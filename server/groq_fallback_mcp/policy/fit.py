@@ -13,7 +13,6 @@ from groq_fallback_mcp.call import (
     JsonMode,
     ReasoningEffort,
     Restrictions,
-    Search,
     SpeechRequest,
 )
 from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage
@@ -64,6 +63,7 @@ class ChatNeeds:
     max_tokens: int | None
     reasoning_effort: ReasoningEffort | None
     search: bool = False
+    search_optional: bool = False
     searches_within: bool = False
     code: bool = False
     screens: bool = False
@@ -95,7 +95,8 @@ def chat_needs(request: ChatRequest, use_case: str) -> ChatNeeds:
         max_tokens=request.max_tokens,
         reasoning_effort="low" if effort is None and use_case == "fast" else effort,
         search=request.search is not None,
-        searches_within=request.search is not None and request.search != Search(),
+        search_optional=request.search is not None and request.search.optional,
+        searches_within=request.search is not None and request.search.is_bounded,
         code=request.code,
         screens=use_case == INJECTION,
     )
@@ -129,6 +130,8 @@ def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> 
         )
     if needs.searches_within and row.kind is not Kind.SYSTEM:
         notes = (*notes, "The search was not limited to domains or a country; only compound systems support that.")
+    if needs.search and not _searches(capabilities):
+        notes = (*notes, "The web was not searched; the model has no tool for it.")
     return Fitted(
         max_tokens=max_tokens,
         reasoning_effort=effort,
@@ -235,7 +238,7 @@ def _missing(needs: ChatNeeds, capabilities: Capabilities) -> str | None:  # noq
         return f"it accepts at most {capabilities.max_images} images"
     if needs.tools and not capabilities.tools:
         return "it does not support tools"
-    if needs.search and not SEARCHES & set(capabilities.builtin_tools):
+    if needs.search and not needs.search_optional and not _searches(capabilities):
         return "it cannot search the web"
     if needs.code and RUNS_CODE not in capabilities.builtin_tools:
         return "it cannot run code"
@@ -265,6 +268,10 @@ def _tokens(
     if needs.max_tokens is None:
         return left, False, notes
     return left, True, (f"max_tokens lowered from {asked} to {left} to fit the limit of {tpm:,.0f} tokens/min",)
+
+
+def _searches(capabilities: Capabilities) -> bool:
+    return bool(SEARCHES & set(capabilities.builtin_tools))
 
 
 def _builtin(needs: ChatNeeds, capabilities: Capabilities) -> tuple[str, ...]:

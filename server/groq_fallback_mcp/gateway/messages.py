@@ -1,0 +1,203 @@
+"""POST /v1/messages and /v1/messages/count_tokens, Anthropic's API: a message as one object, and the events of a stream. Pure.
+
+Which stop sequence ended an answer is not told by the models here, so that is an end_turn as any other.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from groq_fallback_mcp.call import Success, Usage
+from groq_fallback_mcp.call.openai_fields import object_of
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.fallback import Answer
+from groq_fallback_mcp.gateway.chat_body import ChatBody
+from groq_fallback_mcp.gateway.messages_body import MessagesBody, read_messages_body
+from groq_fallback_mcp.gateway.refusals import Refusal
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
+from groq_fallback_mcp.redaction import clean_json, sanitize
+
+__all__ = ["Messages", "counted"]
+
+# (status, type) of Anthropic's errors by our status; any other is an api_error with the status that it has.
+_ERRORS = {
+    400: (400, "invalid_request_error"),
+    401: (401, "authentication_error"),
+    402: (402, "billing_error"),
+    403: (403, "permission_error"),
+    404: (404, "not_found_error"),
+    405: (405, "invalid_request_error"),
+    408: (408, "timeout_error"),
+    413: (413, "request_too_large"),
+    421: (421, "invalid_request_error"),
+    429: (429, "rate_limit_error"),
+    503: (529, "overloaded_error"),
+    504: (504, "timeout_error"),
+}
+_STOPPED = {"length": "max_tokens", "content_filter": "refusal"}
+# The words by which Claude Code knows a prompt that it need not send again.
+_TOO_LONG = "prompt is too long: {tokens} tokens > {most} maximum. {message}"
+
+
+class Messages:
+    """The dialect of messages."""
+
+    def read(self, given: object, *, catalog: Catalog, now: int) -> MessagesExchange | Refusal:
+        del now
+        read = read_messages_body(given, catalog=catalog)
+        return read if isinstance(read, Refusal) else MessagesExchange(read=read)
+
+    def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
+        status, kind = _ERRORS.get(refusal.status, (refusal.status, "api_error"))
+        message = refusal.message
+        if refusal.tokens is not None and refusal.most_tokens is not None:
+            message = _TOO_LONG.format(tokens=refusal.tokens, most=refusal.most_tokens, message=message)
+        return status, {"type": "error", "error": {"type": kind, "message": message}, "request_id": _id("req")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesExchange:
+    """A message that was asked for."""
+
+    read: MessagesBody
+
+    @property
+    def body(self) -> ChatBody:
+        return self.read.chat
+
+    def whole(self, answer: Answer) -> Mapping[str, Any]:
+        success = answer.success
+        thoughts = success.reasoning if self.body.include_reasoning else None
+        content = [_thinking(thoughts)] if thoughts else []
+        content += [{"type": "text", "text": success.text}] if success.text or not success.tool_calls else []
+        content += [_tool_use(call) for call in success.tool_calls]
+        message = _message(_id("msg"), answer.model, usage=_usage(success.usage))
+        return {**message, "content": content, "stop_reason": _stop_reason(success), **_label(success)}
+
+    def stream(self, *, model: str) -> MessageEvents:
+        return MessageEvents(id_=_id("msg"), model=model)
+
+
+class MessageEvents:
+    """The events of one streamed message. `model` is the model that answers; it may change until the first text."""
+
+    def __init__(self, *, id_: str, model: str) -> None:
+        self.model = model
+        self._id = id_
+        self._blocks = 0
+        self._opening: str | None = None
+
+    def begin(self, reasoning: str) -> bytes:
+        # what it took is known at the end only
+        events = _event("message_start", message=_message(self._id, self.model, usage=_usage(Usage())))
+        events += _event("ping")
+        if not reasoning:
+            return events
+        thinking = _thinking(reasoning)
+        deltas = [
+            {"type": "thinking_delta", "thinking": thinking["thinking"]},
+            {"type": "signature_delta", "signature": thinking["signature"]},
+        ]
+        return events + self._block({**thinking, "thinking": "", "signature": ""}, *deltas)
+
+    def text(self, text: str) -> bytes:
+        events = b""
+        if self._opening is None:
+            events = _event("content_block_start", index=self._blocks, content_block={"type": "text", "text": ""})
+            self._opening = (
+                f'event: content_block_delta\ndata: {{"type": "content_block_delta", "index": {self._blocks}, '
+                '"delta": {"type": "text_delta", "text": '
+            )
+        # written without building the whole event: there are hundreds in a stream
+        return events + f"{self._opening}{json.dumps(sanitize(text))}}}}}\n\n".encode()
+
+    def end(self, answer: Answer) -> bytes:
+        success = answer.success
+        events = b""
+        if self._opening is None and not success.tool_calls:
+            events = self.text("")
+        if self._opening is not None:
+            events += self._close()
+        for call in success.tool_calls:
+            used = _tool_use(call)
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(used["input"])}
+            events += self._block({**used, "input": {}}, delta)
+        stop = {"stop_reason": _stop_reason(success), "stop_sequence": None}
+        events += _event("message_delta", delta=stop, usage=_usage(success.usage), **_label(success))
+        return events + _event("message_stop")
+
+    def broken(self, refusal: Refusal) -> bytes:
+        error = {"type": "api_error", "message": refusal.message}
+        return _event("error", error=error)
+
+    def _block(self, block: Mapping[str, Any], *deltas: Mapping[str, Any]) -> bytes:
+        events = _event("content_block_start", index=self._blocks, content_block=block)
+        for delta in deltas:
+            events += _event("content_block_delta", index=self._blocks, delta=delta)
+        return events + self._close()
+
+    def _close(self) -> bytes:
+        event = _event("content_block_stop", index=self._blocks)
+        self._blocks, self._opening = self._blocks + 1, None
+        return event
+
+
+def counted(read: MessagesBody) -> Mapping[str, Any]:
+    """What a prompt is estimated to take: which model is to count is not known yet."""
+    return {"input_tokens": estimate_prompt_tokens(read.chat.request)}
+
+
+def _message(id_: str, model: str, *, usage: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def _thinking(text: str) -> dict[str, Any]:
+    """What a model thought. A signature must be there for clients that send it back; it is of no use to any model here."""
+    return {"type": "thinking", "thinking": text, "signature": "unsigned"}
+
+
+def _tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        stated = object_of(json.loads(call["arguments"]))
+    except (ValueError, RecursionError):
+        stated = None
+    return {"type": "tool_use", "id": call["id"], "name": call["name"], "input": stated or {}}
+
+
+def _stop_reason(success: Success) -> str:
+    return "tool_use" if success.tool_calls else _STOPPED.get(success.finish_reason, "end_turn")
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Tokens as Anthropic counts them: cached ones apart from the others."""
+    return {
+        "input_tokens": max(usage.input_tokens - usage.cached_tokens, 0),
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+
+
+def _label(success: Success) -> dict[str, Any]:
+    return {"system_fingerprint": "fp_simulated"} if success.simulated else {}
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + clean_json({"type": kind, **fields}) + b"\n\n"
+
+
+def _id(kind: str) -> str:
+    return f"{kind}_{secrets.token_hex(12)}"

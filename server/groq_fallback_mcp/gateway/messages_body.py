@@ -1,0 +1,212 @@
+"""The body of POST /v1/messages, as Claude Code and Anthropic's SDKs send it, brought into the form of a chat completion. Pure.
+
+What only Anthropic's own models know is tolerated: cache markers, thinking and its signatures, context management, betas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from groq_fallback_mcp.call import Search
+from groq_fallback_mcp.call.openai_fields import object_of
+from groq_fallback_mcp.catalog import Catalog
+from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.model_list import AUTO
+from groq_fallback_mcp.gateway.refusals import Refusal, invalid
+from groq_fallback_mcp.json_types import is_list, stated_text
+from groq_fallback_mcp.render import excerpt
+
+__all__ = ["MessagesBody", "read_messages_body"]
+
+_SAME = ("max_tokens", "temperature", "top_p", "stream")
+_PARAMS = {"stop": "stop_sequences", "response_format": "output_config.format"}
+# Anthropic's own models have a name for each size; none of them is to be had here.
+_OWN, _SMALL, FAST = "claude-", "haiku", "fast"
+_EFFORTS = {"max": "high"}
+# Blocks of what ran at Anthropic in an earlier turn: their results say nothing without their calls.
+_HOSTED = ("server_tool_use", "_tool_result", "container_upload", "mcp_tool_use", "compaction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesBody:
+    """The request behind a body. `shows_thinking`: the client wants to see what the model thought."""
+
+    chat: ChatBody
+    shows_thinking: bool = False
+
+
+def read_messages_body(given: object, *, catalog: Catalog) -> MessagesBody | Refusal:
+    """The request behind a body, or what is wrong with it."""
+    body = object_of(given)
+    if body is None:
+        return invalid("The body is not a JSON object. Send an object with model, max_tokens and messages")
+    if not is_list(messages := body.get("messages")) or not messages:
+        return invalid("messages must be a list with at least one message", param="messages")
+    functions, searches, left_out = _tools(body)
+    model, substituted = _model(body.get("model"))
+    output = object_of(body.get("output_config")) or {}
+    choice = object_of(body.get("tool_choice")) or {}
+    chat: dict[str, Any] = {name: body[name] for name in _SAME if name in body}
+    chat |= {
+        "model": model,
+        "messages": [*_system(body.get("system")), *(_message(message) for message in messages)],
+        "stop": body.get("stop_sequences"),
+        "tool_choice": body.get("tool_choice"),
+        "parallel_tool_calls": False if choice.get("disable_parallel_tool_use") is True else None,
+        "reasoning_effort": _EFFORTS.get(stated_text(output, "effort"), output.get("effort")),
+        "response_format": output.get("format") or body.get("output_format"),
+    }
+    if functions or not is_list(body.get("tools")):
+        chat["tools"] = functions or body.get("tools")
+    read = read_chat_body({name: value for name, value in chat.items() if value is not None}, catalog=catalog)
+    if isinstance(read, Refusal):
+        param = _PARAMS.get(read.param or "", read.param)
+        return replace(read, param=param, message=read.message.replace("stop must", "stop_sequences must"))
+    notes = [substituted] if substituted else []
+    notes += [f"The tool {kind} was left out, as it does not run here" for kind in left_out]
+    request = read.request
+    if searches and functions:
+        notes.append("The tool web_search was left out, as no model here searches beside other tools")
+    elif searches:
+        request = replace(request, search=Search(optional=True))
+    thinking = object_of(body.get("thinking")) or {}
+    shows = stated_text(thinking, "type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
+    user = (object_of(body.get("metadata")) or {}).get("user_id")
+    return MessagesBody(
+        chat=replace(read, request=request, notes=tuple(notes), names=(user,), include_reasoning=shows),
+        shows_thinking=shows,
+    )
+
+
+def _model(given: object) -> tuple[object, str]:
+    """The model that is asked, and what is said where it stands for another."""
+    if not isinstance(given, str) or not given.startswith(_OWN):
+        return AUTO if given is None else given, ""
+    stands_for = FAST if _SMALL in given else AUTO
+    return stands_for, f"{excerpt(given)} is not to be had here, so {stands_for} was asked"
+
+
+def _system(given: object) -> list[dict[str, Any]]:
+    if isinstance(given, str):
+        return [{"role": "system", "content": given}] if given.strip() else []
+    blocks = [block for block in map(object_of, given) if block] if is_list(given) else []
+    texts = [text for block in blocks if isinstance(text := block.get("text"), str) and text.strip()]
+    return [{"role": "system", "content": "\n\n".join(texts)}] if texts else []
+
+
+def _message(given: object) -> object:
+    """A message, with its blocks as a chat completion has them."""
+    message = object_of(given)
+    if message is None:
+        return given
+    content = message.get("content")
+    blocks = [_block(block) for block in content if not _is_hosted(block)] if is_list(content) else content
+    return {"role": message.get("role"), "content": blocks}
+
+
+def _is_hosted(given: object) -> bool:
+    kind = stated_text(object_of(given) or {}, "type")
+    return kind.startswith(_HOSTED) or (kind.endswith(_HOSTED) and kind != "tool_result")
+
+
+def _block(given: object) -> object:
+    block = object_of(given)
+    if block is None:
+        return given
+    match stated_text(block, "type"):
+        case "tool_result":
+            return {**block, "content": _result(block)}
+        case "document":
+            return _document(block)
+        case "tool_reference":
+            return {"type": "text", "text": f"The tool {block.get('tool_name')} can be called now."}
+        case "search_result":
+            texts = [_text_of(part) for part in block["content"]] if is_list(block.get("content")) else []
+            return {"type": "text", "text": "\n".join([str(block.get("title") or ""), str(block.get("source") or ""), *texts])}
+        case _:
+            return block
+
+
+def _result(block: Mapping[str, Any]) -> object:
+    content = block.get("content")
+    read = [_block(part) for part in content] if is_list(content) else content
+    if block.get("is_error") is not True:
+        return read
+    # no other API has a field that says so
+    if isinstance(read, list):
+        return [{"type": "text", "text": "Error:"}, *read]
+    return f"Error: {read or 'no details'}"
+
+
+def _document(block: Mapping[str, Any]) -> object:
+    """A document whose text is here becomes text; any other is a file."""
+    source = object_of(block.get("source")) or {}
+    title = f"{block['title']}\n" if isinstance(block.get("title"), str) else ""
+    match stated_text(source, "type"):
+        case "text":
+            return {"type": "text", "text": f"{title}{source.get('data') or ''}"}
+        case "content" if is_list(inner := source.get("content")):
+            return {"type": "text", "text": title + "\n".join(_text_of(part) for part in inner)}
+        case "base64":
+            data = f"data:{source.get('media_type')};base64,{source.get('data')}"
+            return {"type": "file", "file": {"file_data": data, "filename": str(block.get("title") or "document")}}
+        case _:
+            return {"type": "text", "text": f"{title}{source.get('url') or source.get('file_id') or ''}"}
+
+
+def _text_of(given: object) -> str:
+    return str((object_of(given) or {}).get("text") or "")
+
+
+def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:
+    """The functions, whether the web is to be searched, and the kinds of tools that were left out.
+
+    Deferred tools are offered once a search for tools has found them, or where there is none that could.
+    """
+    stated = body.get("tools")
+    if not is_list(stated):
+        return [], False, []
+    given = [(object_of(tool), tool) for tool in stated]
+    found = _found_tools(body.get("messages"))
+    finds = any(_finds_tools(tool or {}) for tool, _ in given)
+    functions: list[Any] = []
+    searches, left_out = False, dict[str, None]()
+    for tool, as_stated in given:
+        kind = stated_text(tool or {}, "type")
+        if tool is None:
+            functions.append(as_stated)
+        elif kind.startswith("web_search"):
+            searches = True
+        elif kind not in {"", "custom"}:
+            left_out[kind] = None
+        elif not (finds and tool.get("defer_loading") is True and tool.get("name") not in found):
+            fields = {name: tool.get(name) for name in ("name", "description", "strict")}
+            function = {
+                **{name: value for name, value in fields.items() if value is not None},
+                "parameters": tool.get("input_schema"),
+            }
+            functions.append({"type": "function", "function": function})
+    return functions, searches, list(left_out)
+
+
+def _finds_tools(tool: Mapping[str, Any]) -> bool:
+    """Whether the client itself searches for tools with it. Anthropic's own searches do not run here."""
+    name = str(tool.get("name")).lower()
+    return stated_text(tool, "type") in {"", "custom"} and "tool" in name and "search" in name
+
+
+def _found_tools(messages: object) -> set[str]:
+    """The tools that a search for tools has found in this conversation."""
+    found: set[str] = set()
+    waiting: list[object] = [messages]
+    while waiting:
+        value = waiting.pop()
+        if is_list(value):
+            waiting += value
+        elif (block := object_of(value)) is not None:
+            if stated_text(block, "type") == "tool_reference" and isinstance(name := block.get("tool_name"), str):
+                found.add(name)
+            waiting.append(block.get("content"))
+    return found
