@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import httpx2
 import pytest
+from apis import APIS, Api, Heard
 from fakes import GROQ_CHAT_MODELS, World, provider_models
-from upstream import HANG, LOST, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
+from upstream import HANG, LOST, Asked, Upstream, ask, calls, error, events, gateway, text, whole
 
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 
@@ -232,16 +233,15 @@ def _request(fault: Fault, *, stream: bool) -> dict[str, Any]:
     return {"model": FIRST, "stream": stream, "max_tokens": 100, "messages": [{"role": "user", "content": "go"}], **tools}
 
 
-def judged(got: Received, *, wants_call: bool) -> Verdict | Literal["FAIL"]:
+def judged(heard: Heard, *, wants_call: bool) -> Verdict | Literal["FAIL"]:
     """Whether a client got the whole good answer, an error that it can tell, or something worse."""
-    if got.error is not None:
-        streamed_an_end = got.finish is not None or "DONE" in (got.events if got.status == 200 else [])
-        refused = got.status >= 400 and got.clean
-        return "safe" if refused or (not streamed_an_end and not got.clean) else "FAIL"
+    if heard.error is not None:
+        refused = heard.status >= 400 and heard.clean
+        return "safe" if refused or (heard.finish is None and not heard.clean) else "FAIL"
     if wants_call:
-        made = [(call["function"]["name"], call["function"]["arguments"]) for call in got.tool_calls]
-        return "pass" if got.clean and got.finish == "tool_calls" and made == [("read_file", GOOD_CALL)] else "FAIL"
-    return "pass" if got.clean and got.finish == "stop" and got.text == GOOD_TEXT else "FAIL"
+        called = [("read_file", GOOD_CALL)]
+        return "pass" if heard.clean and heard.finish == "tool_calls" and list(heard.calls) == called else "FAIL"
+    return "pass" if heard.clean and heard.finish == "stop" and heard.text == GOOD_TEXT else "FAIL"
 
 
 STREAMED = [fault for fault in FAULTS if fault.streamed is not None]
@@ -251,21 +251,24 @@ VERDICTS = {row["name"]: row for row in tomllib.loads(Path(__file__).with_name("
 
 @pytest.mark.parametrize("fault", STREAMED, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("hold_s", [0.0, 30.0], ids=["as it comes", "held"])
-async def test_a_stream_is_answered_by_the_next_model_or_ends_in_an_error(fault: Fault, hold_s: float) -> None:
-    """With text held until the answer is whole, also after text."""
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+async def test_a_stream_is_answered_by_the_next_model_or_ends_in_an_error(api: Api, fault: Fault, hold_s: float) -> None:
+    """With text held until the answer is whole, also after text; in every API the same."""
     assert fault.streamed is not None
     app = gateway(_world(fault), _scripted(fault.streamed), hold_s=hold_s)
-    got = await ask(app, _request(fault, stream=True))
-    assert judged(got, wants_call=fault.wants_call) == VERDICTS[fault.name]["held" if hold_s else "streamed"], got.body.decode()
+    got = await ask(app, api.request(_request(fault, stream=True)), path=api.path)
+    verdict = judged(api.heard(got), wants_call=fault.wants_call)
+    assert verdict == VERDICTS[fault.name]["held" if hold_s else "streamed"], got.body.decode()
 
 
 @pytest.mark.parametrize("fault", WHOLE, ids=lambda fault: fault.name)
-async def test_a_whole_answer_comes_from_the_next_model_or_is_an_error(fault: Fault) -> None:
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+async def test_a_whole_answer_comes_from_the_next_model_or_is_an_error(api: Api, fault: Fault) -> None:
     """The same faults where nothing is streamed."""
     assert fault.whole is not None
     app = gateway(_world(fault), _scripted(fault.whole))
-    got = await ask(app, _request(fault, stream=False))
-    assert judged(got, wants_call=fault.wants_call) == VERDICTS[fault.name]["whole"], got.body.decode()
+    got = await ask(app, api.request(_request(fault, stream=False)), path=api.path)
+    assert judged(api.heard(got), wants_call=fault.wants_call) == VERDICTS[fault.name]["whole"], got.body.decode()
 
 
 def test_every_fault_has_its_verdicts() -> None:
