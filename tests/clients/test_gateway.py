@@ -23,7 +23,7 @@ from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.settings import state_folder
 
 PLANS = ("free", "developer")
-JSON_CLIENTS = [name for name, client in GATEWAY_CLIENTS.items() if not client.is_yaml]
+JSON_CLIENTS = [name for name, client in GATEWAY_CLIENTS.items() if not client.is_yaml and not client.is_toml]
 
 
 @pytest.fixture
