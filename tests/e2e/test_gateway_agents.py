@@ -1,4 +1,4 @@
-"""Real Kilo, opencode, Cline and Continue on a small task through the real gateway, while Groq fails in six ways.
+"""Real Kilo, opencode, Cline, Continue, Codex and Claude Code on a small task through the real gateway, while Groq fails in six ways.
 
 Each is set up by `setup --gateway` alone. It writes a file, reads it, runs a command and answers: four calls of its model.
 """
@@ -21,6 +21,8 @@ IN_CI = {("continue", "cut in text", LARGE), ("cline", "cut in a call", LARGE)}
 CASES = [
     pytest.param(*case, marks=[] if case in IN_CI else pytest.mark.nightly)
     for case in product(GATEWAY_AGENTS, FAULTS, (LARGE, SMALL))
+    # set-up writes nothing there: its prompt does not fit, and it has one endpoint for all models
+    if case[::2] != ("claude-code", SMALL)
 ]
 
 

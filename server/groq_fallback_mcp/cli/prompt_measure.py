@@ -9,19 +9,23 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clients.entry import find_command
 from groq_fallback_mcp.clients.gateway_clients import GatewayClient
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.gateway.client_lists import codex_models
 from groq_fallback_mcp.gateway.completions import ChatCompletions
 from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.http import read_json
 from groq_fallback_mcp.gateway.messages import Messages
+from groq_fallback_mcp.gateway.model_list import AUTO
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid
 from groq_fallback_mcp.gateway.responses import Responses
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
@@ -31,6 +35,7 @@ __all__ = ["measured_prompt"]
 LOOPBACK = "127.0.0.1"
 RUN_S = 120.0
 MOST_BYTES = 64 * 1_048_576
+_AUTO_ROW = {"id": AUTO, "type": "chat", "owned_by": "groq-fallback-mcp"}
 
 
 def measured_prompt(client: GatewayClient, *, port: int, prepare: Callable[[], object]) -> int:
@@ -95,9 +100,14 @@ _RUN_IT = f"Omit --measure, run {SCRIPT} gateway, and try it: a request that doe
 def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
     """A handler that adds the size of each request for an answer, and refuses it in the way that agents do not repeat."""
     catalog = load_catalog()
-    refusal = invalid(f"Measured by {SCRIPT} setup")
+    # as too long: what is wrong in another way Claude Code sends once more with all its tools
+    refusal = replace(invalid(f"Measured by {SCRIPT} setup"), tokens=1, most_tokens=0)
 
     class Recorder(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            # Codex takes its instructions from the list, which are part of its prompt
+            self._answer(200, {"object": "list", "data": [], "models": codex_models([_AUTO_ROW])})
+
         def do_POST(self) -> None:
             try:
                 content = self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BYTES))
@@ -108,12 +118,15 @@ def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
             if not isinstance(read, Refusal):
                 found.append(estimate_prompt_tokens(read.body.request))
             status, body = dialect.error(refusal)
-            error = json.dumps(body).encode()
+            self._answer(status, body)
+
+        def _answer(self, status: int, body: Mapping[str, Any]) -> None:
+            content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(error)))
+            self.send_header("content-length", str(len(content)))
             self.end_headers()
-            self.wfile.write(error)
+            self.wfile.write(content)
 
         def handle(self) -> None:
             # an agent may leave before it has read the answer

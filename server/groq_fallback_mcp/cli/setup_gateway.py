@@ -49,16 +49,12 @@ def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool, m
 def _without_gateway(name: str | None) -> InputRefused:
     """Why a client cannot be set up for the gateway, and what can be done instead."""
     known = f"Use one of {', '.join(GATEWAY_CLIENTS)}: {SCRIPT} setup kilo --gateway"
-    if name is None:
-        return InputRefused("No client is given", next_step=known)
-    other = CLIENTS.get(name)
-    if other is None:
-        return InputRefused(f"{name[:80]!r} has no set-up for the gateway", next_step=known)
-    why = other.no_gateway or "it has no set-up for an endpoint of your own"
-    instead = (
-        f"Run {SCRIPT} setup {name} to add the MCP server, which works there. For the gateway: {', '.join(GATEWAY_CLIENTS)}"
-    )
-    return InputRefused(f"{other.title} cannot use the gateway: {why}", next_step=instead)
+    other = CLIENTS.get(name or "")
+    if other is not None and other.no_gateway:
+        instead = f"Run {SCRIPT} setup {name} to add the MCP server there, which works. {known}"
+        return InputRefused(f"{other.title} cannot use the gateway: {other.no_gateway}", next_step=instead)
+    cause = "No client is given" if name is None else f"{name[:80]!r} has no set-up for the gateway"
+    return InputRefused(cause, next_step=known)
 
 
 def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> None:
