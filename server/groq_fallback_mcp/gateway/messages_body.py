@@ -21,7 +21,6 @@ from groq_fallback_mcp.render import excerpt
 __all__ = ["MessagesBody", "read_messages_body"]
 
 _SAME = ("max_tokens", "temperature", "top_p", "stream")
-_PARAMS = {"stop": "stop_sequences", "response_format": "output_config.format"}
 # Anthropic's own models have a name for each size; none of them is to be had here.
 _OWN, _SMALL, FAST = "claude-", "haiku", "fast"
 # What Claude Code tells Anthropic of itself at the beginning of the system prompt, where it would spoil what is cached.
@@ -65,8 +64,7 @@ def read_messages_body(given: object, *, catalog: Catalog) -> MessagesBody | Ref
         chat["tools"] = functions or body.get("tools")
     read = read_chat_body({name: value for name, value in chat.items() if value is not None}, catalog=catalog)
     if isinstance(read, Refusal):
-        param = _PARAMS.get(read.param or "", read.param)
-        return replace(read, param=param, message=read.message.replace("stop must", "stop_sequences must"))
+        return read
     notes = [substituted] if substituted else []
     notes += [f"The tool {kind} was left out, as it does not run here" for kind in left_out]
     request = read.request
@@ -220,7 +218,7 @@ class _ChangedTools:
 
     def offers(self, tool: Mapping[str, Any], *, deferring: bool) -> bool:
         """Whether a tool can be called. `deferring`: those that are to be loaded later wait until they are found."""
-        name = tool.get("name")
+        name = stated_text(tool, "name")
         return name not in self.removed and (not deferring or tool.get("defer_loading") is not True or name in self.found)
 
     def take(self, block: Mapping[str, Any]) -> None:
