@@ -13,7 +13,7 @@ KILO := .cache/node_modules/@kilocode/cli-linux-x64/bin/kilo
 CLIENTS := .cache/clients/.installed
 AUDIT := .cache/audit
 DOCS := .cache/docs
-NODE_SDK := .cache/node/node_modules/openai/package.json
+NODE_SDK := .cache/node/node_modules/@anthropic-ai/sdk/package.json
 # A client that the registry lacks is reported, and its tests are skipped and say so.
 NPM_INSTALL := npm install --no-save --no-package-lock --loglevel error
 # pip, with one line that moves while it works.
@@ -125,7 +125,7 @@ $(KILO):
 
 # JavaScript SDKs, for tests of the simulator and of the gateway.
 $(NODE_SDK):
-	-$(NPM_INSTALL) --prefix .cache/node groq-sdk@1.6.0 openai@7.59.0 ai@7.0.173 @ai-sdk/openai-compatible@3.0.92
+	-$(NPM_INSTALL) --prefix .cache/node groq-sdk@1.6.0 openai@7.59.0 @anthropic-ai/sdk@1.14.0 ai@7.0.173 @ai-sdk/openai-compatible@3.0.92
 
 # Real clients and validators; one command, as npm removes what it does not name.
 $(CLIENTS):

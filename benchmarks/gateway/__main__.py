@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.gateway.figures import Figure, table, targets
 from benchmarks.speed.contenders import ENVIRONMENTS
 
-PARTS = ("failover", "latency", "start", "load", "buckets")
+PARTS = ("failover", "latency", "dialects", "start", "load", "buckets")
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 

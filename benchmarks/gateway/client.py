@@ -72,6 +72,12 @@ class Connection:
             found.is_whole |= b"[DONE]" in events
         return found
 
+    async def pieces(self, body: Mapping[str, object]) -> AsyncIterator[bytes]:
+        """A streamed answer's body as it comes. Raises RuntimeError for an error."""
+        await self._ask(body)
+        async for piece in self._body():
+            yield piece
+
     def close(self) -> None:
         """Close it."""
         if self._streams is not None:

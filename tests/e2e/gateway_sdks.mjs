@@ -54,6 +54,65 @@ async function template(SDK, prefix) {
   return found;
 }
 
+// OpenAI's SDK over its newer API.
+async function responses() {
+  const { default: SDK } = await import('openai');
+  const open = (base, apiKey) => new SDK({ baseURL: `${base}/v1`, apiKey, maxRetries: 0 });
+  const ask = (body, to = open(GATEWAY, TOKEN)) => to.responses.create({ model: 'auto', input: hello, ...body });
+  const flat = tools.map((tool) => ({ type: 'function', strict: false, ...tool.function }));
+  const named = (response) => response.output.filter((item) => item.type === 'function_call');
+  const found = {};
+  found.chat = (await ask({})).output_text;
+  found.streamed = '';
+  for await (const event of await ask({ stream: true })) {
+    if (event.type === 'response.output_text.delta') found.streamed += event.delta;
+    if (event.type === 'response.completed') found.usage = event.response.usage.total_tokens;
+  }
+  found.calls = named(await ask({ input: both, tools: flat }));
+  const stream = open(GATEWAY, TOKEN).responses.stream({ model: 'auto', input: both, tools: flat });
+  found.streamedCalls = named(await stream.finalResponse());
+  const parts = [{ type: 'input_text', text: 'What is it?' }, { type: 'input_image', image_url: PICTURE, detail: 'auto' }];
+  found.image = (await ask({ input: [{ role: 'user', content: parts }] })).output_text;
+  const text = { format: { type: 'json_schema', name: 'person', schema: person, strict: true } };
+  found.object = JSON.parse((await ask({ text })).output_text);
+  found.wrong = await failure(() => ask({ previous_response_id: 'resp_1' }));
+  found.unknown = await failure(() => ask({ model: 'gpt-9' }));
+  found.stranger = await failure(() => ask({}, open(GATEWAY, 'nobody')));
+  found.limited = await failure(() => ask({}, open(LIMITED, TOKEN)));
+  found.limitedStream = await failure(() => ask({ stream: true }, open(LIMITED, TOKEN)));
+  return found;
+}
+
+async function anthropic() {
+  const { default: SDK } = await import('@anthropic-ai/sdk');
+  const open = (base, apiKey) => new SDK({ baseURL: base, apiKey, authToken: null, maxRetries: 0 });
+  const client = open(GATEWAY, TOKEN);
+  const ask = (body, to = client) => to.messages.create({ model: 'auto', max_tokens: 500, messages: hello, ...body });
+  const textOf = (message) => message.content.filter((block) => block.type === 'text').map((block) => block.text).join('');
+  const flat = tools.map(({ function: { name } }) => ({ name, input_schema: weather }));
+  const named = (message) =>
+    message.content.filter((block) => block.type === 'tool_use').map((block) => ({ name: block.name, arguments: JSON.stringify(block.input) }));
+  const found = {};
+  found.models = (await client.models.list()).data.map((row) => row.id);
+  found.chat = textOf(await ask({}));
+  const stream = client.messages.stream({ model: 'auto', max_tokens: 500, messages: hello });
+  found.streamed = '';
+  stream.on('text', (text) => { found.streamed += text; });
+  found.usage = (await stream.finalMessage()).usage.output_tokens;
+  found.calls = named(await ask({ messages: both, tools: flat }));
+  found.streamedCalls = named(await client.messages.stream({ model: 'auto', max_tokens: 500, messages: both, tools: flat }).finalMessage());
+  const source = { type: 'base64', media_type: 'image/png', data: PICTURE.split(',')[1] };
+  found.image = textOf(await ask({ messages: [{ role: 'user', content: [{ type: 'image', source }, { type: 'text', text: 'What is it?' }] }] }));
+  found.object = JSON.parse(textOf(await ask({ output_config: { format: { type: 'json_schema', schema: person } } })));
+  found.counted = (await client.messages.countTokens({ model: 'auto', messages: hello })).input_tokens;
+  found.wrong = await failure(() => ask({ max_tokens: 0 }));
+  found.unknown = await failure(() => ask({ model: 'gpt-9' }));
+  found.stranger = await failure(() => ask({}, open(GATEWAY, 'nobody')));
+  found.limited = await failure(() => ask({}, open(LIMITED, TOKEN)));
+  found.limitedStream = await failure(() => ask({ stream: true }, open(LIMITED, TOKEN)));
+  return found;
+}
+
 async function vercel() {
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
   const { generateText, streamText, tool, jsonSchema, Output } = await import('ai');
@@ -89,6 +148,8 @@ async function vercel() {
 const sdks = {
   openai: async () => template((await import('openai')).default, '/v1'),
   groq: async () => template((await import('groq-sdk')).default, ''),
+  responses,
+  anthropic,
   vercel,
 };
 console.log(JSON.stringify(await sdks[process.argv[2]]()));

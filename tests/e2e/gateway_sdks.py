@@ -58,6 +58,95 @@ async def openai_sdk() -> dict[str, Any]:
     return await template(openai, openai.AsyncOpenAI, "/v1")
 
 
+async def responses_api() -> dict[str, Any]:
+    """OpenAI's SDK over its newer API."""
+    import openai
+
+    def opened(base: str, key: str = TOKEN) -> Any:
+        return openai.AsyncOpenAI(base_url=f"{base}/v1", api_key=key, max_retries=0)
+
+    client = opened(GATEWAY)
+    flat: Any = [{"type": "function", "strict": False, **tool["function"]} for tool in TOOLS]
+
+    async def ask(to: Any = client, **more: Any) -> Any:
+        return await to.responses.create(**{"model": "auto", "input": HELLO} | more)
+
+    def named(response: Any) -> list[Any]:
+        calls = [item for item in response.output if item.type == "function_call"]
+        return [{"name": call.name, "arguments": call.arguments} for call in calls]
+
+    usage, streamed = 0, ""
+    async for event in await ask(stream=True):
+        streamed += event.delta if event.type == "response.output_text.delta" else ""
+        usage = event.response.usage.total_tokens if event.type == "response.completed" else usage
+    async with client.responses.stream(model="auto", input=BOTH, tools=flat) as stream:
+        async for _ in stream:
+            pass
+        streamed_calls = named(await stream.get_final_response())
+    parts = [{"type": "input_text", "text": "What is it?"}, {"type": "input_image", "image_url": os.environ["PICTURE"]}]
+    form = {"format": {"type": "json_schema", "name": "person", "schema": PERSON, "strict": True}}
+    failure = failing(openai.APIStatusError)
+    return {
+        "chat": (await ask()).output_text,
+        "streamed": streamed,
+        "usage": usage,
+        "calls": named(await ask(input=BOTH, tools=flat)),
+        "streamedCalls": streamed_calls,
+        "image": (await ask(input=[{"role": "user", "content": parts}])).output_text,
+        "object": json.loads((await ask(text=form)).output_text),
+        "wrong": await failure(ask(previous_response_id="resp_1")),
+        "unknown": await failure(ask(model="gpt-9")),
+        "stranger": await failure(ask(opened(GATEWAY, "nobody"))),
+        "limited": await failure(ask(opened(LIMITED))),
+        "limitedStream": await failure(ask(opened(LIMITED), stream=True)),
+    }
+
+
+async def anthropic_sdk() -> dict[str, Any]:
+    import anthropic
+
+    def opened(base: str, key: str = TOKEN) -> Any:
+        return anthropic.AsyncAnthropic(base_url=base, api_key=key, max_retries=0)
+
+    client = opened(GATEWAY)
+    flat = [{"name": tool["function"]["name"], "input_schema": WEATHER} for tool in TOOLS]
+
+    async def ask(to: Any = client, **more: Any) -> Any:
+        return await to.messages.create(**{"model": "auto", "max_tokens": 500, "messages": HELLO} | more)
+
+    def text(message: Any) -> str:
+        return "".join(block.text for block in message.content if block.type == "text")
+
+    def named(message: Any) -> list[Any]:
+        calls = [block for block in message.content if block.type == "tool_use"]
+        return [{"name": call.name, "arguments": json.dumps(call.input)} for call in calls]
+
+    async with client.messages.stream(model="auto", max_tokens=500, messages=HELLO) as stream:
+        streamed = "".join([piece async for piece in stream.text_stream])
+        usage = (await stream.get_final_message()).usage.output_tokens
+    async with client.messages.stream(model="auto", max_tokens=500, messages=BOTH, tools=flat) as stream:
+        streamed_calls = named(await stream.get_final_message())
+    source = {"type": "base64", "media_type": "image/png", "data": os.environ["PICTURE"].split(",")[1]}
+    content = [{"type": "image", "source": source}, {"type": "text", "text": "What is it?"}]
+    failure = failing(anthropic.APIStatusError)
+    return {
+        "models": [model.id async for model in client.models.list()],
+        "chat": text(await ask()),
+        "streamed": streamed,
+        "usage": usage,
+        "calls": named(await ask(messages=BOTH, tools=flat)),
+        "streamedCalls": streamed_calls,
+        "image": text(await ask(messages=[{"role": "user", "content": content}])),
+        "object": json.loads(text(await ask(output_config={"format": {"type": "json_schema", "schema": PERSON}}))),
+        "counted": (await client.messages.count_tokens(model="auto", messages=HELLO)).input_tokens,
+        "wrong": await failure(ask(max_tokens=0)),
+        "unknown": await failure(ask(model="gpt-9")),
+        "stranger": await failure(ask(opened(GATEWAY, "nobody"))),
+        "limited": await failure(ask(opened(LIMITED))),
+        "limitedStream": await failure(ask(opened(LIMITED), stream=True)),
+    }
+
+
 async def groq_sdk() -> dict[str, Any]:
     """It puts /openai/v1 before each path."""
     import groq
@@ -78,8 +167,8 @@ async def litellm_sdk() -> dict[str, Any]:
     return await asked(chat, openai.APIStatusError, limited=(LIMITED, TOKEN), stranger=(GATEWAY, "nobody"))
 
 
-async def asked(chat: Callable[..., Awaitable[Any]], error: type[Any], *, limited: Any, stranger: Any) -> dict[str, Any]:
-    """All that can be asked of a chat."""
+def failing(error: type[Any]) -> Callable[[Awaitable[Any]], Awaitable[dict[str, Any]]]:
+    """What an SDK makes of an error."""
 
     async def failure(work: Awaitable[Any]) -> dict[str, Any]:
         try:
@@ -88,6 +177,12 @@ async def asked(chat: Callable[..., Awaitable[Any]], error: type[Any], *, limite
             return {"status": raised.status_code, "said": str(raised), "wait": raised.response.headers.get("retry-after")}
         return {}
 
+    return failure
+
+
+async def asked(chat: Callable[..., Awaitable[Any]], error: type[Any], *, limited: Any, stranger: Any) -> dict[str, Any]:
+    """All that can be asked of a chat."""
+    failure = failing(error)
     whole = (await chat()).choices[0].message
     usage, streamed, streamed_calls = 0, "", []
     async for chunk in await chat(stream=True, stream_options={"include_usage": True}):
@@ -114,4 +209,11 @@ async def asked(chat: Callable[..., Awaitable[Any]], error: type[Any], *, limite
 
 if __name__ == "__main__":
     # the SDK may write to the standard output, too: the last line is ours
-    print(json.dumps(asyncio.run({"openai": openai_sdk, "groq": groq_sdk, "litellm": litellm_sdk}[sys.argv[1]]())))
+    made = {
+        "openai": openai_sdk,
+        "responses": responses_api,
+        "anthropic": anthropic_sdk,
+        "groq": groq_sdk,
+        "litellm": litellm_sdk,
+    }
+    print(json.dumps(asyncio.run(made[sys.argv[1]]())))

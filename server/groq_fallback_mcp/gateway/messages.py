@@ -38,6 +38,8 @@ _ERRORS = {
     503: (529, "overloaded_error"),
     504: (504, "timeout_error"),
 }
+# The names of fields that a chat completion calls otherwise.
+_PARAMS = {"stop": "stop_sequences", "response_format": "output_config.format"}
 _STOPPED = {"length": "max_tokens", "content_filter": "refusal"}
 # The words by which Claude Code knows a prompt that it need not send again.
 _TOO_LONG = "prompt is too long: {tokens} tokens > {most} maximum. {message}"
@@ -54,6 +56,8 @@ class Messages:
     def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
         status, kind = _ERRORS.get(refusal.status, (refusal.status, "api_error"))
         message = refusal.message
+        if refusal.param in _PARAMS:
+            message = message.replace(refusal.param, _PARAMS[refusal.param])
         if refusal.tokens is not None and refusal.most_tokens is not None:
             message = _TOO_LONG.format(tokens=refusal.tokens, most=refusal.most_tokens, message=message)
         return status, {"type": "error", "error": {"type": kind, "message": message}, "request_id": _id("req")}

@@ -5,8 +5,8 @@ What only Anthropic's own models know is tolerated: cache markers, thinking and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from groq_fallback_mcp.call import Search
@@ -22,9 +22,11 @@ from groq_fallback_mcp.render import excerpt
 __all__ = ["MessagesBody", "read_messages_body"]
 
 _SAME = ("max_tokens", "temperature", "top_p", "stream")
-_PARAMS = {"stop": "stop_sequences", "response_format": "output_config.format"}
 # Anthropic's own models have a name for each size; none of them is to be had here.
 _OWN, _SMALL, FAST = "claude-", "haiku", "fast"
+# What Claude Code tells Anthropic of itself at the beginning of the system prompt, where it would spoil what is cached.
+_BILLING = "x-anthropic-billing-header"
+_CHANGES = ("tool_addition", "tool_removal")
 _EFFORTS = {"max": "high"}
 # Blocks of what ran at Anthropic in an earlier turn: their results say nothing without their calls.
 _HOSTED = ("server_tool_use", "_tool_result", "container_upload", "mcp_tool_use", "compaction")
@@ -63,8 +65,7 @@ def read_messages_body(given: object, *, catalog: Catalog) -> MessagesBody | Ref
         chat["tools"] = functions or body.get("tools")
     read = read_chat_body({name: value for name, value in chat.items() if value is not None}, catalog=catalog)
     if isinstance(read, Refusal):
-        param = _PARAMS.get(read.param or "", read.param)
-        return replace(read, param=param, message=read.message.replace("stop must", "stop_sequences must"))
+        return read
     notes = [substituted] if substituted else []
     notes += [f"The tool {kind} was left out, as it does not run here" for kind in left_out]
     request = read.request
@@ -95,7 +96,11 @@ def _system(given: object) -> list[dict[str, Any]]:
     if isinstance(given, str):
         return [{"role": "system", "content": given}] if given.strip() else []
     blocks = [block for block in map(object_of, given) if block] if is_list(given) else []
-    texts = [text for block in blocks if isinstance(text := block.get("text"), str) and text.strip()]
+    texts = [
+        text
+        for block in blocks
+        if isinstance(text := block.get("text"), str) and text.strip() and not text.startswith(_BILLING)
+    ]
     return [{"role": "system", "content": "\n\n".join(texts)}] if texts else []
 
 
@@ -123,8 +128,13 @@ def _block(given: object) -> object:
             return {**block, "content": _result(block)}
         case "document":
             return _document(block)
-        case "tool_reference":
-            return {"type": "text", "text": f"The tool {block.get('tool_name')} can be called now."}
+        case "tool_reference" | "tool_addition" | "tool_removal" as kind:
+            tool = object_of(block.get("tool")) or block
+            name = tool.get("tool_name") or tool.get("name") or (object_of(tool.get("definition")) or {}).get("name")
+            return {
+                "type": "text",
+                "text": f"The tool {name} can {'no longer' if kind == 'tool_removal' else 'now'} be called.",
+            }
         case "search_result":
             texts = [_text_of(part) for part in block["content"]] if is_list(block.get("content")) else []
             return {"type": "text", "text": "\n".join([str(block.get("title") or ""), str(block.get("source") or ""), *texts])}
@@ -172,8 +182,9 @@ def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:
     if not is_list(stated):
         return [], False, []
     given = [(object_of(tool), tool) for tool in stated]
-    found = _found_tools(body.get("messages"))
+    changed = _changed_tools(body.get("messages"))
     finds = any(_finds_tools(tool or {}) for tool, _ in given)
+    given += [(tool, tool) for tool in changed.defined.values()]
     functions: list[Any] = []
     searches, left_out = False, dict[str, None]()
     for tool, as_stated in given:
@@ -184,7 +195,7 @@ def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:
             searches = True
         elif kind not in {"", "custom"}:
             left_out[kind] = None
-        elif not (finds and tool.get("defer_loading") is True and tool.get("name") not in found):
+        elif changed.offers(tool, deferring=finds):
             fields = {name: tool.get(name) for name in ("name", "description", "strict")}
             function = {
                 **{name: value for name, value in fields.items() if value is not None},
@@ -200,16 +211,51 @@ def _finds_tools(tool: Mapping[str, Any]) -> bool:
     return stated_text(tool, "type") in {"", "custom"} and "tool" in name and "search" in name
 
 
-def _found_tools(messages: object) -> set[str]:
-    """The tools that a search for tools has found in this conversation."""
-    found: set[str] = set()
-    waiting: list[object] = [messages]
-    while waiting:
-        value = waiting.pop()
-        if is_list(value):
-            waiting += value
-        elif (block := object_of(value)) is not None:
-            if stated_text(block, "type") == "tool_reference" and isinstance(name := block.get("tool_name"), str):
-                found.add(name)
-            waiting.append(block.get("content"))
-    return found
+@dataclass(frozen=True, slots=True)
+class _ChangedTools:
+    """What a conversation has done to its tools: those that a search found or a message added, took away, or defined."""
+
+    found: dict[str, None] = field(default_factory=dict[str, None])
+    removed: dict[str, None] = field(default_factory=dict[str, None])
+    defined: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+
+    def offers(self, tool: Mapping[str, Any], *, deferring: bool) -> bool:
+        """Whether a tool can be called. `deferring`: those that are to be loaded later wait until they are found."""
+        name = stated_text(tool, "name")
+        return name not in self.removed and (not deferring or tool.get("defer_loading") is not True or name in self.found)
+
+    def take(self, block: Mapping[str, Any]) -> None:
+        """One block of a message."""
+        kind = stated_text(block, "type")
+        stated = (object_of(block.get("tool")) or {}) if kind in _CHANGES else block
+        if kind not in {*_CHANGES, "tool_reference"}:
+            return
+        definition = object_of(stated.get("definition")) or {}
+        name = next((given for given in (stated.get("tool_name"), stated.get("name"), definition.get("name")) if given), None)
+        if not isinstance(name, str):
+            return
+        if kind == "tool_removal":
+            self.removed[name] = None
+            self.defined.pop(name, None)
+            return
+        self.removed.pop(name, None)
+        self.found[name] = None
+        if definition:
+            self.defined[name] = definition
+
+
+def _changed_tools(messages: object) -> _ChangedTools:
+    """What a conversation has done to its tools until now, in its order."""
+    changed = _ChangedTools()
+    for block in _blocks(messages):
+        changed.take(block)
+    return changed
+
+
+def _blocks(value: object) -> Iterator[Mapping[str, Any]]:
+    """The objects in a content, and in their contents: a message holds results, and a result parts."""
+    for entry in value if is_list(value) else ():
+        block = object_of(entry)
+        if block is not None:
+            yield block
+            yield from _blocks(block.get("content"))

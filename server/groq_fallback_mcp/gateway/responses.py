@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from groq_fallback_mcp.call import Success, Usage
@@ -32,6 +32,8 @@ _ECHOED = (
     "prompt_cache_key",
     "safety_identifier",
 )
+# The names of fields that a chat completion calls otherwise.
+_PARAMS = {"messages": "input", "response_format": "text.format"}
 # Why an answer that is cut short ended, by the finish_reason of a chat completion.
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -44,7 +46,9 @@ class Responses:
         return read if isinstance(read, Refusal) else ResponsesExchange(read=read, created=now)
 
     def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
-        return refusal.status, refusal.body()
+        param = _PARAMS.get(refusal.param or "", refusal.param)
+        message = refusal.message if param == refusal.param else refusal.message.replace(str(refusal.param), str(param))
+        return refusal.status, replace(refusal, param=param, message=message).body()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,6 @@ from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.chat_body import MOST_MESSAGES, ChatBody, read_chat_body
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid
 from groq_fallback_mcp.json_types import is_list, stated_text
-from groq_fallback_mcp.render import excerpt
 
 __all__ = ["NamedTool", "ResponsesBody", "read_responses_body"]
 
@@ -30,9 +29,9 @@ _SAME = (
     *("model", "max_output_tokens", "temperature", "top_p", "parallel_tool_calls", "reasoning", "service_tier", "stream"),
     *("user", "prompt_cache_key", "top_logprobs"),
 )
-_PARAMS = {"messages": "input", "response_format": "text.format"}
 _UNUSUAL = re.compile(r"[^a-zA-Z0-9_-]")
 LONGEST_NAME = 64
+MOST_KIND_CHARS = 40
 _HASH_CHARS = 8
 _FREE_INPUT = {
     "type": "object",
@@ -98,7 +97,7 @@ class _Tools:
             description = "\n".join(text for text in said if isinstance(text, str) and text)
             self._offer(NamedTool(name, namespace, is_custom=True), {"description": description, "parameters": _FREE_INPUT})
         else:
-            self.left_out[kind or "?"] = None
+            self.left_out[kind[:MOST_KIND_CHARS] or "without a type"] = None
 
     def _offer(self, tool: NamedTool, fields: Mapping[str, Any]) -> None:
         flat = _flat_name(tool)
@@ -130,9 +129,7 @@ def read_responses_body(given: object, *, catalog: Catalog) -> ResponsesBody | R
         return error.refusal
     read = read_chat_body(chat, catalog=catalog)
     if isinstance(read, Refusal):
-        param = _PARAMS.get(read.param or "", read.param)
-        message = read.message.replace("messages", "input").replace("message ", "item ") if param == "input" else read.message
-        return replace(read, param=param, message=message)
+        return replace(read, message=read.message.replace("in message ", "in item "))
     notes = [f"Input items of the type {kind} were left out, as no model here reads them" for kind in left_out]
     notes += [f"The tool {kind} was left out, as it does not run here" for kind in tools.left_out]
     request = read.request
@@ -181,7 +178,7 @@ def _messages(body: Mapping[str, Any], tools: _Tools, left_out: dict[str, None])
             message = f"Item {number} of input refers to a stored item, and nothing is stored here. Send the item itself"
             raise _Unsupported(message, "input")
         elif kind != "reasoning":
-            left_out[excerpt(kind)] = None
+            left_out[kind[:MOST_KIND_CHARS]] = None
     return messages
 
 

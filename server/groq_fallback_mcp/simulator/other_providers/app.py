@@ -259,7 +259,7 @@ async def _completion(
     calls = wanted_calls(payload, messages)
     message: dict[str, Any] = {"role": "assistant"}
     if calls:
-        made = [_as_made_here(state, call) for call in calls]
+        made = [_as_made_here(state, call, at) for at, call in enumerate(calls)]
         message |= {"content": None, "tool_calls": made}
         tokens, reason = min(call_tokens(calls), max_tokens), "tool_calls"
     else:
@@ -279,11 +279,11 @@ async def _completion(
     }
 
 
-def _as_made_here(state: ProviderState, call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call with the id and what else this provider's calls carry."""
+def _as_made_here(state: ProviderState, call: Mapping[str, Any], at: int) -> dict[str, Any]:
+    """A tool call with the id and what else this provider's calls carry. Of calls at once Gemini signs only the first."""
     if state.row.name == "mistral":
         return {**call, "id": "".join(secrets.choice(_LETTERS) for _ in range(9))}
-    if state.row.name == "gemini":
+    if state.row.name == "gemini" and at == 0:
         signature = secrets.token_urlsafe(48)
         state.signatures.add(signature)
         return {**call, "extra_content": {"google": {"thought_signature": signature}}}

@@ -51,12 +51,14 @@ def _gemini(state: ProviderState, payload: Payload, messages: Messages) -> Itera
             yield plain_refusal(state.row, f"{name} is not supported for this model.")
     if messages[-1].get("role") == "assistant":
         yield plain_refusal(state.row, "Please ensure that the last message is from the user or a tool.")
-    for call in _calls(messages):
-        given = table(table(call.get("extra_content")).get("google")).get("thought_signature")
-        if given is None:
-            yield plain_refusal(state.row, "Function call is missing a thought_signature in functionCall parts.")
-        elif given != PLACEHOLDER and given not in state.signatures:
-            yield plain_refusal(state.row, "Corrupted thought signature.")
+    for message in messages:
+        for at, call in enumerate(map(table, items(message.get("tool_calls")))):
+            given = table(table(call.get("extra_content")).get("google")).get("thought_signature")
+            # of calls at once only the first is signed
+            if given is None and at == 0:
+                yield plain_refusal(state.row, "Function call is missing a thought_signature in functionCall parts.")
+            elif given not in {None, PLACEHOLDER, *state.signatures}:
+                yield plain_refusal(state.row, "Corrupted thought signature.")
 
 
 def _mistral(state: ProviderState, payload: Payload, messages: Messages) -> Iterator[Refusal]:

@@ -1,0 +1,368 @@
+"""POST /v1/messages and count_tokens in memory: what Claude Code and Anthropic's SDKs send, and what they get."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from apis import MESSAGES, Heard, named_events
+from fakes import World
+from upstream import Asked, Upstream, ask, error, events, gateway, text, whole
+
+from groq_fallback_mcp.quota.budget import Budget
+
+pytestmark = pytest.mark.anyio
+
+SSE = {"content-type": "text/event-stream"}
+JSON = {"content-type": "application/json"}
+FIRST = "openai/gpt-oss-20b"
+PIXEL = "iVBORw0KGgo="
+READ = {"name": "Read", "description": "Reads a file", "input_schema": {"type": "object"}}
+SEARCH = {"name": "ToolSearch", "description": "Finds tools", "input_schema": {"type": "object"}}
+LATER = {"name": "LSP", "input_schema": {"type": "object"}, "defer_loading": True}
+# What Claude Code 2.1.330 sends in its second request, with its texts cut short.
+CLAUDE: dict[str, Any] = {
+    "model": FIRST,
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "<system-reminder>"}, {"type": "text", "text": "Go."}]},
+        {"role": "system", "content": "# Environment"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "I read.", "signature": "unsigned"},
+                {"type": "text", "text": "Reading."},
+                {"type": "tool_use", "id": "call_0", "name": "Read", "input": {"file_path": "a.txt"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "tool_use_id": "call_0",
+                    "type": "tool_result",
+                    "content": "1\thello",
+                    "is_error": False,
+                    "cache_control": {"type": "ephemeral"},
+                }
+            ],
+        },
+    ],
+    "system": [
+        {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.330.11b;"},
+        {"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "Be brief."},
+    ],
+    "tools": [READ, SEARCH, LATER],
+    "metadata": {"user_id": '{"session_id":"1"}'},
+    "max_tokens": 1_000,
+    "thinking": {"type": "adaptive", "display": "omitted"},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "output_config": {"effort": "high"},
+    "stream": True,
+}
+
+
+def good(body: Mapping[str, Any]) -> Asked:
+    """A plain answer in the form that was asked for."""
+    if body.get("stream"):
+        return Asked(pieces=events({"reasoning": "Hm."}, *text("Hello", " you")), headers=SSE)
+    return Asked(pieces=[whole("Hello you", reasoning="Hm.")], headers=JSON)
+
+
+def hello(**more: Any) -> dict[str, Any]:
+    """A small request."""
+    return {"model": FIRST, "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}], **more}
+
+
+async def answered(answers: Any = good, **body: Any) -> tuple[Heard, Mapping[str, Any], Mapping[str, str]]:
+    """What a client hears, the body that reached the upstream, and the headers."""
+    upstream = Upstream(answers)
+    got = await ask(gateway(World(), upstream), hello(**body), path=MESSAGES.path)
+    assert got.status == 200, got.body
+    return MESSAGES.heard(got), upstream.requests[0], got.headers
+
+
+async def test_what_claude_code_sends_becomes_a_chat_that_every_provider_takes() -> None:
+    """Its system prompt in one message, its tools as functions, nothing of what only Anthropic knows."""
+    heard, sent, _ = await answered(**CLAUDE)
+    assert sent["messages"] == [
+        {"role": "system", "content": "You are an agent.\n\nBe brief."},
+        {"role": "user", "content": [{"type": "text", "text": "<system-reminder>"}, {"type": "text", "text": "Go."}]},
+        {"role": "system", "content": "# Environment"},
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "Reading."}],
+            "tool_calls": [
+                {"id": "call_0", "type": "function", "function": {"name": "Read", "arguments": '{"file_path": "a.txt"}'}}
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_0", "content": "1\thello"},
+    ]
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["Read", "ToolSearch"]
+    assert sent["reasoning_effort"] == "high"
+    assert not {"thinking", "context_management", "output_config", "system", "metadata"} & set(sent)
+    assert (heard.text, heard.reasoning, heard.finish, heard.model) == ("Hello you", "", "stop", FIRST)
+
+
+async def test_a_message_in_one_piece_has_anthropics_form() -> None:
+    """Cached tokens are counted apart."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+    body = json.dumps({"id": "c", "model": "m", "choices": [choice], "usage": usage}).encode()
+    got = await ask(gateway(World(), Upstream(lambda _: Asked(pieces=[body], headers=JSON))), hello(), path=MESSAGES.path)
+    assert got.json["usage"] == {
+        "input_tokens": 6,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 4,
+        "output_tokens": 5,
+    }
+    assert (got.json["content"], got.json["stop_reason"]) == ([{"type": "text", "text": "Hello"}], "end_turn")
+
+
+async def test_the_events_of_a_stream_come_in_the_order_that_clients_read() -> None:
+    """With the thoughts that were asked for, and the usage at the end."""
+    body = hello(stream=True, thinking={"type": "enabled", "budget_tokens": 1_024})
+    got = await ask(gateway(World(), Upstream(good)), body, path=MESSAGES.path)
+    kinds = [event["type"] for event in named_events(got)]
+    assert kinds == [
+        *("message_start", "ping"),
+        *("content_block_start", "content_block_delta", "content_block_delta", "content_block_stop"),
+        *("content_block_start", "content_block_delta", "content_block_delta", "content_block_stop"),
+        *("message_delta", "message_stop"),
+    ]
+    heard = MESSAGES.heard(got)
+    assert (heard.reasoning, heard.text, heard.tokens) == ("Hm.", "Hello you", (10, 5))
+
+
+async def test_thoughts_are_shown_only_where_they_were_asked_for() -> None:
+    """A client that did not ask has no place for them."""
+    heard, _, _ = await answered(stream=True)
+    assert (heard.reasoning, heard.text) == ("", "Hello you")
+    heard, _, _ = await answered(thinking={"type": "adaptive"})
+    assert heard.reasoning == "Hm."
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_calls_are_given_with_their_input_whole(stream: bool) -> None:
+    """Two at once, after words."""
+    made = [
+        {"id": f"c{at}", "type": "function", "function": {"name": "Read", "arguments": '{"file_path": "a"}'}} for at in (0, 1)
+    ]
+
+    def calling(body: Mapping[str, Any]) -> Asked:
+        if body.get("stream"):
+            deltas = [{"tool_calls": [{**call, "index": at}]} for at, call in enumerate(made)]
+            return Asked(pieces=events(*text("Two."), *deltas, finish="tool_calls"), headers=SSE)
+        return Asked(pieces=[whole("Two.", finish="tool_calls", tool_calls=made)], headers=JSON)
+
+    heard, _, _ = await answered(calling, tools=[READ], stream=stream)
+    assert (heard.text, heard.finish) == ("Two.", "tool_calls")
+    assert list(heard.calls) == [("Read", '{"file_path": "a"}')] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "read"),
+    [
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "a\nb"),
+        ([{"type": "tool_reference", "tool_name": "LSP"}], "The tool LSP can now be called."),
+        ("", ""),
+        (None, ""),
+    ],
+)
+async def test_the_result_of_a_tool_is_read_in_every_form(content: Any, read: str) -> None:
+    """Texts become one; a tool that a search found is named."""
+    _, sent, _ = await answered(messages=_with_result({"content": content}), tools=[READ])
+    assert sent["messages"][-1] == {"role": "tool", "tool_call_id": "c", "content": read}
+
+
+async def test_a_failed_tool_is_told_from_one_that_worked() -> None:
+    """No other API has a field for it."""
+    for content, read in (
+        ("no such file", "Error: no such file"),
+        ([{"type": "text", "text": "no"}], "Error:\nno"),
+        (None, "Error: no details"),
+    ):
+        _, sent, _ = await answered(messages=_with_result({"content": content, "is_error": True}), tools=[READ])
+        assert sent["messages"][-1]["content"] == read
+
+
+def _with_result(result: Mapping[str, Any], *more: Any) -> list[Any]:
+    call = {"type": "tool_use", "id": "c", "name": "Read", "input": {}}
+    return [
+        {"role": "user", "content": "Go"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", **result}, *more]},
+    ]
+
+
+async def test_a_tool_is_offered_once_a_search_has_found_it() -> None:
+    """Before that its definition would only fill the prompt."""
+    tools = [READ, SEARCH, LATER]
+    _, sent, _ = await answered(messages=_with_result({"content": "nothing"}), tools=tools)
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["Read", "ToolSearch"]
+    found = [{"type": "tool_reference", "tool_name": "LSP"}]
+    _, sent, _ = await answered(messages=_with_result({"content": found}), tools=tools)
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["Read", "ToolSearch", "LSP"]
+    _, sent, _ = await answered(tools=[READ, LATER])
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["Read", "LSP"]
+    _, sent, _ = await answered(tools=[READ, LATER, {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool"}])
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["Read", "LSP"]
+
+
+async def test_tools_that_a_message_adds_or_takes_away_are_followed() -> None:
+    """In their order; a definition may come with the message."""
+    changes = [
+        {"type": "text", "text": "The tools changed."},
+        {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "Read"}},
+        {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": {**READ, "name": "Grep"}}},
+        {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "LSP"}},
+    ]
+    messages = [{"role": "user", "content": "Go"}, {"role": "system", "content": changes}]
+    _, sent, _ = await answered(messages=messages, tools=[READ, SEARCH, LATER])
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["ToolSearch", "LSP", "Grep"]
+    said = sent["messages"][1]["content"]
+    assert [part["text"] for part in said] == [
+        "The tools changed.",
+        "The tool Read can no longer be called.",
+        "The tool Grep can now be called.",
+        "The tool LSP can now be called.",
+    ]
+
+
+async def test_images_and_documents_reach_the_model() -> None:
+    """As chat completions have them."""
+    content = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+        {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+        {"type": "document", "title": "Notes", "source": {"type": "text", "media_type": "text/plain", "data": "hello"}},
+        {"type": "text", "text": "What is it?"},
+    ]
+    _, sent, _ = await answered(model="auto", messages=[{"role": "user", "content": content}])
+    assert sent["messages"][0]["content"] == [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "text", "text": "Notes\nhello"},
+        {"type": "text", "text": "What is it?"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent_as"),
+    [
+        ({"type": "auto"}, "auto"),
+        ({"type": "any"}, "required"),
+        ({"type": "none"}, "none"),
+        ({"type": "tool", "name": "Read"}, {"type": "function", "function": {"name": "Read"}}),
+    ],
+)
+async def test_the_choice_of_a_tool_is_translated(choice: Any, sent_as: Any) -> None:
+    """And one call at a time where that is wanted."""
+    call = {"id": "c", "type": "function", "function": {"name": "Read", "arguments": "{}"}}
+    calling = Asked(pieces=[whole(None, finish="tool_calls", tool_calls=[call])], headers=JSON)
+    plain = Asked(pieces=[whole("Hi")], headers=JSON)
+    answer = plain if choice["type"] in {"auto", "none"} else calling
+    _, sent, _ = await answered(
+        lambda _: answer, tools=[READ], tool_choice={**choice, "disable_parallel_tool_use": True}, stop_sequences=["END"]
+    )
+    assert (sent["tool_choice"], sent["parallel_tool_calls"], sent["stop"]) == (sent_as, False, ["END"])
+
+
+async def test_anthropics_own_models_stand_for_ours_and_that_is_said() -> None:
+    """A client with nothing but the address set works."""
+    heard, _, headers = await answered(model="claude-sonnet-4-5-20250929")
+    assert heard.text == "Hello you"
+    assert "claude-sonnet-4-5-20250929" in headers["x-groq-fallback-notes"]
+    assert "so auto was asked" in headers["x-groq-fallback-notes"]
+    _, _, headers = await answered(model="claude-haiku-4-5")
+    assert "so fast was asked" in headers["x-groq-fallback-notes"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "kind"),
+    [
+        (401, error("Invalid API Key", code="invalid_api_key"), 401, "authentication_error"),
+        (429, error("Rate limit reached. Please try again in 40s.", code="rate_limit_exceeded"), 429, "rate_limit_error"),
+        (503, error("over capacity"), 502, "api_error"),
+        (400, error("'messages.0.content' is invalid"), 400, "invalid_request_error"),
+    ],
+)
+async def test_errors_have_anthropics_names(status: int, body: bytes, expected: int, kind: str) -> None:
+    """Of whatever model, streamed or not."""
+    for stream in (False, True):
+        app = gateway(World(), Upstream(lambda _: Asked(status=status, pieces=[body], headers=JSON)), max_wait_s=0.0)
+        got = await ask(app, hello(stream=stream), path=MESSAGES.path)
+        heard = MESSAGES.heard(got)
+        assert heard.error is not None
+        assert (got.status, heard.error["type"]) == (expected, kind)
+        assert ("retry-after" in got.headers) == (expected == 429 or expected >= 500)
+
+
+async def test_a_budget_that_is_used_up_is_a_matter_of_billing() -> None:
+    """Not of the request."""
+    app = gateway(World(budget=Budget(tokens=1)), Upstream(good))
+    got = await ask(app, hello(), path=MESSAGES.path)
+    heard = MESSAGES.heard(got)
+    assert heard.error is not None
+    assert (got.status, heard.error["type"]) == (402, "billing_error")
+
+
+async def test_a_prompt_that_is_too_long_is_said_in_words_that_claude_code_knows() -> None:
+    """It sends any other 400 again, one beta less at a time."""
+    got = await ask(
+        gateway(World(), Upstream(good)), hello(messages=[{"role": "user", "content": "word " * 400_000}]), path=MESSAGES.path
+    )
+    heard = MESSAGES.heard(got)
+    assert heard.error is not None
+    assert (got.status, heard.error["type"]) == (400, "invalid_request_error")
+    assert heard.error["message"].startswith("prompt is too long: ")
+    assert "tokens > 8000 maximum" in heard.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"messages": []}, "at least one message"),
+        ({"messages": [{"role": "wizard", "content": "Hi"}]}, "in message 1, role must be one of"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"tools": "all"}, "tools must be a list"),
+        ({"stop_sequences": ["a", "b", "c", "d", "e"]}, "stop_sequences must be"),
+        ({"tools": [READ], "tool_choice": {"type": "tool", "name": "Nope"}}, "not in tools"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_before_anything_is_sent(fields: Any, words: str) -> None:
+    """In Anthropic's form."""
+    upstream = Upstream(good)
+    got = await ask(gateway(World(), upstream), hello(**fields), path=MESSAGES.path)
+    heard = MESSAGES.heard(got)
+    assert heard.error is not None
+    assert (got.status, heard.error["type"], upstream.requests) == (400, "invalid_request_error", [])
+    assert words in heard.error["message"]
+
+
+async def test_tokens_are_counted_without_asking_a_model() -> None:
+    """More of them for a longer prompt and for tools."""
+    upstream = Upstream(good)
+    app = gateway(World(), upstream)
+    counts = []
+    for body in (hello(), hello(tools=[READ]), CLAUDE):
+        got = await ask(
+            app, {name: value for name, value in body.items() if name != "max_tokens"}, path="/v1/messages/count_tokens"
+        )
+        assert (got.status, list(got.json)) == (200, ["input_tokens"])
+        counts.append(got.json["input_tokens"])
+    assert 0 < counts[0] < counts[1] < counts[2]
+    wrong = await ask(app, {"messages": []}, path="/v1/messages/count_tokens")
+    assert (wrong.status, wrong.json["type"]) == (400, "error")
+    assert upstream.requests == []
+
+
+async def test_paths_that_are_not_there_are_refused_in_anthropics_form() -> None:
+    """Below /v1/messages; elsewhere in OpenAI's."""
+    app = gateway(World(), Upstream(good))
+    for method, path, status in (("GET", "/v1/messages", 405), ("POST", "/v1/messages/batches", 404)):
+        got = await ask(app, {}, path=path, method=method)
+        assert (got.status, got.json["type"]) == (status, "error")
+    got = await ask(app, {}, path="/v1/responses/resp_1", method="GET")
+    assert (got.status, got.json["error"]["code"]) == (404, "unknown_url")

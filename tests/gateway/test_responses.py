@@ -1,0 +1,331 @@
+"""POST /v1/responses in memory: what Codex and OpenAI's SDKs send, what reaches the upstream, and what they get."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from apis import RESPONSES, Heard, named_events
+from fakes import World
+from upstream import Asked, Upstream, ask, calls, events, gateway, text, whole
+
+pytestmark = pytest.mark.anyio
+
+SSE = {"content-type": "text/event-stream"}
+JSON = {"content-type": "application/json"}
+FIRST = "openai/gpt-oss-20b"
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+SHELL = {"type": "function", "name": "exec_command", "strict": False, "parameters": {"type": "object"}}
+# What Codex 0.169.0 sends in its third request, with its texts cut short.
+CODEX: dict[str, Any] = {
+    "model": FIRST,
+    "stream": True,
+    "input": [
+        {"type": "message", "id": "msg_1", "role": "developer", "content": [{"type": "input_text", "text": "You are Codex."}]},
+        {
+            "type": "message",
+            "id": "msg_2",
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "<environment_context>"},
+                {"type": "input_text", "text": "Follow the script."},
+            ],
+        },
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [],
+            "content": [{"type": "reasoning_text", "text": "I list."}],
+            "encrypted_content": None,
+        },
+        {
+            "type": "message",
+            "id": "msg_3",
+            "role": "assistant",
+            "phase": "commentary",
+            "content": [{"type": "output_text", "text": "Let me look.", "annotations": []}],
+        },
+        {
+            "type": "function_call",
+            "status": "completed",
+            "id": "fc_1",
+            "name": "exec_command",
+            "arguments": '{"cmd": "ls"}',
+            "call_id": "call_0",
+        },
+        {"type": "function_call", "name": "spawn_agent", "namespace": "multi_agent_v1", "arguments": "{}", "call_id": "call_1"},
+        {"type": "function_call_output", "id": "fco_1", "call_id": "call_0", "output": "Exit code 0\nnotes.txt"},
+        {
+            "type": "function_call_output",
+            "call_id": "call_1",
+            "output": [{"type": "input_text", "text": "agent 1"}, {"type": "input_text", "text": "started"}],
+        },
+    ],
+    "tools": [
+        SHELL,
+        {
+            "type": "namespace",
+            "name": "multi_agent_v1",
+            "description": "Sub-agents.",
+            "tools": [{"type": "function", "name": "spawn_agent", "strict": False, "parameters": {"type": "object"}}],
+        },
+        {"type": "namespace", "name": "mcp__groq__", "tools": [{"type": "function", "name": "groq_chat", "parameters": {}}]},
+        {"type": "web_search", "external_web_access": True},
+    ],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "reasoning": {"summary": "auto"},
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "thread-1",
+    "client_metadata": {"thread_id": "thread-1"},
+}
+
+
+def good(body: Mapping[str, Any]) -> Asked:
+    """A plain answer in the form that was asked for."""
+    if body.get("stream"):
+        return Asked(pieces=events({"reasoning": "Hm."}, *text("Hello", " you")), headers=SSE)
+    return Asked(pieces=[whole("Hello you", reasoning="Hm.")], headers=JSON)
+
+
+async def answered(answers: Any = good, **body: Any) -> tuple[Heard, Mapping[str, Any], Mapping[str, str]]:
+    """What a client hears, the body that reached the upstream, and the headers."""
+    upstream = Upstream(answers)
+    got = await ask(gateway(World(), upstream), {"model": FIRST, "input": "Hi"} | body, path=RESPONSES.path)
+    assert got.status == 200, got.body
+    return RESPONSES.heard(got), upstream.requests[0], got.headers
+
+
+async def refusal(**body: Any) -> Mapping[str, Any]:
+    """The error of a request that must not reach the upstream."""
+    upstream = Upstream(good)
+    got = await ask(gateway(World(), upstream), {"model": FIRST, "input": "Hi"} | body, path=RESPONSES.path)
+    assert (got.status, upstream.requests) == (400, [])
+    error = RESPONSES.heard(got).error
+    assert error is not None
+    return error
+
+
+async def test_what_codex_sends_becomes_a_chat_that_every_provider_takes() -> None:
+    """Words and calls in one message, results by their ids; what only OpenAI knows is not sent on."""
+    heard, sent, headers = await answered(**CODEX)
+    assert sent["messages"] == [
+        {"role": "system", "content": [{"type": "text", "text": "You are Codex."}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "<environment_context>"}, {"type": "text", "text": "Follow the script."}],
+        },
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "Let me look."}],
+            "tool_calls": [
+                {"id": "call_0", "type": "function", "function": {"name": "exec_command", "arguments": '{"cmd": "ls"}'}},
+                {"id": "call_1", "type": "function", "function": {"name": "multi_agent_v1__spawn_agent", "arguments": "{}"}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_0", "content": "Exit code 0\nnotes.txt"},
+        {"role": "tool", "tool_call_id": "call_1", "content": "agent 1\nstarted"},
+    ]
+    names = [tool["function"]["name"] for tool in sent["tools"]]
+    assert names == ["exec_command", "multi_agent_v1__spawn_agent", "mcp__groq__groq_chat"]
+    assert not {"store", "include", "prompt_cache_key", "client_metadata", "input", "reasoning"} & set(sent)
+    assert (heard.text, heard.reasoning, heard.finish, heard.model) == ("Hello you", "Hm.", "stop", FIRST)
+    assert "web_search was left out" in headers["x-groq-fallback-notes"]
+
+
+async def test_a_response_in_one_piece_has_openais_form() -> None:
+    """With what was asked, but without the long of it."""
+    upstream = Upstream(good)
+    asked = {"model": FIRST, "input": "Hi", "instructions": "Be brief", "metadata": {"a": "b"}, "temperature": 0.5}
+    got = await ask(gateway(World(), upstream), asked, path=RESPONSES.path)
+    body = got.json
+    assert (body["status"], body["store"], body["metadata"], body["temperature"]) == ("completed", False, {"a": "b"}, 0.5)
+    assert body["usage"] == {
+        "input_tokens": 10,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 5,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 15,
+    }
+    assert [item["type"] for item in body["output"]] == ["reasoning", "message"]
+    assert upstream.requests[0]["messages"][0] == {"role": "system", "content": "Be brief"}
+
+
+async def test_the_events_of_a_stream_come_in_the_order_that_clients_read() -> None:
+    """Each item is opened, filled and closed before the next."""
+    got = await ask(gateway(World(), Upstream(good)), {"model": FIRST, "input": "Hi", "stream": True}, path=RESPONSES.path)
+    assert [event["type"].removeprefix("response.") for event in named_events(got)] == [
+        "created",
+        "in_progress",
+        *("output_item.added", "reasoning_text.delta", "reasoning_text.done", "output_item.done"),
+        *("output_item.added", "content_part.added", "output_text.delta", "output_text.delta"),
+        *("output_text.done", "content_part.done", "output_item.done"),
+        "completed",
+    ]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_call_is_given_back_as_its_tool_was_offered(stream: bool) -> None:
+    """In its namespace; a custom tool's with its input as a text."""
+    tools = [
+        {"type": "namespace", "name": "mcp__groq__", "tools": [{"type": "function", "name": "chat", "parameters": {}}]},
+        {"type": "custom", "name": "apply_patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: A"}},
+    ]
+    names = ("mcp__groq__chat", "apply_patch")
+    made = [
+        {"id": f"c{at}", "type": "function", "function": {"name": name, "arguments": '{"input": "*** Begin"}'}}
+        for at, name in enumerate(names)
+    ]
+
+    def calling(body: Mapping[str, Any]) -> Asked:
+        if body.get("stream"):
+            deltas = [{"tool_calls": [{**call, "index": at}]} for at, call in enumerate(made)]
+            return Asked(pieces=events(*deltas, finish="tool_calls"), headers=SSE)
+        return Asked(pieces=[whole(None, finish="tool_calls", tool_calls=made)], headers=JSON)
+
+    upstream = Upstream(calling)
+    got = await ask(
+        gateway(World(), upstream), {"model": FIRST, "input": "Hi", "tools": tools, "stream": stream}, path=RESPONSES.path
+    )
+    output = named_events(got)[-1]["response"]["output"] if stream else got.json["output"]
+    called = {"type": "function_call", "name": "chat", "namespace": "mcp__groq__", "arguments": '{"input": "*** Begin"}'}
+    patched = {"type": "custom_tool_call", "name": "apply_patch", "input": "*** Begin"}
+    assert [{name: item[name] for name in wanted} for item, wanted in zip(output, (called, patched), strict=True)] == [
+        called,
+        patched,
+    ]
+    assert [item["call_id"] for item in output] == ["c0", "c1"]
+    described = upstream.requests[0]["tools"][1]["function"]
+    assert "lark grammar:\nstart: A" in described["description"]
+    assert described["parameters"]["required"] == ["input"]
+
+
+async def test_a_custom_call_of_an_earlier_turn_goes_on() -> None:
+    """As the function that it was."""
+    items = [
+        {"type": "message", "role": "user", "content": "Patch"},
+        {"type": "custom_tool_call", "call_id": "c1", "name": "apply_patch", "input": "*** Begin"},
+        {"type": "custom_tool_call_output", "call_id": "c1", "output": "Done"},
+    ]
+    _, sent, _ = await answered(input=items, tools=[{"type": "custom", "name": "apply_patch"}])
+    function = sent["messages"][1]["tool_calls"][0]["function"]
+    assert (function["name"], json.loads(function["arguments"])) == ("apply_patch", {"input": "*** Begin"})
+    assert sent["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "Done"}
+
+
+async def test_an_image_reaches_a_model_that_sees() -> None:
+    """In the field that chat completions have."""
+    content = [{"type": "input_text", "text": "What is it?"}, {"type": "input_image", "image_url": PICTURE, "detail": "auto"}]
+    _, sent, _ = await answered(model="auto", input=[{"role": "user", "content": content}])
+    assert sent["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": PICTURE}}
+    assert sent["model"] == "qwen/qwen3.8-27b"
+
+
+async def test_a_format_is_asked_for_and_the_answer_checked() -> None:
+    """text.format, as response_format of a chat completion."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+    form = {"type": "json_schema", "name": "number", "strict": True, "schema": schema}
+    heard, sent, _ = await answered(lambda _: Asked(pieces=[whole('{"n": 1}')], headers=JSON), text={"format": form})
+    assert (heard.text, sent["response_format"]["json_schema"]["schema"]) == ('{"n": 1}', schema)
+
+
+async def test_an_answer_that_is_cut_short_is_incomplete() -> None:
+    """And says why; never completed."""
+    heard, _, _ = await answered(lambda _: Asked(pieces=[whole("Hello", finish="length")], headers=JSON), max_output_tokens=100)
+    assert heard.finish == "length"
+    cut = await ask(
+        gateway(World(), Upstream(lambda _: Asked(pieces=events(*text("Hello"), finish="length"), headers=SSE))),
+        {"model": FIRST, "input": "Hi", "stream": True},
+        path=RESPONSES.path,
+    )
+    last = named_events(cut)[-1]
+    assert last["type"] == "response.incomplete"
+    assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
+async def test_web_search_is_used_where_the_model_has_it_and_said_where_not() -> None:
+    """Codex offers it with every request."""
+    search = [{"type": "web_search"}]
+    _, sent, _ = await answered(tools=search)
+    assert sent["tools"] == [{"type": "browser_search"}]
+    _, sent, headers = await answered(model="qwen/qwen3.8-27b", tools=search)
+    assert "tools" not in sent
+    assert "The web was not searched" in headers["x-groq-fallback-notes"]
+
+
+async def test_only_the_tools_that_are_allowed_are_offered() -> None:
+    """allowed_tools, and the choice of one."""
+    tools = [SHELL, {**SHELL, "name": "view_image"}]
+    allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "view_image"}]}
+    calling = lambda _: Asked(  # noqa: E731
+        pieces=[whole(None, finish="tool_calls", tool_calls=[dict(one) for one in _calls_of("view_image")])], headers=JSON
+    )
+    _, sent, _ = await answered(calling, tools=tools, tool_choice=allowed)
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["view_image"]
+    assert sent["tool_choice"] == "required"
+    _, sent, _ = await answered(calling, tools=tools, tool_choice={"type": "function", "name": "view_image"})
+    assert sent["tool_choice"] == {"type": "function", "function": {"name": "view_image"}}
+
+
+def _calls_of(name: str) -> list[Mapping[str, Any]]:
+    first = calls("{}", name=name)[0]["tool_calls"][0]
+    return [{key: value for key, value in first.items() if key != "index"}]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "param", "words"),
+    [
+        ("previous_response_id", "resp_1", "previous_response_id", "nothing is stored here"),
+        ("conversation", "conv_1", "conversation", "Send the whole conversation in input"),
+        ("background", True, "background", "Remove it"),
+        ("input", [], "input", "at least one item"),
+        ("input", [7], "input", "Item 1 of input is not an object"),
+        ("input", [{"type": "item_reference", "id": "rs_1"}], "input", "Send the item itself"),
+        ("input", [{"type": "message", "role": "wizard", "content": "Hi"}], "input", "in item 1, role must be one of"),
+        ("input", [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}], "input", "data URL"),
+        ("max_output_tokens", -1, "max_output_tokens", "-1"),
+        ("tools", {}, "tools", "must be a list"),
+        ("text", {"format": {"type": "xml"}}, "text.format", "is not a JSON schema"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_before_anything_is_sent(field: str, value: Any, param: str, words: str) -> None:
+    """With the name that the field has in this API."""
+    error = await refusal(**{field: value})
+    assert error["param"] == param
+    assert words in error["message"]
+
+
+async def test_items_that_no_model_reads_are_left_out_and_said() -> None:
+    """What ran at OpenAI in an earlier turn."""
+    items = [{"role": "user", "content": "Hi"}, {"type": "web_search_call", "id": "ws_1", "status": "completed"}]
+    _, sent, headers = await answered(input=items)
+    assert sent["messages"] == [{"role": "user", "content": "Hi"}]
+    assert "web_search_call were left out" in headers["x-groq-fallback-notes"]
+
+
+async def test_a_long_name_in_a_namespace_fits_and_is_given_back() -> None:
+    """Functions have names of 64 letters, digits, underscores and dashes."""
+    tools = [{"type": "namespace", "name": "mcp__a.b__", "tools": [{"type": "function", "name": "x" * 60, "parameters": {}}]}]
+    seen: list[str] = []
+
+    def calling(body: Mapping[str, Any]) -> Asked:
+        seen.append(body["tools"][0]["function"]["name"])
+        return Asked(pieces=[whole(None, finish="tool_calls", tool_calls=_calls_of(seen[0]))], headers=JSON)
+
+    got = await ask(gateway(World(), Upstream(calling)), {"model": FIRST, "input": "Hi", "tools": tools}, path=RESPONSES.path)
+    assert len(seen[0]) == 64
+    assert (got.json["output"][-1]["namespace"], got.json["output"][-1]["name"]) == ("mcp__a.b__", "x" * 60)
+
+
+async def test_a_conversation_stays_with_the_model_that_took_over() -> None:
+    """In the middle of open calls, by the key that Codex gives it."""
+    world = World()
+    upstream = Upstream(lambda body: Asked(status=503, pieces=[b"{}"], headers=JSON) if body["model"] == FIRST else good(body))
+    app = gateway(world, upstream)
+    await ask(app, CODEX, path=RESPONSES.path)
+    upstream.answers = good
+    await ask(app, CODEX, path=RESPONSES.path)
+    assert upstream.asked == [FIRST, "openai/gpt-oss-120b", "openai/gpt-oss-120b"]
