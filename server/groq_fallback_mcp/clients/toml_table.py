@@ -106,7 +106,7 @@ def set_value(text: str, name: str, value: str | int) -> str:
     if at and not lines[at - 1].endswith("\n"):
         lines[at - 1] += line_break
     # the first value is kept apart from the comments and tables below
-    gap = line_break if at == 0 and body.strip() else ""
+    gap = line_break if at == 0 and lines and lines[0].strip() else ""
     lines.insert(at, f"{name} = {written}{line_break}{gap}")
     return _only_changed(text, mark + "".join(lines), name, value)
 
