@@ -15,16 +15,24 @@ from groq_fallback_mcp.audio import headers as audio_headers
 from groq_fallback_mcp.audio.kind import AudioKind, sniff
 from groq_fallback_mcp.audio.link import check_link
 from groq_fallback_mcp.call import AudioLink, AudioRequest, Failure, QuotaSnapshot, Success
+from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.durations import parse_duration, parse_retry_after
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.gateway.completions import ChatCompletions
+from groq_fallback_mcp.gateway.http import read_json
+from groq_fallback_mcp.gateway.messages import Messages
+from groq_fallback_mcp.gateway.refusals import Refusal as GatewayRefusal
+from groq_fallback_mcp.gateway.responses import Responses
 from groq_fallback_mcp.providers.audio_wire import read_transcript
 from groq_fallback_mcp.providers.classify import classify, classify_stream_error
 from groq_fallback_mcp.providers.openai_wire import read_chat
 from groq_fallback_mcp.providers.rate_limit_headers import read_headers, snapshot
 from groq_fallback_mcp.providers.served_models import read_models
-from groq_fallback_mcp.redaction import sanitize
+from groq_fallback_mcp.redaction import clean_json, sanitize
 from groq_fallback_mcp.transport.jsonrpc import Overlong, Refusal, read_line, refuse_overlong, write_line
 
+CATALOG = load_catalog()
+DIALECTS = (ChatCompletions(), Responses(), Messages())
 __all__ = ["SAMPLES", "TARGETS"]
 
 NOW = 1_795_000_000.0
@@ -121,6 +129,20 @@ def address(data: bytes) -> None:
     assert "@" not in link.url.split("/")[2]
 
 
+def gateway_body(data: bytes) -> None:
+    """In every API a request that can be sent on, or an error that its clients can read."""
+    given = read_json(data)
+    for dialect in DIALECTS:
+        exchange = given if isinstance(given, GatewayRefusal) else dialect.read(given, catalog=CATALOG, now=int(NOW))
+        if isinstance(exchange, GatewayRefusal):
+            status, body = dialect.error(exchange)
+            assert 400 <= status < 500
+            clean_json(body)
+        else:
+            assert exchange.body.request.messages
+            clean_json({"messages": list(exchange.body.request.messages), "tools": list(exchange.body.request.tools)})
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     function.__name__: function
     for function in (
@@ -134,6 +156,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         limit_headers,
         recording,
         address,
+        gateway_body,
     )
 }
 
@@ -146,6 +169,8 @@ SAMPLES = (
     ),
     b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}',
     b'{"text":"x","segments":[{"start":0,"end":1e999,"text":"y"}],"duration":1}',
+    b'{"model":"auto","input":[{"type":"function_call","call_id":"c","name":"x","arguments":"{}"}],"tools":[{"type":"custom"}]}',
+    b'{"model":"auto","max_tokens":9,"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"c"}]}]}',
     b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\xff\xff\xff\xff",
     b"fLaC\x00\x00\x00\x22",
     b"OggS\x00\x02",

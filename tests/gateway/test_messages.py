@@ -284,7 +284,8 @@ async def test_anthropics_own_models_stand_for_ours_and_that_is_said() -> None:
     [
         (401, error("Invalid API Key", code="invalid_api_key"), 401, "authentication_error"),
         (429, error("Rate limit reached. Please try again in 40s.", code="rate_limit_exceeded"), 429, "rate_limit_error"),
-        (503, error("over capacity"), 502, "api_error"),
+        (503, error("x is currently over capacity. Please try again later."), 529, "overloaded_error"),
+        (500, error("Internal Server Error"), 502, "api_error"),
         (400, error("'messages.0.content' is invalid"), 400, "invalid_request_error"),
     ],
 )

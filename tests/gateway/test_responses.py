@@ -133,7 +133,7 @@ async def test_what_codex_sends_becomes_a_chat_that_every_provider_takes() -> No
     assert names == ["exec_command", "multi_agent_v1__spawn_agent", "mcp__groq__groq_chat"]
     assert not {"store", "include", "prompt_cache_key", "client_metadata", "input", "reasoning"} & set(sent)
     assert (heard.text, heard.reasoning, heard.finish, heard.model) == ("Hello you", "Hm.", "stop", FIRST)
-    assert "web_search was left out" in headers["x-groq-fallback-notes"]
+    assert "web_search was omitted" in headers["x-groq-fallback-notes"]
 
 
 async def test_a_response_in_one_piece_has_openais_form() -> None:
@@ -303,7 +303,7 @@ async def test_items_that_no_model_reads_are_left_out_and_said() -> None:
     items = [{"role": "user", "content": "Hi"}, {"type": "web_search_call", "id": "ws_1", "status": "completed"}]
     _, sent, headers = await answered(input=items)
     assert sent["messages"] == [{"role": "user", "content": "Hi"}]
-    assert "web_search_call were left out" in headers["x-groq-fallback-notes"]
+    assert "web_search_call were omitted" in headers["x-groq-fallback-notes"]
 
 
 async def test_a_long_name_in_a_namespace_fits_and_is_given_back() -> None:

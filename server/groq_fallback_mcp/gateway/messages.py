@@ -23,6 +23,7 @@ from groq_fallback_mcp.redaction import clean_json, sanitize
 
 __all__ = ["Messages", "counted"]
 
+_OVERLOADED = (529, "overloaded_error")
 # (status, type) of Anthropic's errors by our status; any other is an api_error with the status that it has.
 _ERRORS = {
     400: (400, "invalid_request_error"),
@@ -35,7 +36,7 @@ _ERRORS = {
     413: (413, "request_too_large"),
     421: (421, "invalid_request_error"),
     429: (429, "rate_limit_error"),
-    503: (529, "overloaded_error"),
+    503: _OVERLOADED,
     504: (504, "timeout_error"),
 }
 # The names of fields that a chat completion calls otherwise.
@@ -54,7 +55,7 @@ class Messages:
         return read if isinstance(read, Refusal) else MessagesExchange(read=read)
 
     def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
-        status, kind = _ERRORS.get(refusal.status, (refusal.status, "api_error"))
+        status, kind = _OVERLOADED if refusal.overloaded else _ERRORS.get(refusal.status, (refusal.status, "api_error"))
         message = refusal.message
         if refusal.param in _PARAMS:
             message = message.replace(refusal.param, _PARAMS[refusal.param])

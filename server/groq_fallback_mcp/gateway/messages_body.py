@@ -67,10 +67,10 @@ def read_messages_body(given: object, *, catalog: Catalog) -> MessagesBody | Ref
     if isinstance(read, Refusal):
         return read
     notes = [substituted] if substituted else []
-    notes += [f"The tool {kind} was left out, as it does not run here" for kind in left_out]
+    notes += [f"The tool {kind} was omitted, as it does not run here" for kind in left_out]
     request = read.request
     if searches and functions:
-        notes.append("The tool web_search was left out, as no model here searches beside other tools")
+        notes.append("The tool web_search was omitted, as no model here searches beside other tools")
     elif searches:
         request = replace(request, search=Search(optional=True))
     thinking = object_of(body.get("thinking")) or {}
@@ -89,7 +89,7 @@ def _model(given: object) -> tuple[object, str]:
     if not isinstance(given, str) or not given.startswith(_OWN):
         return AUTO if given is None else given, ""
     stands_for = FAST if _SMALL in given else AUTO
-    return stands_for, f"{excerpt(given)} is not to be had here, so {stands_for} was asked"
+    return stands_for, f"{excerpt(given)} is not available here, so {stands_for} was asked"
 
 
 def _system(given: object) -> list[dict[str, Any]]:

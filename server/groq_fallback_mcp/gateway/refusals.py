@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed, Code
@@ -39,13 +40,15 @@ _ROUTES = {
     "speak": "/v1/audio/speech",
 }
 _INVALID = (400, "invalid_request_error")
+_OVERLOADED = {FailureKind.OVERLOADED, FailureKind.TIER_FULL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """A response that is an error. `param` is the field of the body that it is about, `retry_after_s` when to ask again.
 
-    Of a request that is too long `tokens` says how many it has, and `most_tokens` how many the largest model takes.
+    Of a request that is too long `tokens` says how many it has, and `most_tokens` how many the largest model takes. `overloaded`: every model
+    that was asked had too much to do.
     """
 
     status: int
@@ -57,6 +60,7 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     tokens: int | None = None
     most_tokens: int | None = None
+    overloaded: bool = False
 
     def body(self) -> dict[str, Any]:
         """The JSON body, in the API's form."""
@@ -91,7 +95,15 @@ def failed(error: CallFailed) -> Refusal:
     repeated = status == 429 or status >= 500
     wait_s = (USUAL_WAIT_S if error.retry_after_s is None else error.retry_after_s) if repeated else None
     message = f"{sentence(capitalized(error.cause))} {sentence(capitalized(error.next_step))}"
-    return Refusal(status=status, type=type_, code=error.code, message=_for_clients(message), retry_after_s=wait_s)
+    kinds = {attempt.kind for attempt in error.attempts if attempt.sent}
+    return Refusal(
+        status=status,
+        type=type_,
+        code=error.code,
+        message=_for_clients(message),
+        retry_after_s=wait_s,
+        overloaded=error.code == "all_failed" and kinds <= _OVERLOADED,
+    )
 
 
 def guard_error(status: int, cause: str, next_step: str) -> Refusal:

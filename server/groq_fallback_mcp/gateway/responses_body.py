@@ -130,11 +130,11 @@ def read_responses_body(given: object, *, catalog: Catalog) -> ResponsesBody | R
     read = read_chat_body(chat, catalog=catalog)
     if isinstance(read, Refusal):
         return replace(read, message=read.message.replace("in message ", "in item "))
-    notes = [f"Input items of the type {kind} were left out, as no model here reads them" for kind in left_out]
-    notes += [f"The tool {kind} was left out, as it does not run here" for kind in tools.left_out]
+    notes = [f"Input items of the type {kind} were omitted, as no model here reads them" for kind in left_out]
+    notes += [f"The tool {kind} was omitted, as it does not run here" for kind in tools.left_out]
     request = read.request
     if tools.searches and tools.functions:
-        notes.append("The tool web_search was left out, as no model here searches beside other tools")
+        notes.append("The tool web_search was omitted, as no model here searches beside other tools")
     elif tools.searches:
         request = replace(request, search=Search(optional=True))
     return ResponsesBody(chat=replace(read, request=request, notes=tuple(notes)), tools=tools.named, stated=body)
