@@ -16,8 +16,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 LARGE, SMALL = 250_000, 8_000
 """Tokens a minute of the developer plan and of the free one."""
 WITHIN_S = {LARGE: 120.0, SMALL: 240.0}
-# the two faults that are hardest to get over, for the two that start soonest
-IN_CI = {("continue", "cut in text", LARGE), ("cline", "cut in a call", LARGE)}
+# the two faults that are hardest to get over, for the two that start soonest, and once in each of the other two APIs
+IN_CI = {
+    ("continue", "cut in text", LARGE),
+    ("cline", "cut in a call", LARGE),
+    ("codex", "cut in a call", LARGE),
+    ("claude-code", "cut in text", LARGE),
+}
 CASES = [
     pytest.param(*case, marks=[] if case in IN_CI else pytest.mark.nightly)
     for case in product(GATEWAY_AGENTS, FAULTS, (LARGE, SMALL))
