@@ -346,3 +346,44 @@ def test_large_files_are_edited_within_seconds() -> None:
     put, taken = there_and_back(json.dumps(big, indent=1), CLIENTS["claude-code"])
     assert len(put) > 2_900_000
     assert json.loads(taken) == big
+
+
+VALUES = st.one_of(st.integers(0, 10**9), st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12))
+LINES = st.sampled_from(
+    [
+        "# note",
+        "",
+        "model = 'x'  # mine",
+        '"model" = 3',
+        "b = [1,\n 2]",
+        's = """\n[model]\nmodel = 1\n"""',
+        "c.model = 1",
+        "[t]",
+        "model = 2",
+        "[[u]]",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(
+    lines=st.lists(LINES, max_size=7), end=st.sampled_from(["\n", "\r\n"]), value=VALUES, mark=st.sampled_from(["", "\ufeff"])
+)
+def test_a_plain_value_of_toml_changes_nothing_else(lines: list[str], end: str, value: str | int, mark: str) -> None:
+    """Set and removed it leaves the document as it was; a document that cannot be changed so is refused."""
+    text = mark + "".join(f"{line}\n" for line in lines).replace("\n", end)
+    try:
+        before = toml_table.loads(text)
+        put = toml_table.set_value(text, "model", value)
+    except toml_table.TomlFault:
+        return
+    said = toml_table.loads(put)
+    assert said.pop("model") == value
+    had = before.pop("model", None)
+    assert said == before
+    if had is None:
+        # blank lines at the beginning say nothing
+        taken = toml_table.remove_value(put, "model")
+        assert (taken.startswith(mark), taken.lstrip("\ufeff\r\n")) == (True, text.lstrip("\ufeff\r\n"))
+    kept = [line for line in text.removeprefix(mark).splitlines() if line.strip() and "model" not in line]
+    assert [line for line in put.removeprefix(mark).splitlines() if line in kept] == kept

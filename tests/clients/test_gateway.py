@@ -6,6 +6,8 @@ import json
 import os
 import re
 import sys
+import tomllib
+from itertools import product
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -16,14 +18,16 @@ import yaml
 from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.cli.setup_gateway import setup_gateway
 from groq_fallback_mcp.clients import jsonc
-from groq_fallback_mcp.clients.gateway import gateway_backups
+from groq_fallback_mcp.clients.gateway import configured_address, gateway_backups
 from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, HOLD_HEADER
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.gateway_token import gateway_token
 from groq_fallback_mcp.settings import state_folder
 
 PLANS = ("free", "developer")
-JSON_CLIENTS = [name for name, client in GATEWAY_CLIENTS.items() if not client.is_yaml]
+JSON_CLIENTS = [name for name, client in GATEWAY_CLIENTS.items() if not client.is_yaml and not client.is_toml]
+# on the free plan nothing is written for Claude Code
+WRITTEN = [case for case in product(GATEWAY_CLIENTS, PLANS) if case != ("claude-code", "free")]
 
 
 @pytest.fixture
@@ -50,7 +54,8 @@ def path_of(home: Path, name: str) -> Path:
 def written(home: Path, name: str) -> dict[str, Any]:
     """The agent's file as it reads it."""
     text = path_of(home, name).read_text()
-    found: dict[str, Any] = yaml.safe_load(text) if name == "continue" else jsonc.loads(text)
+    reads = {"continue": yaml.safe_load, "codex": tomllib.loads}
+    found: dict[str, Any] = reads.get(name, jsonc.loads)(text)
     return found
 
 
@@ -63,8 +68,7 @@ def put(home: Path, name: str, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-@pytest.mark.parametrize("plan", PLANS)
-@pytest.mark.parametrize("name", GATEWAY_CLIENTS)
+@pytest.mark.parametrize(("name", "plan"), WRITTEN)
 def test_a_second_time_changes_nothing_and_removal_leaves_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, plan: str
 ) -> None:
@@ -85,16 +89,17 @@ def test_a_second_time_changes_nothing_and_removal_leaves_nothing(
 
 @pytest.mark.parametrize("name", GATEWAY_CLIENTS)
 def test_a_dry_run_shows_a_diff_without_keys_and_writes_nothing(
-    home: Path, capsys: pytest.CaptureFixture[str], name: str
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """Not even a token; and where there is one it is not shown, nor is a key of the person's own next to the change."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
     run(name, dry_run=True)
     assert (list(home.iterdir()), "(the token)" in capsys.readouterr().out) == ([], True)
-    mine = (
-        "models:\n  - name: other\n    apiKey: sk-mine\n"
-        if name == "continue"
-        else '{\n  "version": 1,\n  "modes": {},\n  "providers": {\n    "mine": {"apiKey": "sk-mine"}\n  }\n}\n'
-    )
+    mine = {
+        "continue": "models:\n  - name: other\n    apiKey: sk-mine\n",
+        "codex": '[mcp_servers.other]\nenv = { OTHER_API_KEY = "sk-mine" }\n',
+        "claude-code": '{\n  "env": {\n    "ANTHROPIC_API_KEY": "sk-mine"\n  }\n}\n',
+    }.get(name, '{\n  "version": 1,\n  "modes": {},\n  "providers": {\n    "mine": {"apiKey": "sk-mine"}\n  }\n}\n')
     path = put(home, name, mine)
     token = gateway_token(state_folder())
     run(name, dry_run=True)
@@ -137,17 +142,17 @@ def test_on_the_developer_plan_both_models_do(home: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", GATEWAY_CLIENTS)
-def test_every_agent_has_its_text_held_for_two_seconds(home: Path, name: str) -> None:
+def test_every_agent_has_its_text_held_for_two_seconds(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """In the header that the gateway reads: a cut in a short answer is then seen by none of them."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
 
     def headers(node: Any) -> list[Any]:
         inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        return (
-            [node["headers"]] if isinstance(node, dict) and "headers" in node else [at for one in inner for at in headers(one)]
-        )
+        own = [value for key, value in node.items() if key.lower().endswith("headers")] if isinstance(node, dict) else []
+        return own or [at for one in inner for at in headers(one)]
 
     run(name)
-    assert headers(written(home, name)) == [{HOLD_HEADER: "2"}]
+    assert headers(written(home, name)) == [f"{HOLD_HEADER}: 2" if name == "claude-code" else {HOLD_HEADER: "2"}]
 
 
 @pytest.mark.parametrize(
@@ -160,10 +165,13 @@ def test_every_agent_has_its_text_held_for_two_seconds(home: Path, name: str) ->
         ("opencode", "free", 131_072, 2_000),
         ("kilo", "free", 131_072, 2_000),
         ("kilo", "developer", 131_072, 32_000),
+        ("codex", "free", 131_072, None),
+        ("codex", "developer", 131_072, None),
+        ("claude-code", "developer", 131_072, 32_000),
     ],
 )
 def test_an_agent_is_told_the_window_of_the_plan_where_its_own_prompt_leaves_room(
-    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, plan: str, context: int, output: int
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, plan: str, context: int, output: int | None
 ) -> None:
     """And answers are never longer than the plan admits."""
     monkeypatch.setenv("GROQ_FALLBACK_PLAN", plan)
@@ -174,7 +182,15 @@ def test_an_agent_is_told_the_window_of_the_plan_where_its_own_prompt_leaves_roo
     elif name == "cline":
         stated = found["providers"]["openai-compatible"]["settings"]
         assert (stated["contextWindow"], stated["maxTokens"]) == (context, output)
+    elif name == "codex":
+        assert found["model_context_window"] == context
+    elif name == "claude-code":
+        # of its models none has a million tokens, which it takes for granted of the one it starts with
+        assert found["env"]["CLAUDE_CODE_DISABLE_1M_CONTEXT"] == "1"
+        stated = [found["env"][f"CLAUDE_CODE_MAX_{what}_TOKENS"] for what in ("CONTEXT", "OUTPUT")]
+        assert stated == [str(context), str(output)]
     else:
+        assert output is not None
         limit = found["provider"]["groq-fallback"]["models"]["auto"]["limit"]
         assert limit == {"context": context, "input": context - output, "output": output}
 
@@ -419,10 +435,105 @@ def test_a_file_that_cannot_be_edited_safely_is_left_alone(home: Path, text: str
     assert gateway_token(state_folder()) not in str(refused.value)
 
 
+CODEX_OWN = """\ufeff#:schema mine
+# mine
+model = "gpt-mine"  # the best
+approval_policy = "never"
+
+# others
+[model_providers.other] # mine too
+base_url = "http://127.0.0.1:1/v1"
+"""
+
+
+@pytest.mark.parametrize("text", [CODEX_OWN, CODEX_OWN.replace("\n", "\r\n"), "# mine\n\n[tui]\ntheme = 'x'\n", "a.b = 1"])
+def test_comments_and_settings_of_codex_stay(home: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Values go before the first table, and removal gives the file back byte for byte."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    path = put(home, "codex", text)
+    run("codex")
+    after = path.read_bytes().decode()
+    found = tomllib.loads(after.removeprefix("\ufeff"))
+    assert (found["model_provider"], found["model"]) == ("groq-fallback", "auto")
+    assert found["model_providers"]["groq-fallback"]["wire_api"] == "responses"
+    kept = [line for line in text.splitlines() if not line.startswith("model =")]
+    assert [line for line in after.splitlines() if line in kept and line] == [line for line in kept if line]
+    run("codex", remove=True)
+    assert path.read_bytes().decode() == text
+
+
+def test_of_codex_only_what_is_ours_is_removed_where_the_file_was_changed_since(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model chosen meanwhile stays; what was replaced was named."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    path = put(home, "codex", 'model = "gpt-mine"\n\n[tui]\ntheme = "dark"\n')
+    run("codex")
+    assert "This replaced model 'gpt-mine'" in capsys.readouterr().out
+    path.write_text(path.read_text().replace('"dark"', '"light"').replace('model = "auto"', 'model = "gpt-new"'))
+    run("codex", remove=True)
+    assert path.read_text() == 'model = "gpt-new"\n\n[tui]\ntheme = "light"\n'
+
+
+@pytest.mark.parametrize("text", ["model_providers = 1\n", 'model = """\nx"""\n', "model = [1]\n", "[", "model.x = 1\n"])
+def test_a_file_of_codex_that_cannot_be_edited_safely_is_left_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """As where one of its values is of another kind."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    path = put(home, "codex", text)
+    with pytest.raises(ConfigurationError, match="cannot be edited safely"):
+        run("codex")
+    assert path.read_text() == text
+
+
+def test_claude_code_keeps_the_variables_of_the_person(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours are added to them, and go without them; one that was replaced is not shown, as it may be a secret."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    path = put(home, "claude-code", '{\n  "env": {\n    "MINE": "1"\n  },\n  "model": "opus"\n}\n')
+    run("claude-code")
+    env = written(home, "claude-code")["env"]
+    assert (env["MINE"], env["ANTHROPIC_BASE_URL"]) == ("1", "http://127.0.0.1:8788")
+    assert all(isinstance(value, str) for value in env.values())
+    path.write_text(path.read_text().replace('"MINE": "1"', '"MINE": "2"'))
+    run("claude-code", remove=True)
+    assert written(home, "claude-code") == {"env": {"MINE": "2"}, "model": "opus"}
+
+
+def test_where_claude_code_s_prompt_does_not_fit_it_stays_with_the_person_s_login(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has one endpoint for all its models: the gateway would refuse each call. An earlier set-up is taken out."""
+    run("claude-code")
+    assert not path_of(home, "claude-code").exists()
+    assert "so the model that Claude Code uses is left as it is" in capsys.readouterr().out
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    run("claude-code")
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "free")
+    run("claude-code")
+    assert written(home, "claude-code") == {}
+
+
+@pytest.mark.parametrize("name", GATEWAY_CLIENTS)
+def test_the_address_is_found_where_set_up_put_it(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """For doctor; with /v1 and without."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    assert configured_address(GATEWAY_CLIENTS[name], home=home) is None
+    run(name, port=9001)
+    assert configured_address(GATEWAY_CLIENTS[name], home=home) == "http://127.0.0.1:9001"
+
+
+def test_gemini_cli_cannot_use_the_gateway_and_is_shown_what_it_can(home: Path) -> None:
+    """It speaks generateContent only; the MCP server works there."""
+    with pytest.raises(InputRefused, match=r"speaks only Google's generateContent.*setup gemini to add the MCP server"):
+        run("gemini")
+    assert not list(home.iterdir())
+
+
 @pytest.mark.parametrize("name", ["zed", None])
 def test_a_client_without_a_way_to_the_gateway_is_refused(home: Path, name: str | None) -> None:
     """With those that have one."""
-    with pytest.raises(InputRefused, match="Use one of kilo, opencode, cline, continue"):
+    with pytest.raises(InputRefused, match="Use one of kilo, opencode, cline, continue, codex, claude-code"):
         run(name)
     assert not list(home.iterdir())
 

@@ -67,6 +67,15 @@ def _clines(project: Path) -> Sequence[ToolCall]:
     )
 
 
+def _codexs(project: Path) -> Sequence[ToolCall]:
+    """In its shell alone; it carries out a patch there itself."""
+    patch = f"apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: {FILE}\n+{CONTENT}*** End Patch\nEOF"
+    return tuple(
+        ToolCall(name="exec_command", arguments={"cmd": command})
+        for command in (patch, f"cat {project / FILE}", f"touch {TOUCHED}")
+    )
+
+
 GATEWAY_AGENTS: Mapping[str, GatewayAgent] = {
     "kilo": GatewayAgent(
         program=lambda npm: find_kilo(repository=REPOSITORY),
@@ -94,6 +103,20 @@ GATEWAY_AGENTS: Mapping[str, GatewayAgent] = {
         arguments=("-p", "--auto", PROMPT),
         environment={"CONTINUE_TELEMETRY_ENABLED": "0"},
         calls=_paths_in("Write", "Read", "Bash", path="filepath"),
+    ),
+    "codex": GatewayAgent(
+        program=lambda npm: npm.find("codex"),
+        # its own sandbox needs rights of the kernel that a container has not
+        arguments=("exec", "--skip-git-repo-check", "--json", "--dangerously-bypass-approvals-and-sandbox", PROMPT),
+        environment={},
+        calls=_codexs,
+        asked_for=("-c", "model_provider=groq-fallback", "-m", "auto"),
+    ),
+    "claude-code": GatewayAgent(
+        program=lambda npm: npm.find("claude"),
+        arguments=("-p", PROMPT, "--output-format", "json", "--allowedTools", "Write,Read,Bash"),
+        environment={"DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1", "DISABLE_ERROR_REPORTING": "1"},
+        calls=_paths_in("Write", "Read", "Bash", path="file_path"),
     ),
 }
 
@@ -175,8 +198,7 @@ async def work_through(name: str, *, fault: Fault, tpm: int, home: Path, within_
         )
         assert set_up.returncode == 0, set_up
         # where the plan does not take its prompt, set-up leaves the main model as it is
-        fits = b"groq-fallback/auto" in b"".join(path.read_bytes() for path in (home / ".config").rglob("*.json*"))
-        chosen = () if fits else agent.asked_for
+        chosen = agent.asked_for if b"left as it is" in set_up.stdout else ()
         log = home / "gateway.log"
         async with running_gateway(port, ours, home=home, log=log):
             began = time.monotonic()
@@ -283,7 +305,7 @@ def _bodies(sent: bytes) -> list[bytes]:
     while b"\r\n\r\n" in sent:
         head, _, rest = sent.partition(b"\r\n\r\n")
         length = re.search(rb"(?im)^content-length: *(\d+)", head)
-        assert length is not None or head.startswith(b"GET"), head
+        assert length is not None or head.startswith((b"GET", b"HEAD")), head
         size = 0 if length is None else int(length[1])
         if size:
             found.append(rest[:size])

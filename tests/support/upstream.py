@@ -237,6 +237,7 @@ async def ask(
         if leave_after is not None and pieces >= leave_after:
             left.set()
 
+    path, _, query = path.partition("?")
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -244,7 +245,7 @@ async def ask(
         "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "scheme": "http",
         "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],

@@ -664,7 +664,10 @@ def setup(
     no_check: Annotated[bool, _flag("--no-check", help="Skip the connection check.")] = False,
     gateway: Annotated[
         bool,
-        _flag("--gateway", help="Use the gateway for the client's own model calls instead: kilo, opencode, cline, continue."),
+        _flag(
+            "--gateway",
+            help="Use the gateway for the client's own model calls instead: kilo, opencode, cline, continue, codex, claude-code.",
+        ),
     ] = False,
     port: Annotated[
         int | None,

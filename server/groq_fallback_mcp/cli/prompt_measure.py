@@ -9,18 +9,25 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.clients.entry import find_command
 from groq_fallback_mcp.clients.gateway_clients import GatewayClient
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.client_lists import codex_models
+from groq_fallback_mcp.gateway.completions import ChatCompletions
+from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.http import read_json
-from groq_fallback_mcp.gateway.refusals import invalid
+from groq_fallback_mcp.gateway.messages import Messages
+from groq_fallback_mcp.gateway.model_list import AUTO
+from groq_fallback_mcp.gateway.refusals import Refusal, invalid
+from groq_fallback_mcp.gateway.responses import Responses
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 
 __all__ = ["measured_prompt"]
@@ -28,6 +35,7 @@ __all__ = ["measured_prompt"]
 LOOPBACK = "127.0.0.1"
 RUN_S = 120.0
 MOST_BYTES = 64 * 1_048_576
+_AUTO_ROW = {"id": AUTO, "type": "chat", "owned_by": "groq-fallback-mcp"}
 
 
 def measured_prompt(client: GatewayClient, *, port: int, prepare: Callable[[], object]) -> int:
@@ -51,7 +59,8 @@ def measured_prompt(client: GatewayClient, *, port: int, prepare: Callable[[], o
     try:
         prepare()
         with tempfile.TemporaryDirectory(prefix="groq-fallback-mcp-") as empty:
-            _run([program, *arguments], environment={**os.environ, **client.measure_environment}, folder=empty)
+            here = [argument.replace("{origin}", f"http://{LOOPBACK}:{port}") for argument in arguments]
+            _run([program, *here], environment={**os.environ, **client.measure_environment}, folder=empty)
     except (OSError, subprocess.TimeoutExpired) as error:
         if not found:
             raise ConfigurationError(f"The command {name} did not end ({type(error).__name__})", next_step=_RUN_IT) from None
@@ -89,24 +98,35 @@ _RUN_IT = f"Omit --measure, run {SCRIPT} gateway, and try it: a request that doe
 
 
 def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
-    """A handler that adds the size of each chat request, and refuses it in the way that agents do not repeat."""
+    """A handler that adds the size of each request for an answer, and refuses it in the way that agents do not repeat."""
     catalog = load_catalog()
-    refusal = json.dumps(invalid(f"Measured by {SCRIPT} setup").body()).encode()
+    # as too long: what is wrong in another way Claude Code sends once more with all its tools
+    refusal = replace(invalid(f"Measured by {SCRIPT} setup"), tokens=1, most_tokens=0)
 
     class Recorder(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            # Codex takes its instructions from the list, which are part of its prompt
+            self._answer(200, {"object": "list", "data": [], "models": codex_models([_AUTO_ROW])})
+
         def do_POST(self) -> None:
             try:
                 content = self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BYTES))
             except ValueError:
                 content = b""
-            body = read_chat_body(read_json(content), catalog=catalog)
-            if isinstance(body, ChatBody):
-                found.append(estimate_prompt_tokens(body.request))
-            self.send_response(400)
+            dialect = _dialect(self.path)
+            read = dialect.read(read_json(content), catalog=catalog, now=0)
+            if not isinstance(read, Refusal):
+                found.append(estimate_prompt_tokens(read.body.request))
+            status, body = dialect.error(refusal)
+            self._answer(status, body)
+
+        def _answer(self, status: int, body: Mapping[str, Any]) -> None:
+            content = json.dumps(body).encode()
+            self.send_response(status)
             self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(refusal)))
+            self.send_header("content-length", str(len(content)))
             self.end_headers()
-            self.wfile.write(refusal)
+            self.wfile.write(content)
 
         def handle(self) -> None:
             # an agent may leave before it has read the answer
@@ -117,3 +137,10 @@ def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
             """Nothing."""
 
     return Recorder
+
+
+def _dialect(path: str) -> Dialect:
+    """The API that a request is for, by its path."""
+    if "/messages" in path:
+        return Messages()
+    return Responses() if "/responses" in path else ChatCompletions()

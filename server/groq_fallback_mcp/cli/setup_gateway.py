@@ -11,6 +11,7 @@ from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.cli.local_servers import found_statement
 from groq_fallback_mcp.clients.change import Change, apply
+from groq_fallback_mcp.clients.client import CLIENTS
 from groq_fallback_mcp.clients.gateway import SHOWN_TOKEN, WantedGateway, plan_gateway, plan_removal
 from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, GatewayClient
 from groq_fallback_mcp.clients.gateway_offer import GatewayOffer, gateway_offer
@@ -26,22 +27,34 @@ __all__ = ["DEFAULT_PORT", "setup_gateway"]
 DEFAULT_PORT = 8788
 # Fits no model.
 UNKNOWN_TOKENS = 10**9
-# JSON and YAML: the value of a field for a key
-_KEYS = re.compile(r"""(["']?apiKey["']?\s*:\s*)(?:"(?:[^"\\\n]|\\.)*"|[^\s,}"]+)""")
+# JSON, YAML and TOML: the value of a field for a key or a token
+_SECRETS = re.compile(
+    r"""(["']?[\w-]*(?:api_?key|_token|_secret|password|_headers)["']?\s*[:=]\s*)(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,}"'{]+)""",
+    re.IGNORECASE,
+)
 
 
 def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool, measure: bool = False) -> int:
     """Add the gateway to an agent's own configuration, or remove it. `measure`: run the agent once to see how long its prompt is."""
     client = GATEWAY_CLIENTS.get(name or "")
     if client is None:
-        known = ", ".join(GATEWAY_CLIENTS)
-        cause = "No client is given" if name is None else f"{name[:80]!r} has no set-up for the gateway"
-        raise InputRefused(cause, next_step=f"Use one of {known}: {SCRIPT} setup kilo --gateway")
+        raise _without_gateway(name)
     if remove:
         _remove(client, dry_run=dry_run)
     else:
         _add(client, port=port, dry_run=dry_run, measure=measure)
     return 0
+
+
+def _without_gateway(name: str | None) -> InputRefused:
+    """Why a client cannot be set up for the gateway, and what can be done instead."""
+    known = f"Use one of {', '.join(GATEWAY_CLIENTS)}: {SCRIPT} setup kilo --gateway"
+    other = CLIENTS.get(name or "")
+    if other is not None and other.no_gateway:
+        instead = f"Run {SCRIPT} setup {name} to add the MCP server there, which works. {known}"
+        return InputRefused(f"{other.title} cannot use the gateway: {other.no_gateway}", next_step=instead)
+    cause = "No client is given" if name is None else f"{name[:80]!r} has no set-up for the gateway"
+    return InputRefused(cause, next_step=known)
 
 
 def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> None:
@@ -60,7 +73,9 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> N
         length = measured_prompt(client, port=port, prepare=lambda: apply(planned(unknown)))
         client = client.model_copy(update={"prompt_tokens": length})
     change = planned(client)
-    _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: the gateway is already set up in {change.path}")
+    nothing = client.fits_or_nothing and not offer.fits(client)
+    unchanged = f"{change.path} is left as it is" if nothing else f"the gateway is already set up in {change.path}"
+    _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: {unchanged}")
     echo(offer.statement(client, measured=measure))
     if settings.plan == "free" and not offer.fits(client):
         echo(
@@ -69,9 +84,9 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> N
         )
     if found is not None:
         echo(found)
-    for note in (*change.notes, *([client.note] if client.note else [])):
+    for note in (*change.notes, *([client.note] if client.note and not nothing else [])):
         echo(f"Note: {note}")
-    if not dry_run:
+    if not dry_run and not nothing:
         echo(f"Next step: Run {SCRIPT} gateway to start it, or {SCRIPT} gateway --install to keep it running.")
 
 
@@ -93,7 +108,7 @@ def _carry_out(change: Change, *, dry_run: bool, unchanged: str) -> None:
 
 def _discreet(change: Change) -> str:
     """The diff without tokens, neither ours nor an older one, and without the person's own keys in the lines around it."""
-    return _KEYS.sub(rf'\1"{SHOWN_TOKEN}"', change.diff())
+    return _SECRETS.sub(rf'\1"{SHOWN_TOKEN}"', change.diff())
 
 
 async def _offer(settings: Settings) -> tuple[GatewayOffer, str | None]:

@@ -82,6 +82,8 @@ class Client(_Row):
     health_environment: Mapping[str, str] = {}
     """What lets it start servers in an empty folder that it has not seen before."""
     note: str = ""
+    no_gateway: str = ""
+    """Why it cannot use the gateway for its own model calls, where that is known."""
     project_trap: Trap | None = None
     manifest: Manifest | None = None
     source: str

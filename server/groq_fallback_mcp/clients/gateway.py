@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from groq_fallback_mcp.clients import backups, jsonc, yaml_list
+from groq_fallback_mcp.clients import backups, jsonc, toml_table, yaml_list
 from groq_fallback_mcp.clients.change import Change
 from groq_fallback_mcp.clients.config_file import exists, read_text, require_inside, require_writable
 from groq_fallback_mcp.clients.gateway_clients import HOLD_HEADER, PROVIDER, GatewayClient, Setting
@@ -27,8 +27,9 @@ __all__ = ["SHOWN_TOKEN", "WantedGateway", "configured_address", "gateway_backup
 
 SHOWN_TOKEN = "(the token)"  # noqa: S105 - what is shown instead
 _NEW_YAML = "name: Local\nversion: 1.0.0\nschema: v1\n"
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d{1,5}(?=/v1\b)")
-_FAULTS = (jsonc.JsoncFault, yaml_list.YamlFault, RecursionError)
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d{1,5}(?=/v1\b|[\"'])")
+_PLACEHOLDER = re.compile(r"\{[a-z]+\}")
+_FAULTS = (jsonc.JsoncFault, toml_table.TomlFault, yaml_list.YamlFault, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +53,10 @@ def plan_gateway(wanted: WantedGateway, *, home: Path) -> Change:
     path, before = _file(client, home=home)
     settings = client.filled(_parts(wanted, wanted.token))
     try:
-        after, notes = _with_all(before or "", client, settings, fits=wanted.offer.fits(client))
+        text, notes = _with_all(before or "", client, settings, fits=wanted.offer.fits(client))
     except _FAULTS as fault:
         raise _unsafe(path, fault, _by_hand(client, client.filled(_parts(wanted, SHOWN_TOKEN)))) from None
+    after = before if text == (before or "") else text
     if before != after:
         require_writable(path)
     return Change(
@@ -83,7 +85,7 @@ def plan_removal(client: GatewayClient, *, home: Path) -> Change:
             former = backups.undo(gateway_backups(), path, before)
             if former is not None:
                 after = former.text
-            elif not client.is_yaml and jsonc.is_empty(after):
+            elif _is_empty(after, client):
                 after = None
     return Change(path=path, before=before, after=after, removes=True, holds_key=False, notes=(), backups=gateway_backups())
 
@@ -105,6 +107,7 @@ def _file(client: GatewayClient, *, home: Path) -> tuple[Path, str | None]:
 def _parts(wanted: WantedGateway, token: str) -> dict[str, JsonValue]:
     auto = wanted.offer.models[0]
     return {
+        "{origin}": f"http://127.0.0.1:{wanted.port}",
         "{url}": f"http://127.0.0.1:{wanted.port}/v1",
         "{token}": token,
         "{small}": wanted.offer.small,
@@ -119,24 +122,22 @@ def _with_all(text: str, client: GatewayClient, settings: Sequence[Setting], *, 
     if client.is_yaml:
         return _with_yaml(text, settings[0]), []
     notes: list[str] = []
-    said = jsonc.loads(text)
-    if not isinstance(said, dict):
-        message = "the document is not a table"
-        raise jsonc.JsoncFault(message, 1)
-    for setting in settings:
+    said = _loads(text, client)
+    for template, setting in zip(client.settings, settings, strict=True):
         present = _at(said, setting.at)
+        ours = _is_ours(said, client, template)
         if setting.when == "missing" and present is not None:
             continue
         if setting.when == "fits" and not fits:
             # one that an earlier plan could serve
-            text = jsonc.remove(text, setting.at) if _is_ours(said, client, setting) else text
+            text = _without(text, client, setting.at) if ours else text
             continue
         if _undated(present) == _undated(setting.value):
             continue
-        if present is not None and setting.when != "missing" and not _is_ours(said, client, setting):
-            shown = f" {present[:80]!r}" if isinstance(present, str) else ""
+        if present is not None and setting.when != "missing" and not ours:
+            shown = f" {present[:80]!r}" if isinstance(present, str) and not _is_secret(setting) else ""
             notes.append(f"This replaced {'.'.join(setting.at)}{shown}; --remove restores it if nothing else changes the file.")
-        text = _same_but(text, jsonc.set_value(text, setting.at, setting.value), setting.at)
+        text = _with(text, client, setting)
     enabled = said.get("enabled_providers")
     if isinstance(enabled, list) and PROVIDER not in enabled:
         notes.append(f"enabled_providers in this file does not list {PROVIDER}, so {client.title} ignores it. Add it there.")
@@ -153,28 +154,31 @@ def _with_yaml(text: str, setting: Setting) -> str:
 def _without_all(text: str, client: GatewayClient) -> str:
     if client.is_yaml:
         return yaml_list.without_entry(text)
-    said = jsonc.loads(text)
-    kept = {setting.at for setting in client.settings if setting.when == "missing"}
+    said = _loads(text, client)
     for setting in client.settings:
-        if setting.at in kept or not _is_ours(said, client, setting):
+        if setting.when == "missing" or not _is_ours(said, client, setting):
             continue
-        text = _same_but(text, jsonc.remove(text, setting.at), setting.at)
-        if len(setting.at) > 1 and setting.at[:-1] not in kept:
-            text = jsonc.remove_empty(text, setting.at[:-1])
+        text = _without(text, client, setting.at)
     return text
 
 
 def _is_ours(said: JsonValue, client: GatewayClient, setting: Setting) -> bool:
-    """Whether set-up wrote what is there: it bears our name or our header, or names the provider that does."""
+    """Whether set-up wrote what is there: it bears our name or our header, or belongs to what does."""
     present = _at(said, setting.at)
     if present is None:
         return False
-    if isinstance(present, str):
-        if present.startswith(f"{PROVIDER}/"):
-            return True
-        block = next(one for one in client.settings if isinstance(one.value, dict) and one.value)
-        return present == setting.value and _is_ours(said, client, block)
-    return PROVIDER in setting.at or HOLD_HEADER in str(present)
+    if PROVIDER in setting.at or HOLD_HEADER in str(present) or str(present).startswith(f"{PROVIDER}/"):
+        return True
+    if isinstance(present, dict | list):
+        return False
+    mark = next(one for one in client.settings if PROVIDER in one.at or HOLD_HEADER in str(one.value))
+    filled = _PLACEHOLDER.search(str(setting.value)) is not None
+    return setting is not mark and (filled or present == setting.value) and _is_ours(said, client, mark)
+
+
+def _is_secret(setting: Setting) -> bool:
+    """Whether the person's own value there may be a secret."""
+    return any(word in setting.at[-1] for word in ("TOKEN", "HEADERS"))
 
 
 def _at(node: JsonValue, path: Sequence[str]) -> JsonValue:
@@ -186,6 +190,55 @@ def _at(node: JsonValue, path: Sequence[str]) -> JsonValue:
 def _undated(value: JsonValue) -> JsonValue:
     """Without the date that Cline renews at every start."""
     return {name: inner for name, inner in value.items() if name != "updatedAt"} if isinstance(value, dict) else value
+
+
+def _loads(text: str, client: GatewayClient) -> dict[str, JsonValue]:
+    if client.is_toml:
+        return toml_table.loads(text)
+    said = jsonc.loads(text)
+    if not isinstance(said, dict):
+        message = "the document is not a table"
+        raise jsonc.JsoncFault(message, 1)
+    return said
+
+
+def _with(text: str, client: GatewayClient, setting: Setting) -> str:
+    if not client.is_toml:
+        return _same_but(text, jsonc.set_value(text, setting.at, setting.value), setting.at)
+    match setting.value:
+        case dict():
+            after = toml_table.set_table(text, setting.at, setting.value)
+            return _same_table_but(text, after, setting.at)
+        case str() | int():
+            return toml_table.set_value(text, setting.at[0], setting.value)
+        case _:
+            message = "a value must be a table or plain"
+            raise TypeError(message)
+
+
+def _without(text: str, client: GatewayClient, at: Sequence[str]) -> str:
+    """The text without the value, and without a table that held nothing else, unless the agent needs it."""
+    if client.is_toml:
+        if len(at) == 1:
+            return toml_table.remove_value(text, at[0])
+        return _same_table_but(text, toml_table.remove(text, at), at)
+    text = _same_but(text, jsonc.remove(text, at), at)
+    needed = {setting.at for setting in client.settings if setting.when == "missing"}
+    outer = tuple(at[:-1])
+    return jsonc.remove_empty(text, outer) if outer and outer not in needed else text
+
+
+def _is_empty(text: str, client: GatewayClient) -> bool:
+    if client.is_toml:
+        return not text.removeprefix(toml_table.BYTE_ORDER_MARK).strip()
+    return not client.is_yaml and jsonc.is_empty(text)
+
+
+def _same_table_but(before: str, after: str, at: Sequence[str]) -> str:
+    if toml_table.digest(before, without=at) != toml_table.digest(after, without=at):
+        message = "other settings would change"
+        raise toml_table.TomlFault(message)
+    return after
 
 
 def _same_but(before: str, after: str, at: Sequence[str]) -> str:

@@ -29,6 +29,8 @@ class Setting(_Row):
     at: tuple[str, ...]
     """The keys that lead to it."""
     value: JsonValue
+    as_text: bool = False
+    """A number is written as a text: a variable of the environment."""
     when: Literal["always", "fits", "missing"] = "always"
     """`fits`: only where the plan takes the agent's own prompt. `missing`: only where nothing is there; it stays on removal."""
 
@@ -44,7 +46,7 @@ class GatewayClient(_Row):
     prompt_tokens: int
     """The agent's own first request, in tokens: system prompt and tools."""
     measure: tuple[str, ...]
-    """The command that makes it send one request to the gateway."""
+    """The command that makes it send one request to the gateway, with the placeholder {origin}."""
     measure_environment: dict[str, str] = {}
     settings: tuple[Setting, ...]
     note: str = ""
@@ -54,13 +56,28 @@ class GatewayClient(_Row):
 
     @property
     def is_yaml(self) -> bool:
-        """Whether its file is YAML, which gets an entry of a list; the others are JSON with comments."""
+        """Whether its file is YAML, which gets an entry of a list."""
         return self.home[0].endswith(".yaml")
 
     @property
+    def is_toml(self) -> bool:
+        """Whether its file is TOML; what is neither that nor YAML is JSON with comments."""
+        return self.home[0].endswith(".toml")
+
+    @property
     def has_small_model(self) -> bool:
-        """Whether titles and summaries have a model of their own, so that the main one can be left as it is."""
+        """Whether titles and summaries have a model of their own, which fits where the main one does not."""
+        return any(setting.value == f"{PROVIDER}/{{small}}" for setting in self.settings)
+
+    @property
+    def keeps_own_model(self) -> bool:
+        """Whether its main model is left as it is where its own prompt does not fit."""
         return any(setting.when == "fits" for setting in self.settings)
+
+    @property
+    def fits_or_nothing(self) -> bool:
+        """Whether nothing is written where its own prompt does not fit: it has one endpoint for all models."""
+        return all(setting.when == "fits" for setting in self.settings)
 
     def paths(self, home: Path) -> list[Path]:
         """The files its configuration may be in."""
@@ -68,7 +85,12 @@ class GatewayClient(_Row):
 
     def filled(self, parts: Mapping[str, JsonValue]) -> tuple[Setting, ...]:
         """The settings with the placeholders in their values replaced."""
-        return tuple(setting.model_copy(update={"value": _filled(setting.value, parts)}) for setting in self.settings)
+        return tuple(setting.model_copy(update={"value": _value(setting, parts)}) for setting in self.settings)
+
+
+def _value(setting: Setting, parts: Mapping[str, JsonValue]) -> JsonValue:
+    value = _filled(setting.value, parts)
+    return str(value) if setting.as_text else value
 
 
 def _filled(value: JsonValue, parts: Mapping[str, JsonValue]) -> JsonValue:

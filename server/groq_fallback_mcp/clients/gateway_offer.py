@@ -110,6 +110,11 @@ class GatewayOffer:
                 f"{need}; {takes}. Titles and summaries will use Groq; the main model needs the developer plan or another"
                 " provider, so it is left as it is."
             )
+        if client.keeps_own_model:
+            return (
+                f"{need}; {takes}. It needs the developer plan or another provider, so the model that {client.title} uses is left"
+                " as it is."
+            )
         return f"{need}; {takes}. It does not fit. It needs the developer plan or another provider."
 
 

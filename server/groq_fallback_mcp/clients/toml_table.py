@@ -1,7 +1,7 @@
-"""One table of a TOML document set or removed; every other line left as it is.
+"""One table or one plain value of a TOML document set or removed; every other line left as it is.
 
 The table is added at the end of the document, where it takes nothing in that was not meant for it: after dotted keys such
-as `mcp_servers.a.command`, a table in their midst would swallow the keys that follow.
+as `mcp_servers.a.command`, a table in their midst would swallow the keys that follow. A plain value is added before the first table.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-__all__ = ["TomlFault", "digest", "loads", "remove", "set_table"]
+__all__ = ["TomlFault", "digest", "loads", "remove", "remove_value", "set_table", "set_value"]
 
 BYTE_ORDER_MARK = "\ufeff"
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _HEADER = re.compile(r"\ufeff?[ \t]*\[")
+_SCALAR = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"'#,\[\]{}]+)"""
 _SAYS_NOTHING = re.compile(r"[ \t]*(#.*)?\r?\n?$")
 
 
@@ -89,6 +90,77 @@ def remove(text: str, path: Sequence[str]) -> str:
     except TomlFault:
         pass
     return _edited(text, path, None)
+
+
+def set_value(text: str, name: str, value: str | int) -> str:
+    """The text with the plain value at `name`, outside all tables. Raises TomlFault where it cannot be changed in place."""
+    if loads(text).get(name) == value:
+        return text
+    mark, body = _unmarked(text)
+    lines, written = _LINE.findall(body), _written(value)
+    at = _line_of(lines, name)
+    if at is not None:
+        lines[at] = _assignment(name).sub(lambda found: found["before"] + written + found["after"], lines[at])
+        return _only_changed(text, mark + "".join(lines), name, value)
+    line_break, at = _line_break(body), _end_of_values(lines)
+    if at and not lines[at - 1].endswith("\n"):
+        lines[at - 1] += line_break
+    # the first value is kept apart from the comments and tables below
+    gap = line_break if at == 0 and lines and lines[0].strip() else ""
+    lines.insert(at, f"{name} = {written}{line_break}{gap}")
+    return _only_changed(text, mark + "".join(lines), name, value)
+
+
+def remove_value(text: str, name: str) -> str:
+    """The text without the plain value at `name`; as it is where there is none. Raises TomlFault as `set_value`."""
+    if name not in loads(text):
+        return text
+    mark, body = _unmarked(text)
+    lines = _LINE.findall(body)
+    at = _line_of(lines, name)
+    if at is None:
+        raise TomlFault(f"{name!r} is written in a way that cannot be changed in place")
+    del lines[at]
+    if at == 0 and lines and not lines[0].strip():
+        del lines[0]
+    return _only_changed(text, mark + "".join(lines), name, None)
+
+
+def _only_changed(before: str, after: str, name: str, value: str | int | None) -> str:
+    """`after`, once it is sure that it differs in the value at `name` alone."""
+    had, has = loads(before), loads(after)
+    had.pop(name, None)
+    if has.pop(name, None) != value or repr(had) != repr(has):
+        raise TomlFault(f"{name!r} is written in a way that cannot be changed in place")
+    return after
+
+
+def _line_of(lines: Sequence[str], name: str) -> int | None:
+    """The line that assigns a plain value to `name` before the first table."""
+    assignment = _assignment(name)
+    return next((at for at, line in enumerate(lines[: _first_header(lines)]) if assignment.match(line)), None)
+
+
+def _assignment(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?P<before>[ \t]*[\"']?{re.escape(name)}[\"']?[ \t]*=[ \t]*){_SCALAR}(?P<after>[ \t]*(?:#.*)?\r?\n?)$")
+
+
+def _end_of_values(lines: Sequence[str]) -> int:
+    """After the last line before the first table that is more than a comment."""
+    at = _first_header(lines)
+    while at and _SAYS_NOTHING.match(lines[at - 1]):
+        at -= 1
+    return at
+
+
+def _first_header(lines: Sequence[str]) -> int:
+    return next((at for at, line in enumerate(lines) if _HEADER.match(line)), len(lines))
+
+
+def _unmarked(text: str) -> tuple[str, str]:
+    """The byte order mark, if there is one, and the rest."""
+    body = text.removeprefix(BYTE_ORDER_MARK)
+    return text[: len(text) - len(body)], body
 
 
 def _without_sections(text: str, path: tuple[str, str]) -> str:

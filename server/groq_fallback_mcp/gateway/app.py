@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.gateway.audio import SpeechEndpoint, TranscriptionEndpoint
+from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX, codex_models, messages_models
 from groq_fallback_mcp.gateway.completions import ChatCompletions
 from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.endpoint import AnswerEndpoint, GatewayTimes
@@ -51,11 +52,14 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
         )
 
     async def models(request: Request) -> Response:
-        del request
-        return json_response({"object": "list", "data": await rows()})
+        if "anthropic-version" in request.headers:
+            return json_response(messages_models(await rows()))
+        found = await rows()
+        more = {"models": codex_models(found)} if "client_version" in request.query_params else {}
+        return json_response({"object": "list", "data": found, **more})
 
     async def model(request: Request) -> Response:
-        name = request.path_params["id"]
+        name = request.path_params["id"].removeprefix(CLAUDE_PREFIX)
         found = next((row for row in await rows() if row["id"] in {name, name.removeprefix("groq/")}), None)
         if found is not None:
             return json_response(found)

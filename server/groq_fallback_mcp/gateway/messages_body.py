@@ -13,6 +13,7 @@ from groq_fallback_mcp.call import Search
 from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX
 from groq_fallback_mcp.gateway.model_list import AUTO
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid
 from groq_fallback_mcp.json_types import is_list, stated_text
@@ -83,6 +84,8 @@ def read_messages_body(given: object, *, catalog: Catalog) -> MessagesBody | Ref
 
 def _model(given: object) -> tuple[object, str]:
     """The model that is asked, and what is said where it stands for another."""
+    if isinstance(given, str):
+        given = given.removeprefix(CLAUDE_PREFIX)
     if not isinstance(given, str) or not given.startswith(_OWN):
         return AUTO if given is None else given, ""
     stands_for = FAST if _SMALL in given else AUTO

@@ -31,7 +31,8 @@ def listed_models(
     if not chats:
         return list(rows.values())
     widest = max(chats, key=lambda row: row.get("context_window") or 0)
-    return [{**widest, "id": AUTO, "owned_by": "groq-fallback-mcp"}, *rows.values()]
+    auto = {**widest, "id": AUTO, "owned_by": "groq-fallback-mcp", "vision": any("vision" in row for row in chats) or None}
+    return [{name: value for name, value in auto.items() if value is not None}, *rows.values()]
 
 
 def effective_window(offered: ProviderModel) -> int | None:
@@ -51,5 +52,6 @@ def _row(model: str, offered: ProviderModel, provider: str, created: int) -> dic
         "type": "chat" if kind in {Kind.CHAT, Kind.SYSTEM} else kind.value,
         "context_window": effective_window(offered),
         "max_completion_tokens": offered.row.max_completion_tokens,
+        "vision": offered.row.capabilities.vision or None,
     }
     return {name: value for name, value in row.items() if value is not None}
