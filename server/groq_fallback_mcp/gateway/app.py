@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.gateway.audio import SpeechEndpoint, TranscriptionEndpoint
+from groq_fallback_mcp.gateway.callers import TokenHeader, caller_of, context_for, over_rpm
 from groq_fallback_mcp.gateway.chat import ChatEndpoint, GatewayTimes, json_response, refusal_response
 from groq_fallback_mcp.gateway.model_list import listed_models
 from groq_fallback_mcp.gateway.refusals import Refusal
@@ -31,7 +33,8 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
     engine = context.engine
     started = int(engine.clock.wall())
 
-    async def rows() -> list[dict[str, object]]:
+    async def rows(request: Request) -> list[dict[str, object]]:
+        found = caller_of(request)
         await engine.registry.refresh()
         ready = [name for name, provider in engine.registry.providers.items() if provider.unready is None]
         return listed_models(
@@ -40,43 +43,49 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
             ready=ready,
             today=today(engine.clock),
             created=started,
+            only=None if found is None else found.restrictions.models,
         )
 
     async def models(request: Request) -> Response:
-        del request
-        return json_response({"object": "list", "data": await rows()})
+        return json_response({"object": "list", "data": await rows(request)})
 
     async def model(request: Request) -> Response:
         name = request.path_params["id"]
-        found = next((row for row in await rows() if row["id"] in {name, name.removeprefix("groq/")}), None)
+        found = next((row for row in await rows(request) if row["id"] in {name, name.removeprefix("groq/")}), None)
         if found is not None:
             return json_response(found)
         message = f"The model {excerpt(name)} cannot be used here. See /v1/models"
         return refusal_response(Refusal(status=404, message=message, param="model", code="model_not_found"))
 
+    served: Mapping[str, Callable[[Context], Endpoint]] = {
+        "/v1/chat/completions": lambda own: ChatEndpoint(own.engine, times=times, plan=plan),
+        "/v1/audio/transcriptions": lambda own: TranscriptionEndpoint(own, translate=False),
+        "/v1/audio/translations": lambda own: TranscriptionEndpoint(own, translate=True),
+        "/v1/audio/speech": SpeechEndpoint,
+    }
     endpoints: Sequence[tuple[str, Endpoint, str]] = [
-        ("/v1/chat/completions", ChatEndpoint(engine, times=times, plan=plan), "POST"),
-        ("/v1/audio/transcriptions", TranscriptionEndpoint(context, translate=False), "POST"),
-        ("/v1/audio/translations", TranscriptionEndpoint(context, translate=True), "POST"),
-        ("/v1/audio/speech", SpeechEndpoint(context), "POST"),
+        *((path, _for_each_caller(make, context), "POST") for path, make in served.items()),
         ("/v1/models", models, "GET"),
         ("/v1/models/{id:path}", model, "GET"),
     ]
     return Starlette(
         routes=[
-            Route(prefix + path, _function(endpoint), methods=[method])
-            for prefix in PREFIXES
-            for path, endpoint, method in endpoints
+            Route(prefix + path, endpoint, methods=[method]) for prefix in PREFIXES for path, endpoint, method in endpoints
         ],
+        middleware=[Middleware(TokenHeader)],
         exception_handlers={HTTPException: _unknown},
     )
 
 
-def _function(endpoint: Endpoint) -> Endpoint:
-    """Starlette takes an object that can be called for an ASGI application."""
+def _for_each_caller(make: Callable[[Context], Endpoint], context: Context) -> Endpoint:
+    """An endpoint whose calls are counted as their caller's, and refused before anything else where those are too many."""
 
     async def call(request: Request) -> Response:
-        return await endpoint(request)
+        found = caller_of(request)
+        refusal = await over_rpm(context, found)
+        if refusal is not None:
+            return refusal_response(refusal)
+        return await make(context_for(context, found))(request)
 
     return call
 

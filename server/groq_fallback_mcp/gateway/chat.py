@@ -88,7 +88,8 @@ class ChatEndpoint:
         if isinstance(body, Refusal):
             return refusal_response(body)
         hold_s = _hold_s(request.headers.get(HOLD_HEADER), self._times.hold_s)
-        session = session_key(request.headers, given if isinstance(given, dict) else {})
+        caller = "" if self._engine.caller is None else self._engine.caller.name
+        session = session_key(request.headers, given if isinstance(given, dict) else {}, caller=caller)
         try:
             check = None if body.request.schema is None else SchemaCheck(dict(body.request.schema))
         except InputRefused as error:

@@ -23,12 +23,14 @@ _FIELDS = ("prompt_cache_key", "user")
 KEY_CHARS = 16
 
 
-def session_key(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
-    """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one."""
+def session_key(headers: Mapping[str, str], body: Mapping[str, Any], *, caller: str = "") -> str:
+    """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one,
+    and so is another caller: whoever shares a token's conversation could only be its owner.
+    """
     stated = [headers.get(name) for name in _HEADERS] + [body.get(name) for name in _FIELDS]
     named = next((value for value in stated if isinstance(value, str) and value), None)
     begins = named if named is not None else _beginning(body.get("messages"))
-    text = json.dumps([body.get("model"), begins], default=str)
+    text = json.dumps([body.get("model"), begins, *([caller] if caller else [])], default=str)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:KEY_CHARS]
 
 
