@@ -122,13 +122,16 @@ def read_tokens(path: Path) -> tuple[GatewayToken, ...]:
         return ()
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror or type(error).__name__})") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _unusable(path, "is not a regular file")
         if os.name == "posix" and (status.st_mode & _OTHERS_WRITE or status.st_uid not in {os.getuid(), 0}):
             raise _unusable(path, "can be changed by other users", next_step=f"Run chmod 600 {path}, and check its tokens")
-        content = file.read(MOST_BYTES + 1)
+        # a regular file gives all that is asked of it at once
+        content = os.read(descriptor, MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > MOST_BYTES:
         raise _unusable(path, f"is larger than {MOST_BYTES:,} bytes")
     try:
