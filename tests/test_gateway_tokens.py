@@ -96,7 +96,7 @@ def test_a_name_exists_once_and_can_be_removed(path: Path) -> None:
     add_token(path, row)
     with pytest.raises(ConfigurationError, match=r"'ann' already exists\. Choose another name, or run"):
         add_token(path, row)
-    with pytest.raises(ConfigurationError, match=r"no gateway token 'ben'\. Use one of ann"):
+    with pytest.raises(ConfigurationError, match=r"Unknown gateway token 'ben'\. Use one of ann"):
         remove_token(path, "ben")
     remove_token(path, "ann")
     assert read_tokens(path) == ()

@@ -176,7 +176,7 @@ def remove_token(path: Path, name: str) -> None:
         if len(left) == len(tokens):
             known = ", ".join(one.name for one in tokens[:12])
             raise ConfigurationError(
-                f"There is no gateway token {name[:80]!r}",
+                f"Unknown gateway token {name[:80]!r}",
                 next_step=f"Use one of {known}" if known else "Add one with groq-fallback-mcp gateway token add NAME",
             )
         _write(path, left)

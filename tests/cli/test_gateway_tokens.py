@@ -54,7 +54,7 @@ def test_a_token_is_printed_once_alone_and_kept_with_its_limits(tokens: Path) ->
     rows = json.loads(run("list", "--json")[1])["tokens"]
     assert (rows[0]["budget_usd_per_day"], rows[0]["tokens_today"], rows[0]["refused_today"]) == (2.5, 0, 0)
     assert run("remove", "ann")[0] == 0
-    assert "There are no gateway tokens" in run("list")[1]
+    assert "No gateway tokens yet" in run("list")[1]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_token_is_printed_once_alone_and_kept_with_its_limits(tokens: Path) ->
         (("add", "ann", "--models", ","), "--models names no model"),
         (("add", "ann", "--rpm", "0"), "--rpm"),
         (("add", "ann", "--tokens-per-day", "-1"), "--tokens-per-day"),
-        (("remove", "ann"), "There is no gateway token 'ann'"),
+        (("remove", "ann"), "Unknown gateway token 'ann'"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_next_step(words: tuple[str, ...], message: str, tokens: Path) -> None:

@@ -73,7 +73,7 @@ async def list_tokens(*, as_json: bool) -> int:
     if as_json:
         print_json({"day": day, "tokens": rows})
     elif not rows:
-        echo("There are no gateway tokens. Add one: groq-fallback-mcp gateway token add NAME")
+        echo("No gateway tokens yet. Add one with groq-fallback-mcp gateway token add NAME")
     else:
         _print_table(rows)
     return 0
