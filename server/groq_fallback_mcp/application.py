@@ -17,14 +17,15 @@ from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.clock import Clock, SystemClock, today
 from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
+from groq_fallback_mcp.gateway_tokens import TOKENS_FILE
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
-from groq_fallback_mcp.quota import open_ledger
+from groq_fallback_mcp.quota import OWNER, open_ledger
 from groq_fallback_mcp.quota.budget import Budget, picodollars
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings, state_folder
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["allowed_folders", "open_context", "warn_of_drift"]
+__all__ = ["allowed_folders", "open_context", "tokens_path", "warn_of_drift"]
 
 CLOSING_S = 0.5
 # The first calls come before the look at the live list.
@@ -71,6 +72,9 @@ async def open_context(
         ),
         prefer=settings.prefer,
     )
+    if tokens_path(settings).exists():
+        # others share the limits: this process's calls take their turn among theirs
+        engine = engine.for_caller(OWNER)
     cache = None
     if settings.cache_ttl_s > 0:
         cache = ResponseCache(state_folder() / "answers.sqlite3", ttl_s=settings.cache_ttl_s, clock=clock)
@@ -127,6 +131,11 @@ def budget_of(settings: Settings) -> Budget:
     """The most that may be spent in a day."""
     usd = settings.budget_usd_per_day
     return Budget(tokens=settings.budget_tokens_per_day, picousd=None if usd is None else picodollars(usd))
+
+
+def tokens_path(settings: Settings) -> Path:
+    """Where the gateway's named tokens are."""
+    return state_folder() / TOKENS_FILE if settings.gateway_tokens is None else settings.gateway_tokens
 
 
 def allowed_folders(settings: Settings, *, remote: bool = False) -> tuple[Path, ...]:

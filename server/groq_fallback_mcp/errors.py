@@ -3,6 +3,7 @@
     GroqFallbackError
     ├── ConfigurationError   a setting, key, file or row that cannot be used; found at load
     └── InputRefused         arguments that cannot be served; found before anything is sent
+        └── ModelNotAllowed  a model that this caller may not use
 
 Each message names the cause and the offending value (never a secret), and ends with the next step.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from groq_fallback_mcp.render import capitalized, sentence
 
-__all__ = ["ConfigurationError", "GroqFallbackError", "InputRefused"]
+__all__ = ["ConfigurationError", "GroqFallbackError", "InputRefused", "ModelNotAllowed"]
 
 
 class GroqFallbackError(Exception):
@@ -32,3 +33,7 @@ class ConfigurationError(GroqFallbackError):
 
 class InputRefused(GroqFallbackError):
     """Arguments that cannot be served; nothing has been sent anywhere."""
+
+
+class ModelNotAllowed(InputRefused):
+    """A model that exists, and that this caller may not use."""

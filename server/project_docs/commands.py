@@ -24,6 +24,7 @@ NOT_RUN = {
     "demo": "tests/cli/test_demo.py runs it",
     "selftest": "make e2e runs it",
     "providers test": "tests/cli/test_providers.py runs it",
+    "gateway token remove": "tests/cli/test_gateway_tokens.py runs it",
 }
 
 
@@ -35,15 +36,20 @@ def commands_block() -> str:
     return "\n\n".join(f"## {title}\n\n" + "\n\n".join(texts) for title, texts in sections.items())
 
 
-def listed_commands() -> Iterator[tuple[str, TyperCommand]]:
-    """Every command with its full name, such as `key set`."""
-    root = _root()
-    for name in _names(root):
-        command = root.commands[name]
-        if isinstance(command, TyperGroup):
-            yield from ((f"{name} {one}", command.commands[one]) for one in _names(command))  # type: ignore[misc]
-        elif isinstance(command, TyperCommand):
-            yield name, command
+def listed_commands() -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
+    """Every command with its full name, such as `key set`; a group too, where it has options."""
+    yield from _listed(_root(), "")
+
+
+def _listed(group: TyperGroup, before: str) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
+    for name in _names(group):
+        command = group.commands[name]
+        if isinstance(command, TyperCommand):
+            yield f"{before}{name}", command
+        elif isinstance(command, TyperGroup):
+            if any(one.name != "help" for one in command.params):
+                yield f"{before}{name}", command
+            yield from _listed(command, f"{before}{name} ")
 
 
 @cache
@@ -63,7 +69,7 @@ def _group(name: str) -> str:
     return str(getattr(_root().commands[name.split(maxsplit=1)[0]], "rich_help_panel", ""))
 
 
-def _section(name: str, command: TyperCommand) -> Iterator[str]:
+def _section(name: str, command: TyperCommand | TyperGroup) -> Iterator[str]:
     words, _, example = (command.help or "").partition(_EXAMPLE)
     yield f"### {name}"
     yield " ".join(words.split())

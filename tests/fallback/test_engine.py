@@ -28,13 +28,14 @@ from groq_fallback_mcp.call import (
     Restrictions,
     Success,
 )
-from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.model_choice import ProviderModels
 from groq_fallback_mcp.policy.plan import Candidate
-from groq_fallback_mcp.quota import Claim, ModelQuota
+from groq_fallback_mcp.quota import OWNER, Caller, Claim, ModelQuota, caller_day
 from groq_fallback_mcp.quota.budget import Budget
+from groq_fallback_mcp.quota.store_ledger import utc_day
 
 pytestmark = pytest.mark.anyio
 K = FailureKind
@@ -745,9 +746,9 @@ async def test_models_that_serve_only_by_name_are_not_looked_up_for_other_calls(
     looked_up: list[int] = []
     peek = world.ledger.peek
 
-    async def counted(claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+    async def counted(claims: Sequence[Claim], *, caller: Caller | None = None) -> Sequence[ModelQuota]:
         looked_up.append(len(claims))
-        return await peek(claims)
+        return await peek(claims, caller=caller)
 
     world.ledger.peek = counted  # type: ignore[method-assign]
     await world.engine.plan(ask())
@@ -778,3 +779,31 @@ async def test_a_server_that_stopped_is_not_called_unknown() -> None:
     world.engine.registry._providers = {**world.providers, "ollama": world.groq}
     error = await refused(world, ask(restrictions=Restrictions(providers=("ollama",))))
     assert error.code == "no_model"
+
+
+async def test_an_engine_for_a_caller_counts_what_it_uses_and_what_is_refused() -> None:
+    """By its name; the engine that it was made of goes on as it was, with the same models and times."""
+    world = World()
+    caller = Caller(name="ann", budget=Budget(tokens=200))
+    engine = world.engine.for_caller(caller, Restrictions(models=(SECOND,)))
+    found = await engine.serve(ask(max_tokens=20))
+    assert isinstance(found, Answer)
+    assert found.model == SECOND
+    refused_call = await engine.serve(ask(max_tokens=400))
+    assert isinstance(refused_call, CallFailed)
+    assert (refused_call.code, "the gateway token ann has" in refused_call.cause) == ("over_budget", True)
+    with pytest.raises(ModelNotAllowed, match=f"may not use the model {FIRST}. Use {SECOND}"):
+        await engine.serve(ask(model=FIRST))
+    assert (await served(world)).model == FIRST
+    day = caller_day(utc_day(world.clock.wall()), "ann")
+    totals = (await world.ledger.spending([day]))[day]
+    assert (totals.calls, totals.refused, totals.held_tokens) == (1, 2, 0)
+
+
+async def test_batch_work_of_a_caller_yields_and_without_callers_nothing_changes() -> None:
+    """It keeps the caller's restrictions."""
+    engine = World().engine
+    assert engine.yielding() is engine
+    own = engine.for_caller(OWNER, Restrictions(no_preview=True))
+    assert own.yielding().caller == replace(OWNER, yields=True)
+    assert own.yielding().restricted(ask()).restrictions.no_preview

@@ -25,7 +25,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.call.refusals import NO_API_KEY
 from groq_fallback_mcp.catalog import ModelRow, Stage, load_catalog
-from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.fallback.engine import repaired
 from groq_fallback_mcp.fallback.final_error import key_note
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
@@ -129,6 +129,8 @@ def test_a_model_that_is_no_voice_is_refused_for_speech() -> None:
         (Restrictions(local_only=True), ["own"], "this call may not leave this machine (local_only)"),
         (Restrictions(no_preview=True), [OSS, "own"], "it is a preview model (no_preview is set)"),
         (Restrictions(max_usd=Decimal("0.001")), [OSS, "own"], "it could cost"),
+        (Restrictions(models=(QWEN, "own")), [QWEN, "own"], "the gateway token may not use it"),
+        (Restrictions(models=()), [], "the gateway token may not use it"),
     ],
 )
 def test_restrictions_leave_out_and_say_why(restrictions: Restrictions, left: list[str], reason: str) -> None:
@@ -136,6 +138,18 @@ def test_restrictions_leave_out_and_say_why(restrictions: Restrictions, left: li
     found = made(ask(restrictions=restrictions, use_case="fast"), groq(OSS, QWEN), own(near=True))
     assert [candidate.model for candidate in found.candidates] == left
     assert any(exclusion.reason.startswith(reason) for exclusion in found.exclusions)
+
+
+def test_a_caller_that_may_use_some_models_is_served_by_them_whatever_the_use_case() -> None:
+    """Though one stands in no chain; what it names and may not use is refused with those it may, or with none."""
+    safeguard = "openai/gpt-oss-safeguard-20b"
+    found = made(ask(restrictions=Restrictions(models=(safeguard,))), groq(OSS, LARGE, safeguard))
+    assert [candidate.model for candidate in found.candidates] == [safeguard]
+    assert not made(ask(restrictions=Restrictions(models=(ENGLISH, "gone"))), groq(OSS, ENGLISH)).candidates
+    for allowed, named in (((OSS, QWEN), f"Use {OSS} or {QWEN}"), ((), "Use another token")):
+        with pytest.raises(ModelNotAllowed, match=f"may not use the model {LARGE}. {named}"):
+            made(ask(model="gpt-oss-120b", restrictions=Restrictions(models=allowed)), groq(OSS, LARGE))
+    assert made(ask(model=OSS, restrictions=Restrictions(models=(OSS,))), groq(OSS)).candidates
 
 
 def test_what_has_no_price_cannot_be_held_to_one() -> None:
@@ -159,8 +173,14 @@ def test_an_endpoint_is_asked_for_its_use_cases_alone() -> None:
         local_only=st.booleans(),
         no_preview=st.booleans(),
         max_usd=st.none() | st.decimals(0, 10, places=2),
+        models=st.none() | st.lists(st.sampled_from("abc"), unique=True).map(tuple),
     ),
-    st.builds(Restrictions, providers=st.none() | st.just(("a", "b")), max_usd=st.none() | st.just(Decimal(5))),
+    st.builds(
+        Restrictions,
+        providers=st.none() | st.just(("a", "b")),
+        max_usd=st.none() | st.just(Decimal(5)),
+        models=st.none() | st.just(("b",)),
+    ),
 )
 def test_restrictions_within_others_never_allow_more(inner: Restrictions, outer: Restrictions) -> None:
     """Both hold."""
@@ -168,6 +188,7 @@ def test_restrictions_within_others_never_allow_more(inner: Restrictions, outer:
     for one in (inner, outer):
         assert one.providers is None or (both.providers is not None and set(both.providers) <= set(one.providers))
         assert one.max_usd is None or (both.max_usd is not None and both.max_usd <= one.max_usd)
+        assert one.models is None or (both.models is not None and set(both.models) <= set(one.models))
         assert both.local_only >= one.local_only
         assert both.no_preview >= one.no_preview
 

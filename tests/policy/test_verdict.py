@@ -194,6 +194,20 @@ def test_the_key_of_another_provider_is_not_called_groq_s() -> None:
     assert "valid key of mine" in failure.next_step
 
 
+@pytest.mark.parametrize(
+    ("detail", "next_step"),
+    [
+        ("the daily budget of 9 tokens has 0 left", "GROQ_FALLBACK_BUDGET_USD_PER_DAY"),
+        ("the gateway token ann has 0 of its daily budget of 9 tokens left", "have the gateway's owner raise"),
+    ],
+)
+def test_an_exceeded_budget_says_who_can_raise_it(detail: str, next_step: str) -> None:
+    """A token's user cannot change settings."""
+    attempt = Attempt(provider="groq", model="m", sent=False, outcome="skipped", detail=detail, kind=K.OVER_BUDGET)
+    found = final_error(attempts=[attempt], exclusions=(), last=None, least_wait_s=None, out_of_time=False, deadline_s=50)
+    assert (found.code, next_step in found.next_step) == ("over_budget", True)
+
+
 def test_running_out_of_time_is_said_with_the_deadline() -> None:
     """And what was tried."""
     failure = summed([K.TIMED_OUT], out_of_time=True)

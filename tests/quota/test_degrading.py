@@ -151,7 +151,7 @@ async def test_calls_that_meet_the_same_fault_together_make_the_pause_no_longer(
     """Ten calls under way are one fault, and the store is tried again a second later."""
     gate = anyio.Event()
 
-    async def hang(claims: object) -> None:
+    async def hang(claims: object, **_: object) -> None:
         await gate.wait()
         message = "hung"
         raise StoreUnusable(message)

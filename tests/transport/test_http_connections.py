@@ -364,7 +364,7 @@ def guarded(**options: Any) -> Guard:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    return Guard(app, token=None, **options)
+    return Guard(app, identify=None, **options)
 
 
 async def asked(guard: Guard, headers: list[tuple[bytes, bytes]], chunks: list[bytes], *, ends: bool = True) -> list[Any]:

@@ -109,7 +109,7 @@ async def test_more_at_once_than_can_be_served_are_told_to_come_back() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    guard = Guard(slow, token=None, most=1)
+    guard = Guard(slow, identify=None, most=1)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=guard), base_url="http://x") as client:  # type: ignore[arg-type]
         async with anyio.create_task_group() as group:
             group.start_soon(client.get, "/a")

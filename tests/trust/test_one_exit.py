@@ -592,6 +592,7 @@ def test_nothing_but_the_exit_writes_files_with_the_words_of_others() -> None:
         # the user's own settings
         "cli/providers.py",
         "credentials.py",
+        "gateway_tokens.py",
         "tools/batch.py",
         "tools/result_bound.py",
         "transcription/job_folder.py",

@@ -34,6 +34,7 @@ class Restrictions:
 
     `providers`: only these. `local_only`: only models on this machine. `no_preview`: no preview models, which may end at
     short notice. `max_usd`: no model whose call could cost more. `no_training`: only providers that are known not to train on prompts.
+    `models`: only models of these ids.
     """
 
     providers: tuple[str, ...] | None = None
@@ -41,18 +42,25 @@ class Restrictions:
     no_preview: bool = False
     max_usd: Decimal | None = None
     no_training: bool = False
+    models: tuple[str, ...] | None = None
 
     def within(self, outer: Restrictions) -> Restrictions:
         """These, and the ones of `outer` too."""
-        named = [names for names in (self.providers, outer.providers) if names is not None]
         amounts = [amount for amount in (self.max_usd, outer.max_usd) if amount is not None]
         return Restrictions(
-            providers=tuple(name for name in named[0] if all(name in names for names in named)) if named else None,
+            providers=_in_both(self.providers, outer.providers),
             local_only=self.local_only or outer.local_only,
             no_preview=self.no_preview or outer.no_preview,
             max_usd=min(amounts, default=None),
             no_training=self.no_training or outer.no_training,
+            models=_in_both(self.models, outer.models),
         )
+
+
+def _in_both(these: tuple[str, ...] | None, others: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if these is None or others is None:
+        return others if these is None else these
+    return tuple(name for name in these if name in others)
 
 
 UNRESTRICTED = Restrictions()

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.application import open_context, tokens_path
 from groq_fallback_mcp.cli.console import USAGE_ERROR, as_options, echo, echo_message, note, print_json, progress_bar
 from groq_fallback_mcp.cli.piped import read_piped
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.gateway_tokens import read_tokens
 from groq_fallback_mcp.json_types import is_object
+from groq_fallback_mcp.quota import caller_day
 from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools import ALL_TOOLS, Context, Reply
@@ -85,11 +87,14 @@ async def with_bar(name: str, arguments: Mapping[str, Any], *, files: Sequence[s
 
 
 async def reopen_budget() -> int:
-    """Let today's budget be spent though what was spent of it is not known; 1 where the store cannot be used."""
-    async with open_context(load_settings()) as context:
+    """Let today's budgets be spent though what was spent of them is not known; 1 where the store cannot be used."""
+    settings = load_settings()
+    tokens = read_tokens(tokens_path(settings))
+    async with open_context(settings) as context:
         day = today(context.engine.clock).isoformat()
+        days = [day, *(caller_day(day, token.name) for token in tokens)]
         try:
-            found = await context.engine.ledger.reopen_budget(day)
+            found = any([await context.engine.ledger.reopen_budget(one) for one in days])
         except StoreUnusable as error:
             echo_message(f"The quota store cannot be used: {error}", err=True)
             return 1

@@ -112,8 +112,13 @@ def serve(
     serve_now(log_level=log_level, log_file=log_file, log_format=log_format, toolsets=toolsets)
 
 
-@app.command(rich_help_panel=USE)
-def gateway(
+gateway = typer.Typer(invoke_without_command=True)
+app.add_typer(gateway, name="gateway", rich_help_panel=USE)
+
+
+@gateway.callback()
+def gateway_serve(
+    context: typer.Context,
     host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="Port to listen on.")] = 8788,
     mcp: Annotated[bool, _flag("--mcp", help="Also serve MCP, at /mcp.")] = False,
@@ -129,6 +134,8 @@ def gateway(
 
     Example: groq-fallback-mcp gateway --show-token
     """
+    if context.invoked_subcommand is not None:
+        return
     from groq_fallback_mcp.cli.gateway import print_token, serve_gateway
 
     if show_token:
@@ -141,6 +148,66 @@ def gateway(
             echo(line)
         return
     serve_gateway(host, port, mcp=mcp, log_level=log_level)
+
+
+gateway_token = typer.Typer(help="Tokens for others who use this gateway: add, list, remove.", no_args_is_help=True)
+gateway.add_typer(gateway_token, name="token")
+
+
+@gateway_token.command("add")
+def gateway_token_add(
+    name: Annotated[str, typer.Argument(help="Lowercase letters, digits and hyphens, e.g. alice or ci.")],
+    budget_usd_per_day: Annotated[
+        str | None,
+        typer.Option(metavar="USD", help="Daily budget in US dollars (UTC); calls that could exceed it are refused."),
+    ] = None,
+    tokens_per_day: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Daily budget in tokens (UTC); calls that could exceed it are refused."),
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(metavar="MODELS", help="The only models it may use, comma-separated. Default: any.")
+    ] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, max=1_000_000, metavar="N", help="Maximum requests per minute.")] = None,
+    batch: Annotated[bool, _flag("--batch", help="For work that waits while others wait for a model.")] = False,
+) -> None:
+    """Make a token, and print it once.
+
+    Example: groq-fallback-mcp gateway token add alice --tokens-per-day 200000 --rpm 30
+    """
+    from groq_fallback_mcp.cli import gateway_tokens
+
+    run(
+        gateway_tokens.add,
+        name,
+        budget_usd_per_day=budget_usd_per_day,
+        tokens_per_day=tokens_per_day,
+        models=models,
+        rpm=rpm,
+        batch=batch,
+    )
+
+
+@gateway_token.command("list")
+def gateway_token_list(as_json: AsJson = False) -> None:
+    """Show each token's spending today, its limits, and how many of its calls were refused.
+
+    Example: groq-fallback-mcp gateway token list
+    """
+    from groq_fallback_mcp.cli import gateway_tokens
+
+    run(gateway_tokens.list_tokens, as_json=as_json)
+
+
+@gateway_token.command("remove")
+def gateway_token_remove(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
+    """Remove a token.
+
+    Example: groq-fallback-mcp gateway token remove alice
+    """
+    from groq_fallback_mcp.cli import gateway_tokens
+
+    run_blocking(gateway_tokens.remove, name)
 
 
 @app.command(rich_help_panel=USE)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.application import open_context, tokens_path
 from groq_fallback_mcp.cli.console import echo, echo_message, echo_secret
 from groq_fallback_mcp.cli.local_servers import found_statement
 from groq_fallback_mcp.cli.serving import BYTES_IN_MIB, LOOPBACK_HOSTS, USAGE_ERROR, checked, checked_token, open_port, run
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.gateway_token import gateway_token
+from groq_fallback_mcp.gateway_tokens import TokensFile
 from groq_fallback_mcp.logs import start_logging
 from groq_fallback_mcp.render import capitalized, sentence
 from groq_fallback_mcp.settings import Settings, load_settings, state_folder
@@ -39,6 +41,7 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
     with _usage_errors():
         settings = checked(load_settings(**flags))
         token = _token(settings, host)
+        tokens = TokensFile(tokens_path(settings), time.monotonic)
         start_logging(settings.log_level, file=settings.log_file, as_json=settings.log_format == "json")
 
     async def serve() -> int:
@@ -48,7 +51,7 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
         if listener is None:
             return USAGE_ERROR
         async with open_context(settings, remote=True) as context:
-            guard = guarded(context, settings, token, mcp=mcp)
+            guard = guarded(context, settings, token, tokens, mcp=mcp)
             also = f" and http://{host}:{port}{PATH}" if mcp else ""
             echo(f"groq-fallback-mcp: http://{host}:{port}/v1{also}", err=True)
             await context.engine.registry.refresh(patient=True)
@@ -74,7 +77,8 @@ async def hold_port(port: int, context: Context, settings: Settings) -> None:
     from groq_fallback_mcp.transport.http_server import listen, serve_http
 
     try:
-        guard = guarded(context, settings, _token(settings, LOOPBACK))
+        tokens = TokensFile(tokens_path(settings), time.monotonic)
+        guard = guarded(context, settings, _token(settings, LOOPBACK), tokens)
         while True:
             try:
                 listener = listen(LOOPBACK, port)
@@ -88,13 +92,14 @@ async def hold_port(port: int, context: Context, settings: Settings) -> None:
         _log.exception("the gateway on port %d has ended", port)
 
 
-def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = False) -> Guard:
-    """The gateway behind its guard; with `mcp` MCP beside it."""
+def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile | None = None, *, mcp: bool = False) -> Guard:
+    """The gateway behind its guard, for the owner's token and named ones; with `mcp` MCP beside it, for the owner alone."""
     from groq_fallback_mcp.gateway.app import error_body, gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
+    from groq_fallback_mcp.gateway.callers import Callers, owner_only
     from groq_fallback_mcp.gateway.endpoint import GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
-    from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules
+    from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules, one_token
 
     times = GatewayTimes(hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s)
     app: Any = gateway_app(context, times=times, plan=settings.plan)
@@ -108,7 +113,8 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
         from groq_fallback_mcp.mcp_server.build import server_with_toolsets
         from groq_fallback_mcp.transport.mcp_http import beside_mcp, mcp_app
 
-        app = beside_mcp(app, mcp_app(server_with_toolsets(settings.toolsets, same_context), body_bytes=body_bytes))
+        mcp_alone: Any = mcp_app(server_with_toolsets(settings.toolsets, same_context), body_bytes=body_bytes)
+        app = beside_mcp(app, owner_only(mcp_alone))
 
     def error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
         if path == PATH:
@@ -116,7 +122,8 @@ def guarded(context: Context, settings: Settings, token: str, *, mcp: bool = Fal
         return error_body(path, guard_error(status, cause, next_step))
 
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
-    return Guard(app, token=token, hosts=hosts, body_bytes=body_bytes, rules=Rules(error=error, reads_itself=is_upload))
+    identify = one_token(token) if tokens is None else Callers(token, tokens).identify
+    return Guard(app, identify=identify, hosts=hosts, body_bytes=body_bytes, rules=Rules(error=error, reads_itself=is_upload))
 
 
 def print_token() -> None:

@@ -71,7 +71,7 @@ async def answer_file(name: str, arguments: Mapping[str, Any], *, local: bool, o
         try:
             async with open_context(settings) as context:
                 with progress_bar(Path(name).name, shown=not output.quiet) as moved:
-                    patient = replace(context, deadline_s=context.job_deadline_s)
+                    patient = replace(context, deadline_s=context.job_deadline_s, engine=context.engine.yielding())
                     errors, stop = await run_all(
                         left,
                         lambda prompt: run.answer(prompt, patient),

@@ -26,7 +26,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.clock import Clock, today
-from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.fallback.attempt import AttemptSender
 from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_timeout_s
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
@@ -58,6 +58,7 @@ from groq_fallback_mcp.policy.verdict import (
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import (
     ANY_MODEL,
+    Caller,
     Claim,
     Granted,
     Ledger,
@@ -117,7 +118,8 @@ class FallbackEngine:
         self.clock = clock
         self.timeouts = timeouts
         self.budget = budget or Budget()
-        self._restrictions = restrictions or UNRESTRICTED
+        self.caller: Caller | None = None
+        self.restrictions = restrictions or UNRESTRICTED
         self._prefer = prefer
         self._jitter = jitter
         self._sender = AttemptSender(registry=registry, ledger=ledger, clock=clock)
@@ -129,15 +131,26 @@ class FallbackEngine:
         other.timeouts = timeouts
         return other
 
+    def for_caller(self, caller: Caller | None, restrictions: Restrictions = UNRESTRICTED) -> FallbackEngine:
+        """This engine, for one caller's calls, under more restrictions; None where nobody is told apart."""
+        other = copy(self)
+        other.caller = caller
+        other.restrictions = restrictions.within(self.restrictions)
+        return other
+
+    def yielding(self) -> FallbackEngine:
+        """This engine, for batch work of the same caller, that waits while others wait."""
+        return self if self.caller is None else self.for_caller(replace(self.caller, yields=True))
+
     async def plan(self, request: AnyRequest) -> Plan:
         """The candidates for a request, given what the ledger has learnt. Raises InputRefused for unknown names."""
         return (await self._planned(request))[0]
 
     def restricted(self, request: RequestT) -> RequestT:
         """The request under the restrictions that hold for every call, too."""
-        if self._restrictions == UNRESTRICTED:
+        if self.restrictions == UNRESTRICTED:
             return request
-        return replace(request, restrictions=request.restrictions.within(self._restrictions))
+        return replace(request, restrictions=request.restrictions.within(self.restrictions))
 
     async def serve(
         self,
@@ -159,7 +172,11 @@ class FallbackEngine:
         shown that answer and what was wrong with it. Never for a classifier, which would judge those words.
         Raises InputRefused for unknown names, before anything is sent.
         """
-        planned, quotas = await self._planned(request)
+        try:
+            planned, quotas = await self._planned(request)
+        except ModelNotAllowed:
+            await self._count_refusal()
+            raise
         now = self.clock.monotonic()
         state = CallState(
             request=request,
@@ -179,7 +196,14 @@ class FallbackEngine:
             return self.clock.monotonic() - state.started, state.deadline - state.started, state.doing
 
         async with heartbeat(progress, report):
-            return await self._run(state)
+            outcome = await self._run(state)
+        if isinstance(outcome, CallFailed) and outcome.code in {"rate_limited", "over_budget"}:
+            await self._count_refusal()
+        return outcome
+
+    async def _count_refusal(self) -> None:
+        if self.caller is not None:
+            await self.ledger.count_refusal(self.caller.name)
 
     async def _run(self, state: CallState) -> Answer | CallFailed:
         while self._left_s(state) >= LEAST_ATTEMPT_S:
@@ -424,7 +448,8 @@ class FallbackEngine:
     async def send_once(self, request: ChatRequest, candidate: Candidate) -> Outcome | str:
         """One attempt at one candidate of the request's plan, without retries; a string says why it was not sent."""
         most_s = self.timeouts.attempt_timeout_s
-        result = await self.ledger.reserve_any([self.claim(candidate)], life_s=most_s + RESERVATION_GRACE_S)
+        life_s = most_s + RESERVATION_GRACE_S
+        result = await self.ledger.reserve_any([self.claim(candidate)], life_s=life_s, caller=self.caller)
         if not isinstance(result, Granted):
             return result.waits[0].reason
 
@@ -461,7 +486,7 @@ class FallbackEngine:
     async def waits(self, candidates: Sequence[Candidate]) -> Sequence[Wait | None]:
         """For each candidate, what keeps it from being tried now; None when nothing does."""
         claims = [self.claim(candidate) for candidate in candidates]
-        quotas = await self.ledger.peek(claims)
+        quotas = await self.ledger.peek(claims, caller=self.caller)
         return [obstacle(quota, claim.cost) for quota, claim in zip(quotas, claims, strict=True)]
 
     def key(self, provider: str, model: str) -> QuotaKey:
@@ -507,12 +532,12 @@ class FallbackEngine:
             if (offered := provider.models.get(model)) is not None
             and is_requested(request.restrictions, provider, model, asked)
         ]
-        return {quota.key: quota for quota in await self.ledger.peek(claims)}
+        return {quota.key: quota for quota in await self.ledger.peek(claims, caller=self.caller)}
 
     async def _reserve(self, state: CallState, claims: Sequence[Claim]) -> Granted | Refused:
         # a call of an hour must not leave its reservation, or a probe, for so long behind
         life_s = min(self._left_s(state), self.timeouts.deadline_s) + RESERVATION_GRACE_S
-        return await self.ledger.reserve_any(claims, life_s=life_s)
+        return await self.ledger.reserve_any(claims, life_s=life_s, caller=self.caller)
 
     async def _cool_down(self, provider: str, model: str, cooldown_s: float, failure: Failure) -> None:
         if cooldown_s <= 0 or self.registry.is_known_by_looking(provider, failure.kind):

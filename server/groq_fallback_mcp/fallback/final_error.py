@@ -11,6 +11,7 @@ from groq_fallback_mcp.call import WHOLE_PROVIDER, Attempt, Exclusion, Failure, 
 from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
+from groq_fallback_mcp.quota.budget import OF_TOKEN
 from groq_fallback_mcp.render import quoted
 
 __all__ = ["CallFailed", "Code", "final_error", "key_note"]
@@ -43,6 +44,7 @@ _OVER_BUDGET = (
     "Lower max_tokens, wait for the next UTC day, or raise GROQ_FALLBACK_BUDGET_USD_PER_DAY or "
     "GROQ_FALLBACK_BUDGET_TOKENS_PER_DAY"
 )
+_OWN_BUDGET = "Lower max_tokens, wait for midnight UTC, or have the gateway's owner raise the token's budget"
 _REFUSED_REQUEST = {
     FailureKind.BAD_REQUEST,
     FailureKind.SCHEMA_REFUSED,
@@ -119,7 +121,8 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
         return _no_candidates(exclusions)
     if kinds == {FailureKind.OVER_BUDGET}:
         detail = next(a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET)
-        return "over_budget", f"nothing was sent because {detail}", _OVER_BUDGET
+        next_step = _OWN_BUDGET if OF_TOKEN in detail else _OVER_BUDGET
+        return "over_budget", f"nothing was sent because {detail}", next_step
     if FailureKind.RATE_LIMITED in kinds and least_wait_s is not None:
         others = "" if kinds == {FailureKind.RATE_LIMITED} else " or failed"
         return "rate_limited", f"all available models are rate limited{others}", "Retry later"

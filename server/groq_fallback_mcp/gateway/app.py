@@ -7,12 +7,14 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.gateway.audio import SpeechEndpoint, TranscriptionEndpoint
+from groq_fallback_mcp.gateway.callers import TokenHeader, caller_of, context_for, over_rpm
 from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX, codex_models, messages_models
 from groq_fallback_mcp.gateway.completions import ChatCompletions
 from groq_fallback_mcp.gateway.dialect import Dialect
@@ -40,7 +42,8 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
     engine = context.engine
     started = int(engine.clock.wall())
 
-    async def rows() -> list[dict[str, object]]:
+    async def rows(request: Request) -> list[dict[str, object]]:
+        found = caller_of(request)
         await engine.registry.refresh()
         ready = [name for name, provider in engine.registry.providers.items() if provider.unready is None]
         return listed_models(
@@ -49,18 +52,19 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
             ready=ready,
             today=today(engine.clock),
             created=started,
+            only=None if found is None else found.restrictions.models,
         )
 
     async def models(request: Request) -> Response:
         if "anthropic-version" in request.headers:
-            return json_response(messages_models(await rows()))
-        found = await rows()
+            return json_response(messages_models(await rows(request)))
+        found = await rows(request)
         more = {"models": codex_models(found)} if "client_version" in request.query_params else {}
         return json_response({"object": "list", "data": found, **more})
 
     async def model(request: Request) -> Response:
         name = request.path_params["id"].removeprefix(CLAUDE_PREFIX)
-        found = next((row for row in await rows() if row["id"] in {name, name.removeprefix("groq/")}), None)
+        found = next((row for row in await rows(request) if row["id"] in {name, name.removeprefix("groq/")}), None)
         if found is not None:
             return json_response(found)
         message = f"The model {excerpt(name)} cannot be used here. See /v1/models"
@@ -71,32 +75,45 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
         read = given if isinstance(given, Refusal) else read_messages_body(given, catalog=engine.catalog)
         return refusal_response(read, MESSAGES) if isinstance(read, Refusal) else json_response(counted(read))
 
+    dialects: Mapping[str, Dialect] = {
+        "/v1/chat/completions": ChatCompletions(),
+        "/v1/responses": Responses(),
+        "/v1/messages": MESSAGES,
+    }
+    audio: Mapping[str, Callable[[Context], Endpoint]] = {
+        "/v1/audio/transcriptions": lambda own: TranscriptionEndpoint(own, translate=False),
+        "/v1/audio/translations": lambda own: TranscriptionEndpoint(own, translate=True),
+        "/v1/audio/speech": SpeechEndpoint,
+    }
     endpoints: Sequence[tuple[str, Endpoint, str]] = [
-        ("/v1/chat/completions", AnswerEndpoint(ChatCompletions(), engine, times=times, plan=plan), "POST"),
-        ("/v1/responses", AnswerEndpoint(Responses(), engine, times=times, plan=plan), "POST"),
-        ("/v1/messages", AnswerEndpoint(MESSAGES, engine, times=times, plan=plan), "POST"),
+        *((path, _answers(dialect, context, times=times, plan=plan), "POST") for path, dialect in dialects.items()),
         ("/v1/messages/count_tokens", count_tokens, "POST"),
-        ("/v1/audio/transcriptions", TranscriptionEndpoint(context, translate=False), "POST"),
-        ("/v1/audio/translations", TranscriptionEndpoint(context, translate=True), "POST"),
-        ("/v1/audio/speech", SpeechEndpoint(context), "POST"),
+        *((path, _for_each_caller(make, context), "POST") for path, make in audio.items()),
         ("/v1/models", models, "GET"),
         ("/v1/models/{id:path}", model, "GET"),
     ]
     return Starlette(
         routes=[
-            Route(prefix + path, _function(endpoint), methods=[method])
-            for prefix in PREFIXES
-            for path, endpoint, method in endpoints
+            Route(prefix + path, endpoint, methods=[method]) for prefix in PREFIXES for path, endpoint, method in endpoints
         ],
+        middleware=[Middleware(TokenHeader)],
         exception_handlers={HTTPException: _unknown},
     )
 
 
-def _function(endpoint: Endpoint) -> Endpoint:
-    """Starlette takes an object that can be called for an ASGI application."""
+def _answers(dialect: Dialect, context: Context, *, times: GatewayTimes, plan: str) -> Endpoint:
+    return _for_each_caller(lambda own: AnswerEndpoint(dialect, own.engine, times=times, plan=plan), context, dialect)
+
+
+def _for_each_caller(make: Callable[[Context], Endpoint], context: Context, dialect: Dialect | None = None) -> Endpoint:
+    """An endpoint whose calls are counted as their caller's, and refused before anything else where those are too many."""
 
     async def call(request: Request) -> Response:
-        return await endpoint(request)
+        found = caller_of(request)
+        refusal = await over_rpm(context, found)
+        if refusal is not None:
+            return refusal_response(refusal, dialect)
+        return await make(context_for(context, found))(request)
 
     return call
 

@@ -78,7 +78,8 @@ class AnswerEndpoint:
             return refusal_response(exchange, self.dialect)
         body = exchange.body
         hold_s = _hold_s(request.headers.get(HOLD_HEADER), self._times.hold_s)
-        session = _session_of(request, body)
+        caller = "" if self._engine.caller is None else self._engine.caller.name
+        session = _session_of(request, body, caller)
         try:
             check = None if body.request.schema is None else SchemaCheck(dict(body.request.schema))
         except InputRefused as error:
@@ -314,9 +315,10 @@ def _hold_s(stated: str | None, usual_s: float) -> float:
     return min(max(wanted, 0.0), LONGEST_HOLD_S) if wanted == wanted else usual_s  # noqa: PLR0124 - not a number
 
 
-def _session_of(request: Request, body: ChatBody) -> str:
+def _session_of(request: Request, body: ChatBody, caller: str) -> str:
     asked = body.request
-    return session_key(request.headers, names=body.names, model=asked.model or asked.use_case, messages=asked.messages)
+    model = asked.model or asked.use_case
+    return session_key(request.headers, names=body.names, model=model, messages=asked.messages, caller=caller)
 
 
 def _limit_headers(quota: ModelQuota) -> dict[str, str]:

@@ -17,14 +17,22 @@ _KINDS = {Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT, Kind.TEXT_TO_SPEECH}
 
 
 def listed_models(
-    *, catalog: Catalog, providers: Sequence[ProviderModels], ready: Sequence[str], today: date, created: int
+    *,
+    catalog: Catalog,
+    providers: Sequence[ProviderModels],
+    ready: Sequence[str],
+    today: date,
+    created: int,
+    only: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """The list's rows, `auto` first where a chat model can serve. `ready` names the providers that can be asked."""
+    """The list's rows, `auto` first where a chat model can serve. `ready` names the providers that can be asked, `only` the models."""
     rows: dict[str, dict[str, Any]] = {}
     for provider in providers:
         if provider.name not in ready:
             continue
         for model, offered in provider.models.items():
+            if only is not None and model not in only:
+                continue
             if offered.row.kind in _KINDS and not is_retired(model, catalog=catalog, provider=provider, today=today):
                 rows.setdefault(model, _row(model, offered, provider.name, created))
     chats = [row for row in rows.values() if row["type"] == "chat"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.command import SCRIPT
-from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.fallback.final_error import CallFailed, Code
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, sentence
@@ -84,6 +84,9 @@ def invalid(message: str, *, param: str | None = None, code: str | None = None) 
 
 def refused(error: InputRefused) -> Refusal:
     """A name that does not exist, or a model that cannot do what is asked."""
+    if isinstance(error, ModelNotAllowed):
+        message = _for_clients(str(error))
+        return Refusal(status=403, type="permission_error", message=message, param="model", code="model_not_allowed")
     if error.cause.lower().startswith("unknown model"):
         return Refusal(status=404, message=_for_clients(str(error)), param="model", code="model_not_found")
     return invalid(_for_clients(str(error)))

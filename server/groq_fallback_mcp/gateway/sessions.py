@@ -21,15 +21,18 @@ _HEADERS = ("x-session-affinity", "x-session-id", "session-id", "x-claude-code-s
 KEY_CHARS = 16
 
 
-def session_key(headers: Mapping[str, str], *, names: Sequence[object], model: object, messages: Sequence[object]) -> str:
-    """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one.
+def session_key(
+    headers: Mapping[str, str], *, names: Sequence[object], model: object, messages: Sequence[object], caller: str = ""
+) -> str:
+    """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one,
+    and so is another caller: whoever shares a token's conversation could only be its owner.
 
     `names` is what the body calls the conversation or its user, the best first; what is no text is none.
     """
     stated = [headers.get(name) for name in _HEADERS] + list(names)
     named = next((value for value in stated if isinstance(value, str) and value), None)
     begins = named if named is not None else _beginning(messages)
-    text = json.dumps([model, begins], default=str)
+    text = json.dumps([model, begins, *([caller] if caller else [])], default=str)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:KEY_CHARS]
 
 

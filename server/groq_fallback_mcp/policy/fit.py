@@ -210,6 +210,8 @@ def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:
     """Why a model may not be asked, None when it may."""
     if restrictions.no_preview and row.stage is Stage.PREVIEW:
         return "it is a preview model (no_preview is set)"
+    if restrictions.models is not None and row.id not in restrictions.models:
+        return "the gateway token may not use it"
     return None
 
 

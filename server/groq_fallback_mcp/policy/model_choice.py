@@ -19,7 +19,7 @@ from groq_fallback_mcp.call import (
     SpeechRequest,
 )
 from groq_fallback_mcp.catalog import Catalog, Cost, DataPolicy, Kind, ModelRow, Price, Stage
-from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.render import excerpt
 
@@ -37,6 +37,7 @@ __all__ = [
 ChatKinds = (Kind.CHAT, Kind.SYSTEM)
 INJECTION = "injection"
 LONGEST_NAME = 200
+MOST_NAMED = 12
 SHORT_PROMPT_TOKENS = 2_000
 _TOOL = {Kind.SPEECH_TO_TEXT: "transcribe", Kind.TEXT_TO_SPEECH: "speak", Kind.GUARD: "screen"}
 
@@ -108,7 +109,7 @@ class Choice:
 def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[ProviderModels], today: date) -> Choice:
     """The models a request asks for, best first, each once.
 
-    Raises InputRefused for a model or use case that does not exist, naming the nearest ones.
+    Raises InputRefused for a model or use case that does not exist, naming the nearest ones, and for a model that the caller may not use.
     """
     kinds = _kinds(request)
     requested = (
@@ -116,6 +117,12 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
         if request.model is None
         else resolve_model(request.model, catalog=catalog, providers=providers, kinds=kinds, today=today)
     )
+    allowed = request.restrictions.models
+    if requested is not None and allowed is not None and requested not in allowed:
+        raise ModelNotAllowed(
+            f"this gateway token may not use the model {requested}",
+            next_step=f"use {' or '.join(allowed[:MOST_NAMED]) or 'another token'}",
+        )
     use_case = _use_case(request, catalog)
     practice = catalog.practices[use_case]
     names = [
@@ -129,6 +136,8 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
             for name, offered in provider.models.items()
             if offered.row.kind in kinds
         ),
+        # a caller that may use only some models is served by them, in a use case's chain or not
+        *(name for name in request.restrictions.models or () if name in catalog.models and catalog.models[name].kind in kinds),
     ]
     wanted: list[str] = []
     ended: dict[str, Exclusion] = {}

@@ -4,6 +4,7 @@
 two together off the event loop, and `degrading.py` carries on when a store fails.
 """
 
+from groq_fallback_mcp.quota.caller import OWNER, Caller, caller_day
 from groq_fallback_mcp.quota.ledger import (
     ANY_MODEL,
     Claim,
@@ -25,6 +26,8 @@ from groq_fallback_mcp.quota.open_ledger import default_path, memory_ledger, ope
 
 __all__ = [
     "ANY_MODEL",
+    "OWNER",
+    "Caller",
     "Claim",
     "ConversationModel",
     "Granted",
@@ -37,6 +40,7 @@ __all__ = [
     "Settlement",
     "StoreStatus",
     "Wait",
+    "caller_day",
     "default_path",
     "memory_ledger",
     "obstacle",

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 from groq_fallback_mcp.call import CONTINUOUS, Limit, LimitReading, Refilling
@@ -50,6 +51,9 @@ PARTS = 60
 AFTER_MIDNIGHT_S = 1.0
 # By how much of a bucket a statement must exceed ours to prove that something came back.
 TELLING_SHARE = 0.005
+# When a claim looks again that only waits for its turn.
+TURN_POLL_S = 0.25
+NOTHING: Mapping[Limit, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +122,14 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """Not now, but in `wait_s` seconds; `limit` is the one that takes longest."""
+    """Not now, but in `wait_s` seconds; `limit` is the one that takes longest.
+
+    `for_others`: it holds the cost, but others that go first wait for so much of it.
+    """
 
     wait_s: float
     limit: Limit
+    for_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +154,13 @@ def new_bucket(limit: Limit, capacity: float, refilling: Refilling = CONTINUOUS)
     )
 
 
-def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: float) -> Admission:
-    """Whether a request of this cost would be admitted at `now`. Limits without a bucket are not limited."""
+def admit(
+    buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: float, set_aside: Mapping[Limit, float] = NOTHING
+) -> Admission:
+    """Whether a request of this cost would be admitted at `now`. Limits without a bucket are not limited.
+
+    `set_aside`: units that must be left when it has taken its own.
+    """
     longest: Deferred | None = None
     for limit, units in cost.items():
         bucket = buckets.get(limit)
@@ -155,11 +168,17 @@ def admit(buckets: Mapping[Limit, Bucket], cost: Mapping[Limit, float], now: flo
             continue
         if units > bucket.capacity + EPSILON:
             return NeverFits(limit=limit, capacity=bucket.capacity, cost=units)
-        if bucket.level_at(now) >= units - EPSILON:
+        level = bucket.level_at(now)
+        needed = units + (set_aside.get(limit, 0.0) if units > 0 else 0.0)
+        if level >= needed - EPSILON:
             continue
-        wait_s = bucket.wait_s(units, now)
+        for_others = level >= units - EPSILON
+        wait_s = bucket.wait_s(min(needed, bucket.capacity), now)
+        if for_others:
+            # a full bucket that does not hold both: until those others have taken theirs
+            wait_s = max(wait_s, TURN_POLL_S)
         if longest is None or wait_s > longest.wait_s:
-            longest = Deferred(wait_s=wait_s, limit=limit)
+            longest = Deferred(wait_s=wait_s, limit=limit, for_others=for_others)
     return longest or Admitted()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 
 __all__ = [
+    "OF_TOKEN",
     "REOPEN_BUDGET",
     "UNKNOWN_SPENDING",
     "ZERO_SPEND",
@@ -23,6 +24,8 @@ UNKNOWN_SPENDING = (
     "the ledger was damaged and today's spending is unknown, so the daily budget counts as used up until midnight UTC "
     f"(or run `{REOPEN_BUDGET}`)"
 )
+# How the objection of a gateway token's own budget begins.
+OF_TOKEN = "the gateway token "  # noqa: S105 - words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ class DayTotals:
     """A day's totals by `provider/model`, and what calls under way may still cost.
 
     `losses`: how often what was spent until then was lost with the ledger. `accepted_losses`: how many of those the user has
-    chosen to count as nothing.
+    chosen to count as nothing. `refused`: calls that limits or budgets refused, where these are the totals of one caller.
     """
 
     models: Mapping[str, Total] = field(default_factory=dict[str, Total])
@@ -79,6 +82,12 @@ class DayTotals:
     held_picousd: int = 0
     losses: int = 0
     accepted_losses: int = 0
+    refused: int = 0
+
+    @property
+    def calls(self) -> int:
+        """All calls that were answered."""
+        return sum(total.calls for total in self.models.values())
 
     @property
     def unknown(self) -> bool:
@@ -120,34 +129,42 @@ class Budget:
         """Whether there is anything to hold to."""
         return self.tokens is not None or self.picousd is not None
 
-    def objection(self, totals: DayTotals, spend: Spend) -> str | None:
+    def objection(self, totals: DayTotals, spend: Spend, *, token: str | None = None) -> str | None:
         """Why a call that may cost `spend` is not sent, in words for people; None when it may be.
 
         Calls under way count with the most they can cost, so that no number of processes spends more than the budget.
+        `token` is the name of the gateway token whose budget it is, None for everybody's.
         """
         if spend == ZERO_SPEND or not self.bounded:
             return None
         if totals.unknown:
             return UNKNOWN_SPENDING
-        return self._tokens_objection(totals, spend) or self._price_objection(totals, spend)
+        return self._tokens_objection(totals, spend, token) or self._price_objection(totals, spend, token)
 
-    def _tokens_objection(self, totals: DayTotals, spend: Spend) -> str | None:
-        if self.tokens is not None and totals.tokens + totals.held_tokens + spend.tokens > self.tokens:
-            return (
-                f"the daily budget of {self.tokens} tokens has {max(self.tokens - totals.tokens - totals.held_tokens, 0)} left "
-                f"and this call could use {spend.tokens}"
-            )
-        return None
+    def _tokens_objection(self, totals: DayTotals, spend: Spend, token: str | None) -> str | None:
+        if self.tokens is None:
+            return None
+        left = self.tokens - totals.tokens - totals.held_tokens
+        if spend.tokens <= left:
+            return None
+        return _exceeded(token, f"{self.tokens} tokens", str(max(left, 0)), f"use {spend.tokens}")
 
-    def _price_objection(self, totals: DayTotals, spend: Spend) -> str | None:
+    def _price_objection(self, totals: DayTotals, spend: Spend, token: str | None) -> str | None:
         if self.picousd is None:
             return None
         if spend.picousd is None:
-            return "its price is unknown and a budget in USD is set"
+            whose = "a budget in USD is set" if token is None else f"{OF_TOKEN}{token} has a budget in USD"
+            return f"its price is unknown and {whose}"
         left = self.picousd - totals.picousd - totals.held_picousd
-        if spend.picousd > left:
-            return f"the daily budget of {usd(self.picousd)} USD has {usd(max(left, 0))} left and this call could cost {usd(spend.picousd)}"
-        return None
+        if spend.picousd <= left:
+            return None
+        return _exceeded(token, f"{usd(self.picousd)} USD", str(usd(max(left, 0))), f"cost {usd(spend.picousd)}")
+
+
+def _exceeded(token: str | None, budget: str, left: str, could: str) -> str:
+    if token is None:
+        return f"the daily budget of {budget} has {left} left and this call could {could}"
+    return f"{OF_TOKEN}{token} has {left} of its daily budget of {budget} left until midnight UTC and this call could {could}"
 
 
 def picodollars(amount: Decimal) -> int:

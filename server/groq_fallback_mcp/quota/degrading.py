@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals
+from groq_fallback_mcp.quota.budget import ZERO_SPEND, Budget, DayTotals
+from groq_fallback_mcp.quota.caller import Caller
 from groq_fallback_mcp.quota.ledger import (
     Claim,
     ConversationModel,
@@ -66,13 +67,15 @@ class DegradingLedger:
         """The shared store, and why it cannot be used."""
         return replace(self._shared.status, degraded=self._fault)
 
-    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
-        done = await self._try(lambda: self._shared.reserve_any(claims, life_s=life_s))
+    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None) -> Granted | Refused:
+        done = await self._try(lambda: self._shared.reserve_any(claims, life_s=life_s, caller=caller))
         if done is not None:
             return done
-        allowed = [index for index, claim in enumerate(claims) if not self._has_budget or claim.spend == ZERO_SPEND]
+        has_budget = self._has_budget or (caller is not None and caller.budget.bounded)
+        allowed = [index for index, claim in enumerate(claims) if not has_budget or claim.spend == ZERO_SPEND]
         refused = Wait(wait_s=None, reason=f"the budget cannot be checked: {self._fault}", kind=FailureKind.OVER_BUDGET)
-        result = await self._own.reserve_any([_cautious(claims[index]) for index in allowed], life_s=life_s)
+        unbudgeted = None if caller is None else replace(caller, budget=Budget())
+        result = await self._own.reserve_any([_cautious(claims[index]) for index in allowed], life_s=life_s, caller=unbudgeted)
         if isinstance(result, Refused):
             waits = dict(zip(allowed, result.waits, strict=True))
             return Refused(waits=tuple(waits.get(index, refused) for index in range(len(claims))))
@@ -99,6 +102,16 @@ class DegradingLedger:
         self._pending.append((reservation, _late(settlement)))
         return SettleResult()
 
+    async def take_request(self, caller: Caller) -> Wait | None:
+        done = await self._try(lambda: _listed(self._shared.take_request(caller)))
+        if done is not None or caller.rpm is None:
+            return None if done is None else done[0]
+        return await self._own.take_request(replace(caller, rpm=max(int(caller.rpm * SHARE), 1)))
+
+    async def count_refusal(self, caller: str) -> None:
+        """Not counted while the store cannot be used."""
+        await self._try(lambda: _listed(self._shared.count_refusal(caller)))
+
     async def release(self, reservation: Reservation) -> None:
         await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))
 
@@ -109,9 +122,9 @@ class DegradingLedger:
         if await self._try(lambda: _listed(at(self._shared))) is None:
             await at(self._own)
 
-    async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
-        done = await self._try(lambda: self._shared.peek(claims))
-        return await self._own.peek(claims) if done is None else done
+    async def peek(self, claims: Sequence[Claim], *, caller: Caller | None = None) -> Sequence[ModelQuota]:
+        done = await self._try(lambda: self._shared.peek(claims, caller=caller))
+        return await self._own.peek(claims, caller=caller) if done is None else done
 
     async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
         done = await self._try(lambda: self._shared.spending(days))

@@ -12,6 +12,7 @@ from groq_fallback_mcp.call import CONTINUOUS, FailureKind, Limit, Pool, QuotaSn
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, hold_s
 from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, NeverFits, admit
 from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals, Spend
+from groq_fallback_mcp.quota.caller import Caller
 
 __all__ = [
     "ANY_MODEL",
@@ -85,7 +86,7 @@ class Reservation:
 
     `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
     `granted_by_fallback`: granted by this process while the store could not be used. `pool` is what was taken of the limits of the
-    model's pool, under the same id.
+    model's pool, under the same id. `caller_day` and `queue` are where a named caller's spending and use are kept, else empty.
     """
 
     id: str
@@ -99,6 +100,8 @@ class Reservation:
     granted_by_fallback: bool = False
     refilling: Refilling = CONTINUOUS
     pool: Reservation | None = None
+    caller_day: str = ""
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +140,15 @@ class SettleResult:
 class Wait:
     """Why a claim cannot be granted now. `wait_s` is None when it never can.
 
-    `reason` is for people: the limit's unit, or what put the model into a cooldown; `kind` is the class of that.
+    `reason` is for people: the limit's unit, or what put the model into a cooldown; `kind` is the class of that. `for_units`: until
+    enough of a limit has come back.
     """
 
     wait_s: float | None
     reason: str
     limit: Limit | None = None
     kind: FailureKind = FailureKind.RATE_LIMITED
+    for_units: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +173,8 @@ class ModelQuota:
 
     `calls_in_flight` counts unsettled reservations of all processes. `prompt_factor` corrects estimates of prompts.
     `provider` is the health of the provider as a whole, `returns_unused` whether it was seen to give unused tokens back. `concurrent` is how
-    many calls may be under way, None for any number; `pool` is what is known of the model's pool.
+    many calls may be under way, None for any number; `pool` is what is known of the model's pool. `set_aside`: the units that others
+    wait for who go before the one that asks.
     """
 
     key: QuotaKey
@@ -181,6 +187,7 @@ class ModelQuota:
     prompt_factor: float = 1.0
     concurrent: int | None = None
     pool: ModelQuota | None = None
+    set_aside: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
 
     @property
     def all_buckets(self) -> Mapping[Limit, Bucket]:
@@ -234,8 +241,19 @@ class Ledger(Protocol):
         """What holds the state, and how it is."""
         ...
 
-    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
-        """Grant the first claim in order that fits now; it expires after `life_s` seconds."""
+    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None) -> Granted | Refused:
+        """Grant the first claim in order that fits now; it expires after `life_s` seconds.
+
+        Of a named caller's the budget is kept to as well, and its turn among the others that wait.
+        """
+        ...
+
+    async def take_request(self, caller: Caller) -> Wait | None:
+        """Count a request of a caller that may make only some per minute; what it must wait for, None when it may be made."""
+        ...
+
+    async def count_refusal(self, caller: str) -> None:
+        """Count a call of a caller that limits or budgets refused."""
         ...
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
@@ -250,12 +268,12 @@ class Ledger(Protocol):
         """Put a model, or a provider, into a cooldown for `wait_s` seconds; of two cooldowns the later end counts."""
         ...
 
-    async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
-        """The state of each claim's model; spends nothing."""
+    async def peek(self, claims: Sequence[Claim], *, caller: Caller | None = None) -> Sequence[ModelQuota]:
+        """The state of each claim's model, for a caller; spends nothing."""
         ...
 
     async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
-        """What was spent on each of `days` (UTC, YYYY-MM-DD)."""
+        """What was spent on each of `days` (UTC, YYYY-MM-DD; see `caller_day` for one caller's)."""
         ...
 
     async def reopen_budget(self, day: str) -> bool:
@@ -291,15 +309,16 @@ def obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
 
 
 def _obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
-    admission = admit(quota.buckets, cost, quota.now)
+    admission = admit(quota.buckets, cost, quota.now, quota.set_aside)
     health = max(quota.health, quota.provider, key=lambda one: hold_s(one, quota.now))
     held_s = hold_s(health, quota.now)
     match admission:
         case NeverFits(limit=limit, capacity=capacity, cost=units):
             reason = f"{units:,.0f} in one call exceed the limit of {capacity:,.0f} {limit.unit}"
             return Wait(wait_s=None, reason=reason, limit=limit, kind=FailureKind.LARGER_THAN_LIMIT)
-        case Deferred(wait_s=wait_s, limit=limit) if wait_s >= held_s:
-            return Wait(wait_s=wait_s, reason=f"{limit.unit} used up", limit=limit)
+        case Deferred(wait_s=wait_s, limit=limit, for_others=for_others) if wait_s >= held_s:
+            behind = "; other tokens that used less go first" if for_others else ""
+            return Wait(wait_s=wait_s, reason=f"{limit.unit} used up{behind}", limit=limit, for_units=True)
         case Admitted() | Deferred():
             if held_s <= 0:
                 return _crowded(quota)

@@ -14,8 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, RetryBudget, clock_corrected
-from groq_fallback_mcp.quota.buckets import ON_THE_WAY_S, PARTS, Bucket, clock_set_back, new_bucket
+from groq_fallback_mcp.quota.buckets import NOTHING, ON_THE_WAY_S, PARTS, Bucket, clock_set_back, new_bucket
 from groq_fallback_mcp.quota.budget import DayTotals, Spend
+from groq_fallback_mcp.quota.caller import Caller
+from groq_fallback_mcp.quota.fairness import MOST_CALLERS, MOST_WAITING, Use, set_aside
 from groq_fallback_mcp.quota.ledger import Claim, ConversationModel, ModelQuota, QuotaKey
 from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
 
@@ -29,10 +31,12 @@ __all__ = [
     "day_of",
     "decode",
     "encode",
+    "is_callers",
     "model_key",
     "open_key",
     "prepare",
     "provider_key",
+    "requests_key",
 ]
 
 _log = logging.getLogger(__name__)
@@ -45,23 +49,33 @@ CLOCK_SLACK_S = ON_THE_WAY_S + 0.1
 LEARNT_LIFE_S = 7 * 86_400.0
 # A process that was not sure tells again with its next call.
 APPLIED_LIFE_S = 86_400.0
+# How long what a caller spent on a day can be looked up.
+CALLER_DAY_LIFE_S = 40 * 86_400.0
+# A minute later all requests are there again.
+REQUESTS_LIFE_S = 3_600.0
 LARGEST = 1e15
 # In picodollars: a billion dollars.
 MOST_SPENT = 10**21
 _DAY = "day/"
+_CALLER = "/token/"
+_REQUESTS = "requests/"
 MOST_KNOWN = 256
 LONGEST_PAUSE_S = 2 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A model's buckets, what calls under way hold of each, how it fares, and how far prompts are from their estimates."""
+    """A model's buckets, what calls under way hold of each, how it fares, and how far prompts are from their estimates.
+
+    `uses`: what named callers used of it, and wait for. An earlier release reads the record without them and writes it so.
+    """
 
     buckets: Mapping[Limit, Bucket] = field(default_factory=dict[Limit, Bucket])
     held: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     in_flight: int = 0
     health: Health = Health()
     prompt_factor: float = 1.0
+    uses: Mapping[str, Use] = field(default_factory=dict[str, Use])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +90,8 @@ class ProviderAccount:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenReservation:
     """A reservation that is not settled: enough to give up on it when its process is gone. `pool` is the model that stands for
-    the pool it took from, empty for none; `taken_at` says when, in Unix seconds.
+    the pool it took from, empty for none; `taken_at` says when, in Unix seconds. `day` and `caller_day` are where it counts as held
+    for the whole budget and for its caller's.
     """
 
     key: QuotaKey
@@ -85,11 +100,18 @@ class OpenReservation:
     day: str
     pool: str = ""
     taken_at: float = 0.0
+    caller_day: str = ""
+    queue: str = ""
 
     @property
     def keys(self) -> tuple[QuotaKey, ...]:
         """The accounts that it took from."""
         return (self.key, replace(self.key, model=self.pool)) if self.pool else (self.key,)
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """The days on which it counts as held."""
+        return tuple(day for day in (self.day, self.caller_day) if day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +197,17 @@ class Transaction:
         return decode(DayTotals, written.body if written is not None else self._bodies.get(name), name) or DayTotals()
 
     def write_day(self, day: str, totals: DayTotals) -> None:
-        """Write a day's totals."""
-        self._writes[day_key(day)] = encode(totals)
+        """Write a day's totals, everybody's or a caller's."""
+        self._writes[day_key(day)] = encode(totals, expires_at=self.now + CALLER_DAY_LIFE_S if is_callers(day) else None)
+
+    def requests(self, caller: str) -> Account:
+        """What is counted of a caller's requests."""
+        name = requests_key(caller)
+        return decode(Account, self._bodies.get(name), name) or Account()
+
+    def write_requests(self, caller: str, account: Account) -> None:
+        """Write what is counted of a caller's requests."""
+        self._writes[requests_key(caller)] = encode(account, expires_at=self.now + REQUESTS_LIFE_S)
 
     def open(self, reservation: str) -> OpenReservation | None:
         """A reservation, if it is not settled."""
@@ -199,9 +230,14 @@ class Transaction:
         self._writes[name] = Record(body="{}", expires_at=self.now + APPLIED_LIFE_S)
         return False
 
-    def quota(self, claim: Claim) -> ModelQuota:
-        """All that is known of a claim's model."""
+    def quota(self, claim: Claim, caller: Caller | None = None) -> ModelQuota:
+        """All that is known of a claim's model; for a named caller with what others wait for who go before it."""
         account, provider = self.seeded(claim), self.provider(claim.key)
+        shared = claim.of_pool
+        aside: Mapping[Limit, float] = NOTHING
+        if caller is not None and account.uses:
+            ranks = account.uses if shared is None else self.account(shared.key).uses
+            aside = set_aside(account.uses, caller, self.now, ranks=ranks)
         return ModelQuota(
             key=claim.key,
             now=self.now,
@@ -212,7 +248,8 @@ class Transaction:
             calls_in_flight=account.in_flight,
             prompt_factor=account.prompt_factor,
             concurrent=claim.documented.get(Limit.CONCURRENT),
-            pool=None if (shared := claim.of_pool) is None else self.quota(shared),
+            pool=None if shared is None else self.quota(shared, caller),
+            set_aside=aside,
         )
 
     def writes(self, result: T) -> Writes[T]:
@@ -283,6 +320,16 @@ def day_of(key: str) -> str | None:
     return key.removeprefix(_DAY) if key.startswith(_DAY) else None
 
 
+def is_callers(day: str) -> bool:
+    """Whether a day is that of one caller; see `caller_day`."""
+    return _CALLER in day
+
+
+def requests_key(caller: str) -> str:
+    """Where a caller's requests are counted."""
+    return f"{_REQUESTS}{caller}"
+
+
 def encode(
     record: Account | ProviderAccount | OpenReservation | DayTotals | KeptConversation, *, expires_at: float | None = None
 ) -> Record:
@@ -331,13 +378,15 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 def _sane(record: object) -> bool:
     match record:
-        case Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor):
+        case Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor, uses=uses):
             return (
                 all(limit is bucket.limit and _sane_bucket(bucket) for limit, bucket in buckets.items())
                 and _within(held.values(), 0.0, LARGEST)
                 and 0 <= in_flight <= LARGEST
                 and _within((factor,), 0.01, 100.0)
                 and _sane_health(health)
+                and len(uses) <= MOST_CALLERS
+                and all(_sane_use(use) for use in uses.values())
             )
         case ProviderAccount(health=health):
             return _sane_health(health)
@@ -345,8 +394,10 @@ def _sane(record: object) -> bool:
             return 0.0 <= until <= LARGEST
         case OpenReservation(cost=cost):
             return _within(cost.values(), 0.0, LARGEST)
-        case DayTotals(models=models, held_tokens=tokens, held_picousd=held, losses=losses, accepted_losses=accepted):
-            amounts = [tokens, held, losses, accepted]
+        case DayTotals(
+            models=models, held_tokens=tokens, held_picousd=held, losses=losses, accepted_losses=accepted, refused=refused
+        ):
+            amounts = [tokens, held, losses, accepted, refused]
             amounts += [
                 amount for total in models.values() for amount in (total.calls, total.input_tokens, total.output_tokens)
             ]
@@ -370,6 +421,11 @@ def _sane_bucket(bucket: Bucket) -> bool:
         and all(0.0 <= until <= bucket.at + LONGEST_PAUSE_S and 0.0 <= units <= LARGEST for until, units in bucket.used)
         and deepest <= bucket.level <= bucket.capacity
     )
+
+
+def _sane_use(use: Use) -> bool:
+    figures = [figure for one in use.waiting for figure in (one.until, *one.wants.values())]
+    return len(use.waiting) <= MOST_WAITING and _within((use.share, use.at, *figures), 0.0, LARGEST)
 
 
 def _sane_health(health: Health) -> bool:

@@ -19,6 +19,7 @@ from groq_fallback_mcp.call import FailureKind, Limit
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.quota import conversations, transactions
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
+from groq_fallback_mcp.quota.caller import Caller, caller_day
 from groq_fallback_mcp.quota.ledger import (
     Claim,
     ConversationModel,
@@ -30,6 +31,7 @@ from groq_fallback_mcp.quota.ledger import (
     Settlement,
     SettleResult,
     StoreStatus,
+    Wait,
 )
 from groq_fallback_mcp.quota.lost_spending import reopened, totals_of, watching
 from groq_fallback_mcp.quota.records import (
@@ -38,10 +40,12 @@ from groq_fallback_mcp.quota.records import (
     applied_key,
     day_key,
     day_of,
+    is_callers,
     model_key,
     open_key,
     prepare,
     provider_key,
+    requests_key,
 )
 from groq_fallback_mcp.quota.store import NOT_NOW, Snapshot, Store, StoreUnusable, Writes
 from groq_fallback_mcp.redaction import sanitize_message
@@ -53,7 +57,10 @@ TIME_LIMIT_S = 0.25
 SWEEP_EVERY_S = 60.0
 SWEPT_AT_ONCE = 1_000
 MOST_DOUBTFUL = 1_000
-MOST_DAYS = 3
+# Everybody's days, and those of named callers.
+MOST_DAYS = 2_048
+# Records that are worth nothing any more when they are due.
+_FORGOTTEN_WHEN_DUE = (applied_key(""), requests_key(""), day_key(""))
 
 _log = logging.getLogger(__name__)
 
@@ -89,16 +96,25 @@ class StoredLedger:
         """What holds the state."""
         return StoreStatus(store=self._store.name, place=self._store.place)
 
-    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float) -> Granted | Refused:
+    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None) -> Granted | Refused:
         if not claims:
             return Refused(waits=())
         await self._abandon()
         await self._sweep()
         reservation = secrets.token_hex(8)
         day = self._day()
-        keys = [*_account_keys(claims), open_key(reservation), *([day_key(day)] if self._budget.bounded else [])]
+        own = caller is not None and caller.budget.bounded
+        keys = [*_account_keys(claims), open_key(reservation), *([day_key(day)] if own or self._budget.bounded else [])]
+        if caller is not None and own:
+            keys.append(day_key(caller_day(day, caller.name)))
         change = partial(
-            transactions.reserve_any, claims=claims, reservation=reservation, life_s=life_s, budget=self._budget, day=day
+            transactions.reserve_any,
+            claims=claims,
+            reservation=reservation,
+            life_s=life_s,
+            budget=self._budget,
+            day=day,
+            caller=caller,
         )
         try:
             return await self._transact(keys, change)
@@ -112,9 +128,22 @@ class StoredLedger:
         keys = [model_key(key), provider_key(key), open_key(reservation.id), day_key(reservation.day)]
         if reservation.pool is not None:
             keys.append(model_key(reservation.pool.key))
+        if reservation.caller_day:
+            keys.append(day_key(reservation.caller_day))
         if reservation.granted_by_fallback:
             keys.append(applied_key(reservation.id))
         return await self._transact(keys, partial(transactions.settle, reservation=reservation, settlement=settlement))
+
+    async def take_request(self, caller: Caller) -> Wait | None:
+        if caller.rpm is None:
+            return None
+        day = self._day()
+        keys = [requests_key(caller.name), day_key(caller_day(day, caller.name))]
+        return await self._transact(keys, partial(transactions.take_request, caller=caller, rpm=caller.rpm, day=day))
+
+    async def count_refusal(self, caller: str) -> None:
+        day = caller_day(self._day(), caller)
+        await self._transact([day_key(day)], partial(transactions.count_refusal, day=day))
 
     async def release(self, reservation: Reservation) -> None:
         await self.settle(reservation, Settlement(actual=dict.fromkeys(reservation.cost, 0.0)))
@@ -125,10 +154,11 @@ class StoredLedger:
         change = partial(transactions.cool_down, key=key, wait_s=wait_s, reason=reason, limit=limit, kind=kind)
         await self._transact([model_key(key), provider_key(key)], change)
 
-    async def peek(self, claims: Sequence[Claim]) -> Sequence[ModelQuota]:
+    async def peek(self, claims: Sequence[Claim], *, caller: Caller | None = None) -> Sequence[ModelQuota]:
         if not claims:
             return ()
-        return await self._transact(_account_keys(claims), partial(transactions.peek, claims=claims), writing=False)
+        change = partial(transactions.peek, claims=claims, caller=caller)
+        return await self._transact(_account_keys(claims), change, writing=False)
 
     async def spending(self, days: Sequence[str]) -> Mapping[str, DayTotals]:
         def read(snapshot: Snapshot) -> Writes[Mapping[str, DayTotals]]:
@@ -155,7 +185,9 @@ class StoredLedger:
             self._thread.shutdown(wait=False)
 
     async def _transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
-        days = [day for key in keys if (day := day_of(key)) is not None] if self._budget.bounded else []
+        days = [day for key in keys if (day := day_of(key)) is not None]
+        if not self._budget.bounded and not any(map(is_callers, days)):
+            days = []
         if not days:
             return await self._transacted(keys, change, writing=writing)
         watched = watching(change, keys, self._seen)
@@ -226,16 +258,16 @@ class StoredLedger:
         if ended:
             await self._transact(ended, partial(conversations.forget, keys=ended))
         for key in due:
-            if key.startswith(applied_key("")):
-                await self._transact([key], partial(_forget, key=key))
+            if key.startswith(_FORGOTTEN_WHEN_DUE):
+                # not through `_transact`: a day that is forgotten was not lost
+                await self._transacted([key], partial(_forget, key=key), writing=True)
             if not key.startswith(open_key("")):
                 continue
             reservation = key.removeprefix(open_key(""))
             found = await self._transact([key], partial(_read_open, reservation=reservation), writing=False)
             others: list[str] = []
             if found is not None:
-                days = [day_key(found.day)] if found.day else []
-                others = [*map(model_key, found.keys), provider_key(found.key), *days]
+                others = [*map(model_key, found.keys), provider_key(found.key), *map(day_key, found.days)]
             await self._transact([key, *others], partial(transactions.expire, reservations=[reservation]))
 
     def _day(self) -> str:

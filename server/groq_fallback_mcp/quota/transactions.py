@@ -9,8 +9,10 @@ from dataclasses import replace
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
-from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, proves_return, take
-from groq_fallback_mcp.quota.budget import Budget, Spend
+from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, new_bucket, proves_return, take
+from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, DayTotals, Spend
+from groq_fallback_mcp.quota.caller import Caller, caller_day
+from groq_fallback_mcp.quota.fairness import after_grant, after_settling, not_waiting, share_of, waiting
 from groq_fallback_mcp.quota.ledger import (
     ANY_MODEL,
     Claim,
@@ -27,31 +29,56 @@ from groq_fallback_mcp.quota.ledger import (
 from groq_fallback_mcp.quota.records import Account, OpenReservation, Transaction
 from groq_fallback_mcp.quota.store import Snapshot, Writes
 
-__all__ = ["abandon", "cool_down", "expire", "learnt_factor", "peek", "reserve_any", "settle"]
+__all__ = [
+    "abandon",
+    "cool_down",
+    "count_refusal",
+    "expire",
+    "learnt_factor",
+    "peek",
+    "reserve_any",
+    "settle",
+    "take_request",
+]
 
 FACTOR_FALL = 0.003
 LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
 
 def reserve_any(
-    snapshot: Snapshot, claims: Sequence[Claim], *, reservation: str, life_s: float, budget: Budget, day: str
+    snapshot: Snapshot,
+    claims: Sequence[Claim],
+    *,
+    reservation: str,
+    life_s: float,
+    budget: Budget,
+    day: str,
+    caller: Caller | None = None,
 ) -> Writes[Granted | Refused]:
-    """Grant the first claim that fits, from all of its limits at once; a refusal changes nothing."""
+    """Grant the first claim that fits, from all of its limits at once. A refusal changes nothing but what a named caller waits for."""
     transaction = Transaction(snapshot)
     waits: list[Wait] = []
     for index, claim in enumerate(claims):
-        quota = transaction.quota(claim)
+        quota = transaction.quota(claim, caller)
         if claim.last_resort:
             quota = replace(
                 quota,
                 health=ignoring_own_cooldown(quota.health, transaction.now),
                 provider=ignoring_own_cooldown(quota.provider, transaction.now),
             )
-        wait = _over_budget(transaction, claim, budget, day) or obstacle(quota, claim.cost)
+        wait = _over_budget(transaction, claim, budget, day, caller) or obstacle(quota, claim.cost)
         if wait is None:
-            taken = _take(transaction, claim, reservation=reservation, life_s=life_s, day=day, budget=budget)
+            taken = _take(transaction, claim, reservation=reservation, life_s=life_s, day=day, budget=budget, caller=caller)
+            if caller is not None:
+                _note_waiting(transaction, claims, caller, None)
             return transaction.writes(Granted(index=index, reservation=taken, skipped=tuple(waits)))
         waits.append(wait)
+    if caller is not None:
+        soonest = min(
+            ((wait.wait_s, index) for index, wait in enumerate(waits) if wait.for_units and wait.wait_s is not None),
+            default=None,
+        )
+        _note_waiting(transaction, claims, caller, soonest)
     return transaction.writes(Refused(waits=tuple(waits)))
 
 
@@ -81,7 +108,10 @@ def settle(snapshot: Snapshot, reservation: Reservation, settlement: Settlement)
     elif settlement.health == "down":
         retries = retries.after(success=False)
     transaction.write_provider(reservation.key, replace(provider, health=whole, retries=retries))
-    _spend(transaction, reservation, settlement.spent, held_day=found is not None and bool(found.day))
+    _spend(transaction, reservation.day, reservation, settlement.spent, held=found is not None and bool(found.day))
+    if reservation.caller_day:
+        held = found is not None and bool(found.caller_day)
+        _spend(transaction, reservation.caller_day, reservation, settlement.spent, held=held)
     return transaction.writes(SettleResult(failures=account.health.failures, retry_allowed=retries.allows))
 
 
@@ -98,7 +128,11 @@ def _settle_account(transaction: Transaction, reservation: Reservation, settleme
     elif settlement.health == "down":
         health = failed(health, reservation.taken_at, transaction.now)
     factor = account.prompt_factor if settlement.prompt is None else learnt_factor(account.prompt_factor, *settlement.prompt)
-    settled = Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor)
+    uses = account.uses
+    if reservation.queue and opened:
+        difference = share_of(buckets, {**reservation.cost, **settlement.actual}) - share_of(buckets, reservation.cost)
+        uses = after_settling(uses, reservation.queue, difference, taken_at=reservation.taken_at, now=transaction.now)
+    settled = Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor, uses=uses)
     transaction.write(key, settled)
     transaction.write_provider(key, replace(provider, returns_unused=returned))
     return settled
@@ -124,8 +158,10 @@ def abandon(snapshot: Snapshot, reservation: str) -> Writes[None]:
     found = Transaction(snapshot).open(reservation)
     if found is None:
         return Writes(result=None)
-    own, *pools = (Reservation(id=reservation, key=key, cost=found.cost, taken_at=found.taken_at) for key in found.keys)
-    granted = replace(own, spend=found.spend, day=found.day, pool=next(iter(pools), None))
+    own, *pools = (
+        Reservation(id=reservation, key=key, cost=found.cost, taken_at=found.taken_at, queue=found.queue) for key in found.keys
+    )
+    granted = replace(own, spend=found.spend, day=found.day, caller_day=found.caller_day, pool=next(iter(pools), None))
     return Writes(result=None, writes=settle(snapshot, granted, Settlement(actual=dict.fromkeys(found.cost, 0.0))).writes)
 
 
@@ -146,10 +182,34 @@ def cool_down(
     return transaction.writes(None)
 
 
-def peek(snapshot: Snapshot, claims: Sequence[Claim]) -> Writes[Sequence[ModelQuota]]:
+def peek(snapshot: Snapshot, claims: Sequence[Claim], *, caller: Caller | None = None) -> Writes[Sequence[ModelQuota]]:
     """What is known of each claim's model."""
     transaction = Transaction(snapshot)
-    return Writes(result=tuple(transaction.quota(claim) for claim in claims))
+    return Writes(result=tuple(transaction.quota(claim, caller) for claim in claims))
+
+
+def take_request(snapshot: Snapshot, caller: Caller, rpm: int, *, day: str) -> Writes[Wait | None]:
+    """Count a request of a caller; what it must wait for, None when it may be made."""
+    transaction = Transaction(snapshot)
+    account = transaction.requests(caller.name)
+    bucket = account.buckets.get(Limit.RPM)
+    if bucket is None or bucket.capacity != rpm or bucket.at > transaction.now:
+        bucket = new_bucket(Limit.RPM, float(rpm))
+    wait_s = bucket.wait_s(1.0, transaction.now)
+    if wait_s > 0:
+        transaction.write_day(caller_day(day, caller.name), _with_refusal(transaction, caller_day(day, caller.name)))
+        reason = f"{rpm} {Limit.RPM.unit} of the gateway token {caller.name} used up"
+        return transaction.writes(Wait(wait_s=wait_s, reason=reason, limit=Limit.RPM, for_units=True))
+    taken = charge(bucket, 1.0, transaction.now)
+    transaction.write_requests(caller.name, replace(account, buckets={Limit.RPM: taken}))
+    return transaction.writes(None)
+
+
+def count_refusal(snapshot: Snapshot, *, day: str) -> Writes[None]:
+    """Count a refused call on a caller's day."""
+    transaction = Transaction(snapshot)
+    transaction.write_day(day, _with_refusal(transaction, day))
+    return transaction.writes(None)
 
 
 def expire(snapshot: Snapshot, reservations: Iterable[str]) -> Writes[None]:
@@ -164,8 +224,8 @@ def expire(snapshot: Snapshot, reservations: Iterable[str]) -> Writes[None]:
                 held, in_flight = _unheld(account, found.cost)
                 health = probe_ended(account.health, reservation, transaction.now)
                 transaction.write(key, replace(account, held=held, in_flight=in_flight, health=health))
-            if found.day:
-                transaction.write_day(found.day, transaction.day(found.day).holding(found.spend, -1))
+            for day in found.days:
+                transaction.write_day(day, transaction.day(day).holding(found.spend, -1))
     return transaction.writes(None)
 
 
@@ -181,36 +241,85 @@ def learnt_factor(factor: float, estimated: int, actual: int) -> float:
     return seen if seen > factor else factor + FACTOR_FALL * (seen - factor)
 
 
-def _over_budget(transaction: Transaction, claim: Claim, budget: Budget, day: str) -> Wait | None:
-    if not budget.bounded:
-        return None
-    objection = budget.objection(transaction.day(day), claim.spend)
+def _over_budget(transaction: Transaction, claim: Claim, budget: Budget, day: str, caller: Caller | None) -> Wait | None:
+    objection = budget.objection(transaction.day(day), claim.spend) if budget.bounded else None
+    if objection is None and caller is not None and caller.budget.bounded and claim.spend != ZERO_SPEND:
+        own = transaction.day(caller_day(day, caller.name))
+        # the ledger was lost, and this caller's record with it
+        unknown = transaction.day(day).unknown
+        objection = UNKNOWN_SPENDING if unknown else caller.budget.objection(own, claim.spend, token=caller.name)
     return None if objection is None else Wait(wait_s=None, reason=objection, kind=FailureKind.OVER_BUDGET)
 
 
-def _take(transaction: Transaction, claim: Claim, *, reservation: str, life_s: float, day: str, budget: Budget) -> Reservation:
-    key, now = claim.key, transaction.now
-    taken = _take_from_account(transaction, claim, reservation=reservation, life_s=life_s)
+def _note_waiting(
+    transaction: Transaction, claims: Sequence[Claim], caller: Caller, waits_for: tuple[float, int] | None
+) -> None:
+    """Keep what a caller waits for: of several claims the one that is due first, (seconds, index); None for nothing."""
+    wait_s, soonest = (0.0, None) if waits_for is None else (waits_for[0], claims[waits_for[1]])
+    wanted = () if soonest is None else _with_pool(soonest)
+    wanted_keys = {one.key for one in wanted}
+    for one in (*(one for claim in claims for one in _with_pool(claim) if one.key not in wanted_keys), *wanted):
+        account, known = transaction.account(one.key), transaction.seeded(one).buckets
+        wants = {limit: units for limit, units in one.cost.items() if units > 0 and limit in known}
+        if one.key in wanted_keys:
+            uses = waiting(account.uses, caller, wants, wait_s=wait_s, now=transaction.now)
+        else:
+            uses = not_waiting(account.uses, caller.queue, wants)
+        if uses is not account.uses:
+            transaction.write(one.key, replace(account, uses=uses))
+
+
+def _with_pool(claim: Claim) -> tuple[Claim, ...]:
     shared = claim.of_pool
-    pool = None if shared is None else _take_from_account(transaction, shared, reservation=reservation, life_s=life_s)
+    return (claim,) if shared is None else (claim, shared)
+
+
+def _with_refusal(transaction: Transaction, day: str) -> DayTotals:
+    totals = transaction.day(day)
+    return replace(totals, refused=totals.refused + 1)
+
+
+def _take(
+    transaction: Transaction,
+    claim: Claim,
+    *,
+    reservation: str,
+    life_s: float,
+    day: str,
+    budget: Budget,
+    caller: Caller | None,
+) -> Reservation:
+    key, now = claim.key, transaction.now
+    taken = _take_from_account(transaction, claim, reservation=reservation, life_s=life_s, caller=caller)
+    shared = claim.of_pool
+    pool = (
+        None
+        if shared is None
+        else _take_from_account(transaction, shared, reservation=reservation, life_s=life_s, caller=caller)
+    )
     provider = transaction.provider(key)
     transaction.write_provider(key, replace(provider, health=probing(provider.health, reservation, now, life_s)))
-    holds_budget = budget.bounded
-    if holds_budget:
-        transaction.write_day(day, transaction.day(day).holding(claim.spend))
     record = OpenReservation(
         key=key,
         cost=claim.cost,
         spend=claim.spend,
-        day=day if holds_budget else "",
+        day=day if budget.bounded else "",
         pool="" if pool is None else pool.key.model,
         taken_at=now,
+        caller_day=caller_day(day, caller.name) if caller is not None and caller.budget.bounded else "",
+        queue="" if caller is None else caller.queue,
     )
+    for held_on in record.days:
+        transaction.write_day(held_on, transaction.day(held_on).holding(claim.spend))
     transaction.write_open(reservation, record, now + life_s)
-    return replace(taken, spend=claim.spend, day=day, pool=pool)
+    return replace(
+        taken, spend=claim.spend, day=day, pool=pool, caller_day="" if caller is None else caller_day(day, caller.name)
+    )
 
 
-def _take_from_account(transaction: Transaction, claim: Claim, *, reservation: str, life_s: float) -> Reservation:
+def _take_from_account(
+    transaction: Transaction, claim: Claim, *, reservation: str, life_s: float, caller: Caller | None
+) -> Reservation:
     """Take a claim from a model's account, or a pool's."""
     key, now = claim.key, transaction.now
     account = transaction.seeded(claim)
@@ -225,6 +334,7 @@ def _take_from_account(transaction: Transaction, claim: Claim, *, reservation: s
         in_flight=account.in_flight + 1,
         health=probing(account.health, reservation, now, life_s),
         prompt_factor=account.prompt_factor,
+        uses=account.uses if caller is None else after_grant(account.uses, caller, share_of(buckets, claim.cost), now),
     )
     transaction.write(key, taken)
     return Reservation(
@@ -235,6 +345,7 @@ def _take_from_account(transaction: Transaction, claim: Claim, *, reservation: s
         credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
         charged={limit: buckets[limit].charged for limit in claim.cost if limit in buckets},
         refilling=claim.refilling,
+        queue="" if caller is None else caller.queue,
     )
 
 
@@ -338,11 +449,11 @@ def _unrefilled(limit: Limit, age_s: float) -> float:
     return min(max(1.0 - age_s / limit.window_s, 0.0), 1.0)
 
 
-def _spend(transaction: Transaction, reservation: Reservation, spent: Spend | None, *, held_day: bool) -> None:
-    totals = before = transaction.day(reservation.day)
-    if held_day:
+def _spend(transaction: Transaction, day: str, reservation: Reservation, spent: Spend | None, *, held: bool) -> None:
+    totals = before = transaction.day(day)
+    if held:
         totals = totals.holding(reservation.spend, -1)
     if spent is not None:
         totals = totals.plus(f"{reservation.key.provider}/{reservation.key.model}", spent)
     if totals != before:
-        transaction.write_day(reservation.day, totals)
+        transaction.write_day(day, totals)

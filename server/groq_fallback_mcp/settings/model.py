@@ -218,6 +218,10 @@ class Settings(BaseSettings):
         le=600,
         description="Maximum seconds that a call of the gateway waits for rate limits; a longer wait is a 429 that says when to retry.",
     )
+    gateway_tokens: Path | None = Field(
+        default=None,
+        description="File of the gateway's named tokens, for replicas that share one. Default: gateway-tokens.toml in the user's state folder.",
+    )
     http_token: SecretStr | None = Field(
         default=None,
         description="Bearer token that `serve --http` and `gateway` require, at least 16 characters; mandatory beyond this machine.",
@@ -307,7 +311,7 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("catalog", "local_text_model", "log_file")
+    @field_validator("catalog", "local_text_model", "log_file", "gateway_tokens")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else _expanded(value)

@@ -309,13 +309,14 @@ def _text(result: ChatResult, answer: Answer) -> str:
 
 async def answer_all(requests: Sequence[ChatRequest], context: Context, *, check: SchemaCheck | None) -> Reply:
     """Answer all of them within the time for jobs. An error only where nothing was answered."""
-    clock = context.engine.clock
+    engine = context.engine.yielding()
+    clock = engine.clock
     started = clock.monotonic()
     end = started + context.job_deadline_s
 
     async def work(request: ChatRequest) -> Answer | CallFailed:
         deadline_s = max(end - clock.monotonic(), 1.0)
-        return await context.engine.serve(request, check=check, repair=True, deadline_s=deadline_s)
+        return await engine.serve(request, check=check, repair=True, deadline_s=deadline_s)
 
     outcomes, _ = await run_all(
         requests,

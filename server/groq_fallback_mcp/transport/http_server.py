@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 import uvicorn
 
+from groq_fallback_mcp.gateway_tokens import CALLER
 from groq_fallback_mcp.transport.http_connections import (
     BODY_PROGRESS_S,
     BODY_S,
@@ -34,10 +35,12 @@ __all__ = [
     "HEALTH",
     "PATH",
     "Guard",
+    "Identify",
     "Rules",
     "is_own_host",
     "is_own_origin",
     "listen",
+    "one_token",
     "serve_http",
 ]
 
@@ -49,6 +52,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Whose a token is, None where it is nobody's.
+Identify = Callable[[bytes], object | None]
 
 HEALTH = "/healthz"
 # As many calls as are under way at Groq at a time, and as many again that wait for their turn.
@@ -132,10 +137,16 @@ class Rules:
     """Whether what is sent to a path is read by the application, piece by piece."""
 
 
-class Guard:
-    """Lets a request through to `app` with the right bearer token, while fewer than `most` are under way.
+def one_token(token: str) -> Identify:
+    """Knows one token, compared in constant time: how long it takes tells nothing about it."""
+    known = token.encode()
+    return lambda given: hmac.compare_digest(given, known) or None
 
-    `token` None: nobody is asked for one. `hosts` are the names that it may be asked by, None for any: others are refused with
+
+class Guard:
+    """Lets a request through to `app` with a bearer token that `identify` knows, while fewer than `most` are under way.
+
+    Whose it is is kept under CALLER in the scope's state. `identify` None: nobody is asked for one. `hosts` are the names that it may be asked by, None for any: others are refused with
     421, and pages of other origins with 403. Only a request that has come to its end, or whose body the application reads itself,
     takes a place: a body of more than `body_bytes` is refused with 413, one that stops coming with 408. The address HEALTH says that the process is alive,
     and nothing else, to anybody.
@@ -145,7 +156,7 @@ class Guard:
         self,
         app: App,
         *,
-        token: str | None,
+        identify: Identify | None,
         most: int = MOST_AT_ONCE,
         hosts: Sequence[str] | None = None,
         body_bytes: int = BODY_BYTES,
@@ -153,7 +164,7 @@ class Guard:
     ) -> None:
         self._rules = rules or Rules()
         self._app = app
-        self._token = None if token is None else token.encode()
+        self._identify = identify
         self._most = most
         self._hosts = hosts
         self._body_bytes = body_bytes
@@ -167,7 +178,7 @@ class Guard:
         if scope["path"] == HEALTH:
             await _answer(send, 200, {"status": "ok"})
             return
-        if not self._may(scope):
+        if not self._identified(scope):
             cause = "missing or invalid bearer token"
             next_step = "send Authorization: Bearer TOKEN with the value of GROQ_FALLBACK_HTTP_TOKEN on the server"
             await self._refuse(scope, send, 401, cause, next_step, (b"www-authenticate", b"Bearer"))
@@ -249,13 +260,26 @@ class Guard:
             return 403, "Origin"
         return None
 
-    def _may(self, scope: Scope) -> bool:
-        if self._token is None:
+    def _identified(self, scope: Scope) -> bool:
+        """Whether the request may pass; then the scope says whose it is."""
+        if self._identify is None:
             return True
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        scheme, _, token = (given[0] if len(given) == 1 else b"").partition(b" ")
-        # in constant time: how long it takes tells nothing about the token
-        return hmac.compare_digest(token.strip(), self._token) and scheme.lower() == b"bearer"
+        token = _given_token(scope)
+        found = None if token is None else self._identify(token)
+        if found is None:
+            return False
+        scope.setdefault("state", {})[CALLER] = found
+        return True
+
+
+def _given_token(scope: Scope) -> bytes | None:
+    """The token of a request: of Authorization where that is given, else of x-api-key, as Anthropic's clients send it."""
+    bearers = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not bearers:
+        keys = [value for name, value in scope["headers"] if name == b"x-api-key"]
+        return keys[0].strip() if len(keys) == 1 else None
+    scheme, _, token = bearers[0].partition(b" ")
+    return token.strip() if len(bearers) == 1 and scheme.lower() == b"bearer" else None
 
 
 def _declared(scope: Scope) -> int:

@@ -13,7 +13,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from groq_fallback_mcp.transport.http_server import PATH, App, Guard, Receive, Scope, Send
+from groq_fallback_mcp.transport.http_server import PATH, App, Guard, Receive, Scope, Send, one_token
 
 __all__ = ["beside_mcp", "http_app", "mcp_app"]
 
@@ -23,7 +23,8 @@ def http_app(server: Server[Any], *, hosts: Sequence[str], token: str | None, bo
 
     A page of another origin is refused with 403, so that no web page can use a server on this machine (DNS rebinding).
     """
-    return Guard(mcp_app(server, body_bytes=body_bytes), token=token, hosts=hosts, body_bytes=body_bytes)
+    identify = None if token is None else one_token(token)
+    return Guard(mcp_app(server, body_bytes=body_bytes), identify=identify, hosts=hosts, body_bytes=body_bytes)
 
 
 def mcp_app(server: Server[Any], *, body_bytes: int) -> Starlette:

@@ -1,0 +1,154 @@
+"""`gateway token`: tokens for others who use this gateway, what they may spend, and what they spent today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from groq_fallback_mcp.application import open_context, tokens_path
+from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.cli.console import echo, echo_message, echo_secret, print_json
+from groq_fallback_mcp.clock import SystemClock, today
+from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.gateway_tokens import GatewayToken, add_token, checked_name, read_tokens, remove_token
+from groq_fallback_mcp.policy.model_choice import resolve_model
+from groq_fallback_mcp.quota import caller_day
+from groq_fallback_mcp.quota.budget import DayTotals, usd
+from groq_fallback_mcp.quota.store_ledger import utc_day
+from groq_fallback_mcp.settings import load_settings
+from groq_fallback_mcp.tools import Context
+
+__all__ = ["add", "list_tokens", "remove"]
+
+_KINDS = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT, Kind.TEXT_TO_SPEECH)
+
+
+async def add(
+    name: str, *, budget_usd_per_day: str | None, tokens_per_day: int | None, models: str | None, rpm: int | None, batch: bool
+) -> int:
+    """Make a token and print it, once, alone on stdout."""
+    checked_name(name)
+    budget = None if budget_usd_per_day is None else _dollars(budget_usd_per_day)
+    settings = load_settings()
+    allowed = None
+    if models is not None:
+        async with open_context(settings) as context:
+            allowed = await _resolved(models, context)
+    path = tokens_path(settings)
+    created = today(SystemClock())
+
+    def made(sha256: str) -> GatewayToken:
+        return GatewayToken(
+            name=name,
+            sha256=sha256,
+            created=created,
+            budget_usd_per_day=budget,
+            tokens_per_day=tokens_per_day,
+            models=allowed,
+            rpm=rpm,
+            batch=batch,
+        )
+
+    secret = add_token(path, made)
+    echo(
+        f"Added the gateway token {name} to {path}. Running gateways take it within a second. It is shown only once:", err=True
+    )
+    echo_secret(secret)
+    return 0
+
+
+async def list_tokens(*, as_json: bool) -> int:
+    """What each token may spend and use, and what it did today (UTC)."""
+    settings = load_settings()
+    tokens = read_tokens(tokens_path(settings))
+    async with open_context(settings) as context:
+        ledger = context.engine.ledger
+        day = utc_day(context.engine.clock.wall())
+        spent = await ledger.spending([caller_day(day, one.name) for one in tokens]) if tokens else {}
+        degraded = ledger.status.degraded
+    rows = [_row(one, spent[caller_day(day, one.name)]) for one in tokens]
+    if degraded is not None:
+        echo_message(f"The ledger cannot be read, so today's figures are not known. {degraded}", err=True)
+    if as_json:
+        print_json({"day": day, "tokens": rows})
+    elif not rows:
+        echo("No gateway tokens yet. Add one with groq-fallback-mcp gateway token add NAME")
+    else:
+        _print_table(rows)
+    return 0
+
+
+def remove(name: str) -> int:
+    """Remove a token. Calls under way end as they would."""
+    remove_token(tokens_path(load_settings()), name)
+    echo(f"Removed the gateway token {name}. Running gateways refuse it within a second.")
+    return 0
+
+
+async def _resolved(names: str, context: Context) -> tuple[str, ...]:
+    """The ids of models, by their ids or short names."""
+    engine = context.engine
+    await engine.registry.refresh(patient=True)
+    providers, day = engine.registry.models(), today(engine.clock)
+    found = [
+        resolve_model(name.strip(), catalog=engine.catalog, providers=providers, kinds=_KINDS, today=day)
+        for name in names.split(",")
+        if name.strip()
+    ]
+    if not found:
+        raise ConfigurationError(
+            "--models names no model", next_step="Give ids of groq-fallback-mcp models, with commas between"
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except ArithmeticError:
+        amount = Decimal(-1)
+    if not (amount.is_finite() and 0 <= amount <= 10**9):
+        raise ConfigurationError(f"Invalid budget {text[:80]!r}", next_step="Give US dollars, e.g. --budget-usd-per-day 2.50")
+    return amount
+
+
+def _row(token: GatewayToken, today_: DayTotals) -> Mapping[str, Any]:
+    dollars = token.budget_usd_per_day
+    return {
+        "name": token.name,
+        "created": token.created.isoformat(),
+        "usd_today": float(usd(today_.picousd)),
+        "budget_usd_per_day": None if dollars is None else float(dollars),
+        "tokens_today": today_.tokens,
+        "tokens_per_day": token.tokens_per_day,
+        "calls_today": today_.calls,
+        "refused_today": today_.refused,
+        "spending_unknown": today_.unknown,
+        "rpm": token.rpm,
+        "models": token.models,
+        "batch": token.batch,
+    }
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    heads = ("token", "USD today", "tokens today", "calls", "refused", "per minute", "models")
+    lines = [
+        (
+            f"{row['name']}{' (batch)' if row['batch'] else ''}",
+            "unknown" if row["spending_unknown"] else _of(f"{row['usd_today']:.4f}", row["budget_usd_per_day"]),
+            "unknown" if row["spending_unknown"] else _of(f"{row['tokens_today']:,}", row["tokens_per_day"]),
+            str(row["calls_today"]),
+            str(row["refused_today"]),
+            str(row["rpm"] or "any"),
+            ", ".join(row["models"]) if row["models"] is not None else "any",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in (heads, *lines)) for column in range(len(heads))]
+    for line in (heads, *lines):
+        echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _of(spent: str, most: float | None) -> str:
+    return spent if most is None else f"{spent} of {most:,}"
