@@ -191,7 +191,7 @@ async def test_mcp_beside_the_gateway_is_the_owners(tmp_path: Path) -> None:
 
 async def test_two_tokens_never_share_a_conversation(tmp_path: Path) -> None:
     """Whatever their clients call it; without tokens its name is what it was."""
-    keys = [session_key({"session-id": "s"}, {"model": "m"}, caller=caller) for caller in ("ann", "ben", "")]
+    keys = [session_key({"session-id": "s"}, names=(), model="m", messages=(), caller=caller) for caller in ("ann", "ben", "")]
     assert len(set(keys)) == 3
     assert keys[2] == session_key({"session-id": "s"}, {"model": "m"})
     team = Team(tmp_path, ann="", ben="")
