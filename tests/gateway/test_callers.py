@@ -193,7 +193,7 @@ async def test_two_tokens_never_share_a_conversation(tmp_path: Path) -> None:
     """Whatever their clients call it; without tokens its name is what it was."""
     keys = [session_key({"session-id": "s"}, names=(), model="m", messages=(), caller=caller) for caller in ("ann", "ben", "")]
     assert len(set(keys)) == 3
-    assert keys[2] == session_key({"session-id": "s"}, {"model": "m"})
+    assert keys[2] == session_key({"session-id": "s"}, names=(), model="m", messages=())
     team = Team(tmp_path, ann="", ben="")
     sessions = {
         (await team.ask(name, headers={"session-id": "s"})).headers["x-groq-fallback-session"] for name in ("ann", "ben")
