@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +23,7 @@ import pytest
 
 from groq_fallback_mcp.transport import http_connections as limits
 from groq_fallback_mcp.transport.http_connections import Connections, Phase, Seen, is_overdue
-from groq_fallback_mcp.transport.http_server import Guard, is_own_host, is_own_origin, listen
+from groq_fallback_mcp.transport.http_server import Guard, Rules, is_own_host, is_own_origin, listen
 
 pytestmark = pytest.mark.anyio
 TOKEN = "a-token-of-many-characters"
@@ -407,3 +408,28 @@ async def test_all_bodies_that_are_coming_are_bounded_together(monkeypatch: pyte
     assert (await asked(guard, [], [b"x" * 601]))[0]["status"] == 413
     assert (await asked(guard, [(b"content-length", b"601")], [b"x"], ends=False))[0]["status"] == 413
     assert guard._arriving_bytes == 0
+
+
+async def test_however_many_requests_one_token_sends_others_find_a_place() -> None:
+    """Each may have as many as are free; callers that are not told apart may have all."""
+    go_on = anyio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await go_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def named(found: object) -> str | None:
+        return None if found == b"anybody" else str(found)
+
+    guard = Guard(slow, identify=lambda token: token or None, most=16, rules=Rules(place_name=named))
+    sent: dict[bytes, list[asyncio.Task[list[Any]]]] = {}
+    for name, count in ((b"ann", 12), (b"ben", 12), (b"anybody", 12)):
+        headers = [(b"authorization", b"Bearer " + name)]
+        sent[name] = [asyncio.create_task(asked(guard, headers, [b"{}"])) for _ in range(count)]
+        await asyncio.sleep(0)
+    await anyio.wait_all_tasks_blocked()
+    go_on.set()
+    answers = {name: Counter(one[0]["status"] for one in await asyncio.gather(*tasks)) for name, tasks in sent.items()}
+    assert answers == {b"ann": {200: 8, 429: 4}, b"ben": {200: 4, 429: 8}, b"anybody": {200: 4, 503: 8}}
+    assert (guard._under_way, guard._places) == (0, Counter())

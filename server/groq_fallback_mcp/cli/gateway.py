@@ -96,7 +96,7 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
     """The gateway behind its guard, for the owner's token and named ones; with `mcp` MCP beside it, for the owner alone."""
     from groq_fallback_mcp.gateway.app import error_body, gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
-    from groq_fallback_mcp.gateway.callers import Callers, owner_only
+    from groq_fallback_mcp.gateway.callers import Callers, name_of, owner_only
     from groq_fallback_mcp.gateway.endpoint import GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
     from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules, one_token
@@ -123,7 +123,8 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
 
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
     identify = one_token(token) if tokens is None else Callers(token, tokens).identify
-    return Guard(app, identify=identify, hosts=hosts, body_bytes=body_bytes, rules=Rules(error=error, reads_itself=is_upload))
+    rules = Rules(error=error, reads_itself=is_upload, place_name=name_of)
+    return Guard(app, identify=identify, hosts=hosts, body_bytes=body_bytes, rules=rules)
 
 
 def print_token() -> None:

@@ -22,7 +22,7 @@ from groq_fallback_mcp.quota.budget import Budget, picodollars
 from groq_fallback_mcp.render import capitalized, sentence
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["Callers", "GatewayCaller", "TokenHeader", "caller_of", "context_for", "over_rpm", "owner_only"]
+__all__ = ["Callers", "GatewayCaller", "TokenHeader", "caller_of", "context_for", "name_of", "over_rpm", "owner_only"]
 
 TOKEN_HEADER = b"x-groq-fallback-token"
 
@@ -33,6 +33,11 @@ class GatewayCaller:
 
     caller: Caller | None
     restrictions: Restrictions = UNRESTRICTED
+
+    @property
+    def name(self) -> str | None:
+        """The name that is counted under; None where nobody is told apart."""
+        return None if self.caller is None else self.caller.name
 
     @property
     def is_owner(self) -> bool:
@@ -86,6 +91,11 @@ class TokenHeader:
 def caller_of(request: Request) -> GatewayCaller | None:
     """Who makes a request; None where nobody is told apart."""
     return _found(request.scope)
+
+
+def name_of(found: object) -> str | None:
+    """The name that a caller is counted under; None where nobody is told apart."""
+    return found.name if isinstance(found, GatewayCaller) else None
 
 
 def context_for(context: Context, found: GatewayCaller | None) -> Context:

@@ -111,7 +111,7 @@ def failed(error: CallFailed) -> Refusal:
 
 def guard_error(status: int, cause: str, next_step: str) -> Refusal:
     """What the guard before the gateway refuses."""
-    types = {401: "authentication_error", 403: "permission_error", 503: "api_error"}
+    types = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "api_error"}
     if status == 401:
         next_step = f"Send the token that {SCRIPT} gateway --show-token prints as Authorization: Bearer TOKEN"
     message = f"{sentence(capitalized(cause))} {sentence(capitalized(next_step))}"

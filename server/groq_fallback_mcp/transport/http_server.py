@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ class Rules:
     """The body of a refusal: of the path, the status, the cause and the next step."""
     reads_itself: Callable[[str], bool] = lambda _: False
     """Whether what is sent to a path is read by the application, piece by piece."""
+    place_name: Callable[[object], str | None] = lambda _: None
+    """Under which name a caller's requests are counted that are under way; None where callers are not told apart."""
 
 
 def one_token(token: str) -> Identify:
@@ -169,6 +172,7 @@ class Guard:
         self._hosts = hosts
         self._body_bytes = body_bytes
         self._under_way = 0
+        self._places: Counter[str] = Counter()
         self._arriving_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,16 +211,29 @@ class Guard:
             cause = f"{self._most} requests are in progress"
             await self._refuse(scope, send, 503, cause, "retry in a second", (b"retry-after", b"1"))
             return
+        found = scope.get("state", {}).get(CALLER)
+        name = None if found is None else self._rules.place_name(found)
+        # each caller may have as many places as are free, so however many come of one, others find some
+        if name is not None and self._places[name] >= self._most - self._under_way:
+            cause = f"{self._places[name]} requests of this token are in progress"
+            await self._refuse(scope, send, 429, cause, "retry in a second", (b"retry-after", b"1"))
+            return
         rest: list[Message] = [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return rest.pop() if rest else await receive()
 
         self._under_way += 1
+        if name is not None:
+            self._places[name] += 1
         try:
             await self._app(scope, replay, send)
         finally:
             self._under_way -= 1
+            if name is not None:
+                self._places[name] -= 1
+                # without the names of those that have none under way
+                self._places += Counter()
 
     async def _whole_body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
         """The request's body; None where the client has gone, or was refused."""
