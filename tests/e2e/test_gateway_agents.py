@@ -20,8 +20,8 @@ WITHIN_S = {LARGE: 120.0, SMALL: 240.0}
 IN_CI = {
     ("continue", "cut in text", LARGE),
     ("cline", "cut in a call", LARGE),
-    ("codex", "cut in a call", LARGE),
-    ("claude-code", "cut in text", LARGE),
+    ("codex", "cut in text", LARGE),
+    ("claude-code", "cut in a call", LARGE),
 }
 CASES = [
     pytest.param(*case, marks=[] if case in IN_CI else pytest.mark.nightly)

@@ -20,8 +20,8 @@ UNIT = DEPLOY / "groq-fallback-gateway@.service"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 REPLICAS = {name: service for name, service in COMPOSE["services"].items() if name.startswith("gateway-")}
 SETTINGS = {field.validation_alias or f"GROQ_FALLBACK_{name.upper()}" for name, field in Settings.model_fields.items()}
-# Of the branch that brings named tokens, and of the place of config.toml.
-ELSEWHERE = {"GROQ_FALLBACK_GATEWAY_TOKENS", "GROQ_FALLBACK_CONFIG"}
+# The place of config.toml, which has no setting in it.
+ELSEWHERE = {"GROQ_FALLBACK_CONFIG"}
 
 
 def run(
