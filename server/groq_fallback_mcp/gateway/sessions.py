@@ -25,7 +25,7 @@ KEY_CHARS = 16
 
 def session_key(headers: Mapping[str, str], body: Mapping[str, Any], *, caller: str = "") -> str:
     """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one,
-    and so is another caller: whoever shares a token's conversation could only be its owner.
+    and so is another caller: two tokens never share a conversation.
     """
     stated = [headers.get(name) for name in _HEADERS] + [body.get(name) for name in _FIELDS]
     named = next((value for value in stated if isinstance(value, str) and value), None)
