@@ -34,6 +34,8 @@ MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b")
 RPM, TPM = 3_000, 30_000
 BUDGET = 5_000
 ANSWER_TOKENS = 20
+# Of one member; more than a gateway lets in.
+MOST_AT_ONCE = 150
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Member:
     secret: str = ""
     sent: int = 0
     got: int = 0
+    under_way: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
 
@@ -75,9 +78,11 @@ class Load:
     async def keep_calling(self, member: Member, group: TaskGroup) -> None:
         """New calls until the end, whatever becomes of those before."""
         while anyio.current_time() < self.end:
-            words = self.draw.randint(*member.words)
-            member.sent += words
-            group.start_soon(self.call, member, words)
+            if member.under_way < MOST_AT_ONCE:
+                words = self.draw.randint(*member.words)
+                member.sent += words
+                member.under_way += 1
+                group.start_soon(self.call, member, words)
             await anyio.sleep(self.draw.expovariate(member.rate))
 
     async def call(self, member: Member, words: int) -> None:
@@ -88,10 +93,9 @@ class Load:
         while anyio.current_time() < self.end:
             port = self.draw.choice(self.alive)
             status, received, wait_s = await self.answer(member, port, body)
-            if b"[DONE]" in received:
-                member.got += words
-                return
-            if status == 402:
+            if b"[DONE]" in received or status == 402:
+                member.got += words if status == 200 else 0
+                member.under_way -= 1
                 return
             if status == 429:
                 await anyio.sleep(wait_s)
@@ -141,10 +145,11 @@ async def test_each_of_a_team_gets_its_share_and_a_killed_gateway_loses_its_stre
         async with AsyncExitStack() as stack:
             simulator = await stack.enter_async_context(run_simulator(app))
             environment = environment_of(tmp_path, simulator.base_url, **settings)
-            gateways = [
-                await stack.enter_async_context(started("gateway", "--port", str(port), environment=environment, port=port))
-                for port in ports
-            ]
+            gateways = []
+            for port in ports:
+                logged = {**environment, "GROQ_FALLBACK_LOG_FILE": str(tmp_path / f"{port}.log")}
+                serving = started("gateway", "--port", str(port), environment=logged, port=port)
+                gateways.append(await stack.enter_async_context(serving))
             many = httpx2.Limits(max_connections=2_000, max_keepalive_connections=100)
             load = Load(await stack.enter_async_context(httpx2.AsyncClient(timeout=60, limits=many)), ports)
             with anyio.move_on_after(SECONDS):
@@ -157,6 +162,9 @@ async def test_each_of_a_team_gets_its_share_and_a_killed_gateway_loses_its_stre
             listed = await command("gateway", "token", "list", "--json", cwd=tmp_path, **settings)
     finally:
         redis.stop()
+    logs = [path.read_text() for path in tmp_path.glob("*.log")]
+    # where Redis does not answer within a quarter of a second, each gateway counts for itself, and the upstream may refuse calls
+    alone = sum(log.count("the ledger cannot be used") for log in logs)
     upstream = sum(app.state.world.calls.values(), Counter())
     rich = [member for member in members if not member.options]
     shares = fair_shares({member.name: float(member.sent) for member in rich}, float(sum(member.got for member in rich)))
@@ -165,8 +173,8 @@ async def test_each_of_a_team_gets_its_share_and_a_killed_gateway_loses_its_stre
         print(
             f"{member.name:8} sent {member.sent:7} got {member.got:7} {ratio:18} {dict(member.statuses)} lost {dict(member.lost)}"
         )
-    print(f"upstream {dict(upstream)} in {SECONDS:g} s\n{listed.stdout}")
-    assert upstream["429"] == 0
+    print(f"upstream {dict(upstream)} in {SECONDS:g} s; the ledger was out of reach {alone} times")
+    assert (upstream["429"], alone) == (0, 0)
     assert {name for member in members for name in member.lost} <= {"with the killed gateway"}
     assert {member.name: member.got for member in rich if member.got < shares[member.name] * 2 / 3} == {}
     poor = next(row for row in json.loads(listed.stdout)["tokens"] if row["name"] == "poor")

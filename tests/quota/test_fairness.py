@@ -79,8 +79,8 @@ def test_batch_work_goes_behind_people_whatever_they_used_and_its_own_name_too()
 def test_of_several_claims_of_one_caller_the_largest_is_set_aside() -> None:
     """Once one of them is granted, it may be another caller's turn."""
     uses = {"ann": Use(share=1.0, at=NOW)}
-    for tokens in (100.0, 400.0, 200.0):
-        uses = dict(waiting(uses, BEN, wants(tokens), wait_s=5, now=NOW))
+    for tokens, wait_s in ((400.0, 5), (100.0, 9), (200.0, 9)):
+        uses = dict(waiting(uses, BEN, wants(tokens), wait_s=wait_s, now=NOW))
     assert set_aside(uses, ANN, NOW, ranks=uses) == wants(400)
     uses = dict(not_waiting(uses, "ben", wants(400)))
     assert set_aside(uses, ANN, NOW, ranks=uses) == wants(200)
@@ -126,11 +126,15 @@ def test_what_is_kept_is_bounded_and_a_mark_that_stays_is_not_written_again() ->
         uses = dict(after_grant(uses, Caller(name=f"c{number}"), 1.0, NOW + number / 100))
     assert (len(uses), "c9" in uses, "c73" in uses) == (MOST_CALLERS, False, True)
     assert list(after_grant(uses, ANN, 1.0, NOW + 3_600)) == ["ann"]
-    for tokens in range(MOST_WAITING + 5):
-        uses = dict(waiting(uses, ANN, wants(tokens + 1), wait_s=5, now=NOW))
+    for number in range(MOST_WAITING + 5):
+        uses = dict(waiting(uses, ANN, wants(50 - number), wait_s=5 + 3 * number, now=NOW))
     assert len(uses["ann"].waiting) == MOST_WAITING
-    assert waiting(uses, ANN, wants(MOST_WAITING + 5), wait_s=4.9, now=NOW) is uses
-    assert waiting(uses, ANN, wants(MOST_WAITING + 5), wait_s=7, now=NOW) is not uses
+    last = 5 + 3 * (MOST_WAITING + 4)
+    assert waiting(uses, ANN, wants(20), wait_s=last, now=NOW) is uses
+    assert waiting(uses, ANN, wants(20), wait_s=last + 0.9, now=NOW) is uses
+    longer = waiting(uses, ANN, wants(20), wait_s=last + 3, now=NOW)
+    assert len(longer["ann"].waiting) == MOST_WAITING
+    assert len(waiting(longer, ANN, wants(90), wait_s=last + 3, now=NOW)["ann"].waiting) == 1
     assert waiting({}, ANN, wants(9), wait_s=LONGEST_WAIT_S + 1, now=NOW) == {}
     assert not_waiting(uses, "ann", wants(999)) is uses
     assert not_waiting(uses, "nobody", wants(1)) is uses

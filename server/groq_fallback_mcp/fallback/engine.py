@@ -84,6 +84,8 @@ LEAST_ATTEMPT_S = 0.25
 LONGEST_NAP_S = 5.0
 # Calls that wait for the same bucket do not come back in the same moment.
 SPREAD_S = 0.05
+# Of the nap, where several callers share the limits.
+SPREAD_SHARE = 0.1
 # A reservation of a process that died is given up on this long after its call must have ended.
 RESERVATION_GRACE_S = 60.0
 SHARE_OF_REMAINING = 0.6
@@ -253,7 +255,9 @@ class FallbackEngine:
             if least_s is None or least_s > most_s:
                 return await self._last_resort(state) if cautions and all(cautions) else None
             state.doing = f"waiting {least_s:.1f} s for a rate limit"
-            nap_s = min(least_s, LONGEST_NAP_S) + SPREAD_S * (0.1 + self._jitter())
+            # of a team many calls may wait for the same moment, and each look is a transaction
+            spread_s = SPREAD_S if self.caller is None else max(SPREAD_S, min(least_s, LONGEST_NAP_S) * SPREAD_SHARE)
+            nap_s = min(least_s, LONGEST_NAP_S) + spread_s * (0.1 + self._jitter())
             state.waited_s += nap_s
             if state.observer is not None:
                 state.observer.waiting(least_s)

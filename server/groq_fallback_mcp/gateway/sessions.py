@@ -25,7 +25,7 @@ def session_key(
     headers: Mapping[str, str], *, names: Sequence[object], model: object, messages: Sequence[object], caller: str = ""
 ) -> str:
     """A short name of the conversation: from what the client calls it, else from how it begins. Another model is another one,
-    and so is another caller: whoever shares a token's conversation could only be its owner.
+    and so is another caller: two tokens never share a conversation.
 
     `names` is what the body calls the conversation or its user, the best first; what is no text is none.
     """

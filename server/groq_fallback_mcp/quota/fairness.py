@@ -52,6 +52,11 @@ class Waiting:
         """Whether it still waits. An end beyond all waits was written while the clock was ahead."""
         return now < self.until <= now + LONGEST_WAIT_S + GRACE_S
 
+    def covers(self, other: Waiting) -> bool:
+        """Whether no more is set aside for both than for this one, but for a moment."""
+        enough = all(self.wants.get(limit, 0.0) >= units for limit, units in other.wants.items())
+        return enough and self.until >= other.until - GRACE_S / 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
@@ -122,12 +127,12 @@ def waiting(
     """The uses with a claim of the caller that must wait so long; one that must wait too long is not waited for."""
     if wait_s > LONGEST_WAIT_S:
         return not_waiting(uses, caller.queue, wants)
-    before, until = uses.get(caller.queue, Use()), now + wait_s + GRACE_S
-    if any(one.wants == wants and abs(one.until - until) <= GRACE_S / 2 for one in before.waiting):
-        # not worth a write
+    before, claim = uses.get(caller.queue, Use()), Waiting(wants=wants, until=now + wait_s + GRACE_S)
+    if any(one.covers(claim) for one in before.waiting_at(now)):
+        # not worth a write: hundreds of calls of one caller may wait
         return uses
-    others = [one for one in before.waiting_at(now) if one.wants != wants][1 - MOST_WAITING :]
-    claims = (*others, Waiting(wants=wants, until=until))
+    others = [one for one in before.waiting_at(now) if not claim.covers(one)]
+    claims = (*others[1 - MOST_WAITING :], claim)
     return _bounded({**uses, caller.queue: replace(before, waiting=claims, yields=caller.yields)}, now)
 
 

@@ -12,7 +12,7 @@ from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_o
 from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, new_bucket, proves_return, take
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, DayTotals, Spend
 from groq_fallback_mcp.quota.caller import Caller, caller_day
-from groq_fallback_mcp.quota.fairness import after_grant, after_settling, not_waiting, share_of, waiting
+from groq_fallback_mcp.quota.fairness import Use, after_grant, after_settling, not_waiting, share_of, waiting
 from groq_fallback_mcp.quota.ledger import (
     ANY_MODEL,
     Claim,
@@ -259,7 +259,10 @@ def _note_waiting(
     wanted = () if soonest is None else _with_pool(soonest)
     wanted_keys = {one.key for one in wanted}
     for one in (*(one for claim in claims for one in _with_pool(claim) if one.key not in wanted_keys), *wanted):
-        account, known = transaction.account(one.key), transaction.seeded(one).buckets
+        account = transaction.account(one.key)
+        if one.key not in wanted_keys and not account.uses.get(caller.queue, Use()).waiting:
+            continue
+        known = transaction.seeded(one).buckets
         wants = {limit: units for limit, units in one.cost.items() if units > 0 and limit in known}
         if one.key in wanted_keys:
             uses = waiting(account.uses, caller, wants, wait_s=wait_s, now=transaction.now)
