@@ -33,7 +33,7 @@ REASONS = {
     r"needs the simulator on its port": 1,
     r"runs until Ctrl-C": 8,
     r"needs the gateway on its port": 1,
-    r"needs (Docker|root)": 2,
+    r"needs (Docker|root|a gateway on another machine)": 3,
     r"edits the shell's start file": 1,
     r"removes the command; tests/e2e/test_install_methods\.py runs it": 1,
 }

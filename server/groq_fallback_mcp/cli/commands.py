@@ -740,6 +740,12 @@ def setup(
         int | None,
         typer.Option(min=1, max=65_535, metavar="PORT", help="With --gateway: port of the gateway. Default: 8788."),
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="With --gateway: a gateway on another machine, as https://HOST. Prompts for its token."
+        ),
+    ] = None,
     measure: Annotated[bool, _flag("--measure", help="With --gateway: run the client once to measure its prompt.")] = False,
 ) -> None:
     """Add the server and skill to a client's config (edits in place, keeps a backup).
@@ -754,9 +760,11 @@ def setup(
             raise typer.BadParameter("cannot be combined with --gateway", param_hint=option)
         if measure and (dry_run or remove):
             raise typer.BadParameter("cannot be combined with --dry-run or --remove", param_hint="--measure")
-        run_blocking(setup_gateway, client, port=port or DEFAULT_PORT, dry_run=dry_run, remove=remove, measure=measure)
+        if url is not None and (measure or remove or port is not None):
+            raise typer.BadParameter("cannot be combined with --port, --measure or --remove", param_hint="--url")
+        run_blocking(setup_gateway, client, port=port or DEFAULT_PORT, url=url, dry_run=dry_run, remove=remove, measure=measure)
         return
-    given = {"--port": port is not None, "--measure": measure}
+    given = {"--port": port is not None, "--measure": measure, "--url": url is not None}
     if (option := next((name for name, used in given.items() if used), None)) is not None:
         raise typer.BadParameter("needs --gateway", param_hint=option)
     from groq_fallback_mcp.cli.setup import setup as setup_now

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,12 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import anyio
 
 from groq_fallback_mcp import __version__
+from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Restrictions
 from groq_fallback_mcp.call.refusals import refusal
@@ -200,6 +203,8 @@ async def _gateways() -> list[Finding]:
             findings.append(Finding(what=what, state="ok", detail=f"answers at {address}"))
             continue
         fix = f"Run {SCRIPT} gateway, or {SCRIPT} gateway --install to start it with every login"
+        if not is_loopback(urlsplit(address).hostname or ""):
+            fix = f"Check that it is running, or run {SCRIPT} setup {client.name} --gateway with another --url"
         detail = f"nothing answers at {address}, so {client.title} cannot call its models. {fix}"
         findings.append(Finding(what=what, state="fail", detail=detail, fix=fix))
     return findings
@@ -207,11 +212,14 @@ async def _gateways() -> list[Finding]:
 
 def _is_gateway(address: str) -> bool:
     """Whether what answers there is a gateway. Some other server may say anything, for ever."""
-    host, _, port = address.removeprefix("http://").rpartition(":")
+    place = urlsplit(address)
+    host, safe = place.hostname or "", place.scheme == "https"
     end, reply = time.monotonic() + GATEWAY_S, b""
     try:
-        with socket.create_connection((host, int(port)), timeout=GATEWAY_S) as connection:
-            connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+        with socket.create_connection((host, place.port or (443 if safe else 80)), timeout=GATEWAY_S) as plain:
+            connection = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if safe else plain
+            path = f"{place.path.rstrip('/')}/healthz"
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode())
             while len(reply) < MOST_REPLY_BYTES and (left_s := end - time.monotonic()) > 0:
                 connection.settimeout(left_s)
                 piece = connection.recv(MOST_REPLY_BYTES)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import anyio
+import typer
 
+from groq_fallback_mcp.addresses import check_base_url, is_clean_key
+from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.console import echo
 from groq_fallback_mcp.cli.local_servers import found_statement
@@ -19,12 +23,16 @@ from groq_fallback_mcp.clock import SystemClock, today
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.gateway_token import TOKEN_FILE, gateway_token
+from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import build_registry
+from groq_fallback_mcp.redaction import register_secrets
+from groq_fallback_mcp.render import capitalized, excerpt
 from groq_fallback_mcp.settings import Settings, load_settings, state_folder
 
 __all__ = ["DEFAULT_PORT", "setup_gateway"]
 
 DEFAULT_PORT = 8788
+LIST_S = 15.0
 # Fits no model.
 UNKNOWN_TOKENS = 10**9
 # JSON, YAML and TOML: the value of a field for a key or a token
@@ -34,15 +42,20 @@ _SECRETS = re.compile(
 )
 
 
-def setup_gateway(name: str | None, *, port: int, dry_run: bool, remove: bool, measure: bool = False) -> int:
-    """Add the gateway to an agent's own configuration, or remove it. `measure`: run the agent once to see how long its prompt is."""
+def setup_gateway(
+    name: str | None, *, port: int, url: str | None = None, dry_run: bool, remove: bool, measure: bool = False
+) -> int:
+    """Add the gateway to an agent's own configuration, or remove it. `measure`: run the agent once to see how long its prompt is.
+
+    `url`: the address of a gateway on another machine, instead of the port of one on this.
+    """
     client = GATEWAY_CLIENTS.get(name or "")
     if client is None:
         raise _without_gateway(name)
     if remove:
         _remove(client, dry_run=dry_run)
     else:
-        _add(client, port=port, dry_run=dry_run, measure=measure)
+        _add(client, port=port, url=None if url is None else _checked_url(url), dry_run=dry_run, measure=measure)
     return 0
 
 
@@ -57,13 +70,17 @@ def _without_gateway(name: str | None) -> InputRefused:
     return InputRefused(cause, next_step=known)
 
 
-def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> None:
+def _add(client: GatewayClient, *, port: int, url: str | None, dry_run: bool, measure: bool) -> None:
     settings = load_settings()
     offer, found = anyio.run(_offer, settings)
-    token = _token(settings, make=not dry_run)
+    if url is None:
+        token, origin = _token(settings, make=not dry_run), f"http://127.0.0.1:{port}"
+    else:
+        token, origin, found = _given_token(settings), url, None
+        offer = anyio.run(_offer_at, url, token, offer)
 
     def planned(client: GatewayClient) -> Change:
-        return plan_gateway(WantedGateway(client=client, offer=offer, port=port, token=token), home=Path.home())
+        return plan_gateway(WantedGateway(client=client, offer=offer, origin=origin, token=token), home=Path.home())
 
     if measure:
         from groq_fallback_mcp.cli.prompt_measure import measured_prompt
@@ -77,7 +94,7 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> N
     unchanged = f"{change.path} is left as it is" if nothing else f"the gateway is already set up in {change.path}"
     _carry_out(change, dry_run=dry_run, unchanged=f"{client.title}: {unchanged}")
     echo(offer.statement(client, measured=measure))
-    if settings.plan == "free" and not offer.fits(client):
+    if url is None and settings.plan == "free" and not offer.fits(client):
         echo(
             f"Next step: Add a provider that takes it, e.g. {SCRIPT} providers add gemini, and run setup again. "
             "If your account has the developer plan, set GROQ_FALLBACK_PLAN=developer."
@@ -86,7 +103,7 @@ def _add(client: GatewayClient, *, port: int, dry_run: bool, measure: bool) -> N
         echo(found)
     for note in (*change.notes, *([client.note] if client.note and not nothing else [])):
         echo(f"Note: {note}")
-    if not dry_run and not nothing:
+    if url is None and not dry_run and not nothing:
         echo(f"Next step: Run {SCRIPT} gateway to start it, or {SCRIPT} gateway --install to keep it running.")
 
 
@@ -132,6 +149,49 @@ async def _offer(settings: Settings) -> tuple[GatewayOffer, str | None]:
             "No chat model with tools is available to the gateway", next_step=f"Check the settings: {SCRIPT} doctor"
         )
     return offer, found_statement(registry.servers)
+
+
+async def _offer_at(url: str, token: str, offer: GatewayOffer) -> GatewayOffer:
+    """What a gateway elsewhere offers of this; that it answers shows that its address and the token are right."""
+    gateway = OpenAICompatible("gateway", base_url=f"{url}/v1", key=token, clock=SystemClock(), groq=False)
+    try:
+        listed = await gateway.live_models(timeout_s=LIST_S)
+    finally:
+        await gateway.aclose()
+    if isinstance(listed, Failure):
+        wrong = listed.kind is FailureKind.AUTHENTICATION
+        step = "Use the token that you were given" if wrong else "Check the address, and that the gateway is running"
+        raise ConfigurationError(f"The gateway at {url} cannot be used ({excerpt(listed.message)})", next_step=step)
+    there = offer.at({model.id: model.context_window for model in listed})
+    if there is None:
+        raise ConfigurationError(
+            f"{url} has no model that an agent can use", next_step="Check that it is the gateway's address"
+        )
+    return there
+
+
+def _checked_url(url: str) -> str:
+    try:
+        checked = check_base_url(url).removesuffix("/v1")
+    except ValueError as error:
+        raise ConfigurationError(capitalized(str(error)), next_step="Use --url https://HOST") from None
+    return checked
+
+
+def _given_token(settings: Settings) -> str:
+    """The token of a gateway elsewhere: the setting, else what is typed without being shown, or piped."""
+    if settings.http_token is not None:
+        return settings.http_token.get_secret_value()
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    text = typer.prompt("Gateway token", hide_input=True, err=True) if terminal else sys.stdin.readline() if sys.stdin else ""
+    token = str(text).strip()
+    if not token or not is_clean_key(token):
+        raise ConfigurationError(
+            "No token is given (or it contains spaces or other characters)",
+            next_step="Pipe the token of that gateway into this command, or set GROQ_FALLBACK_HTTP_TOKEN",
+        )
+    register_secrets(token)
+    return token
 
 
 def _token(settings: Settings, *, make: bool) -> str:

@@ -27,7 +27,8 @@ __all__ = ["SHOWN_TOKEN", "WantedGateway", "configured_address", "gateway_backup
 
 SHOWN_TOKEN = "(the token)"  # noqa: S105 - what is shown instead
 _NEW_YAML = "name: Local\nversion: 1.0.0\nschema: v1\n"
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d{1,5}(?=/v1\b|[\"'])")
+# With /v1 behind it, or of a client that adds that itself.
+_ADDRESSES = (re.compile(r"https?://[^\s\"'?#]{1,200}?(?=/v1\b)"), re.compile(r"https?://[^\s\"'?#]{1,200}?(?=[\"'])"))
 _PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 _FAULTS = (jsonc.JsoncFault, toml_table.TomlFault, yaml_list.YamlFault, RecursionError)
 
@@ -38,7 +39,8 @@ class WantedGateway:
 
     client: GatewayClient
     offer: GatewayOffer
-    port: int
+    origin: str
+    """The gateway's address without a path, as http://127.0.0.1:8788."""
     token: str = field(repr=False)
 
 
@@ -94,7 +96,8 @@ def configured_address(client: GatewayClient, *, home: Path) -> str | None:
     """The gateway's address in an agent's file, where set-up put it; None where it did not. Raises as `plan_removal`."""
     removal = plan_removal(client, home=home)
     after = removal.after or ""
-    return next((url for url in _ADDRESS.findall(removal.before or "") if url not in after), None)
+    found = (url for form in _ADDRESSES for url in form.findall(removal.before or ""))
+    return next((url for url in found if url not in after), None)
 
 
 def _file(client: GatewayClient, *, home: Path) -> tuple[Path, str | None]:
@@ -107,8 +110,8 @@ def _file(client: GatewayClient, *, home: Path) -> tuple[Path, str | None]:
 def _parts(wanted: WantedGateway, token: str) -> dict[str, JsonValue]:
     auto = wanted.offer.models[0]
     return {
-        "{origin}": f"http://127.0.0.1:{wanted.port}",
-        "{url}": f"http://127.0.0.1:{wanted.port}/v1",
+        "{origin}": wanted.origin,
+        "{url}": f"{wanted.origin}/v1",
         "{token}": token,
         "{small}": wanted.offer.small,
         "{models}": {model.id: model.entry(wanted.client) for model in wanted.offer.models},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -84,12 +84,23 @@ class GatewayOffer:
     plan: Plan
     plan_tpm: int | None
     """The most tokens a minute that the plan gives one of Groq's models; None where no limit is known."""
+    is_elsewhere: bool = False
+    """Whether it is what a gateway on another machine lists."""
+
+    def at(self, windows: Mapping[str, int | None]) -> GatewayOffer | None:
+        """What of it a gateway elsewhere lists, with the windows that it states; None where there is nothing in common."""
+        listed = [model for model in self.models if model.id in windows]
+        models = [replace(model, context=windows[model.id] or model.context) for model in listed]
+        if not models or models[0].id != AUTO:
+            return None
+        small = self.small if self.small in windows else models[-1].id
+        return replace(self, models=models, small=small, is_elsewhere=True)
 
     def fits(self, client: GatewayClient) -> bool:
         """Whether some model takes the agent's own prompt and a short answer."""
         return client.prompt_tokens + LEAST_ANSWER_TOKENS <= self.models[0].context
 
-    def statement(self, client: GatewayClient, *, measured: bool = False) -> str:
+    def statement(self, client: GatewayClient, *, measured: bool = False) -> str:  # noqa: PLR0911 - one line a case
         """What of the agent's calls this plan can serve, in sentences. `measured`: the prompt was, on this machine."""
         where = " here" if measured else ""
         need = f"{client.title}'s own prompt is about {_rounded(client.prompt_tokens):,} tokens{where}"
@@ -97,6 +108,8 @@ class GatewayOffer:
             f"Groq's {self.plan} plan takes {self.plan_tpm:,} a minute" if self.plan_tpm else "no limit of the plan is known"
         )
         window = self.models[0].context
+        if self.is_elsewhere:
+            return f"{need}; that gateway takes {window:,}, so it {'fits' if self.fits(client) else 'does not fit'}."
         if self.fits(client):
             if self.plan_tpm is not None and client.prompt_tokens + LEAST_ANSWER_TOKENS > self.plan_tpm:
                 return f"{need}; {takes}. The main model will use another provider, which takes {window:,}."
