@@ -50,6 +50,22 @@ def test_a_budget_objects_to_what_might_exceed_it(budget: Budget, spend: Spend, 
     assert budget.bounded == (budget != Budget())
 
 
+@pytest.mark.parametrize(
+    ("budget", "spend", "objection"),
+    [
+        (Budget(tokens=100), Spend(input_tokens=60), "the gateway token ann has 50 of its daily budget of 100 tokens left until midnight UTC and this call could use 60"),
+        (Budget(picousd=10**12), Spend(picousd=10**12), "the gateway token ann has 0.700000 of its daily budget of 1.000000 USD left until midnight UTC and this call could cost 1.000000"),
+        (Budget(picousd=10**12), Spend(input_tokens=1, picousd=None), "its price is unknown and the gateway token ann has a budget in USD"),
+        (Budget(tokens=100), Spend(input_tokens=50), None),
+    ],
+)  # fmt: skip
+def test_the_budget_of_a_token_objects_in_its_name(budget: Budget, spend: Spend, objection: str | None) -> None:
+    """And says when it starts again."""
+    totals = DayTotals().plus("groq/a", Spend(input_tokens=50, picousd=3 * 10**11))
+    assert budget.objection(totals, spend, token="ann") == objection
+    assert totals.calls == 1
+
+
 @pytest.mark.fault("B8")
 def test_a_day_whose_spending_is_not_known_has_no_budget_left() -> None:
     """Where there is one: what was lost may have been all of it."""
