@@ -54,7 +54,7 @@ members = st.lists(st.tuples(st.floats(0.01, 0.4), st.integers(50, 7_000), st.in
 
 
 @pytest.mark.nightly
-@settings(max_examples=times(20), deadline=None)
+@settings(max_examples=times(8), deadline=None)
 @given(members, st.integers(0, 99))
 def test_whatever_they_send_each_gets_its_share_but_for_a_call(team: list[Member], seed: int) -> None:
     """Shares are of whole calls, so one of the largest may be missing; and hardly anything is wasted."""
