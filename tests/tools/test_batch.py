@@ -60,7 +60,7 @@ async def test_a_batch_goes_from_prompts_to_answers(tmp_path: Path) -> None:
 async def test_what_holds_for_every_call_holds_for_a_batch(tmp_path: Path) -> None:
     """A server that takes no preview models submits none to one."""
     rig = Rig(tmp_path)
-    rig.world.engine._restrictions = Restrictions(no_preview=True)
+    rig.world.engine.restrictions = Restrictions(no_preview=True)
     text, _ = await rig.call("batch_submit", prompts=["a"], model="qwen/qwen3.8-27b")
     assert "qwen3.8" not in text.split("model")[0]
     _, listed = await rig.call("batch_status")
