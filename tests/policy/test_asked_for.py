@@ -89,6 +89,15 @@ def test_a_search_kept_to_domains_says_who_does_not_keep_to_them() -> None:
     assert "only compound systems support that" in found.candidates[0].notes[-1]
 
 
+def test_a_search_that_is_optional_leaves_no_model_out_and_says_who_does_not_search() -> None:
+    """Clients offer a search with every request."""
+    found = made(ask(search=Search(optional=True), model=QWEN), groq(QWEN, OSS))
+    by_model = {candidate.model: candidate for candidate in found.candidates}
+    assert by_model[QWEN].builtin == ()
+    assert "The web was not searched" in by_model[QWEN].notes[-1]
+    assert by_model[OSS].builtin == ("browser_search",)
+
+
 def test_a_guard_is_asked_by_the_tool_that_screens_alone() -> None:
     """Neither by name nor by use case of groq_chat."""
     found = made(ask(use_case="injection", asked_by="screen", max_tokens=8), groq(GUARD, OSS))
