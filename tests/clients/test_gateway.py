@@ -487,6 +487,18 @@ def test_a_file_of_codex_that_cannot_be_edited_safely_is_left_alone(
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"env": null}', '{"env": []}', '{"env": {}, "env": {}}'])
+def test_settings_of_claude_code_that_cannot_be_edited_safely_are_left_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """With what is wrong, and what to do."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    path = put(home, "claude-code", text)
+    with pytest.raises(ConfigurationError, match="cannot be edited safely"):
+        run("claude-code")
+    assert path.read_text() == text
+
+
 def test_claude_code_keeps_the_variables_of_the_person(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours are added to them, and go without them; one that was replaced is not shown, as it may be a secret."""
     monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")

@@ -126,6 +126,24 @@ async def anthropic_sdk() -> dict[str, Any]:
         usage = (await stream.get_final_message()).usage.output_tokens
     async with client.messages.stream(model="auto", max_tokens=500, messages=BOTH, tools=flat) as stream:
         streamed_calls = named(await stream.get_final_message())
+    runs: list[str] = []
+
+    @anthropic.beta_async_tool
+    async def get_weather(city: str) -> str:
+        """The weather of a city."""
+        runs.append(city)
+        return "sunny"
+
+    # the simulated model would call it for ever
+    runner = client.beta.messages.tool_runner(
+        model="auto",
+        max_tokens=500,
+        messages=[{"role": "user", "content": "Use get_weather"}],
+        tools=[get_weather],
+        max_iterations=2,
+    )
+    async for _ in runner:
+        pass
     source = {"type": "base64", "media_type": "image/png", "data": os.environ["PICTURE"].split(",")[1]}
     content = [{"type": "image", "source": source}, {"type": "text", "text": "What is it?"}]
     failure = failing(anthropic.APIStatusError)
@@ -137,6 +155,7 @@ async def anthropic_sdk() -> dict[str, Any]:
         "calls": named(await ask(messages=BOTH, tools=flat)),
         "streamedCalls": streamed_calls,
         "image": text(await ask(messages=[{"role": "user", "content": content}])),
+        "runs": len(runs),
         "object": json.loads(text(await ask(output_config={"format": {"type": "json_schema", "schema": PERSON}}))),
         "counted": (await client.messages.count_tokens(model="auto", messages=HELLO)).input_tokens,
         "wrong": await failure(ask(max_tokens=0)),

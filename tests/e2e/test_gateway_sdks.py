@@ -51,6 +51,7 @@ def judge_the_rest(sdk: str, found: dict[str, Any]) -> None:
         assert found["models"][0] == "auto"
     if sdk == "anthropic":
         assert 0 < found["counted"] < 100
+        assert found.get("runs", 1) >= 1
     if sdk in {"openai", "groq"}:
         assert found["transcript"]
         assert found["translation"]

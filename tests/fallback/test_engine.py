@@ -30,6 +30,7 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
+from groq_fallback_mcp.fallback.attempt import ANSWERED
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.model_choice import ProviderModels
 from groq_fallback_mcp.policy.plan import Candidate
@@ -530,6 +531,18 @@ async def test_a_call_that_could_exceed_the_budget_is_not_sent_and_a_free_model_
     error = await refused(alone, ask(max_tokens=2_000))
     assert (error.code, error.retry_after_s, alone.groq.asked) == ("over_budget", None, [])
     assert (await served(alone, ask(max_tokens=500))).model == FIRST
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_an_answer_that_is_refused_here_was_generated_and_counts(status: int) -> None:
+    """With the most that it could cost; one that was never generated costs nothing."""
+    world = World([provider_models("groq", [FIRST])], budget=Budget(tokens=10_000))
+    kind = K.BAD_RESPONSE if status == ANSWERED else K.OVERLOADED
+    world.groq.script(FIRST, *[failure(kind, status=status)] * 3)
+    await refused(world, ask(max_tokens=500))
+    day = utc_day(world.clock.wall())
+    totals = (await world.ledger.spending([day]))[day]
+    assert (totals.tokens > 500, totals.held_tokens) == (status == ANSWERED, 0)
 
 
 async def test_after_an_outage_one_call_tests_the_model_while_the_others_go_elsewhere() -> None:

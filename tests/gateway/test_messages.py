@@ -243,9 +243,40 @@ async def test_images_and_documents_reach_the_model() -> None:
     assert sent["messages"][0]["content"] == [
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
-        {"type": "text", "text": "Notes\nhello"},
+        {"type": "text", "text": "Notes"},
+        {"type": "text", "text": "hello"},
         {"type": "text", "text": "What is it?"},
     ]
+
+
+async def test_a_summary_and_what_is_inside_of_documents_reach_the_model() -> None:
+    """Nothing that a model should read is lost."""
+    inner = [
+        {"type": "text", "text": "page 1"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+    ]
+    content = [
+        {"type": "compaction", "content": "We fixed a.py."},
+        {"type": "document", "title": "T", "context": "C", "source": {"type": "content", "content": inner}},
+        {"type": "document", "source": {"type": "content", "content": "all of it"}},
+    ]
+    messages = [{"role": "user", "content": content}]
+    _, sent, _ = await answered(model="auto", messages=messages)
+    assert sent["messages"][0]["content"] == [
+        *({"type": "text", "text": text} for text in ("We fixed a.py.", "T", "C", "page 1")),
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
+        {"type": "text", "text": "all of it"},
+    ]
+
+
+@pytest.mark.parametrize("source", [{"type": "file", "file_id": "f1"}, {"type": "url", "url": "https://example.com/a.pdf"}])
+async def test_a_document_that_is_not_in_the_request_is_refused(source: Any) -> None:
+    """A model would only read its address."""
+    body = hello(messages=[{"role": "user", "content": [{"type": "document", "source": source}]}])
+    got = await ask(gateway(World(), Upstream(good)), body, path=MESSAGES.path)
+    heard = MESSAGES.heard(got)
+    assert heard.error is not None
+    assert (got.status, "Send its content in source" in heard.error["message"]) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -300,6 +331,19 @@ async def test_errors_have_anthropics_names(status: int, body: bytes, expected: 
         assert ("retry-after" in got.headers) == (expected == 429 or expected >= 500)
 
 
+async def test_an_answer_without_a_token_left_says_to_raise_max_tokens() -> None:
+    """And is not to be repeated as it is."""
+    for answer in (
+        whole("", finish="length"),
+        whole(None, finish="length", tool_calls=[{"id": "c", "function": {"name": "Read", "arguments": '{"a'}}]),
+    ):
+        app = gateway(World(), Upstream(lambda _, answer=answer: Asked(pieces=[answer], headers=JSON)))
+        got = await ask(app, hello(tools=[READ]), path=MESSAGES.path)
+        heard = MESSAGES.heard(got)
+        assert heard.error is not None
+        assert (got.status, "Raise max_tokens" in heard.error["message"]) == (400, True), heard
+
+
 async def test_a_budget_that_is_used_up_is_a_matter_of_billing() -> None:
     """Not of the request."""
     app = gateway(World(budget=Budget(tokens=1)), Upstream(good))
@@ -340,6 +384,15 @@ async def test_what_cannot_be_done_is_said_before_anything_is_sent(fields: Any, 
     assert heard.error is not None
     assert (got.status, heard.error["type"], upstream.requests) == (400, "invalid_request_error", [])
     assert words in heard.error["message"]
+
+
+async def test_a_thread_is_refused_so_that_the_sdk_sends_the_whole_conversation() -> None:
+    """Anthropic's tool runner else sends only the newest messages, and believes that the rest is stored."""
+    for thread in ({"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}):
+        got = await ask(gateway(World(), Upstream(good)), hello(thread=thread), path=MESSAGES.path)
+        assert got.status == 400
+        assert got.json["error"]["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        assert "Send the whole conversation in messages" in got.json["error"]["message"]
 
 
 async def test_tokens_are_counted_without_asking_a_model() -> None:

@@ -320,6 +320,26 @@ async def test_a_long_name_in_a_namespace_fits_and_is_given_back() -> None:
     assert (got.json["output"][-1]["namespace"], got.json["output"][-1]["name"]) == ("mcp__a.b__", "x" * 60)
 
 
+async def test_tools_that_would_be_one_function_are_told_apart() -> None:
+    """A name, the same made of a namespace and a name, and a custom tool of that name."""
+    tools = [
+        {**SHELL, "name": "a__b"},
+        {"type": "namespace", "name": "a", "tools": [{**SHELL, "name": "b"}]},
+        {"type": "custom", "name": "a__b"},
+        {**SHELL, "name": "a__b"},
+    ]
+
+    def calling(body: Mapping[str, Any]) -> Asked:
+        names = [tool["function"]["name"] for tool in body["tools"]]
+        assert len(set(names)) == len(names) == 3
+        made = [{**_calls_of(name)[0], "id": name, "function": {"name": name, "arguments": '{"input": "x"}'}} for name in names]
+        return Asked(pieces=[whole(None, finish="tool_calls", tool_calls=made)], headers=JSON)
+
+    got = await ask(gateway(World(), Upstream(calling)), {"model": FIRST, "input": "Hi", "tools": tools}, path=RESPONSES.path)
+    made = [(item["type"], item["name"], item.get("namespace")) for item in got.json["output"]]
+    assert made == [("function_call", "a__b", None), ("function_call", "b", "a"), ("custom_tool_call", "a__b", None)]
+
+
 async def test_a_conversation_stays_with_the_model_that_took_over() -> None:
     """In the middle of open calls, by the key that Codex gives it."""
     world = World()

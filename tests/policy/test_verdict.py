@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import (
+    USED_UP,
     Attempt,
     Exclusion,
     Failure,
@@ -145,6 +146,15 @@ def test_a_failure_is_charged_what_the_provider_may_have_spent(
     """A refusal spends nothing, a lost answer all of it, a 5xx the request."""
     settled = actual_cost(Failure(kind=kind, message="x", sent=sent), CLAIM)
     assert (settled[Limit.RPM], settled[Limit.TPM]) == (requests, tokens)
+
+
+def test_answers_without_a_token_left_are_not_worth_a_repetition() -> None:
+    """The same call would use them up again."""
+    attempt = Attempt(provider="groq", model="m", sent=True, outcome="x", detail="why", kind=K.BAD_RESPONSE)
+    last = Failure(kind=K.BAD_RESPONSE, message="bad upstream response: all 9 tokens were used", code=USED_UP)
+    found = final_error(attempts=[attempt], exclusions=(), last=last, least_wait_s=3, out_of_time=False, deadline_s=50)
+    assert (found.code, found.retry_after_s, "Raise max_tokens" in found.next_step) == ("bad_request", None, True)
+    assert found.cause == "no model had tokens left for an answer (all 9 tokens were used)"
 
 
 def summed(outcomes: list[FailureKind], *, wait_s: float | None = None, out_of_time: bool = False) -> CallFailed:

@@ -197,7 +197,7 @@ class _Messages(Api):
     def refusal(self, body: Any) -> Mapping[str, Any]:
         assert set(body) == {"type", "error", "request_id"}, body
         assert body["type"] == "error"
-        assert set(body["error"]) == {"type", "message"}
+        assert set(body["error"]) - {"details"} == {"type", "message"}
         error: Mapping[str, Any] = body["error"]
         return error
 

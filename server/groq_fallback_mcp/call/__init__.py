@@ -6,6 +6,7 @@ Frozen dataclasses without behavior beyond what follows from their own fields. D
 
 from groq_fallback_mcp.call.limits import CONTINUOUS, Limit, LimitReading, Pool, QuotaSnapshot, Refilling
 from groq_fallback_mcp.call.outcomes import (
+    USED_UP,
     WHOLE_PROVIDER,
     Attempt,
     AudioSegment,
@@ -38,6 +39,7 @@ from groq_fallback_mcp.call.requests import (
 __all__ = [
     "CONTINUOUS",
     "UNRESTRICTED",
+    "USED_UP",
     "WHOLE_PROVIDER",
     "AnyRequest",
     "Attempt",

@@ -152,6 +152,10 @@ class Success:
     simulated: bool = False
 
 
+# The code of an answer that had no tokens left for text, or for the whole of a tool call.
+USED_UP = "max_tokens_used_up"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A call that gave no answer.

@@ -68,7 +68,7 @@ def plan_gateway(wanted: WantedGateway, *, home: Path) -> Change:
         removes=False,
         # a file that exists keeps its mode
         holds_key=before is None,
-        notes=(*notes, *_open_to_others(path)),
+        notes=(*notes, *(_open_to_others(path) if wanted.token in (after or "") else ())),
         backups=gateway_backups(),
     )
 
@@ -262,10 +262,10 @@ def _open_to_others(path: Path) -> list[str]:
 
 
 def _by_hand(client: GatewayClient, settings: Sequence[Setting]) -> str:
-    setting = next(one for one in settings if isinstance(one.value, dict) and one.value)
-    if not client.is_yaml or not isinstance(setting.value, dict):
+    table = next((one for one in settings if isinstance(one.value, dict) and one.value), None)
+    if not client.is_yaml or table is None or not isinstance(table.value, dict):
         return "Correct it, then run the command again"
-    entry = yaml_list.snippet(setting.at[0], setting.value)
+    entry = yaml_list.snippet(table.at[0], table.value)
     return f"Add this to it by hand, with the token that {SCRIPT} gateway --show-token prints:\n{entry}"
 
 

@@ -21,6 +21,7 @@ __all__ = ["AttemptSender"]
 # As many as the pool of connections holds: beyond it a call would wait there, and time out as if Groq were slow.
 SENT_AT_ONCE = 64
 LEAST_TURN_S = 0.25
+ANSWERED = 200
 
 
 class AttemptSender:
@@ -94,7 +95,7 @@ class AttemptSender:
                 snapshot=outcome.quota,
                 health=health_of(outcome),
                 prompt=(candidate.estimated_tokens, outcome.usage.input_tokens) if isinstance(outcome, Success) else None,
-                spent=_spent(candidate, outcome),
+                spent=_spent(candidate, outcome, begun=begun),
             )
             settled = await self._ledger.settle(reservation, settlement)
         return outcome, settled
@@ -137,10 +138,13 @@ class AttemptSender:
         return await provider.chat(request, candidate, timeout_s=timeout_s, stream=stream)
 
 
-def _spent(candidate: Candidate, outcome: Outcome) -> Spend | None:
-    """What a call took of a budget: nothing where it failed, the most it could where the usage is not reported."""
+def _spent(candidate: Candidate, outcome: Outcome, *, begun: bool) -> Spend | None:
+    """What a call took of a budget: nothing where it failed before an answer had begun, the most it could where the usage is not known.
+
+    An answer that is refused here, or broke off, was generated all the same, and is charged.
+    """
     if not isinstance(outcome, Success):
-        return None
+        return _most_spent(candidate) if begun or outcome.status == ANSWERED else None
     if candidate.provider == "local" or not outcome.usage_reported:
         return _most_spent(candidate)
     usage, amount = outcome.usage, cost_usd(candidate, outcome)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from groq_fallback_mcp.call import WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind
 from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
@@ -105,7 +105,7 @@ def final_error(
     )
 
 
-def _summary(  # noqa: C901, PLR0911 - a decision table
+def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table
     attempts: Sequence[Attempt], exclusions: Sequence[Exclusion], last: Failure | None, least_wait_s: float | None
 ) -> tuple[Code, str, str]:
     if last is not None and last.kind in _REFUSED_REQUEST:
@@ -114,6 +114,9 @@ def _summary(  # noqa: C901, PLR0911 - a decision table
     if last is not None and last.kind is FailureKind.CONTENT_FILTERED:
         cause = f"a model's content filter withheld the answer with {quoted(last.message)}"
         return "content_filtered", cause, "Rephrase the request; the same request would be filtered again"
+    if last is not None and last.code == USED_UP:
+        cause = f"no model had tokens left for an answer ({last.message.removeprefix('bad upstream response: ')})"
+        return "bad_request", cause, "Raise max_tokens; models that reason use some of them before they answer"
     if last is not None and last.kind is FailureKind.BUSY:
         return "busy", last.message, "Send fewer calls at once, then retry"
     kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}

@@ -14,7 +14,7 @@ from groq_fallback_mcp.call.messages import read_messages
 from groq_fallback_mcp.call.openai_fields import object_of, read_effort, read_schema, read_tool, read_tool_choice
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.model_list import AUTO
-from groq_fallback_mcp.gateway.refusals import Refusal, invalid
+from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid
 from groq_fallback_mcp.json_types import is_list, is_object, stated_text
 from groq_fallback_mcp.render import excerpt
 
@@ -48,12 +48,6 @@ class ChatBody:
     """What of the body was left out, in sentences."""
 
 
-class _Invalid(Exception):
-    def __init__(self, message: str, param: str) -> None:
-        super().__init__(message)
-        self.refusal = invalid(message, param=param)
-
-
 def read_chat_body(given: object, *, catalog: Catalog, restrictions: Restrictions = Restrictions()) -> ChatBody | Refusal:  # noqa: B008 - frozen
     """The request behind a body, or what is wrong with it."""
     body = object_of(given)
@@ -61,7 +55,7 @@ def read_chat_body(given: object, *, catalog: Catalog, restrictions: Restriction
         return invalid("The body is not a JSON object. Send an object with model and messages")
     try:
         return _read(body, catalog, restrictions)
-    except _Invalid as error:
+    except InvalidBody as error:
         return error.refusal
 
 
@@ -102,29 +96,31 @@ def _read(body: Mapping[str, Any], catalog: Catalog, restrictions: Restrictions)
 def _refuse_what_groq_lacks(body: Mapping[str, Any]) -> None:
     n = _whole(body, "n", 1, 128)
     if n is not None and n != 1:
-        raise _Invalid(f"n is {n}, and only 1 is supported. Send the request {n} times", "n")
+        raise InvalidBody(f"n is {n}, and only 1 is supported. Send the request {n} times", "n")
     for name in ("logprobs", "top_logprobs"):
         if body.get(name):
-            raise _Invalid(f"{name} is not supported. Remove it", name)
+            raise InvalidBody(f"{name} is not supported. Remove it", name)
     if object_of(body.get("audio")) is not None or (is_list(modes := body.get("modalities")) and "audio" in modes):
-        raise _Invalid("Spoken answers are not supported here. Remove audio and modalities, or use /v1/audio/speech", "audio")
+        raise InvalidBody(
+            "Spoken answers are not supported here. Remove audio and modalities, or use /v1/audio/speech", "audio"
+        )
 
 
 def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     given = body.get("messages")
     if not is_list(given) or not given:
-        raise _Invalid("messages must be a list with at least one message", "messages")
+        raise InvalidBody("messages must be a list with at least one message", "messages")
     if len(given) > MOST_MESSAGES:
-        raise _Invalid(
+        raise InvalidBody(
             f"messages has {len(given):,} entries, and {MOST_MESSAGES:,} are allowed. Shorten the conversation", "messages"
         )
     try:
         read = read_messages(given)
     except ValueError as error:
-        raise _Invalid(f"Invalid messages: {error}", "messages") from None
+        raise InvalidBody(f"Invalid messages: {error}", "messages") from None
     messages = [message for message in read if is_object(message)] if is_list(read) else []
     if not messages:
-        raise _Invalid("No message has content. Add a message with content", "messages")
+        raise InvalidBody("No message has content. Add a message with content", "messages")
     return messages
 
 
@@ -136,20 +132,20 @@ def _tools(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     if given is None:
         return ()
     if not is_list(given):
-        raise _Invalid("tools must be a list", "tools")
+        raise InvalidBody("tools must be a list", "tools")
     found: list[Mapping[str, Any]] = []
     for number, entry in enumerate(given, start=1):
         tool = object_of(read_tool(entry))
         if tool is None:
-            raise _Invalid(f"Tool {number} is not an object", "tools")
+            raise InvalidBody(f"Tool {number} is not an object", "tools")
         if stated_text(tool, "type") not in {"", "function"}:
             continue
         name = (object_of(tool.get("function")) or {}).get("name")
         if not isinstance(name, str) or not name:
-            raise _Invalid(f"Tool {number} has no function name", "tools")
+            raise InvalidBody(f"Tool {number} has no function name", "tools")
         found.append(tool)
     if len(found) > MOST_TOOLS:
-        raise _Invalid(
+        raise InvalidBody(
             f"tools has {len(found)} functions, and Groq takes {MOST_TOOLS}. Turn off an MCP server or some of its tools",
             "tools",
         )
@@ -164,10 +160,10 @@ def _tool_choice(body: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) 
     if choice is None:
         if isinstance(given, str):
             return given
-        raise _Invalid(f"tool_choice is {excerpt(given)}. Use none, auto, required or a function", "tool_choice")
+        raise InvalidBody(f"tool_choice is {excerpt(given)}. Use none, auto, required or a function", "tool_choice")
     name = (object_of(choice.get("function")) or {}).get("name")
     if name not in [(object_of(tool.get("function")) or {}).get("name") for tool in tools]:
-        raise _Invalid(f"tool_choice names {excerpt(name)}, which is not in tools", "tool_choice")
+        raise InvalidBody(f"tool_choice names {excerpt(name)}, which is not in tools", "tool_choice")
     return choice
 
 
@@ -177,7 +173,9 @@ def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     read = object_of(schema)
     if read is None:
-        raise _Invalid('response_format must be {"type": "text"}, {"type": "json_object"} or a json_schema', "response_format")
+        raise InvalidBody(
+            'response_format must be {"type": "text"}, {"type": "json_object"} or a json_schema', "response_format"
+        )
     return read
 
 
@@ -185,7 +183,7 @@ def _model(body: Mapping[str, Any], catalog: Catalog) -> tuple[str | None, str |
     """The model and the use case that a name stands for."""
     given = body.get("model", AUTO)
     if not isinstance(given, str) or not given.strip():
-        raise _Invalid("model must be a text. Use auto, or an id from /v1/models", "model")
+        raise InvalidBody("model must be a text. Use auto, or an id from /v1/models", "model")
     name = given.strip()
     for prefix in _PREFIXES:
         bare = name.removeprefix(prefix)
@@ -209,7 +207,7 @@ def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
     stops: list[object] = [given] if isinstance(given, str) else given if is_list(given) else [None]
     texts = tuple(stop for stop in stops if isinstance(stop, str))
     if len(texts) != len(stops) or len(texts) > MOST_STOPS:
-        raise _Invalid(f"stop must be a text or a list of at most {MOST_STOPS} texts", "stop")
+        raise InvalidBody(f"stop must be a text or a list of at most {MOST_STOPS} texts", "stop")
     return texts
 
 
@@ -239,7 +237,7 @@ def _checked(
     if value is None:
         return None
     if not fits(value):
-        raise _Invalid(f"{name} is {excerpt(value)}, and must be {what}", name)
+        raise InvalidBody(f"{name} is {excerpt(value)}, and must be {what}", name)
     return made(value)
 
 

@@ -16,7 +16,7 @@ from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
-from groq_fallback_mcp.gateway.messages_body import MessagesBody, read_messages_body
+from groq_fallback_mcp.gateway.messages_body import NO_THREADS, read_messages_body
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.redaction import clean_json, sanitize
@@ -51,8 +51,8 @@ class Messages:
 
     def read(self, given: object, *, catalog: Catalog, now: int) -> MessagesExchange | Refusal:
         del now
-        read = read_messages_body(given, catalog=catalog)
-        return read if isinstance(read, Refusal) else MessagesExchange(read=read)
+        body = read_messages_body(given, catalog=catalog)
+        return body if isinstance(body, Refusal) else MessagesExchange(body=body)
 
     def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
         status, kind = _OVERLOADED if refusal.overloaded else _ERRORS.get(refusal.status, (refusal.status, "api_error"))
@@ -61,18 +61,17 @@ class Messages:
             message = message.replace(refusal.param, _PARAMS[refusal.param])
         if refusal.tokens is not None and refusal.most_tokens is not None:
             message = _TOO_LONG.format(tokens=refusal.tokens, most=refusal.most_tokens, message=message)
-        return status, {"type": "error", "error": {"type": kind, "message": message}, "request_id": _id("req")}
+        error: dict[str, Any] = {"type": kind, "message": message}
+        if refusal.code == NO_THREADS:
+            error["details"] = {"error_code": NO_THREADS, "unsupported": ["thread"]}
+        return status, {"type": "error", "error": error, "request_id": _id("req")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagesExchange:
     """A message that was asked for."""
 
-    read: MessagesBody
-
-    @property
-    def body(self) -> ChatBody:
-        return self.read.chat
+    body: ChatBody
 
     def whole(self, answer: Answer) -> Mapping[str, Any]:
         success = answer.success
@@ -151,9 +150,9 @@ class MessageEvents:
         return event
 
 
-def counted(read: MessagesBody) -> Mapping[str, Any]:
+def counted(body: ChatBody) -> Mapping[str, Any]:
     """What a prompt is estimated to take: which model is to count is not known yet."""
-    return {"input_tokens": estimate_prompt_tokens(read.chat.request)}
+    return {"input_tokens": estimate_prompt_tokens(body.request)}
 
 
 def _message(id_: str, model: str, *, usage: Mapping[str, Any]) -> dict[str, Any]:

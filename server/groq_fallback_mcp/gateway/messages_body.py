@@ -5,7 +5,7 @@ What only Anthropic's own models know is tolerated: cache markers, thinking and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,11 +15,11 @@ from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
 from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX
 from groq_fallback_mcp.gateway.model_list import AUTO
-from groq_fallback_mcp.gateway.refusals import Refusal, invalid
+from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid
 from groq_fallback_mcp.json_types import is_list, stated_text
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["MessagesBody", "read_messages_body"]
+__all__ = ["NO_THREADS", "read_messages_body"]
 
 _SAME = ("max_tokens", "temperature", "top_p", "stream")
 # Anthropic's own models have a name for each size; none of them is to be had here.
@@ -27,27 +27,45 @@ _OWN, _SMALL, FAST = "claude-", "haiku", "fast"
 # What Claude Code tells Anthropic of itself at the beginning of the system prompt, where it would spoil what is cached.
 _BILLING = "x-anthropic-billing-header"
 _CHANGES = ("tool_addition", "tool_removal")
+MOST_KIND_CHARS = 40
+# The code by which Anthropic's SDKs know to send the whole conversation instead.
+NO_THREADS = "thread_unsupported_request"
 _EFFORTS = {"max": "high"}
 # Blocks of what ran at Anthropic in an earlier turn: their results say nothing without their calls.
-_HOSTED = ("server_tool_use", "_tool_result", "container_upload", "mcp_tool_use", "compaction")
+_HOSTED = ("server_tool_use", "_tool_result", "container_upload", "mcp_tool_use")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesBody:
-    """The request behind a body. `shows_thinking`: the client wants to see what the model thought."""
-
-    chat: ChatBody
-    shows_thinking: bool = False
-
-
-def read_messages_body(given: object, *, catalog: Catalog) -> MessagesBody | Refusal:
+def read_messages_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal:
     """The request behind a body, or what is wrong with it."""
     body = object_of(given)
     if body is None:
         return invalid("The body is not a JSON object. Send an object with model, max_tokens and messages")
     if not is_list(messages := body.get("messages")) or not messages:
         return invalid("messages must be a list with at least one message", param="messages")
-    functions, searches, left_out = _tools(body)
+    try:
+        chat, notes, searches = _chat(body, messages)
+    except InvalidBody as error:
+        return error.refusal
+    read = read_chat_body(chat, catalog=catalog)
+    if isinstance(read, Refusal):
+        return read
+    request = read.request
+    if searches and request.tools:
+        notes.append("The tool web_search was omitted, as no model here searches beside other tools")
+    elif searches:
+        request = replace(request, search=Search(optional=True))
+    thinking = object_of(body.get("thinking")) or {}
+    shows = stated_text(thinking, "type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
+    user = (object_of(body.get("metadata")) or {}).get("user_id")
+    return replace(read, request=request, notes=tuple(notes), names=(user,), include_reasoning=shows)
+
+
+def _chat(body: Mapping[str, Any], messages: Sequence[object]) -> tuple[dict[str, Any], list[str], bool]:
+    """The body of a chat completion, what of it was omitted, in sentences, and whether the web is to be searched."""
+    if body.get("thread") is not None:
+        message = "thread is not supported: nothing is stored here. Send the whole conversation in messages"
+        raise InvalidBody(message, "thread", code=NO_THREADS)
+    functions, searches, omitted = _tools(body)
     model, substituted = _model(body.get("model"))
     output = object_of(body.get("output_config")) or {}
     choice = object_of(body.get("tool_choice")) or {}
@@ -63,23 +81,9 @@ def read_messages_body(given: object, *, catalog: Catalog) -> MessagesBody | Ref
     }
     if functions or not is_list(body.get("tools")):
         chat["tools"] = functions or body.get("tools")
-    read = read_chat_body({name: value for name, value in chat.items() if value is not None}, catalog=catalog)
-    if isinstance(read, Refusal):
-        return read
     notes = [substituted] if substituted else []
-    notes += [f"The tool {kind} was omitted, as it does not run here" for kind in left_out]
-    request = read.request
-    if searches and functions:
-        notes.append("The tool web_search was omitted, as no model here searches beside other tools")
-    elif searches:
-        request = replace(request, search=Search(optional=True))
-    thinking = object_of(body.get("thinking")) or {}
-    shows = stated_text(thinking, "type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
-    user = (object_of(body.get("metadata")) or {}).get("user_id")
-    return MessagesBody(
-        chat=replace(read, request=request, notes=tuple(notes), names=(user,), include_reasoning=shows),
-        shows_thinking=shows,
-    )
+    notes += [f"The tool {kind[:MOST_KIND_CHARS]} was omitted, as no model here knows it" for kind in omitted]
+    return {name: value for name, value in chat.items() if value is not None}, notes, searches
 
 
 def _model(given: object) -> tuple[object, str]:
@@ -107,11 +111,12 @@ def _system(given: object) -> list[dict[str, Any]]:
 def _message(given: object) -> object:
     """A message, with its blocks as a chat completion has them."""
     message = object_of(given)
-    if message is None:
-        return given
-    content = message.get("content")
-    blocks = [_block(block) for block in content if not _is_hosted(block)] if is_list(content) else content
-    return {"role": message.get("role"), "content": blocks}
+    return given if message is None else {"role": message.get("role"), "content": _content(message.get("content"))}
+
+
+def _content(content: object) -> object:
+    """The blocks, each as the parts that a chat completion has for it."""
+    return [part for block in content if not _is_hosted(block) for part in _parts(block)] if is_list(content) else content
 
 
 def _is_hosted(given: object) -> bool:
@@ -119,58 +124,67 @@ def _is_hosted(given: object) -> bool:
     return kind.startswith(_HOSTED) or (kind.endswith(_HOSTED) and kind != "tool_result")
 
 
-def _block(given: object) -> object:
+def _parts(given: object) -> list[Any]:  # noqa: PLR0911 - an arm a block
     block = object_of(given)
     if block is None:
-        return given
+        return [given]
+    source = object_of(block.get("source")) or {}
+    if stated_text(source, "type") == "file":
+        message = "A file is named by its file_id, and no files are stored here. Send its content in source as base64"
+        raise InvalidBody(message, "messages")
     match stated_text(block, "type"):
         case "tool_result":
-            return {**block, "content": _result(block)}
+            return [{**block, "content": _result(block)}]
         case "document":
-            return _document(block)
+            return _document(block, source)
         case "tool_reference" | "tool_addition" | "tool_removal" as kind:
             tool = object_of(block.get("tool")) or block
             name = tool.get("tool_name") or tool.get("name") or (object_of(tool.get("definition")) or {}).get("name")
-            return {
-                "type": "text",
-                "text": f"The tool {name} can {'no longer' if kind == 'tool_removal' else 'now'} be called.",
-            }
+            return [_text(f"The tool {name} can {'no longer' if kind == 'tool_removal' else 'now'} be called.")]
         case "search_result":
-            texts = [_text_of(part) for part in block["content"]] if is_list(block.get("content")) else []
-            return {"type": "text", "text": "\n".join([str(block.get("title") or ""), str(block.get("source") or ""), *texts])}
+            return [_text(f"{block.get('title') or ''}\n{block.get('source') or ''}"), *_listed(block.get("content"))]
+        case "compaction":
+            # what was said before, summed up
+            return _listed(block.get("content"))
         case _:
-            return block
+            return [block]
 
 
 def _result(block: Mapping[str, Any]) -> object:
-    content = block.get("content")
-    read = [_block(part) for part in content] if is_list(content) else content
+    read = _content(block.get("content"))
     if block.get("is_error") is not True:
         return read
     # no other API has a field that says so
     if isinstance(read, list):
-        return [{"type": "text", "text": "Error:"}, *read]
+        return [_text("Error:"), *read]
     return f"Error: {read or 'no details'}"
 
 
-def _document(block: Mapping[str, Any]) -> object:
-    """A document whose text is here becomes text; any other is a file."""
-    source = object_of(block.get("source")) or {}
-    title = f"{block['title']}\n" if isinstance(block.get("title"), str) else ""
+def _document(block: Mapping[str, Any], source: Mapping[str, Any]) -> list[Any]:
+    """A document whose text is here becomes text, with its title and context before it; any other is a file."""
+    head = [_text(said) for said in (block.get("title"), block.get("context")) if isinstance(said, str) and said]
     match stated_text(source, "type"):
         case "text":
-            return {"type": "text", "text": f"{title}{source.get('data') or ''}"}
-        case "content" if is_list(inner := source.get("content")):
-            return {"type": "text", "text": title + "\n".join(_text_of(part) for part in inner)}
+            return [*head, _text(str(source.get("data") or ""))]
+        case "content":
+            return [*head, *_listed(source.get("content"))]
         case "base64":
             data = f"data:{source.get('media_type')};base64,{source.get('data')}"
-            return {"type": "file", "file": {"file_data": data, "filename": str(block.get("title") or "document")}}
+            return [{"type": "file", "file": {"file_data": data, "filename": str(block.get("title") or "document")}}]
         case _:
-            return {"type": "text", "text": f"{title}{source.get('url') or source.get('file_id') or ''}"}
+            message = (
+                "A document is named by its address, which is not fetched here. Send its content in source as text or base64"
+            )
+            raise InvalidBody(message, "messages")
 
 
-def _text_of(given: object) -> str:
-    return str((object_of(given) or {}).get("text") or "")
+def _listed(content: object) -> list[Any]:
+    read = _content(content)
+    return list(read) if is_list(read) else [_text(str(read))] if read else []
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
 
 
 def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:

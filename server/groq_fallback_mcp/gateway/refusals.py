@@ -18,7 +18,7 @@ from groq_fallback_mcp.fallback.final_error import CallFailed, Code
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, sentence
 
-__all__ = ["Refusal", "failed", "guard_error", "invalid", "refused", "too_large"]
+__all__ = ["InvalidBody", "Refusal", "failed", "guard_error", "invalid", "refused", "too_large"]
 
 LEAST_WAIT_S = 1
 # Where a wait is not known.
@@ -75,6 +75,14 @@ class Refusal:
             "retry-after-ms": str(max(math.ceil(self.retry_after_s * 1000), LEAST_WAIT_S)),
         }
         return {**self.headers, **waits}
+
+
+class InvalidBody(Exception):
+    """What is wrong with a body, raised while it is read."""
+
+    def __init__(self, message: str, param: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.refusal = invalid(message, param=param, code=code)
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> Refusal:

@@ -17,7 +17,7 @@ from groq_fallback_mcp.call import Search
 from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.chat_body import MOST_MESSAGES, ChatBody, read_chat_body
-from groq_fallback_mcp.gateway.refusals import Refusal, invalid
+from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid
 from groq_fallback_mcp.json_types import is_list, stated_text
 
 __all__ = ["NamedTool", "ResponsesBody", "read_responses_body"]
@@ -59,12 +59,6 @@ class ResponsesBody:
     stated: Mapping[str, Any]
 
 
-class _Unsupported(Exception):
-    def __init__(self, message: str, param: str) -> None:
-        super().__init__(message)
-        self.refusal = invalid(message, param=param)
-
-
 @dataclass(slots=True)
 class _Tools:
     """The tools so far: as functions, by what they stand for, and the kinds that were left out."""
@@ -76,10 +70,9 @@ class _Tools:
 
     def flat(self, tool: NamedTool) -> str:
         """The function that a tool is called by; a tool that was not offered gets one all the same, for calls of earlier turns."""
-        found = next(
-            (name for name, known in self.named.items() if (known.name, known.namespace) == (tool.name, tool.namespace)), ""
-        )
-        return found or _flat_name(tool)
+        exact = (name for name, known in self.named.items() if known == tool)
+        alike = (name for name, known in self.named.items() if (known.name, known.namespace) == (tool.name, tool.namespace))
+        return next(exact, None) or next(alike, None) or _flat_name(tool)
 
     def add(self, given: Mapping[str, Any], namespace: str | None = None) -> None:
         """One tool of the body."""
@@ -101,6 +94,11 @@ class _Tools:
 
     def _offer(self, tool: NamedTool, fields: Mapping[str, Any]) -> None:
         flat = _flat_name(tool)
+        if self.named.get(flat) == tool:
+            return
+        if flat in self.named:
+            # two that would be one function: a name, and the same made of a namespace and a name
+            flat = _shortened(flat, f"{tool.namespace} {tool.name} {tool.is_custom}")
         self.named[flat] = tool
         stated = {key: value for key, value in fields.items() if value is not None}
         self.functions.append({"type": "function", "function": {"name": flat, **stated}})
@@ -125,7 +123,7 @@ def read_responses_body(given: object, *, catalog: Catalog) -> ResponsesBody | R
             chat["tool_choice"] = choice
         if tools.functions:
             chat["tools"] = tools.functions
-    except _Unsupported as error:
+    except InvalidBody as error:
         return error.refusal
     read = read_chat_body(chat, catalog=catalog)
     if isinstance(read, Refusal):
@@ -144,19 +142,19 @@ def _read_tools(body: Mapping[str, Any]) -> _Tools:
     for name in _STORED:
         if body.get(name):
             message = f"{name} is not supported: nothing is stored here. Send the whole conversation in input"
-            raise _Unsupported(message, name)
+            raise InvalidBody(message, name)
     if body.get("background") is True:
-        raise _Unsupported(
+        raise InvalidBody(
             "background is not supported: nothing is stored here. Remove it, and wait for the answer", "background"
         )
     tools = _Tools()
     stated = body.get("tools")
     if stated is not None and not is_list(stated):
-        raise _Unsupported("tools must be a list", "tools")
+        raise InvalidBody("tools must be a list", "tools")
     for number, given in enumerate(stated or (), start=1):
         tool = object_of(given)
         if tool is None:
-            raise _Unsupported(f"Tool {number} is not an object", "tools")
+            raise InvalidBody(f"Tool {number} is not an object", "tools")
         tools.add(tool)
     return tools
 
@@ -176,7 +174,7 @@ def _messages(body: Mapping[str, Any], tools: _Tools, left_out: dict[str, None])
             messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
         elif kind == "item_reference":
             message = f"Item {number} of input refers to a stored item, and nothing is stored here. Send the item itself"
-            raise _Unsupported(message, "input")
+            raise InvalidBody(message, "input")
         elif kind != "reasoning":
             left_out[kind[:MOST_KIND_CHARS]] = None
     return messages
@@ -186,13 +184,13 @@ def _items(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     stated = body.get("input")
     items: list[Any] = [{"role": "user", "content": stated}] if isinstance(stated, str) else stated if is_list(stated) else []
     if not items:
-        raise _Unsupported("input must be a text, or a list with at least one item", "input")
+        raise InvalidBody("input must be a text, or a list with at least one item", "input")
     if len(items) > MOST_MESSAGES:
         message = f"input has {len(items):,} items, and {MOST_MESSAGES:,} are allowed. Shorten the conversation"
-        raise _Unsupported(message, "input")
+        raise InvalidBody(message, "input")
     read = [object_of(item) for item in items]
     if None in read:
-        raise _Unsupported(f"Item {read.index(None) + 1} of input is not an object", "input")
+        raise InvalidBody(f"Item {read.index(None) + 1} of input is not an object", "input")
     return [item for item in read if item is not None]
 
 
@@ -222,11 +220,11 @@ def _part(given: object) -> object:
             return {"type": "text", "text": part.get("refusal") or ""}
         case "input_image" if not part.get("image_url"):
             message = "An image is named by its file_id, and no files are stored here. Send it as a data URL in image_url"
-            raise _Unsupported(message, "input")
+            raise InvalidBody(message, "input")
         case "input_file":
             if part.get("file_data") is None:
                 message = "A file is named by its id or address, and no files are stored here. Send it in file_data"
-                raise _Unsupported(message, "input")
+                raise InvalidBody(message, "input")
             return {"type": "file", "file": {name: part.get(name) for name in ("file_data", "filename")}}
         case _:
             return part
@@ -258,8 +256,13 @@ def _flat_name(tool: NamedTool) -> str:
     flat = _UNUSUAL.sub("_", whole)
     if flat == whole and len(flat) <= LONGEST_NAME:
         return flat
+    return _shortened(flat, whole)
+
+
+def _shortened(name: str, whole: str) -> str:
+    """A name of its own for what `whole` stands for, that begins like `name`."""
     digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
-    return f"{flat[: LONGEST_NAME - _HASH_CHARS - 1]}_{digest}"
+    return f"{name[: LONGEST_NAME - _HASH_CHARS - 1]}_{digest}"
 
 
 def _grammar(given: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, QuotaSnapshot, Source, Speed, Success, Usage
+from groq_fallback_mcp.call import USED_UP, ChatRequest, Failure, FailureKind, QuotaSnapshot, Source, Speed, Success, Usage
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.answer_text import AnswerText, content_pieces, json_text, separate
 from groq_fallback_mcp.providers.base import json_instruction
@@ -241,7 +241,7 @@ def _broken_off(reason: str, choice: Mapping[str, Any]) -> Failure | None:
 
 def _cut_call(calls: Sequence[Mapping[str, Any]] | Failure, reason: str) -> Failure | None:
     if isinstance(calls, Failure) and reason == "length":
-        return bad_response("a tool call was cut off at max_tokens; raise max_tokens")
+        return replace(bad_response("a tool call was cut off at max_tokens; raise max_tokens"), code=USED_UP)
     return calls if isinstance(calls, Failure) else None
 
 
@@ -272,7 +272,8 @@ def _nothing(calls: Sequence[Mapping[str, Any]] | Failure, text: str, reason: st
     if reason == "content_filter":
         return _filtered()
     if reason == "length":
-        return bad_response(f"all {usage.output_tokens or 'its'} tokens were used before any text came; raise max_tokens")
+        message = f"all {usage.output_tokens or 'its'} tokens were used before any text came; raise max_tokens"
+        return replace(bad_response(message), code=USED_UP)
     return bad_response("an answer without text")
 
 
