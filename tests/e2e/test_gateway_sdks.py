@@ -48,7 +48,7 @@ def judge_the_rest(sdk: str, found: dict[str, Any]) -> None:
     """Of those that have it."""
     assert 80 <= int(found["limited"]["wait"]) <= 90
     if sdk != "responses":
-        assert found["models"][0] == "auto"
+        assert found["models"][0] == ("claude-code/auto" if sdk == "anthropic" else "auto")
     if sdk == "anthropic":
         assert 0 < found["counted"] < 100
         assert found.get("runs", 1) >= 1
