@@ -104,6 +104,18 @@ def test_a_name_exists_once_and_can_be_removed(path: Path) -> None:
         remove_token(path, "ann")
 
 
+def test_the_file_behind_a_link_is_changed_and_the_link_stays(path: Path, tmp_path: Path) -> None:
+    """Gateways read the file that it leads to."""
+    target = tmp_path / "shared.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(target)
+    add_token(path, row)
+    assert path.is_symlink()
+    assert [one.name for one in read_tokens(target)] == ["ann"]
+    remove_token(path, "ann")
+    assert (path.is_symlink(), read_tokens(target)) == (True, ())
+
+
 def test_there_are_not_too_many(path: Path) -> None:
     """Each is looked at with every change."""
     many = "".join(ROW.replace("ann", f"t{n}").replace(HASH, f"{n:064x}") for n in range(MOST_TOKENS))

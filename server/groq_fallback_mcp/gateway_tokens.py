@@ -152,6 +152,7 @@ def add_token(path: Path, make: Callable[[str], GatewayToken]) -> str:
 
     Raises ConfigurationError for a name that exists, too many tokens, and a file that cannot be used or written.
     """
+    path = path.resolve()
     secret = secrets.token_urlsafe(_BYTES)
     register_secrets(secret)
     token = make(token_hash(secret.encode()).hex())
@@ -171,6 +172,7 @@ def add_token(path: Path, make: Callable[[str], GatewayToken]) -> str:
 
 def remove_token(path: Path, name: str) -> None:
     """Remove a token. Blocking. Raises ConfigurationError where there is no such token, or the file cannot be used or written."""
+    path = path.resolve()
     with _changing(path) as tokens:
         left = tuple(one for one in tokens if one.name != name)
         if len(left) == len(tokens):

@@ -462,6 +462,36 @@ def test_comments_and_settings_of_codex_stay(home: Path, monkeypatch: pytest.Mon
     assert path.read_bytes().decode() == text
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("codex", 'profile = "work"\n', "profile"),
+        ("claude-code", '{"env": {"CLAUDE_CODE_USE_BEDROCK": "1"}}', "env.CLAUDE_CODE_USE_BEDROCK"),
+    ],
+)
+def test_what_takes_precedence_over_the_gateway_is_pointed_out(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str, what: str
+) -> None:
+    """Else a set-up that has no effect looks like one that has."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    put(home, name, text)
+    run(name)
+    assert f"{what} in this file takes precedence over the gateway" in capsys.readouterr().out
+
+
+def test_what_was_replaced_is_restored_where_the_file_was_changed_since(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codex itself writes which projects are trusted."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    own = 'model = "gpt-mine"\nmodel_provider = "openai"\nmodel_context_window = 400000\n'
+    trusted = '\n[projects."/x"]\ntrust_level = "trusted"\n'
+    path = put(home, "codex", own)
+    run("codex")
+    path.write_text(path.read_text() + trusted)
+    run("codex", remove=True)
+    left = path.read_text()
+    assert tomllib.loads(left) == tomllib.loads(own + trusted)
+
+
 def test_of_codex_only_what_is_ours_is_removed_where_the_file_was_changed_since(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

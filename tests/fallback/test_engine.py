@@ -437,6 +437,27 @@ async def test_a_cancelled_call_gives_its_reservation_back() -> None:
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
 
 
+async def test_a_call_that_a_caller_abandons_counts_as_used() -> None:
+    """The provider may have answered it: else whoever abandons calls seems to have used nothing, and goes first."""
+    world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])
+    engine = world.engine.for_caller(Caller(name="ann", budget=Budget(tokens=10_000)), Restrictions())
+    started = anyio.Event()
+
+    async def hang() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    world.groq.before = hang
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.serve, ask(max_tokens=500))
+        await started.wait()
+        group.cancel_scope.cancel()
+    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+    assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level < 2_500) == (0, True)
+    day = caller_day(utc_day(world.clock.wall()), "ann")
+    assert (await world.ledger.spending([day]))[day].tokens > 500
+
+
 async def test_a_bug_in_a_provider_gives_the_reservation_back_too() -> None:
     """Exceptions are for bugs, and must not leak quota."""
     world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])

@@ -300,6 +300,62 @@ async def test_the_choice_of_a_tool_is_translated(choice: Any, sent_as: Any) -> 
     assert (sent["tool_choice"], sent["parallel_tool_calls"], sent["stop"]) == (sent_as, False, ["END"])
 
 
+async def test_a_name_that_no_function_may_have_is_the_clients_own_again_in_calls() -> None:
+    """Anthropic takes 128 characters; a tool may even be named as a choice is."""
+    long, odd = "mcp__server__" + "x" * 60, "a.b/c"
+    tools = [{**READ, "name": name} for name in (long, odd, "none")]
+    seen: list[str] = []
+
+    def calling(body: Mapping[str, Any]) -> Asked:
+        seen[:] = [tool["function"]["name"] for tool in body["tools"]]
+        made = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in seen]
+        if body.get("stream"):
+            deltas = [{"tool_calls": [{**call, "index": at}]} for at, call in enumerate(made)]
+            return Asked(pieces=events(*deltas, finish="tool_calls"), headers=SSE)
+        return Asked(pieces=[whole(None, finish="tool_calls", tool_calls=made)], headers=JSON)
+
+    used = {"type": "tool_use", "id": "c", "name": long, "input": {}}
+    messages = [
+        *hello()["messages"],
+        {"role": "assistant", "content": [used]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "1"}]},
+    ]
+    for stream in (False, True):
+        heard, sent, _ = await answered(
+            calling, tools=tools, messages=messages, stream=stream, tool_choice={"type": "tool", "name": "none"}
+        )
+        assert [name for name, _ in heard.calls] == [long, odd, "none"]
+        assert all(len(name) <= 64 and name.replace("_", "").isalnum() for name in seen)
+        assert sent["messages"][1]["tool_calls"][0]["function"]["name"] == seen[0]
+        assert sent["tool_choice"] == {"type": "function", "function": {"name": "none"}}
+
+
+async def test_what_changes_an_answer_and_is_not_known_here_is_said() -> None:
+    """And a system prompt is read in every form."""
+    _, sent, headers = await answered(system={"type": "text", "text": "Be brief"}, mcp_servers=[{"url": "x"}], container="c")
+    assert sent["messages"][0] == {"role": "system", "content": "Be brief"}
+    assert "The field mcp_servers was omitted" in headers["x-groq-fallback-notes"]
+
+
+async def test_one_model_is_shown_in_anthropics_form_to_its_clients() -> None:
+    """As in the list."""
+    app = gateway(World(), Upstream(good))
+    headers = {"anthropic-version": "2023-06-01"}
+    got = await ask(app, b"", path=f"/v1/models/claude-code/{FIRST}", method="GET", headers=headers)
+    assert (got.status, got.json["type"], got.json["id"]) == (200, "model", f"claude-code/{FIRST}")
+    got = await ask(app, b"", path="/v1/models/nope", method="GET", headers=headers)
+    assert (got.status, got.json["error"]["type"]) == (404, "not_found_error")
+
+
+async def test_a_compressed_body_is_refused_with_its_encoding_and_a_mark_at_its_beginning_is_read() -> None:
+    """In the form of the API."""
+    app = gateway(World(), Upstream(good))
+    got = await ask(app, hello(), path=MESSAGES.path, headers={"content-encoding": "gzip"})
+    assert (got.status, "gzip" in got.json["error"]["message"]) == (415, True)
+    got = await ask(app, b"\xef\xbb\xbf" + json.dumps(hello()).encode(), path=MESSAGES.path)
+    assert got.status == 200
+
+
 async def test_anthropics_own_models_stand_for_ours_and_that_is_said() -> None:
     """A client with nothing but the address set works."""
     heard, _, headers = await answered(model="claude-sonnet-4-5-20250929")
@@ -370,6 +426,7 @@ async def test_a_prompt_that_is_too_long_is_said_in_words_that_claude_code_knows
     [
         ({"messages": []}, "at least one message"),
         ({"messages": [{"role": "wizard", "content": "Hi"}]}, "in message 1, role must be one of"),
+        ({"system": "Be brief", "messages": [{"role": "wizard", "content": "Hi"}]}, "in message 1, role must be one of"),
         ({"max_tokens": 0}, "max_tokens is 0"),
         ({"tools": "all"}, "tools must be a list"),
         ({"stop_sequences": ["a", "b", "c", "d", "e"]}, "stop_sequences must be"),

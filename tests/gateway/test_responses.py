@@ -298,6 +298,22 @@ async def test_what_cannot_be_done_is_said_before_anything_is_sent(field: str, v
     assert words in error["message"]
 
 
+async def test_a_wrong_item_is_counted_as_the_client_counts() -> None:
+    """Whatever stands for no message, or for one of several."""
+    items = [
+        {"type": "reasoning", "id": "r", "summary": []},
+        {"role": "user", "content": "Hi"},
+        {"role": "wizard", "content": "x"},
+    ]
+    assert "in item 3, role must" in (await refusal(input=items, instructions="Be brief"))["message"]
+
+
+async def test_instructions_may_be_items() -> None:
+    """As OpenAI has them."""
+    _, sent, _ = await answered(instructions=[{"role": "developer", "content": "Be brief"}])
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+
+
 async def test_items_that_no_model_reads_are_left_out_and_said() -> None:
     """What ran at OpenAI in an earlier turn."""
     items = [{"role": "user", "content": "Hi"}, {"type": "web_search_call", "id": "ws_1", "status": "completed"}]

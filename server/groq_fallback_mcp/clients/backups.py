@@ -19,7 +19,7 @@ from typing import Any
 
 from groq_fallback_mcp.clients.config_file import PRIVATE
 
-__all__ = ["Made", "forget", "keep", "made_folders", "undo"]
+__all__ = ["Made", "first", "forget", "keep", "made_folders", "undo"]
 
 RECORD, BEFORE = "record.json", "before"
 MOST_RECORD_BYTES = 64 * 1024
@@ -81,6 +81,12 @@ def undo(root: Path, path: Path, text: str) -> Undo | None:
             return None
         found = Undo(text=now)
     return found
+
+
+def first(root: Path, path: Path) -> str | None:
+    """What `path` held before the first set-up that is still kept; None where there was no file, or its text cannot be read."""
+    records = _records(root, path)
+    return records[-1].before() if records else None
 
 
 def made_folders(root: Path, path: Path) -> list[Path]:

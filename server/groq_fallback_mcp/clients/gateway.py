@@ -79,7 +79,7 @@ def plan_removal(client: GatewayClient, *, home: Path) -> Change:
     after = before
     if before is not None:
         try:
-            after = _without_all(before, client)
+            after = _without_all(before, client, backups.first(gateway_backups(), path))
         except _FAULTS as fault:
             raise _unsafe(path, fault, f"Remove the provider {PROVIDER} by hand") from None
         if after != before:
@@ -125,7 +125,7 @@ def _with_all(text: str, client: GatewayClient, settings: Sequence[Setting], *, 
     if client.is_yaml:
         return _with_yaml(text, settings[0]), []
     notes: list[str] = []
-    said = _loads(text, client)
+    said, before = _loads(text, client), text
     for template, setting in zip(client.settings, settings, strict=True):
         present = _at(said, setting.at)
         ours = _is_ours(said, client, template)
@@ -139,8 +139,10 @@ def _with_all(text: str, client: GatewayClient, settings: Sequence[Setting], *, 
             continue
         if present is not None and setting.when != "missing" and not ours:
             shown = f" {present[:80]!r}" if isinstance(present, str) and not _is_secret(setting) else ""
-            notes.append(f"This replaced {'.'.join(setting.at)}{shown}; --remove restores it if nothing else changes the file.")
+            notes.append(f"This replaced {'.'.join(setting.at)}{shown}; --remove restores it.")
         text = _with(text, client, setting)
+    stronger = [".".join(at) for at in client.overridden_by if _at(said, at)] if text != before else []
+    notes += [f"{name} in this file takes precedence over the gateway. Remove it to use the gateway." for name in stronger]
     enabled = said.get("enabled_providers")
     if isinstance(enabled, list) and PROVIDER not in enabled:
         notes.append(f"enabled_providers in this file does not list {PROVIDER}, so {client.title} ignores it. Add it there.")
@@ -154,14 +156,19 @@ def _with_yaml(text: str, setting: Setting) -> str:
     return yaml_list.with_entry(text if text.strip() else _NEW_YAML, setting.at[0], setting.value)
 
 
-def _without_all(text: str, client: GatewayClient) -> str:
+def _without_all(text: str, client: GatewayClient, former: str | None) -> str:
+    """The text without what set-up put in; where that had replaced a value of the person's own, with theirs again."""
     if client.is_yaml:
         return yaml_list.without_entry(text)
-    said = _loads(text, client)
+    said, own = _loads(text, client), _loads(former, client) if former else {}
     for setting in client.settings:
         if setting.when == "missing" or not _is_ours(said, client, setting):
             continue
-        text = _without(text, client, setting.at)
+        before = None if _is_ours(own, client, setting) else _at(own, setting.at)
+        if before is None:
+            text = _without(text, client, setting.at)
+        else:
+            text = _with(text, client, setting.model_copy(update={"value": before}))
     return text
 
 

@@ -49,6 +49,8 @@ class GatewayClient(_Row):
     """The command that makes it send one request to the gateway, with the placeholder {origin}."""
     measure_environment: dict[str, str] = {}
     settings: tuple[Setting, ...]
+    overridden_by: tuple[tuple[str, ...], ...] = ()
+    """What in the same file takes precedence, so that the gateway is not used."""
     note: str = ""
     source: str
     """The version that was run, or what the row was read from."""

@@ -48,11 +48,14 @@ class AttemptSender:
     ) -> tuple[Outcome, SettleResult]:
         """The outcome, with the reservation settled by it; given back where there is none, and no answer had begun.
 
+        A request that was sent and abandoned counts against budgets, as the provider may have answered it. Its limits are given back,
+        but not to a caller who shares them with others: whoever abandons calls would else seem to have used nothing.
+
         `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
         after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far,
         `on_text` with each piece of visible text, `on_reasoning` with what the model thinks.
         """
-        begun = False
+        begun = sent = False
 
         def progressed(pieces: int) -> None:
             nonlocal begun
@@ -63,10 +66,12 @@ class AttemptSender:
         try:
             if await self._has_turn(deadline):
                 try:
+                    within_s = await timeout_s()
+                    sent = True
                     outcome = await self._call(
                         request,
                         candidate,
-                        timeout_s=await timeout_s(),
+                        timeout_s=within_s,
                         deadline=deadline,
                         longest_s=longest_s,
                         on_progress=None if on_progress is None else progressed,
@@ -80,12 +85,11 @@ class AttemptSender:
                 outcome = Failure(kind=FailureKind.BUSY, message=message, sent=False)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                if begun:
-                    # the provider charges what it lets in, however little of the answer was read
-                    settlement = Settlement(actual=reservation.cost, spent=_most_spent(candidate))
-                    await self._ledger.settle(reservation, settlement)
-                else:
-                    await self._ledger.release(reservation)
+                # the provider charges what it lets in, however little of the answer was read
+                kept = begun or (sent and bool(reservation.queue))
+                actual = reservation.cost if kept else dict.fromkeys(reservation.cost, 0.0)
+                settlement = Settlement(actual=actual, spent=_most_spent(candidate) if sent else None)
+                await self._ledger.settle(reservation, settlement)
             raise
         # a cancellation between the two must not leave the reservation open
         with anyio.CancelScope(shield=True):

@@ -19,7 +19,7 @@ from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX, codex_models, 
 from groq_fallback_mcp.gateway.completions import ChatCompletions
 from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.endpoint import AnswerEndpoint, GatewayTimes
-from groq_fallback_mcp.gateway.http import json_response, read_json, refusal_response
+from groq_fallback_mcp.gateway.http import json_response, read_body, refusal_response
 from groq_fallback_mcp.gateway.messages import Messages, counted
 from groq_fallback_mcp.gateway.messages_body import read_messages_body
 from groq_fallback_mcp.gateway.model_list import listed_models
@@ -65,13 +65,16 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
     async def model(request: Request) -> Response:
         name = request.path_params["id"].removeprefix(CLAUDE_PREFIX)
         found = next((row for row in await rows(request) if row["id"] in {name, name.removeprefix("groq/")}), None)
-        if found is not None:
-            return json_response(found)
+        own = MESSAGES if "anthropic-version" in request.headers else None
+        rows_found: Sequence[Mapping[str, Any]] = [] if found is None else [found]
+        shown = rows_found if own is None else messages_models(rows_found)["data"]
+        if shown:
+            return json_response(shown[0])
         message = f"The model {excerpt(name)} cannot be used here. See /v1/models"
-        return refusal_response(Refusal(status=404, message=message, param="model", code="model_not_found"))
+        return refusal_response(Refusal(status=404, message=message, param="model", code="model_not_found"), own)
 
     async def count_tokens(request: Request) -> Response:
-        given = read_json(await request.body())
+        given = await read_body(request)
         read = given if isinstance(given, Refusal) else read_messages_body(given, catalog=engine.catalog)
         return refusal_response(read, MESSAGES) if isinstance(read, Refusal) else json_response(counted(read))
 

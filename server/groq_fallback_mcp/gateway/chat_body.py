@@ -6,7 +6,7 @@ What Groq lacks and a client would notice (`n`, `logprobs`) is refused; what it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Restrictions
@@ -44,6 +44,8 @@ class ChatBody:
     """Whether the last message is the result of a tool: the model is in the middle of its turn."""
     names: tuple[object, ...] = ()
     """What the body calls the conversation or its user, the best first."""
+    tool_names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the client calls a function that has another name here."""
     notes: tuple[str, ...] = ()
     """What of the body was left out, in sentences."""
 

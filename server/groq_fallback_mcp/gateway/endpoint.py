@@ -26,7 +26,7 @@ from groq_fallback_mcp.gateway.http import (
     json_response,
     outcome_of,
     raw_headers,
-    read_json,
+    read_body,
     refusal_response,
     unless_gone,
 )
@@ -70,7 +70,7 @@ class AnswerEndpoint:
         self._plan = plan
 
     async def __call__(self, request: Request) -> Response:
-        given = read_json(await request.body())
+        given = await read_body(request)
         if isinstance(given, Refusal):
             return refusal_response(given, self.dialect)
         exchange = self.dialect.read(given, catalog=self._engine.catalog, now=int(self._engine.clock.wall()))

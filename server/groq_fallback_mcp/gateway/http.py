@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import anyio
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
 
@@ -19,7 +20,7 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid, refused
 from groq_fallback_mcp.redaction import clean_json, sanitize, sanitize_json
-from groq_fallback_mcp.render import clean
+from groq_fallback_mcp.render import clean, excerpt
 
 __all__ = [
     "ascii_headers",
@@ -70,10 +71,19 @@ async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Ref
         return Refusal(status=500, type="api_error", message="Internal error. See the gateway's log")
 
 
+async def read_body(request: Request) -> object | Refusal:
+    """The JSON of a request, or what is wrong with it."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        message = f"The Content-Encoding {excerpt(encoding)} is not supported. Send the body as plain JSON"
+        return Refusal(status=415, code="unsupported_encoding", message=message)
+    return read_json(await request.body())
+
+
 def read_json(content: bytes) -> object | Refusal:
     """A body's JSON, as it can be sent on, or what is wrong with it."""
     try:
-        text = content.decode("utf-8", "replace")
+        text = content.decode("utf-8", "replace").removeprefix("\ufeff")
         value: object = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         return clean(value) if _UNSENDABLE.search(text) else value
     except (ValueError, RecursionError):

@@ -78,19 +78,20 @@ class MessagesExchange:
         thoughts = success.reasoning if self.body.include_reasoning else None
         content = [_thinking(thoughts)] if thoughts else []
         content += [{"type": "text", "text": success.text}] if success.text or not success.tool_calls else []
-        content += [_tool_use(call) for call in success.tool_calls]
+        content += [_tool_use(call, self.body.tool_names) for call in success.tool_calls]
         message = _message(_id("msg"), answer.model, usage=_usage(success.usage))
         return {**message, "content": content, "stop_reason": _stop_reason(success), **_label(success)}
 
     def stream(self, *, model: str) -> MessageEvents:
-        return MessageEvents(id_=_id("msg"), model=model)
+        return MessageEvents(id_=_id("msg"), model=model, tool_names=self.body.tool_names)
 
 
 class MessageEvents:
     """The events of one streamed message. `model` is the model that answers; it may change until the first text."""
 
-    def __init__(self, *, id_: str, model: str) -> None:
+    def __init__(self, *, id_: str, model: str, tool_names: Mapping[str, str]) -> None:
         self.model = model
+        self._tool_names = tool_names
         self._id = id_
         self._blocks = 0
         self._opening: str | None = None
@@ -127,7 +128,7 @@ class MessageEvents:
         if self._opening is not None:
             events += self._close()
         for call in success.tool_calls:
-            used = _tool_use(call)
+            used = _tool_use(call, self._tool_names)
             delta = {"type": "input_json_delta", "partial_json": json.dumps(used["input"])}
             events += self._block({**used, "input": {}}, delta)
         stop = {"stop_reason": _stop_reason(success), "stop_sequence": None}
@@ -173,12 +174,12 @@ def _thinking(text: str) -> dict[str, Any]:
     return {"type": "thinking", "thinking": text, "signature": "unsigned"}
 
 
-def _tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
+def _tool_use(call: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     try:
         stated = object_of(json.loads(call["arguments"]))
     except (ValueError, RecursionError):
         stated = None
-    return {"type": "tool_use", "id": call["id"], "name": call["name"], "input": stated or {}}
+    return {"type": "tool_use", "id": call["id"], "name": names.get(call["name"], call["name"]), "input": stated or {}}
 
 
 def _stop_reason(success: Success) -> str:

@@ -15,7 +15,8 @@ from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
 from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX
 from groq_fallback_mcp.gateway.model_list import AUTO
-from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid
+from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid, renumbered
+from groq_fallback_mcp.gateway.tool_names import function_name
 from groq_fallback_mcp.json_types import is_list, stated_text
 from groq_fallback_mcp.render import excerpt
 
@@ -26,6 +27,8 @@ _SAME = ("max_tokens", "temperature", "top_p", "stream")
 _OWN, _SMALL, FAST = "claude-", "haiku", "fast"
 # What Claude Code tells Anthropic of itself at the beginning of the system prompt, where it would spoil what is cached.
 _BILLING = "x-anthropic-billing-header"
+# Fields that change what an answer is, and that only Anthropic's own models have.
+_UNKNOWN = ("mcp_servers", "container", "fallbacks", "compaction")
 _CHANGES = ("tool_addition", "tool_removal")
 MOST_KIND_CHARS = 40
 # The code by which Anthropic's SDKs know to send the whole conversation instead.
@@ -48,7 +51,7 @@ def read_messages_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal
         return error.refusal
     read = read_chat_body(chat, catalog=catalog)
     if isinstance(read, Refusal):
-        return read
+        return renumbered(read, [0] * (len(chat["messages"]) - len(messages)) + [*range(1, len(messages) + 1)])
     request = read.request
     if searches and request.tools:
         notes.append("The tool web_search was omitted, as no model here searches beside other tools")
@@ -57,7 +60,15 @@ def read_messages_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal
     thinking = object_of(body.get("thinking")) or {}
     shows = stated_text(thinking, "type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
     user = (object_of(body.get("metadata")) or {}).get("user_id")
-    return replace(read, request=request, notes=tuple(notes), names=(user,), include_reasoning=shows)
+    offered = [name for name in map(_name_of, body.get("tools") or ()) if name != function_name(name)]
+    return replace(
+        read,
+        request=request,
+        notes=tuple(notes),
+        names=(user,),
+        include_reasoning=shows,
+        tool_names={function_name(name): name for name in offered},
+    )
 
 
 def _chat(body: Mapping[str, Any], messages: Sequence[object]) -> tuple[dict[str, Any], list[str], bool]:
@@ -74,7 +85,7 @@ def _chat(body: Mapping[str, Any], messages: Sequence[object]) -> tuple[dict[str
         "model": model,
         "messages": [*_system(body.get("system")), *(_message(message) for message in messages)],
         "stop": body.get("stop_sequences"),
-        "tool_choice": body.get("tool_choice"),
+        "tool_choice": _tool_choice(choice) if choice else body.get("tool_choice"),
         "parallel_tool_calls": False if choice.get("disable_parallel_tool_use") is True else None,
         "reasoning_effort": _EFFORTS.get(stated_text(output, "effort"), output.get("effort")),
         "response_format": output.get("format") or body.get("output_format"),
@@ -82,6 +93,7 @@ def _chat(body: Mapping[str, Any], messages: Sequence[object]) -> tuple[dict[str
     if functions or not is_list(body.get("tools")):
         chat["tools"] = functions or body.get("tools")
     notes = [substituted] if substituted else []
+    notes += [f"The field {name} was omitted, as no model here knows it" for name in _UNKNOWN if body.get(name)]
     notes += [f"The tool {kind[:MOST_KIND_CHARS]} was omitted, as no model here knows it" for kind in omitted]
     return {name: value for name, value in chat.items() if value is not None}, notes, searches
 
@@ -96,10 +108,22 @@ def _model(given: object) -> tuple[object, str]:
     return stands_for, f"{excerpt(given)} is not available here, so {stands_for} was asked"
 
 
+def _tool_choice(choice: Mapping[str, Any]) -> object:
+    """As a table where it is a tool's name: one may be named none or auto."""
+    if stated_text(choice, "type") != "tool":
+        return choice
+    return {"type": "function", "function": {"name": function_name(_name_of(choice))}}
+
+
+def _name_of(given: object) -> str:
+    return stated_text(object_of(given) or {}, "name")
+
+
 def _system(given: object) -> list[dict[str, Any]]:
     if isinstance(given, str):
         return [{"role": "system", "content": given}] if given.strip() else []
-    blocks = [block for block in map(object_of, given) if block] if is_list(given) else []
+    listed = given if is_list(given) else [given]
+    blocks = [block for block in map(object_of, listed) if block]
     texts = [
         text
         for block in blocks
@@ -135,6 +159,8 @@ def _parts(given: object) -> list[Any]:  # noqa: PLR0911 - an arm a block
     match stated_text(block, "type"):
         case "tool_result":
             return [{**block, "content": _result(block)}]
+        case "tool_use":
+            return [{**block, "name": function_name(_name_of(block))}]
         case "document":
             return _document(block, source)
         case "tool_reference" | "tool_addition" | "tool_removal" as kind:
@@ -210,7 +236,8 @@ def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:
         elif kind not in {"", "custom"}:
             left_out[kind] = None
         elif changed.offers(tool, deferring=finds):
-            fields = {name: tool.get(name) for name in ("name", "description", "strict")}
+            stated = {"name": function_name(_name_of(tool)) or tool.get("name")}
+            fields = {**stated, **{name: tool.get(name) for name in ("description", "strict")}}
             function = {
                 **{name: value for name, value in fields.items() if value is not None},
                 "parameters": tool.get("input_schema"),

@@ -7,8 +7,9 @@ Cline, Continue and Codex ask once and show. A 413, and words such as "rate limi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from groq_fallback_mcp.call import FailureKind
@@ -18,9 +19,10 @@ from groq_fallback_mcp.fallback.final_error import CallFailed, Code
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, sentence
 
-__all__ = ["InvalidBody", "Refusal", "failed", "guard_error", "invalid", "refused", "too_large"]
+__all__ = ["InvalidBody", "Refusal", "failed", "guard_error", "invalid", "refused", "renumbered", "too_large"]
 
 LEAST_WAIT_S = 1
+_IN_MESSAGE = re.compile(r"in message (\d+)")
 # Where a wait is not known.
 USUAL_WAIT_S = 5.0
 # (status, type) of each code that ends a call. 402 stands for what only money or another day mends.
@@ -90,6 +92,16 @@ def invalid(message: str, *, param: str | None = None, code: str | None = None) 
     return Refusal(status=400, message=sanitize_message(message), param=param, code=code)
 
 
+def renumbered(refusal: Refusal, origins: Sequence[int], *, entry: str = "message") -> Refusal:
+    """A refusal that counts entries as the client does. `origins`: for each message the number of its entry, 0 for one that has none."""
+    found = _IN_MESSAGE.search(refusal.message)
+    at = int(found[1]) - 1 if found else -1
+    if found is None or not 0 <= at < len(origins):
+        return refusal
+    place = f"in {entry} {origins[at]}" if origins[at] else "in the system prompt"
+    return replace(refusal, message=refusal.message.replace(found[0], place, 1))
+
+
 def refused(error: InputRefused) -> Refusal:
     """A name that does not exist, or a model that cannot do what is asked."""
     if isinstance(error, ModelNotAllowed):
@@ -121,7 +133,7 @@ def guard_error(status: int, cause: str, next_step: str) -> Refusal:
     """What the guard before the gateway refuses."""
     types = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "api_error"}
     if status == 401:
-        next_step = f"Send the token that {SCRIPT} gateway --show-token prints as Authorization: Bearer TOKEN"
+        next_step = f"Send your token as Authorization: Bearer TOKEN; {SCRIPT} gateway --show-token prints the owner's"
     message = f"{sentence(capitalized(cause))} {sentence(capitalized(next_step))}"
     return Refusal(status=status, type=types.get(status, "invalid_request_error"), message=message)
 

@@ -6,9 +6,7 @@ wrote it, and is not sent on. Tools in a namespace and custom tools become funct
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +15,8 @@ from groq_fallback_mcp.call import Search
 from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.gateway.chat_body import MOST_MESSAGES, ChatBody, read_chat_body
-from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid
+from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid, renumbered
+from groq_fallback_mcp.gateway.tool_names import function_name, own_name
 from groq_fallback_mcp.json_types import is_list, stated_text
 
 __all__ = ["NamedTool", "ResponsesBody", "read_responses_body"]
@@ -29,10 +28,7 @@ _SAME = (
     *("model", "max_output_tokens", "temperature", "top_p", "parallel_tool_calls", "reasoning", "service_tier", "stream"),
     *("user", "prompt_cache_key", "top_logprobs"),
 )
-_UNUSUAL = re.compile(r"[^a-zA-Z0-9_-]")
-LONGEST_NAME = 64
 MOST_KIND_CHARS = 40
-_HASH_CHARS = 8
 _FREE_INPUT = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -98,7 +94,7 @@ class _Tools:
             return
         if flat in self.named:
             # two that would be one function: a name, and the same made of a namespace and a name
-            flat = _shortened(flat, f"{tool.namespace} {tool.name} {tool.is_custom}")
+            flat = own_name(flat, f"{tool.namespace} {tool.name} {tool.is_custom}")
         self.named[flat] = tool
         stated = {key: value for key, value in fields.items() if value is not None}
         self.functions.append({"type": "function", "function": {"name": flat, **stated}})
@@ -116,7 +112,7 @@ def read_responses_body(given: object, *, catalog: Catalog) -> ResponsesBody | R
     try:
         tools = _read_tools(body)
         left_out: dict[str, None] = {}
-        messages = _messages(body, tools, left_out)
+        messages, origins = _messages(body, tools, left_out)
         chat = {name: body[name] for name in _SAME if name in body}
         chat |= {"messages": messages, "response_format": (object_of(body.get("text")) or {}).get("format")}
         if (choice := _tool_choice(body, tools)) is not None:
@@ -127,7 +123,7 @@ def read_responses_body(given: object, *, catalog: Catalog) -> ResponsesBody | R
         return error.refusal
     read = read_chat_body(chat, catalog=catalog)
     if isinstance(read, Refusal):
-        return replace(read, message=read.message.replace("in message ", "in item "))
+        return renumbered(read, origins, entry="item")
     notes = [f"Input items of the type {kind} were omitted, as no model here reads them" for kind in left_out]
     notes += [f"The tool {kind} was omitted, as it does not run here" for kind in tools.left_out]
     request = read.request
@@ -159,9 +155,12 @@ def _read_tools(body: Mapping[str, Any]) -> _Tools:
     return tools
 
 
-def _messages(body: Mapping[str, Any], tools: _Tools, left_out: dict[str, None]) -> list[dict[str, Any]]:
+def _messages(body: Mapping[str, Any], tools: _Tools, left_out: dict[str, None]) -> tuple[list[dict[str, Any]], list[int]]:
+    """The messages, and the number of the item that each began with."""
     messages: list[dict[str, Any]] = []
-    if isinstance(instructions := body.get("instructions"), str) and instructions.strip():
+    origins: list[int] = []
+    instructions = body.get("instructions")
+    if isinstance(instructions, str) and instructions.strip():
         messages.append({"role": "system", "content": instructions})
     for number, item in enumerate(_items(body), start=1):
         kind = stated_text(item, "type")
@@ -177,12 +176,17 @@ def _messages(body: Mapping[str, Any], tools: _Tools, left_out: dict[str, None])
             raise InvalidBody(message, "input")
         elif kind != "reasoning":
             left_out[kind[:MOST_KIND_CHARS]] = None
-    return messages
+        origins += [number] * (len(messages) - len(origins))
+    return messages, origins
 
 
 def _items(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     stated = body.get("input")
-    items: list[Any] = [{"role": "user", "content": stated}] if isinstance(stated, str) else stated if is_list(stated) else []
+    items: list[Any] = (
+        [{"role": "user", "content": stated}] if isinstance(stated, str) else list(stated) if is_list(stated) else []
+    )
+    if items and is_list(instructions := body.get("instructions")):
+        items = [*instructions, *items]
     if not items:
         raise InvalidBody("input must be a text, or a list with at least one item", "input")
     if len(items) > MOST_MESSAGES:
@@ -240,6 +244,7 @@ def _tool_choice(body: Mapping[str, Any], tools: _Tools) -> object:
         tools.only([_named(object_of(one) or {}, tools) for one in allowed])
         return choice.get("mode")
     if isinstance(name, str) and kind in {"function", "custom"}:
+        # as a table: a tool may be named none or auto
         return {"type": "function", "function": {"name": _named(choice, tools)}}
     return "auto"
 
@@ -249,20 +254,10 @@ def _named(choice: Mapping[str, Any], tools: _Tools) -> str:
 
 
 def _flat_name(tool: NamedTool) -> str:
-    """A tool's own name; in a namespace as functions may be named: letters, digits, underscores and dashes, 64 at most."""
+    """The function that a tool is by its name and namespace."""
     if tool.namespace is None:
-        return tool.name
-    whole = f"{tool.namespace}{'' if tool.namespace.endswith('__') else '__'}{tool.name}"
-    flat = _UNUSUAL.sub("_", whole)
-    if flat == whole and len(flat) <= LONGEST_NAME:
-        return flat
-    return _shortened(flat, whole)
-
-
-def _shortened(name: str, whole: str) -> str:
-    """A name of its own for what `whole` stands for, that begins like `name`."""
-    digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
-    return f"{name[: LONGEST_NAME - _HASH_CHARS - 1]}_{digest}"
+        return function_name(tool.name)
+    return function_name(f"{tool.namespace}{'' if tool.namespace.endswith('__') else '__'}{tool.name}")
 
 
 def _grammar(given: Mapping[str, Any]) -> str:

@@ -291,7 +291,7 @@ class Guard:
 
 def _given_token(scope: Scope) -> bytes | None:
     """The token of a request: of Authorization where that is given, else of x-api-key, as Anthropic's clients send it."""
-    bearers = [value for name, value in scope["headers"] if name == b"authorization"]
+    bearers = [value for name, value in scope["headers"] if name == b"authorization" and value]
     if not bearers:
         keys = [value for name, value in scope["headers"] if name == b"x-api-key"]
         return keys[0].strip() if len(keys) == 1 else None
