@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from groq_fallback_mcp.application import open_context, tokens_path
-from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.catalog import Kind, Stage
 from groq_fallback_mcp.cli.console import echo, echo_message, echo_secret, print_json
 from groq_fallback_mcp.clock import SystemClock, today
 from groq_fallback_mcp.errors import ConfigurationError
@@ -100,6 +100,9 @@ async def _resolved(names: str, context: Context) -> tuple[str, ...]:
         raise ConfigurationError(
             "--models names no model", next_step="Give ids of groq-fallback-mcp models, with commas between"
         )
+    gone = next((model for model in found if engine.catalog.stage(model, day) is Stage.RETIRED), None)
+    if gone is not None:
+        raise ConfigurationError(f"The model {gone} is retired", next_step="Use another of groq-fallback-mcp models")
     return tuple(dict.fromkeys(found))
 
 
