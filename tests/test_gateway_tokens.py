@@ -25,9 +25,11 @@ from groq_fallback_mcp.gateway_tokens import (
     GatewayToken,
     TokensFile,
     add_token,
+    change_token,
     checked_name,
     read_tokens,
     remove_token,
+    rotate_token,
     token_hash,
 )
 from groq_fallback_mcp.redaction import sanitize
@@ -102,6 +104,19 @@ def test_a_name_exists_once_and_can_be_removed(path: Path) -> None:
     assert read_tokens(path) == ()
     with pytest.raises(ConfigurationError, match="Add one with"):
         remove_token(path, "ann")
+
+
+def test_a_token_is_changed_and_rotated_with_its_name_and_the_rest(path: Path) -> None:
+    """The former secret ends, and another's stays as it is."""
+    former, other = add_token(path, row), add_token(path, lambda sha256: row(sha256).model_copy(update={"name": "ben"}))
+    change_token(path, "ann", lambda token: token.model_copy(update={"rpm": 7}))
+    new = rotate_token(path, "ann")
+    ann, ben = read_tokens(path)
+    assert (ann.name, ann.rpm, ann.sha256) == ("ann", 7, token_hash(new.encode()).hex())
+    assert ben.sha256 == token_hash(other.encode()).hex()
+    assert former not in {new, other}
+    with pytest.raises(ConfigurationError, match="Use one of ann, ben"):
+        rotate_token(path, "eve")
 
 
 def test_the_file_behind_a_link_is_changed_and_the_link_stays(path: Path, tmp_path: Path) -> None:

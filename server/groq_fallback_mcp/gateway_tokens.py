@@ -38,9 +38,11 @@ __all__ = [
     "GatewayToken",
     "TokensFile",
     "add_token",
+    "change_token",
     "checked_name",
     "read_tokens",
     "remove_token",
+    "rotate_token",
     "token_hash",
 ]
 
@@ -170,17 +172,31 @@ def add_token(path: Path, make: Callable[[str], GatewayToken]) -> str:
     return secret
 
 
+def change_token(path: Path, name: str, changed: Callable[[GatewayToken], GatewayToken]) -> None:
+    """Replace a token's row by what `changed` makes of it. Blocking. Raises ConfigurationError as `remove_token`."""
+    path = path.resolve()
+    with _changing(path) as tokens:
+        if all(one.name != name for one in tokens):
+            raise _unknown(name, tokens)
+        _write(path, tuple(changed(one) if one.name == name else one for one in tokens))
+
+
+def rotate_token(path: Path, name: str) -> str:
+    """Give a token's name and limits a new secret, which is returned; the former one ends. Blocking. Raises as `change_token`."""
+    secret = secrets.token_urlsafe(_BYTES)
+    register_secrets(secret)
+    digest = token_hash(secret.encode()).hex()
+    change_token(path, name, lambda token: token.model_copy(update={"sha256": digest}))
+    return secret
+
+
 def remove_token(path: Path, name: str) -> None:
     """Remove a token. Blocking. Raises ConfigurationError where there is no such token, or the file cannot be used or written."""
     path = path.resolve()
     with _changing(path) as tokens:
         left = tuple(one for one in tokens if one.name != name)
         if len(left) == len(tokens):
-            known = ", ".join(one.name for one in tokens[:12])
-            raise ConfigurationError(
-                f"Unknown gateway token {name[:80]!r}",
-                next_step=f"Use one of {known}" if known else "Add one with groq-fallback-mcp gateway token add NAME",
-            )
+            raise _unknown(name, tokens)
         _write(path, left)
 
 
@@ -259,6 +275,14 @@ def _lines(token: GatewayToken) -> Generator[str]:
         else:
             written = f"{value:f}" if isinstance(value, Decimal) else str(value)
         yield f"{name} = {written}\n"
+
+
+def _unknown(name: str, tokens: Sequence[GatewayToken]) -> ConfigurationError:
+    known = ", ".join(one.name for one in tokens[:12])
+    return ConfigurationError(
+        f"Unknown gateway token {name[:80]!r}",
+        next_step=f"Use one of {known}" if known else "Add one with groq-fallback-mcp gateway token add NAME",
+    )
 
 
 def _unusable(

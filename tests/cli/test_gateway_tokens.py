@@ -57,6 +57,18 @@ def test_a_token_is_printed_once_alone_and_kept_with_its_limits(tokens: Path) ->
     assert "No gateway tokens yet" in run("list")[1]
 
 
+def test_limits_are_changed_one_by_one_and_a_secret_is_replaced(tokens: Path) -> None:
+    """What is not given stays."""
+    first = run("add", "ann", "--tokens-per-day", "9", "--rpm", "5", "--batch")[1].strip()
+    assert run("set", "ann", "--tokens-per-day", "10", "--no-batch", "--unlimited", "rpm")[0] == 0
+    (found,) = read_tokens(tokens)
+    assert (found.tokens_per_day, found.rpm, found.batch) == (10, None, False)
+    status, out, err = run("rotate", "ann")
+    assert (status, len(out), out.strip() in err, out.strip() == first) == (0, 44, False, False)
+    (rotated,) = read_tokens(tokens)
+    assert rotated.tokens_per_day == 10
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -70,6 +82,11 @@ def test_a_token_is_printed_once_alone_and_kept_with_its_limits(tokens: Path) ->
         (("add", "ann", "--rpm", "0"), "--rpm"),
         (("add", "ann", "--tokens-per-day", "-1"), "--tokens-per-day"),
         (("remove", "ann"), "Unknown gateway token 'ann'"),
+        (("add", "ann", "--models", "llama-3.3-70b-versatile"), "is retired"),
+        (("rotate", "ann"), "Unknown gateway token 'ann'"),
+        (("set", "ann", "--rpm", "3"), "Unknown gateway token 'ann'"),
+        (("set", "ann"), "No change is given"),
+        (("set", "ann", "--unlimited", "fun"), "Unknown limit 'fun'"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_next_step(words: tuple[str, ...], message: str, tokens: Path) -> None:

@@ -165,7 +165,6 @@ def test_every_agent_has_its_text_held_for_two_seconds(home: Path, monkeypatch: 
         ("opencode", "free", 131_072, 2_000),
         ("kilo", "free", 131_072, 2_000),
         ("kilo", "developer", 131_072, 32_000),
-        ("codex", "free", 131_072, None),
         ("codex", "developer", 131_072, None),
         ("claude-code", "developer", 131_072, 32_000),
     ],

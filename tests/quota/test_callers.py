@@ -237,7 +237,7 @@ async def test_while_the_store_is_out_of_reach_a_callers_budget_is_closed_and_ot
     shared = StoredLedger(store, clock, threaded=False)
     ledger = DegradingLedger(shared, memory_ledger(clock), clock)
     store.broken = True
-    assert await objection(ledger, ANN) == "the budget cannot be checked: gone"
+    assert await objection(ledger, ANN) == "the budget cannot be checked while the quota store cannot be used"
     granted = await taken(ledger, BEN)
     assert granted.reservation.granted_by_fallback
     await ledger.settle(granted.reservation, used(25))

@@ -303,7 +303,10 @@ async def test_a_budget_fails_closed_and_what_is_free_goes_on() -> None:
     dear, free = claim(spend=Spend(input_tokens=1)), claim(model="local")
     result = await rig.ledger.reserve_any([dear], life_s=60)
     assert isinstance(result, Refused)
-    assert (result.waits[0].kind, result.waits[0].reason) == (FailureKind.OVER_BUDGET, "the budget cannot be checked: gone")
+    assert (result.waits[0].kind, result.waits[0].reason) == (
+        FailureKind.OVER_BUDGET,
+        "the budget cannot be checked while the quota store cannot be used",
+    )
     mixed = await rig.ledger.reserve_any([dear, free], life_s=60)
     assert isinstance(mixed, Granted)
     assert (mixed.index, mixed.reservation.key.model, mixed.skipped[0].kind) == (1, "local", FailureKind.OVER_BUDGET)

@@ -150,7 +150,9 @@ def gateway_serve(
     serve_gateway(host, port, mcp=mcp, log_level=log_level)
 
 
-gateway_token = typer.Typer(help="Tokens for others who use this gateway: add, list, remove.", no_args_is_help=True)
+gateway_token = typer.Typer(
+    help="Tokens for others who use this gateway: add, list, set, rotate, remove.", no_args_is_help=True
+)
 gateway.add_typer(gateway_token, name="token")
 
 
@@ -197,6 +199,48 @@ def gateway_token_list(as_json: AsJson = False) -> None:
     from groq_fallback_mcp.cli import gateway_tokens
 
     run(gateway_tokens.list_tokens, as_json=as_json)
+
+
+@gateway_token.command("set")
+def gateway_token_set(
+    name: Annotated[str, typer.Argument(help="Name of the token.")],
+    budget_usd_per_day: Annotated[str | None, typer.Option(metavar="USD", help="Daily budget in US dollars (UTC).")] = None,
+    tokens_per_day: Annotated[int | None, typer.Option(min=0, metavar="N", help="Daily budget in tokens (UTC).")] = None,
+    models: Annotated[str | None, typer.Option(metavar="MODELS", help="The only models it may use, comma-separated.")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, max=1_000_000, metavar="N", help="Maximum requests per minute.")] = None,
+    batch: Annotated[bool | None, typer.Option("--batch/--no-batch", help="Whether it waits while others wait.")] = None,
+    unlimited: Annotated[
+        str | None,
+        typer.Option(metavar="LIMITS", help="Remove limits, comma-separated: budget-usd-per-day, tokens-per-day, models, rpm."),
+    ] = None,
+) -> None:
+    """Change a token's limits; what is not given stays.
+
+    Example: groq-fallback-mcp gateway token set alice --tokens-per-day 400000
+    """
+    from groq_fallback_mcp.cli import gateway_tokens
+
+    run(
+        gateway_tokens.change,
+        name,
+        budget_usd_per_day=budget_usd_per_day,
+        tokens_per_day=tokens_per_day,
+        models=models,
+        rpm=rpm,
+        batch=batch,
+        unlimited=[one.strip() for one in (unlimited or "").split(",") if one.strip()],
+    )
+
+
+@gateway_token.command("rotate")
+def gateway_token_rotate(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
+    """Replace a token's secret, and print the new one once. Its limits and spending stay.
+
+    Example: groq-fallback-mcp gateway token rotate alice
+    """
+    from groq_fallback_mcp.cli import gateway_tokens
+
+    run_blocking(gateway_tokens.rotate, name)
 
 
 @gateway_token.command("remove")

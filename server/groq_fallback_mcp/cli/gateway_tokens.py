@@ -11,7 +11,15 @@ from groq_fallback_mcp.catalog import Kind, Stage
 from groq_fallback_mcp.cli.console import echo, echo_message, echo_secret, print_json
 from groq_fallback_mcp.clock import SystemClock, today
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.gateway_tokens import GatewayToken, add_token, checked_name, read_tokens, remove_token
+from groq_fallback_mcp.gateway_tokens import (
+    GatewayToken,
+    add_token,
+    change_token,
+    checked_name,
+    read_tokens,
+    remove_token,
+    rotate_token,
+)
 from groq_fallback_mcp.policy.model_choice import resolve_model
 from groq_fallback_mcp.quota import caller_day
 from groq_fallback_mcp.quota.budget import DayTotals, usd
@@ -19,8 +27,10 @@ from groq_fallback_mcp.quota.store_ledger import utc_day
 from groq_fallback_mcp.settings import load_settings
 from groq_fallback_mcp.tools import Context
 
-__all__ = ["add", "list_tokens", "remove"]
+__all__ = ["add", "change", "list_tokens", "remove", "rotate"]
 
+# What may end, by the name of its option.
+LIMITS = {"budget-usd-per-day": "budget_usd_per_day", "tokens-per-day": "tokens_per_day", "models": "models", "rpm": "rpm"}
 _KINDS = (Kind.CHAT, Kind.SYSTEM, Kind.SPEECH_TO_TEXT, Kind.TEXT_TO_SPEECH)
 
 
@@ -58,6 +68,44 @@ async def add(
     return 0
 
 
+async def change(
+    name: str,
+    *,
+    budget_usd_per_day: str | None,
+    tokens_per_day: int | None,
+    models: str | None,
+    rpm: int | None,
+    batch: bool | None,
+    unlimited: Sequence[str],
+) -> int:
+    """Change what is given of a token's limits; those in `unlimited` end."""
+    settings = load_settings()
+    given: dict[str, Any] = {"tokens_per_day": tokens_per_day, "rpm": rpm, "batch": batch}
+    given["budget_usd_per_day"] = None if budget_usd_per_day is None else _dollars(budget_usd_per_day)
+    if models is not None:
+        async with open_context(settings) as context:
+            given["models"] = await _resolved(models, context)
+    update = {field: value for field, value in given.items() if value is not None}
+    unknown = next((field for field in unlimited if field not in LIMITS), None)
+    if unknown is not None or not (update or unlimited):
+        what = "No change is given" if unknown is None else f"Unknown limit {unknown[:80]!r}"
+        raise ConfigurationError(
+            what, next_step=f"Give --tokens-per-day N, for example, or --unlimited with {', '.join(LIMITS)}"
+        )
+    update |= {LIMITS[field]: None for field in unlimited}
+    change_token(tokens_path(settings), name, lambda token: token.model_copy(update=update))
+    echo(f"Changed the gateway token {name}. Running gateways take it within a second.")
+    return 0
+
+
+def rotate(name: str) -> int:
+    """Replace a token's secret, and print the new one, once, alone on stdout."""
+    secret = rotate_token(tokens_path(load_settings()), name)
+    echo(f"The former token of {name} ends within a second. The new one is shown only once:", err=True)
+    echo_secret(secret)
+    return 0
+
+
 async def list_tokens(*, as_json: bool) -> int:
     """What each token may spend and use, and what it did today (UTC)."""
     settings = load_settings()
@@ -66,16 +114,18 @@ async def list_tokens(*, as_json: bool) -> int:
         ledger = context.engine.ledger
         day = utc_day(context.engine.clock.wall())
         spent = await ledger.spending([caller_day(day, one.name) for one in tokens]) if tokens else {}
-        degraded = ledger.status.degraded
+        status = ledger.status
     rows = [_row(one, spent[caller_day(day, one.name)]) for one in tokens]
-    if degraded is not None:
-        echo_message(f"The ledger cannot be read, so today's figures are not known. {degraded}", err=True)
+    if status.degraded is not None:
+        echo_message(f"The ledger cannot be read, so today's figures are not known. {status.degraded}", err=True)
     if as_json:
         print_json({"day": day, "tokens": rows})
     elif not rows:
         echo("No gateway tokens yet. Add one with groq-fallback-mcp gateway token add NAME")
     else:
         _print_table(rows)
+        # another ledger than the gateways' knows nothing of their calls
+        echo_message(f"Figures from the ledger {status.place or status.store}.", err=True)
     return 0
 
 

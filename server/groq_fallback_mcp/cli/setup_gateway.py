@@ -88,7 +88,7 @@ def _add(client: GatewayClient, *, port: int, url: str | None, dry_run: bool, me
         # the provider alone: whether the person's own model is replaced depends on the length
         unknown = client.model_copy(update={"prompt_tokens": UNKNOWN_TOKENS})
         length = measured_prompt(client, port=port, prepare=lambda: apply(planned(unknown)))
-        client = client.model_copy(update={"prompt_tokens": length})
+        client = client.model_copy(update={"prompt_tokens": length + client.unmeasured_tokens})
     change = planned(client)
     nothing = client.fits_or_nothing and not offer.fits(client)
     unchanged = f"{change.path} is left as it is" if nothing else f"the gateway is already set up in {change.path}"
@@ -104,7 +104,8 @@ def _add(client: GatewayClient, *, port: int, url: str | None, dry_run: bool, me
     for note in (*change.notes, *([client.note] if client.note and not nothing else [])):
         echo(f"Note: {note}")
     if url is None and not dry_run and not nothing:
-        echo(f"Next step: Run {SCRIPT} gateway to start it, or {SCRIPT} gateway --install to keep it running.")
+        at = "" if port == DEFAULT_PORT else f" --port {port}"
+        echo(f"Next step: Run {SCRIPT} gateway{at} to start it, or {SCRIPT} gateway --install{at} to keep it running.")
 
 
 def _remove(client: GatewayClient, *, dry_run: bool) -> None:
@@ -158,10 +159,11 @@ async def _offer_at(url: str, token: str, offer: GatewayOffer) -> GatewayOffer:
         listed = await gateway.live_models(timeout_s=LIST_S)
     finally:
         await gateway.aclose()
+    if isinstance(listed, Failure) and listed.kind is FailureKind.AUTHENTICATION:
+        raise ConfigurationError(f"The gateway at {url} refused the token", next_step="Use the token that you were given")
     if isinstance(listed, Failure):
-        wrong = listed.kind is FailureKind.AUTHENTICATION
-        step = "Use the token that you were given" if wrong else "Check the address, and that the gateway is running"
-        raise ConfigurationError(f"The gateway at {url} cannot be used ({excerpt(listed.message)})", next_step=step)
+        cause = f"The gateway at {url} cannot be used ({excerpt(listed.message)})"
+        raise ConfigurationError(cause, next_step="Check the address, and that the gateway is running")
     there = offer.at({model.id: model.context_window for model in listed})
     if there is None:
         raise ConfigurationError(

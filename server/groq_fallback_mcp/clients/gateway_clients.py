@@ -45,6 +45,8 @@ class GatewayClient(_Row):
     """The user's own files, relative to the home folder. The first that exists is used, else the first."""
     prompt_tokens: int
     """The agent's own first request, in tokens: system prompt and tools."""
+    unmeasured_tokens: int = 0
+    """What of it the command below does not send."""
     measure: tuple[str, ...]
     """The command that makes it send one request to the gateway, with the placeholder {origin}."""
     measure_environment: dict[str, str] = {}

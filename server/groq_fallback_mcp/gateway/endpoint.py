@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass, replace
 
 import anyio
@@ -49,6 +50,7 @@ LONGEST_HOLD_S = 30.0
 TIMEOUTS = CallTimeouts(deadline_s=1_800.0, attempt_timeout_s=15.0, max_wait_s=2.0, silence_s=120.0)
 # Reasons why a model was left out that another size of the request would mend.
 _SIZES = ("do not fit its context window", "leave no room in its")
+_BOUND = re.compile(r"leave no room in its (\d+) tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +109,11 @@ class AnswerEndpoint:
         if not too_long:
             return failed(error)
         tokens = estimate_prompt_tokens(request)
+        # what refused it may have been learned, and be less than the plan says
+        learned = {(one.provider, one.model): int(found[1]) for one in sizes if (found := _BOUND.search(one.reason))}
         day = today(self._engine.clock)
         windows = [
-            (model, window)
+            (model, min(window, learned.get((provider.name, model), window)))
             for provider in self._engine.registry.models()
             for model, offered in provider.models.items()
             if offered.row.capabilities.tools and (window := effective_window(offered)) is not None

@@ -141,9 +141,12 @@ def guard_error(status: int, cause: str, next_step: str) -> Refusal:
 def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> Refusal:
     """A request that fits no model, whenever it is sent. `limits`: (model, its tokens a minute or its window), largest first."""
     most = f"at most {limits[0][1]:,} per minute here ({limits[0][0]})" if limits else "none here"
+    first = "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer)"
+    if plan != "free" and limits:
+        first = f"If your plan was changed, run {SCRIPT} limits --model {limits[0][0]} --probe"
     message = (
         f"This request has about {tokens:,} tokens. With room for an answer that is more than a model takes with Groq's {plan} plan: {most}. "
-        "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), add another provider with groq-fallback-mcp providers, or start a smaller task"
+        f"{first}, add another provider with groq-fallback-mcp providers, or start a smaller task"
     )
     return Refusal(
         status=400,

@@ -266,7 +266,7 @@ def _tokens(
     left = int(tpm - needs.prompt_tokens * ESTIMATE_MARGIN) - RESERVE_TOKENS
     least = LEAST_USEFUL_TOKENS if needs.max_tokens is not None else LEAST_DEFAULT_TOKENS
     if left < least:
-        return f"about {needs.prompt_tokens} prompt tokens leave no room in its {tpm:g} tokens per minute"
+        return f"about {needs.prompt_tokens} prompt tokens leave no room in its {tpm:.0f} tokens per minute"
     if needs.max_tokens is None:
         return left, False, notes
     return left, True, (f"max_tokens lowered from {asked} to {left} to fit the limit of {tpm:,.0f} tokens/min",)

@@ -73,7 +73,9 @@ class DegradingLedger:
             return done
         has_budget = self._has_budget or (caller is not None and caller.budget.bounded)
         allowed = [index for index, claim in enumerate(claims) if not has_budget or claim.spend == ZERO_SPEND]
-        refused = Wait(wait_s=None, reason=f"the budget cannot be checked: {self._fault}", kind=FailureKind.OVER_BUDGET)
+        # why is in the log: the place of the store is nobody's business who makes calls
+        reason = "the budget cannot be checked while the quota store cannot be used"
+        refused = Wait(wait_s=None, reason=reason, kind=FailureKind.OVER_BUDGET)
         unbudgeted = None if caller is None else replace(caller, budget=Budget())
         result = await self._own.reserve_any([_cautious(claims[index]) for index in allowed], life_s=life_s, caller=unbudgeted)
         if isinstance(result, Refused):
