@@ -131,6 +131,21 @@ def test_the_file_behind_a_link_is_changed_and_the_link_stays(path: Path, tmp_pa
     assert (path.is_symlink(), read_tokens(target)) == (True, ())
 
 
+def test_tokens_stay_when_their_file_is_gone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A volume that is not mounted must not turn a team away; an empty file does."""
+    now = [0.0]
+    add_token(path, row)
+    found = TokensFile(path, lambda: now[0])
+    path.unlink()
+    now[0] += 2
+    assert len(found.current()) == 1
+    assert "is gone" in caplog.text
+    path.write_text("")
+    path.chmod(0o600)
+    now[0] += 2
+    assert len(found.current()) == 0
+
+
 def test_there_are_not_too_many(path: Path) -> None:
     """Each is looked at with every change."""
     many = "".join(ROW.replace("ann", f"t{n}").replace(HASH, f"{n:064x}") for n in range(MOST_TOKENS))
@@ -266,7 +281,7 @@ def test_a_running_gateway_reads_the_file_again_when_it_has_changed(path: Path, 
             now += LOOK_EVERY_S
             assert tokens.current() is found
     assert ["tokens stay as they were" in record.message for record in caplog.records] == [True]
-    path.unlink()
+    written(path, "")
     now += LOOK_EVERY_S
     assert tokens.current() == {}
 

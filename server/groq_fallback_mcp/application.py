@@ -72,7 +72,7 @@ async def open_context(
         ),
         prefer=settings.prefer,
     )
-    if tokens_path(settings).exists():
+    if _exists(tokens_path(settings)):
         # others share the limits: this process's calls take their turn among theirs
         engine = engine.for_caller(OWNER)
     cache = None
@@ -146,3 +146,11 @@ def allowed_folders(settings: Settings, *, remote: bool = False) -> tuple[Path, 
     if remote:
         return ()
     return () if here in {Path(here.anchor), Path.home().resolve()} else (here,)
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file; one in a folder that this user may not look into counts as there."""
+    try:
+        return path.exists()
+    except OSError:
+        return True

@@ -91,7 +91,7 @@ class TokensFile:
     """The tokens by their hash, as the file has them now.
 
     The file is looked at when it is made, and then at most once in LOOK_EVERY_S of `monotonic` seconds. Raises ConfigurationError at first
-    for a file that cannot be used; one that is damaged later is logged, and the tokens stay as they were.
+    for a file that cannot be used; one that is damaged or gone later is logged, and the tokens stay as they were.
     """
 
     def __init__(self, path: Path, monotonic: Callable[[], float]) -> None:
@@ -107,7 +107,11 @@ class TokensFile:
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             seen = _look(self._path)
-            if seen != self._seen:
+            if seen == _Seen() and self._tokens:
+                if self._seen != seen:
+                    _log.warning("the gateway's tokens stay as they were: %s is gone", self._path)
+                self._seen = seen
+            elif seen != self._seen:
                 self._seen = seen
                 try:
                     self._tokens = _by_hash(read_tokens(self._path))

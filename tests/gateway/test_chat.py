@@ -396,7 +396,7 @@ async def test_gateways_with_one_ledger_keep_a_conversation_with_the_same_model(
     turn += [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
     app = gateway(other, Upstream(good))
     assert (await ask(app, asking(messages=turn))).json["model"] == SECOND
-    again = [*turn, {"role": "user", "content": "And more"}]
+    again = [*turn, {"role": "assistant", "content": "Done"}, {"role": "user", "content": "And more"}]
     assert (await ask(app, asking(messages=again))).json["model"] == FIRST
     # it is back: a turn that begins so does not go where the last one ended
     assert (await ask(app, asking(messages=turn))).json["model"] == FIRST

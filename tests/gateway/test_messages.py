@@ -177,6 +177,47 @@ async def test_the_result_of_a_tool_is_read_in_every_form(content: Any, read: st
     assert sent["messages"][-1] == {"role": "tool", "tool_call_id": "c", "content": read}
 
 
+async def test_a_conversation_stays_with_its_model_though_the_client_adds_words_to_a_result() -> None:
+    """As Claude Code does: the model's turn goes on."""
+    world = World()
+    upstream = Upstream(lambda body: Asked(status=503, pieces=[b"{}"], headers=JSON) if body["model"] == FIRST else good(body))
+    app = gateway(world, upstream)
+    body = hello(messages=_with_result({"content": "1"}, {"type": "text", "text": "<system-reminder>"}), tools=[READ])
+    await ask(app, body, path=MESSAGES.path)
+    upstream.answers = good
+    await ask(app, body, path=MESSAGES.path)
+    assert upstream.asked == [FIRST, "openai/gpt-oss-120b", "openai/gpt-oss-120b"]
+
+
+async def test_a_body_that_is_nested_too_deeply_is_refused() -> None:
+    """In the form of the API, and where tokens are counted, too."""
+    content: Any = "x"
+    for _ in range(400):
+        content = [{"type": "tool_result", "tool_use_id": "c", "content": content}]
+    app = gateway(World(), Upstream(good))
+    for path in (MESSAGES.path, "/v1/messages/count_tokens"):
+        got = await ask(app, hello(messages=[{"role": "user", "content": content}]), path=path)
+        assert (got.status, got.json["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_a_tool_that_a_message_defines_is_called_by_its_own_name_and_offered_once() -> None:
+    """The later definition counts."""
+    definition = {"name": "x.y", "description": "later", "input_schema": {"type": "object"}}
+    change = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": definition}}
+    messages = [{"role": "user", "content": "Go"}, {"role": "system", "content": [change]}]
+
+    def calling(body: Mapping[str, Any]) -> Asked:
+        (function,) = [tool["function"] for tool in body["tools"]]
+        assert function["description"] == "later"
+        made = {"id": "c", "type": "function", "function": {"name": function["name"], "arguments": "{}"}}
+        return Asked(pieces=[whole(None, finish="tool_calls", tool_calls=[made])], headers=JSON)
+
+    heard, _, _ = await answered(calling, tools=[{**definition, "description": "first"}], messages=messages)
+    assert list(heard.calls) == [("x.y", "{}")]
+    heard, _, _ = await answered(calling, messages=messages)
+    assert list(heard.calls) == [("x.y", "{}")]
+
+
 async def test_a_failed_tool_is_told_from_one_that_worked() -> None:
     """No other API has a field for it."""
     for content, read in (

@@ -298,6 +298,35 @@ async def test_what_cannot_be_done_is_said_before_anything_is_sent(field: str, v
     assert words in error["message"]
 
 
+async def test_words_after_a_call_do_not_part_it_from_its_result() -> None:
+    """Providers insist on results right after the calls."""
+    items = [
+        {"role": "user", "content": "Go"},
+        {"type": "function_call", "call_id": "c", "name": "exec_command", "arguments": "{}"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Running."}]},
+        {"type": "function_call_output", "call_id": "c", "output": "1"},
+    ]
+    _, sent, _ = await answered(input=items, tools=[SHELL])
+    assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "tool"]
+    assert sent["messages"][1]["content"] == [{"type": "text", "text": "Running."}]
+
+
+async def test_only_allowed_tools_search_and_an_unknown_one_is_refused() -> None:
+    """As with the choice of one."""
+    tools = [SHELL, {"type": "web_search"}]
+    chosen = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
+    _, sent, _ = await answered(tools=tools, tool_choice=chosen)
+    assert sent["tools"] == [{"type": "browser_search"}]
+    wrong = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "nope"}]}
+    assert "not in tools" in (await refusal(tools=tools, tool_choice=wrong))["message"]
+
+
+async def test_very_many_tools_are_refused_before_anything_is_looked_up() -> None:
+    """However many calls of them the conversation has."""
+    tools = [{**SHELL, "name": f"t{number}"} for number in range(200)]
+    assert "more than 128 functions" in (await refusal(tools=tools))["message"]
+
+
 async def test_a_wrong_item_is_counted_as_the_client_counts() -> None:
     """Whatever stands for no message, or for one of several."""
     items = [

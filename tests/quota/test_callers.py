@@ -68,6 +68,33 @@ async def taken(ledger: StoredLedger | DegradingLedger, caller: Caller | None, o
     return found
 
 
+async def test_a_call_waits_for_one_model_of_all_that_it_may_use_and_for_none_once_it_is_served(
+    ledgers: list[StoredLedger], clock: FakeClock
+) -> None:
+    """Wherever that is: else another caller waits for what nobody wants any more."""
+    first, _ = ledgers
+
+    def of(model: str, tokens: int) -> Claim:
+        key = replace(KEY, model=model)
+        return Claim(key=key, cost={Limit.TPM: float(tokens)}, documented={Limit.TPM: 1_000})
+
+    cy = Caller(name="cy")
+    # BEN has used something of m, and is behind a caller who has used nothing
+    await taken(first, BEN, of("m", 600))
+    refused_of = await first.reserve_any([of("m", 900)], life_s=60.0, caller=cy, others=[of("n", 900)])
+    assert isinstance(refused_of, Refused)
+    await taken(first, BEN, of("m", 200))
+    await taken(first, cy, of("n", 900))
+    # both are short now: what is free first is waited for
+    both = await first.reserve_any([of("m", 900)], life_s=60.0, caller=cy, others=[of("n", 950)])
+    assert isinstance(both, Refused)
+    await first.reserve_any([of("n", 950)], life_s=60.0, caller=cy, others=[of("m", 900)])
+    clock.advance(40)
+    served = await first.reserve_any([of("n", 500)], life_s=60.0, caller=cy, others=[of("m", 900)])
+    assert isinstance(served, Granted)
+    await taken(first, BEN, of("m", 700))
+
+
 async def objection(ledger: StoredLedger | DegradingLedger, caller: Caller, of: Claim | None = None) -> str:
     """Why a call must be refused."""
     found = await ledger.reserve_any([of or claim()], life_s=60.0, caller=caller)

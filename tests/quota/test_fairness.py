@@ -10,7 +10,7 @@ from fake_clock import FakeClock
 
 from groq_fallback_mcp.call import Limit, Pool
 from groq_fallback_mcp.quota import Caller, Claim, Granted, QuotaKey, Refused, Settlement
-from groq_fallback_mcp.quota.buckets import Admitted, Deferred, admit, new_bucket
+from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, admit, new_bucket
 from groq_fallback_mcp.quota.fairness import (
     LONGEST_WAIT_S,
     MOST_CALLERS,
@@ -95,7 +95,7 @@ def test_a_claim_is_admitted_when_the_bucket_holds_what_is_set_aside_too() -> No
     assert admit(buckets, {**wants(100), Limit.RPM: 0.0}, NOW, {Limit.RPM: 30.0}) == Admitted()
     behind = admit(buckets, wants(200), NOW, wants(500))
     assert behind == Deferred(wait_s=pytest.approx(0.25), limit=Limit.TPM, for_others=True)
-    drained = {Limit.TPM: new_bucket(Limit.TPM, 600.0).__class__(limit=Limit.TPM, capacity=600.0, level=100.0, at=NOW)}
+    drained = {Limit.TPM: Bucket(limit=Limit.TPM, capacity=600.0, level=100.0, at=NOW)}
     assert admit(drained, wants(50), NOW, wants(350)) == Deferred(wait_s=pytest.approx(30), limit=Limit.TPM, for_others=True)
     assert admit(drained, wants(150), NOW, wants(350)) == Deferred(wait_s=pytest.approx(40), limit=Limit.TPM)
 
@@ -116,11 +116,11 @@ def test_a_grant_counts_and_a_settlement_corrects_it() -> None:
 
 
 def test_what_is_kept_is_bounded_and_a_mark_that_stays_is_not_written_again() -> None:
-    """The oldest go; a claim that cannot fit for more than a minute leaves no mark."""
+    """Those that used least go; a claim that cannot fit for more than a minute leaves no mark."""
     uses: dict[str, Use] = {}
     for number in range(MOST_CALLERS + 10):
-        uses = dict(after_grant(uses, Caller(name=f"c{number}"), 1.0, NOW + number / 100))
-    assert (len(uses), "c9" in uses, "c73" in uses) == (MOST_CALLERS, False, True)
+        uses = dict(after_grant(uses, Caller(name=f"c{number}"), 1.0 - number / 100, NOW))
+    assert (len(uses), "c9" in uses, "c73" in uses) == (MOST_CALLERS, True, False)
     assert list(after_grant(uses, ANN, 1.0, NOW + 3_600)) == ["ann"]
     for number in range(MOST_WAITING + 5):
         uses = dict(waiting(uses, ANN, wants(50 - number), wait_s=5 + 3 * number, now=NOW))
@@ -206,3 +206,10 @@ async def test_without_named_callers_records_are_what_they_were(store: Store, cl
 
     assert "uses" not in json.loads(store.transact([model_key(KEY)], read, writing=False))
     await ledger.aclose()
+
+
+def test_a_claim_that_comes_back_a_little_larger_or_smaller_is_the_same() -> None:
+    """It is estimated anew by what was learned meanwhile."""
+    uses = waiting({}, ANN, wants(6_000), wait_s=5, now=NOW)
+    assert not_waiting(uses, "ann", wants(5_900))["ann"].waiting == ()
+    assert not_waiting(uses, "ann", wants(3_000))["ann"].waiting

@@ -10,7 +10,7 @@ import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -216,8 +216,14 @@ def _is_gateway(address: str) -> bool:
     host, safe = place.hostname or "", place.scheme == "https"
     end, reply = time.monotonic() + GATEWAY_S, b""
     try:
-        with socket.create_connection((host, place.port or (443 if safe else 80)), timeout=GATEWAY_S) as plain:
-            connection = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if safe else plain
+        with ExitStack() as opened:
+            plain = opened.enter_context(
+                socket.create_connection((host, place.port or (443 if safe else 80)), timeout=GATEWAY_S)
+            )
+            connection = plain
+            if safe:
+                context = ssl.create_default_context()
+                connection = opened.enter_context(context.wrap_socket(plain, server_hostname=host))
             path = f"{place.path.rstrip('/')}/healthz"
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode())
             while len(reply) < MOST_REPLY_BYTES and (left_s := end - time.monotonic()) > 0:

@@ -239,7 +239,10 @@ class FallbackEngine:
             for index in range(len(state.tiers)):
                 state.drop_local_text_after_a_refused_key()
                 tier = state.tiers[index]
-                result = await self._reserve(state, [self.claim(candidate) for candidate in tier])
+                elsewhere = (
+                    [] if self.caller is None else [one for at, other in enumerate(state.tiers) if at != index for one in other]
+                )
+                result = await self._reserve(state, [self.claim(candidate) for candidate in tier], elsewhere)
                 waits = result.skipped if isinstance(result, Granted) else result.waits
                 state.record_skipped(tier, waits)
                 if isinstance(result, Granted):
@@ -538,10 +541,13 @@ class FallbackEngine:
         ]
         return {quota.key: quota for quota in await self.ledger.peek(claims, caller=self.caller)}
 
-    async def _reserve(self, state: CallState, claims: Sequence[Claim]) -> Granted | Refused:
+    async def _reserve(
+        self, state: CallState, claims: Sequence[Claim], elsewhere: Sequence[Candidate] = ()
+    ) -> Granted | Refused:
         # a call of an hour must not leave its reservation, or a probe, for so long behind
         life_s = min(self._left_s(state), self.timeouts.deadline_s) + RESERVATION_GRACE_S
-        return await self.ledger.reserve_any(claims, life_s=life_s, caller=self.caller)
+        others = [self.claim(candidate) for candidate in elsewhere]
+        return await self.ledger.reserve_any(claims, life_s=life_s, caller=self.caller, others=others)
 
     async def _cool_down(self, provider: str, model: str, cooldown_s: float, failure: Failure) -> None:
         if cooldown_s <= 0 or self.registry.is_known_by_looking(provider, failure.kind):

@@ -19,7 +19,7 @@ from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX, codex_models, 
 from groq_fallback_mcp.gateway.completions import ChatCompletions
 from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.endpoint import AnswerEndpoint, GatewayTimes
-from groq_fallback_mcp.gateway.http import json_response, read_body, refusal_response
+from groq_fallback_mcp.gateway.http import json_response, read_body, refusal_response, unless_too_deep
 from groq_fallback_mcp.gateway.messages import Messages, counted
 from groq_fallback_mcp.gateway.messages_body import read_messages_body
 from groq_fallback_mcp.gateway.model_list import listed_models
@@ -75,7 +75,9 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
 
     async def count_tokens(request: Request) -> Response:
         given = await read_body(request)
-        read = given if isinstance(given, Refusal) else read_messages_body(given, catalog=engine.catalog)
+        if isinstance(given, Refusal):
+            return refusal_response(given, MESSAGES)
+        read = unless_too_deep(lambda: read_messages_body(given, catalog=engine.catalog))
         return refusal_response(read, MESSAGES) if isinstance(read, Refusal) else json_response(counted(read))
 
     dialects: Mapping[str, Dialect] = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Restrictions
+from groq_fallback_mcp.call import ChatRequest, ReasoningEffort
 from groq_fallback_mcp.call.messages import read_messages
 from groq_fallback_mcp.call.openai_fields import object_of, read_effort, read_schema, read_tool, read_tool_choice
 from groq_fallback_mcp.catalog import Catalog
@@ -41,7 +41,7 @@ class ChatBody:
     """Whether the last chunk of a stream tells the usage."""
     include_reasoning: bool = True
     has_open_calls: bool = False
-    """Whether the last message is the result of a tool: the model is in the middle of its turn."""
+    """Whether results of tools have come since the model's last words: it is in the middle of its turn, whatever a client adds."""
     names: tuple[object, ...] = ()
     """What the body calls the conversation or its user, the best first."""
     tool_names: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -50,18 +50,18 @@ class ChatBody:
     """What of the body was left out, in sentences."""
 
 
-def read_chat_body(given: object, *, catalog: Catalog, restrictions: Restrictions = Restrictions()) -> ChatBody | Refusal:  # noqa: B008 - frozen
+def read_chat_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal:
     """The request behind a body, or what is wrong with it."""
     body = object_of(given)
     if body is None:
         return invalid("The body is not a JSON object. Send an object with model and messages")
     try:
-        return _read(body, catalog, restrictions)
+        return _read(body, catalog)
     except InvalidBody as error:
         return error.refusal
 
 
-def _read(body: Mapping[str, Any], catalog: Catalog, restrictions: Restrictions) -> ChatBody:
+def _read(body: Mapping[str, Any], catalog: Catalog) -> ChatBody:
     _refuse_what_groq_lacks(body)
     messages = _messages(body)
     tools = _tools(body)
@@ -83,16 +83,20 @@ def _read(body: Mapping[str, Any], catalog: Catalog, restrictions: Restrictions)
         tool_choice=_tool_choice(body, tools),
         parallel_tool_calls=_flag(body, "parallel_tool_calls"),
         service_tier=next((known for known in _TIERS if known == body.get("service_tier")), None),
-        restrictions=restrictions,
     )
     return ChatBody(
         request=request,
         stream=_flag(body, "stream") or False,
         include_usage=options.get("include_usage") is True,
         include_reasoning=body.get("include_reasoning") is not False and body.get("reasoning_format") != "hidden",
-        has_open_calls=messages[-1].get("role") == "tool",
+        has_open_calls=_has_open_calls(messages),
         names=(body.get("prompt_cache_key"), body.get("user")),
     )
+
+
+def _has_open_calls(messages: list[dict[str, Any]]) -> bool:
+    roles = (str(message.get("role")) for message in reversed(messages))
+    return next((role for role in roles if role in {"tool", "assistant"}), None) == "tool"
 
 
 def _refuse_what_groq_lacks(body: Mapping[str, Any]) -> None:

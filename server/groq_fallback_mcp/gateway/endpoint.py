@@ -30,6 +30,7 @@ from groq_fallback_mcp.gateway.http import (
     read_body,
     refusal_response,
     unless_gone,
+    unless_too_deep,
 )
 from groq_fallback_mcp.gateway.model_list import effective_window
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, too_large
@@ -75,7 +76,8 @@ class AnswerEndpoint:
         given = await read_body(request)
         if isinstance(given, Refusal):
             return refusal_response(given, self.dialect)
-        exchange = self.dialect.read(given, catalog=self._engine.catalog, now=int(self._engine.clock.wall()))
+        now = int(self._engine.clock.wall())
+        exchange = unless_too_deep(lambda: self.dialect.read(given, catalog=self._engine.catalog, now=now))
         if isinstance(exchange, Refusal):
             return refusal_response(exchange, self.dialect)
         body = exchange.body

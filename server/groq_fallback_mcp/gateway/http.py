@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -28,9 +28,11 @@ __all__ = [
     "json_response",
     "outcome_of",
     "raw_headers",
+    "read_body",
     "read_json",
     "refusal_response",
     "unless_gone",
+    "unless_too_deep",
 ]
 
 _log = logging.getLogger(__name__)
@@ -78,6 +80,14 @@ async def read_body(request: Request) -> object | Refusal:
         message = f"The Content-Encoding {excerpt(encoding)} is not supported. Send the body as plain JSON"
         return Refusal(status=415, code="unsupported_encoding", message=message)
     return read_json(await request.body())
+
+
+def unless_too_deep(read: Callable[[], T]) -> T | Refusal:
+    """What `read` makes of a body; a refusal of one that is nested so deeply that it cannot be read."""
+    try:
+        return read()
+    except RecursionError:
+        return invalid("The body is nested too deeply. Send fewer levels of content")
 
 
 def read_json(content: bytes) -> object | Refusal:

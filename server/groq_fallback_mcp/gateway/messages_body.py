@@ -60,14 +60,15 @@ def read_messages_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal
     thinking = object_of(body.get("thinking")) or {}
     shows = stated_text(thinking, "type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
     user = (object_of(body.get("metadata")) or {}).get("user_id")
-    offered = [name for name in map(_name_of, body.get("tools") or ()) if name != function_name(name)]
+    offered = [*(body.get("tools") or ()), *_changed_tools(messages).defined.values()]
+    named = {function_name(name): name for name in map(_name_of, offered)}
     return replace(
         read,
         request=request,
         notes=tuple(notes),
         names=(user,),
         include_reasoning=shows,
-        tool_names={function_name(name): name for name in offered},
+        tool_names={flat: name for flat, name in named.items() if flat != name},
     )
 
 
@@ -219,9 +220,7 @@ def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:
     Deferred tools are offered once a search for tools has found them, or where there is none that could.
     """
     stated = body.get("tools")
-    if not is_list(stated):
-        return [], False, []
-    given = [(object_of(tool), tool) for tool in stated]
+    given = [(object_of(tool), tool) for tool in (stated if is_list(stated) else ())]
     changed = _changed_tools(body.get("messages"))
     finds = any(_finds_tools(tool or {}) for tool, _ in given)
     given += [(tool, tool) for tool in changed.defined.values()]
@@ -243,7 +242,15 @@ def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:
                 "parameters": tool.get("input_schema"),
             }
             functions.append({"type": "function", "function": function})
-    return functions, searches, list(left_out)
+    return _last_of_a_name(functions), searches, list(left_out)
+
+
+def _last_of_a_name(functions: Sequence[Any]) -> list[Any]:
+    """The functions, of those with one name the last: a definition that came later counts."""
+    named = {
+        stated_text((object_of(one) or {}).get("function") or {}, "name") or str(at): one for at, one in enumerate(functions)
+    }
+    return list(named.values())
 
 
 def _finds_tools(tool: Mapping[str, Any]) -> bool:

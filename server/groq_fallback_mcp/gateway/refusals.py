@@ -125,7 +125,7 @@ def failed(error: CallFailed) -> Refusal:
         code=error.code,
         message=_for_clients(message),
         retry_after_s=wait_s,
-        overloaded=error.code == "all_failed" and kinds <= _OVERLOADED,
+        overloaded=error.code == "all_failed" and bool(kinds) and kinds <= _OVERLOADED,
     )
 
 

@@ -14,15 +14,16 @@ from typing import Any
 from groq_fallback_mcp.call import Search
 from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.gateway.chat_body import MOST_MESSAGES, ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.chat_body import MOST_MESSAGES, MOST_TOOLS, ChatBody, read_chat_body
 from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid, renumbered
 from groq_fallback_mcp.gateway.tool_names import function_name, own_name
 from groq_fallback_mcp.json_types import is_list, stated_text
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["NamedTool", "ResponsesBody", "read_responses_body"]
 
 _STORED = ("previous_response_id", "conversation", "prompt")
-_SEARCHES = ("web_search", "web_search_preview")
+_SEARCH = "web_search"
 # The fields that a chat completion has by the same name.
 _SAME = (
     *("model", "max_output_tokens", "temperature", "top_p", "parallel_tool_calls", "reasoning", "service_tier", "stream"),
@@ -61,14 +62,13 @@ class _Tools:
 
     functions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     named: dict[str, NamedTool] = field(default_factory=dict[str, NamedTool])
+    flats: dict[NamedTool, str] = field(default_factory=dict[NamedTool, str])
     searches: bool = False
     left_out: dict[str, None] = field(default_factory=dict[str, None])
 
     def flat(self, tool: NamedTool) -> str:
         """The function that a tool is called by; a tool that was not offered gets one all the same, for calls of earlier turns."""
-        exact = (name for name, known in self.named.items() if known == tool)
-        alike = (name for name, known in self.named.items() if (known.name, known.namespace) == (tool.name, tool.namespace))
-        return next(exact, None) or next(alike, None) or _flat_name(tool)
+        return self.flats.get(tool) or self.flats.get(replace(tool, is_custom=not tool.is_custom)) or _flat_name(tool)
 
     def add(self, given: Mapping[str, Any], namespace: str | None = None) -> None:
         """One tool of the body."""
@@ -76,7 +76,7 @@ class _Tools:
         if kind == "namespace" and is_list(inner := given.get("tools")):
             for one in inner:
                 self.add(object_of(one) or {}, stated_text(given, "name"))
-        elif kind in _SEARCHES or kind.startswith(_SEARCHES):
+        elif kind.startswith(_SEARCH):
             self.searches = True
         elif kind == "function":
             tool = NamedTool(name if isinstance(name, str) else "", namespace)
@@ -95,13 +95,18 @@ class _Tools:
         if flat in self.named:
             # two that would be one function: a name, and the same made of a namespace and a name
             flat = own_name(flat, f"{tool.namespace} {tool.name} {tool.is_custom}")
-        self.named[flat] = tool
+        self.named[flat], self.flats[tool] = tool, flat
         stated = {key: value for key, value in fields.items() if value is not None}
         self.functions.append({"type": "function", "function": {"name": flat, **stated}})
 
-    def only(self, names: Sequence[str]) -> None:
-        """Offer these functions alone."""
-        self.functions = [one for one in self.functions if one["function"]["name"] in names]
+    def only(self, allowed: Sequence[Mapping[str, Any]]) -> None:
+        """Offer these tools alone. Raises InvalidBody for one that was not offered."""
+        functions = [_named(one, self) for one in allowed if isinstance(one.get("name"), str)]
+        unknown = next((name for name in functions if name not in self.named), None)
+        if unknown is not None:
+            raise InvalidBody(f"tool_choice names {excerpt(unknown)}, which is not in tools", "tool_choice")
+        self.functions = [one for one in self.functions if one["function"]["name"] in functions]
+        self.searches = self.searches and any(stated_text(one, "type").startswith(_SEARCH) for one in allowed)
 
 
 def read_responses_body(given: object, *, catalog: Catalog) -> ResponsesBody | Refusal:
@@ -152,6 +157,9 @@ def _read_tools(body: Mapping[str, Any]) -> _Tools:
         if tool is None:
             raise InvalidBody(f"Tool {number} is not an object", "tools")
         tools.add(tool)
+        if len(tools.functions) > MOST_TOOLS:
+            message = f"tools has more than {MOST_TOOLS} functions, the most that Groq takes. Turn off an MCP server or some of its tools"
+            raise InvalidBody(message, "tools")
     return tools
 
 
@@ -165,7 +173,7 @@ def _messages(body: Mapping[str, Any], tools: _Tools, left_out: dict[str, None])
     for number, item in enumerate(_items(body), start=1):
         kind = stated_text(item, "type")
         if kind in {"", "message"}:
-            messages.append({"role": item.get("role"), "content": _content(item.get("content"))})
+            _said(messages, {"role": item.get("role"), "content": _content(item.get("content"))})
         elif kind in {"function_call", "custom_tool_call"}:
             _called(messages, item, tools)
         elif kind in {"function_call_output", "custom_tool_call_output"}:
@@ -196,6 +204,20 @@ def _items(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if None in read:
         raise InvalidBody(f"Item {read.index(None) + 1} of input is not an object", "input")
     return [item for item in read if item is not None]
+
+
+def _said(messages: list[dict[str, Any]], message: dict[str, Any]) -> None:
+    """Words of the model after its calls belong before them: results follow calls directly."""
+    last = messages[-1] if messages else {}
+    if message["role"] != "assistant" or not last.get("tool_calls"):
+        messages.append(message)
+        return
+    said = [part for content in (last["content"], message["content"]) if content for part in _listed(content)]
+    last["content"] = said or None
+
+
+def _listed(content: Any) -> list[Any]:
+    return content if is_list(content) else [{"type": "text", "text": content}]
 
 
 def _called(messages: list[dict[str, Any]], item: Mapping[str, Any], tools: _Tools) -> None:
@@ -241,7 +263,7 @@ def _tool_choice(body: Mapping[str, Any], tools: _Tools) -> object:
         return stated
     kind, name = stated_text(choice, "type"), choice.get("name")
     if kind == "allowed_tools" and is_list(allowed := choice.get("tools")):
-        tools.only([_named(object_of(one) or {}, tools) for one in allowed])
+        tools.only([object_of(one) or {} for one in allowed])
         return choice.get("mode")
     if isinstance(name, str) and kind in {"function", "custom"}:
         # as a table: a tool may be named none or auto

@@ -67,8 +67,10 @@ class DegradingLedger:
         """The shared store, and why it cannot be used."""
         return replace(self._shared.status, degraded=self._fault)
 
-    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None) -> Granted | Refused:
-        done = await self._try(lambda: self._shared.reserve_any(claims, life_s=life_s, caller=caller))
+    async def reserve_any(
+        self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None, others: Sequence[Claim] = ()
+    ) -> Granted | Refused:
+        done = await self._try(lambda: self._shared.reserve_any(claims, life_s=life_s, caller=caller, others=others))
         if done is not None:
             return done
         has_budget = self._has_budget or (caller is not None and caller.budget.bounded)
@@ -77,7 +79,9 @@ class DegradingLedger:
         reason = "the budget cannot be checked while the quota store cannot be used"
         refused = Wait(wait_s=None, reason=reason, kind=FailureKind.OVER_BUDGET)
         unbudgeted = None if caller is None else replace(caller, budget=Budget())
-        result = await self._own.reserve_any([_cautious(claims[index]) for index in allowed], life_s=life_s, caller=unbudgeted)
+        result = await self._own.reserve_any(
+            [_cautious(claims[index]) for index in allowed], life_s=life_s, caller=unbudgeted, others=[*map(_cautious, others)]
+        )
         if isinstance(result, Refused):
             waits = dict(zip(allowed, result.waits, strict=True))
             return Refused(waits=tuple(waits.get(index, refused) for index in range(len(claims))))

@@ -37,6 +37,8 @@ LONGEST_WAIT_S = 70.0
 MOST_CALLERS = 64
 # Claims of one caller.
 MOST_WAITING = 8
+# A claim that comes back is estimated anew, by what was learned meanwhile.
+SAME_SHARE = 0.05
 # Of a limit: so small a use is forgotten.
 NEGLIGIBLE = 0.001
 
@@ -137,21 +139,24 @@ def waiting(
 
 
 def not_waiting(uses: Mapping[str, Use], queue: str, wants: Mapping[Limit, float]) -> Mapping[str, Use]:
-    """The uses without a claim that waited."""
+    """The uses without a claim that waited: the one that wants as much, though it was estimated anew since."""
     before = uses.get(queue)
-    if before is None or all(one.wants != wants for one in before.waiting):
+    if before is None or not any(_is_same(one.wants, wants) for one in before.waiting):
         return uses
-    return {**uses, queue: replace(before, waiting=tuple(one for one in before.waiting if one.wants != wants))}
+    return {**uses, queue: replace(before, waiting=tuple(one for one in before.waiting if not _is_same(one.wants, wants)))}
+
+
+def _is_same(one: Mapping[Limit, float], other: Mapping[Limit, float]) -> bool:
+    return one.keys() == other.keys() and all(math.isclose(one[limit], other[limit], rel_tol=SAME_SHARE) for limit in one)
 
 
 def _bounded(uses: Mapping[str, Use], now: float) -> Mapping[str, Use]:
-    """Without those that say nothing any more, and of too many the oldest."""
+    """Without those that say nothing any more, and of too many those that neither wait nor used much."""
     kept = {name: use for name, use in uses.items() if use.waiting_at(now) or use.share_at(now) >= NEGLIGIBLE}
     if len(kept) <= MOST_CALLERS:
         return kept
-    latest = sorted(kept, key=lambda name: _seen_at(kept[name]), reverse=True)[:MOST_CALLERS]
-    return {name: kept[name] for name in latest}
-
-
-def _seen_at(use: Use) -> float:
-    return max((use.at, *(one.until for one in use.waiting)))
+    # whose turn it may be is kept, and then who used most: forgotten, they would seem to have used nothing
+    most = sorted(kept, key=lambda name: (bool(kept[name].waiting_at(now)), kept[name].share_at(now)), reverse=True)[
+        :MOST_CALLERS
+    ]
+    return {name: kept[name] for name in most}

@@ -241,7 +241,9 @@ class Ledger(Protocol):
         """What holds the state, and how it is."""
         ...
 
-    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None) -> Granted | Refused:
+    async def reserve_any(
+        self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None, others: Sequence[Claim] = ()
+    ) -> Granted | Refused:
         """Grant the first claim in order that fits now; it expires after `life_s` seconds.
 
         Of a named caller's the budget is kept to as well, and its turn among the others that wait.

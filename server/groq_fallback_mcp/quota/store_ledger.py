@@ -96,7 +96,9 @@ class StoredLedger:
         """What holds the state."""
         return StoreStatus(store=self._store.name, place=self._store.place)
 
-    async def reserve_any(self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None) -> Granted | Refused:
+    async def reserve_any(
+        self, claims: Sequence[Claim], *, life_s: float, caller: Caller | None = None, others: Sequence[Claim] = ()
+    ) -> Granted | Refused:
         if not claims:
             return Refused(waits=())
         await self._abandon()
@@ -104,7 +106,12 @@ class StoredLedger:
         reservation = secrets.token_hex(8)
         day = self._day()
         own = caller is not None and caller.budget.bounded
-        keys = [*_account_keys(claims), open_key(reservation), *([day_key(day)] if own or self._budget.bounded else [])]
+        others = () if caller is None else others
+        keys = [
+            *_account_keys((*claims, *others)),
+            open_key(reservation),
+            *([day_key(day)] if own or self._budget.bounded else []),
+        ]
         if caller is not None and own:
             keys.append(day_key(caller_day(day, caller.name)))
         change = partial(
@@ -115,6 +122,7 @@ class StoredLedger:
             budget=self._budget,
             day=day,
             caller=caller,
+            others=others,
         )
         try:
             return await self._transact(keys, change)

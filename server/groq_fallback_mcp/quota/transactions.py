@@ -54,8 +54,12 @@ def reserve_any(
     budget: Budget,
     day: str,
     caller: Caller | None = None,
+    others: Sequence[Claim] = (),
 ) -> Writes[Granted | Refused]:
-    """Grant the first claim that fits, from all of its limits at once. A refusal changes nothing but what a named caller waits for."""
+    """Grant the first claim that fits, from all of its limits at once. A refusal changes nothing but what a named caller waits for.
+
+    `others`: what the call may take elsewhere, so that it waits for the one model that is free first, and for none once it is served.
+    """
     transaction = Transaction(snapshot)
     waits: list[Wait] = []
     for index, claim in enumerate(claims):
@@ -70,15 +74,25 @@ def reserve_any(
         if wait is None:
             taken = _take(transaction, claim, reservation=reservation, life_s=life_s, day=day, budget=budget, caller=caller)
             if caller is not None:
-                _note_waiting(transaction, claims, caller, None)
+                _note_waiting(transaction, (*claims, *others), caller, None)
             return transaction.writes(Granted(index=index, reservation=taken, skipped=tuple(waits)))
         waits.append(wait)
     if caller is not None:
+        elsewhere = [
+            _over_budget(transaction, one, budget, day, caller) or obstacle(transaction.quota(one, caller), one.cost)
+            for one in others
+        ]
+        every = [*waits, *elsewhere]
         soonest = min(
-            ((wait.wait_s, index) for index, wait in enumerate(waits) if wait.for_units and wait.wait_s is not None),
+            (
+                (wait.wait_s, index)
+                for index, wait in enumerate(every)
+                if wait is not None and wait.for_units and wait.wait_s is not None
+            ),
             default=None,
         )
-        _note_waiting(transaction, claims, caller, soonest)
+        # where it can be served elsewhere now, it waits for nothing
+        _note_waiting(transaction, (*claims, *others), caller, None if None in elsewhere else soonest)
     return transaction.writes(Refused(waits=tuple(waits)))
 
 
