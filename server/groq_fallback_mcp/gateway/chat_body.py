@@ -5,11 +5,11 @@ What Groq lacks and a client would notice (`n`, `logprobs`) is refused; what it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from groq_fallback_mcp.call import ChatRequest, ReasoningEffort
+from groq_fallback_mcp.call import ChatRequest, ReasoningEffort, Search
 from groq_fallback_mcp.call.messages import read_messages
 from groq_fallback_mcp.call.openai_fields import object_of, read_effort, read_schema, read_tool, read_tool_choice
 from groq_fallback_mcp.catalog import Catalog
@@ -18,13 +18,14 @@ from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid
 from groq_fallback_mcp.json_types import is_list, is_object, stated_text
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["ChatBody", "read_chat_body"]
+__all__ = ["MOST_KIND_CHARS", "MOST_MESSAGES", "MOST_TOOLS", "ChatBody", "read_chat_body", "with_hosted_tools"]
 
 T = TypeVar("T")
 MOST_TOOLS = 128
 MOST_STOPS = 4
 MOST_TOKENS = 1_000_000
 MOST_MESSAGES = 10_000
+MOST_KIND_CHARS = 40
 _EFFORTS: tuple[ReasoningEffort, ...] = ("none", "default", "low", "medium", "high")
 _TIERS: tuple[Literal["auto", "on_demand", "flex", "performance"], ...] = ("auto", "on_demand", "flex", "performance")
 # Names that agents put before a model's, after the provider in their own configuration.
@@ -59,6 +60,19 @@ def read_chat_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal:
         return _read(body, catalog)
     except InvalidBody as error:
         return error.refusal
+
+
+def with_hosted_tools(read: ChatBody, *, searches: bool, omitted: Sequence[str]) -> ChatBody:
+    """The request with what its client wants to run beside its own functions: a search of the web, where a model has one and no
+    functions are offered. `omitted` are kinds of tools that no model here knows.
+    """
+    notes = [f"The tool {kind[:MOST_KIND_CHARS]} was omitted, as no model here knows it" for kind in omitted]
+    request = read.request
+    if searches and request.tools:
+        notes.append("The tool web_search was omitted, as no model here searches beside other tools")
+    elif searches:
+        request = replace(request, search=Search(optional=True))
+    return replace(read, request=request, notes=(*read.notes, *notes))
 
 
 def _read(body: Mapping[str, Any], catalog: Catalog) -> ChatBody:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from groq_fallback_mcp.call import Success, Usage
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.dialect import label, new_id
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.redaction import clean_json, sanitize
 from groq_fallback_mcp.transcription import TranscriptAnswer
@@ -41,10 +41,10 @@ class ChatExchange:
     created: int
 
     def whole(self, answer: Answer) -> Mapping[str, Any]:
-        return completion(answer, id_=_new_id(), created=self.created, include_reasoning=self.body.include_reasoning)
+        return completion(answer, id_=new_id("chatcmpl-"), created=self.created, include_reasoning=self.body.include_reasoning)
 
-    def stream(self, *, model: str) -> Chunks:
-        return Chunks(id_=_new_id(), created=self.created, model=model, include_usage=self.body.include_usage)
+    def stream(self) -> Chunks:
+        return Chunks(id_=new_id("chatcmpl-"), created=self.created, include_usage=self.body.include_usage)
 
 
 def completion(answer: Answer, *, id_: str, created: int, include_reasoning: bool) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def completion(answer: Answer, *, id_: str, created: int, include_reasoning: boo
         "model": answer.model,
         "choices": [{"index": 0, "message": message, "finish_reason": finish_of(success), "logprobs": None}],
         "usage": usage_of(success.usage),
-        **_label(success),
+        **label(success),
     }
 
 
@@ -102,11 +102,11 @@ def answer_headers(answer: Answer | TranscriptAnswer, *, session: str | None) ->
 class Chunks:
     """The events of one streamed completion. `model` is the model that answers; it may change until the first text."""
 
-    def __init__(self, *, id_: str, created: int, model: str, include_usage: bool) -> None:
+    def __init__(self, *, id_: str, created: int, include_usage: bool) -> None:
         self._id = id_
         self._include_usage = include_usage
         self._created = created
-        self.model = model
+        self.model = ""
         self._opening: str | None = None
         self._closing = ""
         self._opened_for = ""
@@ -130,7 +130,7 @@ class Chunks:
             last = self._event({"tool_calls": [{"index": at, **_call(call)} for at, call in enumerate(success.tool_calls)]})
         last += self._event({}, finish=finish_of(success))
         if self._include_usage:
-            last += _data({**self._head(), "choices": [], "usage": usage_of(success.usage), **_label(success)})
+            last += _data({**self._head(), "choices": [], "usage": usage_of(success.usage), **label(success)})
         return last + DONE
 
     def broken(self, refusal: Refusal) -> bytes:
@@ -149,13 +149,5 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {**made, "extra_content": call["extra_content"]} if "extra_content" in call else made
 
 
-def _label(success: Success) -> dict[str, Any]:
-    return {"system_fingerprint": "fp_simulated"} if success.simulated else {}
-
-
 def _data(value: Mapping[str, Any]) -> bytes:
     return b"data: " + clean_json(value) + b"\n\n"
-
-
-def _new_id() -> str:
-    return f"chatcmpl-{secrets.token_hex(12)}"

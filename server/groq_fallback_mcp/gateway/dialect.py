@@ -5,15 +5,17 @@ Three APIs are served by one engine: each is translated into the same ChatBody o
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from groq_fallback_mcp.call import Success
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
 from groq_fallback_mcp.gateway.refusals import Refusal
 
-__all__ = ["Dialect", "Exchange", "StreamWriter"]
+__all__ = ["Dialect", "Exchange", "StreamWriter", "label", "new_id"]
 
 
 class StreamWriter(Protocol):
@@ -51,9 +53,19 @@ class Exchange(Protocol):
         """The answer in one piece."""
         ...
 
-    def stream(self, *, model: str) -> StreamWriter:
+    def stream(self) -> StreamWriter:
         """The answer as it comes."""
         ...
+
+
+def new_id(kind: str) -> str:
+    """An id of an answer, or of a part of one, as `kind` begins it."""
+    return f"{kind}{secrets.token_hex(12)}"
+
+
+def label(success: Success) -> dict[str, Any]:
+    """What tells a simulated answer from a real one."""
+    return {"system_fingerprint": "fp_simulated"} if success.simulated else {}
 
 
 class Dialect(Protocol):

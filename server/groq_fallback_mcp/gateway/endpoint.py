@@ -206,7 +206,7 @@ class _StreamedResponse(Response):
         self._call = call
         self._endpoint = endpoint
         self._held = HeldText(hold_s=hold_s, clock=call.engine.clock.monotonic)
-        self._writer = call.exchange.stream(model="")
+        self._writer = call.exchange.stream()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         serving = asyncio.ensure_future(self._call.serve(self._held))

@@ -6,7 +6,6 @@ Which stop sequence ended an answer is not told by the models here, so that is a
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
+from groq_fallback_mcp.gateway.dialect import label, new_id
 from groq_fallback_mcp.gateway.messages_body import NO_THREADS, read_messages_body
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
@@ -64,7 +64,7 @@ class Messages:
         error: dict[str, Any] = {"type": kind, "message": message}
         if refusal.code == NO_THREADS:
             error["details"] = {"error_code": NO_THREADS, "unsupported": ["thread"]}
-        return status, {"type": "error", "error": error, "request_id": _id("req")}
+        return status, {"type": "error", "error": error, "request_id": new_id("req_")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +79,18 @@ class MessagesExchange:
         content = [_thinking(thoughts)] if thoughts else []
         content += [{"type": "text", "text": success.text}] if success.text or not success.tool_calls else []
         content += [_tool_use(call, self.body.tool_names) for call in success.tool_calls]
-        message = _message(_id("msg"), answer.model, usage=_usage(success.usage))
-        return {**message, "content": content, "stop_reason": _stop_reason(success), **_label(success)}
+        message = _message(new_id("msg_"), answer.model, usage=_usage(success.usage))
+        return {**message, "content": content, "stop_reason": _stop_reason(success), **label(success)}
 
-    def stream(self, *, model: str) -> MessageEvents:
-        return MessageEvents(id_=_id("msg"), model=model, tool_names=self.body.tool_names)
+    def stream(self) -> MessageEvents:
+        return MessageEvents(id_=new_id("msg_"), tool_names=self.body.tool_names)
 
 
 class MessageEvents:
     """The events of one streamed message. `model` is the model that answers; it may change until the first text."""
 
-    def __init__(self, *, id_: str, model: str, tool_names: Mapping[str, str]) -> None:
-        self.model = model
+    def __init__(self, *, id_: str, tool_names: Mapping[str, str]) -> None:
+        self.model = ""
         self._tool_names = tool_names
         self._id = id_
         self._blocks = 0
@@ -132,7 +132,7 @@ class MessageEvents:
             delta = {"type": "input_json_delta", "partial_json": json.dumps(used["input"])}
             events += self._block({**used, "input": {}}, delta)
         stop = {"stop_reason": _stop_reason(success), "stop_sequence": None}
-        events += _event("message_delta", delta=stop, usage=_usage(success.usage), **_label(success))
+        events += _event("message_delta", delta=stop, usage=_usage(success.usage), **label(success))
         return events + _event("message_stop")
 
     def broken(self, refusal: Refusal) -> bytes:
@@ -196,13 +196,5 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _label(success: Success) -> dict[str, Any]:
-    return {"system_fingerprint": "fp_simulated"} if success.simulated else {}
-
-
 def _event(kind: str, **fields: Any) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + clean_json({"type": kind, **fields}) + b"\n\n"
-
-
-def _id(kind: str) -> str:
-    return f"{kind}_{secrets.token_hex(12)}"

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from groq_fallback_mcp.call import Search
 from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body, with_hosted_tools
 from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX
 from groq_fallback_mcp.gateway.model_list import AUTO
 from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid, renumbered
@@ -30,7 +29,6 @@ _BILLING = "x-anthropic-billing-header"
 # Fields that change what an answer is, and that only Anthropic's own models have.
 _UNKNOWN = ("mcp_servers", "container", "fallbacks", "compaction")
 _CHANGES = ("tool_addition", "tool_removal")
-MOST_KIND_CHARS = 40
 # The code by which Anthropic's SDKs know to send the whole conversation instead.
 NO_THREADS = "thread_unsupported_request"
 _EFFORTS = {"max": "high"}
@@ -46,38 +44,32 @@ def read_messages_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal
     if not is_list(messages := body.get("messages")) or not messages:
         return invalid("messages must be a list with at least one message", param="messages")
     try:
-        chat, notes, searches = _chat(body, messages)
+        functions, searches, omitted = _tools(body)
+        chat, notes = _chat(body, messages, functions)
     except InvalidBody as error:
         return error.refusal
     read = read_chat_body(chat, catalog=catalog)
     if isinstance(read, Refusal):
         return renumbered(read, [0] * (len(chat["messages"]) - len(messages)) + [*range(1, len(messages) + 1)])
-    request = read.request
-    if searches and request.tools:
-        notes.append("The tool web_search was omitted, as no model here searches beside other tools")
-    elif searches:
-        request = replace(request, search=Search(optional=True))
     thinking = object_of(body.get("thinking")) or {}
     shows = stated_text(thinking, "type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
     user = (object_of(body.get("metadata")) or {}).get("user_id")
     offered = [*(body.get("tools") or ()), *_changed_tools(messages).defined.values()]
     named = {function_name(name): name for name in map(_name_of, offered)}
+    read = with_hosted_tools(replace(read, notes=tuple(notes)), searches=searches, omitted=omitted)
     return replace(
         read,
-        request=request,
-        notes=tuple(notes),
         names=(user,),
         include_reasoning=shows,
         tool_names={flat: name for flat, name in named.items() if flat != name},
     )
 
 
-def _chat(body: Mapping[str, Any], messages: Sequence[object]) -> tuple[dict[str, Any], list[str], bool]:
-    """The body of a chat completion, what of it was omitted, in sentences, and whether the web is to be searched."""
+def _chat(body: Mapping[str, Any], messages: Sequence[object], functions: list[Any]) -> tuple[dict[str, Any], list[str]]:
+    """The body of a chat completion, and what was changed for it, in sentences."""
     if body.get("thread") is not None:
         message = "thread is not supported: nothing is stored here. Send the whole conversation in messages"
         raise InvalidBody(message, "thread", code=NO_THREADS)
-    functions, searches, omitted = _tools(body)
     model, substituted = _model(body.get("model"))
     output = object_of(body.get("output_config")) or {}
     choice = object_of(body.get("tool_choice")) or {}
@@ -95,8 +87,7 @@ def _chat(body: Mapping[str, Any], messages: Sequence[object]) -> tuple[dict[str
         chat["tools"] = functions or body.get("tools")
     notes = [substituted] if substituted else []
     notes += [f"The field {name} was omitted, as no model here knows it" for name in _UNKNOWN if body.get(name)]
-    notes += [f"The tool {kind[:MOST_KIND_CHARS]} was omitted, as no model here knows it" for kind in omitted]
-    return {name: value for name, value in chat.items() if value is not None}, notes, searches
+    return {name: value for name, value in chat.items() if value is not None}, notes
 
 
 def _model(given: object) -> tuple[object, str]:

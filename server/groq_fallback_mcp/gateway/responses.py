@@ -6,16 +6,16 @@ A response repeats the settings of its request, but neither its instructions nor
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from groq_fallback_mcp.call import Success, Usage
+from groq_fallback_mcp.call import Usage
 from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
+from groq_fallback_mcp.gateway.dialect import label, new_id
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.gateway.responses_body import NamedTool, ResponsesBody, read_responses_body
 from groq_fallback_mcp.redaction import clean_json, sanitize
@@ -64,14 +64,14 @@ class ResponsesExchange:
 
     def whole(self, answer: Answer) -> Mapping[str, Any]:
         thoughts = answer.success.reasoning if self.body.include_reasoning else None
-        items = [_reasoning(_id("rs"), thoughts)] if thoughts else []
+        items = [_reasoning(new_id("rs_"), thoughts)] if thoughts else []
         if answer.success.text or not answer.success.tool_calls:
-            items.append(_message(_id("msg"), answer.success.text))
+            items.append(_message(new_id("msg_"), answer.success.text))
         items += [called(call, self.read.tools) for call in answer.success.tool_calls]
-        return self.finished(answer, id_=_id("resp"), output=items)
+        return self.finished(answer, id_=new_id("resp_"), output=items)
 
-    def stream(self, *, model: str) -> ResponseEvents:
-        return ResponseEvents(self, id_=_id("resp"), model=model)
+    def stream(self) -> ResponseEvents:
+        return ResponseEvents(self, id_=new_id("resp_"))
 
     def response(self, *, id_: str, model: str, status: str, **more: Any) -> dict[str, Any]:
         """The response's fields, with what was asked."""
@@ -112,15 +112,15 @@ class ResponsesExchange:
             output=output,
             usage=_usage(success.usage),
             incomplete_details=None if reason is None else {"reason": reason},
-            **_label(success),
+            **label(success),
         )
 
 
 class ResponseEvents:
     """The events of one streamed response. `model` is the model that answers; it may change until the first text."""
 
-    def __init__(self, exchange: ResponsesExchange, *, id_: str, model: str) -> None:
-        self.model = model
+    def __init__(self, exchange: ResponsesExchange, *, id_: str) -> None:
+        self.model = ""
         self._exchange = exchange
         self._id = id_
         self._number = 0
@@ -133,7 +133,7 @@ class ResponseEvents:
         events = self._event("response.created", response=response) + self._event("response.in_progress", response=response)
         if not reasoning:
             return events
-        item = _reasoning(_id("rs"), reasoning)
+        item = _reasoning(new_id("rs_"), reasoning)
         place: dict[str, Any] = {"item_id": item["id"], "output_index": 0, "content_index": 0}
         events += self._event(
             "response.output_item.added", output_index=0, item={**item, "status": "in_progress", "content": []}
@@ -174,7 +174,7 @@ class ResponseEvents:
         return self._event("response.failed", response=response)
 
     def _open_message(self) -> bytes:
-        self._message_id = _id("msg")
+        self._message_id = new_id("msg_")
         item = {**_message(self._message_id, ""), "status": "in_progress"}
         part = item["content"][0]
         place = {"item_id": self._message_id, "output_index": len(self._output)}
@@ -214,7 +214,7 @@ def called(call: Mapping[str, Any], tools: Mapping[str, NamedTool]) -> dict[str,
     named: dict[str, Any] = {"name": tool.name, **({"namespace": tool.namespace} if tool.namespace else {})}
     if tool.is_custom:
         return {
-            "id": _id("ctc"),
+            "id": new_id("ctc_"),
             "type": "custom_tool_call",
             "status": "completed",
             "call_id": call["id"],
@@ -222,7 +222,7 @@ def called(call: Mapping[str, Any], tools: Mapping[str, NamedTool]) -> dict[str,
             "input": _input(call),
         }
     return {
-        "id": _id("fc"),
+        "id": new_id("fc_"),
         "type": "function_call",
         "status": "completed",
         "call_id": call["id"],
@@ -259,11 +259,3 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
-
-
-def _label(success: Success) -> dict[str, Any]:
-    return {"system_fingerprint": "fp_simulated"} if success.simulated else {}
-
-
-def _id(kind: str) -> str:
-    return f"{kind}_{secrets.token_hex(12)}"

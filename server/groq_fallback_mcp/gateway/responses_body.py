@@ -11,10 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from groq_fallback_mcp.call import Search
 from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
-from groq_fallback_mcp.gateway.chat_body import MOST_MESSAGES, MOST_TOOLS, ChatBody, read_chat_body
+from groq_fallback_mcp.gateway.chat_body import (
+    MOST_KIND_CHARS,
+    MOST_MESSAGES,
+    MOST_TOOLS,
+    ChatBody,
+    read_chat_body,
+    with_hosted_tools,
+)
 from groq_fallback_mcp.gateway.refusals import InvalidBody, Refusal, invalid, renumbered
 from groq_fallback_mcp.gateway.tool_names import function_name, own_name
 from groq_fallback_mcp.json_types import is_list, stated_text
@@ -29,7 +35,6 @@ _SAME = (
     *("model", "max_output_tokens", "temperature", "top_p", "parallel_tool_calls", "reasoning", "service_tier", "stream"),
     *("user", "prompt_cache_key", "top_logprobs"),
 )
-MOST_KIND_CHARS = 40
 _FREE_INPUT = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -130,13 +135,8 @@ def read_responses_body(given: object, *, catalog: Catalog) -> ResponsesBody | R
     if isinstance(read, Refusal):
         return renumbered(read, origins, entry="item")
     notes = [f"Input items of the type {kind} were omitted, as no model here reads them" for kind in left_out]
-    notes += [f"The tool {kind} was omitted, as it does not run here" for kind in tools.left_out]
-    request = read.request
-    if tools.searches and tools.functions:
-        notes.append("The tool web_search was omitted, as no model here searches beside other tools")
-    elif tools.searches:
-        request = replace(request, search=Search(optional=True))
-    return ResponsesBody(chat=replace(read, request=request, notes=tuple(notes)), tools=tools.named, stated=body)
+    chat_body = with_hosted_tools(replace(read, notes=tuple(notes)), searches=tools.searches, omitted=list(tools.left_out))
+    return ResponsesBody(chat=chat_body, tools=tools.named, stated=body)
 
 
 def _read_tools(body: Mapping[str, Any]) -> _Tools:
