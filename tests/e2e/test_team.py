@@ -55,12 +55,12 @@ class Member:
 
 
 def team() -> list[Member]:
-    """Of 1,000 tokens a second they ask for three times as many; one asks for half of it, and one has a budget."""
+    """Of 1,000 tokens a second they ask for twice as many; two ask for half of it, and one has a budget."""
     return [
-        Member("heavy", 2.0, (500, 900)),
-        Member("alike-1", 0.7, (300, 700)),
-        Member("alike-2", 0.7, (300, 700)),
-        Member("large", 0.16, (3_000, 5_000)),
+        Member("heavy", 0.9, (500, 900)),
+        Member("alike-1", 0.6, (300, 700)),
+        Member("alike-2", 0.6, (300, 700)),
+        Member("large", 0.14, (3_000, 5_000)),
         Member("small", 1.5, (20, 60)),
         Member("poor", 0.3, (300, 700), ("--tokens-per-day", str(BUDGET))),
     ]
