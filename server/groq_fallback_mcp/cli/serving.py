@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from groq_fallback_mcp.addresses import is_loopback
-from groq_fallback_mcp.cli.console import echo_message
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import Settings
 
@@ -69,6 +68,9 @@ def run(work: Callable[[], Awaitable[int]]) -> int:
     except KeyboardInterrupt:
         return 130
     except ConfigurationError as error:
+        # with typer, for which no start should wait
+        from groq_fallback_mcp.cli.console import echo_message
+
         echo_message(f"groq-fallback-mcp: {error}", err=True)
         return USAGE_ERROR
     except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
