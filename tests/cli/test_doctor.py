@@ -13,7 +13,7 @@ import anyio.abc
 import pytest
 from anyio.abc import SocketStream
 from command_line import command, simulated
-from gateway_process import environment_of, free_port, started
+from gateway_process import TOKEN, environment_of, free_port, started
 from terminal import Terminal
 
 from groq_fallback_mcp.providers.local.provider import available_models
@@ -120,6 +120,10 @@ async def test_an_agent_whose_gateway_does_not_run_is_told_how_to_start_it(tmp_p
     assert "groq-fallback-mcp gateway --install" in line
     environment = environment_of(tmp_path, "http://127.0.0.1:9")
     async with started("gateway", "--port", str(port), environment=environment, port=port):
+        # set up with the token that is made once, where this gateway has another
+        done = await command("doctor", cwd=tmp_path)
+        assert "refuses the token of Kilo Code" in done.stdout
+        await command("setup", "kilo", "--gateway", "--port", str(port), cwd=tmp_path, GROQ_FALLBACK_HTTP_TOKEN=TOKEN)
         done = await command("doctor", cwd=tmp_path)
     assert f"ok   gateway of kilo: answers at http://127.0.0.1:{port}" in done.stdout
     await command("setup", "kilo", "--gateway", "--remove", cwd=tmp_path)

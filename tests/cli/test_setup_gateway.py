@@ -46,6 +46,11 @@ async def test_an_agent_is_set_up_for_a_gateway_elsewhere_with_what_it_states(tm
         done = await command("setup", "kilo", "--gateway", "--url", f"{url}/v1/", cwd=tmp_path, **home)
         assert done.returncode == 0, done
         checked = await command("doctor", "--json", cwd=tmp_path, **home)
+        file = tmp_path / ".config/kilo/kilo.json"
+        set_up = file.read_text()
+        file.write_text(set_up.replace(TOKEN, "removed-token-0123456789"))
+        refused = await command("doctor", "--json", cwd=tmp_path, **home)
+        file.write_text(set_up)
     assert "that gateway takes 131,072, so it fits" in done.stdout
     assert "Next step" not in done.stdout
     assert TOKEN not in done.stdout + done.stderr
@@ -55,6 +60,9 @@ async def test_an_agent_is_set_up_for_a_gateway_elsewhere_with_what_it_states(tm
     assert provider["models"]["openai/gpt-oss-20b"]["limit"]["context"] == 100_000
     found = [row for row in json.loads(checked.stdout)["findings"] if row["what"] == "gateway of kilo"]
     assert [(row["state"], row["detail"]) for row in found] == [("ok", f"answers at {url}")]
+    (row,) = [row for row in json.loads(refused.stdout)["findings"] if row["what"] == "gateway of kilo"]
+    assert (row["state"], f"the gateway at {url} refuses the token of Kilo Code" in row["detail"]) == ("fail", True)
+    assert "removed-token" not in refused.stdout + refused.stderr
 
 
 @pytest.mark.parametrize(

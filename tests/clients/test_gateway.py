@@ -18,7 +18,7 @@ import yaml
 from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.cli.setup_gateway import setup_gateway
 from groq_fallback_mcp.clients import jsonc
-from groq_fallback_mcp.clients.gateway import configured_address, gateway_backups
+from groq_fallback_mcp.clients.gateway import configured_address, configured_token, gateway_backups
 from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, HOLD_HEADER
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.gateway_token import gateway_token
@@ -556,12 +556,17 @@ def test_where_claude_code_s_prompt_does_not_fit_it_stays_with_the_person_s_logi
 
 
 @pytest.mark.parametrize("name", GATEWAY_CLIENTS)
-def test_the_address_is_found_where_set_up_put_it(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_address_and_the_token_are_found_where_set_up_put_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """For doctor; with /v1 and without."""
     monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
     assert configured_address(GATEWAY_CLIENTS[name], home=home) is None
     run(name, port=9001)
     assert configured_address(GATEWAY_CLIENTS[name], home=home) == "http://127.0.0.1:9001"
+    # of an entry of a YAML list it is not looked for
+    token = None if GATEWAY_CLIENTS[name].is_yaml else gateway_token(state_folder())
+    assert configured_token(GATEWAY_CLIENTS[name], home=home) == token
 
 
 def test_gemini_cli_cannot_use_the_gateway_and_is_shown_what_it_can(home: Path) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from groq_fallback_mcp import __version__
-from groq_fallback_mcp.addresses import is_loopback
+from groq_fallback_mcp.addresses import is_clean_key, is_loopback
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Restrictions
 from groq_fallback_mcp.call.refusals import refusal
@@ -29,8 +29,8 @@ from groq_fallback_mcp.cli.local_servers import MOST_SERVED, with_context
 from groq_fallback_mcp.clients.change import find_clients
 from groq_fallback_mcp.clients.client import Client
 from groq_fallback_mcp.clients.entry import Entry, origin
-from groq_fallback_mcp.clients.gateway import configured_address
-from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS
+from groq_fallback_mcp.clients.gateway import configured_address, configured_token
+from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, GatewayClient
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
@@ -78,6 +78,7 @@ _MORE_CONTEXT = {
 # For all that a server on the gateway's port sends.
 GATEWAY_S = 2.0
 MOST_REPLY_BYTES = 4_096
+_REFUSED = re.compile(rb"HTTP/1\.[01] 401 ")
 _HEALTHY = re.compile(rb'"status": ?"ok"')
 
 
@@ -200,7 +201,8 @@ async def _gateways() -> list[Finding]:
         if address is None:
             continue
         if await anyio.to_thread.run_sync(_is_gateway, address):
-            findings.append(Finding(what=what, state="ok", detail=f"answers at {address}"))
+            token = configured_token(client, home=Path.home())
+            findings.append(await anyio.to_thread.run_sync(_answering, client, address, token))
             continue
         fix = f"Run {SCRIPT} gateway, or {SCRIPT} gateway --install to start it with every login"
         if not is_loopback(urlsplit(address).hostname or ""):
@@ -210,8 +212,25 @@ async def _gateways() -> list[Finding]:
     return findings
 
 
+def _answering(client: GatewayClient, address: str, token: str | None) -> Finding:
+    """A gateway that answers: whether it takes the agent's token, too."""
+    what = f"gateway of {client.name}"
+    if token is None or not is_clean_key(token) or not _REFUSED.match(_reply(address, "/v1/models", token)):
+        return Finding(what=what, state="ok", detail=f"answers at {address}")
+    again = "" if is_loopback(urlsplit(address).hostname or "") else f" --url {address}"
+    fix = f"Run {SCRIPT} setup {client.name} --gateway{again} again"
+    detail = f"the gateway at {address} refuses the token of {client.title}, so it cannot call its models. {fix}"
+    return Finding(what=what, state="fail", detail=detail, fix=fix)
+
+
 def _is_gateway(address: str) -> bool:
-    """Whether what answers there is a gateway. Some other server may say anything, for ever."""
+    """Whether what answers there is a gateway."""
+    reply = _reply(address, "/healthz")
+    return reply.startswith(b"HTTP/1.1 200 ") and _HEALTHY.search(reply) is not None
+
+
+def _reply(address: str, path: str, token: str | None = None) -> bytes:
+    """The beginning of a reply, empty where there is none in time. Some other server may say anything, for ever."""
     place = urlsplit(address)
     host, safe = place.hostname or "", place.scheme == "https"
     end, reply = time.monotonic() + GATEWAY_S, b""
@@ -224,8 +243,9 @@ def _is_gateway(address: str) -> bool:
             if safe:
                 context = ssl.create_default_context()
                 connection = opened.enter_context(context.wrap_socket(plain, server_hostname=host))
-            path = f"{place.path.rstrip('/')}/healthz"
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode())
+            own = "" if token is None else f"Authorization: Bearer {token}\r\n"
+            head = f"GET {place.path.rstrip('/')}{path} HTTP/1.1\r\nHost: {place.netloc}\r\n{own}Connection: close\r\n\r\n"
+            connection.sendall(head.encode())
             while len(reply) < MOST_REPLY_BYTES and (left_s := end - time.monotonic()) > 0:
                 connection.settimeout(left_s)
                 piece = connection.recv(MOST_REPLY_BYTES)
@@ -233,8 +253,8 @@ def _is_gateway(address: str) -> bool:
                     break
                 reply += piece
     except (OSError, ValueError, OverflowError):
-        return False
-    return reply.startswith(b"HTTP/1.1 200 ") and _HEALTHY.search(reply) is not None
+        return b""
+    return reply
 
 
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:

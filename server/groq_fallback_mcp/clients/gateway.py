@@ -23,7 +23,15 @@ from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import state_folder
 
-__all__ = ["SHOWN_TOKEN", "WantedGateway", "configured_address", "gateway_backups", "plan_gateway", "plan_removal"]
+__all__ = [
+    "SHOWN_TOKEN",
+    "WantedGateway",
+    "configured_address",
+    "configured_token",
+    "gateway_backups",
+    "plan_gateway",
+    "plan_removal",
+]
 
 SHOWN_TOKEN = "(the token)"  # noqa: S105 - what is shown instead
 _NEW_YAML = "name: Local\nversion: 1.0.0\nschema: v1\n"
@@ -98,6 +106,29 @@ def configured_address(client: GatewayClient, *, home: Path) -> str | None:
     after = removal.after or ""
     found = (url for form in _ADDRESSES for url in form.findall(removal.before or ""))
     return next((url for url in found if url not in after), None)
+
+
+def configured_token(client: GatewayClient, *, home: Path) -> str | None:
+    """The token in an agent's file, where set-up put it; None where it cannot be told. Raises ConfigurationError as `plan_removal`."""
+    path, text = _file(client, home=home)
+    if text is None or client.is_yaml:
+        return None
+    try:
+        said = _loads(text, client)
+    except _FAULTS as fault:
+        raise _unsafe(path, fault, "Correct it") from None
+    found = (_token_in(setting.value, _at(said, setting.at)) for setting in client.settings)
+    return next((token for token in found if token is not None), None)
+
+
+def _token_in(template: JsonValue, said: JsonValue) -> str | None:
+    """What stands in the place of the token."""
+    if template == "{token}":
+        return said if isinstance(said, str) else None
+    if not isinstance(template, dict) or not isinstance(said, dict):
+        return None
+    found = (_token_in(inner, said.get(name)) for name, inner in template.items())
+    return next((token for token in found if token is not None), None)
 
 
 def _file(client: GatewayClient, *, home: Path) -> tuple[Path, str | None]:
