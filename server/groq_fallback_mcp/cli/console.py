@@ -39,6 +39,7 @@ __all__ = [
     "run",
     "run_blocking",
     "terminal",
+    "typed_secret",
 ]
 
 T = TypeVar("T")
@@ -87,6 +88,18 @@ def note(text: str) -> None:
     from rich.text import Text
 
     console.print(Text(sanitize_message(text), style="dim"))
+
+
+def typed_secret(prompt: str, **options: Any) -> str:
+    """What is typed on a terminal without being shown, else the first line of a pipe; empty where there is neither.
+
+    `options` are those of typer's prompt.
+    """
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        return str(typer.prompt(prompt, hide_input=True, err=True, **options)).strip()
+    return sys.stdin.readline().strip()
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -24,8 +24,7 @@ from groq_fallback_mcp.policy.model_choice import resolve_model
 from groq_fallback_mcp.quota import caller_day
 from groq_fallback_mcp.quota.budget import DayTotals, usd
 from groq_fallback_mcp.quota.store_ledger import utc_day
-from groq_fallback_mcp.settings import load_settings
-from groq_fallback_mcp.tools import Context
+from groq_fallback_mcp.settings import Settings, load_settings
 
 __all__ = ["add", "change", "list_tokens", "remove", "rotate"]
 
@@ -41,10 +40,7 @@ async def add(
     checked_name(name)
     budget = None if budget_usd_per_day is None else _dollars(budget_usd_per_day)
     settings = load_settings()
-    allowed = None
-    if models is not None:
-        async with open_context(settings) as context:
-            allowed = await _resolved(models, context)
+    allowed = None if models is None else await _resolved(models, settings)
     path = tokens_path(settings)
     created = today(SystemClock())
 
@@ -82,9 +78,7 @@ async def change(
     settings = load_settings()
     given: dict[str, Any] = {"tokens_per_day": tokens_per_day, "rpm": rpm, "batch": batch}
     given["budget_usd_per_day"] = None if budget_usd_per_day is None else _dollars(budget_usd_per_day)
-    if models is not None:
-        async with open_context(settings) as context:
-            given["models"] = await _resolved(models, context)
+    given["models"] = None if models is None else await _resolved(models, settings)
     update = {field: value for field, value in given.items() if value is not None}
     unknown = next((field for field in unlimited if field not in LIMITS), None)
     if unknown is not None or not (update or unlimited):
@@ -136,11 +130,12 @@ def remove(name: str) -> int:
     return 0
 
 
-async def _resolved(names: str, context: Context) -> tuple[str, ...]:
+async def _resolved(names: str, settings: Settings) -> tuple[str, ...]:
     """The ids of models, by their ids or short names."""
-    engine = context.engine
-    await engine.registry.refresh(patient=True)
-    providers, day = engine.registry.models(), today(engine.clock)
+    async with open_context(settings) as context:
+        engine = context.engine
+        await engine.registry.refresh(patient=True)
+        providers, day = engine.registry.models(), today(engine.clock)
     found = [
         resolve_model(name.strip(), catalog=engine.catalog, providers=providers, kinds=_KINDS, today=day)
         for name in names.split(",")

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from groq_fallback_mcp.addresses import is_clean_key
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.catalog import load_catalog
-from groq_fallback_mcp.cli.console import echo, echo_message, print_json
+from groq_fallback_mcp.cli.console import echo, echo_message, print_json, typed_secret
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import SCRIPT, install_command
 from groq_fallback_mcp.credentials import forget_key, keep_in_file, keep_in_ring
@@ -34,12 +34,7 @@ def set_key(*, file: bool, force: bool) -> int:
 
     1 where Groq refuses the key and it was not stored. `force`: store it all the same.
     """
-    terminal = sys.stdin is not None and sys.stdin.isatty()
-    if terminal:
-        text = typer.prompt("Groq API key", hide_input=True, err=True)
-    else:
-        text = sys.stdin.readline() if sys.stdin is not None else ""
-    key = str(text).strip()
+    key = typed_secret("Groq API key")
     if not key or not is_clean_key(key):
         raise ConfigurationError(
             "That doesn't look like an API key (empty, or contains spaces or other characters)",
@@ -48,7 +43,7 @@ def set_key(*, file: bool, force: bool) -> int:
     register_secrets(key)
     checked = anyio.run(_check, SecretStr(key))
     if checked.state == "refused" and not force:
-        if not terminal:
+        if sys.stdin is None or not sys.stdin.isatty():
             echo("Groq refused this key (401), so it was not stored. Copy it again, or pass --force to store it.", err=True)
             return 1
         if not typer.confirm("Groq refused this key (401). Store it anyway?", default=False, err=True):

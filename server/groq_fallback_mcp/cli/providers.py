@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from groq_fallback_mcp.addresses import is_clean_key
 from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
 from groq_fallback_mcp.catalog import Catalog, ProviderRow, load_catalog
-from groq_fallback_mcp.cli.console import echo, print_json
+from groq_fallback_mcp.cli.console import echo, print_json, typed_secret
 from groq_fallback_mcp.cli.providers_file import (
     names_in,
     table_in,
@@ -245,16 +245,8 @@ def _variable_of(name: str) -> str:
 
 def _stored_key(variable: str, row: ProviderRow | None, endpoint: Endpoint, *, file: bool) -> bool:
     """Store the key that a person types, or pipes; without one it is said where it is expected."""
-    is_terminal = sys.stdin is not None and sys.stdin.isatty()
     page = f" ({row.key_page})" if row is not None and row.key_page else ""
-    text = (
-        typer.prompt(
-            f"API key for {endpoint.name}{page}, empty for none yet", hide_input=True, err=True, default="", show_default=False
-        )
-        if is_terminal
-        else (sys.stdin.readline() if sys.stdin is not None else "")
-    )
-    key = str(text).strip()
+    key = typed_secret(f"API key for {endpoint.name}{page}, empty for none yet", default="", show_default=False)
     if not key:
         if endpoint.key_hint is not None:
             echo(f"Note: Set {variable}, or add it again to store a key{page}.")

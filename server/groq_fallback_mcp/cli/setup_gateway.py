@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import anyio
-import typer
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import load_catalog
-from groq_fallback_mcp.cli.console import echo
+from groq_fallback_mcp.cli.console import echo, typed_secret
 from groq_fallback_mcp.cli.local_servers import found_statement
 from groq_fallback_mcp.clients.change import Change, apply
 from groq_fallback_mcp.clients.client import CLIENTS
@@ -174,19 +172,16 @@ async def _offer_at(url: str, token: str, offer: GatewayOffer) -> GatewayOffer:
 
 def _checked_url(url: str) -> str:
     try:
-        checked = check_base_url(url).removesuffix("/v1")
+        return check_base_url(url).removesuffix("/v1")
     except ValueError as error:
         raise ConfigurationError(capitalized(str(error)), next_step="Use --url https://HOST") from None
-    return checked
 
 
 def _given_token(settings: Settings) -> str:
     """The token of a gateway elsewhere: the setting, else what is typed without being shown, or piped."""
     if settings.http_token is not None:
         return settings.http_token.get_secret_value()
-    terminal = sys.stdin is not None and sys.stdin.isatty()
-    text = typer.prompt("Gateway token", hide_input=True, err=True) if terminal else sys.stdin.readline() if sys.stdin else ""
-    token = str(text).strip()
+    token = typed_secret("Gateway token")
     if not token or not is_clean_key(token):
         raise ConfigurationError(
             "No token is given (or it contains spaces or other characters)",
