@@ -504,27 +504,21 @@ def test_of_codex_only_what_is_ours_is_removed_where_the_file_was_changed_since(
     assert path.read_text() == 'model = "gpt-new"\n\n[tui]\ntheme = "light"\n'
 
 
-@pytest.mark.parametrize("text", ["model_providers = 1\n", 'model = """\nx"""\n', "model = [1]\n", "[", "model.x = 1\n"])
-def test_a_file_of_codex_that_cannot_be_edited_safely_is_left_alone(
-    home: Path, monkeypatch: pytest.MonkeyPatch, text: str
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("codex", text) for text in ("model_providers = 1\n", 'model = """\nx"""\n', "model = [1]\n", "[", "model.x = 1\n")),
+        *(("claude-code", text) for text in ("{", "[]", '{"env": null}', '{"env": []}', '{"env": {}, "env": {}}')),
+    ],
+)
+def test_a_file_that_cannot_be_edited_safely_is_left_alone_in_every_form(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
     """As where one of its values is of another kind."""
     monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
-    path = put(home, "codex", text)
+    path = put(home, name, text)
     with pytest.raises(ConfigurationError, match="cannot be edited safely"):
-        run("codex")
-    assert path.read_text() == text
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"env": null}', '{"env": []}', '{"env": {}, "env": {}}'])
-def test_settings_of_claude_code_that_cannot_be_edited_safely_are_left_alone(
-    home: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    """With what is wrong, and what to do."""
-    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
-    path = put(home, "claude-code", text)
-    with pytest.raises(ConfigurationError, match="cannot be edited safely"):
-        run("claude-code")
+        run(name)
     assert path.read_text() == text
 
 

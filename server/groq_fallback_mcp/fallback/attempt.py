@@ -49,7 +49,7 @@ class AttemptSender:
         """The outcome, with the reservation settled by it; given back where there is none, and no answer had begun.
 
         A request that was sent and abandoned counts against budgets, as the provider may have answered it. Its limits are given back,
-        but not to a caller who shares them with others: whoever abandons calls would else seem to have used nothing.
+        but not to a caller who shares them with others: otherwise a caller that abandons calls seems to have used nothing.
 
         `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
         after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far,

@@ -19,7 +19,7 @@ from groq_fallback_mcp.gateway.client_lists import CLAUDE_PREFIX, codex_models, 
 from groq_fallback_mcp.gateway.completions import ChatCompletions
 from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.endpoint import AnswerEndpoint, GatewayTimes
-from groq_fallback_mcp.gateway.http import json_response, read_body, refusal_response, unless_too_deep
+from groq_fallback_mcp.gateway.http import json_response, read_request, refusal_response
 from groq_fallback_mcp.gateway.messages import Messages, counted
 from groq_fallback_mcp.gateway.messages_body import read_messages_body
 from groq_fallback_mcp.gateway.model_list import listed_models
@@ -64,20 +64,16 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
 
     async def model(request: Request) -> Response:
         name = request.path_params["id"].removeprefix(CLAUDE_PREFIX)
-        found = next((row for row in await rows(request) if row["id"] in {name, name.removeprefix("groq/")}), None)
+        found = [row for row in await rows(request) if row["id"] in {name, name.removeprefix("groq/")}]
         own = MESSAGES if "anthropic-version" in request.headers else None
-        rows_found: Sequence[Mapping[str, Any]] = [] if found is None else [found]
-        shown = rows_found if own is None else messages_models(rows_found)["data"]
+        shown = found if own is None else messages_models(found)["data"]
         if shown:
             return json_response(shown[0])
         message = f"The model {excerpt(name)} cannot be used here. See /v1/models"
         return refusal_response(Refusal(status=404, message=message, param="model", code="model_not_found"), own)
 
     async def count_tokens(request: Request) -> Response:
-        given = await read_body(request)
-        if isinstance(given, Refusal):
-            return refusal_response(given, MESSAGES)
-        read = unless_too_deep(lambda: read_messages_body(given, catalog=engine.catalog))
+        read = await read_request(request, lambda given: read_messages_body(given, catalog=engine.catalog))
         return refusal_response(read, MESSAGES) if isinstance(read, Refusal) else json_response(counted(read))
 
     dialects: Mapping[str, Dialect] = {

@@ -5,17 +5,20 @@ Three APIs are served by one engine: each is translated into the same ChatBody o
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from groq_fallback_mcp.call import Success
+from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
 from groq_fallback_mcp.gateway.refusals import Refusal
+from groq_fallback_mcp.redaction import clean_json
 
-__all__ = ["Dialect", "Exchange", "StreamWriter", "label", "new_id"]
+__all__ = ["Dialect", "Exchange", "StreamWriter", "arguments_of", "label", "named_event", "new_id"]
 
 
 class StreamWriter(Protocol):
@@ -66,6 +69,19 @@ def new_id(kind: str) -> str:
 def label(success: Success) -> dict[str, Any]:
     """What tells a simulated answer from a real one."""
     return {"system_fingerprint": "fp_simulated"} if success.simulated else {}
+
+
+def arguments_of(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of a tool, empty where they are no object."""
+    try:
+        return object_of(json.loads(call["arguments"])) or {}
+    except (ValueError, RecursionError):
+        return {}
+
+
+def named_event(kind: str, fields: Mapping[str, Any]) -> bytes:
+    """An event of a stream that has its type twice, as its name and in its data."""
+    return b"event: " + kind.encode() + b"\ndata: " + clean_json({"type": kind, **fields}) + b"\n\n"
 
 
 class Dialect(Protocol):

@@ -27,10 +27,9 @@ from groq_fallback_mcp.gateway.http import (
     json_response,
     outcome_of,
     raw_headers,
-    read_body,
+    read_request,
     refusal_response,
     unless_gone,
-    unless_too_deep,
 )
 from groq_fallback_mcp.gateway.model_list import effective_window
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, too_large
@@ -73,11 +72,8 @@ class AnswerEndpoint:
         self._plan = plan
 
     async def __call__(self, request: Request) -> Response:
-        given = await read_body(request)
-        if isinstance(given, Refusal):
-            return refusal_response(given, self.dialect)
         now = int(self._engine.clock.wall())
-        exchange = unless_too_deep(lambda: self.dialect.read(given, catalog=self._engine.catalog, now=now))
+        exchange = await read_request(request, lambda given: self.dialect.read(given, catalog=self._engine.catalog, now=now))
         if isinstance(exchange, Refusal):
             return refusal_response(exchange, self.dialect)
         body = exchange.body

@@ -28,11 +28,10 @@ __all__ = [
     "json_response",
     "outcome_of",
     "raw_headers",
-    "read_body",
     "read_json",
+    "read_request",
     "refusal_response",
     "unless_gone",
-    "unless_too_deep",
 ]
 
 _log = logging.getLogger(__name__)
@@ -73,19 +72,17 @@ async def outcome_of(work: Awaitable[T], *, param: str | None = None) -> T | Ref
         return Refusal(status=500, type="api_error", message="Internal error. See the gateway's log")
 
 
-async def read_body(request: Request) -> object | Refusal:
-    """The JSON of a request, or what is wrong with it."""
+async def read_request(request: Request, read: Callable[[object], T | Refusal]) -> T | Refusal:
+    """What `read` makes of a request's JSON, or what is wrong with it."""
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         message = f"The Content-Encoding {excerpt(encoding)} is not supported. Send the body as plain JSON"
         return Refusal(status=415, code="unsupported_encoding", message=message)
-    return read_json(await request.body())
-
-
-def unless_too_deep(read: Callable[[], T]) -> T | Refusal:
-    """What `read` makes of a body; a refusal of one that is nested so deeply that it cannot be read."""
+    given = read_json(await request.body())
+    if isinstance(given, Refusal):
+        return given
     try:
-        return read()
+        return read(given)
     except RecursionError:
         return invalid("The body is nested too deeply. Send fewer levels of content")
 

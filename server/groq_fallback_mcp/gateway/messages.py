@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from groq_fallback_mcp.call import Success, Usage
-from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
-from groq_fallback_mcp.gateway.dialect import label, new_id
+from groq_fallback_mcp.gateway.dialect import arguments_of, label, named_event, new_id
 from groq_fallback_mcp.gateway.messages_body import NO_THREADS, read_messages_body
-from groq_fallback_mcp.gateway.refusals import Refusal
+from groq_fallback_mcp.gateway.refusals import Refusal, renamed
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
-from groq_fallback_mcp.redaction import clean_json, sanitize
+from groq_fallback_mcp.redaction import sanitize
 
 __all__ = ["Messages", "counted"]
 
@@ -56,9 +55,7 @@ class Messages:
 
     def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
         status, kind = _OVERLOADED if refusal.overloaded else _ERRORS.get(refusal.status, (refusal.status, "api_error"))
-        message = refusal.message
-        if refusal.param in _PARAMS:
-            message = message.replace(refusal.param, _PARAMS[refusal.param])
+        message = renamed(refusal, _PARAMS).message
         if refusal.tokens is not None and refusal.most_tokens is not None:
             message = _TOO_LONG.format(tokens=refusal.tokens, most=refusal.most_tokens, message=message)
         error: dict[str, Any] = {"type": kind, "message": message}
@@ -175,11 +172,7 @@ def _thinking(text: str) -> dict[str, Any]:
 
 
 def _tool_use(call: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        stated = object_of(json.loads(call["arguments"]))
-    except (ValueError, RecursionError):
-        stated = None
-    return {"type": "tool_use", "id": call["id"], "name": names.get(call["name"], call["name"]), "input": stated or {}}
+    return {"type": "tool_use", "id": call["id"], "name": names.get(call["name"], call["name"]), "input": arguments_of(call)}
 
 
 def _stop_reason(success: Success) -> str:
@@ -197,4 +190,4 @@ def _usage(usage: Usage) -> dict[str, Any]:
 
 
 def _event(kind: str, **fields: Any) -> bytes:
-    return b"event: " + kind.encode() + b"\ndata: " + clean_json({"type": kind, **fields}) + b"\n\n"
+    return named_event(kind, fields)

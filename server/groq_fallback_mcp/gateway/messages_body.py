@@ -44,8 +44,8 @@ def read_messages_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal
     if not is_list(messages := body.get("messages")) or not messages:
         return invalid("messages must be a list with at least one message", param="messages")
     try:
-        functions, searches, omitted = _tools(body)
-        chat, notes = _chat(body, messages, functions)
+        tools = _tools(body)
+        chat, notes = _chat(body, messages, tools.functions)
     except InvalidBody as error:
         return error.refusal
     read = read_chat_body(chat, catalog=catalog)
@@ -54,18 +54,11 @@ def read_messages_body(given: object, *, catalog: Catalog) -> ChatBody | Refusal
     thinking = object_of(body.get("thinking")) or {}
     shows = stated_text(thinking, "type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
     user = (object_of(body.get("metadata")) or {}).get("user_id")
-    offered = [*(body.get("tools") or ()), *_changed_tools(messages).defined.values()]
-    named = {function_name(name): name for name in map(_name_of, offered)}
-    read = with_hosted_tools(replace(read, notes=tuple(notes)), searches=searches, omitted=omitted)
-    return replace(
-        read,
-        names=(user,),
-        include_reasoning=shows,
-        tool_names={flat: name for flat, name in named.items() if flat != name},
-    )
+    read = with_hosted_tools(replace(read, notes=tuple(notes)), searches=tools.searches, omitted=list(tools.omitted))
+    return replace(read, names=(user,), include_reasoning=shows, tool_names=tools.renamed)
 
 
-def _chat(body: Mapping[str, Any], messages: Sequence[object], functions: list[Any]) -> tuple[dict[str, Any], list[str]]:
+def _chat(body: Mapping[str, Any], messages: Sequence[object], functions: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
     """The body of a chat completion, and what was changed for it, in sentences."""
     if body.get("thread") is not None:
         message = "thread is not supported: nothing is stored here. Send the whole conversation in messages"
@@ -156,8 +149,7 @@ def _parts(given: object) -> list[Any]:  # noqa: PLR0911 - an arm a block
         case "document":
             return _document(block, source)
         case "tool_reference" | "tool_addition" | "tool_removal" as kind:
-            tool = object_of(block.get("tool")) or block
-            name = tool.get("tool_name") or tool.get("name") or (object_of(tool.get("definition")) or {}).get("name")
+            name, _ = _changed_tool(block)
             return [_text(f"The tool {name} can {'no longer' if kind == 'tool_removal' else 'now'} be called.")]
         case "search_result":
             return [_text(f"{block.get('title') or ''}\n{block.get('source') or ''}"), *_listed(block.get("content"))]
@@ -205,43 +197,60 @@ def _text(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _tools(body: Mapping[str, Any]) -> tuple[list[Any], bool, list[str]]:
-    """The functions, whether the web is to be searched, and the kinds of tools that were left out.
+@dataclass(slots=True)
+class _Tools:
+    """The tools of a request: `offered` by name, of those with one name the last, as a definition that came later counts.
+
+    `renamed` says what the client calls a function that has another name here; `omitted` are kinds that no model here knows.
+    """
+
+    offered: dict[str, Any] = field(default_factory=dict[str, Any])
+    renamed: dict[str, str] = field(default_factory=dict[str, str])
+    searches: bool = False
+    omitted: dict[str, None] = field(default_factory=dict[str, None])
+
+    @property
+    def functions(self) -> Sequence[Any]:
+        """As a chat completion has them, with what cannot be one, which its reader refuses."""
+        return list(self.offered.values())
+
+    def offer(self, tool: Mapping[str, Any]) -> None:
+        """Take a tool for a function."""
+        name = _name_of(tool)
+        flat = function_name(name)
+        if flat != name:
+            self.renamed[flat] = name
+        fields = {key: tool[key] for key in ("description", "strict") if tool.get(key) is not None}
+        function = {"name": flat or tool.get("name"), **fields, "parameters": tool.get("input_schema")}
+        self.keep({"type": "function", "function": function}, name=flat)
+
+    def keep(self, entry: object, *, name: str = "") -> None:
+        """Take an entry as it is. No function's name has a space."""
+        self.offered[name or f"entry {len(self.offered)}"] = entry
+
+
+def _tools(body: Mapping[str, Any]) -> _Tools:
+    """The tools that can be called now.
 
     Deferred tools are offered once a search for tools has found them, or where there is none that could.
     """
     stated = body.get("tools")
-    given = [(object_of(tool), tool) for tool in (stated if is_list(stated) else ())]
+    given: Sequence[Any] = stated if is_list(stated) else ()
     changed = _changed_tools(body.get("messages"))
-    finds = any(_finds_tools(tool or {}) for tool, _ in given)
-    given += [(tool, tool) for tool in changed.defined.values()]
-    functions: list[Any] = []
-    searches, left_out = False, dict[str, None]()
-    for tool, as_stated in given:
+    finds = any(_finds_tools(object_of(tool) or {}) for tool in given)
+    tools = _Tools()
+    for entry in (*given, *changed.defined.values()):
+        tool = object_of(entry)
         kind = stated_text(tool or {}, "type")
         if tool is None:
-            functions.append(as_stated)
+            tools.keep(entry)
         elif kind.startswith("web_search"):
-            searches = True
+            tools.searches = True
         elif kind not in {"", "custom"}:
-            left_out[kind] = None
+            tools.omitted[kind] = None
         elif changed.offers(tool, deferring=finds):
-            stated = {"name": function_name(_name_of(tool)) or tool.get("name")}
-            fields = {**stated, **{name: tool.get(name) for name in ("description", "strict")}}
-            function = {
-                **{name: value for name, value in fields.items() if value is not None},
-                "parameters": tool.get("input_schema"),
-            }
-            functions.append({"type": "function", "function": function})
-    return _last_of_a_name(functions), searches, list(left_out)
-
-
-def _last_of_a_name(functions: Sequence[Any]) -> list[Any]:
-    """The functions, of those with one name the last: a definition that came later counts."""
-    named = {
-        stated_text((object_of(one) or {}).get("function") or {}, "name") or str(at): one for at, one in enumerate(functions)
-    }
-    return list(named.values())
+            tools.offer(tool)
+    return tools
 
 
 def _finds_tools(tool: Mapping[str, Any]) -> bool:
@@ -266,11 +275,9 @@ class _ChangedTools:
     def take(self, block: Mapping[str, Any]) -> None:
         """One block of a message."""
         kind = stated_text(block, "type")
-        stated = (object_of(block.get("tool")) or {}) if kind in _CHANGES else block
         if kind not in {*_CHANGES, "tool_reference"}:
             return
-        definition = object_of(stated.get("definition")) or {}
-        name = next((given for given in (stated.get("tool_name"), stated.get("name"), definition.get("name")) if given), None)
+        name, definition = _changed_tool(block)
         if not isinstance(name, str):
             return
         if kind == "tool_removal":
@@ -281,6 +288,13 @@ class _ChangedTools:
         self.found[name] = None
         if definition:
             self.defined[name] = definition
+
+
+def _changed_tool(block: Mapping[str, Any]) -> tuple[object, dict[str, Any]]:
+    """The name of the tool that a block is about, and its definition; empty where the block has none."""
+    tool = object_of(block.get("tool")) or block
+    definition = object_of(tool.get("definition")) or {}
+    return tool.get("tool_name") or tool.get("name") or definition.get("name"), definition
 
 
 def _changed_tools(messages: object) -> _ChangedTools:

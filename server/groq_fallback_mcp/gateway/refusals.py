@@ -19,7 +19,7 @@ from groq_fallback_mcp.fallback.final_error import CallFailed, Code
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, sentence
 
-__all__ = ["InvalidBody", "Refusal", "failed", "guard_error", "invalid", "refused", "renumbered", "too_large"]
+__all__ = ["InvalidBody", "Refusal", "failed", "guard_error", "invalid", "refused", "renamed", "renumbered", "too_large"]
 
 LEAST_WAIT_S = 1
 _IN_MESSAGE = re.compile(r"in message (\d+)")
@@ -100,6 +100,14 @@ def renumbered(refusal: Refusal, origins: Sequence[int], *, entry: str = "messag
         return refusal
     place = f"in {entry} {origins[at]}" if origins[at] else "in the system prompt"
     return replace(refusal, message=refusal.message.replace(found[0], place, 1))
+
+
+def renamed(refusal: Refusal, names: Mapping[str, str]) -> Refusal:
+    """A refusal that calls a field as its API does. `names`: what chat completions call it, and what this API does."""
+    name = names.get(refusal.param or "")
+    if name is None or refusal.param is None:
+        return refusal
+    return replace(refusal, param=name, message=refusal.message.replace(refusal.param, name))
 
 
 def refused(error: InputRefused) -> Refusal:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from groq_fallback_mcp.call import Usage
@@ -15,15 +15,14 @@ from groq_fallback_mcp.call.openai_fields import object_of
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
-from groq_fallback_mcp.gateway.dialect import label, new_id
-from groq_fallback_mcp.gateway.refusals import Refusal
+from groq_fallback_mcp.gateway.dialect import arguments_of, label, named_event, new_id
+from groq_fallback_mcp.gateway.refusals import Refusal, renamed
 from groq_fallback_mcp.gateway.responses_body import NamedTool, ResponsesBody, read_responses_body
-from groq_fallback_mcp.redaction import clean_json, sanitize
+from groq_fallback_mcp.redaction import sanitize
 
 __all__ = ["Responses"]
 
 _ECHOED = (
-    "metadata",
     "reasoning",
     "temperature",
     "top_p",
@@ -46,9 +45,7 @@ class Responses:
         return read if isinstance(read, Refusal) else ResponsesExchange(read=read, created=now)
 
     def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
-        param = _PARAMS.get(refusal.param or "", refusal.param)
-        message = refusal.message if param == refusal.param else refusal.message.replace(str(refusal.param), str(param))
-        return refusal.status, replace(refusal, param=param, message=message).body()
+        return refusal.status, renamed(refusal, _PARAMS).body()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +197,7 @@ class ResponseEvents:
         return event
 
     def _event(self, kind: str, **fields: Any) -> bytes:
-        data = clean_json({"type": kind, **fields, "sequence_number": self._next()})
-        return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
+        return named_event(kind, {**fields, "sequence_number": self._next()})
 
     def _next(self) -> int:
         number, self._number = self._number, self._number + 1
@@ -233,11 +229,7 @@ def called(call: Mapping[str, Any], tools: Mapping[str, NamedTool]) -> dict[str,
 
 def _input(call: Mapping[str, Any]) -> str:
     """The text that a custom tool is called with."""
-    try:
-        stated = object_of(json.loads(call["arguments"])) or {}
-    except (ValueError, RecursionError):
-        stated = {}
-    found = stated.get("input")
+    found = arguments_of(call).get("input")
     return found if isinstance(found, str) else str(call["arguments"])
 
 

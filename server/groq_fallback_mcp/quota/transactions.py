@@ -146,7 +146,7 @@ def _settle_account(transaction: Transaction, reservation: Reservation, settleme
     if reservation.queue and opened:
         difference = share_of(buckets, {**reservation.cost, **settlement.actual}) - share_of(buckets, reservation.cost)
         uses = after_settling(uses, reservation.queue, difference, taken_at=reservation.taken_at, now=transaction.now)
-    settled = Account(buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor, uses=uses)
+    settled = replace(account, buckets=buckets, held=held, in_flight=in_flight, health=health, prompt_factor=factor, uses=uses)
     transaction.write(key, settled)
     transaction.write_provider(key, replace(provider, returns_unused=returned))
     return settled
@@ -345,12 +345,12 @@ def _take_from_account(
         if limit in buckets:
             buckets[limit] = take(buckets[limit], units, now)
     held = {limit: account.held.get(limit, 0.0) + units for limit, units in claim.cost.items()}
-    taken = Account(
+    taken = replace(
+        account,
         buckets=buckets,
         held={**account.held, **held},
         in_flight=account.in_flight + 1,
         health=probing(account.health, reservation, now, life_s),
-        prompt_factor=account.prompt_factor,
         uses=account.uses if caller is None else after_grant(account.uses, caller, share_of(buckets, claim.cost), now),
     )
     transaction.write(key, taken)
