@@ -14,7 +14,9 @@ def is_clean_key(value: str) -> bool:
 
 
 def check_base_url(value: str) -> str:
-    """`value` without a trailing slash. ValueError unless it is https, or http on loopback, without userinfo or query."""
+    """`value` without a trailing slash, its scheme in small letters. ValueError unless it is https, or http on loopback, without
+    userinfo or query.
+    """
     value = value.strip()
     try:
         parts = urlsplit(value)
@@ -31,7 +33,7 @@ def check_base_url(value: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         message = f"the base URL {value!r} uses http beyond loopback, which would send the key in clear text; use https"
         raise ValueError(message)
-    return value.rstrip("/")
+    return parts.scheme + value[len(parts.scheme) :].rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

@@ -101,8 +101,8 @@ class Wire:
             headers.append(("Authorization", f"Bearer {key}"))
         self._headers = httpx2.Headers(headers)
         self._base_url = base_url.rstrip("/")
-        # reading the certificates takes tens of milliseconds, and without TLS none is needed
-        verify = base_url.startswith("https")
+        # reading the certificates takes tens of milliseconds, and without TLS none is needed; a scheme may be written in capitals
+        verify = not base_url.startswith("http://")
         self._transport = transport or httpx2.AsyncHTTPTransport(verify=verify, limits=POOL, trust_env=False, proxy=proxy)
 
     async def exchange(

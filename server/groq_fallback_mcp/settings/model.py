@@ -295,13 +295,13 @@ class Settings(BaseSettings):
             return value
         try:
             parts = urlsplit(text)
-            known = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and (parts.port or 6379) > 0
+            if parts.scheme in {"redis", "rediss"} and parts.hostname and (parts.port or 6379) > 0:
+                # its client knows the scheme in small letters only
+                return SecretStr(parts.scheme + text[len(parts.scheme) :])
         except ValueError:
-            known = False
-        if not known:
-            message = "it must be sqlite, sqlite:///PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or memory"
-            raise ValueError(message)
-        return value
+            pass
+        message = "it must be sqlite, sqlite:///PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or memory"
+        raise ValueError(message)
 
     @field_validator("proxy")
     @classmethod
