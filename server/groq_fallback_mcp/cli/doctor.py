@@ -5,18 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import ssl
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
-
-import anyio
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.addresses import is_clean_key, is_loopback
@@ -40,6 +35,7 @@ from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import FoundServer, LiveList
+from groq_fallback_mcp.providers.reply import Reply
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import sanitize_message
@@ -78,7 +74,7 @@ _MORE_CONTEXT = {
 # For all that a server on the gateway's port sends.
 GATEWAY_S = 2.0
 MOST_REPLY_BYTES = 4_096
-_REFUSED = re.compile(rb"HTTP/1\.[01] 401 ")
+OK, UNAUTHORIZED = 200, 401
 _HEALTHY = re.compile(rb'"status": ?"ok"')
 
 
@@ -200,61 +196,46 @@ async def _gateways() -> list[Finding]:
             continue
         if address is None:
             continue
-        if await anyio.to_thread.run_sync(_is_gateway, address):
-            token = configured_token(client, home=Path.home())
-            findings.append(await anyio.to_thread.run_sync(_answering, client, address, token))
+        if await _is_gateway(address):
+            findings.append(await _answering(client, address, configured_token(client, home=Path.home())))
             continue
         fix = f"Run {SCRIPT} gateway, or {SCRIPT} gateway --install to start it with every login"
-        if not is_loopback(urlsplit(address).hostname or ""):
+        if _is_elsewhere(address):
             fix = f"Check that it is running, or run {SCRIPT} setup {client.name} --gateway with another --url"
         detail = f"nothing answers at {address}, so {client.title} cannot call its models. {fix}"
         findings.append(Finding(what=what, state="fail", detail=detail, fix=fix))
     return findings
 
 
-def _answering(client: GatewayClient, address: str, token: str | None) -> Finding:
+async def _answering(client: GatewayClient, address: str, token: str | None) -> Finding:
     """A gateway that answers: whether it takes the agent's token, too."""
     what = f"gateway of {client.name}"
-    if token is None or not is_clean_key(token) or not _REFUSED.match(_reply(address, "/v1/models", token)):
+    reply = None if token is None or not is_clean_key(token) else await _reply(address, "/v1/models", token)
+    if not isinstance(reply, Reply) or reply.status != UNAUTHORIZED:
         return Finding(what=what, state="ok", detail=f"answers at {address}")
-    again = "" if is_loopback(urlsplit(address).hostname or "") else f" --url {address}"
-    fix = f"Run {SCRIPT} setup {client.name} --gateway{again} again"
+    fix = f"Run {SCRIPT} setup {client.name} --gateway{f' --url {address}' if _is_elsewhere(address) else ''} again"
     detail = f"the gateway at {address} refuses the token of {client.title}, so it cannot call its models. {fix}"
     return Finding(what=what, state="fail", detail=detail, fix=fix)
 
 
-def _is_gateway(address: str) -> bool:
-    """Whether what answers there is a gateway."""
-    reply = _reply(address, "/healthz")
-    return reply.startswith(b"HTTP/1.1 200 ") and _HEALTHY.search(reply) is not None
+def _is_elsewhere(address: str) -> bool:
+    return not is_loopback(urlsplit(address).hostname or "")
 
 
-def _reply(address: str, path: str, token: str | None = None) -> bytes:
-    """The beginning of a reply, empty where there is none in time. Some other server may say anything, for ever."""
-    place = urlsplit(address)
-    host, safe = place.hostname or "", place.scheme == "https"
-    end, reply = time.monotonic() + GATEWAY_S, b""
+async def _is_gateway(address: str) -> bool:
+    """Whether what answers there is a gateway. It is not shown the token: it may be some other server."""
+    reply = await _reply(address, "/healthz")
+    return isinstance(reply, Reply) and reply.status == OK and _HEALTHY.search(reply.body) is not None
+
+
+async def _reply(address: str, path: str, token: str | None = None) -> Reply | Failure:
+    from groq_fallback_mcp.providers.http import Wire
+
+    wire = Wire(address, key=token)
     try:
-        with ExitStack() as opened:
-            plain = opened.enter_context(
-                socket.create_connection((host, place.port or (443 if safe else 80)), timeout=GATEWAY_S)
-            )
-            connection = plain
-            if safe:
-                context = ssl.create_default_context()
-                connection = opened.enter_context(context.wrap_socket(plain, server_hostname=host))
-            own = "" if token is None else f"Authorization: Bearer {token}\r\n"
-            head = f"GET {place.path.rstrip('/')}{path} HTTP/1.1\r\nHost: {place.netloc}\r\n{own}Connection: close\r\n\r\n"
-            connection.sendall(head.encode())
-            while len(reply) < MOST_REPLY_BYTES and (left_s := end - time.monotonic()) > 0:
-                connection.settimeout(left_s)
-                piece = connection.recv(MOST_REPLY_BYTES)
-                if not piece:
-                    break
-                reply += piece
-    except (OSError, ValueError, OverflowError):
-        return b""
-    return reply
+        return await wire.exchange("GET", path, timeout_s=GATEWAY_S, most_bytes=MOST_REPLY_BYTES)
+    finally:
+        await wire.aclose()
 
 
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:
