@@ -26,6 +26,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from groq_fallback_mcp.atomic_file import sweep_partials, write_atomically
+from groq_fallback_mcp.credentials import open_private
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.json_types import is_array
 from groq_fallback_mcp.redaction import register_secrets
@@ -123,7 +124,7 @@ class TokensFile:
 def read_tokens(path: Path) -> tuple[GatewayToken, ...]:
     """The tokens of a file, none where it does not exist. Blocking. Raises ConfigurationError for one that cannot be used."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        descriptor = open_private(path)
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -159,9 +160,8 @@ def add_token(path: Path, make: Callable[[str], GatewayToken]) -> str:
     Raises ConfigurationError for a name that exists, too many tokens, and a file that cannot be used or written.
     """
     path = path.resolve()
-    secret = secrets.token_urlsafe(_BYTES)
-    register_secrets(secret)
-    token = make(token_hash(secret.encode()).hex())
+    secret, sha256 = _new_secret()
+    token = make(sha256)
     with _changing(path) as tokens:
         if any(one.name == token.name for one in tokens):
             raise ConfigurationError(
@@ -178,30 +178,19 @@ def add_token(path: Path, make: Callable[[str], GatewayToken]) -> str:
 
 def change_token(path: Path, name: str, changed: Callable[[GatewayToken], GatewayToken]) -> None:
     """Replace a token's row by what `changed` makes of it. Blocking. Raises ConfigurationError as `remove_token`."""
-    path = path.resolve()
-    with _changing(path) as tokens:
-        if all(one.name != name for one in tokens):
-            raise _unknown(name, tokens)
-        _write(path, tuple(changed(one) if one.name == name else one for one in tokens))
+    _replace(path, name, lambda token: (changed(token),))
 
 
 def rotate_token(path: Path, name: str) -> str:
     """Give a token's name and limits a new secret, which is returned; the former one ends. Blocking. Raises as `change_token`."""
-    secret = secrets.token_urlsafe(_BYTES)
-    register_secrets(secret)
-    digest = token_hash(secret.encode()).hex()
-    change_token(path, name, lambda token: token.model_copy(update={"sha256": digest}))
+    secret, sha256 = _new_secret()
+    change_token(path, name, lambda token: token.model_copy(update={"sha256": sha256}))
     return secret
 
 
 def remove_token(path: Path, name: str) -> None:
     """Remove a token. Blocking. Raises ConfigurationError where there is no such token, or the file cannot be used or written."""
-    path = path.resolve()
-    with _changing(path) as tokens:
-        left = tuple(one for one in tokens if one.name != name)
-        if len(left) == len(tokens):
-            raise _unknown(name, tokens)
-        _write(path, left)
+    _replace(path, name, lambda _: ())
 
 
 def checked_name(name: str) -> str:
@@ -217,6 +206,13 @@ def checked_name(name: str) -> str:
 def token_hash(token: bytes) -> bytes:
     """What is kept of a token."""
     return hashlib.sha256(token).digest()
+
+
+def _new_secret() -> tuple[str, str]:
+    """A token, and its hash as the file has it."""
+    secret = secrets.token_urlsafe(_BYTES)
+    register_secrets(secret)
+    return secret, token_hash(secret.encode()).hex()
 
 
 def _token(path: Path, number: int, row: object) -> GatewayToken:
@@ -262,6 +258,14 @@ def _changing(path: Path) -> Generator[tuple[GatewayToken, ...]]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise _unusable(path, f"cannot be written ({reason})", next_step="Check the permissions and the free space") from None
+
+
+def _replace(path: Path, name: str, changed: Callable[[GatewayToken], Sequence[GatewayToken]]) -> None:
+    path = path.resolve()
+    with _changing(path) as tokens:
+        if all(one.name != name for one in tokens):
+            raise _unknown(name, tokens)
+        _write(path, [row for one in tokens for row in (changed(one) if one.name == name else (one,))])
 
 
 def _write(path: Path, tokens: Sequence[GatewayToken]) -> None:
