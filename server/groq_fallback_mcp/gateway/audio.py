@@ -21,8 +21,15 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.gateway.audio_fields import TranscriptionFields, read_speech_fields, read_transcription_fields
-from groq_fallback_mcp.gateway.completions import answer_headers
-from groq_fallback_mcp.gateway.http import ascii_headers, json_response, outcome_of, read_json, refusal_response, unless_gone
+from groq_fallback_mcp.gateway.http import (
+    answer_headers,
+    ascii_headers,
+    json_response,
+    outcome_of,
+    read_json,
+    refusal_response,
+    unless_gone,
+)
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, refused
 from groq_fallback_mcp.gateway.uploads import read_form, too_large_upload
 from groq_fallback_mcp.policy.model_choice import ProviderModel, resolve_model

@@ -14,12 +14,10 @@ from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body
 from groq_fallback_mcp.gateway.dialect import label, new_id
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.redaction import clean_json, sanitize
-from groq_fallback_mcp.transcription import TranscriptAnswer
 
-__all__ = ["MOST_NOTES_CHARS", "ChatCompletions", "answer_headers"]
+__all__ = ["ChatCompletions"]
 
 DONE = b"data: [DONE]\n\n"
-MOST_NOTES_CHARS = 500
 
 
 class ChatCompletions:
@@ -80,23 +78,6 @@ def usage_of(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
-
-
-def answer_headers(answer: Answer | TranscriptAnswer, *, session: str | None) -> dict[str, str]:
-    """Who answered, and how it came about."""
-    sent = [attempt for attempt in answer.attempts if attempt.sent]
-    headers = {
-        "x-groq-fallback-model": answer.model,
-        "x-groq-fallback-provider": answer.provider,
-        "x-groq-fallback-attempts": str(max(len(sent), 1)),
-    }
-    if answer.cost_usd is not None:
-        headers["x-groq-fallback-cost-usd"] = f"{answer.cost_usd:f}"
-    if session is not None:
-        headers["x-groq-fallback-session"] = session
-    if answer.notes:
-        headers["x-groq-fallback-notes"] = "; ".join(answer.notes)[:MOST_NOTES_CHARS]
-    return headers
 
 
 class Chunks:

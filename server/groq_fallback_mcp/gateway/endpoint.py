@@ -19,10 +19,10 @@ from groq_fallback_mcp.fallback import Answer, CallTimeouts, FallbackEngine
 from groq_fallback_mcp.fallback.call_state import Check
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.gateway.chat_body import ChatBody
-from groq_fallback_mcp.gateway.completions import MOST_NOTES_CHARS, answer_headers
 from groq_fallback_mcp.gateway.dialect import Dialect, Exchange
 from groq_fallback_mcp.gateway.held_text import Diverged, HeldText
 from groq_fallback_mcp.gateway.http import (
+    answer_headers,
     gone,
     json_response,
     outcome_of,
@@ -30,6 +30,7 @@ from groq_fallback_mcp.gateway.http import (
     read_request,
     refusal_response,
     unless_gone,
+    who_answers,
 )
 from groq_fallback_mcp.gateway.model_list import effective_window
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, too_large
@@ -251,13 +252,7 @@ class _StreamedResponse(Response):
         else:
             assert candidate is not None  # noqa: S101 - text comes from an attempt
             identity = candidate.identity
-            headers = {
-                "x-groq-fallback-model": candidate.model,
-                "x-groq-fallback-provider": candidate.provider,
-                "x-groq-fallback-session": call.session,
-            }
-            if notes := (*call.exchange.body.notes, *candidate.notes):
-                headers["x-groq-fallback-notes"] = "; ".join(notes)[:MOST_NOTES_CHARS]
+            headers = who_answers(*identity, session=call.session, notes=(*call.exchange.body.notes, *candidate.notes))
         self._writer.model = identity[1]
         headers |= await self._endpoint.limit_headers(*identity)
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}

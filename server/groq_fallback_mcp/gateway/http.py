@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,12 +17,15 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid, refused
 from groq_fallback_mcp.redaction import clean_json, sanitize, sanitize_json
 from groq_fallback_mcp.render import clean, excerpt
+from groq_fallback_mcp.transcription import TranscriptAnswer
 
 __all__ = [
+    "answer_headers",
     "ascii_headers",
     "gone",
     "json_response",
@@ -32,11 +35,13 @@ __all__ = [
     "read_request",
     "refusal_response",
     "unless_gone",
+    "who_answers",
 ]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+MOST_NOTES_CHARS = 500
 # What may become half a character, as of an emoji that an agent cut in two, or a zero byte.
 _UNSENDABLE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
 
@@ -106,6 +111,26 @@ def refusal_response(refusal: Refusal, dialect: Dialect | None = None) -> Respon
     """A response that is an error, in OpenAI's form unless a dialect has another."""
     status, body = (refusal.status, refusal.body()) if dialect is None else dialect.error(refusal)
     return json_response(body, status=status, headers=refusal.all_headers())
+
+
+def answer_headers(answer: Answer | TranscriptAnswer, *, session: str | None) -> dict[str, str]:
+    """Who answered, and how it came about."""
+    sent = [attempt for attempt in answer.attempts if attempt.sent]
+    headers = who_answers(answer.provider, answer.model, session=session, notes=answer.notes)
+    headers["x-groq-fallback-attempts"] = str(max(len(sent), 1))
+    if answer.cost_usd is not None:
+        headers["x-groq-fallback-cost-usd"] = f"{answer.cost_usd:f}"
+    return headers
+
+
+def who_answers(provider: str, model: str, *, session: str | None, notes: Sequence[str]) -> dict[str, str]:
+    """What is known of an answer once it has begun."""
+    headers = {"x-groq-fallback-model": model, "x-groq-fallback-provider": provider}
+    if session is not None:
+        headers["x-groq-fallback-session"] = session
+    if notes:
+        headers["x-groq-fallback-notes"] = "; ".join(notes)[:MOST_NOTES_CHARS]
+    return headers
 
 
 def ascii_headers(headers: Mapping[str, str]) -> dict[str, str]:
