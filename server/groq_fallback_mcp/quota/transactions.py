@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
 from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, new_bucket, proves_return, take
-from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, DayTotals, Spend
+from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, Spend
 from groq_fallback_mcp.quota.caller import Caller, caller_day
 from groq_fallback_mcp.quota.fairness import Use, after_grant, after_settling, not_waiting, share_of, waiting
 from groq_fallback_mcp.quota.ledger import (
@@ -61,16 +62,10 @@ def reserve_any(
     `others`: what the call may take elsewhere, so that it waits for the one model that is free first, and for none once it is served.
     """
     transaction = Transaction(snapshot)
+    obstacle_of = partial(_obstacle_of, transaction, budget=budget, day=day, caller=caller)
     waits: list[Wait] = []
     for index, claim in enumerate(claims):
-        quota = transaction.quota(claim, caller)
-        if claim.last_resort:
-            quota = replace(
-                quota,
-                health=ignoring_own_cooldown(quota.health, transaction.now),
-                provider=ignoring_own_cooldown(quota.provider, transaction.now),
-            )
-        wait = _over_budget(transaction, claim, budget, day, caller) or obstacle(quota, claim.cost)
+        wait = obstacle_of(claim)
         if wait is None:
             taken = _take(transaction, claim, reservation=reservation, life_s=life_s, day=day, budget=budget, caller=caller)
             if caller is not None:
@@ -78,21 +73,14 @@ def reserve_any(
             return transaction.writes(Granted(index=index, reservation=taken, skipped=tuple(waits)))
         waits.append(wait)
     if caller is not None:
-        elsewhere = [
-            _over_budget(transaction, one, budget, day, caller) or obstacle(transaction.quota(one, caller), one.cost)
-            for one in others
+        everywhere = [*zip(claims, waits, strict=True), *((one, obstacle_of(one)) for one in others)]
+        due = [
+            (wait.wait_s, one) for one, wait in everywhere if wait is not None and wait.for_units and wait.wait_s is not None
         ]
-        every = [*waits, *elsewhere]
-        soonest = min(
-            (
-                (wait.wait_s, index)
-                for index, wait in enumerate(every)
-                if wait is not None and wait.for_units and wait.wait_s is not None
-            ),
-            default=None,
-        )
         # where it can be served elsewhere now, it waits for nothing
-        _note_waiting(transaction, (*claims, *others), caller, None if None in elsewhere else soonest)
+        free = any(wait is None for _, wait in everywhere)
+        soonest = None if free else min(due, key=lambda found: found[0], default=None)
+        _note_waiting(transaction, (*claims, *others), caller, soonest)
     return transaction.writes(Refused(waits=tuple(waits)))
 
 
@@ -211,7 +199,7 @@ def take_request(snapshot: Snapshot, caller: Caller, rpm: int, *, day: str) -> W
         bucket = new_bucket(Limit.RPM, float(rpm))
     wait_s = bucket.wait_s(1.0, transaction.now)
     if wait_s > 0:
-        transaction.write_day(caller_day(day, caller.name), _with_refusal(transaction, caller_day(day, caller.name)))
+        _note_refusal(transaction, caller_day(day, caller.name))
         reason = f"{rpm} {Limit.RPM.unit} of the gateway token {caller.name} used up"
         return transaction.writes(Wait(wait_s=wait_s, reason=reason, limit=Limit.RPM, for_units=True))
     taken = charge(bucket, 1.0, transaction.now)
@@ -222,7 +210,7 @@ def take_request(snapshot: Snapshot, caller: Caller, rpm: int, *, day: str) -> W
 def count_refusal(snapshot: Snapshot, *, day: str) -> Writes[None]:
     """Count a refused call on a caller's day."""
     transaction = Transaction(snapshot)
-    transaction.write_day(day, _with_refusal(transaction, day))
+    _note_refusal(transaction, day)
     return transaction.writes(None)
 
 
@@ -255,6 +243,18 @@ def learnt_factor(factor: float, estimated: int, actual: int) -> float:
     return seen if seen > factor else factor + FACTOR_FALL * (seen - factor)
 
 
+def _obstacle_of(transaction: Transaction, claim: Claim, *, budget: Budget, day: str, caller: Caller | None) -> Wait | None:
+    """What keeps a claim from being granted now."""
+    quota = transaction.quota(claim, caller)
+    if claim.last_resort:
+        quota = replace(
+            quota,
+            health=ignoring_own_cooldown(quota.health, transaction.now),
+            provider=ignoring_own_cooldown(quota.provider, transaction.now),
+        )
+    return _over_budget(transaction, claim, budget, day, caller) or obstacle(quota, claim.cost)
+
+
 def _over_budget(transaction: Transaction, claim: Claim, budget: Budget, day: str, caller: Caller | None) -> Wait | None:
     objection = budget.objection(transaction.day(day), claim.spend) if budget.bounded else None
     if objection is None and caller is not None and caller.budget.bounded and claim.spend != ZERO_SPEND:
@@ -266,11 +266,10 @@ def _over_budget(transaction: Transaction, claim: Claim, budget: Budget, day: st
 
 
 def _note_waiting(
-    transaction: Transaction, claims: Sequence[Claim], caller: Caller, waits_for: tuple[float, int] | None
+    transaction: Transaction, claims: Sequence[Claim], caller: Caller, soonest: tuple[float, Claim] | None
 ) -> None:
-    """Keep what a caller waits for: of several claims the one that is due first, (seconds, index); None for nothing."""
-    wait_s, soonest = (0.0, None) if waits_for is None else (waits_for[0], claims[waits_for[1]])
-    wanted = () if soonest is None else _with_pool(soonest)
+    """Keep what a caller waits for: of several claims the one that is due first, and in how many seconds; None for nothing."""
+    wait_s, wanted = (0.0, ()) if soonest is None else (soonest[0], _with_pool(soonest[1]))
     wanted_keys = {one.key for one in wanted}
     for one in (*(one for claim in claims for one in _with_pool(claim) if one.key not in wanted_keys), *wanted):
         account = transaction.account(one.key)
@@ -291,9 +290,9 @@ def _with_pool(claim: Claim) -> tuple[Claim, ...]:
     return (claim,) if shared is None else (claim, shared)
 
 
-def _with_refusal(transaction: Transaction, day: str) -> DayTotals:
+def _note_refusal(transaction: Transaction, day: str) -> None:
     totals = transaction.day(day)
-    return replace(totals, refused=totals.refused + 1)
+    transaction.write_day(day, replace(totals, refused=totals.refused + 1))
 
 
 def _take(
