@@ -62,6 +62,16 @@ ModelOption = Annotated[
 OtherModelOption = Annotated[
     str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to try first.", autocompletion=complete_models)
 ]
+TokenName = Annotated[str, typer.Argument(help="Name of the token.")]
+DailyDollars = Annotated[
+    str | None,
+    typer.Option(metavar="USD", help="Daily budget in US dollars (UTC); calls that could exceed it are refused."),
+]
+DailyTokens = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Daily budget in tokens (UTC); calls that could exceed it are refused."),
+]
+RequestsPerMinute = Annotated[int | None, typer.Option(min=1, max=1_000_000, metavar="N", help="Maximum requests per minute.")]
 
 
 def _version(wanted: bool) -> None:
@@ -159,18 +169,12 @@ gateway.add_typer(gateway_token, name="token")
 @gateway_token.command("add")
 def gateway_token_add(
     name: Annotated[str, typer.Argument(help="Lowercase letters, digits and hyphens, e.g. alice or ci.")],
-    budget_usd_per_day: Annotated[
-        str | None,
-        typer.Option(metavar="USD", help="Daily budget in US dollars (UTC); calls that could exceed it are refused."),
-    ] = None,
-    tokens_per_day: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Daily budget in tokens (UTC); calls that could exceed it are refused."),
-    ] = None,
+    budget_usd_per_day: DailyDollars = None,
+    tokens_per_day: DailyTokens = None,
     models: Annotated[
         str | None, typer.Option(metavar="MODELS", help="The only models it may use, comma-separated. Default: any.")
     ] = None,
-    rpm: Annotated[int | None, typer.Option(min=1, max=1_000_000, metavar="N", help="Maximum requests per minute.")] = None,
+    rpm: RequestsPerMinute = None,
     batch: Annotated[bool, _flag("--batch", help="For work that waits while others wait for a model.")] = False,
 ) -> None:
     """Make a token, and print it once.
@@ -203,11 +207,11 @@ def gateway_token_list(as_json: AsJson = False) -> None:
 
 @gateway_token.command("set")
 def gateway_token_set(
-    name: Annotated[str, typer.Argument(help="Name of the token.")],
-    budget_usd_per_day: Annotated[str | None, typer.Option(metavar="USD", help="Daily budget in US dollars (UTC).")] = None,
-    tokens_per_day: Annotated[int | None, typer.Option(min=0, metavar="N", help="Daily budget in tokens (UTC).")] = None,
+    name: TokenName,
+    budget_usd_per_day: DailyDollars = None,
+    tokens_per_day: DailyTokens = None,
     models: Annotated[str | None, typer.Option(metavar="MODELS", help="The only models it may use, comma-separated.")] = None,
-    rpm: Annotated[int | None, typer.Option(min=1, max=1_000_000, metavar="N", help="Maximum requests per minute.")] = None,
+    rpm: RequestsPerMinute = None,
     batch: Annotated[bool | None, typer.Option("--batch/--no-batch", help="Whether it waits while others wait.")] = None,
     unlimited: Annotated[
         str | None,
@@ -233,7 +237,7 @@ def gateway_token_set(
 
 
 @gateway_token.command("rotate")
-def gateway_token_rotate(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
+def gateway_token_rotate(name: TokenName) -> None:
     """Replace a token's secret, and print the new one once. Its limits and spending stay.
 
     Example: groq-fallback-mcp gateway token rotate alice
@@ -244,7 +248,7 @@ def gateway_token_rotate(name: Annotated[str, typer.Argument(help="Name of the t
 
 
 @gateway_token.command("remove")
-def gateway_token_remove(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
+def gateway_token_remove(name: TokenName) -> None:
     """Remove a token.
 
     Example: groq-fallback-mcp gateway token remove alice

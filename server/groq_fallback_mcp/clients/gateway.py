@@ -122,7 +122,7 @@ def configured_token(client: GatewayClient, *, home: Path) -> str | None:
 
 
 def _token_in(template: JsonValue, said: JsonValue) -> str | None:
-    """What is in the place of the token."""
+    """What a file has where its template has the token."""
     if template == "{token}":
         return said if isinstance(said, str) else None
     if not isinstance(template, dict) or not isinstance(said, dict):

@@ -119,7 +119,7 @@ def remove_value(text: str, name: str) -> str:
     lines = _LINE.findall(body)
     at = _line_of(lines, name)
     if at is None:
-        raise TomlFault(f"{name!r} is written in a way that cannot be changed in place")
+        raise _fixed(name)
     del lines[at]
     if at == 0 and lines and not lines[0].strip():
         del lines[0]
@@ -131,8 +131,12 @@ def _only_changed(before: str, after: str, name: str, value: str | int | None) -
     had, has = loads(before), loads(after)
     had.pop(name, None)
     if has.pop(name, None) != value or repr(had) != repr(has):
-        raise TomlFault(f"{name!r} is written in a way that cannot be changed in place")
+        raise _fixed(name)
     return after
+
+
+def _fixed(name: str) -> TomlFault:
+    return TomlFault(f"{name!r} is written in a way that cannot be changed in place")
 
 
 def _line_of(lines: Sequence[str], name: str) -> int | None:
@@ -198,9 +202,9 @@ def _named(header: str) -> tuple[str, ...] | None:
 def _edited(text: str, path: Sequence[str], value: Mapping[str, Any] | None) -> str:
     """The document changed by tomlkit: it knows inline tables and tables in parts, but not every dotted key."""
     outer, inner = path
-    mark = text[: text.startswith(BYTE_ORDER_MARK)]
+    mark, body = _unmarked(text)
     try:
-        document: Any = tomlkit.parse(text.removeprefix(BYTE_ORDER_MARK))
+        document: Any = tomlkit.parse(body)
         servers = document[outer]
         if value is not None:
             servers[inner] = _inline(value)
