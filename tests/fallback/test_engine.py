@@ -29,7 +29,7 @@ from groq_fallback_mcp.call import (
     Success,
 )
 from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
-from groq_fallback_mcp.fallback import Answer, CallTimeouts, attempt
+from groq_fallback_mcp.fallback import Answer, CallTimeouts, FallbackEngine, attempt
 from groq_fallback_mcp.fallback.attempt import ANSWERED
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.model_choice import ProviderModels
@@ -157,7 +157,7 @@ async def test_unused_tokens_are_given_back() -> None:
     await served(world)
     await served(world)
     assert world.groq.asked == [FIRST, FIRST]
-    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+    quota = await quota_of(world)
     assert quota.buckets[Limit.TPM].level_at(world.clock.wall()) == pytest.approx(2800, abs=20)
     assert quota.calls_in_flight == 0
 
@@ -419,9 +419,8 @@ async def test_an_answer_the_check_refuses_is_tried_once_more_then_elsewhere() -
     assert (outcome.model, world.groq.asked) == (SECOND, [FIRST, FIRST, SECOND])
 
 
-async def test_a_cancelled_call_gives_its_reservation_back() -> None:
-    """Nothing was answered, nothing is charged."""
-    world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])
+async def abandon(world: World, engine: FallbackEngine, request: ChatRequest) -> None:
+    """A call that is cancelled while its answer is awaited."""
     started = anyio.Event()
 
     async def hang() -> None:
@@ -430,29 +429,30 @@ async def test_a_cancelled_call_gives_its_reservation_back() -> None:
 
     world.groq.before = hang
     async with anyio.create_task_group() as group:
-        group.start_soon(world.engine.serve, ask())
+        group.start_soon(engine.serve, request)
         await started.wait()
         group.cancel_scope.cancel()
-    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+
+
+async def quota_of(world: World) -> ModelQuota:
+    """What the ledger has of the model that is asked first."""
+    return (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+
+
+async def test_a_cancelled_call_gives_its_reservation_back() -> None:
+    """Nothing was answered, nothing is charged."""
+    world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])
+    await abandon(world, world.engine, ask())
+    quota = await quota_of(world)
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
 
 
 async def test_a_call_that_a_caller_abandons_counts_as_used() -> None:
-    """The provider may have answered it: else whoever abandons calls seems to have used nothing, and goes first."""
+    """The provider may have answered it: otherwise a caller that abandons calls seems to have used nothing, and goes first."""
     world = World([provider_models("groq", [FIRST], documented={Limit.TPM: 3000})])
     engine = world.engine.for_caller(Caller(name="ann", budget=Budget(tokens=10_000)), Restrictions())
-    started = anyio.Event()
-
-    async def hang() -> None:
-        started.set()
-        await anyio.sleep_forever()
-
-    world.groq.before = hang
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.serve, ask(max_tokens=500))
-        await started.wait()
-        group.cancel_scope.cancel()
-    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+    await abandon(world, engine, ask(max_tokens=500))
+    quota = await quota_of(world)
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level < 2_500) == (0, True)
     day = caller_day(utc_day(world.clock.wall()), "ann")
     assert (await world.ledger.spending([day]))[day].tokens > 500
@@ -469,7 +469,7 @@ async def test_a_bug_in_a_provider_gives_the_reservation_back_too() -> None:
     world.groq.before = fail
     with pytest.raises(RuntimeError):
         await world.engine.serve(ask())
-    quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+    quota = await quota_of(world)
     assert (quota.calls_in_flight, quota.buckets[Limit.TPM].level) == (0, 3000)
 
 
@@ -573,7 +573,7 @@ async def test_after_an_outage_one_call_tests_the_model_while_the_others_go_else
     pauses = []
     for _ in range(3):
         await served(world)
-        quota = (await world.ledger.peek([world.engine.claim((await world.engine.plan(ask())).candidates[0])]))[0]
+        quota = await quota_of(world)
         assert quota.cooldown is not None
         pauses.append(round(quota.cooldown.until - quota.cooldown.since, 3))
         world.clock.advance(pauses[-1] + 1)
