@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from groq_fallback_mcp.call import Restrictions
+from groq_fallback_mcp.call import CallOrigin, Restrictions
 from groq_fallback_mcp.catalog import Catalog, load_catalog
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.clock import Clock, SystemClock, today
@@ -27,6 +27,8 @@ from groq_fallback_mcp.tools.tool import Context
 
 __all__ = ["allowed_folders", "open_context", "tokens_path", "warn_of_drift"]
 
+# Servers say where each call comes from.
+COMMAND_LINE = CallOrigin(way_in="command line")
 CLOSING_S = 0.5
 # The first calls come before the look at the live list.
 LIVE_LIST_AFTER_S = 5.0
@@ -71,7 +73,7 @@ async def open_context(
             no_training=settings.data_policy == "no-training",
         ),
         prefer=settings.prefer,
-    )
+    ).with_origin(COMMAND_LINE)
     if _exists(tokens_path(settings)):
         # others share the limits: this process's calls take their turn among theirs
         engine = engine.for_caller(OWNER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fake_clock import FakeClock
@@ -11,6 +11,7 @@ from fake_clock import FakeClock
 from groq_fallback_mcp.call import (
     AnyRequest,
     AudioRequest,
+    CallListener,
     ChatRequest,
     Failure,
     FailureKind,
@@ -193,6 +194,7 @@ class World:
         clock: FakeClock | None = None,
         ledger: Ledger | None = None,
         budget: Budget | None = None,
+        listeners: Sequence[CallListener] = (),
     ) -> None:
         self.clock = clock or FakeClock()
         self.offers = (
@@ -210,6 +212,7 @@ class World:
             timeouts=timeouts or CallTimeouts(),
             jitter=lambda: 0.0,
             budget=budget,
+            listeners=listeners,
         )
 
     @property

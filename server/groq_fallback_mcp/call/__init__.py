@@ -21,6 +21,17 @@ from groq_fallback_mcp.call.outcomes import (
     Transcript,
     Usage,
 )
+from groq_fallback_mcp.call.record import (
+    ANSWERED,
+    CANCELLED,
+    AttemptRecord,
+    CallKind,
+    CallListener,
+    CallOrigin,
+    CallRecord,
+    CallUnderWay,
+    client_name,
+)
 from groq_fallback_mcp.call.recording import AudioFile, Opened, Spooled, open_recording, pread
 from groq_fallback_mcp.call.requests import (
     UNRESTRICTED,
@@ -37,17 +48,25 @@ from groq_fallback_mcp.call.requests import (
 )
 
 __all__ = [
+    "ANSWERED",
+    "CANCELLED",
     "CONTINUOUS",
     "UNRESTRICTED",
     "USED_UP",
     "WHOLE_PROVIDER",
     "AnyRequest",
     "Attempt",
+    "AttemptRecord",
     "AudioFile",
     "AudioLink",
     "AudioRequest",
     "AudioSegment",
     "AudioWord",
+    "CallKind",
+    "CallListener",
+    "CallOrigin",
+    "CallRecord",
+    "CallUnderWay",
     "ChatRequest",
     "Exclusion",
     "Failure",
@@ -71,6 +90,7 @@ __all__ = [
     "Success",
     "Transcript",
     "Usage",
+    "client_name",
     "open_recording",
     "pread",
 ]

@@ -199,7 +199,8 @@ class Attempt:
     """One line of the account of a call: a request that was sent, or a model that was skipped.
 
     `sent` tells the two apart. `outcome` is "answered", a failure kind, or "skipped". `kind` is what failed, now or
-    earlier, where the model is still paying for it.
+    earlier, where the model is still paying for it. `begun_s`: seconds since the beginning of the call; `first_token_s`: of the attempt,
+    until its first token, None where that is not known.
     """
 
     provider: str
@@ -208,6 +209,8 @@ class Attempt:
     outcome: str
     detail: str = ""
     status: int | None = None
+    begun_s: float = 0.0
     duration_s: float = 0.0
+    first_token_s: float | None = None
     retry_after_s: float | None = None
     kind: FailureKind | None = None

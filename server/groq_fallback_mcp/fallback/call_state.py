@@ -87,6 +87,12 @@ class CallState:
     waited_s: float = 0.0
     doing: str = "choosing a model"
     """What is going on, as progress messages show it."""
+    trying: Candidate | None = None
+    """The candidate that is sent the call now."""
+    trying_since: float = 0.0
+    """Since when, by the monotonic clock."""
+    first_token_at: float | None = None
+    """When the first token of that attempt came."""
     notes: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
@@ -131,8 +137,15 @@ class CallState:
         """Put `new` in the place of `old`, or at the end of its tier."""
         self.tiers = [_replaced(tier, old, new, last=last) for tier in self.tiers]
 
+    def begin(self, candidate: Candidate, now: float) -> None:
+        """Note that an attempt begins."""
+        self.tried[candidate.identity] = self.tried.get(candidate.identity, 0) + 1
+        self.doing = f"trying {candidate.model}"
+        self.trying, self.trying_since, self.first_token_at = candidate, now, None
+
     def record(self, candidate: Candidate, outcome: Outcome, duration_s: float) -> None:
-        """Note an attempt."""
+        """Note an attempt that has ended."""
+        self.trying = None
         # that it was skipped before says nothing any more
         self.attempts = [a for a in self.attempts if a.sent or (a.provider, a.model) != candidate.identity]
         failure = outcome if isinstance(outcome, Failure) else None
@@ -144,13 +157,21 @@ class CallState:
                 outcome="answered" if failure is None else failure.kind.value,
                 detail="" if failure is None else failure.message,
                 status=None if failure is None else failure.status,
+                begun_s=self.trying_since - self.started,
                 duration_s=duration_s,
+                first_token_s=self._first_token_s(outcome),
                 retry_after_s=None if failure is None else failure.retry_after_s,
                 kind=None if failure is None else failure.kind,
             )
         )
         if failure is not None:
             self.last_failure = failure
+
+    def _first_token_s(self, outcome: Outcome) -> float | None:
+        """Seconds until the attempt's first token, as it was seen here, else as the provider says."""
+        if self.first_token_at is not None:
+            return self.first_token_at - self.trying_since
+        return outcome.speed.first_token_s if isinstance(outcome, Success) else None
 
     def record_skipped(self, candidates: Sequence[Candidate], waits: Sequence[Wait]) -> None:
         """Note why candidates were not tried; those that never can be are dropped."""

@@ -6,9 +6,11 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, assert_never
 
@@ -16,6 +18,9 @@ from groq_fallback_mcp.call import (
     UNRESTRICTED,
     AnyRequest,
     AudioRequest,
+    CallListener,
+    CallOrigin,
+    CallUnderWay,
     ChatRequest,
     Failure,
     FailureKind,
@@ -29,6 +34,7 @@ from groq_fallback_mcp.clock import Clock, today
 from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.fallback.attempt import AttemptSender
 from groq_fallback_mcp.fallback.attempt_timeout import AnswerTimes, attempt_timeout_s
+from groq_fallback_mcp.fallback.call_record import call_record, under_way
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
 from groq_fallback_mcp.fallback.progress import CallObserver, Progress, heartbeat
@@ -98,7 +104,7 @@ SHOWN_CHARS = 8_000
 
 class FallbackEngine:
     """Serves requests from whichever model can. `jitter` returns numbers in [0, 1); `restrictions` hold for every call, `prefer` orders
-    providers as the setting of that name.
+    providers as the setting of that name. `listeners` hear of each call that is planned, by this engine or one made from it.
     """
 
     def __init__(
@@ -113,6 +119,7 @@ class FallbackEngine:
         budget: Budget | None = None,
         restrictions: Restrictions | None = None,
         prefer: Sequence[str] = (),
+        listeners: Sequence[CallListener] = (),
     ) -> None:
         self.catalog = catalog
         self.registry = registry
@@ -126,6 +133,21 @@ class FallbackEngine:
         self._jitter = jitter
         self._sender = AttemptSender(registry=registry, ledger=ledger, clock=clock)
         self._answer_times = AnswerTimes()
+        self.origin = CallOrigin()
+        self._listeners = listeners
+        # of this engine and all that are made from it
+        self._calls: dict[str, tuple[CallState, CallOrigin, float]] = {}
+
+    def with_origin(self, origin: CallOrigin) -> FallbackEngine:
+        """This engine, for calls that come from there."""
+        other = copy(self)
+        other.origin = origin
+        return other
+
+    @property
+    def under_way(self) -> Sequence[CallUnderWay]:
+        """The calls of this process that have not ended, the oldest first."""
+        return [under_way(name, state, origin, began) for name, (state, origin, began) in self._calls.items()]
 
     def with_timeouts(self, timeouts: CallTimeouts) -> FallbackEngine:
         """This engine, for calls of another kind: the same models, limits and places, other times."""
@@ -197,11 +219,31 @@ class FallbackEngine:
         def report() -> tuple[float, float, str]:
             return self.clock.monotonic() - state.started, state.deadline - state.started, state.doing
 
-        async with heartbeat(progress, report):
-            outcome = await self._run(state)
+        with self._told(state) as told:
+            async with heartbeat(progress, report):
+                outcome = await self._run(state)
+            told.outcome = outcome
         if isinstance(outcome, CallFailed) and outcome.code in {"rate_limited", "over_budget"}:
             await self._count_refusal()
         return outcome
+
+    @contextmanager
+    def _told(self, state: CallState) -> Generator[_Ending]:
+        """The listeners hear of what happens inside, however it ends."""
+        name, began, ending = secrets.token_hex(4), self.clock.wall(), _Ending()
+        origin = self.origin if self.caller is None else replace(self.origin, caller=self.caller.name)
+        self._calls[name] = state, origin, began
+        try:
+            for listener in self._listeners:
+                listener.call_started()
+            yield ending
+        finally:
+            del self._calls[name]
+            if self._listeners:
+                now = self.clock.monotonic()
+                record = call_record(name, state, ending.outcome, origin=origin, started_at=began, now=now)
+                for listener in self._listeners:
+                    listener.call_ended(record)
 
     async def _count_refusal(self) -> None:
         if self.caller is not None:
@@ -286,15 +328,16 @@ class FallbackEngine:
 
     async def _try(self, state: CallState, candidate: Candidate, reservation: Reservation) -> tuple[Outcome, SettleResult]:
         """Send the call to a candidate; a success that the caller's check refuses is a failure."""
-        state.tried[candidate.identity] = state.tried.get(candidate.identity, 0) + 1
-        state.doing = f"trying {candidate.model}"
+        started = self.clock.monotonic()
+        state.begin(candidate, started)
         request, state.repair = state.repair or state.request, None
         observer = state.observer
         if observer is not None:
             observer.attempt_started(candidate, tuple(state.attempts))
-        started = self.clock.monotonic()
 
         def on_progress(pieces: int) -> None:
+            if state.first_token_at is None:
+                state.first_token_at = self.clock.monotonic()
             state.doing = f"{candidate.model} is answering: about {pieces} tokens so far"
 
         outcome, settled = await self._sender.send(
@@ -559,6 +602,13 @@ class FallbackEngine:
         await self.ledger.cool_down(
             self.key(provider, model), cooldown_s, reason, limit=limit if limited else None, kind=failure.kind
         )
+
+
+@dataclass(slots=True)
+class _Ending:
+    """How a call ended; None where it was cancelled, or a bug ended it."""
+
+    outcome: Answer | CallFailed | None = None
 
 
 def _limited(candidate: Candidate, failure: Failure, candidates: Sequence[Candidate]) -> Sequence[str]:

@@ -114,7 +114,7 @@ def _for_each_caller(make: Callable[[Context], Endpoint], context: Context, dial
         refusal = await over_rpm(context, found)
         if refusal is not None:
             return refusal_response(refusal, dialect)
-        return await make(context_for(context, found))(request)
+        return await make(context_for(context, found, request))(request)
 
     return call
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from groq_fallback_mcp.call import UNRESTRICTED, Restrictions
+from groq_fallback_mcp.call import UNRESTRICTED, CallOrigin, Restrictions, client_name
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.gateway_tokens import CALLER, GatewayToken, TokensFile, token_hash
 from groq_fallback_mcp.quota import OWNER, Caller
@@ -25,6 +25,8 @@ from groq_fallback_mcp.tools.tool import Context
 __all__ = ["Callers", "GatewayCaller", "TokenHeader", "caller_of", "context_for", "name_of", "over_rpm", "owner_only"]
 
 TOKEN_HEADER = b"x-groq-fallback-token"
+# As W3C's trace context allows.
+MOST_TRACE_CHARS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +100,17 @@ def name_of(found: object) -> str | None:
     return found.name if isinstance(found, GatewayCaller) else None
 
 
-def context_for(context: Context, found: GatewayCaller | None) -> Context:
-    """What handlers need, for a caller's calls."""
-    if found is None:
-        return context
-    return replace(context, engine=context.engine.for_caller(found.caller, found.restrictions))
+def context_for(context: Context, found: GatewayCaller | None, request: Request) -> Context:
+    """What handlers need, for a caller's request."""
+    engine = context.engine if found is None else context.engine.for_caller(found.caller, found.restrictions)
+    headers = request.headers
+    origin = CallOrigin(
+        way_in=request.url.path.removeprefix("/openai"),
+        client=client_name(headers.get("user-agent", "")),
+        traceparent=headers.get("traceparent", "")[:MOST_TRACE_CHARS],
+        tracestate=headers.get("tracestate", "")[:MOST_TRACE_CHARS],
+    )
+    return replace(context, engine=engine.with_origin(origin))
 
 
 async def over_rpm(context: Context, found: GatewayCaller | None) -> Refusal | None:

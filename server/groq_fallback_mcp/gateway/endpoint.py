@@ -89,7 +89,7 @@ class AnswerEndpoint:
         stays = await self._engine.ledger.conversation_model(session)
         preferred = preferred_model(stays, has_open_calls=body.has_open_calls)
         call = _Call(
-            engine=self._engine,
+            engine=self._engine.with_origin(replace(self._engine.origin, session=session)),
             exchange=exchange,
             request=replace(body.request, preferred=preferred),
             check=check,

@@ -21,6 +21,7 @@ from mcp_types import (
 from mcp_types import Tool as ToolDefinition
 
 from groq_fallback_mcp import __version__
+from groq_fallback_mcp.call import CallOrigin, client_name
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.mcp_server.skills import serve_skill
 from groq_fallback_mcp.redaction import sanitize_message
@@ -40,6 +41,7 @@ INSTRUCTIONS = (
 
 # Each names a fault or two and what is valid; what is longer quotes what nobody reads.
 LONGEST_REFUSAL = 2_000
+_TRACE = ("traceparent", "tracestate")
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +134,8 @@ async def _call(tool: Tool, raw: Mapping[str, Any], request: ServerRequestContex
 
     # without a token the client does not watch, so nothing need be streamed for it
     watched = bool(request.meta and request.meta.get("progress_token") is not None)
-    context = replace(shared, progress=progress if watched else None)
+    engine = shared.engine.with_origin(_origin(tool.name, request))
+    context = replace(shared, engine=engine, progress=progress if watched else None)
     try:
         return await tool.handle(parse(tool.arguments, raw), context)
     except GroqFallbackError as error:
@@ -141,6 +144,13 @@ async def _call(tool: Tool, raw: Mapping[str, Any], request: ServerRequestContex
         _log.exception("%s failed", tool.name)
         cause = f"internal error in {tool.name} ({type(error).__name__})"
         return _refusal(cause, "Retry; if it persists, report it with the server's log", "internal")
+
+
+def _origin(tool: str, request: ServerRequestContext[Context]) -> CallOrigin:
+    """Where a call comes from. The trace context may stand in its `_meta`, under W3C's names."""
+    client = request.session.client_params
+    trace = {name: value for name in _TRACE if isinstance(value := (request.meta or {}).get(name), str)}
+    return CallOrigin(way_in=tool, client="" if client is None else client_name(client.client_info.name), **trace)
 
 
 def _refusal(cause: str, next_step: str, code: str) -> Reply:
