@@ -21,6 +21,7 @@ from groq_fallback_mcp.gateway_tokens import TOKENS_FILE
 from groq_fallback_mcp.providers.registry import ProviderRegistry, build_registry
 from groq_fallback_mcp.quota import OWNER, open_ledger
 from groq_fallback_mcp.quota.budget import Budget, picodollars
+from groq_fallback_mcp.quota.history_writer import HistoryWriter
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings, state_folder
 from groq_fallback_mcp.tools.tool import Context
@@ -55,6 +56,7 @@ async def open_context(
     registry: ProviderRegistry = build_registry(settings, catalog=catalog, clock=clock)
     budget = budget_of(settings)
     ledger = open_ledger(settings.state.get_secret_value(), clock, budget=budget)
+    history = HistoryWriter(ledger, clock, under_way=lambda: engine.under_way) if settings.history else None
     engine = FallbackEngine(
         catalog=catalog,
         registry=registry,
@@ -73,6 +75,7 @@ async def open_context(
             no_training=settings.data_policy == "no-training",
         ),
         prefer=settings.prefer,
+        listeners=[] if history is None else [history],
     ).with_origin(COMMAND_LINE)
     if _exists(tokens_path(settings)):
         # others share the limits: this process's calls take their turn among theirs
@@ -83,6 +86,8 @@ async def open_context(
     beside: list[asyncio.Task[None]] = []
     if watch_drift:
         beside.append(asyncio.create_task(warn_of_drift(registry, catalog=catalog, clock=clock)))
+    if history is not None:
+        beside.append(asyncio.create_task(history.run()))
     if listed is not None:
         beside.append(asyncio.create_task(_warm_up(registry, listed)))
     try:
@@ -100,6 +105,9 @@ async def open_context(
             await asyncio.gather(*beside, return_exceptions=True)
         with anyio.move_on_after(CLOSING_S, shield=True):
             await registry.aclose()
+        if history is not None:
+            with anyio.move_on_after(CLOSING_S, shield=True):
+                await history.flush()
         with anyio.move_on_after(CLOSING_S, shield=True):
             await ledger.aclose()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -93,7 +92,7 @@ class CallRecord:
     first_token_s: float | None = None
     usage: Usage = NO_USAGE
     cost_usd: Decimal | None = None
-    attempts: Sequence[AttemptRecord] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
     simulated: bool = False
 
 

@@ -25,6 +25,8 @@ __all__ = ["call_record", "under_way"]
 
 # A server of this machine may give its models any name.
 MOST_NAME_CHARS = 80
+# To the millisecond: no clock of a network is finer.
+DIGITS = 3
 # A call tries few models; of a long chain most are skipped.
 MOST_ATTEMPTS = 16
 
@@ -40,21 +42,21 @@ def call_record(
                 provider=state.trying.provider,
                 model=state.trying.model,
                 outcome=CANCELLED,
-                begun_s=state.trying_since - state.started,
-                duration_s=now - state.trying_since,
-                first_token_s=None if state.first_token_at is None else state.first_token_at - state.trying_since,
+                begun_s=_rounded(state.trying_since - state.started),
+                duration_s=_rounded(now - state.trying_since),
+                first_token_s=None if state.first_token_at is None else _rounded(state.first_token_at - state.trying_since),
             )
         )
     record = CallRecord(
         id=name,
-        started_at=started_at,
+        started_at=round(started_at, DIGITS),
         kind=_kind(state.request),
         origin=origin,
         use_case=state.plan.use_case,
         requested_model=(state.plan.requested_model or "")[:MOST_NAME_CHARS],
         outcome=CANCELLED,
-        waited_s=state.waited_s,
-        duration_s=now - state.started,
+        waited_s=_rounded(state.waited_s),
+        duration_s=_rounded(now - state.started),
         first_token_s=_first_token_s(attempts),
         attempts=_most_telling(attempts),
     )
@@ -104,19 +106,23 @@ def _attempt(attempt: Attempt) -> AttemptRecord:
         sent=attempt.sent,
         kind="" if attempt.kind is None or attempt.kind.value == attempt.outcome else attempt.kind.value,
         status=attempt.status,
-        begun_s=attempt.begun_s,
-        duration_s=attempt.duration_s,
-        first_token_s=attempt.first_token_s,
+        begun_s=_rounded(attempt.begun_s),
+        duration_s=_rounded(attempt.duration_s),
+        first_token_s=None if attempt.first_token_s is None else _rounded(attempt.first_token_s),
     )
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, DIGITS)
 
 
 def _first_token_s(attempts: Sequence[AttemptRecord]) -> float | None:
     """Seconds from the beginning of the call until the first token of its last attempt."""
     last = attempts[-1] if attempts else None
-    return None if last is None or last.first_token_s is None else last.begun_s + last.first_token_s
+    return None if last is None or last.first_token_s is None else _rounded(last.begun_s + last.first_token_s)
 
 
-def _most_telling(attempts: Sequence[AttemptRecord]) -> Sequence[AttemptRecord]:
+def _most_telling(attempts: Sequence[AttemptRecord]) -> tuple[AttemptRecord, ...]:
     """At most MOST_ATTEMPTS, in order: those that were sent, the last ones, before those that were skipped."""
     if len(attempts) <= MOST_ATTEMPTS:
         return tuple(attempts)

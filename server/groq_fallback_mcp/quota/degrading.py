@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.call import CallRecord, CallUnderWay, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.quota.budget import ZERO_SPEND, Budget, DayTotals
 from groq_fallback_mcp.quota.caller import Caller
+from groq_fallback_mcp.quota.history import HourTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
     ConversationModel,
@@ -147,6 +148,29 @@ class DegradingLedger:
     async def set_conversation_model(self, conversation: str, model: ConversationModel | None) -> None:
         if await self._try(lambda: _listed(self._shared.set_conversation_model(conversation, model))) is None:
             await self._own.set_conversation_model(conversation, model)
+
+    async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
+        # what nobody decides by must not be what finds out about a store, nor what takes its time while it is slow
+        return bool(await self._if_usable(lambda: self._shared.add_to_history(calls, under_way, process=process)))
+
+    async def calls(self, *, since: float, limit: int) -> Sequence[CallRecord]:
+        return await self._if_usable(lambda: self._shared.calls(since=since, limit=limit)) or ()
+
+    async def calls_under_way(self) -> Sequence[CallUnderWay]:
+        return await self._if_usable(self._shared.calls_under_way) or ()
+
+    async def hours(self, named: Sequence[str]) -> Sequence[HourTotals]:
+        return await self._if_usable(lambda: self._shared.hours(named)) or ()
+
+    async def _if_usable(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """The result of the shared ledger; None where it cannot be used, which changes nothing for calls."""
+        if self._fault is not None and self._clock.monotonic() < self._retry_at:
+            return None
+        try:
+            return await work()
+        except StoreUnusable as error:
+            _log.debug("the history cannot be read or written: %s", error)
+            return None
 
     async def aclose(self) -> None:
         await self._tell_pending(self._clock.monotonic())

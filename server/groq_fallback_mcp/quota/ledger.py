@@ -8,11 +8,12 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import AliasChoices, Field
 
-from groq_fallback_mcp.call import CONTINUOUS, FailureKind, Limit, Pool, QuotaSnapshot, Refilling
+from groq_fallback_mcp.call import CONTINUOUS, CallRecord, CallUnderWay, FailureKind, Limit, Pool, QuotaSnapshot, Refilling
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, hold_s
 from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, NeverFits, admit
 from groq_fallback_mcp.quota.budget import ZERO_SPEND, DayTotals, Spend
 from groq_fallback_mcp.quota.caller import Caller
+from groq_fallback_mcp.quota.history import HourTotals
 
 __all__ = [
     "ANY_MODEL",
@@ -288,6 +289,25 @@ class Ledger(Protocol):
 
     async def set_conversation_model(self, conversation: str, model: ConversationModel | None) -> None:
         """Let a conversation stay with a model for two hours; None for its first."""
+        ...
+
+    async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
+        """Keep calls that have ended, and show those that a process has under way; false where that cannot be done now.
+
+        At most MOST_AT_ONCE calls, none twice. The calls under way replace those that the process told before.
+        """
+        ...
+
+    async def calls(self, *, since: float, limit: int) -> Sequence[CallRecord]:
+        """The last calls of all processes in the order in which they ended, at most `limit`, that began after `since` (Unix seconds)."""
+        ...
+
+    async def calls_under_way(self) -> Sequence[CallUnderWay]:
+        """The calls under way of all processes as they were a second ago, the oldest first."""
+        ...
+
+    async def hours(self, named: Sequence[str]) -> Sequence[HourTotals]:
+        """The totals of those of the named hours (UTC, YYYY-MM-DDTHH) in which something was called, for 90 days."""
         ...
 
     async def aclose(self) -> None:

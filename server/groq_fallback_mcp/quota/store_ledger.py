@@ -15,11 +15,12 @@ from typing import TypeVar
 
 import anyio
 
-from groq_fallback_mcp.call import FailureKind, Limit
+from groq_fallback_mcp.call import CallRecord, CallUnderWay, FailureKind, Limit
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.quota import conversations, transactions
+from groq_fallback_mcp.quota import conversations, history, transactions
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
 from groq_fallback_mcp.quota.caller import Caller, caller_day
+from groq_fallback_mcp.quota.history import Chunks, HourTotals
 from groq_fallback_mcp.quota.ledger import (
     Claim,
     ConversationModel,
@@ -60,7 +61,11 @@ MOST_DOUBTFUL = 1_000
 # Everybody's days, and those of named callers.
 MOST_DAYS = 2_048
 # Records that are worth nothing any more when they are due.
-_FORGOTTEN_WHEN_DUE = (applied_key(""), requests_key(""), day_key(""))
+_FORGOTTEN_WHEN_DUE = (applied_key(""), requests_key(""), day_key(""), history.HISTORY)
+# Others add calls too.
+ADDING_TRIES = 4
+CHUNKS_AT_ONCE = 16
+HOURS_AT_ONCE = 168
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +94,8 @@ class StoredLedger:
         self._prepared = not threaded
         # what was last seen of each day's spending, the oldest day first
         self._seen: dict[str, DayTotals] = {}
+        # as they were when this process last added a call
+        self._chunks = Chunks()
         self._doubtful: deque[tuple[str, Sequence[str]]] = deque(maxlen=MOST_DOUBTFUL)
 
     @property
@@ -185,6 +192,44 @@ class StoredLedger:
         change = partial(conversations.set_conversation_model, conversation=conversation, model=model)
         await self._transact([conversations.conversation_key(conversation)], change)
 
+    async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
+        for _ in range(ADDING_TRIES):
+            known = self._chunks
+            change = partial(history.add, calls=calls, under_way=under_way, process=process, known=known)
+            after = await self._in_thread(history.keys_to_add(calls, known), change)
+            if after is not None:
+                self._chunks = after
+                return True
+            self._chunks = await self._in_thread([history.HEAD_KEY], history.chunks, writing=False)
+        return False
+
+    async def calls(self, *, since: float, limit: int) -> Sequence[CallRecord]:
+        head = await self._in_thread([history.HEAD_KEY], history.chunks, writing=False)
+        found: list[CallRecord] = []
+        end = head.end
+        while end > head.first and len(found) < limit:
+            # the newest first, and few at a time: others wait for this thread
+            keys = [history.chunk_key(number) for number in range(max(end - CHUNKS_AT_ONCE, head.first), end)]
+            end -= len(keys)
+            bodies = await self._in_thread(keys, _bodies, writing=False)
+            read = await asyncio.to_thread(lambda: [call for key in keys for call in history.calls_of(bodies.get(key))])  # noqa: B023 - awaited here
+            found[:0] = [call for call in read if call.started_at >= since]
+            if read and read[0].started_at < since:
+                break
+        return found[-limit:] if limit > 0 else []
+
+    async def calls_under_way(self) -> Sequence[CallUnderWay]:
+        return await self._in_thread([history.UNDER_WAY_KEY], history.calls_under_way, writing=False)
+
+    async def hours(self, named: Sequence[str]) -> Sequence[HourTotals]:
+        found: list[HourTotals] = []
+        for begin in range(0, len(named), HOURS_AT_ONCE):
+            some = named[begin : begin + HOURS_AT_ONCE]
+            keys = [history.hour_key(hour) for hour in some]
+            read: Sequence[HourTotals] = await self._in_thread(keys, partial(history.hours, named=some), writing=False)
+            found += read
+        return found
+
     async def aclose(self) -> None:
         with contextlib.suppress(StoreUnusable):
             await self._abandon()
@@ -228,6 +273,10 @@ class StoredLedger:
             if self._store.needs_checkpoint and self._thread is not None:
                 self._thread.submit(self._store.checkpoint)
             return done
+        return await self._run(partial(self._store.transact, keys, change, writing=writing))
+
+    async def _in_thread(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
+        """A transaction that nobody's call waits for, and that is too large to be done on the event loop."""
         return await self._run(partial(self._store.transact, keys, change, writing=writing))
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -289,6 +338,10 @@ def utc_day(now: float) -> str:
 
 def _read_open(snapshot: Snapshot, reservation: str) -> Writes[OpenReservation | None]:
     return Writes(result=Transaction(snapshot).open(reservation))
+
+
+def _bodies(snapshot: Snapshot) -> Writes[Mapping[str, str]]:
+    return Writes(result=snapshot.bodies)
 
 
 def _forget(snapshot: Snapshot, key: str) -> Writes[None]:

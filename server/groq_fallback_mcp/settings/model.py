@@ -144,6 +144,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds to cache answers, which are reused where temperature is 0 or `cache` is true; 0 disables the cache.",
     )
+    history: bool = Field(
+        default=True,
+        description="Record who called which models when, at what cost and with what outcome, for `log`, `top` and the dashboard; never any text.",
+    )
     files: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
         default=None,
         description="Folders whose files may be read, and written where a call names them, separated as in PATH. Default: the working directory, "

@@ -1,0 +1,71 @@
+"""Tells the ledger's history what the engine does: at most once a second, and beside the calls, none of which waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from groq_fallback_mcp.call import CallRecord, CallUnderWay
+from groq_fallback_mcp.clock import Clock
+from groq_fallback_mcp.quota.history import MOST_AT_ONCE
+from groq_fallback_mcp.quota.ledger import Ledger
+
+__all__ = ["HistoryWriter"]
+
+EVERY_S = 1.0
+# While the store cannot be used; of more the oldest are lost.
+MOST_WAITING = 1_000
+# Half the time after which a process counts as gone.
+STILL_THERE_S = 7.0
+
+
+class HistoryWriter:
+    """A CallListener. `under_way` gives the calls of this process that have not ended; `run` writes every `every_s` seconds, by real
+    time whatever clock decides about quota, until it is cancelled.
+    """
+
+    def __init__(
+        self, ledger: Ledger, clock: Clock, *, under_way: Callable[[], Sequence[CallUnderWay]], every_s: float = EVERY_S
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._under_way = under_way
+        self._every_s = every_s
+        self._process = secrets.token_hex(4)
+        self._waiting: deque[CallRecord] = deque(maxlen=MOST_WAITING)
+        self._changed = asyncio.Event()
+        self._shown: Sequence[CallUnderWay] = ()
+        self._shown_at = float("-inf")
+
+    def call_started(self) -> None:
+        self._changed.set()
+
+    def call_ended(self, record: CallRecord) -> None:
+        self._waiting.append(record)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Write what is new, once a second while there is something."""
+        while True:
+            if not self._shown:
+                await self._changed.wait()
+            await asyncio.sleep(self._every_s)
+            self._changed.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is new now. What cannot be written waits for the next time."""
+        while True:
+            calls, under_way = list(islice(self._waiting, MOST_AT_ONCE)), tuple(self._under_way())
+            now = self._clock.monotonic()
+            if not calls and (under_way == self._shown) and (not under_way or now - self._shown_at < STILL_THERE_S):
+                return
+            if not await self._ledger.add_to_history(calls, under_way, process=self._process):
+                return
+            written = {call.id for call in calls}
+            while self._waiting and self._waiting[0].id in written:
+                self._waiting.popleft()
+            self._shown, self._shown_at = under_way, now
