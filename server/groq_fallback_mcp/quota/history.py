@@ -374,7 +374,7 @@ def _read(kind: type[T], body: str | None) -> T | None:
     try:
         return _adapter(kind).validate_json(body)  # type: ignore[no-any-return]
     except (ValidationError, ValueError):
-        _log.debug("a record of the history cannot be read and is passed over")
+        _log.debug("a record of the history cannot be read and is skipped")
         return None
 
 
