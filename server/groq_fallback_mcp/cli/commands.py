@@ -160,6 +160,23 @@ def gateway_serve(
     serve_gateway(host, port, mcp=mcp, log_level=log_level)
 
 
+@app.command(rich_help_panel=INSPECT)
+def dashboard(
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Server to look at. Default: the gateway on this machine, http://127.0.0.1:8788."),
+    ] = None,
+    no_open: Annotated[bool, _flag("--no-open", help="Print the link; start no browser.")] = False,
+) -> None:
+    """Open the dashboard of the running gateway: limits, calls, cost and health, live.
+
+    Example: groq-fallback-mcp dashboard --no-open
+    """
+    from groq_fallback_mcp.cli.dashboard import open_dashboard
+
+    run(open_dashboard, url, opens=not no_open)
+
+
 gateway_token = typer.Typer(
     help="Tokens for others who use this gateway: add, list, set, rotate, remove.", no_args_is_help=True
 )

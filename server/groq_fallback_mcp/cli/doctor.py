@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.cli.console import echo_message, print_json, terminal
+from groq_fallback_mcp.cli.gateway_reply import is_gateway, reply_of
 from groq_fallback_mcp.cli.local_servers import MOST_SERVED, with_context
 from groq_fallback_mcp.clients.change import find_clients
 from groq_fallback_mcp.clients.client import Client
@@ -71,11 +71,7 @@ _MORE_CONTEXT = {
     "lmstudio": "Load the model with lms load --context-length 32768",
     "vllm": "Restart it with --max-model-len 32768",
 }
-# For all that a server on the gateway's port sends.
-GATEWAY_S = 2.0
-MOST_REPLY_BYTES = 4_096
-OK, UNAUTHORIZED = 200, 401
-_HEALTHY = re.compile(rb'"status": ?"ok"')
+UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +192,7 @@ async def _gateways() -> list[Finding]:
             continue
         if address is None:
             continue
-        if await _is_gateway(address):
+        if await is_gateway(address):
             findings.append(await _answering(client, address, configured_token(client, home=Path.home())))
             continue
         fix = f"Run {SCRIPT} gateway, or {SCRIPT} gateway --install to start it with every login"
@@ -210,7 +206,7 @@ async def _gateways() -> list[Finding]:
 async def _answering(client: GatewayClient, address: str, token: str | None) -> Finding:
     """A gateway that answers: whether it takes the agent's token, too."""
     what = f"gateway of {client.name}"
-    reply = None if token is None or not is_clean_key(token) else await _reply(address, "/v1/models", token)
+    reply = None if token is None or not is_clean_key(token) else await reply_of(address, "/v1/models", token=token)
     if not isinstance(reply, Reply) or reply.status != UNAUTHORIZED:
         return Finding(what=what, state="ok", detail=f"answers at {address}")
     fix = f"Run {SCRIPT} setup {client.name} --gateway{f' --url {address}' if _is_elsewhere(address) else ''} again"
@@ -220,22 +216,6 @@ async def _answering(client: GatewayClient, address: str, token: str | None) -> 
 
 def _is_elsewhere(address: str) -> bool:
     return not is_loopback(urlsplit(address).hostname or "")
-
-
-async def _is_gateway(address: str) -> bool:
-    """Whether what answers there is a gateway. It is not shown the token: it may be some other server."""
-    reply = await _reply(address, "/healthz")
-    return isinstance(reply, Reply) and reply.status == OK and _HEALTHY.search(reply.body) is not None
-
-
-async def _reply(address: str, path: str, token: str | None = None) -> Reply | Failure:
-    from groq_fallback_mcp.providers.http import Wire
-
-    wire = Wire(address, key=token)
-    try:
-        return await wire.exchange("GET", path, timeout_s=GATEWAY_S, most_bytes=MOST_REPLY_BYTES)
-    finally:
-        await wire.aclose()
 
 
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:

@@ -93,7 +93,8 @@ async def hold_port(port: int, context: Context, settings: Settings) -> None:
 
 
 def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile | None = None, *, mcp: bool = False) -> Guard:
-    """The gateway behind its guard, for the owner's token and named ones; with `mcp` MCP beside it, for the owner alone."""
+    """The gateway behind its guard, for the owner's token and named ones; beside it, for the owner alone, the dashboard and with `mcp` MCP."""
+    from groq_fallback_mcp.dashboard.app import Dashboard, beside_dashboard, is_dashboard
     from groq_fallback_mcp.gateway.app import error_body, gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
     from groq_fallback_mcp.gateway.callers import Callers, name_of, owner_only
@@ -116,14 +117,24 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
         mcp_alone: Any = mcp_app(server_with_toolsets(settings.toolsets, same_context), body_bytes=body_bytes)
         app = beside_mcp(app, owner_only(mcp_alone))
 
+    dashboard = Dashboard(context, keeps_history=settings.history)
+    app = beside_dashboard(app, owner_only(dashboard))
+
     def error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
-        if path == PATH:
+        if path == PATH or is_dashboard(path):
             return {"error": cause, "next_step": next_step}
         return error_body(path, guard_error(status, cause, next_step))
 
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
     identify = one_token(token) if tokens is None else Callers(token, tokens).identify
-    rules = Rules(error=error, reads_itself=is_upload, place_name=name_of)
+    rules = Rules(
+        error=error,
+        # of the dashboard nobody reads a body
+        reads_itself=lambda path: is_upload(path) or is_dashboard(path),
+        place_name=name_of,
+        admits=dashboard.admits,
+        is_public=dashboard.is_public,
+    )
     return Guard(app, identify=identify, hosts=hosts, body_bytes=body_bytes, rules=rules)
 
 

@@ -79,7 +79,8 @@ async def beside(settings: Settings, context: Context) -> AsyncGenerator[None]:
 
 def serve_over_http(address: str, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    from groq_fallback_mcp.transport.http_server import PATH, serve_http
+    from groq_fallback_mcp.dashboard.app import Dashboard, beside_dashboard, is_dashboard
+    from groq_fallback_mcp.transport.http_server import PATH, Rules, serve_http
     from groq_fallback_mcp.transport.mcp_http import http_app
 
     try:
@@ -90,17 +91,30 @@ def serve_over_http(address: str, **flags: object) -> None:
     except GroqFallbackError as error:
         sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
         raise SystemExit(USAGE_ERROR) from None
-    # the caller's files are on another machine: only folders that were named are open
-    server = server_with_toolsets(settings.toolsets, lambda: open_context(settings, remote=True))
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
     sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")
 
     async def serve() -> int:
-        app = http_app(server, hosts=hosts, token=token, body_bytes=settings.line_mib * BYTES_IN_MIB)
         listener = open_port(host, port)
         if listener is None:
             return USAGE_ERROR
-        await serve_http(app, listener=listener)
+        # the caller's files are on another machine: only folders that were named are open
+        async with open_context(settings, remote=True) as context:
+
+            @asynccontextmanager
+            async def same_context() -> AsyncGenerator[Context]:
+                yield context
+
+            dashboard = Dashboard(context, needs_session=token is not None, keeps_history=settings.history)
+            app = http_app(
+                server_with_toolsets(settings.toolsets, same_context),
+                hosts=hosts,
+                token=token,
+                body_bytes=settings.line_mib * BYTES_IN_MIB,
+                beside=lambda mcp: beside_dashboard(mcp, dashboard),
+                rules=Rules(reads_itself=is_dashboard, admits=dashboard.admits, is_public=dashboard.is_public),
+            )
+            await serve_http(app, listener=listener)
         return 0
 
     if status := run(serve):

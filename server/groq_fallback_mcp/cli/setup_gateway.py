@@ -27,7 +27,7 @@ from groq_fallback_mcp.redaction import register_secrets
 from groq_fallback_mcp.render import capitalized, excerpt
 from groq_fallback_mcp.settings import Settings, load_settings, state_folder
 
-__all__ = ["DEFAULT_PORT", "setup_gateway"]
+__all__ = ["DEFAULT_PORT", "given_token", "setup_gateway"]
 
 DEFAULT_PORT = 8788
 LIST_S = 15.0
@@ -74,7 +74,7 @@ def _add(client: GatewayClient, *, port: int, url: str | None, dry_run: bool, me
     if url is None:
         token, origin = _token(settings, make=not dry_run), f"http://127.0.0.1:{port}"
     else:
-        token, origin, found = _given_token(settings), url, None
+        token, origin, found = given_token(settings), url, None
         offer = anyio.run(_offer_at, url, token, offer)
 
     def planned(client: GatewayClient) -> Change:
@@ -177,7 +177,7 @@ def _checked_url(url: str) -> str:
         raise ConfigurationError(capitalized(str(error)), next_step="Use --url https://HOST") from None
 
 
-def _given_token(settings: Settings) -> str:
+def given_token(settings: Settings) -> str:
     """The token of a gateway elsewhere: the setting, else what is typed without being shown, or piped."""
     if settings.http_token is not None:
         return settings.http_token.get_secret_value()

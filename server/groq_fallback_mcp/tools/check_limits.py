@@ -26,7 +26,7 @@ from groq_fallback_mcp.tools.chat_chain import ALL_MODELS, chat_chain
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
 
-__all__ = ["CHECK_LIMITS", "CheckLimitsArguments"]
+__all__ = ["CHECK_LIMITS", "CheckLimitsArguments", "CheckLimitsResult", "LimitEntry", "ModelDetails"]
 
 # Of which it is worth saying that they are not known.
 _USUAL = frozenset({Limit.RPM, Limit.RPD, Limit.TPM, Limit.TPD, Limit.ASH, Limit.ASD})

@@ -138,6 +138,10 @@ class Rules:
     """Whether what is sent to a path is read by the application, piece by piece."""
     place_name: Callable[[object], str | None] = lambda _: None
     """Under which name a caller's requests are counted that are under way; None where callers are not told apart."""
+    admits: Callable[[Scope], bool] = lambda _: False
+    """Whether a request without a token has something else that the application knows, as a browser's session."""
+    is_public: Callable[[Scope], bool] = lambda _: False
+    """Whether a request needs no token, as the application shows nothing of its own for it."""
 
 
 def one_token(token: str) -> Identify:
@@ -182,13 +186,14 @@ class Guard:
         if scope["path"] == HEALTH:
             await _answer(send, 200, {"status": "ok"})
             return
-        if not self._identified(scope):
+        if self._identified(scope):
+            if (know := scope.get("state", {}).get(KNOWN)) is not None:
+                know()
+        elif not self._rules.is_public(scope):
             cause = "missing or invalid bearer token"
             next_step = "send Authorization: Bearer TOKEN with the value of GROQ_FALLBACK_HTTP_TOKEN on the server"
             await self._refuse(scope, send, 401, cause, next_step, (b"www-authenticate", b"Bearer"))
             return
-        if (know := scope.get("state", {}).get(KNOWN)) is not None:
-            know()
         if (refusal := self._misdirected(scope)) is not None:
             status, header = refusal
             cause = f"the header {header} does not match this server"
@@ -282,7 +287,9 @@ class Guard:
         if self._identify is None:
             return True
         token = _given_token(scope)
-        found = None if token is None else self._identify(token)
+        if token is None:
+            return self._rules.admits(scope)
+        found = self._identify(token)
         if found is None:
             return False
         scope.setdefault("state", {})[CALLER] = found

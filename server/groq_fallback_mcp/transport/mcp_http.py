@@ -5,7 +5,7 @@ The SDK speaks the protocol, in both eras.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mcp.server import Server
@@ -13,18 +13,28 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from groq_fallback_mcp.transport.http_server import PATH, App, Guard, Receive, Scope, Send, one_token
+from groq_fallback_mcp.transport.http_server import PATH, App, Guard, Receive, Rules, Scope, Send, one_token
 
 __all__ = ["beside_mcp", "http_app", "mcp_app"]
 
 
-def http_app(server: Server[Any], *, hosts: Sequence[str], token: str | None, body_bytes: int) -> Guard:
+def http_app(
+    server: Server[Any],
+    *,
+    hosts: Sequence[str],
+    token: str | None,
+    body_bytes: int,
+    beside: Callable[[App], App] = lambda mcp: mcp,
+    rules: Rules | None = None,
+) -> Guard:
     """The application behind its guard. `hosts` are the names it may be asked by, with `:*` for any port: others are refused with 421.
 
-    A page of another origin is refused with 403, so that no web page can use a server on this machine (DNS rebinding).
+    A page of another origin is refused with 403, so that no web page can use a server on this machine (DNS rebinding). `beside`
+    adds what else is served there, behind the same guard with its `rules`.
     """
     identify = None if token is None else one_token(token)
-    return Guard(mcp_app(server, body_bytes=body_bytes), identify=identify, hosts=hosts, body_bytes=body_bytes)
+    app = beside(mcp_app(server, body_bytes=body_bytes))
+    return Guard(app, identify=identify, hosts=hosts, body_bytes=body_bytes, rules=rules)
 
 
 def mcp_app(server: Server[Any], *, body_bytes: int) -> Starlette:
