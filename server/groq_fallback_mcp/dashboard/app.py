@@ -160,24 +160,24 @@ class Dashboard:
         shown: Mapping[str, bytes] = {}
         sent_at = self._clock.monotonic()
         yield b"retry: 2000\n\n"
-        while True:
-            if not self._may_look(request):
-                yield _event("ended", b"{}")
-                return
+        while self._may_look(request):
             try:
                 sections = await self._sections()
             except Exception:  # noqa: BLE001 - the next look may succeed
-                _log.exception("the dashboard's data cannot be read")
-                sections = {"fault": clean_json(_FAULT)}
+                if _FAULT_EVENT not in shown:
+                    _log.exception("the dashboard's data cannot be read")
+                sections = {_FAULT_EVENT: clean_json(_FAULT)}
             changed = [_event(name, section) for name, section in sections.items() if shown.get(name) != section]
+            is_quiet = self._clock.monotonic() - sent_at >= HEARTBEAT_S
             if changed:
                 yield b"".join([_event("server", self._server()), *changed])
-            elif self._clock.monotonic() - sent_at >= HEARTBEAT_S:
+            elif is_quiet:
                 yield b": nothing changed\n\n"
-            if changed or self._clock.monotonic() - sent_at >= HEARTBEAT_S:
+            if changed or is_quiet:
                 sent_at = self._clock.monotonic()
             shown = sections
             await self._clock.sleep(EVERY_S)
+        yield _event("ended", b"{}")
 
     async def _sections(self) -> Mapping[str, bytes]:
         overview = await self._source.overview()
@@ -202,6 +202,7 @@ def beside_dashboard(app: ASGIApp, dashboard: ASGIApp) -> ASGIApp:
     return either
 
 
+_FAULT_EVENT = "fault"
 _FAULT = {"error": "the dashboard's data cannot be read", "next_step": "see the server's log"}
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from groq_fallback_mcp.call import CallRecord, CallUnderWay
+from groq_fallback_mcp.call import CANCELLED, CallRecord, CallUnderWay
 from groq_fallback_mcp.catalog.drift import Drift
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.quota.history import SECONDS_BOUNDS, CallTotals, HourTotals, ModelTotals, hour_of
@@ -146,10 +146,14 @@ class Calls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostRow:
-    """What a day, a model or a client took. `saved` calls were answered though a model before had failed or was skipped."""
+    """What a day, a model or a client took. `saved` calls were answered though a model before had failed or was skipped.
+
+    Their clients gave up the `cancelled` ones. `usd` is the cost of those whose price is known, which the `unpriced` ones' is not.
+    """
 
     name: str
     calls: int = 0
+    cancelled: int = 0
     answered: int = 0
     saved: int = 0
     tokens: int = 0
@@ -191,7 +195,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelHealth:
-    """A model in the last HEALTH_HOURS hours. `failed` counts by kind of failure."""
+    """A model in the last HEALTH_HOURS hours. `failed` counts by kind of failure, without what clients cancelled."""
 
     model: str
     sent: int
@@ -342,6 +346,7 @@ class _Sum:
     def add(self, totals: CallTotals) -> None:
         self.figures.update(
             calls=totals.calls,
+            cancelled=totals.failed.get(CANCELLED, 0),
             answered=totals.answered,
             saved=totals.saved,
             tokens=totals.input_tokens + totals.output_tokens,
@@ -354,6 +359,7 @@ class _Sum:
         return CostRow(
             name=name,
             calls=figures["calls"],
+            cancelled=figures["cancelled"],
             answered=figures["answered"],
             saved=figures["saved"],
             tokens=figures["tokens"],
@@ -424,6 +430,8 @@ def _model_health(name: str, totals: Sequence[ModelTotals], cooling: ModelDetail
     failed: Counter[str] = Counter()
     for one in totals:
         failed.update(one.failed)
+    # the client's doing, not the model's
+    del failed[CANCELLED]
     return ModelHealth(
         model=name,
         sent=sum(one.sent for one in totals),

@@ -74,8 +74,9 @@ function seconds(value) {
   if (value === null || value === undefined) return "-";
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
-  if (value < 3600) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
-  return `${Math.floor(value / 3600)} h ${Math.round((value % 3600) / 60)} min`;
+  if (value < 600) return `${Math.floor(value / 60)} min ${Math.floor(value % 60)} s`;
+  if (value < 3600) return `${Math.floor(value / 60)} min`;
+  return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
 }
 
 function dollars(value) {
@@ -86,7 +87,7 @@ function dollars(value) {
 
 const words = (code) => code.replaceAll("_", " ");
 const plural = (number, one, many = `${one}s`) => `${count.format(number)} ${number === 1 ? one : many}`;
-const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "-");
+const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)}\u00a0%` : "-");
 const now = () => Date.now() / 1000 + offset;
 
 // --- now --------------------------------------------------------------------------------------------------------------------
@@ -312,11 +313,13 @@ function steps(call) {
 // --- cost -------------------------------------------------------------------------------------------------------------------
 
 function drawCost({ total, failed, days, models, clients, budget }) {
+  show(byId("no-cost"), total.calls === 0);
+  show(byId("spent"), total.calls > 0);
   const figures = [
     ["Spent", dollars(total.usd)],
     ["Tokens", count.format(total.tokens)],
     ["Calls", count.format(total.calls)],
-    ["Answered", `${count.format(total.answered)} (${percent(total.answered, total.calls)})`],
+    ["Answered", answeredOf(total)],
     ["Saved by fallback", count.format(total.saved)],
     ["Not answered", count.format(Object.values(failed).reduce((sum, one) => sum + one, 0))],
   ];
@@ -332,21 +335,24 @@ function drawCost({ total, failed, days, models, clients, budget }) {
   table("cost-clients", "Cost by client", clients, ["Client", (row) => row.name], costColumns);
 }
 
+// A call that its client gave up says nothing about whether it could be answered.
+const finished = (row) => row.calls - row.cancelled;
+const answeredOf = (row) => percent(row.answered, finished(row));
+
 const costColumns = [
   ["Cost", (row) => dollars(row.usd) + (row.unpriced ? ` + ${count.format(row.unpriced)} without a price` : "")],
   ["Tokens", (row) => count.format(row.tokens)],
   ["Calls", (row) => count.format(row.calls)],
-  ["Answered", (row) => percent(row.answered, row.calls)],
+  ["Answered", (row) => answeredOf(row)],
   ["Saved by fallback", (row) => count.format(row.saved)],
 ];
 
 function savedText(total, failed) {
-  if (!total.calls) return "No calls in this time.";
   const kinds = Object.entries(failed).map(([code, number]) => `${count.format(number)} ${words(code)}`);
   const lost = kinds.length ? ` Not answered: ${kinds.join(", ")}.` : "";
   return (
-    `${percent(total.answered, total.calls)} of the calls were answered; without fallback it would have been ` +
-    `${percent(total.answered - total.saved, total.calls)}.${lost}`
+    `${answeredOf(total)} of the calls were answered; without fallback it would have been ` +
+    `${percent(total.answered - total.saved, finished(total))}.${lost}`
   );
 }
 
@@ -377,8 +383,8 @@ function drawHealth({ models, store, place: where, degraded, drift }) {
     [
       ["Requests", (row) => count.format(row.sent)],
       ["Errors", (row) => errorsOf(row), "words"],
-      ["First token: half, 95 %", (row) => latency(row.first_token)],
-      ["Answer: half, 95 %", (row) => latency(row.whole)],
+      ["First token: half, 95\u00a0%", (row) => latency(row.first_token)],
+      ["Answer: half, 95\u00a0%", (row) => latency(row.whole)],
       ["Cooldown", (row) => cooldownOf(row), "words"],
     ],
     "No requests in the last 24 hours.",
@@ -392,7 +398,7 @@ function drawHealth({ models, store, place: where, degraded, drift }) {
 
 function errorsOf(row) {
   const kinds = Object.entries(row.failed).map(([kind, number]) => `${count.format(number)} ${words(kind)}`);
-  return kinds.length ? `${percent(row.sent - row.answered, row.sent)}: ${kinds.join(", ")}` : "none";
+  return kinds.length ? `${percent(Object.values(row.failed).reduce((sum, one) => sum + one, 0), row.sent)}: ${kinds.join(", ")}` : "none";
 }
 
 function latency({ half_s, most_s }) {
@@ -422,7 +428,12 @@ function table(id, caption, rows, [first, nameOf], columns, empty = "Nothing in 
     holder.replaceChildren(el("p", { class: "empty" }, empty));
     return;
   }
-  const head = el("tr", {}, ...[first, ...columns.map(([name]) => name)].map((name) => el("th", { scope: "col" }, name)));
+  const head = el(
+    "tr",
+    {},
+    el("th", { scope: "col" }, first),
+    ...columns.map(([name, , kind]) => el("th", { scope: "col", class: kind }, name)),
+  );
   const body = rows.map((row) =>
     el(
       "tr",
@@ -444,11 +455,12 @@ function draw(section) {
   if (data[section] === undefined) return;
   // the banner about the ledger is in every view
   if (section === "now" || section === viewOf()) DRAW[section](data[section]);
+  show(byId(`view-${section}`), section === viewOf());
 }
 
 function showView() {
   const view = viewOf();
-  for (const name of VIEWS) show(byId(`view-${name}`), name === view);
+  for (const name of VIEWS) show(byId(`view-${name}`), name === view && data[name] !== undefined);
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -478,9 +490,9 @@ function take(section, value) {
   if (section === "fault") {
     show(byId("fault"), true);
     say(byId("fault"), `Cannot show what is happening now: ${value.error}. Next step: ${value.next_step}.`);
+    connection("waiting", "Connected, without data");
     return;
   }
-  show(byId("fault"), false);
   data[section] = value;
   draw(section);
 }
@@ -494,7 +506,10 @@ function follow() {
   const source = new EventSource("/dashboard/events");
   const listen = (section) => source.addEventListener(section, (event) => take(section, JSON.parse(event.data)));
   for (const section of ["server", "fault", ...VIEWS]) listen(section);
-  source.addEventListener("open", () => connection("live", "Live"));
+  source.addEventListener("server", () => {
+    show(byId("fault"), false);
+    connection("live", "Live");
+  });
   source.addEventListener("ended", () => {
     source.close();
     ended();
