@@ -1,0 +1,135 @@
+"""The dashboard's page in a real browser, where one is installed: what it shows, at every width, and when the server goes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from gateway_process import TOKEN, gateway
+
+pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HELLO = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}
+WIDTHS = (360, 768, 1280, 2560)
+
+
+class Page:
+    """A page of a browser, by Chrome's DevTools protocol. `problems` are errors of scripts and of the page's policy."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.problems: list[str] = []
+
+    async def command(self, method: str, **parameters: Any) -> Any:
+        """The result of a command."""
+        number = next(self._numbers)
+        await self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(await self._socket.recv())
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+            if message.get("method") == "Runtime.exceptionThrown" or (
+                message.get("method") == "Log.entryAdded" and message["params"]["entry"]["source"] in {"security", "javascript"}
+            ):
+                self.problems.append(json.dumps(message["params"]))
+
+    async def value(self, expression: str) -> Any:
+        """What an expression is there."""
+        found = await self.command("Runtime.evaluate", expression=expression, returnByValue=True)
+        return found["result"].get("value")
+
+    async def until(self, expression: str) -> None:
+        """Until it is true."""
+        with anyio.fail_after(20):
+            while not await self.value(expression):  # noqa: ASYNC110 - the page has its own time
+                await anyio.sleep(0.05)
+
+    async def press(self, key: str, code: int) -> None:
+        """Press a key."""
+        for kind in ("rawKeyDown", "char", "keyUp"):
+            text = {"text": "\r"} if key == "Enter" and kind == "char" else {}
+            await self.command("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text)
+
+
+@asynccontextmanager
+async def browser(folder: Path) -> AsyncIterator[Page]:
+    """A page of a browser without a window. Skips the test where there is none."""
+    websockets = pytest.importorskip("websockets.asyncio.client")
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("needs Chromium or Chrome")
+    # in a container there are no namespaces to make a sandbox of
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    arguments = [program, "--headless", "--disable-gpu", *sandbox, "--remote-debugging-port=0", f"--user-data-dir={folder}"]
+    process = subprocess.Popen(  # noqa: ASYNC220 - it is not waited for
+        arguments, env={"PATH": os.environ["PATH"], "HOME": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        port_file = folder / "DevToolsActivePort"
+        with anyio.fail_after(30):
+            while not port_file.exists() or "/" not in port_file.read_text():  # noqa: ASYNC110 - written by the browser
+                await anyio.sleep(0.05)
+        port, _ = port_file.read_text().splitlines()
+        async with httpx2.AsyncClient() as client:
+            listed = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
+        target = next(one for one in listed if one["type"] == "page")
+        async with websockets.connect(target["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
+            page = Page(socket)
+            for domain in ("Page", "Runtime", "Log"):
+                await page.command(f"{domain}.enable")
+            yield page
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_the_page_shows_a_call_at_every_width_by_keyboard_and_says_when_the_server_is_gone(tmp_path: Path) -> None:
+    """In light and dark, without an error of a script or of the page's policy."""
+    async with browser(tmp_path / "browser") as page, gateway(tmp_path) as (client, process, port):
+        assert client.headers["authorization"] == f"Bearer {TOKEN}"
+        link = (await client.post("/dashboard/link")).json()["path"]
+        await page.command("Page.navigate", url=f"http://127.0.0.1:{port}{link}")
+        await page.until("document.querySelector('#connection')?.textContent === 'Live'")
+        await page.until("location.pathname === '/' && document.querySelectorAll('#limits .card').length > 0")
+        assert await page.value("document.querySelector('#no-calls-now').hidden") is False
+
+        # to the second view by keyboard: the link past the navigation, then the views
+        for _ in range(3):
+            await page.press("Tab", 9)
+        await page.press("Enter", 13)
+        await page.until("location.hash === '#calls' && !document.querySelector('#no-calls').hidden")
+        assert "groq-fallback-mcp chat" in await page.value("document.querySelector('#no-calls').innerText")
+        assert (await client.post("/v1/chat/completions", json=HELLO)).status_code == 200
+        await page.until("document.querySelectorAll('.call').length === 1")
+        await page.value("document.querySelector('.call summary').focus()")
+        await page.press("Enter", 13)
+        await page.until("document.querySelectorAll('.call[open] .steps li').length > 1")
+        assert "answered after" in await page.value("document.querySelector('.steps').innerText")
+
+        for width in WIDTHS:
+            await page.command("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+            for scheme in ("light", "dark"):
+                features = [{"name": "prefers-color-scheme", "value": scheme}]
+                await page.command("Emulation.setEmulatedMedia", features=features)
+                for view in ("now", "calls", "cost", "health"):
+                    await page.value(f"location.hash = '{view}'")
+                    await page.until(f"!document.querySelector('#view-{view}').hidden")
+                    wider = await page.value("document.documentElement.scrollWidth - innerWidth")
+                    assert wider <= 0, (width, view)
+        assert page.problems == []
+
+        process.kill()
+        await page.until("document.querySelector('#connection').dataset.state === 'lost'")
+        assert "Connection lost, trying again." in await page.value("document.querySelector('#connection').textContent")
