@@ -20,6 +20,7 @@ _ENDLESS = "runs until Ctrl-C"
 NOT_RUN = {
     "serve": _ENDLESS,
     "simulate": _ENDLESS,
+    "dashboard": "tests/cli/test_dashboard.py runs it",
     "limits": _ENDLESS,
     "demo": "tests/cli/test_demo.py runs it",
     "selftest": "make e2e runs it",

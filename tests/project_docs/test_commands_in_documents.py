@@ -29,7 +29,7 @@ PROGRAM = "groq-fallback-mcp"
 REASONS = {
     r"needs the network; (CI|tests/e2e/test_install_methods\.py) runs it": 8,
     r"needs the client(; tests/e2e/test_new_user\.py runs it)?": 6,
-    r"(tests/cli/test_(demo|providers|gateway_tokens)\.py|make e2e) runs it": 6,
+    r"(tests/cli/test_(demo|providers|gateway_tokens|dashboard)\.py|make e2e) runs it": 8,
     r"needs the simulator on its port": 1,
     r"runs until Ctrl-C": 8,
     r"needs the gateway on its port": 1,
