@@ -63,12 +63,13 @@ async def test_a_link_opens_a_session_once_and_in_time(tmp_path: Path) -> None:
     """Its cookie is for this server's pages alone, out of the reach of scripts and of other sites."""
     shown = Dashboards(tmp_path)
     link = await shown.link()
+    assert (await shown.ask(link, method="HEAD")).status == 401
     got = await shown.ask(link)
     assert (got.status, got.headers["location"]) == (303, "/")
     cookie, *flags = got.headers["set-cookie"].split("; ")
     assert {flag.lower() for flag in flags} >= {"httponly", "samesite=strict", "path=/", f"max-age={SESSION_LIFE_S:.0f}"}
     assert "secure" not in got.headers["set-cookie"].lower()
-    for path in PAGES[:-1]:
+    for path in ("/dashboard", *PAGES[:-1]):
         assert (await shown.ask(path, cookie=cookie)).status == 200
     for refused in (link, "/dashboard/open?code=wrong", "/dashboard/open", f"/dashboard/open?code={'x' * 9_000}"):
         got = await shown.ask(refused)
@@ -78,6 +79,14 @@ async def test_a_link_opens_a_session_once_and_in_time(tmp_path: Path) -> None:
     assert (await shown.ask(late)).status == 401
     shown.world.clock.advance(SESSION_LIFE_S)
     assert (await shown.ask("/dashboard/data", cookie=cookie)).status == 401
+
+
+async def test_cookies_of_other_servers_of_this_machine_are_in_nobodys_way(tmp_path: Path) -> None:
+    """Browsers send those of all ports, whatever is in them."""
+    shown = Dashboards(tmp_path)
+    cookie = await shown.sign_in()
+    for others in ('theme={"dark": true}; a b=c; ', "groq-fallback-dashboard-9999=x; ", "\xe9\x80=\xff; ;;=; "):
+        assert (await shown.ask("/dashboard/data", cookie=others + cookie)).status == 200
 
 
 async def test_only_the_owners_token_gets_a_link_or_the_data(tmp_path: Path) -> None:

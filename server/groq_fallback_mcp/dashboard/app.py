@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from importlib.resources import files
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,6 +64,7 @@ class Dashboard:
         self._app = Starlette(
             routes=[
                 Route(HOME, self._page),
+                Route(FOLDER, self._page),
                 *(Route(path, self._file) for path in FILES),
                 Route(LINK, self._link, methods=["POST"]),
                 Route(OPEN, self._open),
@@ -84,22 +84,20 @@ class Dashboard:
     @staticmethod
     def is_public(scope: MutableMapping[str, Any]) -> bool:
         """Whether a request needs neither token nor session: without them it gets no more than the advice how to come in."""
-        return scope["method"] in _READ and scope["path"] in {HOME, OPEN, STYLE}
+        return scope["method"] in _READ and scope["path"] in {HOME, FOLDER, OPEN, STYLE}
 
     def _may_look(self, request: Request) -> bool:
         return not self._needs_session or CALLER in request.scope.get("state", {}) or self._session(request.scope) is not None
 
     def _session(self, scope: MutableMapping[str, Any]) -> str | None:
         """The session that has not ended, of a request's cookie."""
-        cookies: SimpleCookie = SimpleCookie()
+        name = _cookie_name(scope)
         for header, value in scope["headers"]:
-            if header == b"cookie":
-                try:
-                    cookies.load(value.decode("latin-1"))
-                except CookieError:
-                    return None
-        found = cookies.get(_cookie_name(scope))
-        return found.value if found is not None and self._access.is_open(found.value) else None
+            # Python's own reader gives up at the first cookie of another server that is not as it should be
+            found = cookie_parser(value.decode("latin-1")).get(name) if header == b"cookie" else None
+            if found is not None and self._access.is_open(found):
+                return found
+        return None
 
     async def _page(self, request: Request) -> Response:
         if self._may_look(request):
@@ -116,7 +114,8 @@ class Dashboard:
         return JSONResponse({"path": f"{OPEN}?code={self._access.new_code()}", "expires_in_s": CODE_LIFE_S})
 
     async def _open(self, request: Request) -> Response:
-        session = self._access.redeem(request.query_params.get("code", ""))
+        # a look at the headers alone, as of a preview, does not use the code up
+        session = self._access.redeem(request.query_params.get("code", "")) if request.method == "GET" else None
         if session is None:
             return _signed_out()
         response = RedirectResponse(HOME, status_code=303)
@@ -135,7 +134,7 @@ class Dashboard:
         if not self._may_look(request):
             return _refusal()
         try:
-            sections = await self._sections()
+            sections = await self._source.sections()
         except Exception:  # noqa: BLE001 - whatever it is, it goes through the log, where keys are taken out
             _log.exception("the dashboard's data cannot be read")
             return JSONResponse(_FAULT, status_code=500)
@@ -162,7 +161,7 @@ class Dashboard:
         yield b"retry: 2000\n\n"
         while self._may_look(request):
             try:
-                sections = await self._sections()
+                sections = await self._source.sections()
             except Exception:  # noqa: BLE001 - the next look may succeed
                 if _FAULT_EVENT not in shown:
                     _log.exception("the dashboard's data cannot be read")
@@ -178,10 +177,6 @@ class Dashboard:
             shown = sections
             await self._clock.sleep(EVERY_S)
         yield _event("ended", b"{}")
-
-    async def _sections(self) -> Mapping[str, bytes]:
-        overview = await self._source.overview()
-        return {name: clean_json(section) for name, section in overview.sections().items()}
 
     def _server(self) -> bytes:
         return clean_json({"at": round(self._clock.wall(), 3), "version": __version__})

@@ -515,9 +515,9 @@ function follow() {
     ended();
   });
   source.addEventListener("error", () => {
-    lost();
-    // refused rather than lost: the browser does not try again by itself, nor says why
-    if (source.readyState === EventSource.CLOSED) setTimeout(readOnce, RETRY_MS);
+    // refused rather than lost: the browser neither tries again by itself nor says why
+    if (source.readyState === EventSource.CLOSED) readOnce();
+    else lost();
   });
 }
 

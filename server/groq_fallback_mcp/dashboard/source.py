@@ -1,14 +1,18 @@
-"""Reads what an overview is made of, at most once a second however many look at it."""
+"""Reads what an overview is made of and writes it as JSON, at most once a second however many look at it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+
+import anyio.to_thread
 
 from groq_fallback_mcp.catalog.drift import Drift, drift
 from groq_fallback_mcp.clock import today
-from groq_fallback_mcp.dashboard.overview import MOST_CALLS, Facts, Overview, hours_before, overview
+from groq_fallback_mcp.dashboard.overview import MOST_CALLS, Facts, hours_before, overview
 from groq_fallback_mcp.quota.history import LIFE_S, HourTotals
+from groq_fallback_mcp.redaction import clean_json
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.check_limits import CHECK_LIMITS, CheckLimitsArguments, CheckLimitsResult
 
@@ -18,6 +22,7 @@ EVERY_S = 1.0
 # Hours that have passed hardly change: a process may have been late to write.
 ALL_HOURS_EVERY_S = 60.0
 LIVE_LIST_EVERY_S = 3_600.0
+LIVE_LIST_AGAIN_S = 300.0
 LIVE_LIST_S = 10.0
 
 _log = logging.getLogger(__name__)
@@ -30,37 +35,37 @@ class OverviewSource:
         self._context = context
         self._keeps_history = keeps_history
         self._reading = asyncio.Lock()
-        self._found: tuple[float, Overview] | None = None
+        self._found: tuple[float, Mapping[str, bytes]] | None = None
         self._hours: dict[str, HourTotals] = {}
         self._all_hours_at: float | None = None
         self._drift: Drift | None = None
         self._live_list_at: float | None = None
         self._looking: asyncio.Task[None] | None = None
 
-    async def overview(self) -> Overview:
-        """As things are now, or were less than a second ago. Raises what the store raises."""
+    async def sections(self) -> Mapping[str, bytes]:
+        """The sections of the overview as JSON, as things are now or were less than a second ago. Raises what the store raises."""
         clock = self._context.engine.clock
         async with self._reading:
             if self._found is None or clock.monotonic() - self._found[0] >= EVERY_S:
                 self._found = (clock.monotonic(), await self._read())
             return self._found[1]
 
-    async def _read(self) -> Overview:
+    async def _read(self) -> Mapping[str, bytes]:
         engine = self._context.engine
         ledger, at = engine.ledger, engine.clock.wall()
         self._look_at_live_list()
         reply = await CHECK_LIMITS.handle(CheckLimitsArguments(all=True), self._context)
-        return overview(
-            Facts(
-                at=at,
-                limits=CheckLimitsResult.model_validate(reply.structured),
-                calls=await ledger.calls(since=at - LIFE_S, limit=MOST_CALLS),
-                under_way=await ledger.calls_under_way(),
-                hours=await self._hours_until(at),
-                drift=self._drift,
-                keeps_history=self._keeps_history,
-            )
+        facts = Facts(
+            at=at,
+            limits=CheckLimitsResult.model_validate(reply.structured),
+            calls=await ledger.calls(since=at - LIFE_S, limit=MOST_CALLS),
+            under_way=await ledger.calls_under_way(),
+            hours=await self._hours_until(at),
+            drift=self._drift,
+            keeps_history=self._keeps_history,
         )
+        # of a busy team it takes long enough to keep calls waiting
+        return await anyio.to_thread.run_sync(_written, facts)
 
     async def _hours_until(self, at: float) -> list[HourTotals]:
         keys, now = hours_before(at), self._context.engine.clock.monotonic()
@@ -83,7 +88,13 @@ class OverviewSource:
         try:
             # not kept, as it would change what can be asked
             live = await engine.registry.peek_live_list(timeout_s=LIVE_LIST_S)
-            if live.ids is not None:
+            if live.ids is None:
+                self._live_list_at = engine.clock.monotonic() - LIVE_LIST_EVERY_S + LIVE_LIST_AGAIN_S
+            else:
                 self._drift = drift(engine.catalog, live.ids, today(engine.clock))
         except Exception:  # noqa: BLE001 - all else can be shown without it
             _log.debug("the live list could not be compared with the catalog", exc_info=True)
+
+
+def _written(facts: Facts) -> Mapping[str, bytes]:
+    return {name: clean_json(section) for name, section in overview(facts).sections().items()}

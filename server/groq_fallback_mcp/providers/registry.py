@@ -28,6 +28,8 @@ __all__ = ["KEY_HINT", "FoundServer", "LiveList", "ProviderRegistry", "build_reg
 
 KEY_HINT = f"{NO_API_KEY}: GROQ_API_KEY is not set"
 LIVE_LIST_LIFE_S = 600.0
+# Who watches limits asks every second: a list that cannot be read is not asked for each time.
+REFUSED_LIFE_S = 10.0
 LOCAL = "local"
 EndpointT = TypeVar("EndpointT", bound=OpenAICompatible)
 LONGEST_SPOKEN_CHARS = 2_000
@@ -85,6 +87,7 @@ class ProviderRegistry:
         self._discovery = discovery
         self._live = LiveList(models=None, read_at=None, failure=None)
         self._accepted_at: float | None = None
+        self._not_accepted: tuple[float, FailureKind | None] | None = None
 
     def models(self) -> tuple[ProviderModels, ...]:
         """What each provider can be asked for, as last looked at; Groq's with models that only its live list knows."""
@@ -163,7 +166,7 @@ class ProviderRegistry:
     async def refused(self, *, timeout_s: float) -> FailureKind | None:
         """How Groq refuses the key or its organization, as its live list shows at no charge; None where it is not known to.
 
-        An accepted key is believed for as long as the list. What can be asked stays as it is.
+        An accepted key is believed for as long as the list, any other result for some seconds. What can be asked stays as it is.
         """
         if self._groq is None or self._groq.unready is not None:
             return None
@@ -171,9 +174,13 @@ class ProviderRegistry:
             return known
         now = self._clock.monotonic()
         if self._accepted_at is None or now - self._accepted_at >= LIVE_LIST_LIFE_S:
+            if self._not_accepted is not None and now - self._not_accepted[0] < REFUSED_LIFE_S:
+                return self._not_accepted[1]
             found = await self._groq.live_models(timeout_s=timeout_s)
             if not isinstance(found, Failure):
                 self._accepted_at = now
+                return None
+            self._not_accepted = (self._clock.monotonic(), _refused(found))
             return _refused(found)
         return None
 
