@@ -21,6 +21,7 @@ NOT_RUN = {
     "serve": _ENDLESS,
     "simulate": _ENDLESS,
     "limits": _ENDLESS,
+    "top": _ENDLESS,
     "demo": "tests/cli/test_demo.py runs it",
     "selftest": "make e2e runs it",
     "providers test": "tests/cli/test_providers.py runs it",
