@@ -22,6 +22,7 @@ NOT_RUN = {
     "simulate": _ENDLESS,
     "dashboard": "tests/cli/test_dashboard.py runs it",
     "limits": _ENDLESS,
+    "top": _ENDLESS,
     "demo": "tests/cli/test_demo.py runs it",
     "selftest": "make e2e runs it",
     "providers test": "tests/cli/test_providers.py runs it",

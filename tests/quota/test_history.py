@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 import anyio
 import pytest
@@ -12,6 +11,7 @@ from effort import times
 from fake_clock import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recorded_calls import call
 from stores import RedisServer
 
 from groq_fallback_mcp.call import ANSWERED, AttemptRecord, CallOrigin, CallRecord, CallUnderWay, Usage
@@ -36,26 +36,6 @@ from groq_fallback_mcp.quota.store import Record, Snapshot, Store, Writes
 from groq_fallback_mcp.quota.store_ledger import SWEEP_EVERY_S, StoredLedger
 
 pytestmark = pytest.mark.anyio
-
-
-def call(name: object, at: float, **fields: object) -> CallRecord:
-    """A call that was answered by the second model that was tried."""
-    attempts = (
-        AttemptRecord(provider="groq", model="m1", outcome="rate_limited", status=429, duration_s=0.1),
-        AttemptRecord(provider="groq", model="m2", outcome=ANSWERED, begun_s=0.1, duration_s=0.6, first_token_s=0.15),
-    )
-    known: dict[str, object] = {
-        "origin": CallOrigin(way_in="/v1/messages", client="agent", caller="ann"),
-        "provider": "groq",
-        "model": "m2",
-        "fallback": True,
-        "duration_s": 0.7,
-        "usage": Usage(input_tokens=100, output_tokens=20),
-        "cost_usd": Decimal("0.000123"),
-        "attempts": attempts,
-        **fields,
-    }
-    return CallRecord(id=str(name), started_at=at, **known)  # type: ignore[arg-type]
 
 
 def names(calls: Sequence[CallRecord]) -> list[str]:

@@ -22,7 +22,22 @@ __all__ = ["app"]
 
 USE, SET_UP, INSPECT, DEVELOP = "Use", "Set up", "Inspect", "Develop"
 # In the order of the help.
-ORDER = ("chat", "transcribe", "speak", "screen", "demo", "serve", "setup", "key", "providers", "doctor", "models", "limits")
+ORDER = (
+    "chat",
+    "transcribe",
+    "speak",
+    "screen",
+    "demo",
+    "serve",
+    "setup",
+    "key",
+    "providers",
+    "doctor",
+    "models",
+    "limits",
+    "top",
+    "log",
+)
 
 
 class _Ordered(TyperGroup):
@@ -445,6 +460,47 @@ def limits(
         _refuse_beside("--watch", {"--probe": probe, "--json": as_json})
         run(watch_limits, arguments)
     run(show_limits, arguments, as_json=as_json)
+
+
+@app.command(rich_help_panel=INSPECT)
+def log(
+    follow: Annotated[bool, _flag("--follow", "-f", help="Go on printing calls as they end, until Ctrl-C.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", "-s", metavar="TIME", help="Only calls since then: 30m, 2h, 7d, or 2026-11-29T08:00."),
+    ] = None,
+    client: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only calls of this client, gateway token or way in.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="TEXT", help="Only calls that tried this model.")
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option("--outcome", "-o", metavar="NAME", help="Only answered, fallback, failed, cancelled, or an error code."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=20_000, help="The last N calls.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the last calls: which models were tried, how each ended, and what it took. Never any text.
+
+    Example: groq-fallback-mcp log --since 1h --outcome failed
+    """
+    from groq_fallback_mcp.cli.log import CallFilter, show_log
+
+    wanted = CallFilter(client=client, model=model, outcome=outcome)
+    run(show_log, wanted, since=since, limit=limit, follow=follow, as_json=as_json)
+
+
+@app.command(rich_help_panel=INSPECT)
+def top() -> None:
+    """Show limits, calls under way and the last calls on one screen, redrawn every second.
+
+    Example: groq-fallback-mcp top
+    """
+    from groq_fallback_mcp.cli.top import show_top
+
+    run(show_top)
 
 
 @app.command(rich_help_panel=USE)

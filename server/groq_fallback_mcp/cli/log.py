@@ -1,0 +1,146 @@
+"""The command `log`: the last calls of all processes that share the ledger, filtered, followed, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import anyio
+
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.call import ANSWERED, CallRecord
+from groq_fallback_mcp.cli.console import echo, echo_message, print_json, terminal
+from groq_fallback_mcp.cli.history_view import call_cells, call_json, calls_table
+from groq_fallback_mcp.durations import parse_duration
+from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.quota import Ledger
+from groq_fallback_mcp.redaction import sanitize_json
+from groq_fallback_mcp.settings import Settings, load_settings
+
+__all__ = ["CallFilter", "parse_since", "show_log"]
+
+LOOK_EVERY_S = 1.0
+ALL = 20_000
+# Of those that end in a second few are more than these.
+NEWEST = 256
+# In one word what several codes are.
+_FAILED, _FALLBACK = "failed", "fallback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which calls are shown. Texts are found anywhere in a name, in small letters or not; None shows all.
+
+    `outcome` is a code, `answered`, `fallback` (answered by another model than the first choice) or `failed` (not answered).
+    """
+
+    client: str | None = None
+    model: str | None = None
+    outcome: str | None = None
+
+    def shows(self, call: CallRecord) -> bool:
+        """Whether a call is shown."""
+        origin = call.origin
+        return (
+            _found(self.client, (origin.client, origin.caller, origin.way_in))
+            and _found(self.model, (call.model, call.requested_model, *(one.model for one in call.attempts)))
+            and self._has_outcome(call)
+        )
+
+    def _has_outcome(self, call: CallRecord) -> bool:
+        match self.outcome:
+            case None:
+                return True
+            case "failed":
+                return call.outcome != ANSWERED
+            case "fallback":
+                return call.fallback
+            case code:
+                return call.outcome == code.replace(" ", "_")
+
+
+async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow: bool, as_json: bool) -> int:
+    """Print the last `limit` calls that are `wanted`; with `follow` also each further one, until interrupted."""
+    settings = load_settings()
+    async with open_context(settings) as context:
+        ledger, clock = context.engine.ledger, context.engine.clock
+        after = 0.0 if since is None else parse_since(since, now=clock.wall())
+        seen = await ledger.calls(since=after, limit=limit if wanted == CallFilter() else ALL)
+        shown = [call for call in seen if wanted.shows(call)][-limit:]
+        degraded = ledger.status.degraded
+        if degraded is not None:
+            echo_message(f"The ledger cannot be read, so its calls are missing here. {degraded}", err=True)
+        if not follow and as_json:
+            print_json({"calls": [call_json(call) for call in shown]})
+            return 0
+        if not shown and degraded is None:
+            echo_message(_nothing(settings, ledger, filtered=bool(seen) or wanted != CallFilter()), err=True)
+        printer = _line_printer(as_json=as_json)
+        if follow:
+            for call in shown:
+                printer(call)
+            await _follow(ledger, wanted, printer)
+        elif (console := terminal(sys.stdout)) is not None and shown:
+            console.print(calls_table(shown, console.width))
+        else:
+            for call in shown:
+                printer(call)
+    return 0
+
+
+def parse_since(text: str, *, now: float) -> float:
+    """The moment, in Unix seconds, of `30m`, `2h`, `1d` ago or of an ISO date or time, as 2026-11-29T08:00. Raises InputRefused."""
+    ago = parse_duration(text)
+    if ago is not None:
+        return now - ago
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputRefused(
+            f"Invalid time {text[:40]!r}",
+            next_step="Give a duration, e.g. --since 30m, 2h or 7d, or a time, e.g. 2026-11-29T08:00",
+        ) from None
+    # without a zone it is the reader's own
+    return moment.timestamp()
+
+
+async def _follow(ledger: Ledger, wanted: CallFilter, printer: Callable[[CallRecord], None]) -> None:
+    """Print each call that ends from now on."""
+    known = {call.id for call in await ledger.calls(since=0, limit=NEWEST)}
+    while True:
+        await anyio.sleep(LOOK_EVERY_S)
+        newest = await ledger.calls(since=0, limit=NEWEST)
+        for call in newest:
+            if call.id not in known and wanted.shows(call):
+                printer(call)
+        if newest:
+            known = {call.id for call in newest}
+
+
+def _line_printer(*, as_json: bool) -> Callable[[CallRecord], None]:
+    def print_json_line(call: CallRecord) -> None:
+        echo(json.dumps(sanitize_json(call_json(call)), ensure_ascii=False))
+
+    def print_line(call: CallRecord) -> None:
+        moment = datetime.fromtimestamp(call.started_at, tz=UTC)
+        _, *cells = call_cells(call)
+        # a tab between: programs cut there, and nothing that is shown holds one
+        echo_message("\t".join((f"{moment:%Y-%m-%dT%H:%M:%SZ}", *cells)))
+
+    return print_json_line if as_json else print_line
+
+
+def _nothing(settings: Settings, ledger: Ledger, *, filtered: bool) -> str:
+    if not settings.history:
+        return "The history is off (GROQ_FALLBACK_HISTORY). Set it to true to record calls."
+    if filtered:
+        return "No recorded call matches. Run groq-fallback-mcp log without filters to see all."
+    place = ledger.status.place or ledger.status.store
+    return f"No calls recorded yet in {place}. Make one with groq-fallback-mcp chat hello"
+
+
+def _found(text: str | None, names: Sequence[str]) -> bool:
+    return text is None or any(text.casefold() in name.casefold() for name in names)
