@@ -10,7 +10,7 @@ import pytest
 
 from groq_fallback_mcp.call import AttemptRecord, CallOrigin, CallRecord, CallUnderWay, Limit
 from groq_fallback_mcp.catalog.drift import Drift
-from groq_fallback_mcp.dashboard.overview import DAYS, MOST_CALLS, MOST_GROUPS, Facts, hours_before, overview
+from groq_fallback_mcp.dashboard.overview import DAYS, MOST_CALLS, MOST_GROUPS, Facts, hours_before, overview, sums_of
 from groq_fallback_mcp.quota.history import SECONDS_BOUNDS, CallTotals, HourTotals, ModelTotals
 from groq_fallback_mcp.tools.check_limits import CheckLimitsResult, LimitEntry, ModelDetails, Spending
 
@@ -107,7 +107,7 @@ def test_cost_adds_up_by_day_model_and_client() -> None:
         HourTotals(hour="2026-11-29T21", calls=(CallTotals(calls=3, failed={"rate_limited": 2, "cancelled": 1}),)),
     ]
     spent = SPENT.model_copy(update={"usd": "3.0", "budget_usd": "2.5", "incomplete": "The ledger was damaged"})
-    cost = overview(Facts(at=AT, limits=limits(spent=spent), hours=hours)).cost
+    cost = overview(Facts(at=AT, limits=limits(spent=spent), hours=[sums_of(hour) for hour in hours])).cost
     assert [(day.name, day.usd, day.calls) for day in cost.days[-2:]] == [("2026-11-28", 1.0, 4), ("2026-11-29", 3.0, 5)]
     assert [(row.name, row.usd) for row in cost.models] == [("groq/m", 4.0), ("no model answered", 0.0), ("local/m", 0.0)]
     assert [row.name for row in cost.clients] == ["cline", "kilo", "unknown"]
@@ -126,7 +126,7 @@ def test_cost_adds_up_by_day_model_and_client() -> None:
 def test_groups_are_bounded() -> None:
     """A client may call itself anything."""
     calls = tuple(CallTotals(client=f"client {number}", calls=1) for number in range(MOST_GROUPS + 9))
-    cost = overview(Facts(at=AT, limits=limits(), hours=[HourTotals(hour="2026-11-29T21", calls=calls)])).cost
+    cost = overview(Facts(at=AT, limits=limits(), hours=[sums_of(HourTotals(hour="2026-11-29T21", calls=calls))])).cost
     assert len(cost.clients) == MOST_GROUPS
 
 
@@ -144,7 +144,9 @@ def test_a_latency_is_the_bound_within_which_a_share_came(
 ) -> None:
     """What took longer than all bounds shows as the last one."""
     one = ModelTotals(provider="groq", model="m", answered=1, durations=tuple(histogram), first_tokens=counts())
-    (health,) = overview(Facts(at=AT, limits=limits(), hours=[HourTotals(hour="2026-11-29T20", models=(one,))])).health.models
+    (health,) = overview(
+        Facts(at=AT, limits=limits(), hours=[sums_of(HourTotals(hour="2026-11-29T20", models=(one,)))])
+    ).health.models
     assert (health.whole.half_s, health.whole.most_s, health.first_token.half_s) == (half, most, None)
 
 
@@ -158,7 +160,7 @@ def test_health_is_of_the_last_day_and_blames_no_model_for_what_a_client_cancell
         HourTotals(hour="2026-11-29T21", models=(ModelTotals(provider="groq", model="m", failed={"timed_out": 3}),)),
     ]
     cooling = model("m9", cooldown_s=30.0, cooldown_reason="unavailable")
-    health = overview(Facts(at=AT, limits=limits(cooling, model("idle")), hours=hours)).health
+    health = overview(Facts(at=AT, limits=limits(cooling, model("idle")), hours=[sums_of(hour) for hour in hours])).health
     assert [(one.model, one.sent, dict(one.failed)) for one in health.models] == [
         ("groq/m", 6, {"timed_out": 3}),
         ("groq/m9", 0, {}),

@@ -6,7 +6,7 @@ The browser's page draws it, and any other view can: figures are numbers in the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,13 +19,61 @@ from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.tools.check_limits import CheckLimitsResult, LimitEntry, ModelDetails
 from groq_fallback_mcp.tools.result import label
 
-__all__ = ["DAYS", "HEALTH_HOURS", "MOST_CALLS", "Facts", "Overview", "hours_before", "overview"]
+__all__ = ["DAYS", "HEALTH_HOURS", "MOST_CALLS", "Facts", "HourSums", "Overview", "hours_before", "overview", "sums_of"]
 
 DAYS = 14
 HEALTH_HOURS = 24
 MOST_CALLS = 200
 # Of a gateway that many people use, the groups that matter are the first.
 MOST_GROUPS = 50
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """A CostRow as it is added up, in whole picodollars."""
+
+    calls: int = 0
+    cancelled: int = 0
+    answered: int = 0
+    saved: int = 0
+    tokens: int = 0
+    picousd: int = 0
+    unpriced: int = 0
+
+    def add(self, other: Figures) -> None:
+        """Count those of another, too."""
+        self.calls += other.calls
+        self.cancelled += other.cancelled
+        self.answered += other.answered
+        self.saved += other.saved
+        self.tokens += other.tokens
+        self.picousd += other.picousd
+        self.unpriced += other.unpriced
+
+    def row(self, name: str) -> CostRow:
+        """The row of that name."""
+        return CostRow(
+            name=name,
+            calls=self.calls,
+            cancelled=self.cancelled,
+            answered=self.answered,
+            saved=self.saved,
+            tokens=self.tokens,
+            usd=float(usd(self.picousd)),
+            unpriced=self.unpriced,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourSums:
+    """An hour as an overview needs it: summed once, as hours that have passed hardly change. `attempts` are by model."""
+
+    hour: str
+    total: Figures = field(default_factory=Figures)
+    failed: Mapping[str, int] = field(default_factory=dict[str, int])
+    models: Mapping[str, Figures] = field(default_factory=dict[str, Figures])
+    clients: Mapping[str, Figures] = field(default_factory=dict[str, Figures])
+    attempts: Sequence[ModelTotals] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +87,7 @@ class Facts:
     limits: CheckLimitsResult
     calls: Sequence[CallRecord] = ()
     under_way: Sequence[CallUnderWay] = ()
-    hours: Sequence[HourTotals] = ()
+    hours: Sequence[HourSums] = ()
     drift: Drift | None = None
     keeps_history: bool = True
 
@@ -130,6 +178,7 @@ class CallView:
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    audio_s: float
     usd: float | None
     simulated: bool
     attempts: Sequence[AttemptView]
@@ -242,6 +291,32 @@ def hours_before(at: float) -> Sequence[str]:
     return [hour_of(first.timestamp() + 3_600 * hour) for hour in range(int((now - first).total_seconds() // 3_600) + 1)]
 
 
+def sums_of(hour: HourTotals) -> HourSums:
+    """The sums of an hour."""
+    total, failed = Figures(), Counter[str]()
+    models: dict[str, Figures] = {}
+    clients: dict[str, Figures] = {}
+    for one in hour.calls:
+        figures = _figures(one)
+        total.add(figures)
+        failed.update(one.failed)
+        models.setdefault(_label(one.provider, one.model) or "no model answered", Figures()).add(figures)
+        clients.setdefault(_client(one.caller, one.client) or "unknown", Figures()).add(figures)
+    return HourSums(hour=hour.hour, total=total, failed=failed, models=models, clients=clients, attempts=hour.models)
+
+
+def _figures(totals: CallTotals) -> Figures:
+    return Figures(
+        calls=totals.calls,
+        cancelled=totals.failed.get(CANCELLED, 0),
+        answered=totals.answered,
+        saved=totals.saved,
+        tokens=totals.input_tokens + totals.output_tokens,
+        picousd=totals.picousd,
+        unpriced=totals.unpriced,
+    )
+
+
 def overview(facts: Facts) -> Overview:
     """What is to be shown."""
     return Overview(now=_now(facts), calls=_calls(facts), cost=_cost(facts), health=_health(facts))
@@ -319,6 +394,7 @@ def _call(call: CallRecord) -> CallView:
         input_tokens=call.usage.input_tokens,
         output_tokens=call.usage.output_tokens,
         cached_tokens=call.usage.cached_tokens,
+        audio_s=round(call.usage.audio_s, 1),
         usd=None if call.cost_usd is None else float(call.cost_usd),
         simulated=call.simulated,
         attempts=[
@@ -337,53 +413,25 @@ def _call(call: CallRecord) -> CallView:
     )
 
 
-@dataclass(slots=True)
-class _Sum:
-    """A CostRow as it is added up, in whole picodollars."""
-
-    figures: Counter[str] = field(default_factory=Counter[str])
-
-    def add(self, totals: CallTotals) -> None:
-        self.figures.update(
-            calls=totals.calls,
-            cancelled=totals.failed.get(CANCELLED, 0),
-            answered=totals.answered,
-            saved=totals.saved,
-            tokens=totals.input_tokens + totals.output_tokens,
-            picousd=totals.picousd,
-            unpriced=totals.unpriced,
-        )
-
-    def row(self, name: str) -> CostRow:
-        figures = self.figures
-        return CostRow(
-            name=name,
-            calls=figures["calls"],
-            cancelled=figures["cancelled"],
-            answered=figures["answered"],
-            saved=figures["saved"],
-            tokens=figures["tokens"],
-            usd=float(usd(figures["picousd"])),
-            unpriced=figures["unpriced"],
-        )
-
-
 def _cost(facts: Facts) -> Cost:
-    total = _Sum()
-    failed: Counter[str] = Counter()
+    total, failed = Figures(), Counter[str]()
+    days = {key[:10]: Figures() for key in hours_before(facts.at)}
+    models: dict[str, Figures] = {}
+    clients: dict[str, Figures] = {}
     for hour in facts.hours:
-        for totals in hour.calls:
-            total.add(totals)
-            failed.update(totals.failed)
-    days = dict.fromkeys(key[:10] for key in hours_before(facts.at))
-    by_day = _sums(facts.hours, lambda hour, _: hour[:10])
+        total.add(hour.total)
+        failed.update(hour.failed)
+        days.setdefault(hour.hour[:10], Figures()).add(hour.total)
+        for sums, more in ((models, hour.models), (clients, hour.clients)):
+            for name, figures in more.items():
+                sums.setdefault(name, Figures()).add(figures)
     spent = facts.limits.spent
     return Cost(
         total=total.row("all"),
         failed=dict(failed.most_common()),
-        days=[by_day.get(day, _Sum()).row(day) for day in days],
-        models=_dearest(_sums(facts.hours, lambda _, one: _label(one.provider, one.model) or "no model answered")),
-        clients=_dearest(_sums(facts.hours, lambda _, one: _client(one.caller, one.client) or "unknown")),
+        days=[figures.row(day) for day, figures in sorted(days.items())],
+        models=_dearest(models),
+        clients=_dearest(clients),
         budget=BudgetView(
             day=spent.day,
             usd=float(spent.usd),
@@ -395,15 +443,7 @@ def _cost(facts: Facts) -> Cost:
     )
 
 
-def _sums(hours: Iterable[HourTotals], name_of: Callable[[str, CallTotals], str]) -> Mapping[str, _Sum]:
-    sums: dict[str, _Sum] = {}
-    for hour in hours:
-        for totals in hour.calls:
-            sums.setdefault(name_of(hour.hour, totals), _Sum()).add(totals)
-    return sums
-
-
-def _dearest(sums: Mapping[str, _Sum]) -> Sequence[CostRow]:
+def _dearest(sums: Mapping[str, Figures]) -> Sequence[CostRow]:
     rows = [one.row(name) for name, one in sums.items()]
     return sorted(rows, key=lambda row: (-row.usd, -row.tokens, -row.calls, row.name))[:MOST_GROUPS]
 
@@ -413,7 +453,7 @@ def _health(facts: Facts) -> Health:
     hours = [hour for hour in facts.hours if hour.hour in recent]
     totals: dict[str, list[ModelTotals]] = {}
     for hour in hours:
-        for one in hour.models:
+        for one in hour.attempts:
             totals.setdefault(_label(one.provider, one.model), []).append(one)
     cooling = {_label(one.provider, one.model): one for one in facts.limits.models if one.cooldown_reason is not None}
     models = [_model_health(name, totals.get(name, ()), cooling.get(name)) for name in dict.fromkeys([*totals, *cooling])]

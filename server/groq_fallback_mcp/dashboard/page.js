@@ -279,6 +279,7 @@ function factsOf(call) {
     call.input_tokens && `${count.format(call.input_tokens)} tokens in`,
     call.cached_tokens && `${count.format(call.cached_tokens)} of them cached`,
     call.output_tokens && `${count.format(call.output_tokens)} tokens out`,
+    call.audio_s && `${seconds(call.audio_s)} of audio`,
     call.usd === null ? "price not known" : dollars(call.usd),
     call.simulated && "SIMULATED: not a real Groq answer",
   ];

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 import anyio.to_thread
 
 from groq_fallback_mcp.catalog.drift import Drift, drift
 from groq_fallback_mcp.clock import today
-from groq_fallback_mcp.dashboard.overview import MOST_CALLS, Facts, hours_before, overview
+from groq_fallback_mcp.dashboard.overview import MOST_CALLS, Facts, HourSums, Overview, hours_before, overview, sums_of
 from groq_fallback_mcp.quota.history import LIFE_S, HourTotals
 from groq_fallback_mcp.redaction import clean_json
 from groq_fallback_mcp.tools import Context
@@ -28,6 +29,14 @@ LIVE_LIST_S = 10.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """An overview with its sections as JSON."""
+
+    overview: Overview
+    sections: Mapping[str, bytes]
+
+
 class OverviewSource:
     """The overview of one server. `keeps_history`: whether its calls are kept."""
 
@@ -35,8 +44,8 @@ class OverviewSource:
         self._context = context
         self._keeps_history = keeps_history
         self._reading = asyncio.Lock()
-        self._found: tuple[float, Mapping[str, bytes]] | None = None
-        self._hours: dict[str, HourTotals] = {}
+        self._found: tuple[float, Written] | None = None
+        self._hours: dict[str, tuple[HourTotals, HourSums]] = {}
         self._all_hours_at: float | None = None
         self._drift: Drift | None = None
         self._live_list_at: float | None = None
@@ -48,9 +57,9 @@ class OverviewSource:
         async with self._reading:
             if self._found is None or clock.monotonic() - self._found[0] >= EVERY_S:
                 self._found = (clock.monotonic(), await self._read())
-            return self._found[1]
+            return self._found[1].sections
 
-    async def _read(self) -> Mapping[str, bytes]:
+    async def _read(self) -> Written:
         engine = self._context.engine
         ledger, at = engine.ledger, engine.clock.wall()
         self._look_at_live_list()
@@ -65,16 +74,17 @@ class OverviewSource:
             keeps_history=self._keeps_history,
         )
         # of a busy team it takes long enough to keep calls waiting
-        return await anyio.to_thread.run_sync(_written, facts)
+        before = None if self._found is None else self._found[1]
+        return await anyio.to_thread.run_sync(_written, facts, before)
 
-    async def _hours_until(self, at: float) -> list[HourTotals]:
+    async def _hours_until(self, at: float) -> Sequence[HourSums]:
         keys, now = hours_before(at), self._context.engine.clock.monotonic()
-        wanted = keys[-2:]
-        if self._all_hours_at is None or now - self._all_hours_at >= ALL_HOURS_EVERY_S:
-            wanted, self._all_hours_at = keys, now
-        found = {hour.hour: hour for hour in await self._context.engine.ledger.hours(wanted)}
-        self._hours = {key: hour for key in keys if (hour := found.get(key) or self._hours.get(key)) is not None}
-        return list(self._hours.values())
+        is_time_for_all = self._all_hours_at is None or now - self._all_hours_at >= ALL_HOURS_EVERY_S
+        found = await self._context.engine.ledger.hours(keys if is_time_for_all else keys[-2:])
+        if is_time_for_all:
+            self._all_hours_at = now
+        self._hours = await anyio.to_thread.run_sync(_summed, keys, self._hours, found)
+        return [sums for _, sums in self._hours.values()]
 
     def _look_at_live_list(self) -> None:
         """Compare the catalog with Groq's live list now and then, beside all else: it may be slow to answer."""
@@ -96,5 +106,23 @@ class OverviewSource:
             _log.debug("the live list could not be compared with the catalog", exc_info=True)
 
 
-def _written(facts: Facts) -> Mapping[str, bytes]:
-    return {name: clean_json(section) for name, section in overview(facts).sections().items()}
+def _summed(
+    keys: Sequence[str], known: Mapping[str, tuple[HourTotals, HourSums]], found: Sequence[HourTotals]
+) -> dict[str, tuple[HourTotals, HourSums]]:
+    """Those of the keys that are known or were found, each summed again only where it changed."""
+    hours = dict(known)
+    for totals in found:
+        if totals.hour not in hours or hours[totals.hour][0] != totals:
+            hours[totals.hour] = (totals, sums_of(totals))
+    return {key: hours[key] for key in keys if key in hours}
+
+
+def _written(facts: Facts, before: Written | None) -> Written:
+    """The overview, and its sections as JSON: those that did not change are not written again."""
+    shown = overview(facts)
+    sections: dict[str, bytes] = {}
+    for name in (section.name for section in fields(shown)):
+        section = getattr(shown, name)
+        is_same = before is not None and section == getattr(before.overview, name)
+        sections[name] = before.sections[name] if before is not None and is_same else clean_json(asdict(section))
+    return Written(overview=shown, sections=sections)
