@@ -10,12 +10,12 @@ import pytest
 from fake_clock import FakeClock
 from fakes import candidate
 
-from groq_fallback_mcp.call import ChatRequest, Limit, Pool
+from groq_fallback_mcp.call import ChatRequest, FailureKind, Limit, Pool
 from groq_fallback_mcp.catalog import FREE, Kind, Price, load_catalog
 from groq_fallback_mcp.catalog.toml_files import _shipped_providers
 from groq_fallback_mcp.providers.endpoints import endpoint_models, endpoint_of
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.providers.registry import KEY_HINT, ProviderRegistry, build_registry
+from groq_fallback_mcp.providers.registry import KEY_HINT, REFUSED_LIFE_S, ProviderRegistry, build_registry
 from groq_fallback_mcp.settings import EndpointSettings, Settings
 
 pytestmark = pytest.mark.anyio
@@ -386,3 +386,23 @@ def test_who_shares_a_limit_is_known_by_the_address_alone() -> None:
     models = endpoint_models(endpoint_of(given, CATALOG), CATALOG).models
     assert models["x:free"].pool == Pool(name="free models", documented={})
     assert models["openai/gpt-oss-20b"].pool is None
+
+
+async def test_a_list_that_cannot_be_read_is_not_asked_for_at_every_look() -> None:
+    """Who watches limits looks every second; a key that was mended is known some seconds later."""
+    clock, asked = FakeClock(), 0
+    status = 401
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        nonlocal asked
+        asked += 1
+        return httpx2.Response(status, json={"data": []} if status == 200 else {"error": {"message": "Invalid API Key"}})
+
+    transport = httpx2.MockTransport(answer)
+    groq = OpenAICompatible("groq", base_url="http://groq.test/v1", key="gsk_a", clock=clock, transport=transport)
+    own = ProviderRegistry(providers={"groq": groq}, models=(), organizations={}, clock=clock, groq=groq)
+    looks = [await own.refused(timeout_s=1.0) for _ in range(5)]
+    assert (looks, asked) == ([FailureKind.AUTHENTICATION] * 5, 1)
+    status = 200
+    clock.advance(REFUSED_LIFE_S)
+    assert (await own.refused(timeout_s=1.0), await own.refused(timeout_s=1.0), asked) == (None, None, 2)
