@@ -148,10 +148,10 @@ function updateModel(card, model) {
 function stateOf(model) {
   if (model.cooldown_reason !== null) {
     const left = model.cooldown_s === null ? "" : ` for ${seconds(model.cooldown_s)}`;
-    return [`Cooling down${left} (${model.cooldown_reason})`, "bad"];
+    return [`Cooling down${left}: ${model.cooldown_reason}`, "bad"];
   }
-  if (model.next_call_in_s === null) return [`Such a call never fits (${model.blocked_by ?? "too large"})`, "bad"];
-  if (model.next_call_in_s > 0) return [`Next call in ${seconds(model.next_call_in_s)} (${model.blocked_by ?? "limited"})`, "warn"];
+  if (model.next_call_in_s === null) return [`Does not fit: ${model.blocked_by ?? "too large"}`, "soft"];
+  if (model.next_call_in_s > 0) return [`Next call in ${seconds(model.next_call_in_s)}: ${model.blocked_by ?? "limited"}`, "warn"];
   if (model.calls_now === null) return ["No known limit", "soft"];
   return [`${plural(model.calls_now, "call")} now`, "good"];
 }
@@ -408,7 +408,7 @@ function latency({ half_s, most_s }) {
 
 function cooldownOf(row) {
   if (row.cooldown_reason === null) return "none";
-  return row.cooldown_s === null ? row.cooldown_reason : `${seconds(row.cooldown_s)} (${row.cooldown_reason})`;
+  return row.cooldown_s === null ? row.cooldown_reason : `${seconds(row.cooldown_s)}, ${row.cooldown_reason}`;
 }
 
 function driftOf(drift) {
