@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -185,3 +186,11 @@ async def test_a_call_that_failed_is_counted_by_its_code(tmp_path: Path) -> None
     app = served(world, tmp_path)
     await chat(app)
     assert value((await scrape(app)).body, "calls_total", outcome="authentication", model="") == 1
+
+
+async def test_the_documents_name_every_metric_and_no_other(tmp_path: Path) -> None:
+    world = World(budget=Budget(tokens=1, picousd=1))
+    page = (await scrape(served(world, tmp_path))).body.decode()
+    found = {f"{one.name}_total" if one.type == "counter" else one.name for one in text_string_to_metric_families(page)}
+    table = (Path(__file__).parents[2] / "docs/monitoring.md").read_text().split("\n- Counters")[0]
+    assert set(re.findall(r"`(groq_fallback_\w+)`", table)) == found
