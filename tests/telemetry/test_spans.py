@@ -189,6 +189,13 @@ async def test_a_trace_context_that_is_no_such_thing_is_ignored(traceparent: str
     assert format_trace_id(call.context.trace_id) != TRACE
 
 
+async def test_a_trace_state_without_end_is_dropped_and_the_trace_goes_on(collected: Collected) -> None:
+    world = World(listeners=[collected.telemetry])
+    await world.engine.with_origin(CallOrigin(traceparent=TRACEPARENT, tracestate="a=" + "b" * 1_000_000)).serve(request())
+    assert parent_of(collected.spans[0]) == (TRACE, PARENT)
+    assert len(collected.spans[0].context.trace_state.to_header()) < 1_000
+
+
 async def test_a_trace_that_is_not_sampled_makes_no_spans(collected: Collected) -> None:
     """Its metrics count all the same."""
     world = World(listeners=[collected.telemetry])

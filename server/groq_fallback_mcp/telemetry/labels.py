@@ -24,10 +24,13 @@ class BoundedLabels:
 
     def of(self, *names: str) -> tuple[str, ...]:
         """The names as labels."""
-        labels = tuple(label(name) for name in names)
+        return self.bounded(*(label(name) for name in names))
+
+    def bounded(self, *labels: str) -> tuple[str, ...]:
+        """The labels themselves, or OTHER for each."""
         if labels in self._known:
             return labels
         if len(self._known) >= self._most:
-            return (OTHER,) * len(names)
+            return (OTHER,) * len(labels)
         self._known.add(labels)
         return labels

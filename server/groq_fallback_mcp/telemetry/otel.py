@@ -110,7 +110,7 @@ class _Instruments:
                 continue
             about = attempt_attributes(record, attempt)
             names = ("gen_ai.provider.name", "gen_ai.request.model")
-            about |= zip(names, self._models.of(*(str(about[name]) for name in names)), strict=True)
+            about |= zip(names, self._models.bounded(*(str(about[name]) for name in names)), strict=True)
             self._inference.record(attempt.duration_s, about)
             if attempt.first_token_s is not None:
                 self._first_chunk.record(attempt.first_token_s, about)

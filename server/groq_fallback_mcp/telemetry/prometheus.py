@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from groq_fallback_mcp.call import CallRecord
 from groq_fallback_mcp.fallback import FallbackEngine
-from groq_fallback_mcp.telemetry.labels import BoundedLabels
+from groq_fallback_mcp.telemetry.labels import BoundedLabels, label
 from groq_fallback_mcp.telemetry.ledger_gauges import ledger_gauges
 
 __all__ = ["CallMetrics"]
@@ -54,7 +54,8 @@ class CallMetrics:
         """Count it."""
         answered = self._models.of(record.provider, record.model)
         (client,) = self._clients.of(record.origin.client)
-        self._calls.labels(*self._ways.of(record.origin.way_in, client, *answered), record.outcome).inc()
+        way = self._ways.bounded(label(record.origin.way_in), client, *answered)
+        self._calls.labels(*way, record.outcome).inc()
         for attempt in record.attempts:
             self._attempts.labels(*self._models.of(attempt.provider, attempt.model), attempt.outcome).inc()
         self._duration.labels(*answered).observe(record.duration_s)

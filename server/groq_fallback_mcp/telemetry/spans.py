@@ -20,6 +20,8 @@ from groq_fallback_mcp.telemetry.labels import label
 __all__ = ["attempt_attributes", "make_spans"]
 
 NS = 1_000_000_000
+# As W3C's trace context allows; an MCP client may send any number.
+MOST_TRACE_CHARS = 512
 # Where the conventions have another name for a provider than we do.
 _PROVIDERS = {"gemini": "gcp.gemini", "mistral": "mistral_ai", "moonshot": "moonshot_ai"}
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -66,7 +68,7 @@ def _parent(origin: CallOrigin) -> tuple[Context, bool]:
     current = trace.get_current_span().get_span_context()
     if current.is_valid:
         return get_current(), not current.is_remote
-    carrier = {"traceparent": origin.traceparent, "tracestate": origin.tracestate}
+    carrier = {"traceparent": origin.traceparent[:MOST_TRACE_CHARS], "tracestate": origin.tracestate[:MOST_TRACE_CHARS]}
     return _PROPAGATOR.extract(carrier, context=Context()), False
 
 
