@@ -75,6 +75,10 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
         server.shutdown()
         server.server_close()
         thread.join()
+        # what was given up on must not run beside other tests
+        for left in threading.enumerate():
+            if left.name.lower().startswith("otel"):
+                left.join(20)
 
 
 def opened(settings: Settings = ON) -> CallTelemetry:
@@ -123,6 +127,7 @@ async def test_a_collector_that_hangs_slows_neither_calls_nor_the_end(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collector.hangs = True
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
@@ -134,7 +139,7 @@ async def test_a_collector_that_hangs_slows_neither_calls_nor_the_end(
             await anyio.lowlevel.checkpoint()
         ending = time.monotonic()
     assert ending - began < 2.0
-    assert time.monotonic() - ending < 2.0
+    assert time.monotonic() - ending < 1.8
 
 
 async def test_a_proxy_of_the_environment_is_not_used(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
