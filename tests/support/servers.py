@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fakes import World
 from mcp import Client
@@ -24,15 +25,16 @@ async def connected(
     tools: Sequence[Tool] = TOOLS,
     cache: ResponseCache | None = None,
     state: Path | None = None,
+    **client: Any,
 ) -> AsyncIterator[Client]:
-    """A client of the server, without a process in between."""
+    """A client of the server, without a process in between; `client` is what it says of itself."""
 
     @asynccontextmanager
     async def open_context() -> AsyncIterator[Context]:
         yield Context(engine=world.engine, folders=folders, cache=cache, **({} if state is None else {"state": state}))
 
-    async with Client(build_server(open_context, tools=tools), mode=mode, raise_exceptions=True) as client:  # type: ignore[arg-type]
-        yield client
+    async with Client(build_server(open_context, tools=tools), mode=mode, raise_exceptions=True, **client) as found:  # type: ignore[arg-type]
+        yield found
 
 
 def text_of(result: CallToolResult) -> str:

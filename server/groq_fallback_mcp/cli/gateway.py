@@ -93,17 +93,19 @@ async def hold_port(port: int, context: Context, settings: Settings) -> None:
 
 
 def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile | None = None, *, mcp: bool = False) -> Guard:
-    """The gateway behind its guard, for the owner's token and named ones; beside it, for the owner alone, the dashboard and with `mcp` MCP."""
+    """The gateway behind its guard, for the owner's token and named ones; beside it, for the owner alone, the dashboard, /metrics and with `mcp` MCP."""
     from groq_fallback_mcp.dashboard.app import Dashboard, beside_dashboard, is_dashboard
     from groq_fallback_mcp.gateway.app import error_body, gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
     from groq_fallback_mcp.gateway.callers import Callers, name_of, owner_only
     from groq_fallback_mcp.gateway.endpoint import GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
-    from groq_fallback_mcp.transport.http_server import PATH, Guard, Rules, one_token
+    from groq_fallback_mcp.transport.http_server import METRICS, PATH, Guard, Rules, one_token, with_page
+    from groq_fallback_mcp.transport.metrics_http import metrics_app
 
     times = GatewayTimes(hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s)
-    app: Any = gateway_app(context, times=times, plan=settings.plan)
+    pages: Any = owner_only(metrics_app(context.engine))
+    app: Any = with_page(gateway_app(context, times=times, plan=settings.plan), METRICS, pages)
     body_bytes = settings.line_mib * BYTES_IN_MIB
 
     @asynccontextmanager
@@ -121,7 +123,7 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
     app = beside_dashboard(app, owner_only(dashboard))
 
     def error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
-        if path == PATH or is_dashboard(path):
+        if path in {PATH, METRICS} or is_dashboard(path):
             return {"error": cause, "next_step": next_step}
         return error_body(path, guard_error(status, cause, next_step))
 

@@ -80,8 +80,9 @@ async def beside(settings: Settings, context: Context) -> AsyncGenerator[None]:
 def serve_over_http(address: str, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
     from groq_fallback_mcp.dashboard.app import Dashboard, beside_dashboard, is_dashboard
-    from groq_fallback_mcp.transport.http_server import PATH, Rules, serve_http
+    from groq_fallback_mcp.transport.http_server import METRICS, PATH, Rules, serve_http, with_page
     from groq_fallback_mcp.transport.mcp_http import http_app
+    from groq_fallback_mcp.transport.metrics_http import metrics_app
 
     try:
         settings = checked(load_settings(**flags))
@@ -106,12 +107,13 @@ def serve_over_http(address: str, **flags: object) -> None:
                 yield context
 
             dashboard = Dashboard(context, needs_session=token is not None, keeps_history=settings.history)
+            pages = metrics_app(context.engine)
             app = http_app(
                 server_with_toolsets(settings.toolsets, same_context),
                 hosts=hosts,
                 token=token,
                 body_bytes=settings.line_mib * BYTES_IN_MIB,
-                beside=lambda mcp: beside_dashboard(mcp, dashboard),
+                beside=lambda mcp: beside_dashboard(with_page(mcp, METRICS, pages), dashboard),
                 rules=Rules(reads_itself=is_dashboard, admits=dashboard.admits, is_public=dashboard.is_public),
             )
             await serve_http(app, listener=listener)

@@ -32,7 +32,10 @@ FOLDER = "/dashboard"
 LINK = f"{FOLDER}/link"
 OPEN = f"{FOLDER}/open"
 STYLE = f"{FOLDER}/page.css"
-FILES = {f"{FOLDER}/page.css": "text/css", f"{FOLDER}/page.js": "text/javascript"}
+FILES = {
+    STYLE: "text/css",
+    **{f"{FOLDER}/{name}": "text/javascript" for name in ("page.js", "limits.js", "elements.js")},
+}
 MOST_STREAMS = 8
 HEARTBEAT_S = 15.0
 COOKIE = "groq-fallback-dashboard"

@@ -19,7 +19,18 @@ from groq_fallback_mcp.render import sentence
 from groq_fallback_mcp.tools.check_limits import CheckLimitsResult, LimitEntry, ModelDetails
 from groq_fallback_mcp.tools.result import label
 
-__all__ = ["DAYS", "HEALTH_HOURS", "MOST_CALLS", "Facts", "HourSums", "Overview", "hours_before", "overview", "sums_of"]
+__all__ = [
+    "DAYS",
+    "HEALTH_HOURS",
+    "MOST_CALLS",
+    "Facts",
+    "HourSums",
+    "Overview",
+    "hours_before",
+    "now_view",
+    "overview",
+    "sums_of",
+]
 
 DAYS = 14
 HEALTH_HOURS = 24
@@ -319,16 +330,17 @@ def _figures(totals: CallTotals) -> Figures:
 
 def overview(facts: Facts) -> Overview:
     """What is to be shown."""
-    return Overview(now=_now(facts), calls=_calls(facts), cost=_cost(facts), health=_health(facts))
+    return Overview(now=now_view(facts.limits, facts.under_way), calls=_calls(facts), cost=_cost(facts), health=_health(facts))
 
 
-def _now(facts: Facts) -> Now:
+def now_view(limits: CheckLimitsResult, under_way: Sequence[CallUnderWay] = ()) -> Now:
+    """What is to be shown of the limits, and of calls under way."""
     return Now(
-        models=[_model(model) for model in facts.limits.models],
-        under_way=[_call_now(call) for call in sorted(facts.under_way, key=lambda call: call.started_at)[:MOST_CALLS]],
-        calls_now=facts.limits.calls_now_all_models,
-        tokens=facts.limits.tokens,
-        degraded=facts.limits.degraded,
+        models=[_model(model) for model in limits.models],
+        under_way=[_call_now(call) for call in sorted(under_way, key=lambda call: call.started_at)[:MOST_CALLS]],
+        calls_now=limits.calls_now_all_models,
+        tokens=limits.tokens,
+        degraded=limits.degraded,
     )
 
 

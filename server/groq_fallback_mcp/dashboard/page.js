@@ -1,14 +1,13 @@
-// Draws the overview that the server sends. Texts of others are only ever put in as text.
+// Draws the overview that the server sends.
 
-const LOW = 0.5;
-const VERY_LOW = 0.15;
+import { bar, byId, count, dollars, el, keyed, percent, plural, say, seconds, show, words } from "./elements.js";
+import { VERY_LOW, drawLimits } from "./limits.js";
+
 const RETRY_MS = 3000;
 const POLL_MS = 5000;
 const VIEWS = ["now", "calls", "cost", "health"];
 const COMMAND = "groq-fallback-mcp dashboard";
 
-const byId = (id) => document.getElementById(id);
-const count = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const clockTime = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const dayTime = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const fullTime = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
@@ -16,109 +15,14 @@ const data = {};
 // Server time minus ours, in seconds.
 let offset = 0;
 
-// --- elements ---------------------------------------------------------------------------------------------------------------
-
-function el(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined) made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-function say(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function show(element, shown) {
-  element.hidden = !shown;
-}
-
-// Children of `parent` for the items, in order. Those that stay are kept: focus and what was opened stay with them.
-function keyed(parent, items, keyOf, make, update) {
-  const before = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  items.forEach((item, index) => {
-    const key = keyOf(item);
-    const child = before.get(key) ?? make(item);
-    before.delete(key);
-    child.dataset.key = key;
-    update?.(child, item);
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
-  });
-  for (const child of before.values()) child.remove();
-}
-
-function setShare(bar, share) {
-  bar.style.setProperty("--share", String(Math.min(Math.max(share, 0), 1)));
-}
-
-function bar(share, level, label, text) {
-  const made = el("div", { class: "bar", role: "meter", "aria-label": label }, el("span"));
-  moveBar(made, share, level, text);
-  return made;
-}
-
-function moveBar(made, share, level, text) {
-  made.dataset.level = level;
-  made.setAttribute("aria-valuemin", "0");
-  made.setAttribute("aria-valuemax", "100");
-  made.setAttribute("aria-valuenow", String(Math.round(Math.min(Math.max(share, 0), 1) * 100)));
-  made.setAttribute("aria-valuetext", text);
-  setShare(made, share);
-}
-
-// --- words ------------------------------------------------------------------------------------------------------------------
-
-function seconds(value) {
-  if (value === null || value === undefined) return "-";
-  if (value < 1) return `${Math.round(value * 1000)} ms`;
-  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
-  if (value < 600) return `${Math.floor(value / 60)} min ${Math.floor(value % 60)} s`;
-  if (value < 3600) return `${Math.floor(value / 60)} min`;
-  return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
-}
-
-function dollars(value) {
-  if (value === null || value === undefined) return "-";
-  if (value === 0) return "$0";
-  return value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(value < 1 ? 3 : 2)}`;
-}
-
-const words = (code) => code.replaceAll("_", " ");
-const plural = (number, one, many = `${one}s`) => `${count.format(number)} ${number === 1 ? one : many}`;
-const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)}\u00a0%` : "-");
 const now = () => Date.now() / 1000 + offset;
 
 // --- now --------------------------------------------------------------------------------------------------------------------
 
 function drawNow({ models, under_way, calls_now, tokens, degraded }) {
-  say(
-    byId("fits"),
-    calls_now === null ? "" : `${plural(calls_now, "chat call")} of ${count.format(tokens)} tokens ${calls_now === 1 ? "fits" : "fit"} right now.`,
-  );
-  show(byId("degraded"), degraded !== null);
-  if (degraded !== null) {
-    say(
-      byId("degraded"),
-      `DEGRADED: the ledger cannot be used (${degraded}). Until it can, each process counts for itself, at a quarter of each limit.`,
-    );
-  }
+  drawLimits({ models, calls_now, tokens, degraded });
   show(byId("no-calls-now"), under_way.length === 0);
   keyed(byId("calls-now"), under_way, (call) => call.id, makeCallNow, updateCallNow);
-  const usable = models.filter((model) => model.available);
-  const others = models.filter((model) => !model.available);
-  show(byId("no-limits"), usable.length === 0);
-  keyed(byId("limits"), usable, (model) => model.model, makeModel, updateModel);
-  show(byId("unavailable"), others.length > 0);
-  say(byId("unavailable").querySelector("summary"), `${plural(others.length, "model")} not available`);
-  keyed(
-    byId("unavailable").querySelector("ul"),
-    others,
-    (model) => model.model,
-    () => el("li"),
-    (item, model) => say(item, `${model.model}: ${model.blocked_by ?? "not available"}`),
-  );
 }
 
 function makeCallNow(call) {
@@ -131,49 +35,6 @@ function updateCallNow(item, call) {
   say(who, `${call.client || "unknown client"}, ${call.kind}`);
   say(model, call.model || "no model yet");
   say(doing, call.attempts > 1 ? `${call.doing} (attempt ${call.attempts})` : call.doing);
-}
-
-function makeModel(model) {
-  return el("article", { class: "card" }, el("h3", {}, model.model), el("p"), el("div"));
-}
-
-function updateModel(card, model) {
-  const [, state, limits] = card.children;
-  const [text, level] = stateOf(model);
-  say(state, model.in_flight ? `${text} · ${plural(model.in_flight, "call")} in progress` : text);
-  state.className = level;
-  keyed(limits, model.limits, (limit) => limit.limit, (limit) => makeLimit(model, limit), updateLimit);
-}
-
-function stateOf(model) {
-  if (model.cooldown_reason !== null) {
-    const left = model.cooldown_s === null ? "" : ` for ${seconds(model.cooldown_s)}`;
-    return [`Cooling down${left}: ${model.cooldown_reason}`, "bad"];
-  }
-  if (model.next_call_in_s === null) return [`Does not fit: ${model.blocked_by ?? "too large"}`, "soft"];
-  if (model.next_call_in_s > 0) return [`Next call in ${seconds(model.next_call_in_s)}: ${model.blocked_by ?? "limited"}`, "warn"];
-  if (model.calls_now === null) return ["No known limit", "soft"];
-  return [`${plural(model.calls_now, "call")} now`, "good"];
-}
-
-function makeLimit(model, limit) {
-  return el(
-    "div",
-    { class: "limit", title: `${limit.name}, ${limit.knowledge}` },
-    el("span"),
-    el("span", { class: "figure" }),
-    bar(0, "ok", `${model.model}, ${limit.name}`, ""),
-  );
-}
-
-function updateLimit(row, limit) {
-  const [name, figure, meter] = row.children;
-  const share = limit.capacity > 0 ? limit.level / limit.capacity : 0;
-  const full = limit.full_in_s > 0 ? `full in ${seconds(limit.full_in_s)}` : "full";
-  const left = `${count.format(Math.floor(limit.level))} of ${count.format(limit.capacity)}`;
-  say(name, limit.shared_by === null ? limit.name : `${limit.name} (shared by ${limit.shared_by})`);
-  say(figure, `${left}, ${full}`);
-  moveBar(meter, share, share < VERY_LOW ? "out" : share < LOW ? "low" : "ok", `${left} left, ${full}`);
 }
 
 // --- calls ------------------------------------------------------------------------------------------------------------------

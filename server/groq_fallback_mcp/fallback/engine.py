@@ -134,8 +134,8 @@ class FallbackEngine:
         self._sender = AttemptSender(registry=registry, ledger=ledger, clock=clock)
         self._answer_times = AnswerTimes()
         self.origin = CallOrigin()
-        self._listeners = listeners
-        # of this engine and all that are made from it
+        # of this engine and all that are made from it, as the calls are
+        self._listeners = [*listeners]
         self._calls: dict[str, tuple[CallState, CallOrigin, float]] = {}
 
     def with_origin(self, origin: CallOrigin) -> FallbackEngine:
@@ -143,6 +143,10 @@ class FallbackEngine:
         other = copy(self)
         other.origin = origin
         return other
+
+    def add_listener(self, listener: CallListener) -> None:
+        """From now on `listener` hears of calls too, of this engine and all that are made from it."""
+        self._listeners.append(listener)
 
     @property
     def under_way(self) -> Sequence[CallUnderWay]:

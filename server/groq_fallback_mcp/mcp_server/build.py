@@ -23,6 +23,8 @@ from mcp_types import Tool as ToolDefinition
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import CallOrigin, client_name
 from groq_fallback_mcp.errors import GroqFallbackError
+from groq_fallback_mcp.mcp_server.limits_app import app_meta, app_view, draws_pages, serve_limits_app
+from groq_fallback_mcp.mcp_server.resources import serve_resources
 from groq_fallback_mcp.mcp_server.skills import serve_skill
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, excerpt, sentence
@@ -92,7 +94,8 @@ def build_server(
         else:
             reply = await _call(tool, params.arguments or {}, context)
         name = "refusal" if tool is None else tool.name
-        return _result(await sendable(reply, name=name, state=context.lifespan_context.state))
+        sent = await sendable(reply, name=name, state=context.lifespan_context.state)
+        return _result(sent, view=app_view(reply) if draws_pages(context.session.client_capabilities) else None)
 
     server: Server[Context] = Server(
         "groq-fallback-mcp",
@@ -103,7 +106,7 @@ def build_server(
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
-    serve_skill(server)
+    serve_resources(server, [*serve_skill(server), *serve_limits_app(server)])
     return server
 
 
@@ -121,6 +124,7 @@ def tool_definitions(tools: Sequence[Tool] = TOOLS, *, full: bool = False) -> li
                 idempotent_hint=tool.idempotent,
                 open_world_hint=tool.open_world,
             ),
+            **app_meta(tool),
         )
         for tool in tools
     ]
@@ -162,7 +166,7 @@ def _refusal(cause: str, next_step: str, code: str) -> Reply:
     )
 
 
-def _result(reply: Reply) -> CallToolResult:
+def _result(reply: Reply, *, view: Mapping[str, Any] | None) -> CallToolResult:
     return CallToolResult(
-        content=[TextContent(text=reply.text)], structured_content=dict(reply.structured), is_error=reply.is_error
+        content=[TextContent(text=reply.text)], structured_content=dict(reply.structured), is_error=reply.is_error, _meta=view
     )

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
-from mcp.shared.exceptions import MCPError
 from mcp_types import (
-    INVALID_PARAMS,
     CacheableResult,
     PaginatedRequestParams,
     PaginatedResult,
-    ReadResourceRequestParams,
-    ReadResourceResult,
     RequestParams,
-    TextResourceContents,
 )
 
+from groq_fallback_mcp.mcp_server.resources import FRESH_MS, Resource, require_uri
 from groq_fallback_mcp.skill import SKILL_FILE, SKILL_NAME, skill_files, skill_frontmatter
 from groq_fallback_mcp.tools.tool import Context
 
@@ -33,8 +30,6 @@ __all__ = ["SKILL_URI", "serve_skill"]
 EXTENSION = "io.modelcontextprotocol/skills"
 ROOT = f"skill://{SKILL_NAME}/"
 SKILL_URI = f"{ROOT}{SKILL_FILE}"
-# It changes with the version of the package alone.
-FRESH_MS = 3_600_000
 MARKDOWN = "text/markdown"
 
 
@@ -56,11 +51,11 @@ class GetSkillResult(CacheableResult):
     skill: dict[str, Any]
 
 
-def serve_skill(server: Server[Context]) -> None:
-    """Add the skill to a server, where the package has it."""
+def serve_skill(server: Server[Context]) -> Sequence[Resource]:
+    """Add the skill to a server, where the package has it; its files, as resources that the server must serve."""
     texts = {f"{ROOT}{path}": text for path, text in skill_files().items()}
     if not texts:
-        return
+        return ()
     entry: dict[str, Any] = {
         "uri": SKILL_URI,
         "frontmatter": skill_frontmatter(texts[SKILL_URI]),
@@ -73,27 +68,15 @@ def serve_skill(server: Server[Context]) -> None:
 
     async def get_skill(context: ServerRequestContext[Context], params: GetSkillParams) -> GetSkillResult:
         del context
-        _require(params.uri, (SKILL_URI,))
+        require_uri(params.uri, (SKILL_URI,))
         return GetSkillResult(skill=entry, ttl_ms=FRESH_MS, cache_scope="public")
-
-    async def read_resource(context: ServerRequestContext[Context], params: ReadResourceRequestParams) -> ReadResourceResult:
-        del context
-        uri = str(params.uri)
-        _require(uri, tuple(texts))
-        contents = TextResourceContents(uri=uri, mime_type=MARKDOWN, text=texts[uri])
-        return ReadResourceResult(contents=[contents], ttl_ms=FRESH_MS, cache_scope="public")
 
     server.extensions[EXTENSION] = {}
     server.add_request_handler("skills/list", PaginatedRequestParams, list_skills)
     server.add_request_handler("skills/get", GetSkillParams, get_skill)
-    server.add_request_handler("resources/read", ReadResourceRequestParams, read_resource)
+    return [Resource(uri=uri, mime_type=MARKDOWN, text=partial(str, text)) for uri, text in texts.items()]
 
 
 def _listed(uri: str, text: str) -> dict[str, Any]:
     raw = text.encode()
     return {"uri": uri, "digest": f"sha256:{hashlib.sha256(raw).hexdigest()}", "size": len(raw), "mimeType": MARKDOWN}
-
-
-def _require(uri: str, known: Sequence[str]) -> None:
-    if uri not in known:
-        raise MCPError(INVALID_PARAMS, f"No resource at {uri[:200]!r}. Use one of {', '.join(known)}")

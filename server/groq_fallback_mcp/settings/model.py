@@ -200,6 +200,11 @@ class Settings(BaseSettings):
     )
     log_file: Path | None = Field(default=None, description="Append the log to this file instead of stderr.")
     log_format: Literal["text", "json"] = Field(default="text", description="Plain lines, or one JSON object per line.")
+    otel: bool = Field(
+        default=False,
+        description="Send traces and metrics of calls, never their text, to an OpenTelemetry collector (needs the extra `otel`). "
+        "Where to and how is in the standard variables, e.g. OTEL_EXPORTER_OTLP_ENDPOINT.",
+    )
     line_mib: int = Field(
         default=16, ge=1, le=1024, description="Maximum size in MiB of a line, or HTTP body, from the MCP client."
     )

@@ -205,10 +205,11 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         calls_now_all_models=sum(chat_calls.values()) if chat_calls else None,
         models=models,
     )
+    whole = structured(result)
     if named is None and not arguments.all:
         brief = _chain(result)
-        return Reply(text=_chain_text(brief), structured=structured(brief))
-    return Reply(text=_text(result), structured=structured(result))
+        return Reply(text=_chain_text(brief), structured=structured(brief), whole=whole)
+    return Reply(text=_text(result), structured=whole, whole=whole)
 
 
 async def _spent(context: Context, day: str) -> Spending:

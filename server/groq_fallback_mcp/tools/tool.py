@@ -64,6 +64,7 @@ class Reply:
     is_error: bool = False
     body: str | None = None
     brief: Callable[[], Reply] | None = None
+    whole: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ from groq_fallback_mcp.transport.http_connections import (
 
 __all__ = [
     "HEALTH",
+    "METRICS",
     "PATH",
     "Guard",
     "Identify",
@@ -43,9 +44,11 @@ __all__ = [
     "listen",
     "one_token",
     "serve_http",
+    "with_page",
 ]
 
 PATH = "/mcp"
+METRICS = "/metrics"
 SHUTDOWN_S = 1
 HEADER_BYTES = 32 * 1024
 Message = MutableMapping[str, Any]
@@ -107,6 +110,16 @@ async def serve_http(app: App, *, listener: socket.socket, keeps_signals: bool =
     finally:
         sweeping.cancel()
         listener.close()
+
+
+def with_page(app: App, path: str, page: App) -> App:
+    """Both on one port: what is asked at `path` is the page's."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = page if scope["type"] == "http" and scope["path"] == path else app
+        await chosen(scope, receive, send)
+
+    return either
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:

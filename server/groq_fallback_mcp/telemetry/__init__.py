@@ -1,0 +1,1 @@
+"""Metrics for Prometheus, and traces and metrics for OpenTelemetry: facts about calls, never their text."""
