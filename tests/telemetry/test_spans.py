@@ -109,7 +109,7 @@ async def test_a_call_is_a_span_with_a_child_for_each_attempt(collected: Collect
     }
     about = dict(call.attributes or {})
     assert about["groq_fallback.fallback"] is True
-    assert (about["gen_ai.conversation.id"], about["groq_fallback.client"]) == ("s1", "kilo")
+    assert (about["groq_fallback.session"], about["groq_fallback.client"]) == ("s1", "kilo")
     assert "gen_ai.usage.input_tokens" not in about
     assert [span.status.status_code for span in (call, first, second)] == [
         StatusCode.UNSET,

@@ -77,7 +77,7 @@ def _call_attributes(record: CallRecord) -> Mapping[str, AttributeValue]:
     named = {
         "gen_ai.request.model": record.requested_model,
         "gen_ai.response.model": record.model,
-        "gen_ai.conversation.id": origin.session,
+        "groq_fallback.session": origin.session,
         "groq_fallback.call.id": record.id,
         "groq_fallback.way_in": origin.way_in,
         "groq_fallback.client": origin.client,
