@@ -31,7 +31,7 @@ REASONS = {
     r"needs the client(; tests/e2e/test_new_user\.py runs it)?": 6,
     r"(tests/cli/test_(demo|providers|gateway_tokens|dashboard)\.py|make e2e) runs it": 8,
     r"needs the simulator on its port": 1,
-    r"runs until Ctrl-C": 10,
+    r"runs until Ctrl-C": 11,
     r"needs the gateway on its port": 1,
     r"needs (Docker|root|a gateway on another machine)": 3,
     r"edits the shell's start file": 1,
