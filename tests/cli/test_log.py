@@ -204,7 +204,7 @@ def test_the_screen_fits_its_height_and_keeps_what_is_in_use(height: int) -> Non
     lines = drawn(top_view(LIMITS, going, recent, width=120, height=height, now=NOW), 120)
     assert len(lines) <= height
     assert any(line.startswith("m40 ") for line in lines)
-    assert "Under way: 60" in "\n".join(lines)
+    assert "In progress: 60" in "\n".join(lines)
     assert "In the last minute" in "\n".join(lines)
 
 

@@ -494,7 +494,7 @@ def log(
 
 @app.command(rich_help_panel=INSPECT)
 def top() -> None:
-    """Show limits, calls under way and the last calls on one screen, redrawn every second.
+    """Show limits, calls in progress and the last calls on one screen, redrawn every second.
 
     Example: groq-fallback-mcp top
     """

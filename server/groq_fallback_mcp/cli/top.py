@@ -1,4 +1,4 @@
-"""The command `top`: limits, calls under way and the last calls on one screen, redrawn every second."""
+"""The command `top`: limits, calls in progress and the last calls on one screen, redrawn every second."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def top_view(
     parts: list[RenderableType] = [
         limits_view({**limits, "models": models}, width),
         Text(),
-        under_way_table(going, now, title=f"Under way: {len(under_way)}"),
+        under_way_table(going, now, title=f"In progress: {len(under_way)}"),
         Text(),
     ]
     shown = recent[-(room - len(models) - len(going)) :]
