@@ -38,6 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         apart = _processes(f"{folder}/shared.sqlite3", options.seconds, in_step=False)
+        recorded = _processes(f"{folder}/recorded.sqlite3", options.seconds, in_step=False, recorded=True)
         in_step = _processes(f"{folder}/in-step.sqlite3", options.seconds, in_step=True)
         tight = _processes(f"{folder}/tight.sqlite3", options.seconds, in_step=False, processes=1, per_s=TIGHT_PER_S)
         few, many = asyncio.run(_live(f"{folder}/live.sqlite3"))
@@ -46,6 +47,7 @@ def main() -> None:
         ("two SQLite transactions of one row each: the floor", apart["bare"]),
         ("reserve + settle, inside the store", apart["inside"]),
         ("reserve + settle, as the caller sees it (two hops to the ledger's thread and back)", apart["caller"]),
+        ("the same while each call is kept in the history", recorded["caller"]),
         ("all four processes at the same instants: the floor", in_step["bare"]),
         ("all four processes at the same instants: inside the store", in_step["inside"]),
         ("one process without a pause: the floor", tight["bare"]),
@@ -66,13 +68,14 @@ def main() -> None:
 
 
 def _processes(
-    path: str, seconds: float, *, in_step: bool, processes: int = PROCESSES, per_s: float = PER_S
+    path: str, seconds: float, *, in_step: bool, processes: int = PROCESSES, per_s: float = PER_S, recorded: bool = False
 ) -> dict[str, list[float]]:
     """What the transactions of all processes took, in seconds: bare, inside, caller."""
     calls = PER_S * seconds
     # made by one, so that the children do not race to turn its journal into a WAL
     bare_pair(Path(f"{path}-bare"))()
-    command = [sys.executable, "-m", "benchmarks.ledger.child", path, str(per_s), str(calls / per_s)]
+    how = "recorded" if recorded else "unrecorded"
+    command = [sys.executable, "-m", "benchmarks.ledger.child", path, str(per_s), str(calls / per_s), how]
     commands = [command if in_step else [*command, str(seed)] for seed in range(processes)]
     children = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in commands]
     for child in children:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from groq_fallback_mcp.call import Limit, LimitReading, QuotaSnapshot
+from groq_fallback_mcp.call import ANSWERED, AttemptRecord, CallOrigin, CallRecord, Limit, LimitReading, QuotaSnapshot, Usage
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.quota import Claim, QuotaKey, Settlement
 from groq_fallback_mcp.quota.budget import Spend
@@ -16,7 +17,7 @@ from groq_fallback_mcp.quota.sqlite import SqliteStore
 from groq_fallback_mcp.quota.store import NotNow, Snapshot, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
-__all__ = ["CLAIMS", "SETTLEMENT", "TimedStore", "bare_pair", "timed_ledger"]
+__all__ = ["CLAIMS", "RECORD", "SETTLEMENT", "TimedStore", "bare_pair", "timed_ledger"]
 
 T = TypeVar("T")
 # never reached, so that every reservation is granted
@@ -37,6 +38,27 @@ SETTLEMENT = Settlement(
     health="up",
     prompt=(200, 180),
     spent=Spend(input_tokens=180, output_tokens=120, picousd=50_000_000),
+)
+
+# What the history keeps of such a call: the first model was limited, the second answered.
+RECORD = CallRecord(
+    id="",
+    started_at=0.0,
+    origin=CallOrigin(way_in="/v1/chat/completions", client="Kilo-Code", session="0123456789abcdef"),
+    use_case="chat",
+    provider="groq",
+    model="openai/model-1",
+    fallback=True,
+    duration_s=0.701,
+    first_token_s=0.25,
+    usage=Usage(input_tokens=180, output_tokens=120),
+    cost_usd=Decimal("0.00005"),
+    attempts=(
+        AttemptRecord(provider="groq", model="openai/model-0", outcome="rate_limited", status=429, duration_s=0.1),
+        AttemptRecord(
+            provider="groq", model="openai/model-1", outcome=ANSWERED, begun_s=0.1, duration_s=0.6, first_token_s=0.15
+        ),
+    ),
 )
 
 
