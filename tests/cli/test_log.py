@@ -103,6 +103,14 @@ async def test_what_no_call_matches_is_said(tmp_path: Path) -> None:
     assert "No recorded call matches" in done.stderr
 
 
+async def test_a_ledger_that_cannot_be_read_is_said_and_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite3").mkdir()
+    done = await command("log", cwd=tmp_path, GROQ_FALLBACK_STATE=f"sqlite://{tmp_path}/state.sqlite3")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The ledger cannot be read" in done.stderr
+    assert "No calls recorded yet" not in done.stderr
+
+
 async def test_calls_are_followed_as_they_end(tmp_path: Path) -> None:
     state = await recorded(tmp_path, "before")
     shown = Terminal("log", "-f", "--json", home=tmp_path, GROQ_FALLBACK_STATE=state)

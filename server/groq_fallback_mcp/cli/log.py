@@ -17,6 +17,7 @@ from groq_fallback_mcp.cli.history_view import call_cells, call_json, calls_tabl
 from groq_fallback_mcp.durations import parse_duration
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.quota import Ledger
+from groq_fallback_mcp.quota.store_ledger import utc_day
 from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.settings import Settings, load_settings
 
@@ -68,11 +69,15 @@ async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow:
     async with open_context(settings) as context:
         ledger, clock = context.engine.ledger, context.engine.clock
         after = 0.0 if since is None else parse_since(since, now=clock.wall())
+        # a look at what counts: the history alone does not find out that a store cannot be used
+        await ledger.spending([utc_day(clock.wall())])
         seen = await ledger.calls(since=after, limit=limit if wanted == CallFilter() else ALL)
         shown = [call for call in seen if wanted.shows(call)][-limit:]
         degraded = ledger.status.degraded
         if degraded is not None:
-            echo_message(f"The ledger cannot be read, so its calls are missing here. {degraded}", err=True)
+            echo_message(f"The ledger cannot be read, so its calls are not shown: {degraded}", err=True)
+            if not follow:
+                return 1
         if not follow and as_json:
             print_json({"calls": [call_json(call) for call in shown]})
             return 0

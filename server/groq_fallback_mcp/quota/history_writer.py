@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from groq_fallback_mcp.quota.history import MOST_AT_ONCE
 from groq_fallback_mcp.quota.ledger import Ledger
 
 __all__ = ["HistoryWriter"]
+
+_log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 # While the store cannot be used; of more the oldest are lost.
@@ -57,7 +60,13 @@ class HistoryWriter:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is new now. What cannot be written waits for the next time."""
+        """Write what is new now. What cannot be written waits for the next time; raises nothing."""
+        try:
+            await self._flush()
+        except Exception:  # noqa: BLE001 - a bug here must not end the history, and still less a server that is closing
+            _log.warning("the history could not be written", exc_info=True)
+
+    async def _flush(self) -> None:
         while True:
             calls, under_way = list(islice(self._waiting, MOST_AT_ONCE)), tuple(self._under_way())
             now = self._clock.monotonic()
