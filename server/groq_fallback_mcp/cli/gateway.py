@@ -94,7 +94,7 @@ async def hold_port(port: int, context: Context, settings: Settings) -> None:
 
 def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile | None = None, *, mcp: bool = False) -> Guard:
     """The gateway behind its guard, for the owner's token and named ones; beside it, for the owner alone, the dashboard, /metrics and with `mcp` MCP."""
-    from groq_fallback_mcp.dashboard.app import Dashboard, beside_dashboard, is_dashboard
+    from groq_fallback_mcp.dashboard.app import Dashboard, is_dashboard
     from groq_fallback_mcp.gateway.app import error_body, gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
     from groq_fallback_mcp.gateway.callers import Callers, name_of, owner_only
@@ -105,7 +105,7 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
 
     times = GatewayTimes(hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s)
     pages: Any = owner_only(metrics_app(context.engine))
-    app: Any = with_page(gateway_app(context, times=times, plan=settings.plan), METRICS, pages)
+    app: Any = with_page(gateway_app(context, times=times, plan=settings.plan), pages, at=lambda path: path == METRICS)
     body_bytes = settings.line_mib * BYTES_IN_MIB
 
     @asynccontextmanager
@@ -120,7 +120,7 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
         app = beside_mcp(app, owner_only(mcp_alone))
 
     dashboard = Dashboard(context, keeps_history=settings.history)
-    app = beside_dashboard(app, owner_only(dashboard))
+    app = with_page(app, owner_only(dashboard), at=is_dashboard)
 
     def error(path: str, status: int, cause: str, next_step: str) -> Mapping[str, Any]:
         if path in {PATH, METRICS} or is_dashboard(path):

@@ -79,7 +79,7 @@ async def beside(settings: Settings, context: Context) -> AsyncGenerator[None]:
 
 def serve_over_http(address: str, **flags: object) -> None:
     """Serve until a signal comes. Exits with 2 and one line on stderr when the configuration cannot be used."""
-    from groq_fallback_mcp.dashboard.app import Dashboard, beside_dashboard, is_dashboard
+    from groq_fallback_mcp.dashboard.app import Dashboard, is_dashboard
     from groq_fallback_mcp.transport.http_server import METRICS, PATH, Rules, serve_http, with_page
     from groq_fallback_mcp.transport.mcp_http import http_app
     from groq_fallback_mcp.transport.metrics_http import metrics_app
@@ -113,7 +113,9 @@ def serve_over_http(address: str, **flags: object) -> None:
                 hosts=hosts,
                 token=token,
                 body_bytes=settings.line_mib * BYTES_IN_MIB,
-                beside=lambda mcp: beside_dashboard(with_page(mcp, METRICS, pages), dashboard),
+                beside=lambda mcp: with_page(
+                    with_page(mcp, pages, at=lambda path: path == METRICS), dashboard, at=is_dashboard
+                ),
                 rules=Rules(reads_itself=is_dashboard, admits=dashboard.admits, is_public=dashboard.is_public),
             )
             await serve_http(app, listener=listener)

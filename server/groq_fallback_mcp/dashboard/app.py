@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request, cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.dashboard.access import CODE_LIFE_S, SESSION_LIFE_S, Access
@@ -25,7 +25,7 @@ from groq_fallback_mcp.gateway_tokens import CALLER
 from groq_fallback_mcp.redaction import clean_json
 from groq_fallback_mcp.tools import Context
 
-__all__ = ["LINK", "OPEN", "Dashboard", "beside_dashboard", "is_dashboard"]
+__all__ = ["LINK", "OPEN", "Dashboard", "is_dashboard"]
 
 HOME = "/"
 FOLDER = "/dashboard"
@@ -188,16 +188,6 @@ class Dashboard:
 def is_dashboard(path: str) -> bool:
     """Whether a path is one of the dashboard's."""
     return path in {HOME, FOLDER} or path.startswith(f"{FOLDER}/")
-
-
-def beside_dashboard(app: ASGIApp, dashboard: ASGIApp) -> ASGIApp:
-    """Both on one port: the dashboard has its paths, the application all else and the life of the server."""
-
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = dashboard if scope["type"] == "http" and is_dashboard(scope["path"]) else app
-        await chosen(scope, receive, send)
-
-    return either
 
 
 _FAULT_EVENT = "fault"

@@ -112,11 +112,11 @@ async def serve_http(app: App, *, listener: socket.socket, keeps_signals: bool =
         listener.close()
 
 
-def with_page(app: App, path: str, page: App) -> App:
-    """Both on one port: what is asked at `path` is the page's."""
+def with_page(app: App, page: App, *, at: Callable[[str], bool]) -> App:
+    """Both on one port: the page has the paths of which `at` is true, the application all else and the life of the server."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = page if scope["type"] == "http" and scope["path"] == path else app
+        chosen = page if scope["type"] == "http" and at(scope["path"]) else app
         await chosen(scope, receive, send)
 
     return either
