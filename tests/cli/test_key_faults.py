@@ -21,6 +21,7 @@ from groq_fallback_mcp.cli.doctor import doctor
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.providers.local.provider import available_models
+from groq_fallback_mcp.providers.registry import REFUSED_LIFE_S
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simulator
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault("B28")]
@@ -191,8 +192,8 @@ async def test_models_says_which_local_models_serve_on_request_only(tmp_path: Pa
     assert local["speech_to_text"] == "now"
 
 
-async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time() -> None:
-    """At no charge, by the live list; what it lists is not taken from that."""
+async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_again_some_seconds_later() -> None:
+    """At no charge, by the live list; what it lists is not taken from that. Who watches the limits asks every second."""
     from groq_fallback_mcp.call import Failure, FailureKind
 
     world = World([provider_models("groq", ["openai/gpt-oss-20b"])])
@@ -210,9 +211,12 @@ async def test_a_good_key_is_checked_once_in_a_while_and_a_refused_one_each_time
             return answers.pop(0)
 
     registry._groq = Groq()  # type: ignore[assignment]
-    assert await registry.refused(timeout_s=1) is FailureKind.AUTHENTICATION
-    assert [await registry.refused(timeout_s=1) for _ in range(3)] == [None, None, None]
-    assert answers == []
+    for _ in range(2):
+        assert await registry.refused(timeout_s=1) is FailureKind.AUTHENTICATION
+    for left in (1, 0):
+        world.clock.advance(REFUSED_LIFE_S)
+        assert [await registry.refused(timeout_s=1) for _ in range(3)] == [None, None, None]
+        assert len(answers) == left
     assert registry.models()[0].live is None
 
 
