@@ -31,6 +31,7 @@ from groq_fallback_mcp.call.record import (
     CallRecord,
     CallUnderWay,
     client_name,
+    trace_context,
 )
 from groq_fallback_mcp.call.recording import AudioFile, Opened, Spooled, open_recording, pread
 from groq_fallback_mcp.call.requests import (
@@ -93,4 +94,5 @@ __all__ = [
     "client_name",
     "open_recording",
     "pread",
+    "trace_context",
 ]

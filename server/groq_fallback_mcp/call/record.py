@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -20,6 +21,7 @@ __all__ = [
     "CallRecord",
     "CallUnderWay",
     "client_name",
+    "trace_context",
 ]
 
 CallKind = Literal["chat", "transcription", "speech"]
@@ -27,6 +29,9 @@ ANSWERED = "answered"
 CANCELLED = "cancelled"
 NO_USAGE = Usage()
 MOST_CLIENT_CHARS = 40
+# As W3C's trace context says: anything else is nobody's trace.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+_TRACESTATE = re.compile(r"[\x20-\x7e]{0,512}\Z")
 # A program's name, up to its version: what else a client says of itself is of no use to a reader.
 _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 
@@ -126,3 +131,11 @@ def client_name(stated: str) -> str:
     """The name of the program in what a client calls itself, as `kilo` in `kilo/5.2 (linux)`; empty where there is none."""
     found = _PRODUCT.match(sanitize_message(stated[:200]))
     return "" if found is None else found[0][:MOST_CLIENT_CHARS].strip()
+
+
+def trace_context(stated: Mapping[str, object]) -> Mapping[str, str]:
+    """The trace context among headers, or in MCP's `_meta`, as the fields of a CallOrigin; nothing where it is not well-formed."""
+    parent, state = stated.get("traceparent"), stated.get("tracestate")
+    if not isinstance(parent, str) or not _TRACEPARENT.match(parent):
+        return {}
+    return {"traceparent": parent, "tracestate": state if isinstance(state, str) and _TRACESTATE.match(state) else ""}

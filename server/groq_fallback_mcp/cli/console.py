@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 import anyio
 import typer
 
+from groq_fallback_mcp.cli.serving import end_in_order
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.fallback import Progress
 from groq_fallback_mcp.logs import sanitize_unhandled
@@ -63,6 +64,7 @@ _IN_COMMANDS = {
 _ARGUMENT = re.compile(rf"(?<!`)\b(?:{'|'.join(_IN_COMMANDS)})\b")
 USAGE_ERROR = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
@@ -180,6 +182,7 @@ def run_blocking(work: Callable[..., int], *arguments: Any, **options: Any) -> N
 def attempt(work: Callable[[], T]) -> T:
     """What `work` returns. Where it fails, the command ends with a message and the exit code for that."""
     sanitize_unhandled()
+    end_in_order(TERMINATED)
     try:
         return work()
     except typer.Exit:

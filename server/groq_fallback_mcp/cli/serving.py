@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -13,7 +15,7 @@ from groq_fallback_mcp.addresses import is_loopback
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import Settings
 
-__all__ = ["BYTES_IN_MIB", "LOOPBACK_HOSTS", "USAGE_ERROR", "checked", "checked_token", "open_port", "run"]
+__all__ = ["BYTES_IN_MIB", "LOOPBACK_HOSTS", "USAGE_ERROR", "checked", "checked_token", "end_in_order", "open_port", "run"]
 
 USAGE_ERROR = 2
 BYTES_IN_MIB = 1024 * 1024
@@ -61,8 +63,20 @@ def open_port(host: str, port: int) -> socket.socket | None:
         return None
 
 
+def end_in_order(status: int) -> None:
+    """Let SIGTERM end this process as an exit with `status` does, through all that is to be closed: a terminal, a ledger, a trace."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(status)
+
+    usual = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if usual:
+        signal.signal(signal.SIGTERM, end)
+
+
 def run(work: Callable[[], Awaitable[int]]) -> int:
-    """Run the server to its end; the exit status."""
+    """Run the server to its end; the exit status. SIGTERM is how a server ends, and no failure."""
+    end_in_order(0)
     try:
         return anyio.run(work)
     except KeyboardInterrupt:

@@ -84,7 +84,7 @@ def under_way(name: str, state: CallState, origin: CallOrigin, started_at: float
         id=name,
         started_at=started_at,
         kind=_kind(state.request),
-        origin=origin,
+        origin=replace(origin, traceparent="", tracestate=""),
         provider="" if trying is None else trying.provider,
         model="" if trying is None else trying.model,
         doing=state.doing,
@@ -119,7 +119,9 @@ def _rounded(seconds: float) -> float:
 def _first_token_s(attempts: Sequence[AttemptRecord]) -> float | None:
     """Seconds from the beginning of the call until the first token of its last attempt."""
     last = attempts[-1] if attempts else None
-    return None if last is None or last.first_token_s is None else _rounded(last.begun_s + last.first_token_s)
+    if last is None or last.first_token_s is None:
+        return None
+    return _rounded(last.begun_s + last.first_token_s)
 
 
 def _most_telling(attempts: Sequence[AttemptRecord]) -> tuple[AttemptRecord, ...]:

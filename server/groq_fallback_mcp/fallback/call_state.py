@@ -159,7 +159,7 @@ class CallState:
                 status=None if failure is None else failure.status,
                 begun_s=self.trying_since - self.started,
                 duration_s=duration_s,
-                first_token_s=self._first_token_s(outcome),
+                first_token_s=self._first_token_s(outcome, duration_s),
                 retry_after_s=None if failure is None else failure.retry_after_s,
                 kind=None if failure is None else failure.kind,
             )
@@ -167,14 +167,16 @@ class CallState:
         if failure is not None:
             self.last_failure = failure
 
-    def _first_token_s(self, outcome: Outcome) -> float | None:
+    def _first_token_s(self, outcome: Outcome, duration_s: float) -> float | None:
         """Seconds until the attempt's first token, as it was seen here, else as the provider says."""
         if self.first_token_at is not None:
             return self.first_token_at - self.trying_since
-        return outcome.speed.first_token_s if isinstance(outcome, Success) else None
+        stated = outcome.speed.first_token_s if isinstance(outcome, Success) else None
+        # a clock elsewhere, or a simulated one, may say more than it took
+        return None if stated is None else min(stated, duration_s)
 
-    def record_skipped(self, candidates: Sequence[Candidate], waits: Sequence[Wait]) -> None:
-        """Note why candidates were not tried; those that never can be are dropped."""
+    def record_skipped(self, candidates: Sequence[Candidate], waits: Sequence[Wait], now: float) -> None:
+        """Note why candidates were not tried at `now` (monotonic); those that never can be are dropped."""
         for candidate, wait in zip(candidates, waits, strict=False):
             if not any((a.provider, a.model) == candidate.identity for a in self.attempts):
                 self.attempts.append(
@@ -184,6 +186,7 @@ class CallState:
                         sent=False,
                         outcome="skipped",
                         detail=wait.reason,
+                        begun_s=now - self.started,
                         retry_after_s=useful_wait_s(wait.wait_s, wait.kind),
                         kind=wait.kind,
                     )

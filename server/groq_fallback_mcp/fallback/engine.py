@@ -290,7 +290,7 @@ class FallbackEngine:
                 )
                 result = await self._reserve(state, [self.claim(candidate) for candidate in tier], elsewhere)
                 waits = result.skipped if isinstance(result, Granted) else result.waits
-                state.record_skipped(tier, waits)
+                state.record_skipped(tier, waits, self.clock.monotonic())
                 if isinstance(result, Granted):
                     return tier[result.index], result.reservation
                 cautions += [wait.kind in OWN_CAUTION for wait in waits]

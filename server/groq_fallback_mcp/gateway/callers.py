@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from groq_fallback_mcp.call import UNRESTRICTED, CallOrigin, Restrictions, client_name
+from groq_fallback_mcp.call import UNRESTRICTED, CallOrigin, Restrictions, client_name, trace_context
 from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.gateway_tokens import CALLER, GatewayToken, TokensFile, token_hash
 from groq_fallback_mcp.quota import OWNER, Caller
@@ -25,8 +25,6 @@ from groq_fallback_mcp.tools.tool import Context
 __all__ = ["Callers", "GatewayCaller", "TokenHeader", "caller_of", "context_for", "name_of", "over_rpm", "owner_only"]
 
 TOKEN_HEADER = b"x-groq-fallback-token"
-# As W3C's trace context allows.
-MOST_TRACE_CHARS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +105,7 @@ def context_for(context: Context, found: GatewayCaller | None, request: Request)
     origin = CallOrigin(
         way_in=request.url.path.removeprefix("/openai"),
         client=client_name(headers.get("user-agent", "")),
-        traceparent=headers.get("traceparent", "")[:MOST_TRACE_CHARS],
-        tracestate=headers.get("tracestate", "")[:MOST_TRACE_CHARS],
+        **trace_context(headers),
     )
     return replace(context, engine=engine.with_origin(origin))
 

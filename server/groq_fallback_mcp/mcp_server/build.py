@@ -21,7 +21,7 @@ from mcp_types import (
 from mcp_types import Tool as ToolDefinition
 
 from groq_fallback_mcp import __version__
-from groq_fallback_mcp.call import CallOrigin, client_name
+from groq_fallback_mcp.call import CallOrigin, client_name, trace_context
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.mcp_server.limits_app import app_meta, app_view, draws_pages, serve_limits_app
 from groq_fallback_mcp.mcp_server.resources import serve_resources
@@ -43,7 +43,6 @@ INSTRUCTIONS = (
 
 # Each names a fault or two and what is valid; what is longer quotes what nobody reads.
 LONGEST_REFUSAL = 2_000
-_TRACE = ("traceparent", "tracestate")
 
 _log = logging.getLogger(__name__)
 
@@ -153,8 +152,8 @@ async def _call(tool: Tool, raw: Mapping[str, Any], request: ServerRequestContex
 def _origin(tool: str, request: ServerRequestContext[Context]) -> CallOrigin:
     """Where a call comes from. The trace context may stand in its `_meta`, under W3C's names."""
     client = request.session.client_params
-    trace = {name: value for name in _TRACE if isinstance(value := (request.meta or {}).get(name), str)}
-    return CallOrigin(way_in=tool, client="" if client is None else client_name(client.client_info.name), **trace)
+    name = "" if client is None else client_name(client.client_info.name)
+    return CallOrigin(way_in=tool, client=name, **trace_context(request.meta or {}))
 
 
 def _refusal(cause: str, next_step: str, code: str) -> Reply:

@@ -11,6 +11,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, ReadResourceRequestParams, ReadResourceResult, TextResourceContents
 
+from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.tools.tool import Context
 
 __all__ = ["FRESH_MS", "Resource", "require_uri", "serve_resources"]
@@ -46,4 +47,4 @@ def serve_resources(server: Server[Context], resources: Sequence[Resource]) -> N
 def require_uri(uri: str, known: Sequence[str]) -> None:
     """Raises MCPError for an address that is none of those known."""
     if uri not in known:
-        raise MCPError(INVALID_PARAMS, f"No resource at {uri[:200]!r}. Use one of {', '.join(known)}")
+        raise MCPError(INVALID_PARAMS, f"No resource at {sanitize_message(uri)[:200]!r}. Use one of {', '.join(known)}")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -36,7 +37,7 @@ __all__ = [
     "chunks",
     "hour_key",
     "hour_of",
-    "hours",
+    "hours_of",
     "keys_to_add",
 ]
 
@@ -50,9 +51,15 @@ LIFE_S = 7 * 86_400.0
 HOUR_LIFE_S = 90 * 86_400.0
 MOST_ATTEMPTS = 20_000
 CHUNK_CALLS = 64
+# Each has some attempts, and a burst may be kept that is trimmed later.
+MOST_CHUNKS = 2 * MOST_ATTEMPTS // CHUNK_CALLS
+MOST_CHUNKS_EVER = 10**12
 # More of them wait for the next transaction: each must be short, as others wait for its thread.
 MOST_AT_ONCE = 192
 MOST_GROUPS = 200
+# The year 5138, and more tokens, or dollars, than any call has.
+LATEST_S = 1e11
+MOST_TOKENS = 10**12
 OTHER = "other"
 # A process that is gone is not told from one that hangs for so long.
 UNDER_WAY_LIFE_S = 15.0
@@ -81,7 +88,7 @@ class Chunks:
 class CallTotals:
     """The calls of an hour that are alike in who asked and who answered; `provider` and `model` are empty where none did.
 
-    `saved`: answered though a better model failed or could not be tried. `failed`: the others by the code of their error, those that
+    `saved`: answered by another model than the first choice. `failed`: the others by the code of their error, those that
     were cancelled too. `picousd` is the cost in 10^-12 US dollars, `unpriced` the answers without a known price.
     """
 
@@ -168,7 +175,9 @@ def hour_of(moment: float) -> str:
 
 def chunks(snapshot: Snapshot) -> Writes[Chunks]:
     """Which chunks there are."""
-    return Writes(result=_read(Chunks, snapshot.bodies.get(HEAD_KEY)) or Chunks())
+    found = _read(Chunks, snapshot.bodies.get(HEAD_KEY)) or Chunks()
+    can_be = 0 <= found.first <= MOST_CHUNKS_EVER and len(found.sizes) <= MOST_CHUNKS and all(size > 0 for size in found.sizes)
+    return Writes(result=found if can_be else Chunks())
 
 
 def keys_to_add(calls: Sequence[CallRecord], known: Chunks) -> Sequence[str]:
@@ -226,10 +235,10 @@ def calls_under_way(snapshot: Snapshot) -> Writes[Sequence[CallUnderWay]]:
     return Writes(result=sorted(calls, key=lambda call: call.started_at))
 
 
-def hours(snapshot: Snapshot, *, named: Sequence[str]) -> Writes[Sequence[HourTotals]]:
+def hours_of(bodies: Mapping[str, str], *, named: Sequence[str]) -> Sequence[HourTotals]:
     """The totals of those of the named hours in which something was called."""
-    found = (_read(HourTotals, snapshot.bodies.get(hour_key(hour))) for hour in named)
-    return Writes(result=[totals for totals in found if totals is not None])
+    found = (_read(HourTotals, bodies.get(hour_key(hour))) for hour in named)
+    return [totals for totals in found if totals is not None]
 
 
 def _chunks_for(calls: Sequence[CallRecord]) -> int:
@@ -256,7 +265,8 @@ def _append(calls: Sequence[CallRecord], head: Chunks, tail: str, writes: dict[s
     writes[chunk_key(number)] = Record(body="\n".join(lines), expires_at=expires_at)
     sizes.append(size)
     first = head.first
-    while sum(sizes) > MOST_ATTEMPTS and len(sizes) > 1:
+    # no more than the transaction names: what is still too much goes with the next
+    while sum(sizes) > MOST_ATTEMPTS and len(sizes) > 1 and first < head.first + _chunks_for(calls):
         writes[chunk_key(first)] = None
         sizes.pop(0)
         first += 1
@@ -307,7 +317,7 @@ def _of_call(call: CallRecord) -> CallTotals:
         kind=call.kind,
         calls=1,
         answered=int(answered),
-        saved=int(answered and len(call.attempts) > 1),
+        saved=int(answered and call.fallback),
         failed={} if answered else {call.outcome: 1},
         input_tokens=call.usage.input_tokens,
         output_tokens=call.usage.output_tokens,
@@ -360,8 +370,18 @@ def _is_alive(one: ProcessCalls, now: float) -> bool:
 
 
 def _is_sane(call: CallRecord) -> bool:
-    numbers = (call.started_at, call.duration_s, call.waited_s, *(attempt.duration_s for attempt in call.attempts))
-    return all(math.isfinite(number) and number >= 0 for number in numbers)
+    usage = call.usage
+    times = [call.duration_s, call.waited_s, call.first_token_s or 0.0, usage.audio_s]
+    times += [seconds for one in call.attempts for seconds in (one.begun_s, one.duration_s, one.first_token_s or 0.0)]
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    cost = call.cost_usd or Decimal(0)
+    return (
+        0 <= call.started_at < LATEST_S
+        and all(0 <= seconds < LATEST_S for seconds in times)
+        and all(0 <= count < MOST_TOKENS for count in counts)
+        and cost.is_finite()
+        and 0 <= cost < MOST_TOKENS
+    )
 
 
 def _text(value: CallRecord | Chunks | HourTotals | UnderWay) -> str:

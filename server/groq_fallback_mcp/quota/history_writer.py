@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from groq_fallback_mcp.call import CallRecord, CallUnderWay
@@ -47,13 +48,14 @@ class HistoryWriter:
         self._changed.set()
 
     def call_ended(self, record: CallRecord) -> None:
-        self._waiting.append(record)
+        # a trace belongs to others' systems, and its text is the client's
+        self._waiting.append(replace(record, origin=replace(record.origin, traceparent="", tracestate="")))
         self._changed.set()
 
     async def run(self) -> None:
         """Write what is new, once a second while there is something."""
         while True:
-            if not self._shown:
+            if not self._shown and not self._waiting:
                 await self._changed.wait()
             await asyncio.sleep(self._every_s)
             self._changed.clear()

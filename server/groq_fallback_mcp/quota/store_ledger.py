@@ -65,7 +65,7 @@ _FORGOTTEN_WHEN_DUE = (applied_key(""), requests_key(""), day_key(""), history.H
 # Others add calls too.
 ADDING_TRIES = 4
 CHUNKS_AT_ONCE = 16
-HOURS_AT_ONCE = 168
+HOURS_AT_ONCE = 24
 
 _log = logging.getLogger(__name__)
 
@@ -226,8 +226,9 @@ class StoredLedger:
         for begin in range(0, len(named), HOURS_AT_ONCE):
             some = named[begin : begin + HOURS_AT_ONCE]
             keys = [history.hour_key(hour) for hour in some]
-            read: Sequence[HourTotals] = await self._in_thread(keys, partial(history.hours, named=some), writing=False)
-            found += read
+            bodies = await self._in_thread(keys, _bodies, writing=False)
+            # a busy team's are some megabytes: read beside the thread that others wait for
+            found += await asyncio.to_thread(history.hours_of, bodies, named=some)
         return found
 
     async def aclose(self) -> None:
