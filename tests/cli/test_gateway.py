@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -103,6 +104,18 @@ async def test_a_signal_ends_a_stream_with_an_error_and_the_process_soon(tmp_pat
             _, log = await anyio.to_thread.run_sync(process.communicate)
         # it is no fault of the program
         assert b"ERROR" not in log
+
+
+async def test_what_was_called_last_is_kept_when_a_signal_ends_the_process(tmp_path: Path) -> None:
+    """As a service manager ends it."""
+    async with gateway(tmp_path) as (client, process, _):
+        assert (await client.post("/v1/chat/completions", json=HELLO)).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(10):
+            await anyio.to_thread.run_sync(process.communicate)
+        assert process.returncode == 0
+    log = await command("log", "--json", cwd=tmp_path, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert [one["outcome"] for one in json.loads(log.stdout)["calls"]] == ["answered"]
 
 
 async def test_a_second_gateway_says_who_has_the_port(tmp_path: Path) -> None:

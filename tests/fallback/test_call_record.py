@@ -8,7 +8,7 @@ import anyio
 import pytest
 from fakes import GROQ_CHAT_MODELS, World, failure, provider_models, rate_limited
 
-from groq_fallback_mcp.call import CallOrigin, CallRecord, ChatRequest, FailureKind, client_name
+from groq_fallback_mcp.call import CallOrigin, CallRecord, ChatRequest, FailureKind, client_name, trace_context
 from groq_fallback_mcp.quota import Caller
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +119,26 @@ async def test_waits_and_beginnings_are_told_in_seconds_of_the_call() -> None:
 )
 async def test_the_name_of_a_client_is_its_product(stated: str, name: str) -> None:
     assert client_name(stated) == name
+
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [
+        ({"traceparent": PARENT}, {"traceparent": PARENT, "tracestate": ""}),
+        ({"traceparent": PARENT, "tracestate": "a=1"}, {"traceparent": PARENT, "tracestate": "a=1"}),
+        ({"traceparent": PARENT, "tracestate": "a" * 2_000_000}, {"traceparent": PARENT, "tracestate": ""}),
+        ({"traceparent": PARENT, "tracestate": 7}, {"traceparent": PARENT, "tracestate": ""}),
+        ({"traceparent": "CANARY", "tracestate": "a=1"}, {}),
+        ({"traceparent": PARENT + "\n"}, {}),
+        ({"traceparent": None}, {}),
+        ({}, {}),
+    ],
+)
+async def test_only_a_trace_context_that_is_one_is_taken(stated: dict[str, object], kept: dict[str, str]) -> None:
+    assert trace_context(stated) == kept
 
 
 async def test_a_long_chain_of_failures_leaves_a_record_of_bounded_length() -> None:

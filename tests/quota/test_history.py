@@ -159,6 +159,44 @@ async def test_an_hour_has_a_bound_of_groups(clock: FakeClock) -> None:
     assert sum(one.calls for one in hour.calls) == len(made)
 
 
+@pytest.mark.parametrize("size", [192, 64, 20])
+async def test_a_burst_over_the_bound_is_kept_in_every_store(ledgers: list[StoredLedger], clock: FakeClock, size: int) -> None:
+    """Many attempts push out many old chunks: as many as the transaction names, the rest with the next."""
+    ledger = ledgers[0]
+    one = AttemptRecord(provider="groq", model="m", outcome=ANSWERED)
+    await keep(ledger, [call(number, clock.wall(), attempts=(one,)) for number in range(MOST_ATTEMPTS - 32)])
+    for round_ in range(4):
+        await keep(ledger, [call(f"{round_}-{number}", clock.wall(), attempts=(one,) * 16) for number in range(size)])
+    kept = await ledger.calls(since=0, limit=100_000)
+    assert kept[-1].id == f"3-{size - 1}"
+    assert sum(len(found.attempts) for found in kept) <= MOST_ATTEMPTS
+
+
+async def test_impossible_figures_are_passed_over(clock: FakeClock) -> None:
+    ledger = StoredLedger(store := MemoryStore(clock.wall), clock, threaded=False)
+    await keep(ledger, [call("a", clock.wall())])
+    fine = store.transact([chunk_key(0)], lambda found: Writes(result=found.bodies[chunk_key(0)]))
+    started = f'"started_at":{clock.wall()!r}'
+    assert started in fine
+    wrong = [fine.replace(started, f'"started_at":{value}') for value in ("3e11", "1e18", "-1", "NaN")]
+    wrong += [fine.replace('"cost_usd":"0.000123"', f'"cost_usd":"{value}"') for value in ("1E+999999", "NaN", "-1")]
+    wrong.append(fine.replace('"input_tokens":100', '"input_tokens":1e300'))
+    assert all(line != fine for line in wrong)
+    body = "\n".join([*wrong, fine])
+    store.transact([chunk_key(0)], lambda _: Writes(result=None, writes={chunk_key(0): Record(body=body)}))
+    assert names(await ledger.calls(since=0, limit=100)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "head", ['{"first":-5,"sizes":[1]}', '{"first":0,"sizes":[-1]}', '{"sizes":[' + "1," * 200_000 + "1]}"]
+)
+async def test_a_head_that_cannot_be_is_begun_again(clock: FakeClock, head: str) -> None:
+    ledger = StoredLedger(store := MemoryStore(clock.wall), clock, threaded=False)
+    store.transact([history.HEAD_KEY], lambda _: Writes(result=None, writes={history.HEAD_KEY: Record(body=head)}))
+    await keep(ledger, [call("a", clock.wall())])
+    assert names(await ledger.calls(since=0, limit=100)) == ["a"]
+
+
 @pytest.mark.parametrize("garbage", ["", "{", "[]", '{"calls": 1}', '{"first": -1, "sizes": "x"}', '{"calls":[{"id":1}]}'])
 @pytest.mark.parametrize("key", [history.HEAD_KEY, history.UNDER_WAY_KEY, chunk_key(0), history.hour_key("2026-01-01T00")])
 async def test_garbage_in_the_store_is_passed_over(store: Store, clock: FakeClock, key: str, garbage: str) -> None:
@@ -211,6 +249,40 @@ async def test_what_cannot_be_written_now_is_written_later_and_is_bounded(clock:
     await writer.flush()
     kept = names(await ledger.calls(since=0, limit=10_000))
     assert (len(kept), kept[0], kept[-1]) == (MOST_WAITING, "10", str(MOST_WAITING + 9))
+
+
+async def test_what_was_refused_is_tried_again_without_another_call(clock: FakeClock) -> None:
+    ledger = Refusing(MemoryStore(clock.wall), clock, threaded=False)
+    writer = HistoryWriter(ledger, clock, under_way=list, every_s=0.0)
+    async with anyio.create_task_group() as group:
+        group.start_soon(writer.run)
+        writer.call_ended(call("a", clock.wall()))
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        ledger.refuses = False
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    assert names(await ledger.calls(since=0, limit=10)) == ["a"]
+
+
+async def test_a_fault_of_the_store_ends_neither_the_writer_nor_what_closes_it(clock: FakeClock) -> None:
+    class Broken(Refusing):
+        async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
+            raise KeyError("history/chunk/5")
+
+    writer = HistoryWriter(Broken(MemoryStore(clock.wall), clock, threaded=False), clock, under_way=list)
+    writer.call_ended(call("a", clock.wall()))
+    await writer.flush()
+
+
+async def test_the_trace_of_a_client_is_not_stored(clock: FakeClock) -> None:
+    ledger = memory_ledger(clock)
+    writer = HistoryWriter(ledger, clock, under_way=list)
+    writer.call_ended(call("a", clock.wall(), origin=CallOrigin(client="agent", traceparent="t" * 99, tracestate="s" * 999)))
+    await writer.flush()
+    (kept,) = await ledger.calls(since=0, limit=10)
+    assert kept.origin == CallOrigin(client="agent")
 
 
 async def test_the_writer_writes_nothing_while_nothing_happens(clock: FakeClock) -> None:

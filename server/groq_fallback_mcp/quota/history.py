@@ -183,7 +183,7 @@ def chunks(snapshot: Snapshot) -> Writes[Chunks]:
 def keys_to_add(calls: Sequence[CallRecord], known: Chunks) -> Sequence[str]:
     """The records that `add` reads and writes, when the chunks are those."""
     more = _chunks_for(calls)
-    numbers = {*range(known.end - 1 - more, known.end + more), *range(known.first, known.first + more)}
+    numbers = {*range(known.end - 1 - more, known.end + more), *range(known.first, known.first + _too_many(known, calls))}
     return [
         HEAD_KEY,
         UNDER_WAY_KEY,
@@ -241,6 +241,19 @@ def hours_of(bodies: Mapping[str, str], *, named: Sequence[str]) -> Sequence[Hou
     return [totals for totals in found if totals is not None]
 
 
+def _too_many(known: Chunks, calls: Sequence[CallRecord]) -> int:
+    """How many of the first chunks must go when these calls are added."""
+    held, gone = sum(known.sizes) + sum(map(_size_of, calls)), 0
+    while held > MOST_ATTEMPTS and gone < len(known.sizes) - 1:
+        held -= known.sizes[gone]
+        gone += 1
+    return gone
+
+
+def _size_of(call: CallRecord) -> int:
+    return max(len(call.attempts), 1)
+
+
 def _chunks_for(calls: Sequence[CallRecord]) -> int:
     """The chunks that so many calls may fill, beside the last one."""
     return len(calls) // CHUNK_CALLS + 1
@@ -261,16 +274,16 @@ def _append(calls: Sequence[CallRecord], head: Chunks, tail: str, writes: dict[s
             sizes.append(size)
             number, lines, size = number + 1, [], 0
         lines.append(_text(call))
-        size += max(len(call.attempts), 1)
+        size += _size_of(call)
     writes[chunk_key(number)] = Record(body="\n".join(lines), expires_at=expires_at)
     sizes.append(size)
     first = head.first
-    # no more than the transaction names: what is still too much goes with the next
-    while sum(sizes) > MOST_ATTEMPTS and len(sizes) > 1 and first < head.first + _chunks_for(calls):
+    held = sum(sizes)
+    while held > MOST_ATTEMPTS and first < head.end - 1:
         writes[chunk_key(first)] = None
-        sizes.pop(0)
+        held -= sizes[first - head.first]
         first += 1
-    after = Chunks(first=first, sizes=tuple(sizes))
+    after = Chunks(first=first, sizes=tuple(sizes[first - head.first :]))
     writes[HEAD_KEY] = Record(body=_text(after), expires_at=expires_at)
     return after
 
