@@ -44,7 +44,7 @@ SETTLEMENT = Settlement(
 RECORD = CallRecord(
     id="",
     started_at=0.0,
-    origin=CallOrigin(way_in="/v1/chat/completions", client="Kilo-Code", session="0123456789abcdef"),
+    origin=CallOrigin(endpoint="/v1/chat/completions", client="Kilo-Code", session="0123456789abcdef"),
     use_case="chat",
     provider="groq",
     model="openai/model-1",

@@ -30,7 +30,7 @@ from groq_fallback_mcp.tools.tool import Context
 __all__ = ["allowed_folders", "open_context", "tokens_path", "warn_of_drift"]
 
 # Servers say where each call comes from.
-COMMAND_LINE = CallOrigin(way_in="command line")
+COMMAND_LINE = CallOrigin(endpoint="command line")
 CLOSING_S = 0.5
 # The first calls come before the look at the live list.
 LIVE_LIST_AFTER_S = 5.0

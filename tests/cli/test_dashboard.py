@@ -45,7 +45,7 @@ async def test_a_call_shows_in_the_browser_while_it_looks(tmp_path: Path) -> Non
                         if line.startswith("data: ") and "duration_s" in line and '"calls":[{' in line:
                             break
                 shown = json.loads(line.removeprefix("data: "))["calls"][0]
-                assert (shown["way_in"], shown["outcome"]) == ("/v1/chat/completions", "answered")
+                assert (shown["endpoint"], shown["outcome"]) == ("/v1/chat/completions", "answered")
                 process.send_signal(signal.SIGTERM)
                 with anyio.fail_after(10):
                     status = await anyio.to_thread.run_sync(process.wait)

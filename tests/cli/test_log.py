@@ -83,7 +83,7 @@ async def test_a_call_of_the_command_line_is_recorded_when_it_has_ended(tmp_path
         await command("chat", "a secret question", base_url=base_url, cwd=tmp_path)
         done = await command("log", "--json", base_url=base_url, cwd=tmp_path)
     (found,) = json.loads(done.stdout)["calls"]
-    assert (found["way_in"], found["outcome"], found["simulated"]) == ("command line", "answered", True)
+    assert (found["endpoint"], found["outcome"], found["simulated"]) == ("command line", "answered", True)
     assert "secret" not in done.stdout
 
 
@@ -109,6 +109,38 @@ async def test_a_ledger_that_cannot_be_read_is_said_and_not_taken_for_an_empty_o
     assert (done.returncode, done.stdout) == (1, "")
     assert "The ledger cannot be read" in done.stderr
     assert "No calls recorded yet" not in done.stderr
+
+
+async def test_a_time_that_leaves_nothing_is_not_taken_for_an_empty_history(tmp_path: Path) -> None:
+    state = await recorded(tmp_path, "a")
+    done = await command("log", "--since", "2199-01-01", cwd=tmp_path, GROQ_FALLBACK_STATE=state)
+    assert "No recorded call matches" in done.stderr
+
+
+async def test_an_outcome_that_no_call_can_have_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    done = await command("log", "--outcome", "429", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Unknown outcome '429'" in done.stderr
+    assert "rate_limited" in done.stderr
+
+
+async def test_the_history_is_deleted_on_demand(tmp_path: Path) -> None:
+    state = await recorded(tmp_path, "a")
+    refused = await command("log", "--clear", "--since", "1h", cwd=tmp_path, GROQ_FALLBACK_STATE=state)
+    assert refused.returncode == 2
+    done = await command("log", "--clear", cwd=tmp_path, GROQ_FALLBACK_STATE=state)
+    assert (done.returncode, "Deleted the history of calls" in done.stdout) == (0, True)
+    assert "No calls recorded yet" in (await command("log", cwd=tmp_path, GROQ_FALLBACK_STATE=state)).stderr
+
+
+async def test_lines_of_a_followed_log_stand_in_columns_on_a_terminal(tmp_path: Path) -> None:
+    state = await recorded(tmp_path, "a")
+    shown = Terminal("log", "-f", home=tmp_path, GROQ_FALLBACK_STATE=state)
+    line = shown.wait_for("/v1/messages")
+    assert "\t" not in line
+    assert "m1 (429) > m2" in line
+    shown.type("\x03")
+    assert shown.ended() == 130
 
 
 async def test_calls_are_followed_as_they_end(tmp_path: Path) -> None:
@@ -167,7 +199,7 @@ def test_a_time_is_a_duration_ago_or_a_moment(text: str, moment: float) -> None:
     assert parse_since(text, now=NOW) == pytest.approx(moment)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "-5m", "5", "inf", "2026-13-01"])
+@pytest.mark.parametrize("text", ["", "yesterday", "-5m", "5", "inf", "2026-13-01", "0001-01-01"])
 def test_another_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(InputRefused, match="--since 30m"):
         parse_since(text, now=NOW)

@@ -160,7 +160,7 @@ async def test_no_secret_is_in_the_data(tmp_path: Path) -> None:
     register_secrets(SECRET)
     shown = Dashboards(tmp_path)
     now = shown.world.clock.wall()
-    origin = CallOrigin(client=SECRET, caller=f"a {SECRET}", way_in=SECRET)
+    origin = CallOrigin(client=SECRET, caller=f"a {SECRET}", endpoint=SECRET)
     await shown.keep(call("1", now, origin=origin, requested_model=SECRET))
     cookie = await shown.sign_in()
     data = await shown.ask("/dashboard/data", cookie=cookie)

@@ -67,7 +67,7 @@ def test_a_call_shows_who_made_it_and_each_model_that_was_tried() -> None:
         AttemptRecord(provider="groq", model="m1", outcome="rate_limited", status=429, duration_s=0.1),
         AttemptRecord(provider="groq", model="m2", outcome="answered", begun_s=0.1, duration_s=0.6, first_token_s=0.15),
     )
-    origin = CallOrigin(client="kilo", caller="ann", way_in="/v1/messages")
+    origin = CallOrigin(client="kilo", caller="ann", endpoint="/v1/messages")
     calls = [
         CallRecord(id=str(number), started_at=AT - number, origin=origin, provider="groq", model="m2", attempts=attempts)
         for number in range(MOST_CALLS + 1)
@@ -86,7 +86,7 @@ def test_a_call_shows_who_made_it_and_each_model_that_was_tried() -> None:
 def test_calls_under_way_show_the_oldest_first_and_their_way_in_where_no_client_is_known() -> None:
     """One that hangs stands on top."""
     calls = [
-        CallUnderWay(id="new", started_at=AT, origin=CallOrigin(way_in="command line")),
+        CallUnderWay(id="new", started_at=AT, origin=CallOrigin(endpoint="command line")),
         CallUnderWay(id="old", started_at=AT - 9, origin=CallOrigin(client="kilo")),
     ]
     shown = overview(Facts(at=AT, limits=limits(), under_way=calls)).now.under_way
@@ -118,7 +118,7 @@ def test_cost_adds_up_by_day_model_and_client() -> None:
         1,
         2,
     )
-    assert (cost.failed, cost.total.tokens) == ({"rate_limited": 2, "cancelled": 1}, 77)
+    assert (cost.failed, cost.total.tokens) == ({"rate_limited": 2}, 77)
     assert (cost.budget.usd, cost.budget.usd_limit, cost.budget.tokens_limit) == (3.0, 2.5, None)
     assert cost.budget.incomplete == "The ledger was damaged."
 

@@ -38,7 +38,7 @@ async def test_a_record_tells_each_attempt_and_who_answered() -> None:
     heard = Heard()
     world = World(listeners=[heard])
     world.groq.script(FIRST, rate_limited(60.0))
-    origin = CallOrigin(way_in="/v1/messages", client="agent", session="s1")
+    origin = CallOrigin(endpoint="/v1/messages", client="agent", session="s1")
     await world.engine.for_caller(Caller(name="alice")).with_origin(origin).serve(ask())
     (record,) = heard.records
     assert (record.outcome, record.model, record.fallback, record.kind) == ("answered", SECOND, True, "chat")
@@ -83,10 +83,10 @@ async def test_a_cancelled_call_is_seen_under_way_and_then_recorded() -> None:
 
     world.groq.before = hang
     async with anyio.create_task_group() as group:
-        group.start_soon(world.engine.with_origin(CallOrigin(way_in="groq_chat")).serve, ask())
+        group.start_soon(world.engine.with_origin(CallOrigin(endpoint="groq_chat")).serve, ask())
         await started.wait()
         (call,) = world.engine.under_way
-        assert (call.model, call.origin.way_in, call.attempts) == (FIRST, "groq_chat", 1)
+        assert (call.model, call.origin.endpoint, call.attempts) == (FIRST, "groq_chat", 1)
         group.cancel_scope.cancel()
     (record,) = heard.records
     assert record.outcome == "cancelled"

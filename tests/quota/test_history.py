@@ -124,6 +124,16 @@ async def test_the_calls_of_a_process_that_died_are_soon_gone(ledgers: list[Stor
     assert not await second.calls_under_way()
 
 
+async def test_the_history_is_deleted_on_demand_and_goes_on(ledgers: list[StoredLedger], clock: FakeClock) -> None:
+    first, second = ledgers
+    await keep(first, [call(number, clock.wall() - 7_200.0 * number) for number in range(CHUNK_CALLS + 3)])
+    await second.clear_history(clock.wall())
+    assert not await first.calls(since=0, limit=100)
+    assert not await first.hours([hour_of(clock.wall() - 7_200.0 * number) for number in range(CHUNK_CALLS + 3)])
+    await keep(first, [call("next", clock.wall())])
+    assert names(await second.calls(since=0, limit=100)) == ["next"]
+
+
 async def test_at_most_so_many_attempts_are_kept(clock: FakeClock) -> None:
     ledger = StoredLedger(store := MemoryStore(clock.wall), clock, threaded=False)
     count = MOST_ATTEMPTS // 2 + 3 * CHUNK_CALLS  # two attempts each

@@ -14,7 +14,7 @@ def call(name: object, at: float, **fields: object) -> CallRecord:
         AttemptRecord(provider="groq", model="m2", outcome=ANSWERED, begun_s=0.1, duration_s=0.6, first_token_s=0.15),
     )
     known: dict[str, object] = {
-        "origin": CallOrigin(way_in="/v1/messages", client="agent", caller="ann"),
+        "origin": CallOrigin(endpoint="/v1/messages", client="agent", caller="ann"),
         "provider": "groq",
         "model": "m2",
         "fallback": True,

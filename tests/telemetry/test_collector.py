@@ -92,7 +92,7 @@ async def one_call(telemetry: CallTelemetry) -> None:
     """A call with a fallback."""
     world = World(listeners=[telemetry])
     world.groq.script(FIRST, rate_limited(60.0))
-    await world.engine.with_origin(CallOrigin(way_in="/v1/messages")).serve(
+    await world.engine.with_origin(CallOrigin(endpoint="/v1/messages")).serve(
         ChatRequest(messages=({"role": "user", "content": "the words of the prompt"},))
     )
 

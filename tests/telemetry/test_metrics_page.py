@@ -70,7 +70,7 @@ async def test_a_call_with_a_fallback_is_counted_with_its_attempts_tokens_and_ti
     got = await scrape(app)
     assert (got.status, got.headers["content-type"].split(";")[0]) == (200, "text/plain")
     answered = {"provider": "groq", "model": SECOND}
-    assert value(got.body, "calls_total", way_in="/v1/chat/completions", client="kilo", outcome="answered", **answered) == 1
+    assert value(got.body, "calls_total", endpoint="/v1/chat/completions", client="kilo", outcome="answered", **answered) == 1
     assert value(got.body, "attempts_total", provider="groq", model=FIRST, outcome="rate_limited") == 1
     assert value(got.body, "attempts_total", outcome="answered", **answered) == 1
     assert value(got.body, "tokens_total", direction="output", **answered) == 50
@@ -151,7 +151,7 @@ async def test_any_number_of_clients_and_models_makes_a_bounded_number_of_series
     """Either can be named as whoever sends them likes."""
     metrics, world = CallMetrics(), World()
     for number in range(3_000):
-        origin = CallOrigin(way_in="/v1/messages", client=f"client{number}")
+        origin = CallOrigin(endpoint="/v1/messages", client=f"client{number}")
         model = f"model{number % 500}"
         metrics.call_ended(CallRecord(id="1", started_at=0.0, origin=origin, provider="local", model=model))
     body, _ = await metrics.page(world.engine)
@@ -171,7 +171,7 @@ async def test_any_number_of_clients_and_models_makes_a_bounded_number_of_series
 async def test_a_secret_in_a_name_is_not_on_the_page() -> None:
     register_secrets("s3cret-of-the-owner")
     metrics, world = CallMetrics(), World([provider_models("groq", [FIRST, "s3cret-of-the-owner-1"])])
-    origin = CallOrigin(way_in="groq_chat", client="s3cret-of-the-owner")
+    origin = CallOrigin(endpoint="groq_chat", client="s3cret-of-the-owner")
     metrics.call_ended(
         CallRecord(id="1", started_at=0.0, origin=origin, provider="s3cret-of-the-owner", model="a s3cret-of-the-owner model")
     )

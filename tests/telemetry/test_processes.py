@@ -39,7 +39,7 @@ async def test_serve_over_http_counts_the_calls_of_its_tools(tmp_path: Path) -> 
         assert (await client.post("/mcp", json=message, headers=headers)).status_code == 200
         page = (await client.get("/metrics", headers=OWNER)).text
     assert counted(page, "groq_fallback_calls_total") == 1
-    assert 'way_in="groq_chat"' in page
+    assert 'endpoint="groq_chat"' in page
     assert 'outcome="unreachable"' in page
 
 

@@ -80,7 +80,7 @@ async def test_a_call_is_a_span_with_a_child_for_each_attempt(collected: Collect
     world = World(listeners=[collected.telemetry])
     world.groq.script(FIRST, rate_limited(60.0))
     began = world.clock.wall()
-    await world.engine.with_origin(CallOrigin(way_in="/v1/messages", client="kilo", session="s1")).serve(request())
+    await world.engine.with_origin(CallOrigin(endpoint="/v1/messages", client="kilo", session="s1")).serve(request())
     call, first, second = collected.spans
     assert [(span.name, span.kind) for span in (call, first, second)] == [
         (f"chat {SECOND}", SpanKind.SERVER),
@@ -163,7 +163,7 @@ async def test_a_span_that_is_current_is_the_parent(collected: Collected) -> Non
     world = World(listeners=[collected.telemetry])
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("around")
     with tracer.start_as_current_span("tools/call groq_chat") as around:
-        await world.engine.with_origin(CallOrigin(way_in="/v1/messages", traceparent=TRACEPARENT)).serve(request())
+        await world.engine.with_origin(CallOrigin(endpoint="/v1/messages", traceparent=TRACEPARENT)).serve(request())
     call = collected.spans[0]
     assert call.parent == around.get_span_context()
     assert call.kind is SpanKind.INTERNAL
@@ -259,7 +259,7 @@ async def test_neither_text_nor_a_secret_is_in_spans_or_metrics(collected: Colle
     world = World([provider_models("groq", ["s3cret-of-the-owner-1", FIRST])], listeners=[collected.telemetry])
     world.groq.default = failure(FailureKind.SERVER_ERROR)
     origin = CallOrigin(
-        way_in="groq_chat", client="s3cret-of-the-owner", caller="s3cret-of-the-owner", session="s3cret-of-the-owner"
+        endpoint="groq_chat", client="s3cret-of-the-owner", caller="s3cret-of-the-owner", session="s3cret-of-the-owner"
     )
     await world.engine.with_origin(origin).serve(request(model=FIRST))
     record = CallRecord(

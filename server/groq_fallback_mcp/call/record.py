@@ -40,12 +40,12 @@ _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 class CallOrigin:
     """Where a call comes from.
 
-    `way_in` is a tool's name, or a path of the gateway such as /v1/messages. `client` is what the program calls itself, `caller` the
+    `endpoint` is a tool's name, or a path of the gateway such as /v1/messages. `client` is what the program calls itself, `caller` the
     name of its gateway token, `session` a hash that stands for the conversation. `traceparent` and `tracestate` are the W3C trace
     context that came with it. All are empty where nothing is known.
     """
 
-    way_in: str = ""
+    endpoint: str = ""
     client: str = ""
     caller: str = ""
     session: str = ""

@@ -467,27 +467,39 @@ def log(
     follow: Annotated[bool, _flag("--follow", "-f", help="Go on printing calls as they end, until Ctrl-C.")] = False,
     since: Annotated[
         str | None,
-        typer.Option("--since", "-s", metavar="TIME", help="Only calls since then: 30m, 2h, 7d, or 2026-11-29T08:00."),
+        typer.Option(
+            "--since", "-s", metavar="TIME", help="Only calls since then: 30m, 2h, 7d, or a local time, e.g. 2026-11-29T08:00."
+        ),
     ] = None,
     client: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only calls of this client, gateway token or way in.")
+        str | None, typer.Option(metavar="TEXT", help="Only calls of this client, gateway token or endpoint.")
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="TEXT", help="Only calls that tried this model.")
     ] = None,
     outcome: Annotated[
         str | None,
-        typer.Option("--outcome", "-o", metavar="NAME", help="Only answered, fallback, failed, cancelled, or an error code."),
+        typer.Option(
+            "--outcome",
+            "-o",
+            metavar="NAME",
+            help="Only answered (fallbacks too), fallback, failed, cancelled, or an error code.",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=20_000, help="The last N calls.")] = 20,
+    clear: Annotated[bool, _flag("--clear", help="Delete the history of all calls. Limits and spending stay.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the last calls: which models were tried, how each ended, and what it took. Never any text.
 
     Example: groq-fallback-mcp log --since 1h --outcome failed
     """
-    from groq_fallback_mcp.cli.log import CallFilter, show_log
+    from groq_fallback_mcp.cli.log import CallFilter, clear_history, show_log
 
+    if clear:
+        others = {"--follow": follow, "--since": since, "--client": client, "--model": model, "--outcome": outcome}
+        _refuse_beside("--clear", others | {"--json": as_json})
+        run(clear_history)
     wanted = CallFilter(client=client, model=model, outcome=outcome)
     run(show_log, wanted, since=since, limit=limit, follow=follow, as_json=as_json)
 

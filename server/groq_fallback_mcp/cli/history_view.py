@@ -14,11 +14,13 @@ from groq_fallback_mcp.cli.answer_view import short_name
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.tools.result import label
 
-__all__ = ["COLUMNS", "call_cells", "call_json", "calls_table", "under_way_table"]
+__all__ = ["COLUMNS", "WIDTHS", "call_cells", "call_json", "calls_table", "under_way_table"]
 
-COLUMNS = ("time", "outcome", "models tried", "took", "first", "tokens", "USD", "client", "way in")
+COLUMNS = ("time", "outcome", "models tried", "took", "first", "tokens", "USD", "client", "endpoint")
+# Of each column where lines come one by one.
+WIDTHS = (12, 10, 40, 8, 7, 14, 9, 16, 0)
 # Of a narrow terminal these go first.
-_OPTIONAL = ("way in", "USD", "first", "client")
+_OPTIONAL = ("endpoint", "USD", "first", "client")
 WIDTH_OF_ALL = 120
 WIDTH_OF_MOST = 90
 # What a failure is called where its status says less.
@@ -32,7 +34,7 @@ def call_cells(call: CallRecord) -> Sequence[str]:
     if usage.audio_s:
         tokens = f"{usage.audio_s:,.0f} s audio"
     return [
-        f"{datetime.fromtimestamp(call.started_at):%H:%M:%S}",  # noqa: DTZ006 - the reader's own time
+        _time(call.started_at),
         outcome_words(call),
         models_tried(call.attempts),
         f"{call.duration_s:.2f} s",
@@ -40,7 +42,7 @@ def call_cells(call: CallRecord) -> Sequence[str]:
         tokens,
         "" if call.cost_usd is None else f"{call.cost_usd:.6f}",
         who(call.origin),
-        call.origin.way_in,
+        call.origin.endpoint,
     ]
 
 
@@ -78,7 +80,7 @@ def calls_table(calls: Sequence[CallRecord], width: int, *, title: str | None = 
 def under_way_table(calls: Sequence[CallUnderWay], now: float, *, title: str | None = None) -> Table:
     """Calls that have not ended, and since when."""
     table = _table(title)
-    for name in ("for", "now", "attempt", "client", "way in"):
+    for name in ("for", "now", "attempt", "client", "endpoint"):
         table.add_column(name, no_wrap=True, justify="right" if name in {"for", "attempt"} else "left")
     for call in calls:
         cells = (
@@ -86,7 +88,7 @@ def under_way_table(calls: Sequence[CallUnderWay], now: float, *, title: str | N
             call.doing,
             str(call.attempts),
             who(call.origin),
-            call.origin.way_in,
+            call.origin.endpoint,
         )
         table.add_row(*(Text(sanitize_message(cell)) for cell in cells))
     return table
@@ -99,7 +101,7 @@ def call_json(call: CallRecord) -> Mapping[str, Any]:
         "id": call.id,
         "started_at": call.started_at,
         "kind": call.kind,
-        "way_in": origin.way_in,
+        "endpoint": origin.endpoint,
         "client": origin.client,
         "token": origin.caller,
         "session": origin.session,
@@ -118,7 +120,7 @@ def call_json(call: CallRecord) -> Mapping[str, Any]:
         "cached_tokens": usage.cached_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         "audio_s": usage.audio_s,
-        "cost_usd": None if call.cost_usd is None else str(call.cost_usd),
+        "cost_usd": None if call.cost_usd is None else f"{call.cost_usd:f}",
         "attempts": [
             {
                 "provider": one.provider,
@@ -150,10 +152,22 @@ def _name(provider: str, model: str) -> str:
     return short_name(model) if provider == "groq" else label(provider, model)
 
 
+def _time(moment: float) -> str:
+    """The reader's own time, with the day where it was another."""
+    started = datetime.fromtimestamp(moment).astimezone()
+    same_day = started.date() == datetime.now().astimezone().date()
+    return f"{started:%H:%M:%S}" if same_day else f"{started:%b %d %H:%M}"
+
+
 def _why(attempt: AttemptRecord) -> str:
     if attempt.outcome == ANSWERED:
         return ""
-    reason = str(attempt.status) if attempt.status else _SHORT.get(attempt.outcome, attempt.outcome.replace("_", " "))
+    # 200 is a stream that broke off
+    reason = (
+        str(attempt.status)
+        if attempt.status not in {None, 200}
+        else _SHORT.get(attempt.outcome, attempt.outcome.replace("_", " "))
+    )
     if not attempt.sent and attempt.kind:
         reason = f"skipped: {attempt.kind.replace('_', ' ')}"
     return f" ({reason})"

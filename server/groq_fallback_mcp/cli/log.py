@@ -7,28 +7,32 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import get_args
 
 import anyio
+from rich.text import Text
 
 from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import ANSWERED, CallRecord
+from groq_fallback_mcp.call import ANSWERED, CANCELLED, CallRecord
 from groq_fallback_mcp.cli.console import echo, echo_message, print_json, terminal
-from groq_fallback_mcp.cli.history_view import call_cells, call_json, calls_table
+from groq_fallback_mcp.cli.history_view import WIDTHS, call_cells, call_json, calls_table
 from groq_fallback_mcp.durations import parse_duration
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.fallback.final_error import Code
 from groq_fallback_mcp.quota import Ledger
+from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.quota.store_ledger import utc_day
-from groq_fallback_mcp.redaction import sanitize_json
+from groq_fallback_mcp.redaction import sanitize_json, sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
 
-__all__ = ["CallFilter", "parse_since", "show_log"]
+__all__ = ["CallFilter", "clear_history", "parse_since", "show_log"]
 
 LOOK_EVERY_S = 1.0
 ALL = 20_000
 # Of those that end in a second few are more than these.
 NEWEST = 256
-# In one word what several codes are.
-_FAILED, _FALLBACK = "failed", "fallback"
+# In one word what several outcomes are.
+_GROUPS = ("fallback", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,7 @@ class CallFilter:
         """Whether a call is shown."""
         origin = call.origin
         return (
-            _found(self.client, (origin.client, origin.caller, origin.way_in))
+            _found(self.client, (origin.client, origin.caller, origin.endpoint))
             and _found(self.model, (call.model, call.requested_model, *(one.model for one in call.attempts)))
             and self._has_outcome(call)
         )
@@ -65,6 +69,7 @@ class CallFilter:
 
 async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow: bool, as_json: bool) -> int:
     """Print the last `limit` calls that are `wanted`; with `follow` also each further one, until interrupted."""
+    _check_outcome(wanted.outcome)
     settings = load_settings()
     async with open_context(settings) as context:
         ledger, clock = context.engine.ledger, context.engine.clock
@@ -82,7 +87,10 @@ async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow:
             print_json({"calls": [call_json(call) for call in shown]})
             return 0
         if not shown and degraded is None:
-            echo_message(_nothing(settings, ledger, filtered=bool(seen) or wanted != CallFilter()), err=True)
+            filtered = bool(seen) or wanted != CallFilter() or since is not None
+            echo_message(_nothing(settings, ledger, filtered=filtered), err=True)
+        elif not settings.history:
+            echo_message("The history is off (GROQ_FALLBACK_HISTORY), so newer calls are not shown.", err=True)
         printer = _line_printer(as_json=as_json)
         if follow:
             for call in shown:
@@ -96,20 +104,41 @@ async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow:
     return 0
 
 
+async def clear_history() -> int:
+    """Delete the history; 1 where the store cannot be used."""
+    async with open_context(load_settings()) as context:
+        ledger = context.engine.ledger
+        place = ledger.status.place or ledger.status.store
+        try:
+            await ledger.clear_history(context.engine.clock.wall())
+        except StoreUnusable as error:
+            echo_message(f"The history could not be deleted: {error}. Try again.", err=True)
+            return 1
+    echo_message(f"Deleted the history of calls in {place}. Limits and spending are unchanged.")
+    return 0
+
+
 def parse_since(text: str, *, now: float) -> float:
     """The moment, in Unix seconds, of `30m`, `2h`, `1d` ago or of an ISO date or time, as 2026-11-29T08:00. Raises InputRefused."""
     ago = parse_duration(text)
     if ago is not None:
         return now - ago
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        # without a zone it is the reader's own
+        moment = datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
         raise InputRefused(
             f"Invalid time {text[:40]!r}",
             next_step="Give a duration, e.g. --since 30m, 2h or 7d, or a time, e.g. 2026-11-29T08:00",
         ) from None
-    # without a zone it is the reader's own
-    return moment.timestamp()
+    return moment
+
+
+def _check_outcome(outcome: str | None) -> None:
+    """Raises InputRefused for a name that no call can have."""
+    known = (ANSWERED, *_GROUPS, CANCELLED, *get_args(Code))
+    if outcome is not None and outcome.replace(" ", "_") not in known:
+        raise InputRefused(f"Unknown outcome {outcome[:40]!r}", next_step=f"Use one of {', '.join(known)}")
 
 
 async def _follow(ledger: Ledger, wanted: CallFilter, printer: Callable[[CallRecord], None]) -> None:
@@ -118,6 +147,9 @@ async def _follow(ledger: Ledger, wanted: CallFilter, printer: Callable[[CallRec
     while True:
         await anyio.sleep(LOOK_EVERY_S)
         newest = await ledger.calls(since=0, limit=NEWEST)
+        if known and newest and not any(call.id in known for call in newest):
+            # more came at once than were looked for
+            newest = await ledger.calls(since=0, limit=ALL)
         for call in newest:
             if call.id not in known and wanted.shows(call):
                 printer(call)
@@ -126,12 +158,19 @@ async def _follow(ledger: Ledger, wanted: CallFilter, printer: Callable[[CallRec
 
 
 def _line_printer(*, as_json: bool) -> Callable[[CallRecord], None]:
+    """What prints a call as it ends: an object of JSON, columns on a terminal, else parts with tabs between."""
+    console = terminal(sys.stdout)
+
     def print_json_line(call: CallRecord) -> None:
         echo(json.dumps(sanitize_json(call_json(call)), ensure_ascii=False))
 
     def print_line(call: CallRecord) -> None:
         moment = datetime.fromtimestamp(call.started_at, tz=UTC)
-        _, *cells = call_cells(call)
+        time, *cells = call_cells(call)
+        if console is not None:
+            padded = (cell.ljust(width) for cell, width in zip((time, *cells), WIDTHS, strict=True))
+            console.print(Text(sanitize_message("  ".join(padded).rstrip())), soft_wrap=True)
+            return
         # a tab between: programs cut there, and nothing that is shown holds one
         echo_message("\t".join((f"{moment:%Y-%m-%dT%H:%M:%SZ}", *cells)))
 

@@ -71,21 +71,21 @@ def top_view(
     room = max(height - FRAME_LINES, 3 * LEAST_ROWS)
     models = _most_telling(limits["models"], room // 3)
     going = under_way[: room // 4]
+    progress: RenderableType = (
+        under_way_table(going, now, title=f"In progress: {len(under_way)}") if going else Text("In progress: 0", style="bold")
+    )
+    shown = recent[-(room - len(models) - len(going)) :]
     parts: list[RenderableType] = [
         limits_view({**limits, "models": models}, width),
         Text(),
-        under_way_table(going, now, title=f"In progress: {len(under_way)}"),
+        progress,
         Text(),
+        calls_table(shown[::-1], width, title=f"Last calls. {_last_minute(recent, now)}"),
     ]
-    shown = recent[-(room - len(models) - len(going)) :]
-    parts += [calls_table(shown[::-1], width, title=f"Last calls. {_last_minute(recent, now)}")]
-    if not recent:
-        nothing = (
-            "No calls yet. Make one with groq-fallback-mcp chat hello"
-            if recorded
-            else "The history is off (GROQ_FALLBACK_HISTORY)."
-        )
-        parts.append(Text(nothing, style="dim"))
+    if not recorded:
+        parts.append(Text("The history is off (GROQ_FALLBACK_HISTORY), so newer calls are not shown.", style="yellow"))
+    elif not recent:
+        parts.append(Text("No calls yet. Make one with groq-fallback-mcp chat hello", style="dim"))
     return Group(*parts, Text("Ctrl-C ends", style="dim"))
 
 

@@ -96,10 +96,11 @@ class Dashboard:
         """The session that has not ended, of a request's cookie."""
         name = _cookie_name(scope)
         for header, value in scope["headers"]:
-            # Python's own reader gives up at the first cookie of another server that is not as it should be
-            found = cookie_parser(value.decode("latin-1")).get(name) if header == b"cookie" else None
-            if found is not None and self._access.is_open(found):
-                return found
+            # each by itself: another server of this host may have set one of the same name, or one that is not as it should be
+            for part in value.decode("latin-1").split(";") if header == b"cookie" else ():
+                found = cookie_parser(part).get(name)
+                if found is not None and self._access.is_open(found):
+                    return found
         return None
 
     async def _page(self, request: Request) -> Response:
@@ -149,6 +150,9 @@ class Dashboard:
     async def _events(self, request: Request) -> Response:
         if not self._may_look(request):
             return _refusal()
+        if request.method == "HEAD":
+            # there is nothing to follow, and no place is taken
+            return Response(media_type="text/event-stream")
         if self._streams >= MOST_STREAMS:
             cause = f"{MOST_STREAMS} dashboards are open already"
             return JSONResponse({"error": cause, "next_step": "close one of them, or use /dashboard/data"}, status_code=503)

@@ -69,7 +69,8 @@ export function seconds(value) {
 export function dollars(value) {
   if (value === null || value === undefined) return "-";
   if (value === 0) return "$0";
-  return value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(value < 1 ? 3 : 2)}`;
+  if (value < 0.0001) return "<$0.0001";
+  return `$${value.toFixed(value < 0.01 ? 4 : value < 1 ? 3 : 2)}`;
 }
 
 export const words = (code) => code.replaceAll("_", " ");

@@ -139,7 +139,7 @@ class CallNow:
     kind: str
     started_at: float
     client: str
-    way_in: str
+    endpoint: str
     model: str
     doing: str
     attempts: int
@@ -178,8 +178,9 @@ class CallView:
     started_at: float
     kind: str
     client: str
-    way_in: str
+    endpoint: str
     requested: str
+    use_case: str
     outcome: str
     model: str
     fallback: bool
@@ -206,7 +207,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostRow:
-    """What a day, a model or a client took. `saved` calls were answered though a model before had failed or was skipped.
+    """What a day, a model or a client took. `saved` calls were answered by another model than the first choice.
 
     Their clients gave up the `cancelled` ones. `usd` is the cost of those whose price is known, which the `unpriced` ones' is not.
     """
@@ -376,8 +377,8 @@ def _call_now(call: CallUnderWay) -> CallNow:
         id=call.id,
         kind=call.kind,
         started_at=call.started_at,
-        client=_client(call.origin.caller, call.origin.client or call.origin.way_in),
-        way_in=call.origin.way_in,
+        client=_client(call.origin.caller, call.origin.client or call.origin.endpoint),
+        endpoint=call.origin.endpoint,
         model=_label(call.provider, call.model),
         doing=call.doing,
         attempts=call.attempts,
@@ -394,9 +395,10 @@ def _call(call: CallRecord) -> CallView:
         id=call.id,
         started_at=call.started_at,
         kind=call.kind,
-        client=_client(call.origin.caller, call.origin.client or call.origin.way_in),
-        way_in=call.origin.way_in,
-        requested=call.requested_model or call.use_case,
+        client=_client(call.origin.caller, call.origin.client or call.origin.endpoint),
+        endpoint=call.origin.endpoint,
+        requested=call.requested_model,
+        use_case=call.use_case,
         outcome=call.outcome,
         model=_label(call.provider, call.model),
         fallback=call.fallback,
@@ -432,7 +434,7 @@ def _cost(facts: Facts) -> Cost:
     clients: dict[str, Figures] = {}
     for hour in facts.hours:
         total.add(hour.total)
-        failed.update(hour.failed)
+        failed.update({code: count for code, count in hour.failed.items() if code != CANCELLED})
         days.setdefault(hour.hour[:10], Figures()).add(hour.total)
         for sums, more in ((models, hour.models), (clients, hour.clients)):
             for name, figures in more.items():

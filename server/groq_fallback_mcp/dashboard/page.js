@@ -41,7 +41,7 @@ function updateCallNow(item, call) {
 
 const filters = { client: "", model: "", outcome: "" };
 const modelsOf = (call) => new Set([call.model, ...call.attempts.map((attempt) => attempt.model)].filter(Boolean));
-const outcomeOf = (call) => (call.outcome === "answered" && call.attempts.length > 1 ? "answered (fallback)" : words(call.outcome));
+const outcomeOf = (call) => (call.outcome === "answered" && call.fallback ? "answered (fallback)" : words(call.outcome));
 
 function matches(call) {
   return (
@@ -58,7 +58,6 @@ function drawCalls({ calls, more, kept }) {
   const shown = calls.filter(matches);
   show(byId("filters"), calls.length > 0);
   show(byId("no-calls"), calls.length === 0 && kept);
-  show(byId("not-kept"), calls.length === 0 && !kept);
   show(byId("no-match"), calls.length > 0 && shown.length === 0);
   show(byId("more-calls"), more);
   say(byId("calls-count"), calls.length ? `${count.format(shown.length)} of the last ${plural(calls.length, "call")}, newest first.` : "");
@@ -90,14 +89,14 @@ function makeCall(call) {
     {},
     el("span", { class: "time", title: fullTime.format(started) }, whenOf(started)),
     el("span", { class: "client" }, call.client || "unknown client"),
-    el("span", { class: "model", title: call.model || call.requested }, call.model || call.requested || "no model answered"),
+    el("span", { class: "model", title: call.model }, call.model || "no model answered"),
     el("span", { class: `outcome ${level}`, title: text }, text),
     lanes(call),
     el("span", { class: "number duration" }, seconds(call.duration_s)),
     el("span", { class: "number tokens" }, tokens ? `${count.format(tokens)} tok` : ""),
     el("span", { class: "number cost" }, dollars(call.usd)),
   );
-  const details = el("details", { class: "call" }, summary);
+  const details = el("details", { class: "call", role: "listitem" }, summary);
   // most are never opened
   details.addEventListener("toggle", () => {
     if (details.children.length === 1) details.append(el("p", { class: "facts" }, factsOf(call)), steps(call));
@@ -134,14 +133,14 @@ function lanes(call) {
 
 function factsOf(call) {
   const facts = [
-    call.way_in && `through ${call.way_in}`,
-    call.requested && `asked for ${call.requested}`,
+    call.endpoint && `through ${call.endpoint}`,
+    call.requested ? `model requested: ${call.requested}` : call.use_case && `use case: ${words(call.use_case)}`,
     call.waited_s > 0 && `waited ${seconds(call.waited_s)} for limits`,
     call.input_tokens && `${count.format(call.input_tokens)} tokens in`,
     call.cached_tokens && `${count.format(call.cached_tokens)} of them cached`,
     call.output_tokens && `${count.format(call.output_tokens)} tokens out`,
     call.audio_s && `${seconds(call.audio_s)} of audio`,
-    call.usd === null ? "price not known" : dollars(call.usd),
+    call.model && (call.usd === null ? "price not known" : dollars(call.usd)),
     call.simulated && "SIMULATED: not a real Groq answer",
   ];
   return facts.filter(Boolean).join(" · ");
@@ -155,7 +154,9 @@ function steps(call) {
       el("li", {}, el("span", { class: "soft" }, seconds(at)), el("span", { class: level }, text), marks.length ? el("span", { class: "lane", "aria-hidden": "true" }, ...marks) : null),
     );
   for (const attempt of call.attempts) {
-    const why = [attempt.status, words(attempt.kind || (attempt.outcome === "skipped" ? "" : attempt.outcome))].filter(Boolean).join(" ");
+    // 200 is a stream that broke off
+    const status = attempt.status === 200 ? null : attempt.status;
+    const why = [status, words(attempt.kind || (attempt.outcome === "skipped" ? "" : attempt.outcome))].filter(Boolean).join(" ");
     if (!attempt.sent) {
       add(attempt.begun_s, `${attempt.model} skipped${why ? ` (${why})` : ""}`, "soft");
       continue;
@@ -184,6 +185,7 @@ function drawCost({ total, failed, days, models, clients, budget }) {
     ["Answered", answeredOf(total)],
     ["Saved by fallback", count.format(total.saved)],
     ["Not answered", count.format(Object.values(failed).reduce((sum, one) => sum + one, 0))],
+    ["Cancelled", count.format(total.cancelled)],
   ];
   byId("tiles").replaceChildren(...figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   say(byId("saved"), savedText(total, failed));
@@ -192,8 +194,8 @@ function drawCost({ total, failed, days, models, clients, budget }) {
   const most = Math.max(...days.map((day) => day.calls), 1);
   const shareOf = (day) => (dearest > 0 ? day.usd / dearest : day.calls / most);
   const drawn = ["", (day) => bar(shareOf(day), "plain", dearest > 0 ? "share of the dearest day" : "share of the busiest day", dollars(day.usd)), "wide"];
-  table("days", "Cost by day", days, ["Day", (day) => day.name], [drawn, ...costColumns]);
-  table("cost-models", "Cost by model", models, ["Model", (row) => row.name], costColumns);
+  table("days", "Cost by day", days.filter((day) => day.calls > 0).reverse(), ["Day", (day) => day.name], [drawn, ...costColumns]);
+  table("cost-models", "Cost by model", models, ["Model", (row) => row.name], costColumns.filter(([name]) => name !== "Answered"));
   table("cost-clients", "Cost by client", clients, ["Client", (row) => row.name], costColumns);
 }
 
@@ -230,7 +232,8 @@ function drawBudget({ day, usd, usd_limit, tokens, tokens_limit, incomplete }) {
   add("US dollars", usd, usd_limit, dollars);
   add("Tokens", tokens, tokens_limit, (value) => count.format(value));
   if (incomplete !== null) rows.push(el("p", { class: "warn" }, incomplete));
-  rows.push(el("p", { class: "note" }, `Since midnight UTC (${day}).`));
+  const broken = "A call that broke off or was cancelled counts here with the most that it can have cost, and below with nothing.";
+  rows.push(el("p", { class: "note" }, `Since midnight UTC (${day}). ${broken}`));
   byId("budget").replaceChildren(...rows);
 }
 
@@ -245,8 +248,8 @@ function drawHealth({ models, store, place: where, degraded, drift }) {
     [
       ["Requests", (row) => count.format(row.sent)],
       ["Errors", (row) => errorsOf(row), "words"],
-      ["First token: half, 95\u00a0%", (row) => latency(row.first_token)],
-      ["Answer: half, 95\u00a0%", (row) => latency(row.whole)],
+      ["First token: median, 95th percentile", (row) => latency(row.first_token)],
+      ["Answer: median, 95th percentile", (row) => latency(row.whole)],
       ["Cooldown", (row) => cooldownOf(row), "words"],
     ],
     "No requests in the last 24 hours.",
@@ -356,6 +359,8 @@ function take(section, value) {
     return;
   }
   data[section] = value;
+  // the banner about the history is in every view, as the one about the ledger
+  if (section === "calls") show(byId("not-kept"), !value.kept);
   draw(section);
 }
 

@@ -22,6 +22,7 @@ __all__ = ["EVERY_S", "OverviewSource"]
 EVERY_S = 1.0
 # Hours that have passed hardly change: a process may have been late to write.
 ALL_HOURS_EVERY_S = 60.0
+ALL_HOURS_AGAIN_S = 5.0
 LIVE_LIST_EVERY_S = 3_600.0
 LIVE_LIST_AGAIN_S = 300.0
 LIVE_LIST_S = 10.0
@@ -82,7 +83,8 @@ class OverviewSource:
         is_time_for_all = self._all_hours_at is None or now - self._all_hours_at >= ALL_HOURS_EVERY_S
         found = await self._context.engine.ledger.hours(keys if is_time_for_all else keys[-2:])
         if is_time_for_all:
-            self._all_hours_at = now
+            # nothing may mean that the store did not answer in time
+            self._all_hours_at = now if found else now - ALL_HOURS_EVERY_S + ALL_HOURS_AGAIN_S
         self._hours = await anyio.to_thread.run_sync(_summed, keys, self._hours, found)
         return [sums for _, sums in self._hours.values()]
 

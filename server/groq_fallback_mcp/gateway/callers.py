@@ -103,7 +103,7 @@ def context_for(context: Context, found: GatewayCaller | None, request: Request)
     engine = context.engine if found is None else context.engine.for_caller(found.caller, found.restrictions)
     headers = request.headers
     origin = CallOrigin(
-        way_in=request.url.path.removeprefix("/openai"),
+        endpoint=request.url.path.removeprefix("/openai"),
         client=client_name(headers.get("user-agent", "")),
         **trace_context(headers),
     )

@@ -153,7 +153,7 @@ def _origin(tool: str, request: ServerRequestContext[Context]) -> CallOrigin:
     """Where a call comes from. The trace context may stand in its `_meta`, under W3C's names."""
     client = request.session.client_params
     name = "" if client is None else client_name(client.client_info.name)
-    return CallOrigin(way_in=tool, client=name, **trace_context(request.meta or {}))
+    return CallOrigin(endpoint=tool, client=name, **trace_context(request.meta or {}))
 
 
 def _refusal(cause: str, next_step: str, code: str) -> Reply:

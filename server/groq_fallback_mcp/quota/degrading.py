@@ -162,6 +162,10 @@ class DegradingLedger:
     async def hours(self, named: Sequence[str]) -> Sequence[HourTotals]:
         return await self._if_usable(lambda: self._shared.hours(named)) or ()
 
+    async def clear_history(self, now: float) -> None:
+        """Raises StoreUnusable: what was to be deleted is not left for later."""
+        await self._shared.clear_history(now)
+
     async def _if_usable(self, work: Callable[[], Awaitable[T]]) -> T | None:
         """The result of the shared ledger; None where it cannot be used, which changes nothing for calls."""
         if self._fault is not None and self._clock.monotonic() < self._retry_at:

@@ -35,7 +35,9 @@ __all__ = [
     "calls_under_way",
     "chunk_key",
     "chunks",
+    "cleared",
     "hour_key",
+    "hour_keys",
     "hour_of",
     "hours_of",
     "keys_to_add",
@@ -259,6 +261,16 @@ def _chunks_for(calls: Sequence[CallRecord]) -> int:
     return len(calls) // CHUNK_CALLS + 1
 
 
+def hour_keys(now: float) -> Sequence[str]:
+    """Where the totals of all hours can be that are kept at `now`."""
+    return [hour_key(hour_of(now - 3_600.0 * ago)) for ago in range(int(HOUR_LIFE_S // 3_600.0) + 2)]
+
+
+def cleared(snapshot: Snapshot, *, keys: Sequence[str]) -> Writes[None]:
+    """Delete those of the records that are there."""
+    return Writes(result=None, writes={key: None for key in keys if key in snapshot.bodies})
+
+
 def _append(calls: Sequence[CallRecord], head: Chunks, tail: str, writes: dict[str, Record | None], *, now: float) -> Chunks:
     number, sizes = head.end, list(head.sizes)
     lines = tail.splitlines() if sizes else []
@@ -323,7 +335,7 @@ def _plus(totals: HourTotals, calls: Sequence[CallRecord]) -> HourTotals:
 def _of_call(call: CallRecord) -> CallTotals:
     answered = call.outcome == ANSWERED
     return CallTotals(
-        client=call.origin.client or call.origin.way_in,
+        client=call.origin.client or call.origin.endpoint,
         caller=call.origin.caller,
         provider=call.provider,
         model=call.model,

@@ -310,6 +310,10 @@ class Ledger(Protocol):
         """The totals of those of the named hours (UTC, YYYY-MM-DDTHH) in which something was called, for 90 days."""
         ...
 
+    async def clear_history(self, now: float) -> None:
+        """Delete the history of calls until `now` (Unix seconds). Raises StoreUnusable where that cannot be done."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of the store; what was acknowledged stays."""
         ...

@@ -66,6 +66,7 @@ _FORGOTTEN_WHEN_DUE = (applied_key(""), requests_key(""), day_key(""), history.H
 ADDING_TRIES = 4
 CHUNKS_AT_ONCE = 16
 HOURS_AT_ONCE = 24
+CLEARED_AT_ONCE = 200
 
 _log = logging.getLogger(__name__)
 
@@ -230,6 +231,20 @@ class StoredLedger:
             # a busy team's are some megabytes: read beside the thread that others wait for
             found += await asyncio.to_thread(history.hours_of, bodies, named=some)
         return found
+
+    async def clear_history(self, now: float) -> None:
+        head = await self._in_thread([history.HEAD_KEY], history.chunks, writing=False)
+        # the head last: what is left by a fault is then still known
+        keys = [
+            *history.hour_keys(now),
+            *map(history.chunk_key, range(head.first, head.end)),
+            history.UNDER_WAY_KEY,
+            history.HEAD_KEY,
+        ]
+        for begin in range(0, len(keys), CLEARED_AT_ONCE):
+            some = keys[begin : begin + CLEARED_AT_ONCE]
+            await self._in_thread(some, partial(history.cleared, keys=some))
+        self._chunks = Chunks()
 
     async def aclose(self) -> None:
         with contextlib.suppress(StoreUnusable):

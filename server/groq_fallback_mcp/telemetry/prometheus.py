@@ -17,7 +17,7 @@ __all__ = ["CallMetrics"]
 
 MOST_CLIENTS = 64
 MOST_MODELS = 200
-# Of ways in, clients and models together.
+# Of endpoints, clients and models together.
 MOST_CALLS = 1_000
 # Seconds: from a fast provider's first token to the deadline of a call.
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
@@ -29,13 +29,13 @@ class CallMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._clients, self._models, self._ways = (
+        self._clients, self._models, self._combinations = (
             BoundedLabels(MOST_CLIENTS),
             BoundedLabels(MOST_MODELS),
             BoundedLabels(MOST_CALLS),
         )
         self._calls = self._counter(
-            "calls", "Calls that ended, by way in, client, who answered and outcome.", "way_in", "client", *MODEL, "outcome"
+            "calls", "Calls that ended, by endpoint, client, who answered and outcome.", "endpoint", "client", *MODEL, "outcome"
         )
         self._attempts = self._counter("attempts", "Attempts at a model, sent or skipped, by outcome.", *MODEL, "outcome")
         self._tokens = self._counter("tokens", "Tokens of answered calls.", *MODEL, "direction")
@@ -54,8 +54,8 @@ class CallMetrics:
         """Count it."""
         answered = self._models.of(record.provider, record.model)
         (client,) = self._clients.of(record.origin.client)
-        way = self._ways.bounded(label(record.origin.way_in), client, *answered)
-        self._calls.labels(*way, record.outcome).inc()
+        combination = self._combinations.bounded(label(record.origin.endpoint), client, *answered)
+        self._calls.labels(*combination, record.outcome).inc()
         for attempt in record.attempts:
             self._attempts.labels(*self._models.of(attempt.provider, attempt.model), attempt.outcome).inc()
         self._duration.labels(*answered).observe(record.duration_s)

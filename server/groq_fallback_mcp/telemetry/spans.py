@@ -32,7 +32,7 @@ def make_spans(tracer: Tracer, record: CallRecord) -> None:
     parent, is_local = _parent(record.origin)
     started = int(record.started_at * NS)
     # a call that came over HTTP enters the process here, unless the web framework has made a span of its own
-    kind = SpanKind.SERVER if record.origin.way_in.startswith("/") and not is_local else SpanKind.INTERNAL
+    kind = SpanKind.SERVER if record.origin.endpoint.startswith("/") and not is_local else SpanKind.INTERNAL
     model = label(record.requested_model or record.model)
     span = tracer.start_span(
         f"{record.kind} {model}".rstrip(), context=parent, kind=kind, attributes=_call_attributes(record), start_time=started
@@ -79,9 +79,9 @@ def _call_attributes(record: CallRecord) -> Mapping[str, AttributeValue]:
         "gen_ai.response.model": record.model,
         "groq_fallback.session": origin.session,
         "groq_fallback.call.id": record.id,
-        "groq_fallback.way_in": origin.way_in,
+        "groq_fallback.endpoint": origin.endpoint,
         "groq_fallback.client": origin.client,
-        "groq_fallback.caller": origin.caller,
+        "groq_fallback.token": origin.caller,
         "groq_fallback.use_case": record.use_case,
     }
     found: dict[str, AttributeValue] = {
