@@ -87,6 +87,16 @@ async def test_cookies_of_other_servers_of_this_machine_are_in_nobodys_way(tmp_p
     cookie = await shown.sign_in()
     for others in ('theme={"dark": true}; a b=c; ', "groq-fallback-dashboard-9999=x; ", "\xe9\x80=\xff; ;;=; "):
         assert (await shown.ask("/dashboard/data", cookie=others + cookie)).status == 200
+    name = cookie.partition("=")[0]
+    for both in (f"{cookie}; {name}=x", f"{name}=x; {cookie}"):
+        assert (await shown.ask("/dashboard/data", cookie=both)).status == 200
+
+
+async def test_a_look_at_the_headers_of_the_events_takes_no_place(tmp_path: Path) -> None:
+    shown = Dashboards(tmp_path)
+    cookie = await shown.sign_in()
+    for _ in range(MOST_STREAMS + 1):
+        assert (await shown.ask("/dashboard/events", method="HEAD", cookie=cookie)).status == 200
 
 
 async def test_only_the_owners_token_gets_a_link_or_the_data(tmp_path: Path) -> None:
