@@ -207,7 +207,7 @@ def test_another_time_is_refused_with_examples(text: str) -> None:
 
 def test_the_models_tried_are_in_order_with_what_went_wrong() -> None:
     attempts = [
-        AttemptRecord(provider="groq", model="openai/a", outcome="skipped", sent=False, kind="rate_limited"),
+        AttemptRecord(provider="groq", model="openai/a", outcome="skipped", sent=False, reason="rate_limited"),
         AttemptRecord(provider="groq", model="b", outcome="server_error", status=503),
         AttemptRecord(provider="other", model="c", outcome="timed_out"),
         AttemptRecord(provider="other", model="d", outcome="answered"),

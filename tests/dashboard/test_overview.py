@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import pytest
@@ -37,12 +38,12 @@ def counts(**at: int) -> tuple[int, ...]:
 def test_with_nothing_known_every_section_is_there_and_empty() -> None:
     """A view need not look for what may be missing."""
     shown = overview(Facts(at=AT, limits=limits()))
-    assert set(shown.sections()) == {"now", "calls", "cost", "health"}
+    assert set(asdict(shown)) == {"now", "calls", "cost", "health"}
     assert (shown.now.models, shown.now.under_way, shown.calls.calls, shown.health.models) == ([], [], [], [])
     assert [(day.name, day.calls) for day in shown.cost.days][-1] == ("2026-11-29", 0)
     assert len(shown.cost.days) == DAYS
     assert shown.health.drift is None
-    json.dumps(shown.sections())
+    json.dumps(asdict(shown))
 
 
 def test_a_degraded_ledger_shows_in_what_is_now_and_in_health() -> None:

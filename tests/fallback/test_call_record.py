@@ -94,6 +94,32 @@ async def test_a_cancelled_call_is_seen_under_way_and_then_recorded() -> None:
     assert not world.engine.under_way
 
 
+async def test_a_bug_is_not_taken_for_a_client_that_left() -> None:
+    heard = Heard()
+    world = World(listeners=[heard])
+
+    async def fail() -> None:
+        raise RuntimeError
+
+    world.groq.before = fail
+    with pytest.raises(RuntimeError):
+        await world.engine.serve(ask())
+    (record,) = heard.records
+    assert record.outcome == "internal"
+    assert [one.outcome for one in record.attempts] == ["internal"]
+
+
+async def test_a_listener_that_fails_costs_neither_the_call_nor_what_others_hear() -> None:
+    class Failing(Heard):
+        def call_ended(self, record: CallRecord) -> None:
+            raise RuntimeError(record.id)
+
+    heard = Heard()
+    world = World(listeners=[Failing(), heard])
+    await world.engine.serve(ask())
+    assert [record.outcome for record in heard.records] == ["answered"]
+
+
 async def test_waits_and_beginnings_are_told_in_seconds_of_the_call() -> None:
     heard = Heard()
     world = World([provider_models("groq", [FIRST])], listeners=[heard])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -228,11 +229,9 @@ async def test_a_store_that_is_away_changes_nothing_for_calls(own_redis: RedisSe
     await ledger.add_to_history([call("a", clock.wall())], [], process="p")
     own_redis.stop()
     assert not await ledger.add_to_history([call("b", clock.wall())], [], process="p")
-    assert (
-        list(await ledger.calls(since=0, limit=9)),
-        list(await ledger.calls_under_way()),
-        list(await ledger.hours(["x"])),
-    ) == ([], [], [])
+    assert not await ledger.calls(since=0, limit=9)
+    assert not await ledger.calls_under_way()
+    assert await ledger.hours(["x"]) is None
     assert ledger.status.degraded is None
     own_redis.start()
     assert await ledger.add_to_history([call("b", clock.wall())], [], process="p")
@@ -276,14 +275,85 @@ async def test_what_was_refused_is_tried_again_without_another_call(clock: FakeC
     assert names(await ledger.calls(since=0, limit=10)) == ["a"]
 
 
-async def test_a_fault_of_the_store_ends_neither_the_writer_nor_what_closes_it(clock: FakeClock) -> None:
-    class Broken(Refusing):
-        async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
-            raise KeyError("history/chunk/5")
+async def test_calls_that_cannot_be_written_keep_no_later_ones_from_the_history(clock: FakeClock) -> None:
+    """A name that is no text, or a fault of ours, is met once and not each second."""
 
-    writer = HistoryWriter(Broken(MemoryStore(clock.wall), clock, threaded=False), clock, under_way=list)
+    class Broken(Refusing):
+        refuses = False
+
+        async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
+            if any(call.id == "bad" for call in calls):
+                raise KeyError("history/chunk/5")
+            return await super().add_to_history(calls, under_way, process=process)
+
+    ledger = Broken(MemoryStore(clock.wall), clock, threaded=False)
+    writer = HistoryWriter(ledger, clock, under_way=list)
+    writer.call_ended(call("bad", clock.wall()))
+    await writer.flush()
+    writer.call_ended(call("good", clock.wall()))
+    await writer.flush()
+    assert names(await ledger.calls(since=0, limit=10)) == ["good"]
+
+
+async def test_an_answer_that_streams_is_written_once_a_look(clock: FakeClock) -> None:
+    """What goes on changes with each token, also while it is written."""
+    written = 0
+
+    class Counting(Refusing):
+        refuses = False
+
+        async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
+            nonlocal written
+            written += 1
+            return await super().add_to_history(calls, under_way, process=process)
+
+    def under_way() -> list[CallUnderWay]:
+        return [CallUnderWay(id="u", started_at=clock.wall(), doing=f"about {written} tokens so far")]
+
+    writer = HistoryWriter(Counting(MemoryStore(clock.wall), clock, threaded=False), clock, under_way=under_way)
     writer.call_ended(call("a", clock.wall()))
     await writer.flush()
+    assert written == 1
+
+
+async def test_a_chunk_has_the_calls_of_a_day_so_that_none_outlives_its_week_for_long(clock: FakeClock) -> None:
+    """One call a day would else keep the first of a chunk for two months."""
+    ledger = StoredLedger(store := MemoryStore(clock.wall), clock, threaded=False)
+    for day in range(12):
+        await keep(ledger, [call(day, clock.wall())])
+        clock.advance(86_401.0)
+        await ledger._sweep()
+    assert names(await ledger.calls(since=0, limit=100)) == [str(day) for day in range(6, 12)]
+    held = store.transact([chunk_key(0), chunk_key(3)], lambda found: Writes(result=dict(found.bodies)))
+    assert not held
+
+
+async def test_a_line_break_of_another_script_in_a_name_breaks_no_line(clock: FakeClock) -> None:
+    ledger = memory_ledger(clock)
+    for number in range(3):
+        await keep(ledger, [call(number, clock.wall(), model="a\u2028b\x85c")])
+    assert [one.model for one in await ledger.calls(since=0, limit=10)] == ["a\u2028b\x85c"] * 3
+
+
+async def test_a_call_added_while_the_history_is_deleted_is_deleted_or_kept_whole(clock: FakeClock) -> None:
+    store = MemoryStore(clock.wall)
+    ledger = StoredLedger(store, clock, threaded=False)
+
+    class Adding(StoredLedger):
+        """Another process adds a call between two steps of the deletion."""
+
+        async def _in_thread(self, keys: Sequence[str], change: Any, *, writing: bool = True) -> Any:
+            done = await super()._in_thread(keys, change, writing=writing)
+            if added:
+                await keep(ledger, [call(added.pop(), clock.wall())])
+            return done
+
+    added = ["late"]
+    await keep(ledger, [call(number, clock.wall()) for number in range(CHUNK_CALLS)])
+    await Adding(store, clock, threaded=False).clear_history(clock.wall())
+    assert not await ledger.calls(since=0, limit=100)
+    keys = [chunk_key(0), chunk_key(1), history.HEAD_KEY]
+    assert not store.transact(keys, lambda found: Writes(result=dict(found.bodies)))
 
 
 async def test_the_trace_of_a_client_is_not_stored(clock: FakeClock) -> None:

@@ -57,7 +57,8 @@ class CallOrigin:
 class AttemptRecord:
     """A model that was tried, or skipped (`sent` false).
 
-    `outcome` is "answered", a failure kind, "skipped", or "cancelled"; `kind` is why it was skipped. Seconds: `begun_s` since the
+    `outcome` is "answered", a failure kind, "skipped", or "cancelled"; `reason` is the kind of failure that it is skipped for, or that
+    is behind another outcome. Seconds: `begun_s` since the
     beginning of the call, `duration_s` of the attempt, `first_token_s` until its first token, None where nothing was streamed or no
     provider said.
     """
@@ -66,7 +67,7 @@ class AttemptRecord:
     model: str
     outcome: str
     sent: bool = True
-    kind: str = ""
+    reason: str = ""
     status: int | None = None
     begun_s: float = 0.0
     duration_s: float = 0.0

@@ -127,7 +127,7 @@ def call_json(call: CallRecord) -> Mapping[str, Any]:
                 "model": one.model,
                 "sent": one.sent,
                 "outcome": one.outcome,
-                "reason": one.kind or None,
+                "reason": one.reason or None,
                 "status": one.status,
                 "begun_s": one.begun_s,
                 "first_token_s": one.first_token_s,
@@ -168,6 +168,6 @@ def _why(attempt: AttemptRecord) -> str:
         if attempt.status not in {None, 200}
         else _SHORT.get(attempt.outcome, attempt.outcome.replace("_", " "))
     )
-    if not attempt.sent and attempt.kind:
-        reason = f"skipped: {attempt.kind.replace('_', ' ')}"
+    if not attempt.sent and attempt.reason:
+        reason = f"skipped: {attempt.reason.replace('_', ' ')}"
     return f" ({reason})"

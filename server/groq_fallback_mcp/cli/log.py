@@ -76,7 +76,10 @@ async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow:
         after = 0.0 if since is None else parse_since(since, now=clock.wall())
         # a look at what counts: the history alone does not find out that a store cannot be used
         await ledger.spending([utc_day(clock.wall())])
-        seen = await ledger.calls(since=after, limit=limit if wanted == CallFilter() else ALL)
+        everything = await ledger.calls(
+            since=0 if follow else after, limit=limit if wanted == CallFilter() and not follow else ALL
+        )
+        seen = [call for call in everything if call.started_at >= after]
         shown = [call for call in seen if wanted.shows(call)][-limit:]
         degraded = ledger.status.degraded
         if degraded is not None:
@@ -95,7 +98,7 @@ async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow:
         if follow:
             for call in shown:
                 printer(call)
-            await _follow(ledger, wanted, printer)
+            await _follow(ledger, wanted, printer, known=dict.fromkeys(call.id for call in everything))
         elif (console := terminal(sys.stdout)) is not None and shown:
             console.print(calls_table(shown, console.width))
         else:
@@ -141,20 +144,21 @@ def _check_outcome(outcome: str | None) -> None:
         raise InputRefused(f"Unknown outcome {outcome[:40]!r}", next_step=f"Use one of {', '.join(known)}")
 
 
-async def _follow(ledger: Ledger, wanted: CallFilter, printer: Callable[[CallRecord], None]) -> None:
-    """Print each call that ends from now on."""
-    known = {call.id for call in await ledger.calls(since=0, limit=NEWEST)}
+async def _follow(ledger: Ledger, wanted: CallFilter, printer: Callable[[CallRecord], None], *, known: dict[str, None]) -> None:
+    """Print each call that is not known, as it ends."""
     while True:
         await anyio.sleep(LOOK_EVERY_S)
         newest = await ledger.calls(since=0, limit=NEWEST)
-        if known and newest and not any(call.id in known for call in newest):
+        if len(newest) == NEWEST and newest[0].id not in known:
             # more came at once than were looked for
             newest = await ledger.calls(since=0, limit=ALL)
         for call in newest:
-            if call.id not in known and wanted.shows(call):
-                printer(call)
-        if newest:
-            known = {call.id for call in newest}
+            if call.id not in known:
+                known[call.id] = None
+                if wanted.shows(call):
+                    printer(call)
+        for _ in range(len(known) - 2 * ALL):
+            del known[next(iter(known))]
 
 
 def _line_printer(*, as_json: bool) -> Callable[[CallRecord], None]:

@@ -64,13 +64,17 @@ def open_port(host: str, port: int) -> socket.socket | None:
 
 
 def end_in_order(status: int) -> None:
-    """Let SIGTERM end this process as an exit with `status` does, through all that is to be closed: a terminal, a ledger, a trace."""
+    """Let SIGTERM end this process as an exit with `status` does, through all that is to be closed: a terminal, a ledger, a trace.
+
+    Nothing is changed in another thread than the main one, nor where SIGTERM has a handler.
+    """
 
     def end(*_: object) -> None:
+        # service managers and wrappers may send two
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(status)
 
-    usual = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if usual:
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, end)
 
 

@@ -5,6 +5,7 @@ import { drawLimits } from "./limits.js";
 
 const PROTOCOL = "2026-01-26";
 const VIEW = "groq-fallback-mcp/limits";
+const ANSWERED = new Set(["ping", "ui/resource-teardown"]);
 const host = window.parent;
 const waiting = new Map();
 let lastId = 0;
@@ -54,8 +55,9 @@ window.addEventListener("message", ({ source, data }) => {
     if (data.error) answer?.reject(new Error(data.error.message));
     else answer?.resolve(data.result);
   } else if (data.id !== undefined) {
-    // ping, and the end of the page: nothing is to be kept
-    send({ id: data.id, result: {} });
+    // at the end of the page nothing is to be kept
+    if (ANSWERED.has(data.method)) send({ id: data.id, result: {} });
+    else send({ id: data.id, error: { code: -32601, message: `unknown method ${data.method}` } });
   } else {
     NOTIFICATIONS[data.method]?.(data.params ?? {});
   }
@@ -75,15 +77,20 @@ async function refresh() {
 }
 
 byId("refresh").addEventListener("click", refresh);
-new ResizeObserver(() => {
-  const { scrollWidth: width, scrollHeight: height } = document.documentElement;
-  send({ method: "ui/notifications/size-changed", params: { width, height } });
-}).observe(document.body);
-const started = await request("ui/initialize", {
-  protocolVersion: PROTOCOL,
-  appInfo: { name: "groq-fallback-mcp", version: "1" },
-  appCapabilities: {},
-});
-useTheme(started?.hostContext?.theme);
-show(byId("refresh"), started?.hostCapabilities?.serverTools !== undefined);
-send({ method: "ui/notifications/initialized" });
+
+try {
+  const started = await request("ui/initialize", {
+    protocolVersion: PROTOCOL,
+    appInfo: { name: "groq-fallback-mcp", version: "1" },
+    appCapabilities: {},
+  });
+  useTheme(started?.hostContext?.theme);
+  show(byId("refresh"), started?.hostCapabilities?.serverTools !== undefined);
+  send({ method: "ui/notifications/initialized" });
+  new ResizeObserver(() => {
+    const { offsetWidth: width, offsetHeight: height } = document.body;
+    send({ method: "ui/notifications/size-changed", params: { width, height } });
+  }).observe(document.body);
+} catch (error) {
+  say(byId("waiting"), `This page could not be started: ${error.message}`);
+}

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from groq_fallback_mcp.call import CANCELLED, CallRecord, CallUnderWay
 from groq_fallback_mcp.catalog.drift import Drift
@@ -162,7 +161,7 @@ class AttemptView:
 
     model: str
     outcome: str
-    kind: str
+    reason: str
     sent: bool
     status: int | None
     begun_s: float
@@ -291,10 +290,6 @@ class Overview:
     cost: Cost
     health: Health
 
-    def sections(self) -> Mapping[str, Mapping[str, Any]]:
-        """Each section by its name, of what JSON knows."""
-        return asdict(self)
-
 
 def hours_before(at: float) -> Sequence[str]:
     """The keys of the hours that an overview covers, the oldest first: DAYS days of UTC, today the last."""
@@ -415,7 +410,7 @@ def _call(call: CallRecord) -> CallView:
             AttemptView(
                 model=_label(attempt.provider, attempt.model),
                 outcome=attempt.outcome,
-                kind=attempt.kind,
+                reason=attempt.reason,
                 sent=attempt.sent,
                 status=attempt.status,
                 begun_s=round(attempt.begun_s, 3),

@@ -156,7 +156,7 @@ function steps(call) {
   for (const attempt of call.attempts) {
     // 200 is a stream that broke off
     const status = attempt.status === 200 ? null : attempt.status;
-    const why = [status, words(attempt.kind || (attempt.outcome === "skipped" ? "" : attempt.outcome))].filter(Boolean).join(" ");
+    const why = [status, words(attempt.reason || (attempt.outcome === "skipped" ? "" : attempt.outcome))].filter(Boolean).join(" ");
     if (!attempt.sent) {
       add(attempt.begun_s, `${attempt.model} skipped${why ? ` (${why})` : ""}`, "soft");
       continue;

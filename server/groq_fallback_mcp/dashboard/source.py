@@ -83,9 +83,9 @@ class OverviewSource:
         is_time_for_all = self._all_hours_at is None or now - self._all_hours_at >= ALL_HOURS_EVERY_S
         found = await self._context.engine.ledger.hours(keys if is_time_for_all else keys[-2:])
         if is_time_for_all:
-            # nothing may mean that the store did not answer in time
-            self._all_hours_at = now if found else now - ALL_HOURS_EVERY_S + ALL_HOURS_AGAIN_S
-        self._hours = await anyio.to_thread.run_sync(_summed, keys, self._hours, found)
+            self._all_hours_at = now if found is not None else now - ALL_HOURS_EVERY_S + ALL_HOURS_AGAIN_S
+        if found is not None:
+            self._hours = await anyio.to_thread.run_sync(_summed, keys, self._hours, found, is_time_for_all)
         return [sums for _, sums in self._hours.values()]
 
     def _look_at_live_list(self) -> None:
@@ -109,13 +109,13 @@ class OverviewSource:
 
 
 def _summed(
-    keys: Sequence[str], known: Mapping[str, tuple[HourTotals, HourSums]], found: Sequence[HourTotals]
+    keys: Sequence[str], known: Mapping[str, tuple[HourTotals, HourSums]], found: Sequence[HourTotals], is_all: bool
 ) -> dict[str, tuple[HourTotals, HourSums]]:
-    """Those of the keys that are known or were found, each summed again only where it changed."""
-    hours = dict(known)
+    """Those of the keys that were found or, unless these are all, are known; each summed again only where it changed."""
+    hours = {} if is_all else dict(known)
     for totals in found:
-        if totals.hour not in hours or hours[totals.hour][0] != totals:
-            hours[totals.hour] = (totals, sums_of(totals))
+        before = known.get(totals.hour)
+        hours[totals.hour] = before if before is not None and before[0] == totals else (totals, sums_of(totals))
     return {key: hours[key] for key in keys if key in hours}
 
 

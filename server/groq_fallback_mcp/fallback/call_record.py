@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from groq_fallback_mcp.call import (
     ANSWERED,
-    CANCELLED,
     AnyRequest,
     Attempt,
     AttemptRecord,
@@ -20,11 +19,13 @@ from groq_fallback_mcp.call import (
 )
 from groq_fallback_mcp.fallback.call_state import Answer, CallState
 from groq_fallback_mcp.fallback.final_error import CallFailed
+from groq_fallback_mcp.redaction import sanitize_message
 
 __all__ = ["call_record", "under_way"]
 
 # A server of this machine may give its models any name.
 MOST_NAME_CHARS = 80
+MOST_DOING_CHARS = 160
 # To the millisecond: no clock of a network is finer.
 DIGITS = 3
 # A call tries few models; of a long chain most are skipped.
@@ -32,16 +33,16 @@ MOST_ATTEMPTS = 16
 
 
 def call_record(
-    name: str, state: CallState, outcome: Answer | CallFailed | None, *, origin: CallOrigin, started_at: float, now: float
+    name: str, state: CallState, outcome: Answer | CallFailed | str, *, origin: CallOrigin, started_at: float, now: float
 ) -> CallRecord:
-    """The record of a call that ends at `now` (monotonic), with None where it was cancelled."""
+    """The record of a call that ends at `now` (monotonic), with the code of what ended it where there is no outcome."""
     attempts = [_attempt(attempt) for attempt in state.attempts]
-    if outcome is None and state.trying is not None:
+    if isinstance(outcome, str) and state.trying is not None:
         attempts.append(
             AttemptRecord(
                 provider=state.trying.provider,
-                model=state.trying.model,
-                outcome=CANCELLED,
+                model=_name(state.trying.model),
+                outcome=outcome,
                 begun_s=_rounded(state.trying_since - state.started),
                 duration_s=_rounded(now - state.trying_since),
                 first_token_s=None if state.first_token_at is None else _rounded(state.first_token_at - state.trying_since),
@@ -53,15 +54,14 @@ def call_record(
         kind=_kind(state.request),
         origin=origin,
         use_case=state.plan.use_case,
-        requested_model=(state.plan.requested_model or "")[:MOST_NAME_CHARS],
-        outcome=CANCELLED,
+        requested_model=_name(state.plan.requested_model or ""),
         waited_s=_rounded(state.waited_s),
         duration_s=_rounded(now - state.started),
         first_token_s=_first_token_s(attempts),
         attempts=_most_telling(attempts),
     )
-    if outcome is None:
-        return record
+    if isinstance(outcome, str):
+        return replace(record, outcome=outcome)
     if isinstance(outcome, CallFailed):
         return replace(record, outcome=outcome.code)
     success = outcome.success
@@ -69,7 +69,7 @@ def call_record(
         record,
         outcome=ANSWERED,
         provider=outcome.provider,
-        model=outcome.model,
+        model=_name(outcome.model),
         fallback=outcome.fallback,
         usage=success.usage,
         cost_usd=outcome.cost_usd,
@@ -86,8 +86,8 @@ def under_way(name: str, state: CallState, origin: CallOrigin, started_at: float
         kind=_kind(state.request),
         origin=replace(origin, traceparent="", tracestate=""),
         provider="" if trying is None else trying.provider,
-        model="" if trying is None else trying.model,
-        doing=state.doing,
+        model="" if trying is None else _name(trying.model),
+        doing=sanitize_message(state.doing)[:MOST_DOING_CHARS],
         attempts=sum(attempt.sent for attempt in state.attempts) + (trying is not None),
     )
 
@@ -101,15 +101,19 @@ def _kind(request: AnyRequest) -> CallKind:
 def _attempt(attempt: Attempt) -> AttemptRecord:
     return AttemptRecord(
         provider=attempt.provider,
-        model=attempt.model,
+        model=_name(attempt.model),
         outcome=attempt.outcome,
         sent=attempt.sent,
-        kind="" if attempt.kind is None or attempt.kind.value == attempt.outcome else attempt.kind.value,
+        reason="" if attempt.kind is None or attempt.kind.value == attempt.outcome else attempt.kind.value,
         status=attempt.status,
         begun_s=_rounded(attempt.begun_s),
         duration_s=_rounded(attempt.duration_s),
         first_token_s=None if attempt.first_token_s is None else _rounded(attempt.first_token_s),
     )
+
+
+def _name(model: str) -> str:
+    return sanitize_message(model)[:MOST_NAME_CHARS]
 
 
 def _rounded(seconds: float) -> float:

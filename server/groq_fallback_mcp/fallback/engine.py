@@ -5,6 +5,7 @@ Decisions are made in policy/ and quota/; here they are carried out, under one t
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from functools import partial
 from typing import TypeVar, assert_never
 
 from groq_fallback_mcp.call import (
+    CANCELLED,
     UNRESTRICTED,
     AnyRequest,
     AudioRequest,
@@ -82,6 +84,8 @@ from groq_fallback_mcp.quota.budget import Budget
 from groq_fallback_mcp.render import excerpt
 
 __all__ = ["FallbackEngine", "repaired"]
+
+_log = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT", bound=AnyRequest)
 
@@ -223,16 +227,16 @@ class FallbackEngine:
         def report() -> tuple[float, float, str]:
             return self.clock.monotonic() - state.started, state.deadline - state.started, state.doing
 
-        with self._told(state) as told:
+        with self._recorded(state) as ending:
             async with heartbeat(progress, report):
                 outcome = await self._run(state)
-            told.outcome = outcome
+            ending.outcome = outcome
         if isinstance(outcome, CallFailed) and outcome.code in {"rate_limited", "over_budget"}:
             await self._count_refusal()
         return outcome
 
     @contextmanager
-    def _told(self, state: CallState) -> Generator[_Ending]:
+    def _recorded(self, state: CallState) -> Generator[_Ending]:
         """The listeners hear of what happens inside, however it ends."""
         name, began, ending = secrets.token_hex(4), self.clock.wall(), _Ending()
         origin = self.origin if self.caller is None else replace(self.origin, caller=self.caller.name)
@@ -241,13 +245,20 @@ class FallbackEngine:
             for listener in self._listeners:
                 listener.call_started()
             yield ending
+        except Exception:
+            ending.code = "internal"
+            raise
         finally:
             del self._calls[name]
             if self._listeners:
                 now = self.clock.monotonic()
-                record = call_record(name, state, ending.outcome, origin=origin, started_at=began, now=now)
+                outcome = ending.code if ending.outcome is None else ending.outcome
+                record = call_record(name, state, outcome, origin=origin, started_at=began, now=now)
                 for listener in self._listeners:
-                    listener.call_ended(record)
+                    try:
+                        listener.call_ended(record)
+                    except Exception:  # noqa: BLE001 - what only listens must not cost the call, nor what others hear
+                        _log.warning("a listener failed", exc_info=True)
 
     async def _count_refusal(self) -> None:
         if self.caller is not None:
@@ -610,9 +621,10 @@ class FallbackEngine:
 
 @dataclass(slots=True)
 class _Ending:
-    """How a call ended; None where it was cancelled, or a bug ended it."""
+    """How a call ended: its outcome, or else the code of what ended it without one."""
 
     outcome: Answer | CallFailed | None = None
+    code: str = CANCELLED
 
 
 def _limited(candidate: Candidate, failure: Failure, candidates: Sequence[Candidate]) -> Sequence[str]:

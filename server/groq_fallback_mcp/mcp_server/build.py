@@ -150,7 +150,7 @@ async def _call(tool: Tool, raw: Mapping[str, Any], request: ServerRequestContex
 
 
 def _origin(tool: str, request: ServerRequestContext[Context]) -> CallOrigin:
-    """Where a call comes from. The trace context may stand in its `_meta`, under W3C's names."""
+    """Where a call comes from. The trace context may be in its `_meta`, under W3C's names."""
     client = request.session.client_params
     name = "" if client is None else client_name(client.client_info.name)
     return CallOrigin(endpoint=tool, client=name, **trace_context(request.meta or {}))

@@ -159,8 +159,8 @@ class DegradingLedger:
     async def calls_under_way(self) -> Sequence[CallUnderWay]:
         return await self._if_usable(self._shared.calls_under_way) or ()
 
-    async def hours(self, named: Sequence[str]) -> Sequence[HourTotals]:
-        return await self._if_usable(lambda: self._shared.hours(named)) or ()
+    async def hours(self, named: Sequence[str]) -> Sequence[HourTotals] | None:
+        return await self._if_usable(lambda: self._shared.hours(named))
 
     async def clear_history(self, now: float) -> None:
         """Raises StoreUnusable: what was to be deleted is not left for later."""

@@ -1,7 +1,7 @@
 """The history of calls: the last ones in full, earlier ones by hour, and those under way. Pure functions over records of the store.
 
 The last calls are kept in chunks of a line a call, which a head counts; together they hold at most MOST_ATTEMPTS attempts. A chunk
-goes after a week, an hour after 90 days. What cannot be read is passed over: the history is no basis of any decision.
+goes a week after its last call, and has the calls of a day at most; an hour goes after 90 days. What cannot be read is passed over: the history is no basis of any decision.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.call import ANSWERED, CallKind, CallRecord, CallUnderWay
+from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.quota.budget import picodollars
 from groq_fallback_mcp.quota.store import Record, Snapshot, Writes
 
 __all__ = [
+    "CHUNK_CALLS",
+    "EXPIRING",
     "HEAD_KEY",
-    "HISTORY",
+    "LIFE_S",
     "MOST_AT_ONCE",
     "SECONDS_BOUNDS",
     "UNDER_WAY_KEY",
@@ -36,6 +39,7 @@ __all__ = [
     "chunk_key",
     "chunks",
     "cleared",
+    "cleared_head",
     "hour_key",
     "hour_keys",
     "hour_of",
@@ -49,8 +53,10 @@ T = TypeVar("T")
 HISTORY = "history/"
 HEAD_KEY = f"{HISTORY}head"
 UNDER_WAY_KEY = f"{HISTORY}under-way"
-LIFE_S = 7 * 86_400.0
-HOUR_LIFE_S = 90 * 86_400.0
+# How the keys of those records begin that are worth nothing any more when they are due.
+EXPIRING = (f"{HISTORY}chunk/", f"{HISTORY}hour/")
+LIFE_S = 7 * DAY_S
+HOUR_LIFE_S = 90 * DAY_S
 MOST_ATTEMPTS = 20_000
 CHUNK_CALLS = 64
 # Each has some attempts, and a burst may be kept that is trimmed later.
@@ -59,8 +65,8 @@ MOST_CHUNKS_EVER = 10**12
 # More of them wait for the next transaction: each must be short, as others wait for its thread.
 MOST_AT_ONCE = 192
 MOST_GROUPS = 200
-# The year 5138, and more tokens, or dollars, than any call has.
-LATEST_S = 1e11
+# The year 2920, and more tokens, or dollars, than any call has.
+LATEST_S = 3e10
 MOST_TOKENS = 10**12
 OTHER = "other"
 # A process that is gone is not told from one that hangs for so long.
@@ -199,14 +205,14 @@ def add(
 ) -> Writes[Chunks | None]:
     """Add calls that have ended, and replace those of a process that have not. None where the chunks are not those `known`.
 
-    Calls that are there are not added again: a store may have written what it did not acknowledge.
+    Calls that are in the last chunks are not added again: a store may have written what it did not acknowledge.
     """
     head = chunks(snapshot).result
     if head != known:
         return Writes(result=None)
     writes: dict[str, Record | None] = {}
     last = [snapshot.bodies.get(chunk_key(head.end - 1 - back), "") for back in range(_chunks_for(calls) + 1)]
-    written = {_beginning(line) for chunk in last for line in chunk.splitlines()}
+    written = {_beginning(line) for chunk in last for line in chunk.split("\n")}
     calls = [call for call in calls if _beginning(f'{{"id":"{call.id}",') not in written]
     after = _append(calls, head, last[0], writes, now=snapshot.now) if calls else head
     for hour in sorted({hour_of(call.started_at) for call in calls}):
@@ -219,14 +225,14 @@ def add(
     if under_way and len(processes) < MOST_PROCESSES:
         processes[process] = ProcessCalls(until=snapshot.now + UNDER_WAY_LIFE_S, calls=tuple(under_way[:MOST_UNDER_WAY]))
     if processes != shown.processes:
-        record = Record(body=_text(UnderWay(processes=processes)), expires_at=snapshot.now + UNDER_WAY_LIFE_S)
+        record = Record(body=_text(UnderWay(processes=processes)))
         writes[UNDER_WAY_KEY] = record if processes else None
     return Writes(result=after, writes=writes)
 
 
 def calls_of(body: str | None) -> Sequence[CallRecord]:
     """The calls of a chunk, in the order in which they ended, but for those that cannot be."""
-    read = (_read(CallRecord, line) for line in (body or "").splitlines())
+    read = (_read(CallRecord, line) for line in (body or "").split("\n") if line)
     return [call for call in read if call is not None and _is_sane(call)]
 
 
@@ -234,6 +240,7 @@ def calls_under_way(snapshot: Snapshot) -> Writes[Sequence[CallUnderWay]]:
     """The calls under way of all processes that are not gone, the oldest first."""
     found = _read(UnderWay, snapshot.bodies.get(UNDER_WAY_KEY)) or UnderWay()
     calls = [call for one in found.processes.values() if _is_alive(one, snapshot.now) for call in one.calls]
+    calls = [call for call in calls if 0 <= call.started_at < LATEST_S]
     return Writes(result=sorted(calls, key=lambda call: call.started_at))
 
 
@@ -266,6 +273,13 @@ def hour_keys(now: float) -> Sequence[str]:
     return [hour_key(hour_of(now - 3_600.0 * ago)) for ago in range(int(HOUR_LIFE_S // 3_600.0) + 2)]
 
 
+def cleared_head(snapshot: Snapshot, *, known: Chunks) -> Writes[bool]:
+    """Forget which chunks there are; false, and nothing is done, where they are not those `known`."""
+    if chunks(snapshot).result != known:
+        return Writes(result=False)
+    return Writes(result=True, writes={HEAD_KEY: None})
+
+
 def cleared(snapshot: Snapshot, *, keys: Sequence[str]) -> Writes[None]:
     """Delete those of the records that are there."""
     return Writes(result=None, writes={key: None for key in keys if key in snapshot.bodies})
@@ -273,8 +287,8 @@ def cleared(snapshot: Snapshot, *, keys: Sequence[str]) -> Writes[None]:
 
 def _append(calls: Sequence[CallRecord], head: Chunks, tail: str, writes: dict[str, Record | None], *, now: float) -> Chunks:
     number, sizes = head.end, list(head.sizes)
-    lines = tail.splitlines() if sizes else []
-    if 0 < len(lines) < CHUNK_CALLS:
+    lines = tail.split("\n") if sizes and tail else []
+    if 0 < len(lines) < CHUNK_CALLS and _is_of_today(lines[0], now):
         number -= 1
         size = sizes.pop()
     else:
@@ -296,8 +310,14 @@ def _append(calls: Sequence[CallRecord], head: Chunks, tail: str, writes: dict[s
         held -= sizes[first - head.first]
         first += 1
     after = Chunks(first=first, sizes=tuple(sizes[first - head.first :]))
-    writes[HEAD_KEY] = Record(body=_text(after), expires_at=expires_at)
+    writes[HEAD_KEY] = Record(body=_text(after))
     return after
+
+
+def _is_of_today(line: str, now: float) -> bool:
+    """Whether a call began less than a day ago: a chunk goes as a whole, a week after its last call."""
+    first = _read(CallRecord, line)
+    return first is not None and now - first.started_at < DAY_S
 
 
 def _beginning(line: str) -> str:

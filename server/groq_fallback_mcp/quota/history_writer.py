@@ -48,7 +48,7 @@ class HistoryWriter:
         self._changed.set()
 
     def call_ended(self, record: CallRecord) -> None:
-        # a trace belongs to others' systems, and its text is the client's
+        # no trace context: it is of no use here, and the client chose its text
         self._waiting.append(replace(record, origin=replace(record.origin, traceparent="", tracestate="")))
         self._changed.set()
 
@@ -66,17 +66,26 @@ class HistoryWriter:
         try:
             await self._flush()
         except Exception:  # noqa: BLE001 - a bug here must not end the history, and still less a server that is closing
-            _log.warning("the history could not be written", exc_info=True)
+            _log.warning("calls could not be written to the history and are lost to it", exc_info=True)
+            # what cannot be written now cannot be written ever, and must not keep later calls from it
+            self._take(self._next())
 
     async def _flush(self) -> None:
-        while True:
-            calls, under_way = list(islice(self._waiting, MOST_AT_ONCE)), tuple(self._under_way())
-            now = self._clock.monotonic()
-            if not calls and (under_way == self._shown) and (not under_way or now - self._shown_at < STILL_THERE_S):
-                return
-            if not await self._ledger.add_to_history(calls, under_way, process=self._process):
-                return
-            written = {call.id for call in calls}
-            while self._waiting and self._waiting[0].id in written:
-                self._waiting.popleft()
+        calls, under_way, now = self._next(), tuple(self._under_way()), self._clock.monotonic()
+        if not calls and under_way == self._shown and (not under_way or now - self._shown_at < STILL_THERE_S):
+            return
+        while await self._ledger.add_to_history(calls, under_way, process=self._process):
+            self._take(calls)
             self._shown, self._shown_at = under_way, now
+            calls = self._next()
+            if not calls:
+                return
+
+    def _next(self) -> Sequence[CallRecord]:
+        return list(islice(self._waiting, MOST_AT_ONCE))
+
+    def _take(self, calls: Sequence[CallRecord]) -> None:
+        """Take those out of the waiting that are there still: the oldest may have been pushed out meanwhile."""
+        done = {call.id for call in calls}
+        while self._waiting and self._waiting[0].id in done:
+            self._waiting.popleft()

@@ -294,20 +294,25 @@ class Ledger(Protocol):
     async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
         """Keep calls that have ended, and show those that a process has under way; false where that cannot be done now.
 
-        At most MOST_AT_ONCE calls, none twice. The calls under way replace those that the process told before.
+        At most MOST_AT_ONCE calls. One that is among the last 64 or more is not added again. The calls under way, of which 64 are shown,
+        replace those that the process reported before.
         """
         ...
 
     async def calls(self, *, since: float, limit: int) -> Sequence[CallRecord]:
-        """The last calls of all processes in the order in which they ended, at most `limit`, that began after `since` (Unix seconds)."""
+        """The last calls of all processes in the order in which they ended, at most `limit`, that began after `since` (Unix seconds),
+        and less than a week ago.
+        """
         ...
 
     async def calls_under_way(self) -> Sequence[CallUnderWay]:
         """The calls under way of all processes as they were a second ago, the oldest first."""
         ...
 
-    async def hours(self, named: Sequence[str]) -> Sequence[HourTotals]:
-        """The totals of those of the named hours (UTC, YYYY-MM-DDTHH) in which something was called, for 90 days."""
+    async def hours(self, named: Sequence[str]) -> Sequence[HourTotals] | None:
+        """The totals of those of the named hours (UTC, YYYY-MM-DDTHH) in which something was called, for 90 days. None where the
+        store cannot be read.
+        """
         ...
 
     async def clear_history(self, now: float) -> None:

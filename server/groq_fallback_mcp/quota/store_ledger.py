@@ -61,7 +61,7 @@ MOST_DOUBTFUL = 1_000
 # Everybody's days, and those of named callers.
 MOST_DAYS = 2_048
 # Records that are worth nothing any more when they are due.
-_FORGOTTEN_WHEN_DUE = (applied_key(""), requests_key(""), day_key(""), history.HISTORY)
+_FORGOTTEN_WHEN_DUE = (applied_key(""), requests_key(""), day_key(""), *history.EXPIRING)
 # Others add calls too.
 ADDING_TRIES = 4
 CHUNKS_AT_ONCE = 16
@@ -206,16 +206,18 @@ class StoredLedger:
 
     async def calls(self, *, since: float, limit: int) -> Sequence[CallRecord]:
         head = await self._in_thread([history.HEAD_KEY], history.chunks, writing=False)
+        since = max(since, self._clock.wall() - history.LIFE_S)
         found: list[CallRecord] = []
         end = head.end
         while end > head.first and len(found) < limit:
             # the newest first, and few at a time: others wait for this thread
-            keys = [history.chunk_key(number) for number in range(max(end - CHUNKS_AT_ONCE, head.first), end)]
+            some = min(CHUNKS_AT_ONCE, (limit - len(found)) // history.CHUNK_CALLS + 2)
+            keys = [history.chunk_key(number) for number in range(max(end - some, head.first), end)]
             end -= len(keys)
             bodies = await self._in_thread(keys, _bodies, writing=False)
             read = await asyncio.to_thread(lambda: [call for key in keys for call in history.calls_of(bodies.get(key))])  # noqa: B023 - awaited here
             found[:0] = [call for call in read if call.started_at >= since]
-            if read and read[0].started_at < since:
+            if read and read[0].started_at + read[0].duration_s < since:
                 break
         return found[-limit:] if limit > 0 else []
 
@@ -233,18 +235,16 @@ class StoredLedger:
         return found
 
     async def clear_history(self, now: float) -> None:
-        head = await self._in_thread([history.HEAD_KEY], history.chunks, writing=False)
-        # the head last: what is left by a fault is then still known
-        keys = [
-            *history.hour_keys(now),
-            *map(history.chunk_key, range(head.first, head.end)),
-            history.UNDER_WAY_KEY,
-            history.HEAD_KEY,
-        ]
-        for begin in range(0, len(keys), CLEARED_AT_ONCE):
-            some = keys[begin : begin + CLEARED_AT_ONCE]
-            await self._in_thread(some, partial(history.cleared, keys=some))
-        self._chunks = Chunks()
+        for _ in range(ADDING_TRIES):
+            head = await self._in_thread([history.HEAD_KEY], history.chunks, writing=False)
+            keys = [*history.hour_keys(now), *map(history.chunk_key, range(head.first, head.end)), history.UNDER_WAY_KEY]
+            for begin in range(0, len(keys), CLEARED_AT_ONCE):
+                some = keys[begin : begin + CLEARED_AT_ONCE]
+                await self._in_thread(some, partial(history.cleared, keys=some))
+            # the head last, and only where no process has added a chunk meanwhile: what is left by a fault is then still known
+            if await self._in_thread([history.HEAD_KEY], partial(history.cleared_head, known=head)):
+                return
+        raise StoreUnusable(f"{self._store.place}: other processes go on adding calls")
 
     async def aclose(self) -> None:
         with contextlib.suppress(StoreUnusable):

@@ -12,7 +12,7 @@ MOST_CHARS = 80
 
 def label(name: str) -> str:
     """A name of someone else's making, such as a client's or a model's, as it may be shown."""
-    return sanitize_message(name[:MOST_CHARS])
+    return sanitize_message(name)[:MOST_CHARS]
 
 
 class BoundedLabels:

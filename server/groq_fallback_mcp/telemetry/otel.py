@@ -137,11 +137,12 @@ def connect(settings: Settings) -> CallTelemetry | None:
     if not spans and not metrics:
         return None
     _register_headers()
-    session = _session(settings)
     try:
         return CallTelemetry(
-            processor=BatchSpanProcessor(OTLPSpanExporter(session=session)) if spans else None,
-            reader=PeriodicExportingMetricReader(OTLPMetricExporter(session=session)) if metrics else None,
+            processor=BatchSpanProcessor(OTLPSpanExporter(session=_session(settings, "TRACES"))) if spans else None,
+            reader=PeriodicExportingMetricReader(OTLPMetricExporter(session=_session(settings, "METRICS")))
+            if metrics
+            else None,
         )
     except ValueError as error:
         raise ConfigurationError(
@@ -171,11 +172,12 @@ def _resource() -> Resource:
     return Resource.create({SERVICE_VERSION: __version__} if named else ours)
 
 
-def _session(settings: Settings) -> requests.Session:
+def _session(settings: Settings, signal: str) -> requests.Session:
     """A connection by the proxy of our settings; like all others here it ignores HTTP_PROXY and ~/.netrc."""
     session = requests.Session()
     session.trust_env = False
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or ENDPOINT
+    stated = (os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in (f"{signal}_ENDPOINT", "ENDPOINT"))
+    endpoint = next((value for value in stated if value), ENDPOINT)
     proxy = settings.proxy_to(endpoint)
     if proxy is not None:
         session.proxies = {"http": proxy, "https": proxy}

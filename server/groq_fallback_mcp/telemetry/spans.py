@@ -20,8 +20,6 @@ from groq_fallback_mcp.telemetry.labels import label
 __all__ = ["attempt_attributes", "make_spans"]
 
 NS = 1_000_000_000
-# As W3C's trace context allows; an MCP client may send any number.
-MOST_TRACE_CHARS = 512
 # Where the conventions have another name for a provider than we do.
 _PROVIDERS = {"gemini": "gcp.gemini", "mistral": "mistral_ai", "moonshot": "moonshot_ai"}
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -68,7 +66,7 @@ def _parent(origin: CallOrigin) -> tuple[Context, bool]:
     current = trace.get_current_span().get_span_context()
     if current.is_valid:
         return get_current(), not current.is_remote
-    carrier = {"traceparent": origin.traceparent[:MOST_TRACE_CHARS], "tracestate": origin.tracestate[:MOST_TRACE_CHARS]}
+    carrier = {"traceparent": origin.traceparent, "tracestate": origin.tracestate}
     return _PROPAGATOR.extract(carrier, context=Context()), False
 
 
@@ -127,7 +125,7 @@ def _skipped(attempt: AttemptRecord) -> Mapping[str, AttributeValue]:
     return {
         "gen_ai.provider.name": _PROVIDERS.get(attempt.provider, label(attempt.provider)),
         "gen_ai.request.model": label(attempt.model),
-        "groq_fallback.reason": attempt.kind or attempt.outcome,
+        "groq_fallback.reason": attempt.reason or attempt.outcome,
     }
 
 

@@ -1,4 +1,4 @@
-"""`/metrics` over HTTP, for whoever the guard before it lets through."""
+"""`/metrics` over HTTP, for requests that the guard admits."""
 
 from __future__ import annotations
 
