@@ -24,6 +24,7 @@ from groq_fallback_mcp.quota.history import (
     LIFE_S,
     MOST_AT_ONCE,
     MOST_ATTEMPTS,
+    MOST_CHUNKS_KEPT,
     MOST_GROUPS,
     UNDER_WAY_LIFE_S,
     Chunks,
@@ -326,6 +327,15 @@ async def test_a_chunk_has_the_calls_of_a_day_so_that_none_outlives_its_week_for
     assert names(await ledger.calls(since=0, limit=100)) == [str(day) for day in range(6, 12)]
     held = store.transact([chunk_key(0), chunk_key(3)], lambda found: Writes(result=dict(found.bodies)))
     assert not held
+
+
+async def test_years_of_quiet_days_leave_a_head_of_bounded_length(clock: FakeClock) -> None:
+    ledger = StoredLedger(store := MemoryStore(clock.wall), clock, threaded=False)
+    for day in range(MOST_CHUNKS_KEPT + 20):
+        await keep(ledger, [call(day, clock.wall())])
+        clock.advance(86_401.0)
+    assert len(store.transact([history.HEAD_KEY], history.chunks).sizes) <= MOST_CHUNKS_KEPT + 1
+    assert names(await ledger.calls(since=0, limit=100))[-1] == str(MOST_CHUNKS_KEPT + 19)
 
 
 async def test_a_line_break_of_another_script_in_a_name_breaks_no_line(clock: FakeClock) -> None:

@@ -59,8 +59,9 @@ LIFE_S = 7 * DAY_S
 HOUR_LIFE_S = 90 * DAY_S
 MOST_ATTEMPTS = 20_000
 CHUNK_CALLS = 64
-# Each has some attempts, and a burst may be kept that is trimmed later.
-MOST_CHUNKS = 2 * MOST_ATTEMPTS // CHUNK_CALLS
+# All attempts fill fewer; a head that has more than twice as many is none.
+MOST_CHUNKS_KEPT = 400
+MOST_CHUNKS = 2 * MOST_CHUNKS_KEPT
 MOST_CHUNKS_EVER = 10**12
 # More of them wait for the next transaction: each must be short, as others wait for its thread.
 MOST_AT_ONCE = 192
@@ -253,10 +254,15 @@ def hours_of(bodies: Mapping[str, str], *, named: Sequence[str]) -> Sequence[Hou
 def _too_many(known: Chunks, calls: Sequence[CallRecord]) -> int:
     """How many of the first chunks must go when these calls are added."""
     held, gone = sum(known.sizes) + sum(map(_size_of, calls)), 0
-    while held > MOST_ATTEMPTS and gone < len(known.sizes) - 1:
+    while _is_too_much(held, len(known.sizes) - gone) and gone < len(known.sizes) - 1:
         held -= known.sizes[gone]
         gone += 1
     return gone
+
+
+def _is_too_much(attempts: int, chunks_kept: int) -> bool:
+    """Whether the first chunk must go. Of those of quiet days the head knows even when they have expired."""
+    return attempts > MOST_ATTEMPTS or chunks_kept > MOST_CHUNKS_KEPT
 
 
 def _size_of(call: CallRecord) -> int:
@@ -305,7 +311,7 @@ def _append(calls: Sequence[CallRecord], head: Chunks, tail: str, writes: dict[s
     sizes.append(size)
     first = head.first
     held = sum(sizes)
-    while held > MOST_ATTEMPTS and first < head.end - 1:
+    while _is_too_much(held, head.end - first) and first < head.end - 1:
         writes[chunk_key(first)] = None
         held -= sizes[first - head.first]
         first += 1
