@@ -77,7 +77,8 @@ class HistoryWriter:
         while await self._ledger.add_to_history(calls, under_way, process=self._process):
             self._take(calls)
             self._shown, self._shown_at = under_way, now
-            calls = self._next()
+            # those that ended meanwhile are few, and wait for the next time
+            calls = self._next() if len(calls) == MOST_AT_ONCE else ()
             if not calls:
                 return
 
