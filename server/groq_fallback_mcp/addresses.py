@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["check_base_url", "is_clean_key", "is_loopback", "is_proxy"]
+__all__ = ["check_base_url", "is_clean_key", "is_loopback", "is_loopback_url", "is_proxy"]
 
 
 def is_clean_key(value: str) -> bool:
@@ -44,6 +44,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether an address leads to this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def is_proxy(value: str) -> bool:

@@ -6,11 +6,10 @@ import json
 import os
 import re
 import webbrowser
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 
-from groq_fallback_mcp.addresses import check_base_url, is_loopback
+from groq_fallback_mcp.addresses import check_base_url, is_loopback_url
 from groq_fallback_mcp.call import Failure
 from groq_fallback_mcp.cli.console import echo, note
 from groq_fallback_mcp.cli.gateway_reply import OK, is_gateway, reply_of
@@ -100,7 +99,7 @@ def _token(address: str, settings: Settings) -> str:
 
 
 def _is_here(address: str) -> bool:
-    return is_loopback(urlsplit(address).hostname or "")
+    return is_loopback_url(address)
 
 
 def _opened(link: str) -> bool:

@@ -10,10 +10,9 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from groq_fallback_mcp import __version__
-from groq_fallback_mcp.addresses import is_clean_key, is_loopback
+from groq_fallback_mcp.addresses import is_clean_key, is_loopback_url
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Restrictions
 from groq_fallback_mcp.call.refusals import refusal
@@ -215,7 +214,7 @@ async def _answering(client: GatewayClient, address: str, token: str | None) -> 
 
 
 def _is_elsewhere(address: str) -> bool:
-    return not is_loopback(urlsplit(address).hostname or "")
+    return not is_loopback_url(address)
 
 
 async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:

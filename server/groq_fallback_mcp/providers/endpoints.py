@@ -9,7 +9,7 @@ from datetime import date
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from groq_fallback_mcp.addresses import is_clean_key, is_loopback
+from groq_fallback_mcp.addresses import is_clean_key, is_loopback, is_loopback_url
 from groq_fallback_mcp.call import Limit, Pool, Refilling
 from groq_fallback_mcp.call.refusals import NO_API_KEY
 from groq_fallback_mcp.catalog import (
@@ -56,7 +56,7 @@ class Endpoint:
 
     @property
     def on_loopback(self) -> bool:
-        return is_loopback(urlsplit(self.base_url).hostname or "")
+        return is_loopback_url(self.base_url)
 
     @property
     def on_this_machine(self) -> bool:
@@ -84,7 +84,7 @@ def endpoint_of(given: EndpointSettings, catalog: Catalog) -> Endpoint:
         )
     base_url, missing = _address(given, row)
     key, key_hint = _key(given, row)
-    local = is_loopback(urlsplit(base_url).hostname or "")
+    local = is_loopback_url(base_url)
     return Endpoint(
         name=given.name,
         base_url=base_url,
@@ -220,7 +220,7 @@ def _row(given: EndpointSettings, catalog: Catalog) -> ProviderRow:
 
 def _at(base_url: str | None, catalog: Catalog) -> ProviderRow | None:
     """The catalog's provider at an address beyond this machine; None for an endpoint of somebody else's."""
-    if base_url is None or is_loopback(urlsplit(base_url).hostname or ""):
+    if base_url is None or is_loopback_url(base_url):
         return None
     return next((row for row in catalog.providers.values() if row.base_url == base_url.rstrip("/")), None)
 

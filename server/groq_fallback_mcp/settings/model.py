@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback, is_proxy
+from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback_url, is_proxy
 from groq_fallback_mcp.json_types import is_array, is_object
 from groq_fallback_mcp.redaction import SHORTEST_SECRET, register_secrets
 
@@ -242,7 +242,7 @@ class Settings(BaseSettings):
 
     def proxy_to(self, base_url: str) -> str | None:
         """The proxy on the way to an address; never one on the way to this machine, as it would be given the key."""
-        return None if self.proxy is None or is_loopback(urlsplit(base_url).hostname or "") else self.proxy.get_secret_value()
+        return None if self.proxy is None or is_loopback_url(base_url) else self.proxy.get_secret_value()
 
     def secrets(self) -> tuple[str, ...]:
         """Whatever must be in no output: keys, and passwords and tokens in addresses."""
