@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -103,18 +103,16 @@ async def open_context(
         # also when cancelled by a signal: connections and state are to be left in order
         for task in beside:
             task.cancel()
-        with anyio.move_on_after(CLOSING_S, shield=True):
-            await asyncio.gather(*beside, return_exceptions=True)
-        with anyio.move_on_after(CLOSING_S, shield=True):
-            await registry.aclose()
-        if history is not None:
+        closing: list[Callable[[], Awaitable[object]]] = [
+            lambda: asyncio.gather(*beside, return_exceptions=True),
+            registry.aclose,
+            *(() if history is None else (history.flush,)),
+            ledger.aclose,
+            *(() if telemetry is None else (telemetry.aclose,)),
+        ]
+        for close in closing:
             with anyio.move_on_after(CLOSING_S, shield=True):
-                await history.flush()
-        with anyio.move_on_after(CLOSING_S, shield=True):
-            await ledger.aclose()
-        if telemetry is not None:
-            with anyio.move_on_after(CLOSING_S, shield=True):
-                await telemetry.aclose()
+                await close()
 
 
 async def warn_of_drift(registry: ProviderRegistry, *, catalog: Catalog, clock: Clock) -> None:
