@@ -249,6 +249,16 @@ class Refusing(StoredLedger):
         return False if self.refuses else await super().add_to_history(calls, under_way, process=process)
 
 
+class Counting(StoredLedger):
+    """Counts how often it is `written` to."""
+
+    written = 0
+
+    async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
+        self.written += 1
+        return await super().add_to_history(calls, under_way, process=process)
+
+
 async def test_what_cannot_be_written_now_is_written_later_and_is_bounded(clock: FakeClock) -> None:
     ledger = Refusing(MemoryStore(clock.wall), clock, threaded=False)
     writer = HistoryWriter(ledger, clock, under_way=list)
@@ -298,23 +308,15 @@ async def test_calls_that_cannot_be_written_keep_no_later_ones_from_the_history(
 
 async def test_an_answer_that_streams_is_written_once_a_look(clock: FakeClock) -> None:
     """What goes on changes with each token, also while it is written."""
-    written = 0
-
-    class Counting(Refusing):
-        refuses = False
-
-        async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
-            nonlocal written
-            written += 1
-            return await super().add_to_history(calls, under_way, process=process)
+    ledger = Counting(MemoryStore(clock.wall), clock, threaded=False)
 
     def under_way() -> list[CallUnderWay]:
-        return [CallUnderWay(id="u", started_at=clock.wall(), doing=f"about {written} tokens so far")]
+        return [CallUnderWay(id="u", started_at=clock.wall(), doing=f"about {ledger.written} tokens so far")]
 
-    writer = HistoryWriter(Counting(MemoryStore(clock.wall), clock, threaded=False), clock, under_way=under_way)
+    writer = HistoryWriter(ledger, clock, under_way=under_way)
     writer.call_ended(call("a", clock.wall()))
     await writer.flush()
-    assert written == 1
+    assert ledger.written == 1
 
 
 async def test_a_chunk_has_the_calls_of_a_day_so_that_none_outlives_its_week_for_long(clock: FakeClock) -> None:
@@ -376,31 +378,23 @@ async def test_the_trace_of_a_client_is_not_stored(clock: FakeClock) -> None:
 
 
 async def test_the_writer_writes_nothing_while_nothing_happens(clock: FakeClock) -> None:
-    written = 0
-
-    class Counting(Refusing):
-        refuses = False
-
-        async def add_to_history(self, calls: Sequence[CallRecord], under_way: Sequence[CallUnderWay], *, process: str) -> bool:
-            nonlocal written
-            written += 1
-            return await super().add_to_history(calls, under_way, process=process)
+    ledger = Counting(MemoryStore(clock.wall), clock, threaded=False)
 
     going: list[CallUnderWay] = []
-    writer = HistoryWriter(Counting(MemoryStore(clock.wall), clock, threaded=False), clock, under_way=lambda: list(going))
+    writer = HistoryWriter(ledger, clock, under_way=lambda: list(going))
     await writer.flush()
-    assert written == 0
+    assert ledger.written == 0
     going.append(CallUnderWay(id="u", started_at=clock.wall()))
     await writer.flush()
     await writer.flush()
-    assert written == 1
+    assert ledger.written == 1
     clock.advance(UNDER_WAY_LIFE_S / 2)
     await writer.flush()
-    assert written == 2
+    assert ledger.written == 2
     going.clear()
     await writer.flush()
     await writer.flush()
-    assert written == 3
+    assert ledger.written == 3
 
 
 async def test_the_writer_runs_beside_calls_and_ends_when_it_is_cancelled(clock: FakeClock) -> None:

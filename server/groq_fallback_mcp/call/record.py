@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -52,15 +52,19 @@ class CallOrigin:
     traceparent: str = ""
     tracestate: str = ""
 
+    @property
+    def untraced(self) -> CallOrigin:
+        """The same without its trace context: where it is kept that is of no use, and the client chose its text."""
+        return replace(self, traceparent="", tracestate="")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """A model that was tried, or skipped (`sent` false).
 
-    `outcome` is "answered", a failure kind, "skipped", or "cancelled"; `reason` is the kind of failure that it is skipped for, or that
-    is behind another outcome. Seconds: `begun_s` since the
-    beginning of the call, `duration_s` of the attempt, `first_token_s` until its first token, None where nothing was streamed or no
-    provider said.
+    `outcome` is "answered", a failure kind, "skipped", "cancelled", or "internal" for a fault of ours; `reason` is the kind of failure
+    that it is skipped for, or that is behind another outcome. Seconds: `begun_s` since the beginning of the call, `duration_s` of the
+    attempt, `first_token_s` until its first token, None where nothing was streamed or no provider said.
     """
 
     provider: str
@@ -78,7 +82,7 @@ class AttemptRecord:
 class CallRecord:
     """A call that has ended.
 
-    `started_at` is Unix seconds. `outcome` is "answered", the code of the error that the caller got, or "cancelled". `provider` and
+    `started_at` is Unix seconds. `outcome` is "answered", the code of the error that the caller got, "cancelled" or "internal". `provider` and
     `model` answered, and are empty where none did. `fallback`: another model than the first choice answered. `waited_s` was spent
     waiting for limits. `cost_usd` is None where no price is known.
     """
@@ -117,7 +121,7 @@ class CallUnderWay:
 
 
 class CallListener(Protocol):
-    """Hears of calls of the engine, in their tasks: it must neither block nor raise."""
+    """Hears of calls of the engine, in their tasks: it must not block. A fault of one costs neither the call nor what others hear."""
 
     def call_started(self) -> None:
         """A call has begun; `FallbackEngine.under_way` has it."""

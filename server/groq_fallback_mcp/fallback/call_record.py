@@ -36,18 +36,20 @@ def call_record(
     name: str, state: CallState, outcome: Answer | CallFailed | str, *, origin: CallOrigin, started_at: float, now: float
 ) -> CallRecord:
     """The record of a call that ends at `now` (monotonic), with the code of what ended it where there is no outcome."""
-    attempts = [_attempt(attempt) for attempt in state.attempts]
+    tried = [*state.attempts]
     if isinstance(outcome, str) and state.trying is not None:
-        attempts.append(
-            AttemptRecord(
+        tried.append(
+            Attempt(
                 provider=state.trying.provider,
-                model=_name(state.trying.model),
+                model=state.trying.model,
+                sent=True,
                 outcome=outcome,
-                begun_s=_rounded(state.trying_since - state.started),
-                duration_s=_rounded(now - state.trying_since),
-                first_token_s=None if state.first_token_at is None else _rounded(state.first_token_at - state.trying_since),
+                begun_s=state.trying_since - state.started,
+                duration_s=now - state.trying_since,
+                first_token_s=None if state.first_token_at is None else state.first_token_at - state.trying_since,
             )
         )
+    attempts = [_attempt(attempt) for attempt in tried]
     record = CallRecord(
         id=name,
         started_at=round(started_at, DIGITS),
@@ -84,7 +86,7 @@ def under_way(name: str, state: CallState, origin: CallOrigin, started_at: float
         id=name,
         started_at=started_at,
         kind=_kind(state.request),
-        origin=replace(origin, traceparent="", tracestate=""),
+        origin=origin.untraced,
         provider="" if trying is None else trying.provider,
         model="" if trying is None else _name(trying.model),
         doing=sanitize_message(state.doing)[:MOST_DOING_CHARS],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -245,10 +245,9 @@ def calls_under_way(snapshot: Snapshot) -> Writes[Sequence[CallUnderWay]]:
     return Writes(result=sorted(calls, key=lambda call: call.started_at))
 
 
-def hours_of(bodies: Mapping[str, str], *, named: Sequence[str]) -> Sequence[HourTotals]:
-    """The totals of those of the named hours in which something was called."""
-    found = (_read(HourTotals, bodies.get(hour_key(hour))) for hour in named)
-    return [totals for totals in found if totals is not None]
+def hours_of(bodies: Iterable[str]) -> Sequence[HourTotals]:
+    """The totals of hours, but for those that cannot be read."""
+    return [totals for body in bodies if (totals := _read(HourTotals, body)) is not None]
 
 
 def _too_many(known: Chunks, calls: Sequence[CallRecord]) -> int:

@@ -48,8 +48,7 @@ class HistoryWriter:
         self._changed.set()
 
     def call_ended(self, record: CallRecord) -> None:
-        # no trace context: it is of no use here, and the client chose its text
-        self._waiting.append(replace(record, origin=replace(record.origin, traceparent="", tracestate="")))
+        self._waiting.append(replace(record, origin=record.origin.untraced))
         self._changed.set()
 
     async def run(self) -> None:

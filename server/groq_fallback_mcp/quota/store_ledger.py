@@ -214,8 +214,7 @@ class StoredLedger:
             some = min(CHUNKS_AT_ONCE, (limit - len(found)) // history.CHUNK_CALLS + 2)
             keys = [history.chunk_key(number) for number in range(max(end - some, head.first), end)]
             end -= len(keys)
-            bodies = await self._in_thread(keys, _bodies, writing=False)
-            read = await asyncio.to_thread(lambda: [call for key in keys for call in history.calls_of(bodies.get(key))])  # noqa: B023 - awaited here
+            read = await asyncio.to_thread(_calls_of, await self._bodies(keys))
             found[:0] = [call for call in read if call.started_at >= since]
             if read and read[0].started_at + read[0].duration_s < since:
                 break
@@ -227,11 +226,9 @@ class StoredLedger:
     async def hours(self, named: Sequence[str]) -> Sequence[HourTotals]:
         found: list[HourTotals] = []
         for begin in range(0, len(named), HOURS_AT_ONCE):
-            some = named[begin : begin + HOURS_AT_ONCE]
-            keys = [history.hour_key(hour) for hour in some]
-            bodies = await self._in_thread(keys, _bodies, writing=False)
+            keys = [history.hour_key(hour) for hour in named[begin : begin + HOURS_AT_ONCE]]
             # a busy team's are some megabytes: read beside the thread that others wait for
-            found += await asyncio.to_thread(history.hours_of, bodies, named=some)
+            found += await asyncio.to_thread(history.hours_of, await self._bodies(keys))
         return found
 
     async def clear_history(self, now: float) -> None:
@@ -290,6 +287,14 @@ class StoredLedger:
                 self._thread.submit(self._store.checkpoint)
             return done
         return await self._run(partial(self._store.transact, keys, change, writing=writing))
+
+    async def _bodies(self, keys: Sequence[str]) -> Sequence[str]:
+        """The bodies of those of these records that exist, in the order of the keys."""
+
+        def read(snapshot: Snapshot) -> Writes[list[str]]:
+            return Writes(result=[snapshot.bodies[key] for key in keys if key in snapshot.bodies])
+
+        return await self._in_thread(keys, read, writing=False)
 
     async def _in_thread(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
         """A transaction that nobody's call waits for, and that is too large to be done on the event loop."""
@@ -356,8 +361,8 @@ def _read_open(snapshot: Snapshot, reservation: str) -> Writes[OpenReservation |
     return Writes(result=Transaction(snapshot).open(reservation))
 
 
-def _bodies(snapshot: Snapshot) -> Writes[Mapping[str, str]]:
-    return Writes(result=snapshot.bodies)
+def _calls_of(chunks: Sequence[str]) -> list[CallRecord]:
+    return [call for chunk in chunks for call in history.calls_of(chunk)]
 
 
 def _forget(snapshot: Snapshot, key: str) -> Writes[None]:
