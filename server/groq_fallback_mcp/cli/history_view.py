@@ -14,7 +14,7 @@ from groq_fallback_mcp.cli.answer_view import short_name
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.tools.result import label
 
-__all__ = ["COLUMNS", "WIDTHS", "call_cells", "call_json", "calls_table", "under_way_table"]
+__all__ = ["WIDTHS", "call_cells", "call_json", "calls_table", "under_way_table"]
 
 COLUMNS = ("time", "outcome", "models tried", "took", "first", "tokens", "USD", "client", "endpoint")
 # Of each column where lines come one by one.
@@ -24,7 +24,7 @@ _OPTIONAL = ("endpoint", "USD", "first", "client")
 WIDTH_OF_ALL = 120
 WIDTH_OF_MOST = 90
 # What a failure is called where its status says less.
-_SHORT = {"rate_limited": "429", "skipped": "skipped"}
+_SHORT = {"rate_limited": "429"}
 
 
 def call_cells(call: CallRecord) -> Sequence[str]:

@@ -128,13 +128,12 @@ def parse_since(text: str, *, now: float) -> float:
         return now - ago
     try:
         # without a zone it is the reader's own
-        moment = datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         raise InputRefused(
             f"Invalid time {text[:40]!r}",
             next_step="Give a duration, e.g. --since 30m, 2h or 7d, or a time, e.g. 2026-11-29T08:00",
         ) from None
-    return moment
 
 
 def _check_outcome(outcome: str | None) -> None:

@@ -6,7 +6,6 @@ this way. What is sent waits in bounded queues and leaves in threads beside the 
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -41,8 +40,6 @@ POLL_S = 0.01
 # As the conventions advise.
 BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 
-_log = logging.getLogger(__name__)
-
 
 class CallTelemetry:
     """A CallListener that makes spans and metrics of each call that has ended. `processor` gets the spans, `reader` reads the metrics."""
@@ -62,13 +59,10 @@ class CallTelemetry:
 
     def call_ended(self, record: CallRecord) -> None:
         """Make its spans and count it. They are sent later, from another thread."""
-        try:
-            if self._tracer is not None:
-                make_spans(self._tracer, record)
-            if self._instruments is not None:
-                self._instruments.count(record)
-        except Exception:  # noqa: BLE001 - a fault of the SDK must not cost the call
-            _log.warning("a call could not be traced", exc_info=True)
+        if self._tracer is not None:
+            make_spans(self._tracer, record)
+        if self._instruments is not None:
+            self._instruments.count(record)
 
     async def aclose(self) -> None:
         """Send what waits. If this is cancelled, the thread goes on until the process ends, which does not wait for it."""

@@ -29,11 +29,9 @@ class CallMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._clients, self._models, self._combinations = (
-            BoundedLabels(MOST_CLIENTS),
-            BoundedLabels(MOST_MODELS),
-            BoundedLabels(MOST_CALLS),
-        )
+        self._clients = BoundedLabels(MOST_CLIENTS)
+        self._models = BoundedLabels(MOST_MODELS)
+        self._combinations = BoundedLabels(MOST_CALLS)
         self._calls = self._counter(
             "calls", "Calls that ended, by endpoint, client, who answered and outcome.", "endpoint", "client", *MODEL, "outcome"
         )
