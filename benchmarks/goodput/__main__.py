@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.goodput.contest import BOUND, LITELLM, OURS, Result, cells, play
@@ -28,10 +32,13 @@ def main() -> None:
     names = options.scenario or (QUICK_SCENARIOS if options.quick else [found.name for found in SCENARIOS])
     wanted = [ONLY[name] for name in options.only or ONLY]
     played: list[Result] = []
-    for cell in cells([scenario(name) for name in names]):
-        if cell.contender.startswith(tuple(wanted)):
-            _tell(f"{cell.scenario.name} {cell.load} {cell.contender} {cell.processes}")
-            played.append(play(cell, seeds, shortened=QUICK if options.quick else 1.0))
+    chosen = [cell for cell in cells([scenario(name) for name in names]) if cell.contender.startswith(tuple(wanted))]
+    one = partial(play, seeds=seeds, shortened=QUICK if options.quick else 1.0)
+    # in virtual time a cell comes out the same however many are played beside it
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        for number, result in enumerate(pool.map(one, chosen), start=1):
+            played.append(result)
+            _tell(f"{number} of {len(chosen)}")
     _tell("")
     print_table(played)
     results: Sequence[Result] = played
@@ -60,6 +67,7 @@ def _options() -> argparse.Namespace:
         "--scenario", action="append", choices=[found.name for found in SCENARIOS], help="only this; repeatable"
     )
     parser.add_argument("--only", action="append", choices=list(ONLY), help="only this contender; repeatable")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cells at once (default: one for each core)")
     parser.add_argument("--out", type=Path, help="a folder for results.json and the picture")
     parser.add_argument(
         "--write-readme",

@@ -20,10 +20,10 @@ BOUND = "upper bound"
 OURS = "ours"
 LITELLM = "LiteLLM: "
 
-# Outside of the base scenario: the chain, and what served most there.
-_EVERYWHERE = ("fallbacks", "shuffle")
-# As four processes they share nothing, which is run for those that did best as one.
-_IN_FOUR = ("fallbacks", "usage-based-v2", "shuffle")
+# Outside of the base scenario: the chain, and the newest of LiteLLM's ways to keep to limits.
+_EVERYWHERE = ("fallbacks", "limits enforced", "limits enforced, itpm and otpm")
+# The two that show what defaults and brute force come to. As four processes the others share nothing.
+_AS_ONE = ("fallbacks, default retries", "shuffle, no cooldowns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +51,10 @@ def cells(scenarios: Sequence[Scenario]) -> Iterator[Cell]:
         base = scenario.name == "base"
         for load in scenario.loads:
             yield Cell(scenario=scenario, load=load, contender=BOUND, processes=0)
-            for processes in (1, 4) if base else (4,):
+            for processes in (1, 4):
                 yield Cell(scenario=scenario, load=load, contender=OURS, processes=processes)
-            for setup in CONFIGURATIONS:
-                for processes in (1, 4):
-                    if (setup.name in _IN_FOUR and base) or (processes == 1 and (base or setup.name in _EVERYWHERE)):
+                for setup in CONFIGURATIONS:
+                    if (base or setup.name in _EVERYWHERE) and (processes == 1 or setup.name not in _AS_ONE):
                         yield Cell(scenario=scenario, load=load, contender=LITELLM + setup.name, processes=processes)
 
 

@@ -18,7 +18,8 @@ class Configuration:
 
     The default is a chain: the use case's first model, with the others as fallbacks. `priority`: a routing group for
     each use case with its order over shared deployments. `one_group`: all deployments are one group, which knows no
-    first choice. `limits`: each deployment is told its tokens and requests a minute; `weights`: its share by tokens.
+    first choice. `limits`: each deployment is told its tokens and requests a minute and a day; `split`: in place of
+    its tokens a minute, such shares of them for prompts and for answers. `weights`: its share by tokens.
     """
 
     name: str
@@ -27,14 +28,17 @@ class Configuration:
     priority: bool = False
     one_group: bool = False
     limits: bool = False
+    split: tuple[float, float] | None = None
     weights: bool = False
 
 
 _OTHERS = len(TOKENS_PER_S) - 1
-# The first failure benches a deployment, for as long as retry-after says.
+# The first failure benches a deployment, for as long as retry-after says; not one that is alone in its group, as in a chain.
 _BENCH: Settings = {"allowed_fails": 0}
 _IN_GROUP: Settings = {**_BENCH, "num_retries": _OTHERS}
 _CHAIN: Settings = {**_BENCH, "num_retries": 0, "max_fallbacks": _OTHERS}
+# A deployment whose limits are typed in is refused before it is asked, where they are used up.
+_ENFORCED: Settings = {"optional_pre_call_checks": ["enforce_model_rate_limits"]}
 
 CONFIGURATIONS = (
     Configuration(name="fallbacks", about="a chain, num_retries=0, allowed_fails=0", settings=_CHAIN),
@@ -59,16 +63,27 @@ CONFIGURATIONS = (
         weights=True,
     ),
     Configuration(
-        name="least-busy",
-        about="least-busy over one group, num_retries=7, allowed_fails=0",
-        settings={**_IN_GROUP, "routing_strategy": "least-busy"},
+        name="limits enforced",
+        about="as shuffle, with enforce_model_rate_limits and the tpm, rpm, tpd and rpd of each deployment set",
+        settings={**_IN_GROUP, **_ENFORCED},
         one_group=True,
+        limits=True,
+        weights=True,
     ),
     Configuration(
-        name="latency-based",
-        about="latency-based-routing over one group, num_retries=7, allowed_fails=0",
-        settings={**_IN_GROUP, "routing_strategy": "latency-based-routing"},
+        name="limits enforced, itpm and otpm",
+        about="the same with itpm and otpm, 0.8 and 1.0 of its tokens a minute, in place of tpm: the best of six such shares",
+        settings={**_IN_GROUP, **_ENFORCED},
         one_group=True,
+        limits=True,
+        split=(0.8, 1.0),
+        weights=True,
+    ),
+    Configuration(
+        name="fallbacks, limits enforced",
+        about="as fallbacks, with enforce_model_rate_limits and the tpm, rpm, tpd and rpd of each deployment set",
+        settings={**_CHAIN, **_ENFORCED},
+        limits=True,
     ),
     Configuration(
         name="fallbacks, default retries", about="a chain, everything else as it comes", settings={"max_fallbacks": _OTHERS}

@@ -2,7 +2,8 @@
 
 What is switched off decides nothing: prices, secret redaction, and tracebacks for log lines. What LiteLLM hands to
 threads is called at once, because threads run in real time, and its clocks follow the virtual one. Counting tokens
-is replaced by the true count, in LiteLLM's favor. Exceptions are those that its Groq provider was seen to raise
+is replaced by the true count, in LiteLLM's favor. Its cooldowns end by the real clock, in compiled code: a store of them that
+goes by the virtual one takes that one's place. Exceptions are those that its Groq provider was seen to raise
 for the same replies: 413 becomes a RateLimitError without retry-after.
 """
 
@@ -11,8 +12,9 @@ from __future__ import annotations
 import logging
 import os
 import random
+import time
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -36,14 +38,18 @@ from litellm.exceptions import RateLimitError, ServiceUnavailableError
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.litellm_core_utils.thread_pool_executor import executor
 from litellm.llms.custom_llm import CustomLLM
+from litellm.redis.stores.router_cooldowns import RouterCooldownStore
 from litellm.router import Router
-from litellm.router_strategy import lowest_tpm_rpm_v2
+from litellm.router_rust import core
+from litellm.router_strategy import lowest_latency, lowest_tpm_rpm_v2
+from litellm.router_utils.pre_call_checks import io_token_rate_limit_check
 from litellm.types.utils import Choices, Message, ModelResponse, Usage
 
 __all__ = ["in_virtual_time", "routers"]
 
 ONE_GROUP = "any"
 OVER_CAPACITY = 503
+_TYPED_IN = (Limit.TPM, Limit.RPM, Limit.TPD, Limit.RPD)
 
 
 @contextmanager
@@ -57,7 +63,11 @@ def in_virtual_time() -> Generator[Callable[[float], object]]:
         stack.enter_context(patch.object(traceback, "format_exc", _no_text))
         stack.enter_context(patch.object(Logging, "_record_zero_cost_diagnostic", _nothing))
         stack.enter_context(patch.object(Logging, "_response_cost_calculator", _free))
-        stack.enter_context(patch.object(lowest_tpm_rpm_v2, "token_counter", _true_tokens))
+        for strategy in (lowest_latency, lowest_tpm_rpm_v2):
+            stack.enter_context(patch.object(strategy, "embedding_aware_token_count", _true_tokens))
+        stack.enter_context(patch.object(core, "RouterCooldownStore", lambda _: RouterCooldownStore(_Cooldowns())))
+        stack.enter_context(patch.object(io_token_rate_limit_check, "token_counter", _true_tokens))
+        stack.enter_context(patch.object(io_token_rate_limit_check, "offload_token_count", _in_this_thread))
         traveller = stack.enter_context(time_machine.travel(EPOCH, tick=False))
         yield traveller.move_to
 
@@ -90,7 +100,10 @@ class _Process:
         chain: dict[str, Any] = {"fallbacks": [{first: others}]} if group is None else {}
         try:
             answer = await self._router.acompletion(
-                model=group or first, messages=[{"role": "user", "content": "virtual"}], max_tokens=job.max_tokens, **chain
+                model=group or first,
+                messages=[{"role": "user", "content": "virtual"}],
+                max_tokens=job.max_tokens,
+                **chain,
             )
         except Exception:  # noqa: BLE001 - whatever a Router raises is no answer
             return None
@@ -116,6 +129,47 @@ class _Virtual(CustomLLM):
         return ModelResponse(model=model, choices=[Choices(message=message)], usage=usage)
 
 
+class _Cooldowns:
+    """What LiteLLM keeps of the deployments that rest, and of failures a minute, until a moment of the virtual clock."""
+
+    has_redis = False
+
+    def __init__(self) -> None:
+        self._resting: dict[str, tuple[float, Mapping[str, object]]] = {}
+        self._failures: dict[tuple[str, str | None], tuple[float, int]] = {}
+
+    def put(self, model_id: str, cooldown: Mapping[str, object], ttl_seconds: float) -> None:
+        self._resting[model_id] = (time.time() + ttl_seconds, cooldown)
+
+    async def async_put(self, model_id: str, cooldown: Mapping[str, object], ttl_seconds: float) -> None:
+        self.put(model_id, cooldown, ttl_seconds)
+
+    def increment_allowed_fails(self, model_id: str, suffix: str | None, ttl_seconds: float) -> int:
+        until, count = self._failures.get((model_id, suffix), (0.0, 0))
+        until, count = (until, count + 1) if until > time.time() else (time.time() + ttl_seconds, 1)
+        self._failures[(model_id, suffix)] = (until, count)
+        return count
+
+    async def async_increment_allowed_fails(self, model_id: str, suffix: str | None, ttl_seconds: float) -> int:
+        return self.increment_allowed_fails(model_id, suffix, ttl_seconds)
+
+    def active_sync(self, model_ids: Sequence[str]) -> Sequence[tuple[str, Mapping[str, object]]]:
+        known = {model_id: self._resting[model_id] for model_id in model_ids if model_id in self._resting}
+        return [(model_id, cooldown) for model_id, (until, cooldown) in known.items() if until > time.time()]
+
+    def minimum(self, model_ids: Sequence[str]) -> float | None:
+        return min((float(str(cooldown["cooldown_time"])) for _, cooldown in self.active_sync(model_ids)), default=None)
+
+    def delete_local(self, model_id: str) -> None:
+        self._resting.pop(model_id, None)
+
+    def flush_local_counters(self) -> None:
+        self._failures.clear()
+
+    def snapshot(self) -> Mapping[str, Mapping[str, object]]:
+        return dict(self.active_sync(list(self._resting)))
+
+
 def _error(reply: Reply, model: str) -> Exception:
     request = httpx.Request("POST", "https://upstream.invalid/")
     response = httpx.Response(reply.status, headers=dict(reply.headers), text=reply.body, request=request)
@@ -127,7 +181,10 @@ def _deployment(configuration: Configuration, track: Track, model: str, process:
     params: dict[str, Any] = {"model": f"virtual/{model}", "api_key": "none"}
     if configuration.limits:
         # it knows no limit on audio seconds
-        params |= {limit.value: LIMITS[model][limit] for limit in (Limit.TPM, Limit.RPM) if limit in LIMITS[model]}
+        typed = {limit.value: float(LIMITS[model][limit]) for limit in _TYPED_IN if limit in LIMITS[model]}
+        if configuration.split is not None and (tpm := typed.pop("tpm", None)) is not None:
+            typed |= {"itpm": tpm * configuration.split[0], "otpm": tpm * configuration.split[1]}
+        params |= {name: int(units) for name, units in typed.items()}
     if configuration.weights:
         params |= {"weight": LIMITS[model][track.metered]}
     return {
@@ -156,6 +213,13 @@ def _at_once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
 def _no_text(*args: object, **kwargs: object) -> str:
     del args, kwargs
     return ""
+
+
+def _in_this_thread(count: Callable[..., int]) -> Callable[..., Coroutine[Any, Any, int]]:
+    async def counted(*args: Any, **kwargs: Any) -> int:
+        return count(*args, **kwargs)
+
+    return counted
 
 
 def _nothing(*args: object, **kwargs: object) -> None: ...
