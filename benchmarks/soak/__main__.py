@@ -1,0 +1,217 @@
+"""The command: `python -m benchmarks.soak [--minutes 60] [--seed 1] [--write]`. Ends with an error where something does not hold."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from benchmarks.soak.faults import Injected, inject, plan
+from benchmarks.soak.findings import Books, Finding, Sample, findings
+from benchmarks.soak.fleet import Fleet, Member, fleet
+from benchmarks.soak.traffic import Call, Traffic
+from benchmarks.soak.upstream import KEYS, Upstream, upstream
+from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.quota import Claim, QuotaKey
+from groq_fallback_mcp.settings import load_settings
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+SAMPLE_S = 10.0
+# What no answer settled keeps its charge for the life of a reservation.
+SETTLING_S = 100.0
+# A claim of a chat, at most.
+MOST_CLAIMED = {Limit.RPD: 1.0, Limit.TPD: 900.0}
+NOT_RECORDED = {"check_limits", "list_models", "batch"}
+
+
+def main() -> None:
+    """Run, print, and keep with --write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help="keep the figures in results.json and README.md")
+    parser.add_argument("--keep", type=Path, help="a new folder for the processes' logs")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(exist_ok=True)
+        found, injected, calls = asyncio.run(_soak(folder.resolve(), options.minutes * 60, options.seed))
+    shown = _shown(found, injected, calls, options.minutes, options.seed)
+    print(shown)
+    if options.write:
+        rows = [asdict(one) for one in found]
+        kept = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "minutes": options.minutes, "seed": options.seed, "findings": rows}
+        (HERE / "results.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        readme = HERE / "README.md"
+        head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+        readme.write_text(head + BEGIN + shown + "\n" + END + rest.split(END)[1], encoding="utf-8")
+    if not all(one.holds for one in found):
+        sys.exit("something does not hold")
+
+
+async def _soak(folder: Path, seconds: float, seed: int) -> tuple[list[Finding], Sequence[Injected], Sequence[Call]]:
+    async with upstream() as up, fleet(folder, up) as members:
+        loop = asyncio.get_running_loop()
+        traffic = Traffic(members, folder, seed=seed)
+        samples: list[Sample] = []
+        baselines: list[tuple[float, Mapping[tuple[str, str, Limit], float]]] = []
+        begun = loop.time()
+        sampling = asyncio.create_task(_sampling(members, samples))
+        booking = asyncio.create_task(_baselines(up, baselines))
+        injecting = asyncio.create_task(inject(plan(seconds, seed=seed), members, up, seed=seed))
+        await traffic.run(begun + seconds)
+        injected = await injecting
+        sampling.cancel()
+        booking.cancel()
+        _tell("waiting until what was cut off has expired")
+        await asyncio.sleep(SETTLING_S)
+        books: list[Books] = []
+        history: dict[str, tuple[int, int]] = {}
+        for group in KEYS:
+            known = await _log(members.of(group, "gateway")[0])
+            since = max(
+                (one.ended for one in injected if one.where == group and one.what in {"file lost", "redis lost"}), default=begun
+            )
+            charged_before = next((used for at, used in baselines if at >= since), {}) if since > begun else {}
+            charged = {key: units - charged_before.get(key, 0.0) for key, units in up.books.used.items() if key[0] == group}
+            ended = [call for call in traffic.calls if call.group == group and call.begun > since]
+            books += await _books(members.of(group, "gateway")[0], charged, known, ended)
+            since_wall = since + time.time() - loop.time()
+            recorded = [call for call in ended if call.outcome == "answered" and call.kind not in NOT_RECORDED]
+            history[group] = (sum(call["started_at"] >= since_wall and call["endpoint"] != "" for call in known), len(recorded))
+        refused = [(at, organization) for at, organization, _, _ in up.books.refused]
+        witnesses = [member.name for member in members.members if member.witness]
+        found = findings(traffic.calls, injected, samples, refused, books, witnesses=witnesses, history=history)
+        return found, injected, traffic.calls
+
+
+async def _sampling(members: Fleet, samples: list[Sample]) -> None:
+    redis = Redis(port=members.redis.port, socket_timeout=2)
+    while True:
+        try:
+            records = int(await redis.dbsize())
+        except Exception:  # noqa: BLE001 - it is held still, or was killed
+            records = samples[-1].redis_records if samples else 0
+        memory = {member.name: member.memory_mib() for member in members.members if member.witness}
+        files = members.ledger.parent.glob("ledger.sqlite3*")
+        size = sum(file.stat().st_size for file in files) / 2**20
+        samples.append(Sample(at=asyncio.get_running_loop().time(), memory=memory, file_mib=size, redis_records=records))
+        _tell(f"{len(samples) * SAMPLE_S / 60:.0f} minutes")
+        await asyncio.sleep(SAMPLE_S)
+
+
+async def _baselines(up: Upstream, baselines: list[tuple[float, Mapping[tuple[str, str, Limit], float]]]) -> None:
+    """What the provider had charged, second by second, so that it is known when a store was lost."""
+    while True:
+        baselines.append((asyncio.get_running_loop().time(), dict(up.books.used)))
+        await asyncio.sleep(1.0)
+
+
+async def _books(
+    member: Member, charged: Mapping[tuple[str, str, Limit], float], known: Sequence[Mapping[str, Any]], ended: Sequence[Call]
+) -> list[Books]:
+    """Requests and tokens a day of every chat model, in both books."""
+    failed = Counter(
+        attempt["model"]
+        for call in known
+        for attempt in call["attempts"]
+        if attempt["sent"] and attempt["outcome"] != "answered"
+    )
+    cut_off = sum(call.outcome in {"broken", "error"} for call in ended)
+    books: list[Books] = []
+    with _environment(member.environment):
+        settings = load_settings()
+    async with open_context(settings, clock=SystemClock()) as context:
+        organization = context.engine.registry.organization("groq")
+        for group, model, limit in sorted(charged):
+            if limit not in MOST_CLAIMED:
+                continue
+            claim = Claim(key=QuotaKey(provider="groq", organization=organization, model=model), cost={}, documented={})
+            (quota,) = await context.engine.ledger.peek([claim])
+            if (bucket := quota.buckets.get(limit)) is None:
+                continue
+            uncertain = (failed[model] + cut_off) * MOST_CLAIMED[limit]
+            if limit is Limit.TPD and not quota.returns_unused:
+                uncertain += charged[(group, model, Limit.RPD)] * MOST_CLAIMED[limit]
+            books.append(
+                Books(
+                    name=f"{group}, {model}, {limit.unit}",
+                    provider=float(charged[(group, model, limit)]),
+                    ledger=bucket.charged - bucket.credited,
+                    open=quota.calls_in_flight,
+                    uncertain=uncertain,
+                )
+            )
+    return books
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's variables are those of another meanwhile."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def _log(member: Member) -> Sequence[Mapping[str, Any]]:
+    """The history of calls of its group."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "groq_fallback_mcp", "log", "--json", "-n", "20000", "--since", "1d",
+        env=dict(member.environment), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def _shown(found: Sequence[Finding], injected: Sequence[Injected], calls: Sequence[Call], minutes: float, seed: int) -> str:
+    kinds = Counter(call.kind for call in calls)
+    faults = Counter(f"{fault.family}: {fault.what}" for fault in injected)
+    lines = [
+        f"{_machine()}; {minutes:.0f} minutes, seed {seed}",
+        "",
+        "Calls: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) + ".",
+        "",
+        "Faults: " + ", ".join(f"{count} x {what}" for what, count in sorted(faults.items())) + ".",
+        "",
+        "| what | found | allowed | holds |",
+        "|---|---:|---:|---|",
+        *(f"| {one.what} | {one.found} | {one.allowed} | {'yes' if one.holds else '**no**'} |" for one in found),
+    ]
+    examples = [f"    {one.what}: {example}" for one in found for example in one.examples]
+    return "\n".join([*lines, *(["", *examples] if examples else [])])
+
+
+def _machine() -> str:
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {system}"
+
+
+def _tell(doing: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{doing}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What must hold of a run, as pure functions over what was written down of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from benchmarks.soak.faults import Injected
+from benchmarks.soak.traffic import Call
+
+__all__ = ["Books", "Finding", "Sample", "findings", "lost", "memory_growth"]
+
+# A call that a cut of the network meets may end some seconds after it: it was waiting for an answer that will not come.
+AFTER_CUT_S = 12.0
+# What a killed process or a lost store had in flight was charged at the provider, and is not known here until it has flowed off.
+WINDOW_S = 60.0
+MOST_GROWTH_MIB = 5.0
+MOST_STATE_MIB = 16.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A moment: memory in MiB by process, and of the state's files; records in the Redis server."""
+
+    at: float
+    memory: Mapping[str, float]
+    file_mib: float
+    redis_records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """A limit at the end, in both books since the store was last lost: what the provider charged in all, and the ledger.
+
+    `open`: reservations that have not ended. `uncertain`: the most that the ledger may have charged beyond it: claims of attempts
+    that failed or were cut off, which the provider may have charged, and of tokens what it was not seen to give back.
+    """
+
+    name: str
+    provider: float
+    ledger: float
+    open: int
+    uncertain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A row: what was looked at, what was found, what may be, and whether it is."""
+
+    what: str
+    found: str
+    allowed: str
+    holds: bool
+    examples: Sequence[str] = field(default_factory=tuple[str, ...])
+
+
+def findings(
+    calls: Sequence[Call],
+    injected: Sequence[Injected],
+    samples: Sequence[Sample],
+    refused: Sequence[tuple[float, str]],
+    books: Sequence[Books],
+    *,
+    witnesses: Sequence[str],
+    history: Mapping[str, tuple[int, int]],
+) -> list[Finding]:
+    """`refused`: when a limit of an organization refused a request, and which. `history`: by group, calls kept and calls made."""
+    wrong = [call for call in calls if call.outcome == "wrong"]
+    gone = lost(calls, injected)
+    found = [
+        Finding(
+            what="calls answered",
+            found=f"{sum(call.outcome == 'answered' for call in calls):,} of {len(calls):,}",
+            allowed="",
+            holds=True,
+        ),
+        Finding(what="wrong answers", found=str(len(wrong)), allowed="0", holds=not wrong, examples=_told(wrong)),
+        Finding(
+            what="calls without an answer that could be served",
+            found=str(len(gone)),
+            allowed="0",
+            holds=not gone,
+            examples=_told(gone),
+        ),
+    ]
+    own, explained = _refusals(refused, injected)
+    found.append(
+        Finding(
+            what="requests that a limit refused, no store or process having been lost in the minute before",
+            found=f"{own} (and {explained} after one was)",
+            allowed="0",
+            holds=own == 0,
+        )
+    )
+    for name in witnesses:
+        growth = memory_growth(samples, name)
+        found.append(
+            Finding(
+                what=f"memory growth of {name} an hour",
+                found=f"{growth:.1f} MiB",
+                allowed=f"{MOST_GROWTH_MIB:.0f} MiB",
+                holds=growth <= MOST_GROWTH_MIB,
+            )
+        )
+    largest = max(sample.file_mib for sample in samples)
+    found.append(
+        Finding(
+            what="state's file and its log, largest",
+            found=f"{largest:.1f} MiB",
+            allowed=f"{MOST_STATE_MIB:.0f} MiB",
+            holds=largest <= MOST_STATE_MIB,
+        )
+    )
+    middle, last = samples[len(samples) // 2].redis_records, samples[-1].redis_records
+    found.append(
+        Finding(
+            what="records in the Redis server, in the middle and at the end",
+            found=f"{middle}, {last}",
+            allowed="x 1.5",
+            holds=last <= 1.5 * middle + 50,
+        )
+    )
+    for book in books:
+        off = book.ledger - book.provider
+        found.append(
+            Finding(
+                what=f"{book.name}: charged by the ledger, less what the provider charged",
+                found=f"{off:,.0f} of {book.provider:,.0f}",
+                allowed=f"0 to {book.uncertain:,.0f}",
+                holds=-0.001 * book.provider - 1 <= off <= book.uncertain and book.open == 0,
+            )
+        )
+    for group, (kept, made) in history.items():
+        found.append(
+            Finding(
+                what=f"{group}: calls in the history, of calls that ended",
+                found=f"{kept:,} of {made:,}",
+                allowed="95 %",
+                holds=kept >= 0.95 * made,
+            )
+        )
+    return found
+
+
+def lost(calls: Sequence[Call], injected: Sequence[Injected]) -> list[Call]:
+    """Calls that ended without an answer although something could have served them.
+
+    Nothing can where the network is cut, and a call breaks off where its process is killed; it is then put to another, whose answer counts.
+    """
+    cuts = [fault for fault in injected if fault.family == "network" and fault.what != "slow"]
+    kills = [fault for fault in injected if fault.family == "kill"]
+    return [
+        call
+        for call in calls
+        if call.outcome in {"error", "broken"}
+        and not any(fault.where == call.group and _meets(fault, call, AFTER_CUT_S) for fault in cuts)
+        and not (call.outcome == "broken" and any(fault.where == call.member and _meets(fault, call, 0.5) for fault in kills))
+    ]
+
+
+def memory_growth(samples: Sequence[Sample], name: str) -> float:
+    """MiB an hour between the third and the last tenth of a run: before it, caches fill."""
+    if len(samples) < 20:
+        return 0.0
+    tenth = len(samples) // 10
+    early, late = samples[2 * tenth : 3 * tenth], samples[-tenth:]
+    hours = (fmean(one.at for one in late) - fmean(one.at for one in early)) / 3_600
+    return (fmean(one.memory[name] for one in late) - fmean(one.memory[name] for one in early)) / hours
+
+
+def _refusals(refused: Sequence[tuple[float, str]], injected: Sequence[Injected]) -> tuple[int, int]:
+    """Those that nothing explains, and those after a loss of what the ledger knew."""
+    losses = [fault for fault in injected if fault.family in {"kill", "store", "disk", "clock", "network"}]
+    explained = sum(1 for at, _ in refused if any(fault.begun <= at <= fault.ended + WINDOW_S for fault in losses))
+    return len(refused) - explained, explained
+
+
+def _meets(fault: Injected, call: Call, after_s: float) -> bool:
+    return fault.begun <= call.ended and call.begun <= fault.ended + after_s
+
+
+def _told(calls: Sequence[Call]) -> tuple[str, ...]:
+    kinds = Counter((call.kind, call.outcome, call.detail[:160]) for call in calls)
+    return tuple(f"{count} x {kind}, {outcome}: {detail}" for (kind, outcome, detail), count in kinds.most_common(12))
