@@ -157,6 +157,16 @@ async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger
     assert (await ledger.peek([claim()]))[0].returns_unused is False
 
 
+async def test_a_call_that_overtook_an_earlier_one_does_not_state_what_is_left_after_it(ledger: StoredLedger) -> None:
+    """Claimed second and let in first: what its answer states is from before the other was let in, though that is settled by now."""
+    first, second = await taken(ledger, claim(tokens=400)), await taken(ledger, claim(tokens=100))
+    after_both = LimitReading(limit=Limit.TPM, capacity=1000, remaining=500)
+    await ledger.settle(first.reservation, used({Limit.TPM: 400}, after_both))
+    before_the_first = LimitReading(limit=Limit.TPM, capacity=1000, remaining=900)
+    await ledger.settle(second.reservation, used({Limit.TPM: 100}, before_the_first))
+    assert await level(ledger, Limit.TPM) == 500
+
+
 async def test_a_refused_call_gives_its_claim_back_whatever_is_known_of_returns(ledger: StoredLedger) -> None:
     """The server took nothing."""
     granted = await taken(ledger, claim(tokens=600))

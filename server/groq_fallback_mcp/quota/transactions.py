@@ -122,7 +122,7 @@ def _settle_account(transaction: Transaction, reservation: Reservation, settleme
     key = reservation.key
     account, provider = transaction.account(key), transaction.provider(key)
     held, in_flight = _unheld(account, reservation.cost) if opened else (account.held, account.in_flight)
-    returned = _returns_unused(provider.returns_unused, account.buckets, held, reservation, settlement, now=transaction.now)
+    returned = _returns_unused(provider.returns_unused, account.buckets, reservation, settlement, now=transaction.now)
     buckets = _settled(account.buckets, held, reservation, settlement, now=transaction.now, returned=returned)
     health = probe_ended(account.health, reservation.id, transaction.now)
     if settlement.health == "up":
@@ -360,6 +360,7 @@ def _take_from_account(
         taken_at=now,
         credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
         charged={limit: buckets[limit].charged for limit in claim.cost if limit in buckets},
+        held={limit: account.held.get(limit, 0.0) for limit in claim.cost},
         refilling=claim.refilling,
         queue="" if caller is None else caller.queue,
     )
@@ -394,7 +395,7 @@ def _settled(
         bucket, reading = buckets.get(limit), readings.get(limit)
         slack, later = 0.0, math.inf
         if bucket is not None:
-            slack, later = _since(bucket, holds, reservation, now)
+            slack, later = _since(bucket, reservation, now)
             claimed, admitted, used = _units(limit, reservation, settlement, now)
             unused = max(admitted - used, 0.0) if settlement.answered else 0.0
             left = unused if limit in RETURNABLE and states and not returned else 0.0
@@ -420,7 +421,6 @@ def _settled(
 def _returns_unused(
     known: bool,
     buckets: Mapping[Limit, Bucket],
-    holds: Mapping[Limit, float],
     reservation: Reservation,
     settlement: Settlement,
     *,
@@ -435,7 +435,7 @@ def _returns_unused(
             return False
         if settlement.answered and reading.remaining is not None and reading.capacity in {None, bucket.capacity}:
             claimed, admitted, _ = _units(reading.limit, reservation, settlement, now)
-            _, later = _since(bucket, holds, reservation, now)
+            _, later = _since(bucket, reservation, now)
             known = known or proves_return(charge(bucket, admitted - claimed, now), reading.remaining, now, later=later)
     return known
 
@@ -451,13 +451,16 @@ def _units(limit: Limit, reservation: Reservation, settlement: Settlement, now: 
     return claimed, settlement.admitted.get(limit, claimed), used
 
 
-def _since(bucket: Bucket, holds: Mapping[Limit, float], reservation: Reservation, now: float) -> tuple[float, float]:
-    """What may have come back to a bucket since the server looked at it, and what other calls may have claimed."""
+def _since(bucket: Bucket, reservation: Reservation, now: float) -> tuple[float, float]:
+    """What may have come back to a bucket since the server looked at it, and what other calls may have claimed there after that.
+
+    Those that were under way when this one was granted may have arrived after it, even where they are settled by now.
+    """
     limit = bucket.limit
     refill = max(now - reservation.taken_at, 0.0) * bucket.refill_per_s
     credited = max(bucket.credited - reservation.credited.get(limit, bucket.credited), 0.0)
     charged = max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
-    return refill + credited, holds.get(limit, 0.0) + charged
+    return refill + credited, reservation.held.get(limit, 0.0) + charged
 
 
 def _unrefilled(limit: Limit, age_s: float) -> float:
