@@ -121,6 +121,10 @@ def _settle_account(transaction: Transaction, reservation: Reservation, settleme
     """Settle a model's account, or a pool's; `opened`: what was claimed is held there."""
     key = reservation.key
     account, provider = transaction.account(key), transaction.provider(key)
+    if reservation.granted_by_fallback:
+        # it may be the first that this store hears of the model
+        claim = Claim(key=key, cost=reservation.cost, documented=reservation.documented, refilling=reservation.refilling)
+        account = transaction.seeded(claim)
     held, in_flight = _unheld(account, reservation.cost) if opened else (account.held, account.in_flight)
     returned = _returns_unused(provider.returns_unused, account.buckets, reservation, settlement, now=transaction.now)
     buckets = _settled(account.buckets, held, reservation, settlement, now=transaction.now, returned=returned)
