@@ -150,12 +150,13 @@ class Scenario:
 
         Not where the clock that refills our buckets is set, where processes count for themselves because the store fails, where
         requests arrive long after they were claimed because their process was suspended, where a client gives up a call that was
-        sent and names no caller (its limits are given back), nor where the server gives nothing back.
+        sent and names no caller (its limits are given back), nor where the server gives nothing back and does not say so.
         """
         gives_back_unseen = any(job.gives_up_after_s is not None and job.caller is None for job in self.jobs)
         # a process's own clock decides about no bucket where the store has one
         stepped = any(not self.server_clock or step.slot is None for step in self.clock_steps)
-        return not (stepped or self.outages or self.suspensions or gives_back_unseen or not self.refunds)
+        unseen = self.headers == "silent" and not self.refunds
+        return not (stepped or self.outages or self.suspensions or gives_back_unseen or unseen)
 
     @property
     def recovers_after_s(self) -> float:

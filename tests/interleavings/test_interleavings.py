@@ -32,6 +32,8 @@ LAST_EVENTS = 40
 FOUND = {
     6: "A call that overtook another one stated what was left before that one was let in, and was believed.",
     10: "What was used during an outage was forgotten where the store did not know the model yet.",
+    29: "A level of ours that was too low was taken for proof that the server gives unused tokens back.",
+    136: "The same, after calls that were lost and never charged.",
 }
 
 

@@ -18,7 +18,7 @@ from groq_fallback_mcp.fallback.attempt import AttemptSender
 from groq_fallback_mcp.fallback.call_state import Answer, CallState
 from groq_fallback_mcp.fallback.engine import FallbackEngine
 from groq_fallback_mcp.policy.verdict import Abort
-from groq_fallback_mcp.quota import Settlement, history, transactions
+from groq_fallback_mcp.quota import Settlement, SettleResult, history, transactions
 from groq_fallback_mcp.quota.buckets import Bucket
 from groq_fallback_mcp.quota.records import Transaction
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
@@ -57,7 +57,7 @@ def an_engine_that_forgets_reservations(patch: pytest.MonkeyPatch) -> None:
     async def settle(real: Any, ledger: StoredLedger, *args: Any, **named: Any) -> Any:
         if next(numbers) % 7:
             return await real(ledger, *args, **named)
-        return transactions.SettleResult()
+        return SettleResult()
 
     _wrapped(patch, StoredLedger, "settle", settle)
 

@@ -148,6 +148,31 @@ async def test_a_server_that_gives_nothing_back_is_never_believed_to(ledger: Sto
     assert (await ledger.peek([claim()]))[0].returns_unused is False
 
 
+@pytest.mark.parametrize("ending", ["lost", "expired"])
+async def test_an_answer_that_was_lost_and_never_charged_is_no_proof_of_returns(
+    store: Store, clock: FakeClock, ending: str
+) -> None:
+    """We keep what it claimed; that the server has so much more shows only that it did not take it."""
+    ledger = StoredLedger(store, clock, threaded=store.name != "memory", time_limit_s=5.0)
+
+    def of_day(tokens: float) -> Claim:
+        return Claim(key=key(), cost={Limit.TPD: tokens}, documented={Limit.TPD: 1000})
+
+    lost = await taken(ledger, of_day(400))
+    if ending == "lost":
+        await ledger.settle(lost.reservation, Settlement(actual={Limit.TPD: 400}))
+    else:
+        clock.advance(LIFE_S + 61)
+    answered = await taken(ledger, of_day(200))
+    stated = QuotaSnapshot(readings=(LimitReading(limit=Limit.TPD, capacity=1000, remaining=800),))
+    settlement = Settlement(actual={Limit.TPD: 100}, admitted={Limit.TPD: 200}, snapshot=stated, spent=Spend())
+    await ledger.settle(answered.reservation, settlement)
+    (quota,) = await ledger.peek([of_day(1)])
+    assert not quota.returns_unused
+    assert quota.buckets[Limit.TPD].level_at(quota.now) == pytest.approx(800)
+    await ledger.aclose()
+
+
 async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger: StoredLedger, clock: FakeClock) -> None:
     """Until the next proof: the provider may have changed its ways."""
     await proving_returns(ledger, clock)

@@ -10,7 +10,7 @@ from functools import partial
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
-from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, new_bucket, proves_return, take
+from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, less_sure, new_bucket, proves_return, take
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, Spend
 from groq_fallback_mcp.quota.caller import Caller, caller_day
 from groq_fallback_mcp.quota.fairness import Use, after_grant, after_settling, not_waiting, share_of, waiting
@@ -229,7 +229,11 @@ def expire(snapshot: Snapshot, reservations: Iterable[str]) -> Writes[None]:
                 account = transaction.account(key)
                 held, in_flight = _unheld(account, found.cost)
                 health = probe_ended(account.health, reservation, transaction.now)
-                transaction.write(key, replace(account, held=held, in_flight=in_flight, health=health))
+                buckets = {
+                    limit: less_sure(bucket, found.cost.get(limit, 0.0), transaction.now)
+                    for limit, bucket in account.buckets.items()
+                }
+                transaction.write(key, replace(account, buckets=buckets, held=held, in_flight=in_flight, health=health))
             for day in found.days:
                 transaction.write_day(day, transaction.day(day).holding(found.spend, -1))
     return transaction.writes(None)
@@ -405,6 +409,9 @@ def _settled(
             left = unused if limit in RETURNABLE and states and not returned else 0.0
             bucket = charge(bucket, used + left - claimed, now, taken_at=reservation.taken_at)
             bucket = replace(bucket, credited=bucket.credited + unused - left)
+            if limit not in settlement.admitted:
+                # it may have charged less, or nothing where the call never got there
+                bucket = less_sure(bucket, used, now)
             # a server that looked when it let the call in has not counted what this answer gives back
             slack += unused - left
         if reading is not None:
