@@ -6,8 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from benchmarks.goodput.virtual_time import EPOCH
 from interleavings.simulation import Call, Run
 from interleavings.strict_groq import answer_to
+
+from groq_fallback_mcp.quota.history import LIFE_S
 
 __all__ = ["INVARIANTS", "breaches"]
 
@@ -161,14 +164,17 @@ def a_model_that_is_well_again_is_used_again(run: Run) -> Iterator[str]:
 
 def the_history_agrees_with_what_the_callers_saw(run: Run) -> Iterator[str]:
     """Each call is heard of once, and kept once as it was heard; what a killed process had not written yet is lost."""
-    kept = Counter(record.id for record in run.history)
-    yield from (f"the history has call {name} {count} times" for name, count in kept.items() if count > 1)
+    times = Counter(record.id for record in run.history)
+    yield from (f"the history has call {name} {count} times" for name, count in times.items() if count > 1)
     by_id = {record.id: record for record in run.history}
+    # what is older is not shown any more
+    since = EPOCH + max((call.ended_s or 0.0 for call in run.recovery), default=0.0) - LIFE_S
     for call in (*run.calls, *run.recovery):
         yield from _heard_wrongly(call)
         for record in call.heard:
             found = by_id.get(record.id)
-            if found is None and call.process not in run.killed and not run.scenario.outages and not run.scenario.clock_steps:
+            kept = record.started_at > since + ALLOWANCE_S and call.process not in run.killed
+            if found is None and kept and not run.scenario.outages and not run.scenario.clock_steps:
                 yield f"the history lacks call {call.job.number}"
             if found is not None and (found.outcome, found.model, found.attempts) != (
                 record.outcome,

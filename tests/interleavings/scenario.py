@@ -20,6 +20,7 @@ __all__ = [
     "Job",
     "Scenario",
     "Span",
+    "StoreOutage",
     "drawn",
 ]
 
@@ -121,7 +122,7 @@ class Scenario:
     `server_clock`: the store goes by a clock of its own, else all processes and it go by one machine's. `headers`: what answers state
     of limits, as of admission or completion, or nothing. `refunds`: unused tokens come back there. `refuge`: another provider can
     always serve. `kills` and `suspensions` are of a process, by its slot, and last until the end of their span. `budgets` are
-    tokens a day of named callers.
+    tokens a day of named callers. `measured_at_s`: when it is noted how much the store keeps.
     """
 
     seed: int
@@ -143,6 +144,7 @@ class Scenario:
     budgets: Mapping[str, int]
     jobs: Sequence[Job]
     quiet_s: float = 400.0
+    measured_at_s: Sequence[float] = ()
 
     @property
     def keeps_to_limits(self) -> bool:

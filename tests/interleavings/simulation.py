@@ -97,7 +97,7 @@ class Run:
     under_way: int
     errors_logged: Sequence[str]
     events: Sequence[Event]
-    sizes: Sequence[tuple[float, int, int]] = ()
+    sizes: Sequence[Mapping[str, tuple[int, int]]] = ()
 
     @property
     def trace(self) -> str:
@@ -194,7 +194,7 @@ class _World:
         self.calls: list[Call] = []
         self.under_way: dict[asyncio.Task[None], Call] = {}
         self.events: list[Event] = []
-        self.sizes: list[tuple[float, int, int]] = []
+        self.sizes: list[Mapping[str, tuple[int, int]]] = []
 
     def note(self, process: str, what: str) -> None:
         self.events.append(Event(self.loop.time(), process, what))
@@ -332,10 +332,13 @@ class _World:
             self.hanging[slot] = any(one.kind == "hangs" for one in outages)
 
     def measure(self) -> None:
-        """Note how much the store keeps."""
-        records = self.shared.records
-        size = sum(len(key) + len(record.body) for key, record in records.items())
-        self.sizes.append((self.loop.time(), len(records), size))
+        """Note how many records of each kind the store keeps, and how large they are together."""
+        sizes: dict[str, tuple[int, int]] = {}
+        for key, record in self.shared.records.items():
+            kind = key.split("/")[0]
+            records, characters = sizes.get(kind, (0, 0))
+            sizes[kind] = records + 1, characters + len(key) + len(record.body)
+        self.sizes.append(sizes)
 
 
 def simulated(scenario: Scenario) -> Run:
@@ -406,6 +409,7 @@ async def _traffic(world: _World) -> None:
     for slot, span in scenario.suspensions:
         plan += [(span.from_s, lambda slot=slot: _pause(world, slot)), (span.to_s, lambda slot=slot: _resume(world, slot))]
     plan += [(step.at_s, lambda step=step: _step(world, step.slot, step.by_s)) for step in scenario.clock_steps]
+    plan += [(moment, world.measure) for moment in scenario.measured_at_s]
     for at_s, act in sorted(plan, key=lambda one: one[0]):
         await _until(loop, at_s)
         act()
