@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from benchmarks.goodput.virtual_time import VirtualLoop
 
-__all__ = ["OUTSIDE", "PROCESS", "SeededLoop"]
+__all__ = ["OUTSIDE", "PROCESS", "SeededLoop", "context_of"]
 
 T = TypeVar("T")
 _Ts = TypeVarTuple("_Ts")

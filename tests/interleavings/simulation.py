@@ -18,7 +18,7 @@ import anyio
 from benchmarks.goodput.virtual_time import EPOCH
 from interleavings.bookkeeper import Bookkeeper
 from interleavings.scenario import AUDIO_MODELS, CHAT_MODELS, REFUGE, Job, Scenario
-from interleavings.scheduler import PROCESS, SeededLoop
+from interleavings.scheduler import PROCESS, SeededLoop, context_of
 from interleavings.shared_store import ProcessStore, SharedRecords, StoreFaults, WatchedLedger
 from interleavings.strict_groq import Reached, SeededProvider, StrictGroq
 
@@ -286,7 +286,8 @@ class _World:
         task.add_done_callback(lambda task: self._ended(task, call))
         if job.gives_up_after_s is not None:
             # as the servers do it: tasks that are cancelled in another way lose what they shield
-            self.loop.call_later(job.gives_up_after_s, call.scope.cancel)
+            # in the process: anyio repeats a cancellation until it is taken notice of, for ever where a process is suspended
+            self.loop.call_later(job.gives_up_after_s, call.scope.cancel, context=context_of(process.name))
         return call
 
     async def _serve(self, engine: FallbackEngine, call: Call) -> None:
