@@ -526,10 +526,14 @@ def _errors() -> Iterator[list[str]]:
 
     keeper = Keeper(level=logging.ERROR)
     loggers = [logging.getLogger("groq_fallback_mcp"), logging.getLogger("asyncio")]
+    levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(keeper)
+        # what is only noteworthy is what these runs are about, and takes time to write
+        logger.setLevel(logging.ERROR)
     try:
         yield found
     finally:
-        for logger in loggers:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.removeHandler(keeper)
+            logger.setLevel(level)
