@@ -9,6 +9,7 @@ import pytest
 from fakes import GROQ_CHAT_MODELS, World, failure, provider_models, rate_limited
 
 from groq_fallback_mcp.call import CallOrigin, CallRecord, ChatRequest, FailureKind, client_name, trace_context
+from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.quota import Caller
 
 pytestmark = pytest.mark.anyio
@@ -110,13 +111,18 @@ async def test_a_bug_is_not_taken_for_a_client_that_left() -> None:
 
 
 async def test_a_listener_that_fails_costs_neither_the_call_nor_what_others_hear() -> None:
+    """Neither when a call begins nor when it ends."""
+
     class Failing(Heard):
+        def call_started(self) -> None:
+            raise RuntimeError
+
         def call_ended(self, record: CallRecord) -> None:
             raise RuntimeError(record.id)
 
     heard = Heard()
     world = World(listeners=[Failing(), heard])
-    await world.engine.serve(ask())
+    assert isinstance(await world.engine.serve(ask()), Answer)
     assert [record.outcome for record in heard.records] == ["answered"]
 
 

@@ -130,6 +130,17 @@ async def test_while_degraded_a_quarter_of_each_limit_is_used(rig: Rig) -> None:
     assert never.waits[0].wait_s is None
 
 
+async def test_what_was_used_meanwhile_of_a_model_that_the_store_has_never_seen_is_charged_there(rig: Rig) -> None:
+    """As of a store that was down when the first process started, or came back empty."""
+    rig.store.fault = "gone"
+    await rig.ledger.settle(await granted(rig, claim(200)), Settlement(actual={Limit.TPM: 200}, spent=Spend()))
+    rig.store.fault = None
+    rig.clock.advance(3)
+    await rig.ledger.peek([claim()])
+    (quota,) = await rig.shared.peek([claim()])
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 200 * (1 - 3 / 60))
+
+
 async def test_a_failing_store_is_left_alone_for_longer_and_longer(rig: Rig) -> None:
     """One call finds out for all: 1, 2, 4 ... 30 s."""
     rig.store.fault = "gone"

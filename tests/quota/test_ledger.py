@@ -148,6 +148,31 @@ async def test_a_server_that_gives_nothing_back_is_never_believed_to(ledger: Sto
     assert (await ledger.peek([claim()]))[0].returns_unused is False
 
 
+@pytest.mark.parametrize("ending", ["lost", "expired"])
+async def test_an_answer_that_was_lost_and_never_charged_is_no_proof_of_returns(
+    store: Store, clock: FakeClock, ending: str
+) -> None:
+    """We keep what it claimed; that the server has so much more shows only that it did not take it."""
+    ledger = StoredLedger(store, clock, threaded=store.name != "memory", time_limit_s=5.0)
+
+    def of_day(tokens: float) -> Claim:
+        return Claim(key=key(), cost={Limit.TPD: tokens}, documented={Limit.TPD: 1000})
+
+    lost = await taken(ledger, of_day(400))
+    if ending == "lost":
+        await ledger.settle(lost.reservation, Settlement(actual={Limit.TPD: 400}))
+    else:
+        clock.advance(LIFE_S + 61)
+    answered = await taken(ledger, of_day(200))
+    stated = QuotaSnapshot(readings=(LimitReading(limit=Limit.TPD, capacity=1000, remaining=800),))
+    settlement = Settlement(actual={Limit.TPD: 100}, admitted={Limit.TPD: 200}, snapshot=stated, spent=Spend())
+    await ledger.settle(answered.reservation, settlement)
+    (quota,) = await ledger.peek([of_day(1)])
+    assert not quota.returns_unused
+    assert quota.buckets[Limit.TPD].level_at(quota.now) == pytest.approx(800)
+    await ledger.aclose()
+
+
 async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger: StoredLedger, clock: FakeClock) -> None:
     """Until the next proof: the provider may have changed its ways."""
     await proving_returns(ledger, clock)
@@ -155,6 +180,16 @@ async def test_a_refusal_that_was_not_foreseen_ends_the_belief_in_returns(ledger
     reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=500, requested=600, wait_s=6.0)
     await ledger.settle(granted.reservation, Settlement(actual={Limit.TPM: 0}, snapshot=QuotaSnapshot(readings=(reading,))))
     assert (await ledger.peek([claim()]))[0].returns_unused is False
+
+
+async def test_a_call_that_overtook_an_earlier_one_does_not_state_what_is_left_after_it(ledger: StoredLedger) -> None:
+    """Claimed second and let in first: what its answer states is from before the other was let in, though that is settled by now."""
+    first, second = await taken(ledger, claim(tokens=400)), await taken(ledger, claim(tokens=100))
+    after_both = LimitReading(limit=Limit.TPM, capacity=1000, remaining=500)
+    await ledger.settle(first.reservation, used({Limit.TPM: 400}, after_both))
+    before_the_first = LimitReading(limit=Limit.TPM, capacity=1000, remaining=900)
+    await ledger.settle(second.reservation, used({Limit.TPM: 100}, before_the_first))
+    assert await level(ledger, Limit.TPM) == 500
 
 
 async def test_a_refused_call_gives_its_claim_back_whatever_is_known_of_returns(ledger: StoredLedger) -> None:

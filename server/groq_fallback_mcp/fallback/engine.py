@@ -242,8 +242,7 @@ class FallbackEngine:
         origin = self.origin if self.caller is None else replace(self.origin, caller=self.caller.name)
         self._calls[name] = state, origin, began
         try:
-            for listener in self._listeners:
-                listener.call_started()
+            self._tell(lambda listener: listener.call_started())
             yield ending
         except Exception:
             ending.code = "internal"
@@ -254,11 +253,15 @@ class FallbackEngine:
                 now = self.clock.monotonic()
                 outcome = ending.code if ending.outcome is None else ending.outcome
                 record = call_record(name, state, outcome, origin=origin, started_at=began, now=now)
-                for listener in self._listeners:
-                    try:
-                        listener.call_ended(record)
-                    except Exception:  # noqa: BLE001 - what only listens must not cost the call, nor what others hear
-                        _log.warning("a listener failed", exc_info=True)
+                self._tell(lambda listener: listener.call_ended(record))
+
+    def _tell(self, what: Callable[[CallListener], None]) -> None:
+        """Call each listener; one that fails costs neither the call nor what others hear."""
+        for listener in self._listeners:
+            try:
+                what(listener)
+            except Exception:  # noqa: BLE001 - what only listens may fail in any way
+                _log.warning("a listener failed", exc_info=True)
 
     async def _count_refusal(self) -> None:
         if self.caller is not None:

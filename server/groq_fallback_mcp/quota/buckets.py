@@ -31,6 +31,7 @@ __all__ = [
     "charge",
     "clock_set_back",
     "follow",
+    "less_sure",
     "new_bucket",
     "proves_return",
     "take",
@@ -62,7 +63,8 @@ class Bucket:
 
     `knowledge`: `documented` (the table's figure, never confirmed), `observed` (the server confirmed this capacity),
     `learnt` (the server stated another capacity than the table); `stated_at` is when it last did. `charged` and `credited`
-    are all the units that calls have ever claimed and got back: what happened since a moment is the difference.
+    are all the units that calls have ever claimed and got back: what happened since a moment is the difference. `unsure` is how
+    many more units the server may have left although it gave nothing back.
 
     `window`: how units come back. Of a sliding one, `used` says when and how many, the soonest first; of a daily one, `zone` is
     where the day is counted that `at` is in.
@@ -76,6 +78,7 @@ class Bucket:
     stated_at: float = 0.0
     charged: float = 0.0
     credited: float = 0.0
+    unsure: float = 0.0
     window: Window = "continuous"
     zone: str = ""
     used: tuple[tuple[float, float], ...] = ()
@@ -188,6 +191,8 @@ def take(bucket: Bucket, units: float, now: float) -> Bucket:
         return replace(charge(bucket, units, now), charged=bucket.charged + units)
     lost_s = max(ON_THE_WAY_S - bucket.wait_s(bucket.capacity, now), 0.0)
     start = max(now + lost_s, bucket.at)
+    # of a full bucket the server may have gained this much after the request arrived
+    bucket = less_sure(bucket, (start - max(now, bucket.at)) * bucket.refill_per_s, now)
     return replace(charge(bucket, units, now), at=start, charged=bucket.charged + units)
 
 
@@ -208,12 +213,19 @@ def charge(bucket: Bucket, units: float, now: float, *, taken_at: float | None =
     return replace(bucket, level=min(bucket.capacity, bucket.level_at(now) - units), at=max(now, bucket.at))
 
 
+def less_sure(bucket: Bucket, units: float, now: float) -> Bucket:
+    """The bucket when the server may have so many units more than ours has."""
+    if units <= 0 or bucket.limit not in RETURNABLE:
+        return bucket
+    return replace(bucket, unsure=_still_unsure(bucket, now) + units)
+
+
 def proves_return(bucket: Bucket, remaining: float, now: float, *, later: float) -> bool:
     """Whether a stated `remaining` shows that unused units come back: others' traffic can only lower it.
 
     The bucket is settled to what the server charged at admission; `later` is what other calls may have claimed since.
     """
-    return remaining > bucket.level_at(now) + later + TELLING_SHARE * bucket.capacity
+    return remaining > bucket.level_at(now) + _still_unsure(bucket, now) + later + TELLING_SHARE * bucket.capacity
 
 
 def follow(
@@ -250,13 +262,14 @@ def follow(
         known = replace(bucket, capacity=capacity, level=min(level, capacity), at=max(now, bucket.at), knowledge="learnt")
     if known.window != "continuous":
         return _stated(_followed(known, reading, now, slack=slack, later=later), reading, now)
-    ours, level, at = known.level_at(now), known.level, known.at
+    ours, level, at, unsure = known.level_at(now), known.level, known.at, known.unsure
     if reading.wait_s is not None and reading.requested is not None and reading.requested <= capacity:
         stated = reading.requested - reading.wait_s * known.refill_per_s
         level, at = stated if held <= 0 else min(ours, stated), now
     elif reading.remaining is not None:
         level, at = min(max(ours, reading.remaining - later), reading.remaining + slack), max(now, known.at)
-    return _stated(replace(known, level=level, at=at), reading, now)
+        unsure = min(unsure, max(reading.remaining + slack - level, 0.0))
+    return _stated(replace(known, level=level, at=at, unsure=unsure), reading, now)
 
 
 def clock_set_back(bucket: Bucket, now: float) -> Bucket:
@@ -264,6 +277,11 @@ def clock_set_back(bucket: Bucket, now: float) -> Bucket:
     back_s = max(bucket.at - now, 0.0)
     used = tuple((max(until - back_s, now), units) for until, units in bucket.used)
     return replace(bucket, at=min(bucket.at, now), stated_at=min(bucket.stated_at, now), used=used)
+
+
+def _still_unsure(bucket: Bucket, now: float) -> float:
+    """What the server may have more by now: nothing once the bucket is full."""
+    return min(bucket.unsure, bucket.capacity - bucket.level_at(now))
 
 
 def _day_over(zone: str, at: float) -> float:

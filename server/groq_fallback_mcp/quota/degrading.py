@@ -92,7 +92,7 @@ class DegradingLedger:
         self._granted_by_fallback[own.id] = own
         return Granted(
             index=index,
-            reservation=_as_granted(own, claims[index].cost),
+            reservation=_as_granted(own, claims[index]),
             skipped=tuple(waits.get(before, refused) for before in range(index)),
         )
 
@@ -248,10 +248,11 @@ def _cautious(claim: Claim) -> Claim:
     return replace(claim, cost=cost)
 
 
-def _as_granted(own: Reservation, cost: Mapping[Limit, float]) -> Reservation:
+def _as_granted(own: Reservation, claim: Claim) -> Reservation:
     """The reservation of what was really claimed, in the place of the cautious one."""
-    pool = None if own.pool is None else _as_granted(own.pool, cost)
-    return replace(own, cost=cost, granted_by_fallback=True, pool=pool)
+    shared = claim.of_pool
+    pool = None if own.pool is None or shared is None else _as_granted(own.pool, shared)
+    return replace(own, cost=claim.cost, granted_by_fallback=True, documented=claim.documented, pool=pool)
 
 
 def _scaled(units: float, most: float) -> float:

@@ -85,8 +85,10 @@ class Claim:
 class Reservation:
     """A claim that was granted and not settled yet. `taken_at` is Unix seconds by the store's clock.
 
-    `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included.
-    `granted_by_fallback`: granted by this process while the store could not be used. `pool` is what was taken of the limits of the
+    `credited` and `charged`: how much had been given back to and taken from each bucket until then, this claim included; `held`: what
+    other calls under way held of each then.
+    `granted_by_fallback`: granted by this process while the store could not be used; `documented` are then the limits of the claim,
+    since the store may know none of them. `pool` is what was taken of the limits of the
     model's pool, under the same id. `caller_day` and `queue` are where a named caller's spending and use are kept, else empty.
     """
 
@@ -96,9 +98,11 @@ class Reservation:
     taken_at: float = 0.0
     credited: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     charged: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
+    held: Mapping[Limit, float] = field(default_factory=dict[Limit, float])
     spend: Spend = ZERO_SPEND
     day: str = ""
     granted_by_fallback: bool = False
+    documented: Mapping[Limit, int] = field(default_factory=dict[Limit, int])
     refilling: Refilling = CONTINUOUS
     pool: Reservation | None = None
     caller_day: str = ""

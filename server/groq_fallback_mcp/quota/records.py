@@ -416,6 +416,7 @@ def _sane_bucket(bucket: Bucket) -> bool:
         and 0.0 <= bucket.stated_at <= LARGEST
         and 0.0 <= bucket.credited <= LARGEST
         and 0.0 <= bucket.charged <= LARGEST
+        and 0.0 <= bucket.unsure <= LARGEST
         and 0.0 < bucket.capacity <= LARGEST
         and len(bucket.used) <= 2 * PARTS
         and all(0.0 <= until <= bucket.at + LONGEST_PAUSE_S and 0.0 <= units <= LARGEST for until, units in bucket.used)

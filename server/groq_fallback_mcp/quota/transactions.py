@@ -10,7 +10,7 @@ from functools import partial
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
-from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, new_bucket, proves_return, take
+from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, less_sure, new_bucket, proves_return, take
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, Spend
 from groq_fallback_mcp.quota.caller import Caller, caller_day
 from groq_fallback_mcp.quota.fairness import Use, after_grant, after_settling, not_waiting, share_of, waiting
@@ -121,8 +121,12 @@ def _settle_account(transaction: Transaction, reservation: Reservation, settleme
     """Settle a model's account, or a pool's; `opened`: what was claimed is held there."""
     key = reservation.key
     account, provider = transaction.account(key), transaction.provider(key)
+    if reservation.granted_by_fallback:
+        # it may be the first that this store hears of the model
+        claim = Claim(key=key, cost=reservation.cost, documented=reservation.documented, refilling=reservation.refilling)
+        account = transaction.seeded(claim)
     held, in_flight = _unheld(account, reservation.cost) if opened else (account.held, account.in_flight)
-    returned = _returns_unused(provider.returns_unused, account.buckets, held, reservation, settlement, now=transaction.now)
+    returned = _returns_unused(provider.returns_unused, account.buckets, reservation, settlement, now=transaction.now)
     buckets = _settled(account.buckets, held, reservation, settlement, now=transaction.now, returned=returned)
     health = probe_ended(account.health, reservation.id, transaction.now)
     if settlement.health == "up":
@@ -225,7 +229,11 @@ def expire(snapshot: Snapshot, reservations: Iterable[str]) -> Writes[None]:
                 account = transaction.account(key)
                 held, in_flight = _unheld(account, found.cost)
                 health = probe_ended(account.health, reservation, transaction.now)
-                transaction.write(key, replace(account, held=held, in_flight=in_flight, health=health))
+                buckets = {
+                    limit: less_sure(bucket, found.cost.get(limit, 0.0), transaction.now)
+                    for limit, bucket in account.buckets.items()
+                }
+                transaction.write(key, replace(account, buckets=buckets, held=held, in_flight=in_flight, health=health))
             for day in found.days:
                 transaction.write_day(day, transaction.day(day).holding(found.spend, -1))
     return transaction.writes(None)
@@ -360,6 +368,7 @@ def _take_from_account(
         taken_at=now,
         credited={limit: buckets[limit].credited for limit in claim.cost if limit in buckets},
         charged={limit: buckets[limit].charged for limit in claim.cost if limit in buckets},
+        held={limit: account.held.get(limit, 0.0) for limit in claim.cost},
         refilling=claim.refilling,
         queue="" if caller is None else caller.queue,
     )
@@ -394,12 +403,15 @@ def _settled(
         bucket, reading = buckets.get(limit), readings.get(limit)
         slack, later = 0.0, math.inf
         if bucket is not None:
-            slack, later = _since(bucket, holds, reservation, now)
+            slack, later = _since(bucket, reservation, now)
             claimed, admitted, used = _units(limit, reservation, settlement, now)
             unused = max(admitted - used, 0.0) if settlement.answered else 0.0
             left = unused if limit in RETURNABLE and states and not returned else 0.0
             bucket = charge(bucket, used + left - claimed, now, taken_at=reservation.taken_at)
             bucket = replace(bucket, credited=bucket.credited + unused - left)
+            if limit not in settlement.admitted:
+                # it may have charged less, or nothing where the call never got there
+                bucket = less_sure(bucket, used, now)
             # a server that looked when it let the call in has not counted what this answer gives back
             slack += unused - left
         if reading is not None:
@@ -420,7 +432,6 @@ def _settled(
 def _returns_unused(
     known: bool,
     buckets: Mapping[Limit, Bucket],
-    holds: Mapping[Limit, float],
     reservation: Reservation,
     settlement: Settlement,
     *,
@@ -435,7 +446,7 @@ def _returns_unused(
             return False
         if settlement.answered and reading.remaining is not None and reading.capacity in {None, bucket.capacity}:
             claimed, admitted, _ = _units(reading.limit, reservation, settlement, now)
-            _, later = _since(bucket, holds, reservation, now)
+            _, later = _since(bucket, reservation, now)
             known = known or proves_return(charge(bucket, admitted - claimed, now), reading.remaining, now, later=later)
     return known
 
@@ -451,13 +462,16 @@ def _units(limit: Limit, reservation: Reservation, settlement: Settlement, now: 
     return claimed, settlement.admitted.get(limit, claimed), used
 
 
-def _since(bucket: Bucket, holds: Mapping[Limit, float], reservation: Reservation, now: float) -> tuple[float, float]:
-    """What may have come back to a bucket since the server looked at it, and what other calls may have claimed."""
+def _since(bucket: Bucket, reservation: Reservation, now: float) -> tuple[float, float]:
+    """What may have come back to a bucket since the server looked at it, and what other calls may have claimed there after that.
+
+    Those that were under way when this one was granted may have arrived after it, even where they are settled by now.
+    """
     limit = bucket.limit
     refill = max(now - reservation.taken_at, 0.0) * bucket.refill_per_s
     credited = max(bucket.credited - reservation.credited.get(limit, bucket.credited), 0.0)
     charged = max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
-    return refill + credited, holds.get(limit, 0.0) + charged
+    return refill + credited, reservation.held.get(limit, 0.0) + charged
 
 
 def _unrefilled(limit: Limit, age_s: float) -> float:
