@@ -143,6 +143,8 @@ FAULTS = (
     _answer("null content", whole(None)),
     _answer("blank content", whole("  \n")),
     _answer("finish_reason error", whole("half an", finish="error")),
+    _answer("finish_reason null", whole("half an", finish=None)),
+    _answer("a call and finish_reason null", whole(None, finish=None, **_call("{}")), wants_call=True),
     _answer("a call with half its arguments", whole(None, finish="tool_calls", **_call('{"path": "a')), wants_call=True),
     _answer("a call whose arguments are a list", whole(None, finish="tool_calls", **_call("[1]")), wants_call=True),
     _answer("a call of an unknown tool", whole(None, finish="tool_calls", **_call("{}", "rm_rf")), wants_call=True),
