@@ -77,7 +77,7 @@ bench-gateway: $(VENV)/.bench $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 	$(BIN)/python -m benchmarks.gateway --write
 
 bench-failover: $(VENV)/.dev $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
-	$(BIN)/python -m benchmarks.failover --runs 3 --write
+	$(BIN)/python -m benchmarks.failover --write
 
 # More than an hour on one core; --write renews the tables in the benchmarks' README files.
 bench-goodput: $(VENV)/.bench

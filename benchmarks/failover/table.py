@@ -90,10 +90,11 @@ def _forms(cells: Sequence[Cell], spoken: Sequence[Cell]) -> str:
     for streamed, word in ((True, "streamed"), (False, "not streamed")):
         if sum(cell.streamed is streamed for cell in spoken) == len(cells) and all(cell.streamed is streamed for cell in cells):
             return word
-    dialects = list(dict.fromkeys(cell.dialect for cell in cells))
-    if len(cells) == 2 * len(dialects):
-        return ", ".join(dialects)
-    return ", ".join(f"{cell.dialect} {'streamed' if cell.streamed else 'not streamed'}" for cell in cells)
+    shown = []
+    for dialect in dict.fromkeys(cell.dialect for cell in cells):
+        forms = [cell.streamed for cell in cells if cell.dialect == dialect]
+        shown.append(dialect if len(forms) > 1 else f"{dialect} {'streamed' if forms[0] else 'not streamed'}")
+    return ", ".join(shown)
 
 
 def _better(names: Sequence[str], cells: Sequence[Cell]) -> Iterable[str]:
