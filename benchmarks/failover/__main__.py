@@ -49,7 +49,7 @@ def main() -> None:
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}; {options.runs} x {took_s / 60:.0f} minutes"
     )
-    shown = f"{measured}\n\n{scorecard(versions, cells, changed)}"
+    shown = f"{measured}\n\n{scorecard(versions, cells, changed if options.runs > 1 else None)}"
     print(shown)
     if options.write:
         kept = {

@@ -15,16 +15,17 @@ ORDER = ("answer", "error", "broken", "silence")
 """From the best outcome to the worst, where an answer is possible."""
 
 
-def scorecard(versions: Mapping[str, str], cells: Sequence[Cell], changed: Sequence[Cell]) -> str:
-    """The summary, one row a fault, what peers do better, and what changed from run to run."""
+def scorecard(versions: Mapping[str, str], cells: Sequence[Cell], changed: Sequence[Cell] | None = None) -> str:
+    """The summary, one row a fault, what peers do better, and what `changed` from run to run, None after a single run."""
     names = list(versions)
     parts = [
         _summary(versions, cells),
         _faults(names, cells),
         "Peers do better here:\n\n" + _list(_better(names, cells)),
-        "Cells that came out differently from run to run:\n\n"
-        + _list(f"{cell.contender}: {cell.fault}, {cell.form}" for cell in changed),
     ]
+    if changed is not None:
+        listed = _list(f"{cell.contender}: {cell.fault}, {cell.form}" for cell in changed)
+        parts.append(f"Cells that came out differently from run to run:\n\n{listed}")
     return "\n\n".join(parts) + "\n"
 
 
