@@ -23,7 +23,7 @@ PIP_INSTALL := requirements/install.py
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-gateway bench-goodput test checks lint types contracts deciding unit e2e install-methods torture fuzz \
+.PHONY: help clients setup demo bench bench-gateway bench-failover bench-goodput test checks lint types contracts deciding unit e2e install-methods torture fuzz \
   nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
@@ -71,10 +71,13 @@ $(EVERYTHING):
 
 bench: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(EVERYTHING)
 	$(BIN)/python -m benchmarks.speed --write
-	$(MAKE) bench-gateway
+	$(MAKE) bench-gateway bench-failover
 
 bench-gateway: $(VENV)/.bench $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 	$(BIN)/python -m benchmarks.gateway --write
+
+bench-failover: $(VENV)/.dev $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
+	$(BIN)/python -m benchmarks.failover --write
 
 # More than an hour on one core; --write renews the tables in the benchmarks' README files.
 bench-goodput: $(VENV)/.bench

@@ -13,7 +13,22 @@ from pathlib import Path
 from benchmarks.speed.contenders import ENVIRONMENTS, MODEL, OTHER
 from benchmarks.speed.contenders import ours as mcp_server
 
-__all__ = ["DIRECT", "FERROGW", "FREELM", "LITELLM", "OURS", "Gateway", "direct", "gateways", "ours"]
+__all__ = [
+    "DIRECT",
+    "FERROGW",
+    "FERROGW_TOKEN",
+    "FREELM",
+    "LITELLM",
+    "NO_LIMIT",
+    "OURS",
+    "TOKEN",
+    "Gateway",
+    "direct",
+    "free_port",
+    "gateways",
+    "ours",
+    "program",
+]
 
 OURS, DIRECT, LITELLM, FERROGW, FREELM = "groq-fallback-mcp", "direct call", "LiteLLM proxy", "ferrogw", "freelm"
 HERE = Path(__file__).parent
@@ -42,7 +57,7 @@ class Gateway:
 
 def ours(folder: Path, upstream: str, *, limits: str | None = None, **settings: str) -> Gateway:
     """This project's gateway with its state in `folder`; limits are out of reach unless given."""
-    server, port = mcp_server(folder, upstream, limits=limits, **settings), _free_port()
+    server, port = mcp_server(folder, upstream, limits=limits, **settings), free_port()
     return Gateway(
         name=OURS,
         address=f"http://127.0.0.1:{port}",
@@ -64,7 +79,7 @@ def gateways(folder: Path, upstream: str) -> dict[str, Gateway]:
 
 def _litellm(folder: Path, upstream: str) -> Gateway:
     """One worker; a limited model is cooled down at once, and the next one asked."""
-    port = _free_port()
+    port = free_port()
     models = [
         {"model_name": model, "litellm_params": {"model": f"groq/{model}", "api_base": f"{upstream}/openai/v1", "api_key": "k"}}
         for model in (MODEL, OTHER)
@@ -79,20 +94,20 @@ def _litellm(folder: Path, upstream: str) -> Gateway:
     return Gateway(
         name=LITELLM,
         address=f"http://127.0.0.1:{port}",
-        command=[_program("litellm-proxy", "litellm"), *command],
+        command=[program("litellm-proxy", "litellm"), *command],
         environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
     )
 
 
 def _ferrogw(folder: Path, upstream: str) -> Gateway:
     """It falls back from provider to provider, and there is one."""
-    port = _free_port()
+    port = free_port()
     config = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "openai"}]}
     (folder / "ferrogw.yaml").write_text(json.dumps(config), encoding="utf-8")
     return Gateway(
         name=FERROGW,
         address=f"http://127.0.0.1:{port}",
-        command=[_program("ferrogw", "ferrogw"), "serve"],
+        command=[program("ferrogw", "ferrogw"), "serve"],
         environment={
             "GATEWAY_CONFIG": f"{folder}/ferrogw.yaml",
             "MASTER_KEY": FERROGW_TOKEN,
@@ -111,21 +126,23 @@ def _ferrogw(folder: Path, upstream: str) -> Gateway:
 
 def _freelm(upstream: str) -> Gateway:
     """Two models as two providers, tried in order."""
-    port = _free_port()
+    port = free_port()
     return Gateway(
         name=FREELM,
         address=f"http://127.0.0.1:{port}",
-        command=[_program("freelm", "python"), str(HERE / "peers" / "freelm_server.py"), f"{upstream}/v1", str(port)],
+        command=[program("freelm", "python"), str(HERE / "peers" / "freelm_server.py"), f"{upstream}/v1", str(port)],
         environment={"MODELS": f"{MODEL},{OTHER}", "TOKEN": TOKEN},
         model="auto",
     )
 
 
-def _program(environment: str, name: str) -> str:
+def program(environment: str, name: str) -> str:
+    """A peer's program."""
     return str(ENVIRONMENTS / environment / "bin" / name)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 

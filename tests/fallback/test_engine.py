@@ -841,3 +841,33 @@ async def test_batch_work_of_a_caller_yields_and_without_callers_nothing_changes
     own = engine.for_caller(OWNER, Restrictions(no_preview=True))
     assert own.yielding().caller == replace(OWNER, yields=True)
     assert own.yielding().restricted(ask()).restrictions.no_preview
+
+
+MISSING_KEY = replace(failure(K.AUTHENTICATION, sent=False), message="no API key: GROQ_API_KEY is not set")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    {
+        K.PAYLOAD_TOO_LARGE: "too_large",
+        K.SERVER_ERROR: "all_failed",
+        K.TIMED_OUT: "deadline",
+        K.UNREACHABLE: "unreachable",
+        K.NO_CREDIT: "account_refused",
+    }.items(),
+)
+async def test_a_missing_key_is_not_the_cause_where_another_provider_failed(kind: FailureKind, code: str) -> None:
+    """A user of other providers alone would be shown a 401 for an outage, and an agent would give up."""
+    world = World([provider_models("groq", [FIRST]), provider_models("mine", ["my-model"])])
+    world.groq.default = MISSING_KEY
+    world.providers["mine"].default = failure(kind, status=503)
+    assert (await refused(world)).code == code
+
+
+async def test_the_refused_key_of_another_provider_is_named_beside_a_missing_key() -> None:
+    """It is the one that was used."""
+    world = World([provider_models("groq", [FIRST]), provider_models("mine", ["my-model"])])
+    world.groq.default = MISSING_KEY
+    world.providers["mine"].default = failure(K.AUTHENTICATION, status=401)
+    result = await refused(world)
+    assert (result.code, "provider mine" in result.cause) == ("authentication", True)

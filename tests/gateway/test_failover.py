@@ -11,13 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 import httpx2
 import pytest
 from apis import APIS, Api, Heard
 from fakes import GROQ_CHAT_MODELS, World, provider_models
 from upstream import HANG, LOST, Asked, Upstream, ask, calls, error, events, gateway, text, whole
 
+from groq_fallback_mcp.cli.gateway import guarded
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
+from groq_fallback_mcp.settings import load_settings
+from groq_fallback_mcp.tools import Context
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +34,7 @@ GOOD = ("The", " answer", " is 42", ".")
 GOOD_TEXT = "".join(GOOD)
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}]
 GOOD_CALL = '{"path": "a.txt"}'
+TOKEN = "a-token-of-the-owner-0123456789"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +148,8 @@ FAULTS = (
     _answer("null content", whole(None)),
     _answer("blank content", whole("  \n")),
     _answer("finish_reason error", whole("half an", finish="error")),
+    _answer("finish_reason null", whole("half an", finish=None)),
+    _answer("a call and finish_reason null", whole(None, finish=None, **_call("{}")), wants_call=True),
     _answer("a call with half its arguments", whole(None, finish="tool_calls", **_call('{"path": "a')), wants_call=True),
     _answer("a call whose arguments are a list", whole(None, finish="tool_calls", **_call("[1]")), wants_call=True),
     _answer("a call of an unknown tool", whole(None, finish="tool_calls", **_call("{}", "rm_rf")), wants_call=True),
@@ -278,3 +285,14 @@ def test_every_fault_has_its_verdicts() -> None:
     ]
     assert sorted(forms) == sorted((form, row["name"]) for row in VERDICTS.values() for form in row.keys() - {"name", "group"})
     assert len(VERDICTS) == len(FAULTS) >= 50
+
+
+async def test_a_hanging_model_is_left_after_the_attempt_timeout_that_is_set() -> None:
+    """The gateway's own default is 15 s."""
+    world = World()
+    gateway(world, _scripted(Asked(pieces=[HANG])))
+    guard = guarded(Context(engine=world.engine, folders=()), load_settings(attempt_timeout_s=0.3), TOKEN)
+    body = _request(FAULTS[0], stream=True)
+    with anyio.fail_after(5):
+        got = await ask(guard, body, headers={"authorization": f"Bearer {TOKEN}", "host": "127.0.0.1:8788"})
+    assert got.text == GOOD_TEXT

@@ -63,7 +63,7 @@ def calls(*arguments: str, name: str = "read_file", id_: str = "call_1", index: 
     ]
 
 
-def whole(content: str | None = None, *, finish: str = "stop", **message: Any) -> bytes:
+def whole(content: str | None = None, *, finish: str | None = "stop", **message: Any) -> bytes:
     """A completion in one piece."""
     choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}
     return json.dumps({"id": "c", "model": "m", "choices": [choice], "usage": USAGE}).encode()

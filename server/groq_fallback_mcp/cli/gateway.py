@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -98,12 +99,16 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
     from groq_fallback_mcp.gateway.app import error_body, gateway_app
     from groq_fallback_mcp.gateway.audio import is_upload
     from groq_fallback_mcp.gateway.callers import Callers, name_of, owner_only
-    from groq_fallback_mcp.gateway.endpoint import GatewayTimes
+    from groq_fallback_mcp.gateway.endpoint import TIMEOUTS, GatewayTimes
     from groq_fallback_mcp.gateway.refusals import guard_error
     from groq_fallback_mcp.transport.http_server import METRICS, PATH, Guard, Rules, one_token, with_page
     from groq_fallback_mcp.transport.metrics_http import metrics_app
 
-    times = GatewayTimes(hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s)
+    # the default of this setting is for tool calls
+    stated = {"attempt_timeout_s": settings.attempt_timeout_s} if "attempt_timeout_s" in settings.model_fields_set else {}
+    times = GatewayTimes(
+        hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s, call=replace(TIMEOUTS, **stated)
+    )
     pages: Any = owner_only(metrics_app(context.engine))
     app: Any = with_page(gateway_app(context, times=times, plan=settings.plan), pages, at=lambda path: path == METRICS)
     body_bytes = settings.line_mib * BYTES_IN_MIB

@@ -88,7 +88,7 @@ def final_error(
     deadline_s: float,
 ) -> CallFailed:
     """Sum up a call that failed. `least_wait_s`: until the first candidate could be asked again, None if never."""
-    code, cause, next_step = _summary(attempts, exclusions, last, least_wait_s)
+    code, cause, next_step = _summary(_with_keys(attempts), exclusions, last, least_wait_s)
     hopeless = code in _NOT_RETRYABLE
     if out_of_time:
         code, cause = "deadline", f"no model answered within the deadline of {deadline_s:g} s; {cause}"
@@ -103,6 +103,12 @@ def final_error(
         attempts=tuple(attempts),
         exclusions=tuple(exclusions)[:SHOWN_EXCLUSIONS],
     )
+
+
+def _with_keys(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """The attempts that tell why a call failed: a provider without a key is the cause only where no other was tried."""
+    found = [one for one in attempts if one.kind is not FailureKind.AUTHENTICATION or NO_API_KEY not in one.detail]
+    return found if any(one.kind is not None for one in found) else attempts
 
 
 def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table

@@ -114,7 +114,11 @@ def chat_outcome(
     choice = choice_of(value)
     if choice is None:
         return _withheld(value) or bad_response("an answer without choices")
-    reason = finish_reason(choice) or "stop"
+    stated_reason = finish_reason(choice)
+    if stated_reason is None and "finish_reason" in choice:
+        # some servers never state it; null is what an answer has that is not complete
+        return bad_response("an answer whose finish_reason is null", quota)
+    reason = stated_reason or "stop"
     message = mapping(choice.get("message"))
     if message is None and reason == "stop":
         return bad_response("an answer without a message")

@@ -117,7 +117,10 @@ class Settings(BaseSettings):
         default=20.0,
         gt=0,
         le=3600,
-        description="Maximum seconds for one attempt while other models remain; less once its usual time is known.",
+        description=(
+            "Maximum seconds for one attempt while other models remain; less once its usual time is known. "
+            "At the gateway, to the first token; its default is 15."
+        ),
     )
     max_wait_s: float = Field(
         default=2.0,

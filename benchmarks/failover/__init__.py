@@ -1,0 +1,1 @@
+"""How gateways get through the faults of a model: the failover scorecard."""

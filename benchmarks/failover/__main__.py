@@ -1,0 +1,68 @@
+"""The command: `python -m benchmarks.failover [--only NAME,NAME] [--fault NAME,NAME] [--runs 3] [--write]`. Prints the scorecard.
+
+--write keeps it in README.md and results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.failover.run import run
+from benchmarks.failover.table import scorecard, unstable
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+
+
+def main() -> None:
+    """Run everything, and print what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.failover", description=__doc__)
+    parser.add_argument("--only", default="", help="some contenders, with commas")
+    parser.add_argument("--fault", default="", help="some faults by their slug, with commas")
+    parser.add_argument("--runs", type=int, default=1, help="how often; cells that differ are listed")
+    parser.add_argument("--why", action="store_true", help="print each cell that is not an answer")
+    parser.add_argument("--write", action="store_true", help="keep the results in README.md and results.json")
+    options = parser.parse_args()
+    only, faults = (value.split(",") if value else [] for value in (options.only, options.fault))
+    begun = time.monotonic()
+    versions: dict[str, str] = {}
+    runs = []
+    for number in range(options.runs):
+        print(f"run {number + 1}", file=sys.stderr, flush=True)
+        versions, cells = asyncio.run(run(only, faults))
+        runs.append(cells)
+    took_s = (time.monotonic() - begun) / options.runs
+    cells, changed = runs[-1], unstable(runs)
+    if options.why:
+        for cell in cells:
+            if cell.why:
+                print(f"{cell.contender}: {cell.fault}, {cell.form}: {cell.outcome}: {cell.why} ({cell.took_s} s)")
+    measured = (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}; {options.runs} x {took_s / 60:.0f} minutes"
+    )
+    shown = f"{measured}\n\n{scorecard(versions, cells, changed if options.runs > 1 else None)}"
+    print(shown)
+    if options.write:
+        kept = {
+            "measured": measured,
+            "versions": versions,
+            "cells": [cell.as_json() for cell in cells],
+            "unstable": [cell.as_json() for cell in changed],
+        }
+        (HERE / "results.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        readme = HERE / "README.md"
+        head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+        readme.write_text(head + BEGIN + shown + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Peers that have no command of their own, each run in its own environment."""
