@@ -58,7 +58,8 @@ def main() -> None:
             "cells": [cell.as_json() for cell in cells],
             "unstable": [cell.as_json() for cell in changed],
         }
-        (HERE / "results.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        lines = json.dumps(kept, ensure_ascii=False).replace('{"contender"', '\n{"contender"')
+        (HERE / "results.json").write_text(lines + "\n", encoding="utf-8")
         readme = HERE / "README.md"
         head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
         readme.write_text(head + BEGIN + shown + END + rest.split(END)[1], encoding="utf-8")
