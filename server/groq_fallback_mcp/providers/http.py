@@ -23,6 +23,7 @@ import httpx2
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
+from groq_fallback_mcp.providers.network import AsyncioBackend
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply, Sink
 from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 
@@ -103,7 +104,7 @@ class Wire:
         self._base_url = base_url.rstrip("/")
         # reading the certificates takes tens of milliseconds, and without TLS none is needed; a scheme may be written in capitals
         verify = not base_url.startswith("http://")
-        self._transport = transport or httpx2.AsyncHTTPTransport(verify=verify, limits=POOL, trust_env=False, proxy=proxy)
+        self._transport = transport or _transport(verify=verify, proxy=proxy)
 
     async def exchange(
         self,
@@ -232,6 +233,13 @@ class Wire:
         if kind is FailureKind.UNREACHABLE and _NO_ADDRESS.search(text):
             text = "the host name cannot be resolved: no network, or a wrong base URL"
         return Failure(kind=kind, message=text[:200], sent=sent)
+
+
+def _transport(*, verify: bool, proxy: str | None) -> httpx2.AsyncHTTPTransport:
+    made = httpx2.AsyncHTTPTransport(verify=verify, limits=POOL, trust_env=False, proxy=proxy)
+    # the library has this option, and its transport has no argument for it
+    made._pool._network_backend = AsyncioBackend()  # noqa: SLF001
+    return made
 
 
 # What resolvers say, by system and language of C libraries.

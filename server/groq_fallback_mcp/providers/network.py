@@ -1,0 +1,213 @@
+"""The network under the HTTP library, for asyncio alone: a request is one write, and a connection knows whether it is still usable.
+
+The library's own layer, which serves other event loops too, writes a request's head and body apart and asks the operating system
+before each use whether an idle connection was closed. Here what is written is held until the answer is read, which comes to a
+tenth of a call's CPU, and what arrived unasked on an idle connection is known: it is not used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore2
+from httpcore2 import SOCKET_OPTION
+
+__all__ = ["AsyncioBackend"]
+
+# More is sent at once, and waited for: of a large body nothing is kept twice.
+HELD_BYTES = 64 * 1024
+# What arrives faster than it is read is left to the operating system.
+UNREAD_BYTES = 256 * 1024
+# The second address of a host is tried beside a first one that does not answer (RFC 8305).
+NEXT_ADDRESS_S = 0.25
+
+
+class AsyncioBackend(httpcore2.AsyncNetworkBackend):
+    """Connections over TCP."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's interface
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Raises httpcore2's ConnectTimeout and ConnectError."""
+        local = None if local_address is None else (local_address, 0)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                _, connection = await loop.create_connection(
+                    _Connection, host, port, local_addr=local, happy_eyeballs_delay=NEXT_ADDRESS_S
+                )
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        sock = connection.transport.get_extra_info("socket")
+        for option in socket_options or ():
+            sock.setsockopt(*option)
+        return _Stream(connection)
+
+    async def sleep(self, seconds: float) -> None:
+        """Between two tries to connect."""
+        await asyncio.sleep(seconds)
+
+
+class _Connection(asyncio.Protocol):
+    """What has arrived and was not read yet, whether more can, and whether more may be written."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self.arrived = bytearray()
+        self.ended = False
+        self.lost = False
+        self.error: Exception | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._paused = False
+        self._full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of TCP
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.arrived += data
+        if len(self.arrived) > UNREAD_BYTES and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        _wake(self._reader)
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        _wake(self._reader)
+        # what is written may still be refused, and the answer to it was read: nothing more is to come
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = self.lost = True
+        self.error = exc
+        _wake(self._reader)
+        _wake(self._writer)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        _wake(self._writer)
+
+    async def read(self, most: int) -> bytes:
+        """What has arrived, as soon as something has; empty at the end. Raises OSError."""
+        while not self.arrived and not self.ended:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        if not self.arrived and self.error is not None:
+            raise self.error
+        found = bytes(self.arrived[:most])
+        del self.arrived[:most]
+        if self._paused and len(self.arrived) <= UNREAD_BYTES // 2 and not self.ended:
+            self._paused = False
+            self.transport.resume_reading()
+        return found
+
+    async def drain(self) -> None:
+        """Until more may be written. Raises OSError."""
+        while self._full and not self.transport.is_closing():
+            self._writer = asyncio.get_running_loop().create_future()
+            await self._writer
+        if self.transport.is_closing():
+            raise self.error or ConnectionResetError("the connection was closed")
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    """What the library reads and writes."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the library's interface
+        """Send what is held, and read. Raises httpcore2's ReadTimeout and ReadError."""
+        self._send()
+        try:
+            if timeout is None:
+                return await self._connection.read(max_bytes)
+            async with asyncio.timeout(timeout):
+                return await self._connection.read(max_bytes)
+        except TimeoutError as error:
+            raise httpcore2.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.ReadError(str(error)) from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the same
+        """Hold a little, send much. Raises httpcore2's WriteTimeout and WriteError."""
+        if not buffer:
+            return
+        self._held.append(buffer)
+        self._held_bytes += len(buffer)
+        if self._held_bytes < HELD_BYTES:
+            return
+        self._send()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connection.drain()
+        except TimeoutError as error:
+            raise httpcore2.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.WriteError(str(error)) from error
+
+    async def aclose(self) -> None:
+        """At once: what was not sent by now is of no use to anybody."""
+        if not self._connection.lost:
+            self._connection.transport.abort()
+            # the socket is closed in the loop's next turn, which may be the last one
+            await asyncio.sleep(0)
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the same
+    ) -> httpcore2.AsyncNetworkStream:
+        """The same connection, encrypted from here on. Raises httpcore2's ConnectTimeout and ConnectError."""
+        self._send()
+        connection, loop = self._connection, asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                transport = await loop.start_tls(connection.transport, connection, ssl_context, server_hostname=server_hostname)
+        except TimeoutError as error:
+            await self.aclose()
+            raise httpcore2.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            await self.aclose()
+            raise httpcore2.ConnectError(str(error)) from error
+        if transport is None:
+            await self.aclose()
+            raise httpcore2.ConnectError("the connection was closed during the TLS handshake")
+        connection.transport = transport
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        """`is_readable`: something came that nobody asked for, or the end. Else what asyncio's transport knows."""
+        if info == "is_readable":
+            connection = self._connection
+            return bool(connection.arrived) or connection.ended or connection.transport.is_closing()
+        names = {"client_addr": "sockname", "server_addr": "peername"}
+        return self._connection.transport.get_extra_info(names.get(info, info))
+
+    def _send(self) -> None:
+        if self._held:
+            held, self._held, self._held_bytes = self._held, [], 0
+            self._connection.transport.write(held[0] if len(held) == 1 else b"".join(held))
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)

@@ -1,0 +1,225 @@
+"""Connections to an upstream, over real sockets: what is written when, and which of them serve another request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from groq_fallback_mcp.call import Failure, FailureKind
+from groq_fallback_mcp.providers.http import Wire
+from groq_fallback_mcp.providers.network import HELD_BYTES, UNREAD_BYTES, AsyncioBackend
+from groq_fallback_mcp.providers.reply import Reply
+
+pytestmark = pytest.mark.anyio
+
+BODY = b'{"answer": "whole"}'
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+REFUSAL = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass(slots=True)
+class Server(asyncio.Protocol):
+    """One connection of a server that answers each whole request with `answers`, one after the other."""
+
+    answers: list[bytes]
+    connections: list[Server]
+    pieces: list[bytes] = field(default_factory=list[bytes])
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.connections.append(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.pieces.append(data)
+        assert self.transport is not None
+        head, found, body = b"".join(self.pieces).partition(b"\r\n\r\n")
+        length = next(
+            (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
+        )
+        if found and len(body) >= length and self.answers:
+            self.transport.write(self.answers.pop(0))
+            self.received, self.pieces = self.pieces, []
+
+    received: list[bytes] = field(default_factory=list[bytes])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+
+@asynccontextmanager
+async def serving(*answers: bytes) -> AsyncIterator[tuple[Wire, list[Server]]]:
+    """A server with these answers, and what talks to it."""
+    connections: list[Server] = []
+    left = list(answers)
+    server = await asyncio.get_running_loop().create_server(lambda: Server(left, connections), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    wire = Wire(f"http://127.0.0.1:{port}", key="gsk_test")
+    try:
+        yield wire, connections
+    finally:
+        await wire.aclose()
+        server.close()
+        for connection in connections:
+            assert connection.transport is not None
+            connection.transport.abort()
+            await connection.closed.wait()
+
+
+@asynccontextmanager
+async def handled(handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[Wire]:
+    """A server that does what it likes with a connection."""
+
+    async def ignoring(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await handle(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(ignoring, "127.0.0.1", 0)
+    wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", key="gsk_test")
+    try:
+        yield wire
+    finally:
+        await wire.aclose()
+        server.close()
+
+
+async def ask(wire: Wire, prompt: str = "hi") -> Reply | Failure:
+    return await wire.exchange("POST", "/chat", timeout_s=5, json={"prompt": prompt})
+
+
+async def expired(wire: Wire) -> None:
+    """Until what the server did to the idle connection has arrived."""
+    (connection,) = wire._transport._pool.connections  # type: ignore[attr-defined]
+    async with asyncio.timeout(5):
+        while not connection.has_expired():  # noqa: ASYNC110 - nothing signals it
+            await asyncio.sleep(0)
+
+
+async def test_head_and_body_of_a_request_are_one_write() -> None:
+    async with serving(ANSWER) as (wire, connections):
+        assert isinstance(await ask(wire), Reply)
+        assert len(connections[0].received) == 1
+
+
+async def test_the_next_request_takes_the_same_connection() -> None:
+    async with serving(ANSWER, ANSWER, ANSWER) as (wire, connections):
+        for _ in range(3):
+            assert isinstance(await ask(wire), Reply)
+        assert len(connections) == 1
+
+
+async def test_a_connection_on_which_something_arrives_unasked_serves_no_other_request() -> None:
+    async with serving(ANSWER, ANSWER) as (wire, connections):
+        assert isinstance(await ask(wire), Reply)
+        transport = connections[0].transport
+        assert transport is not None
+        transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await expired(wire)
+        second = await ask(wire)
+        assert isinstance(second, Reply)
+        assert second.body == BODY
+        assert len(connections) == 2
+
+
+async def test_a_connection_that_the_server_has_closed_meanwhile_serves_no_other_request() -> None:
+    async with serving(ANSWER, ANSWER) as (wire, connections):
+        assert isinstance(await ask(wire), Reply)
+        transport = connections[0].transport
+        assert transport is not None
+        transport.close()
+        await expired(wire)
+        assert isinstance(await ask(wire), Reply)
+        assert len(connections) == 2
+
+
+@pytest.mark.parametrize("size", [1, HELD_BYTES - 1, HELD_BYTES, 3 * HELD_BYTES + 1, 4_000_000])
+async def test_a_body_of_any_size_arrives_whole(size: int) -> None:
+    prompt = "x" * size
+    async with serving(ANSWER) as (wire, connections):
+        assert isinstance(await ask(wire, prompt), Reply)
+        assert b"".join(connections[0].received).endswith(b'{"prompt":"%s"}' % prompt.encode())
+
+
+async def test_an_answer_larger_than_what_is_kept_unread_arrives_whole() -> None:
+    large = b'"' + b"y" * (8 * UNREAD_BYTES) + b'"'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(large)
+    async with serving(head + large) as (wire, _):
+        reply = await ask(wire)
+        assert isinstance(reply, Reply)
+        assert reply.body == large
+
+
+async def test_a_refusal_in_the_middle_of_an_upload_is_read() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1_000)
+        writer.write(REFUSAL)
+        await writer.drain()
+        writer.write_eof()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reader.read()
+
+    async with handled(refuse) as wire:
+        reply = await ask(wire, "z" * 30_000_000)
+        assert isinstance(reply, Reply)
+        assert reply.status == 413
+
+
+async def test_a_reset_in_the_middle_of_an_answer_is_a_lost_connection() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER[:-5])
+        await writer.drain()
+        writer.transport.abort()
+
+    async with handled(reset) as wire:
+        failure = await ask(wire)
+        assert isinstance(failure, Failure)
+        assert failure.kind is FailureKind.CONNECTION_LOST
+
+
+async def test_a_cancelled_call_closes_its_connection() -> None:
+    asked, closed = asyncio.Event(), asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del writer
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        with contextlib.suppress(OSError):
+            await reader.read()
+        closed.set()
+
+    async with handled(wait) as wire:
+        call = asyncio.create_task(ask(wire))
+        await asked.wait()
+        call.cancel()
+        await asyncio.wait_for(closed.wait(), 5)
+
+
+async def test_a_port_that_nobody_listens_on_is_unreachable() -> None:
+    wire = Wire("http://127.0.0.1:9", key="gsk_test")
+    failure = await ask(wire)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.UNREACHABLE
+    await wire.aclose()
+
+
+async def test_every_provider_talks_over_this_network() -> None:
+    """Its transport has no argument for it, so that another name inside the library would undo it unseen."""
+    for proxy in (None, "http://127.0.0.1:1"):
+        wire = Wire("http://127.0.0.1:9", key="gsk_test", proxy=proxy)
+        assert isinstance(wire._transport._pool._network_backend, AsyncioBackend)  # type: ignore[attr-defined]
