@@ -24,7 +24,7 @@ INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help clients setup demo bench bench-gateway bench-failover bench-goodput test checks lint types contracts deciding unit e2e install-methods torture fuzz \
-  nightly nightly-rounds nightly-fuzz nightly-clients audit sbom bundle release-files package generate generate-check docs pictures lock clean
+  soak nightly nightly-rounds nightly-fuzz nightly-clients nightly-soak audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
@@ -84,6 +84,10 @@ bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.providers
 	$(BIN)/python -m benchmarks.goodput
+
+# An hour of agents' traffic through real processes under faults.
+soak: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.soak --write
 
 $(VENV)/.dev: $(VENV)/.setup requirements/dev.lock
 	$(BIN)/python $(INSTALL_LOCK) -r requirements/dev.lock
@@ -169,7 +173,8 @@ fuzz: $(VENV)/.fuzz
 
 # What does not fit into CI's twenty minutes; some hours. EFFORT multiplies the rounds of tests that count them.
 EFFORT ?= 10
-nightly: nightly-rounds nightly-fuzz nightly-clients audit sbom
+SOAK_MINUTES ?= 60
+nightly: nightly-rounds nightly-fuzz nightly-clients nightly-soak audit sbom
 
 nightly-rounds: $(VENV)/.dev
 	TEST_EFFORT=$(EFFORT) $(BIN)/python -m pytest -m torture -rP
@@ -177,6 +182,9 @@ nightly-rounds: $(VENV)/.dev
 
 nightly-fuzz:
 	$(MAKE) fuzz SECONDS_A_TARGET=600
+
+nightly-soak: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.soak --minutes $(SOAK_MINUTES)
 
 nightly-clients: bundle .cache/bench/ferrogw/.installed
 	TEST_EFFORT=$(EFFORT) $(MAKE) e2e
