@@ -20,7 +20,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from benchmarks.soak.faults import Injected, inject, plan
+from benchmarks.soak.faults import FAMILIES, Family, Injected, inject, plan
 from benchmarks.soak.findings import Books, Finding, Sample, findings
 from benchmarks.soak.fleet import Fleet, Member, fleet
 from benchmarks.soak.traffic import Call, Traffic
@@ -36,7 +36,7 @@ BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 SAMPLE_S = 10.0
 # What no answer settled keeps its charge for the life of a reservation.
 SETTLING_S = 100.0
-# A claim of a chat, at most.
+# What a chat claims, at most.
 MOST_CLAIMED = {Limit.RPD: 1.0, Limit.TPD: 900.0}
 NOT_RECORDED = {"check_limits", "list_models", "batch"}
 
@@ -47,12 +47,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="keep the figures in results.json and README.md")
-    parser.add_argument("--keep", type=Path, help="a new folder for the processes' logs")
+    parser.add_argument("--faults", choices=FAMILIES, nargs="+", default=FAMILIES, help="only these")
+    parser.add_argument("--keep", type=Path, help="a new folder for the processes' logs, all calls and all faults")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
-        found, injected, calls = asyncio.run(_soak(folder.resolve(), options.minutes * 60, options.seed))
+        found, injected, calls = asyncio.run(_soak(folder.resolve(), options.minutes * 60, options.seed, options.faults))
+        for name, rows in (("calls", calls), ("faults", injected)):
+            lines = [json.dumps(asdict(row)) for row in rows]
+            (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shown = _shown(found, injected, calls, options.minutes, options.seed)
     print(shown)
     if options.write:
@@ -66,7 +70,9 @@ def main() -> None:
         sys.exit("something does not hold")
 
 
-async def _soak(folder: Path, seconds: float, seed: int) -> tuple[list[Finding], Sequence[Injected], Sequence[Call]]:
+async def _soak(
+    folder: Path, seconds: float, seed: int, families: Sequence[Family]
+) -> tuple[list[Finding], Sequence[Injected], Sequence[Call]]:
     async with upstream() as up, fleet(folder, up) as members:
         loop = asyncio.get_running_loop()
         traffic = Traffic(members, folder, seed=seed)
@@ -75,7 +81,7 @@ async def _soak(folder: Path, seconds: float, seed: int) -> tuple[list[Finding],
         begun = loop.time()
         sampling = asyncio.create_task(_sampling(members, samples))
         booking = asyncio.create_task(_baselines(up, baselines))
-        injecting = asyncio.create_task(inject(plan(seconds, seed=seed), members, up, seed=seed))
+        injecting = asyncio.create_task(inject(plan(seconds, seed=seed, families=families), members, up, seed=seed))
         await traffic.run(begun + seconds)
         injected = await injecting
         sampling.cancel()
@@ -89,10 +95,10 @@ async def _soak(folder: Path, seconds: float, seed: int) -> tuple[list[Finding],
             since = max(
                 (one.ended for one in injected if one.where == group and one.what in {"file lost", "redis lost"}), default=begun
             )
-            charged_before = next((used for at, used in baselines if at >= since), {}) if since > begun else {}
-            charged = {key: units - charged_before.get(key, 0.0) for key, units in up.books.used.items() if key[0] == group}
+            before = next((used for at, used in baselines if at >= since), {}) if since > begun else {}
+            used = {key: (units, before.get(key, 0.0)) for key, units in up.limits.used().items() if key[0] == group}
             ended = [call for call in traffic.calls if call.group == group and call.begun > since]
-            books += await _books(members.of(group, "gateway")[0], charged, known, ended)
+            books += await _books(members.of(group, "gateway")[0], used, known, ended)
             since_wall = since + time.time() - loop.time()
             recorded = [call for call in ended if call.outcome == "answered" and call.kind not in NOT_RECORDED]
             history[group] = (sum(call["started_at"] >= since_wall and _is_of_traffic(call) for call in known), len(recorded))
@@ -120,43 +126,41 @@ async def _sampling(members: Fleet, samples: list[Sample]) -> None:
 async def _baselines(up: Upstream, baselines: list[tuple[float, Mapping[tuple[str, str, Limit], float]]]) -> None:
     """What the provider had charged, second by second, so that it is known when a store was lost."""
     while True:
-        baselines.append((asyncio.get_running_loop().time(), dict(up.books.used)))
+        baselines.append((asyncio.get_running_loop().time(), up.limits.used()))
         await asyncio.sleep(1.0)
 
 
 async def _books(
-    member: Member, charged: Mapping[tuple[str, str, Limit], float], known: Sequence[Mapping[str, Any]], ended: Sequence[Call]
+    member: Member,
+    used: Mapping[tuple[str, str, Limit], tuple[float, float]],
+    known: Sequence[Mapping[str, Any]],
+    ended: Sequence[Call],
 ) -> list[Books]:
-    """Requests and tokens a day of every chat model, in both books."""
-    failed = Counter(
-        attempt["model"]
-        for call in known
-        for attempt in call["attempts"]
-        if attempt["sent"] and attempt["outcome"] != "answered"
-    )
+    """What is used of a day's requests and tokens, in both books; `used`: now at the provider, and when the store was lost."""
+    attempts = [attempt for call in known for attempt in call["attempts"] if attempt["sent"]]
+    failed = Counter(attempt["model"] for attempt in attempts if attempt["outcome"] != "answered")
     cut_off = sum(call.outcome in {"broken", "error"} for call in ended)
     books: list[Books] = []
     with _environment(member.environment):
         settings = load_settings()
     async with open_context(settings, clock=SystemClock()) as context:
         organization = context.engine.registry.organization("groq")
-        for group, model, limit in sorted(charged):
+        for group, model, limit in sorted(used):
             if limit not in MOST_CLAIMED:
                 continue
             claim = Claim(key=QuotaKey(provider="groq", organization=organization, model=model), cost={}, documented={})
             (quota,) = await context.engine.ledger.peek([claim])
             if (bucket := quota.buckets.get(limit)) is None:
                 continue
-            uncertain = (failed[model] + cut_off) * MOST_CLAIMED[limit]
-            if limit is Limit.TPD and not quota.returns_unused:
-                uncertain += charged[(group, model, Limit.RPD)] * MOST_CLAIMED[limit]
+            now, when_lost = used[(group, model, limit)]
             books.append(
                 Books(
                     name=f"{group}, {model}, {limit.unit}",
-                    provider=float(charged[(group, model, limit)]),
-                    ledger=bucket.charged - bucket.credited,
+                    # each answer states what is left of a day's requests, so that the ledger knows those from before, too
+                    provider=now if limit is Limit.RPD else now - when_lost,
+                    ledger=bucket.capacity - bucket.level_at(quota.now),
                     open=quota.calls_in_flight,
-                    uncertain=uncertain,
+                    uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit],
                 )
             )
     return books

@@ -16,11 +16,12 @@ from benchmarks.soak.fleet import Fleet
 from benchmarks.soak.upstream import MODELS, Upstream
 from groq_fallback_mcp.simulator.options import Fault, FaultKind
 
-__all__ = ["Injected", "inject", "plan"]
+__all__ = ["FAMILIES", "Family", "Injected", "inject", "plan"]
 
 Family = Literal["upstream", "network", "store", "disk", "clock", "kill"]
 # How often each family has its turn.
 WEIGHTS: dict[Family, int] = {"upstream": 40, "network": 12, "store": 16, "disk": 6, "clock": 6, "kill": 20}
+FAMILIES: Sequence[Family] = tuple(WEIGHTS)
 UPSTREAM: tuple[tuple[FaultKind, float | None], ...] = (
     ("429", 5.0), ("500", None), ("503", None), ("502", None), ("hang", None), ("cut", None), ("empty", None), ("html", None), ("slow", 2.0),
 )  # fmt: skip
@@ -53,20 +54,20 @@ class Planned:
     model: str = ""
 
 
-def plan(seconds: float, *, seed: int) -> Sequence[Planned]:
-    """One after the other, the same for a seed, over nine tenths of the time."""
+def plan(seconds: float, *, seed: int, families: Sequence[Family] = FAMILIES) -> Sequence[Planned]:
+    """One after the other, the same for a seed, over nine tenths of the time; stores are lost where those are among the families."""
     chance = random.Random(seed)
     found: list[Planned] = []
     at_s = 10.0
     while at_s < 0.9 * seconds:
-        family = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        family = chance.choices(families, [WEIGHTS[family] for family in families])[0]
         found.append(_drawn(family, at_s, chance))
         at_s += found[-1].for_s + chance.uniform(*PAUSE_S)
     lost = [
         Planned(family="store", what=what, at_s=share * seconds, for_s=0.0)
         for share, what in zip(LOST_AT, ("file lost", "redis lost"), strict=True)
     ]
-    return sorted([*found, *lost], key=lambda one: one.at_s)
+    return sorted([*found, *(lost if "store" in families else ())], key=lambda one: one.at_s)
 
 
 def _drawn(family: Family, at_s: float, chance: random.Random) -> Planned:

@@ -132,7 +132,7 @@ class Traffic:
             outcome, detail = "broken", f"{type(error).__name__}: {error}"
         return Call(
             kind=kind, member=member.name, group=member.group, begun=begun, ended=loop.time(),
-            outcome=outcome, detail=detail[:300], again=again,
+            outcome=outcome, detail=detail[:2_000], again=again,
         )  # fmt: skip
 
     async def _tool(self, member: Member, name: str, **arguments: object) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ __all__ = ["CATALOG", "KEYS", "MODELS", "Books", "Network", "Upstream", "upstrea
 
 MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3.8-27b")
 # Half of what is asked for fits into two of the three models.
-LIMITS: Mapping[str, int] = {"rpm": 120, "rpd": 1_000_000, "tpm": 90_000, "tpd": 1_000_000_000}
-SPEECH_LIMITS: Mapping[str, int] = {"rpm": 120, "rpd": 1_000_000, "ash": 1_000_000, "asd": 10_000_000}
+LIMITS: Mapping[str, int] = {"rpm": 120, "rpd": 20_000, "tpm": 90_000, "tpd": 8_000_000}
+SPEECH_LIMITS: Mapping[str, int] = {"rpm": 120, "rpd": 5_000, "ash": 20_000, "asd": 100_000}
 SPEECH_MODELS = ("whisper-large-v3", "whisper-large-v3-turbo")
 # The same, for the processes to know.
 CATALOG = "\n".join(
@@ -41,14 +40,13 @@ CHUNK = 65_536
 
 @dataclass(slots=True)
 class Books:
-    """What the simulator charged by organization, model and limit, and every refusal that a limit of its own made."""
+    """Every refusal that a limit of the simulator made: when, whose, of which model, and its status."""
 
-    used: Counter[tuple[str, str, Limit]] = field(default_factory=Counter[tuple[str, str, Limit]])
     refused: list[tuple[float, str, str, int]] = field(default_factory=list[tuple[float, str, str, int]])
 
 
-class _CountedLimits(Limits):
-    """The simulator's limits, which write down what they charge."""
+class CountedLimits(Limits):
+    """The simulator's limits, which write down what they refuse."""
 
     def __init__(self, clock: Clock, tables: Mapping[str, Mapping[Limit, int]], books: Books) -> None:
         super().__init__(clock=clock, tables=tables)
@@ -58,16 +56,14 @@ class _CountedLimits(Limits):
         admitted = super().admit(organization, model, cost)
         if isinstance(admitted, Refusal):
             self._books.refused.append((asyncio.get_running_loop().time(), organization, model, admitted.status))
-        else:
-            for limit, units in admitted.cost.items():
-                self._books.used[(organization, model, limit)] += units  # type: ignore[assignment] # units may be fractions
         return admitted
 
-    def settle(self, charge: Charge, actual: Mapping[Limit, float]) -> None:
-        super().settle(charge, actual)
-        for limit, units in actual.items():
-            if limit in charge.cost:
-                self._books.used[(charge.organization, charge.model, limit)] += units - charge.cost[limit]  # type: ignore[assignment] # the same
+    def used(self) -> Mapping[tuple[str, str, Limit], float]:
+        """What has been used of each limit and has not come back, by organization and model."""
+        now = self.clock.monotonic()
+        for bucket in self._buckets.values():
+            bucket.drain(now)
+        return {key: bucket.used for key, bucket in self._buckets.items()}
 
 
 class Network:
@@ -137,6 +133,7 @@ class Upstream:
     app: Starlette
     networks: Mapping[str, Network]
     books: Books
+    limits: CountedLimits
 
     def misbehave(self, model: str, fault: Fault | None) -> None:
         """What a model does instead of answering from now on; None for answers."""
@@ -155,10 +152,10 @@ async def upstream() -> AsyncIterator[Upstream]:
     clock, books = SystemClock(), Books()
     app = create_app(options, catalog=load_catalog(), clock=clock)
     world = app.state.world
-    world.limits = _CountedLimits(clock, world.limits.tables, books)
+    world.limits = limits = CountedLimits(clock, world.limits.tables, books)
     async with run_simulator(app) as running:
         networks = {name: Network(running.port) for name in KEYS}
         async with contextlib.AsyncExitStack() as stack:
             for network in networks.values():
                 await stack.enter_async_context(network.serving())
-            yield Upstream(app=app, networks=networks, books=books)
+            yield Upstream(app=app, networks=networks, books=books, limits=limits)

@@ -200,6 +200,17 @@ async def test_when_the_store_is_back_it_is_told_what_was_used(rig: Rig) -> None
     assert (await rig.ledger.spending([day]))[day].picousd == 7
 
 
+async def test_what_was_used_in_an_outage_is_among_what_calls_have_claimed(rig: Rig) -> None:
+    """A statement that another answer makes meanwhile may not have counted it."""
+    rig.store.fault = "gone"
+    await rig.ledger.settle(await granted(rig, claim(100)), Settlement(actual={Limit.TPM: 60}, spent=Spend()))
+    rig.store.fault = None
+    rig.clock.advance(1.5)
+    assert isinstance(await rig.ledger.reserve_any([claim(10)], life_s=60), Granted)
+    quota = (await rig.ledger.peek([claim()]))[0]
+    assert quota.buckets[Limit.TPM].charged == pytest.approx(10 + 60 * (1 - 1.5 / 60))
+
+
 async def test_a_reservation_of_the_store_that_cannot_be_settled_is_settled_later(rig: Rig) -> None:
     """The store failed while the call was under way."""
     reservation = await granted(rig, claim(100))
