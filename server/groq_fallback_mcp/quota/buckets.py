@@ -98,9 +98,7 @@ class Bucket:
 
     def full_in_s(self, now: float) -> float:
         """Seconds from `now` until all of it is there again."""
-        if self.window != "continuous":
-            return self.wait_s(self.capacity, now)
-        return (self.capacity - self.level_at(now)) / self.refill_per_s
+        return self.wait_s(self.capacity, now)
 
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds from `now` until a call of this cost may be sent; only meaningful when cost <= capacity."""
@@ -252,7 +250,7 @@ def follow(
         return bucket
     if bucket is None:
         fresh = new_bucket(reading.limit, capacity, refilling)
-        known = replace(charge(fresh, held, now), at=now, knowledge="learnt")
+        known = replace(charge(fresh, held, now), knowledge="learnt")
     elif bucket.capacity == capacity:
         known = bucket
     elif bucket.window == "continuous":
