@@ -57,30 +57,43 @@ def main() -> int:
         score = _score(name, folder)
         print(name, score, flush=True)
         if options.write:
-            row.update(score, date=datetime.now(UTC).date())
+            row.update(score, measured=datetime.now(UTC).date())
             MODULES.write_text(tomlkit.dumps(listed), encoding="utf-8")
     return 0
 
 
 def _folder(module: str, tests: list[str]) -> Path:
-    """A copy of the checkout's code in which mutmut changes one module. mutmut looks for packages in src."""
+    """A copy of the checkout's code in which mutmut changes one module. mutmut looks for packages in src.
+
+    What was killed there before is not tried again unless its function changed; what survived is.
+    """
     folder = FOLDERS / module.removesuffix(".py").replace("/", "-")
-    shutil.rmtree(folder, ignore_errors=True)
     without = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(CHECKOUT / "server" / PACKAGE, folder / "src" / PACKAGE, ignore=without)
+    shutil.copytree(CHECKOUT / "server" / PACKAGE, folder / "src" / PACKAGE, ignore=without, dirs_exist_ok=True)
     for name in ("tests", "references"):
-        shutil.copytree(CHECKOUT / name, folder / name, ignore=without)
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=without, dirs_exist_ok=True)
     shutil.copy(CHECKOUT / "SKILL.md", folder)
     settings = SETTINGS.format(package=PACKAGE, module=module, tests=json.dumps(list(tests)))
     project = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
     (folder / "pyproject.toml").write_text(project + settings, encoding="utf-8")
+    results = _results(folder, module)
+    if results.exists():
+        kept = json.loads(results.read_text(encoding="utf-8"))
+        ends = kept["exit_code_by_key"]
+        kept["exit_code_by_key"] = {name: None if code in SURVIVED | NO_TESTS else code for name, code in ends.items()}
+        results.write_text(json.dumps(kept), encoding="utf-8")
     return folder
+
+
+def _results(folder: Path, module: str) -> Path:
+    """The file in which mutmut keeps how each mutant ended."""
+    return folder / "mutants" / "src" / PACKAGE / f"{module}.meta"
 
 
 def _score(module: str, folder: Path) -> dict[str, int]:
     """The counts. Prints what changed in each mutant that survived."""
     path = Path("src", PACKAGE, module)
-    ends = json.loads((folder / "mutants" / f"{path}.meta").read_text(encoding="utf-8"))["exit_code_by_key"]
+    ends = json.loads(_results(folder, module).read_text(encoding="utf-8"))["exit_code_by_key"]
     with chdir(folder):
         for mutant in (name for name, code in ends.items() if code in SURVIVED | NO_TESTS):
             diff = get_diff_for_mutant(mutant, path=path).split(os.linesep)
