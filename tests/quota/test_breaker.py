@@ -96,6 +96,8 @@ def test_a_clock_that_went_back_does_not_lengthen_a_cooldown() -> None:
     """It lasts as long as it was meant to, from now on; a test under way is forgotten."""
     health = failed(cooling(10), T0, T0)
     assert clock_corrected(health, T0 + 5) == health
+    at_once = probing(health, "r", T0, 60)
+    assert clock_corrected(at_once, T0) == at_once
     back = clock_corrected(probing(health, "r", T0, 60), T0 - 7_200)
     assert hold_s(back, T0 - 7_200) == 10
     cooldown = Cooldown(since=T0 - 7_200, until=T0 - 7_190, reason="server error")
