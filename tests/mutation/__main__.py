@@ -45,21 +45,25 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", help="such as quota/buckets.py; default: all")
     parser.add_argument("--write", action="store_true", help="write the scores to modules.toml")
     options = parser.parse_args()
-    listed = tomlkit.parse(MODULES.read_text(encoding="utf-8"))
+    listed = _listed()
     unknown = set(options.modules) - set(listed)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))} not in {MODULES.name}")
-    for name in options.modules or listed:
-        row: Any = listed[name]
-        folder = _folder(name, row["tests"])
+    for name in options.modules or list(listed):
+        folder = _folder(name, listed[name]["tests"])
         if subprocess.run([sys.executable, "-m", "mutmut", "run", "--max-children=1"], cwd=folder, check=False).returncode:
             return 1
         score = _score(name, folder)
         print(name, score, flush=True)
         if options.write:
-            row.update(score, measured=datetime.now(UTC).date())
+            listed = _listed()
+            listed[name].update(score, measured=datetime.now(UTC).date())
             MODULES.write_text(tomlkit.dumps(listed), encoding="utf-8")
     return 0
+
+
+def _listed() -> Any:
+    return tomlkit.parse(MODULES.read_text(encoding="utf-8"))
 
 
 def _folder(module: str, tests: list[str]) -> Path:
