@@ -164,7 +164,7 @@ fuzz: $(VENV)/.fuzz
 	for target in $$($(BIN)/python tests/fuzz --list); do \
 	  echo "$$target"; $(BIN)/python tests/fuzz $$target -max_total_time=$(SECONDS_A_TARGET) -max_len=4096 -verbosity=0 || exit 1; done
 
-# Changes that no test notices, in what decides: `make mutation MODULES=quota/buckets.py`; all modules take hours, one core.
+# Changes that no test notices, in what decides: `make mutation MODULES=quota/buckets.py`. All modules take hours: once a week.
 MODULES ?=
 $(VENV)/.mutation: $(VENV)/.dev requirements/mutation.lock
 	$(BIN)/python $(INSTALL_LOCK) -r requirements/mutation.lock

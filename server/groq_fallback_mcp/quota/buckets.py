@@ -314,8 +314,10 @@ def _followed(known: Bucket, reading: LimitReading, now: float, *, slack: float,
     # of what we think was used, the oldest must have come back
     surplus, kept = stated - ours, []
     for until, units in known.used:
-        dropped = min(surplus, units) if until > now else units
-        surplus -= dropped if until > now else 0.0
+        if until <= now:
+            continue
+        dropped = min(surplus, units)
+        surplus -= dropped
         if units > dropped:
             kept.append((until, units - dropped))
     return replace(known, used=tuple(kept))
