@@ -486,7 +486,7 @@ GARBAGE = [
 ]
 
 
-@pytest.mark.parametrize("body", GARBAGE, ids=lambda body: body[:60])
+@pytest.mark.parametrize("body", GARBAGE, ids=[str(number) for number in range(len(GARBAGE))])
 async def test_a_record_that_cannot_be_right_is_begun_anew(
     ledger: StoredLedger, store: Store, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
