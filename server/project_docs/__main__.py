@@ -24,6 +24,7 @@ from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
 from project_docs.layers import layers_block
 from project_docs.manifests import clients_block, manifests
+from project_docs.mutation import MODULES, mutation_block
 from project_docs.registries import registry_files
 from project_docs.tables import (
     SPEED_RESULTS,
@@ -45,13 +46,13 @@ CHECKOUT = Path(__file__).parents[2]
 SKILL = ("SKILL.md", *(f"references/{name}.md" for name in ("errors", "examples", "models", "setup", "toolsets")))
 PAGES = (
     *("api-coverage", "architecture", "benchmarks", "cli", "clients/index", "configuration", "errors", "failover", "faults"),
-    *("limits", "models", "providers", "tools"),
+    *("limits", "models", "providers", "quality", "tools"),
 )
 DOCUMENTS = ("README.md", *(f"docs/{name}.md" for name in PAGES), *SKILL)
 _PROJECT = "pyproject.toml"
 # Patterns of the files that blocks are made of beside the catalog.
 _SOURCES = (
-    *(_PROJECT, SPEED_RESULTS, FAULTS, VERDICTS, *CORPUS),
+    *(_PROJECT, SPEED_RESULTS, FAULTS, VERDICTS, MODULES, *CORPUS),
     *("tests/**/*.py", "server/groq_fallback_mcp/**/*.py", f"{DECISIONS}/[0-9]*.md"),
 )
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
@@ -134,6 +135,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "abilities": abilities_block(tests),
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),
         "failover": failover_block(sources[VERDICTS]),
+        "mutation": mutation_block(sources[MODULES]),
         "speed": speed_block(sources.get(SPEED_RESULTS, "")),
     }
 

@@ -28,6 +28,7 @@ from groq_fallback_mcp.catalog import ModelRow, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
 from groq_fallback_mcp.fallback.engine import repaired
 from groq_fallback_mcp.fallback.final_error import key_note
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.policy.plan import LONG_TOKENS, Plan, plan, streams, with_more_prompt
 from groq_fallback_mcp.policy.verdict import DropServiceTier, judge
@@ -204,7 +205,7 @@ def test_restrictions_within_others_never_allow_more(inner: Restrictions, outer:
 
 def test_an_answer_is_streamed_where_somebody_watches_or_it_may_be_long() -> None:
     """Never where it is JSON."""
-    short, long = (made(ask(max_tokens=tokens), groq(OSS)).candidates[0] for tokens in (100, LONG_TOKENS))
+    short, long = (made(ask(max_tokens=tokens), groq(OSS)).candidates[0] for tokens in (LONG_TOKENS - 1, LONG_TOKENS))
     as_json = made(ask(max_tokens=LONG_TOKENS, schema={"type": "object"}), groq(OSS)).candidates[0]
     assert [streams(short, watched=False), streams(short, watched=True), streams(long, watched=False)] == [False, True, True]
     assert not streams(as_json, watched=True)
@@ -218,11 +219,17 @@ def test_a_repair_shows_the_answer_and_what_was_wrong_and_costs_more() -> None:
     assert [message["role"] for message in second.messages] == ["user", "assistant", "user"]
     candidate = made(request, groq(OSS)).candidates[0]
     dearer = with_more_prompt(candidate, request, second)
-    assert dearer.cost[Limit.TPM] > candidate.cost[Limit.TPM]
-    assert dearer.cost[Limit.RPM] == candidate.cost[Limit.RPM]
+    more = estimate_prompt_tokens(second) - estimate_prompt_tokens(request)
+    assert more > 0
+    of_prompt = {Limit.TPM, Limit.TPH, Limit.TPD, Limit.ITPM}
+    longer = {limit: units + more if limit in of_prompt else units for limit, units in candidate.cost.items()}
+    assert dearer.cost == longer
+    assert dearer.spend.input_tokens == candidate.spend.input_tokens + more
+    assert dearer.estimated_tokens == candidate.estimated_tokens + more
     heard = AudioRequest(audio=AudioLink(url="https://example.com/a.wav"))
     assert repaired(heard, "x", "y") is None
-    assert with_more_prompt(candidate, heard, request).cost[Limit.TPM] > candidate.cost[Limit.TPM]
+    whole = with_more_prompt(candidate, heard, request).cost[Limit.TPM]
+    assert whole == candidate.cost[Limit.TPM] + estimate_prompt_tokens(request)
 
 
 def test_a_full_tier_is_dropped_where_one_was_asked_for() -> None:

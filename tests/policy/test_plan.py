@@ -449,7 +449,10 @@ def test_fewer_max_tokens_cost_less() -> None:
     candidate = made(ask(max_tokens=1000)).candidates[0]
     less = with_max_tokens(candidate, 400)
     assert (less.max_tokens, less.cost[Limit.TPM], less.cost[Limit.RPM]) == (400, candidate.cost[Limit.TPM] - 600, 1)
+    assert less.cost[Limit.TPD] == candidate.cost[Limit.TPD] - 600
     assert less.identity == candidate.identity == ("groq", "openai/gpt-oss-20b")
+    assert (candidate.spend.output_tokens, less.spend.output_tokens) == (1000, 400)
+    assert less.notes == (*candidate.notes, "max_tokens 1000 lowered to 400, the most the provider accepts")
 
 
 @given(
@@ -534,6 +537,7 @@ def test_a_refusal_that_says_how_long_a_request_is_replaces_the_estimate() -> No
     assert (counted.cost[Limit.TPM], counted.cost[Limit.TPD], counted.cost[Limit.RPM]) == (1_011, 1_011, 1)
     assert with_counted_tokens(candidate, refused(Limit.TPM, 5_000)) == candidate
     assert with_counted_tokens(candidate, refused(Limit.RPM, 1)) == candidate
+    assert with_counted_tokens(candidate, refused(Limit.TPD, 1_011)) == counted
 
 
 def with_cost(offer: ProviderModels, cost: str, **fields: object) -> ProviderModels:
@@ -578,7 +582,9 @@ def test_of_two_providers_that_cost_the_same_the_much_faster_one_goes_first() ->
 
     assert order({}) == ["first", "second"]
     assert order({"first": 3.0, "second": 1.6}) == ["first", "second"]
+    assert order({"first": 3.2, "second": 1.6}) == ["first", "second"]
     assert order({"first": 3.5, "second": 1.6}) == ["second", "first"]
+    assert order({"first": 1.6, "second": 3.5}) == ["first", "second"]
     assert order({"first": 9.0}) == ["first", "second"]
 
 

@@ -20,6 +20,7 @@ from project_docs.__main__ import all_blocks, read_sources
 from project_docs.blocks import fill_blocks, table
 from project_docs.failures import ADVICE, CODES
 from project_docs.faults import faults_block
+from project_docs.mutation import mutation_block
 from project_docs.tables import SPEED_RESULTS, settings_block, speed_block
 
 CATALOG = load_catalog()
@@ -245,6 +246,17 @@ def test_a_fault_without_a_test_or_a_result_is_refused(
     """And a marker of none."""
     with pytest.raises(InputRefused, match=words):
         faults_block(rows_, tests, corpus)
+
+
+def test_each_module_whose_tests_were_tested_has_a_row_and_all_of_them_one() -> None:
+    """One that was never measured has none."""
+    counts = "mutants = 600\nkilled = 599\nsurvived = 1\nmeasured = 2026-11-30\n"
+    modules = f'["a.py"]\ntests = []\n{counts}left = "text"\n["b.py"]\ntests = []\n{counts}["c.py"]\ntests = []\n'
+    assert rows(mutation_block(modules))[1:] == [
+        ["`a.py`", "600", "599", "1", "99.8 %", "text", "2026-11-30"],
+        ["`b.py`", "600", "599", "1", "99.8 %", "-", "2026-11-30"],
+        ["all", "1,200", "1,198", "2", "99.8 %", "-", "-"],
+    ]
 
 
 def test_the_row_of_config_toml_names_the_variable_that_is_read() -> None:

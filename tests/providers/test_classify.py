@@ -13,6 +13,7 @@ from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, Verdict, judge
 from groq_fallback_mcp.providers.classify import classify, classify_stream_error
+from groq_fallback_mcp.providers.rate_limit_headers import read_headers, read_quotas, stated_wait
 
 NOW = 1_790_000_000.0
 
@@ -399,6 +400,114 @@ def test_the_limit_is_named_by_the_text_or_told_by_its_arithmetic(text: str, typ
     assert [reading.limit for reading in failure.quota.readings] == [limit]
 
 
+@pytest.mark.parametrize(
+    ("status", "requested", "kind"),
+    [
+        (413, 6001, K.LARGER_THAN_LIMIT),
+        (429, 6001, K.LARGER_THAN_LIMIT),
+        (429, 6000, K.RATE_LIMITED),
+        (400, 6001, K.BAD_REQUEST),
+    ],
+)
+def test_only_what_exceeds_a_whole_limit_never_fits(status: int, requested: int, kind: FailureKind) -> None:
+    """Whatever code the response has; a request of the whole limit can be waited for."""
+    text = f"Over the limit on tokens per minute (TPM): Limit 6000, Used 0, Requested {requested}."
+    assert classify(status, {}, body(text, type_="tokens"), now_wall=NOW).kind == kind
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, K.CONTENT_FILTERED), (400, K.BAD_REQUEST)])
+def test_a_filter_that_names_what_it_saw_refused_the_content(status: int, kind: FailureKind) -> None:
+    """With a 403; else the same model without those words would be thought blocked."""
+    refusal = body("The model provider declined your input", metadata={"reasons": ["violence"]})
+    assert classify(status, {}, refusal, now_wall=NOW).kind == kind
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "RateLimitReached", "too_many_requests"])
+def test_a_code_of_a_limit_that_refills_outweighs_words_about_money(code: str) -> None:
+    """Its text may end with an offer to pay."""
+    text = "Limit reached. More credits let you go on."
+    assert classify(429, {}, body(text, code=code), now_wall=NOW).kind == K.RATE_LIMITED
+    assert classify(429, {}, body(text), now_wall=NOW).kind == K.NO_CREDIT
+
+
+@pytest.mark.parametrize(
+    ("excess", "wait", "limit"),
+    [(1, "7.2s", Limit.RPM), (1, "7.3s", Limit.RPD), (0, "7.3s", Limit.RPM)],
+)
+def test_a_wait_of_more_than_two_hours_for_the_whole_limit_is_one_per_day(excess: int, wait: str, limit: Limit) -> None:
+    """A thousand requests that are back in 7,200 s are counted per minute or per hour; without an excess the wait says nothing."""
+    text = f"on : Limit 1000, Used {999 + excess}, Requested 1. Please try again in {wait}"
+    reading = classify(429, {}, body(text, type_="requests"), now_wall=NOW).quota.readings[0]
+    assert (reading.limit, reading.remaining, reading.requested) == (limit, 1 - excess, 1)
+
+
+@pytest.mark.parametrize(
+    ("used", "reset_s", "limit"),
+    [
+        (1, 1.2, Limit.RPM),
+        (1, 1.3, None),
+        (1, 71, None),
+        (1, 72, Limit.RPD),
+        (50, 60, Limit.RPM),
+        (50, 3_600, Limit.RPD),
+        (0, 0, None),
+    ],
+)
+def test_requests_of_an_unknown_provider_are_counted_per_what_brings_all_of_them_back(
+    used: int, reset_s: float, limit: Limit | None
+) -> None:
+    """Within two minutes per minute, from two hours on per day, between nobody knows. Of a hundred."""
+    stated = {"limit": "100", "remaining": str(100 - used), "reset": f"{reset_s}s"}
+    headers = {f"x-ratelimit-{name}-requests": value for name, value in stated.items()}
+    expected = [] if limit is None else [LimitReading(limit=limit, capacity=100, remaining=100 - used)]
+    assert list(read_headers(headers, sender=None, now_wall=NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_s"),
+    [
+        ("try again in 1 day", 86_400),
+        ("try again in 2 days", 86_400),
+        ("try again in 31 days", 86_400),
+        ("try again in 32 days", None),
+        ("wait one minute", 60),
+        ("resets in 1h30", 5_400),
+        ("retry after 1,200 seconds", 1_200),
+    ],
+)
+def test_a_written_wait_counts_for_a_day_at_most_and_beyond_a_month_not_at_all(text: str, wait_s: float | None) -> None:
+    """It is looked at again after a day; nothing refills once in two months."""
+    assert stated_wait(text) == wait_s
+
+
+@pytest.mark.parametrize(
+    ("quota", "limit"),
+    [
+        ("GenerateContentInputTokensPerModelPerMinute-FreeTier", Limit.ITPM),
+        ("GenerateRequestsPerMinutePerProjectPerModel", Limit.RPM),
+        ("GenerateRequestsPerDayPerProjectPerModel", Limit.RPD),
+        ("GenerateContentInputTokensPerModelPerDay", None),
+        ("GenerateRequestInputTokensPerDay", None),
+        ("SessionsPerMinute", None),
+        ("SessionsPerDay", None),
+    ],
+)
+def test_google_s_ids_say_what_is_counted(quota: str, limit: Limit | None) -> None:
+    """What has no bucket here is passed over."""
+    expected = () if limit is None else (LimitReading(limit=limit, capacity=20, remaining=0),)
+    assert read_quotas([(quota, "20")]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "capacity"),
+    [("0.5", 0.5), ("12.", 12), ("1e12", 1e12), ("1.1e12", None), ("-1", None), ("nan", None), ("inf", None), ("many", None)],
+)
+def test_a_header_that_cannot_be_true_is_skipped(value: str, capacity: float | None) -> None:
+    """What stands beside it still counts."""
+    headers = {"x-ratelimit-limit-tokens": value, "x-ratelimit-remaining-tokens": "0"}
+    assert read_headers(headers) == (LimitReading(limit=Limit.TPM, capacity=capacity, remaining=0),)
+
+
 def test_the_seed_document_s_429_text_is_read_too() -> None:
     """`2 seconds`, where the real texts have `2s`; what is shown says neither the wait nor the organization twice."""
     text = "Rate limit exceeded. Please try again in 2 seconds."
@@ -454,7 +563,8 @@ def test_an_error_inside_a_stream_is_an_error(data: str, kind: FailureKind) -> N
 
 def test_a_long_upstream_text_is_cut_and_an_empty_one_is_named() -> None:
     """What people see stays short and never empty."""
-    assert len(classify(500, {}, body("x" * 10_000), now_wall=NOW).message) == 300
+    assert classify(500, {}, body("x" * 10_000), now_wall=NOW).message == "x" * 299 + "…"
+    assert classify(500, {}, body("x" * 300), now_wall=NOW).message == "x" * 300
     assert classify(502, {}, "", now_wall=NOW).message == "HTTP 502 without an error text"
 
 

@@ -76,6 +76,7 @@ def test_a_success_clears_all_but_what_came_after_it_was_sent() -> None:
     assert passed(cooling(10), T0 - 1) == cooling(10)
     down = failed(Health(), T0, T0 + 1)
     assert passed(down, T0 + 0.5) == down
+    assert passed(down, T0 + 1) == Health()
     assert passed(down, T0 + 2) == Health()
 
 
@@ -83,6 +84,8 @@ def test_failures_of_calls_that_were_under_way_together_count_once() -> None:
     """Those sent after the first failure count again, up to a bound."""
     down = failed(Health(), T0, T0 + 1)
     assert failed(down, T0 + 0.5, T0 + 2) == down
+    assert down == Health(failures=1, failed_at=T0 + 1, suspect=True)
+    assert failed(down, T0 + 1, T0 + 3) == Health(failures=2, failed_at=T0 + 3, suspect=True)
     health = Health()
     for number in range(100):
         health = failed(health, T0 + number, T0 + number)
@@ -93,9 +96,24 @@ def test_a_clock_that_went_back_does_not_lengthen_a_cooldown() -> None:
     """It lasts as long as it was meant to, from now on; a test under way is forgotten."""
     health = failed(cooling(10), T0, T0)
     assert clock_corrected(health, T0 + 5) == health
+    at_once = probing(health, "r", T0, 60)
+    assert clock_corrected(at_once, T0) == at_once
     back = clock_corrected(probing(health, "r", T0, 60), T0 - 7_200)
     assert hold_s(back, T0 - 7_200) == 10
-    assert (back.failed_at, back.probe) == (T0 - 7_200, "")
+    cooldown = Cooldown(since=T0 - 7_200, until=T0 - 7_190, reason="server error")
+    assert back == Health(cooldown=cooldown, failures=1, failed_at=T0 - 7_200, suspect=True)
+
+
+@pytest.mark.parametrize(
+    ("failures", "successes", "tokens", "allows"),
+    [(1, 0, 9.0, True), (4, 0, 6.0, True), (5, 0, 5.0, False), (5, 1, 5.1, True), (50, 0, 0.0, False), (1, 20, 10.0, True)],
+)
+def test_a_failure_costs_what_ten_successes_bring_back(failures: int, successes: int, tokens: float, allows: bool) -> None:
+    """From half of the budget on nothing is tried again."""
+    budget = RetryBudget()
+    for success in (False,) * failures + (True,) * successes:
+        budget = budget.after(success=success)
+    assert (budget.tokens, budget.allows) == (pytest.approx(tokens), allows)
 
 
 @given(st.lists(st.booleans(), max_size=200))

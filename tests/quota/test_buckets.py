@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from groq_fallback_mcp.call import Limit, LimitReading
 from groq_fallback_mcp.quota.buckets import (
     ON_THE_WAY_S,
+    TURN_POLL_S,
     Admitted,
     Bucket,
     Deferred,
     NeverFits,
     admit,
     charge,
+    clock_set_back,
     follow,
+    less_sure,
     new_bucket,
     proves_return,
     take,
@@ -70,6 +73,38 @@ def test_the_longest_of_several_waits_counts() -> None:
 def test_limits_without_a_bucket_are_not_limited() -> None:
     """What nothing is known of does not hold a call back."""
     assert admit({}, {Limit.TPM: 10**9}, T0) == Admitted()
+
+
+@pytest.mark.parametrize("first", [Limit.RPD, Limit.RPM])
+def test_a_limit_that_fits_does_not_hide_the_next_one(first: Limit) -> None:
+    """Whether nothing is known of the first, or it has enough."""
+    buckets = {Limit.RPM: bucket(Limit.RPM, 30), Limit.TPM: bucket(level=0)}
+    assert admit(buckets, {first: 1, Limit.TPM: 60}, T0) == Deferred(wait_s=pytest.approx(0.6), limit=Limit.TPM)
+
+
+@pytest.mark.parametrize(
+    ("units", "aside", "level", "admission"),
+    [
+        (600, 300, 900, Admitted()),
+        (600, 300, 800, Deferred(wait_s=pytest.approx(1.0), limit=Limit.TPM, for_others=True)),
+        (600, 300, 600, Deferred(wait_s=pytest.approx(3.0), limit=Limit.TPM, for_others=True)),
+        (600, 300, 500, Deferred(wait_s=pytest.approx(4.0), limit=Limit.TPM)),
+        # the whole bucket does not hold both: it waits for its turn
+        (600, 5900, 6000, Deferred(wait_s=TURN_POLL_S, limit=Limit.TPM, for_others=True)),
+        (1, 300, 300, Deferred(wait_s=TURN_POLL_S, limit=Limit.TPM, for_others=True)),
+        # what takes nothing of a limit does not wait for those that do
+        (0, 300, 0, Admitted()),
+    ],
+)
+def test_what_others_wait_for_is_left_to_them(units: float, aside: float, level: float, admission: object) -> None:
+    """Of 6000 tokens a minute, 100 a second."""
+    assert admit({Limit.TPM: bucket(level=level)}, {Limit.TPM: units}, T0, {Limit.TPM: aside}) == admission
+
+
+def test_only_what_others_wait_for_is_set_aside() -> None:
+    """A limit of which nobody waits for anything gives all it has."""
+    state = {Limit.RPM: bucket(Limit.RPM, 2, level=1), Limit.TPM: bucket(level=900)}
+    assert admit(state, {Limit.RPM: 1, Limit.TPM: 600}, T0, {Limit.TPM: 300}) == Admitted()
 
 
 def test_a_stated_wait_makes_our_next_wait_the_server_s() -> None:
@@ -155,6 +190,95 @@ def test_a_statement_moves_the_level_to_between_what_it_can_be_by_now() -> None:
         assert learnt.level == after
 
 
+@pytest.mark.parametrize(
+    ("ours", "held", "after"),
+    [(50, 0, 86.1), (3000, 0, 86.1), (50, 1, 50), (3000, 1, 86.1), (50, 400, 50)],
+)
+def test_a_stated_wait_raises_our_level_only_where_no_call_is_under_way(ours: float, held: float, after: float) -> None:
+    """The server may not have counted those yet."""
+    reading = LimitReading(limit=Limit.TPM, capacity=6000, requested=1822, wait_s=17.359)
+    learnt = follow(bucket(level=ours), reading, T0, held=held)
+    assert learnt is not None
+    assert learnt.level == pytest.approx(after)
+
+
+def test_a_stated_wait_for_a_whole_bucket_is_believed() -> None:
+    """It can be waited for."""
+    learnt = follow(bucket(), LimitReading(limit=Limit.TPM, capacity=6000, remaining=2, requested=6000, wait_s=10), T0)
+    assert learnt is not None
+    assert learnt.level == 5000
+
+
+@pytest.mark.parametrize(("capacity", "known"), [(0.0, False), (1.0, True)])
+def test_a_limit_of_one_is_a_limit_and_one_of_nothing_is_not_believed(capacity: float, known: bool) -> None:
+    """A header without a figure reads as 0."""
+    assert (follow(None, LimitReading(limit=Limit.RPM, capacity=capacity), T0) is not None) is known
+
+
+def test_a_statement_counts_from_its_moment() -> None:
+    """What came in before it is not added once more; its own capacity is confirmed at its time alone."""
+    learnt = follow(bucket(level=2000), LimitReading(limit=Limit.TPM, remaining=2500), T0 + 10)
+    assert learnt is not None
+    assert (learnt.level_at(T0 + 10), learnt.level_at(T0 + 20), learnt.stated_at) == (2500, 3500, 0)
+    confirmed = follow(learnt, LimitReading(limit=Limit.TPM, capacity=6000), T0 + 20)
+    assert confirmed is not None
+    assert (confirmed.level_at(T0 + 20), confirmed.stated_at) == (3500, T0 + 20)
+
+
+def test_calls_under_way_leave_less_of_a_new_capacity() -> None:
+    """A plan with twice the tokens, and 500 of them claimed."""
+    learnt = follow(bucket(level=10), LimitReading(limit=Limit.TPM, capacity=12_000), T0, held=500)
+    assert learnt is not None
+    assert learnt.level == 11_500
+
+
+@pytest.mark.parametrize(("remaining", "slack", "unsure"), [(3200, 0, 200), (3100, 100, 200), (3800, 0, 500), (2900, 0, 0)])
+def test_a_statement_bounds_what_the_server_may_have_more(remaining: float, slack: float, unsure: float) -> None:
+    """Of 500 tokens that it may not have charged, no more than it states beyond ours."""
+    before = replace(bucket(level=3000), unsure=500)
+    learnt = follow(before, LimitReading(limit=Limit.TPM, remaining=remaining), T0, slack=slack)
+    assert learnt is not None
+    assert learnt.unsure == pytest.approx(unsure)
+
+
+@pytest.mark.parametrize(
+    ("limit", "level", "units", "unsure"),
+    [
+        (Limit.TPM, 3000, 0.5, 500.5),
+        (Limit.TPM, 3000, 0, 500),
+        # a server's bucket has no more than its capacity either
+        (Limit.TPM, 5900, 50, 150),
+        # a request is never given back
+        (Limit.RPM, 3000, 50, 500),
+    ],
+)
+def test_what_the_server_may_have_more_adds_up(limit: Limit, level: float, units: float, unsure: float) -> None:
+    """Only of what providers may give back."""
+    assert less_sure(replace(bucket(limit, level=level), unsure=500), units, T0).unsure == unsure
+
+
+@pytest.mark.parametrize(("level", "lost_s"), [(6000, 0.9), (5950, 0.4), (5910, 0), (3000, 0)])
+def test_a_bucket_that_would_be_full_gains_nothing_while_a_request_is_on_its_way(level: float, lost_s: float) -> None:
+    """At 100 tokens a second, the server may have gained as much as ours lost, once its request arrived early."""
+    taken = take(bucket(level=level), 100, T0)
+    assert taken.at - T0 == pytest.approx(lost_s, abs=1e-5)
+    assert taken.unsure == pytest.approx(lost_s * 100, abs=1e-3)
+    assert taken.full_in_s(T0) == pytest.approx((6100 - level) / 100 + lost_s, abs=1e-5)
+
+
+def test_what_is_taken_later_is_taken_from_what_came_in() -> None:
+    """An empty bucket gains 1000 tokens in ten seconds, once."""
+    assert charge(bucket(level=0), 400, T0 + 10).level_at(T0 + 10) == 600
+
+
+def test_a_clock_that_was_right_changes_nothing_and_one_set_back_starts_from_now() -> None:
+    """The bucket was used an hour ahead."""
+    right = replace(bucket(level=0), stated_at=T0 - 7, used=((T0 + 30, 5.0),))
+    assert clock_set_back(right, T0 + 1) == right
+    ahead = replace(bucket(level=0), at=T0 + 3600, stated_at=T0 + 3000)
+    assert clock_set_back(ahead, T0) == replace(ahead, at=T0, stated_at=T0)
+
+
 def test_a_day_s_bucket_follows_what_the_server_states_too() -> None:
     """Whatever others of the organization took."""
     daily = Bucket(limit=Limit.RPD, capacity=1000, level=900, at=T0, stated_at=T0)
@@ -163,10 +287,23 @@ def test_a_day_s_bucket_follows_what_the_server_states_too() -> None:
     assert told.level == 30
 
 
-@pytest.mark.parametrize(("remaining", "later", "proof"), [(4000, 0, True), (4000, 1000, False), (3010, 0, False)])
-def test_only_more_than_our_level_proves_that_units_come_back(remaining: float, later: float, proof: bool) -> None:
+@pytest.mark.parametrize(
+    ("remaining", "later", "unsure", "proof"),
+    [
+        (4000, 0, 0, True),
+        (4000, 1000, 0, False),
+        (3010, 0, 0, False),
+        (3030, 0, 0, False),
+        (3031, 0, 0, True),
+        (3150, 0, 200, False),
+        (3231, 0, 200, True),
+    ],
+)
+def test_only_more_than_our_level_proves_that_units_come_back(
+    remaining: float, later: float, unsure: float, proof: bool
+) -> None:
     """Nobody else's traffic can raise what remains; calls that the server may not have seen are allowed for."""
-    assert proves_return(bucket(level=3000), remaining, T0, later=later) is proof
+    assert proves_return(replace(bucket(level=3000), unsure=unsure), remaining, T0, later=later) is proof
 
 
 def test_what_calls_claim_is_added_up_beside_the_level() -> None:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, DayTotals, Spend, picodollars, usd
+from groq_fallback_mcp.quota.budget import (
+    UNKNOWN_SPENDING,
+    ZERO_SPEND,
+    Budget,
+    DayTotals,
+    Spend,
+    Total,
+    picodollars,
+    usd,
+)
 
 spends = st.builds(
     Spend, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(0, 10**6), picousd=st.integers(0, 10**13)
@@ -26,8 +35,16 @@ def test_totals_add_up_by_model_and_calls_without_a_price_are_counted_apart() ->
     """Tokens count in any case."""
     totals = DayTotals().plus("groq/a", Spend(input_tokens=1, output_tokens=2, picousd=7, audio_s=3))
     totals = totals.plus("groq/a", Spend(input_tokens=1, picousd=None)).plus("groq/b", Spend(output_tokens=5, picousd=1))
-    assert (totals.tokens, totals.picousd) == (9, 8)
-    assert (totals.models["groq/a"].calls, totals.models["groq/a"].unpriced_calls, totals.models["groq/a"].audio_s) == (2, 1, 3)
+    totals = totals.plus("groq/b", Spend(picousd=1))
+    assert (totals.tokens, totals.picousd, totals.calls) == (9, 9, 4)
+    assert totals.models["groq/a"] == Total(calls=2, unpriced_calls=1, input_tokens=2, output_tokens=2, audio_s=3, picousd=7)
+    assert totals.models["groq/b"] == Total(calls=2, output_tokens=5, picousd=2)
+
+
+def test_a_call_under_way_whose_price_is_unknown_holds_its_tokens_alone() -> None:
+    """What it costs cannot be known."""
+    held = DayTotals().holding(Spend(input_tokens=5, picousd=None))
+    assert (held.held_tokens, held.held_picousd) == (5, 0)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +53,7 @@ def test_totals_add_up_by_model_and_calls_without_a_price_are_counted_apart() ->
         (Budget(), Spend(input_tokens=10**9, picousd=None), None),
         (Budget(tokens=100), Spend(input_tokens=40, output_tokens=10), None),
         (Budget(tokens=100), Spend(input_tokens=41, output_tokens=10), "the daily budget of 100 tokens has 50 left and this call could use 51"),
+        (Budget(tokens=40), Spend(input_tokens=1), "the daily budget of 40 tokens has 0 left and this call could use 1"),
         (Budget(picousd=10**12), Spend(picousd=5 * 10**11), None),
         (Budget(picousd=10**12), Spend(picousd=6 * 10**11), "the daily budget of 1.000000 USD has 0.500000 left and this call could cost 0.600000"),
         (Budget(picousd=10**12), Spend(input_tokens=1, picousd=None), "its price is unknown and a budget in USD is set"),

@@ -12,6 +12,7 @@ from groq_fallback_mcp.call import Limit, Pool
 from groq_fallback_mcp.quota import Caller, Claim, Granted, QuotaKey, Refused, Settlement
 from groq_fallback_mcp.quota.buckets import Admitted, Bucket, Deferred, admit, new_bucket
 from groq_fallback_mcp.quota.fairness import (
+    GRACE_S,
     LONGEST_WAIT_S,
     MOST_CALLERS,
     MOST_WAITING,
@@ -53,6 +54,9 @@ def waits(tokens: float, *, share: float = 0.0, yields: bool = False, until: flo
         pytest.param(Use(share=0.5, at=NOW - 60), waits(300, share=0.4), 0, id="use is forgotten within minutes"),
         pytest.param(None, waits(300), 0, id="who never used it is behind nobody"),
         pytest.param(Use(share=0.5, at=NOW), waits(300, until=NOW), 0, id="a wait ends"),
+        pytest.param(
+            Use(share=0.5, at=NOW), waits(300, until=NOW + LONGEST_WAIT_S + GRACE_S), 300, id="the longest wait counts"
+        ),
         pytest.param(Use(share=0.5, at=NOW), waits(300, until=NOW + 999), 0, id="one from a clock ahead does not count"),
         pytest.param(Use(share=0.5, at=NOW), Use(share=0.1, at=NOW), 0, id="who does not wait needs nothing"),
         pytest.param(Use(share=0.5, at=NOW), waits(300, yields=True), 0, id="batch work is not waited for"),
@@ -80,6 +84,33 @@ def test_of_several_claims_of_one_caller_the_largest_is_set_aside() -> None:
     assert set_aside(uses, ANN, NOW, ranks=uses) == wants(400)
     uses = dict(not_waiting(uses, "ben", wants(400)))
     assert set_aside(uses, ANN, NOW, ranks=uses) == wants(200)
+
+
+def test_claims_on_other_limits_are_waited_for_as_well() -> None:
+    """A claim of tokens alone does not speak for one of requests, even for less than one."""
+    uses: dict[str, Use] = {"ann": Use(share=1.0, at=NOW)}
+    both = {Limit.TPM: 100.0, Limit.RPM: 0.5}
+    for claimed in (wants(400), both, both):
+        uses = dict(waiting(uses, BEN, claimed, wait_s=5, now=NOW))
+    assert len(uses["ben"].waiting) == 2
+    assert set_aside(uses, ANN, NOW, ranks=uses) == {Limit.TPM: 400, Limit.RPM: 0.5}
+    less = dict(not_waiting(uses, "ben", both))
+    less = dict(waiting(less, BEN, {Limit.RPD: 0.25}, wait_s=9, now=NOW))
+    assert set_aside(less, ANN, NOW, ranks=less) == {Limit.TPM: 400, Limit.RPD: 0.25}
+
+
+def test_batch_work_is_known_as_such_by_what_it_takes_and_by_what_it_waits_for() -> None:
+    """Whichever comes first."""
+    taken, waited = after_grant({}, JOB, 0.5, NOW), waiting({}, JOB, wants(9), wait_s=5, now=NOW)
+    assert [uses[JOB.queue].yields for uses in (taken, waited)] == [True, True]
+    assert waited[JOB.queue].waiting == (Waiting(wants=wants(9), until=NOW + 5 + GRACE_S),)
+
+
+def test_a_claim_that_must_wait_too_long_is_no_longer_waited_for() -> None:
+    """Its caller was refused and comes back; a claim that waits as long as any may is waited for."""
+    longest = waiting({}, ANN, wants(9), wait_s=LONGEST_WAIT_S, now=NOW)
+    assert longest["ann"].waiting_at(NOW)
+    assert waiting(longest, ANN, wants(9), wait_s=LONGEST_WAIT_S + 1, now=NOW)["ann"].waiting == ()
 
 
 def test_the_order_is_that_of_the_pool() -> None:
@@ -110,6 +141,9 @@ def test_a_grant_counts_and_a_settlement_corrects_it() -> None:
     assert uses["ann"].share == pytest.approx(0.5 + 0.5 / math.e)
     settled = after_settling(uses, "ann", -0.4, taken_at=NOW + 60, now=NOW + 60)
     assert settled["ann"].share == pytest.approx(0.1 + 0.5 / math.e)
+    late = after_settling(uses, "ann", 0.4, taken_at=NOW + 60, now=NOW + 120)["ann"]
+    assert late.share == pytest.approx((0.5 + 0.5 / math.e + 0.4) / math.e)
+    assert late.share_at(NOW + 120) == late.share
     assert after_settling(uses, "ann", -9.0, taken_at=NOW + 60, now=NOW + 60)["ann"].share == 0.0
     assert after_settling(uses, "ann", 0.0, taken_at=NOW, now=NOW + 60) is uses
     assert after_settling(uses, "ben", 1.0, taken_at=NOW, now=NOW + 60) is uses
@@ -127,7 +161,7 @@ def test_what_is_kept_is_bounded_and_a_mark_that_stays_is_not_written_again() ->
     assert len(uses["ann"].waiting) == MOST_WAITING
     last = 5 + 3 * (MOST_WAITING + 4)
     assert waiting(uses, ANN, wants(20), wait_s=last, now=NOW) is uses
-    assert waiting(uses, ANN, wants(20), wait_s=last + 0.9, now=NOW) is uses
+    assert waiting(uses, ANN, wants(20), wait_s=last + 1.0, now=NOW) is uses
     longer = waiting(uses, ANN, wants(20), wait_s=last + 3, now=NOW)
     assert len(longer["ann"].waiting) == MOST_WAITING
     assert len(waiting(longer, ANN, wants(90), wait_s=last + 3, now=NOW)["ann"].waiting) == 1

@@ -18,6 +18,7 @@ from groq_fallback_mcp.quota.conversations import forget
 from groq_fallback_mcp.quota.records import OpenReservation, ProviderAccount, decode, encode, model_key
 from groq_fallback_mcp.quota.store import Record, Store, Writes
 from groq_fallback_mcp.quota.store_ledger import StoredLedger
+from groq_fallback_mcp.quota.transactions import learnt_factor
 
 pytestmark = pytest.mark.anyio
 LIFE_S = 60.0
@@ -354,6 +355,26 @@ async def test_prompts_that_are_longer_than_estimated_raise_the_estimate_at_once
     assert (await ledger.peek([claim("other")]))[0].prompt_factor == 1.0
 
 
+@pytest.mark.parametrize(
+    ("factor", "estimated", "actual", "after"),
+    [
+        (1.0, 100, 150, 1.5),
+        (1.0, 1, 2, 2.0),
+        (1.0, 100, 900, 4.0),
+        (2.0, 100, 100, 2.0 - 0.003),
+        (1.5, 1, 1, 1.5 - 0.0015),
+        (1.0, 100, 10, 1.0 - 0.0015),
+        (1.5, 0, 10, 1.5),
+        (1.5, 10, 0, 1.5),
+    ],
+)
+def test_a_factor_rises_at_once_falls_slowly_and_stays_within_bounds(
+    factor: float, estimated: int, actual: int, after: float
+) -> None:
+    """Between half and four times an estimate; an answer that counts nothing teaches nothing."""
+    assert learnt_factor(factor, estimated, actual) == pytest.approx(after)
+
+
 async def test_a_reservation_nobody_settles_expires_and_keeps_its_charge(store: Store, clock: FakeClock) -> None:
     """Its call may have been sent; what it held of the budget is free again."""
     budget = Budget(tokens=1000)
@@ -465,7 +486,7 @@ GARBAGE = [
 ]
 
 
-@pytest.mark.parametrize("body", GARBAGE, ids=lambda body: body[:60])
+@pytest.mark.parametrize("body", GARBAGE, ids=[str(number) for number in range(len(GARBAGE))])
 async def test_a_record_that_cannot_be_right_is_begun_anew(
     ledger: StoredLedger, store: Store, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:

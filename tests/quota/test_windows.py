@@ -155,6 +155,16 @@ def test_yesterday_s_call_gives_nothing_back_to_today() -> None:
     today = take(bucket, 10, midnight + 5)
     assert charge(today, -60, midnight + 6, taken_at=midnight - 5).level_at(midnight + 6) == 90
     assert charge(today, -4, midnight + 6, taken_at=midnight + 5).level_at(midnight + 6) == 94
+    # at the moment when the day is over, it is over
+    over = midnight + AFTER_MIDNIGHT_S
+    assert charge(bucket, 60, over, taken_at=midnight - 5).level_at(over) == 100
+
+
+def test_yesterday_is_over_when_it_is_over_at_the_provider() -> None:
+    """Midnight in London is the afternoon in California."""
+    midnight = day_end("UTC", T0)
+    bucket = take(new_bucket(Limit.TPD, 100.0, PACIFIC), 60, midnight - 5)
+    assert charge(bucket, -60, midnight + 6, taken_at=midnight - 5).level_at(midnight + 6) == 100
 
 
 @pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
@@ -171,6 +181,55 @@ def test_what_others_used_shows_in_what_remains(refilling: Refilling) -> None:
     best = follow(better, LimitReading(limit=Limit.RPD, remaining=20), T0 + 3, later=0)
     assert best is not None
     assert (best.level_at(T0 + 3), best.full_in_s(T0 + 3)) == (20, 0)
+
+
+@pytest.mark.parametrize(("ours", "after"), [(2000, 2500), (2700, 2700), (5000, 3100)])
+@pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
+def test_a_statement_moves_a_window_to_between_what_is_left_of_it_by_now(
+    refilling: Refilling, ours: float, after: float
+) -> None:
+    """As it moves a bucket that refills."""
+    before = take(new_bucket(Limit.TPD, 6_000.0, refilling), 6_000 - ours, T0)
+    told = follow(before, LimitReading(limit=Limit.TPD, remaining=3_000), T0 + 2, slack=100, later=500)
+    assert told is not None
+    assert told.level_at(T0 + 2) == after
+
+
+def test_more_than_we_thought_means_that_the_oldest_came_back() -> None:
+    """Of what was used, one part was over before, one ends now."""
+    used = ((T0 - 5, 50.0), (T0, 70.0), (T0 + 5, 100.0), (T0 + 20, 200.0), (T0 + 40, 300.0))
+    before = replace(new_bucket(Limit.RPM, 1_000.0, SLIDING), used=used, at=T0)
+    assert before.level_at(T0) == 400
+    told = follow(before, LimitReading(limit=Limit.RPM, remaining=550), T0, later=0)
+    assert told is not None
+    assert told.used == ((T0 + 20, 150.0), (T0 + 40, 300.0))
+
+
+@pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
+@pytest.mark.parametrize(("requested", "left"), [(20, 0), (None, 0), (21, 15)])
+def test_a_stated_wait_empties_a_window_unless_waiting_cannot_help(
+    refilling: Refilling, requested: float | None, left: float
+) -> None:
+    """A call of more than the whole limit is refused whatever is left."""
+    ours = take(new_bucket(Limit.RPD, 20.0, refilling), 5, T0)
+    refusal = LimitReading(limit=Limit.RPD, wait_s=50.0, requested=requested)
+    told = follow(ours, refusal, T0 + 1)
+    assert told is not None
+    assert told.level_at(T0 + 1) == left
+    again = follow(told, refusal, T0 + 2)
+    assert again is not None
+    assert again.level_at(T0 + 2) == left
+
+
+def test_what_windows_are_charged_adds_up_and_what_is_over_is_dropped() -> None:
+    """A minute's window, charged at its begin and when that has come back."""
+    first = take(new_bucket(Limit.RPM, 5.0, SLIDING), 2, T0)
+    assert (first.charged, first.level) == (2, 3)
+    (until, _) = first.used[0]
+    later = take(first, 1, until)
+    assert (later.charged, later.level, len(later.used)) == (3, 4, 1)
+    assert charge(first, -2, T0 + 1, taken_at=T0).used == ()
+    assert charge(first, 1, until, taken_at=T0).used == ()
 
 
 @pytest.mark.parametrize("refilling", [SLIDING, PACIFIC])
@@ -201,6 +260,8 @@ def test_only_the_continuous_ones_refill() -> None:
     empty = replace(new_bucket(Limit.RPM, 60.0, SLIDING), used=((T0 + 5, 30.0), (T0 + 9, 40.0)))
     assert empty.wait_s(1, T0) == 5
     assert empty.wait_s(50, T0) == 9
+    # what came back by now is not counted once more
+    assert empty.wait_s(50, T0 + 5) == 4
     assert Bucket(limit=Limit.RPM, capacity=1, level=1, at=T0, window="sliding").wait_s(2, T0) == WINDOW_S
 
 

@@ -98,9 +98,7 @@ class Bucket:
 
     def full_in_s(self, now: float) -> float:
         """Seconds from `now` until all of it is there again."""
-        if self.window != "continuous":
-            return self.wait_s(self.capacity, now)
-        return (self.capacity - self.level_at(now)) / self.refill_per_s
+        return self.wait_s(self.capacity, now)
 
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds from `now` until a call of this cost may be sent; only meaningful when cost <= capacity."""
@@ -252,7 +250,7 @@ def follow(
         return bucket
     if bucket is None:
         fresh = new_bucket(reading.limit, capacity, refilling)
-        known = replace(charge(fresh, held, now), at=now, knowledge="learnt")
+        known = replace(charge(fresh, held, now), knowledge="learnt")
     elif bucket.capacity == capacity:
         known = bucket
     elif bucket.window == "continuous":
@@ -316,8 +314,10 @@ def _followed(known: Bucket, reading: LimitReading, now: float, *, slack: float,
     # of what we think was used, the oldest must have come back
     surplus, kept = stated - ours, []
     for until, units in known.used:
-        dropped = min(surplus, units) if until > now else units
-        surplus -= dropped if until > now else 0.0
+        if until <= now:
+            continue
+        dropped = min(surplus, units)
+        surplus -= dropped
         if units > dropped:
             kept.append((until, units - dropped))
     return replace(known, used=tuple(kept))

@@ -93,9 +93,9 @@ def set_aside(uses: Mapping[str, Use], caller: Caller, now: float, *, ranks: Map
     own = rank(caller.queue, yields=caller.yields)
     total: dict[Limit, float] = {}
     for name, use in uses.items():
-        claims = use.waiting_at(now)
-        if name == caller.queue or not claims or rank(name, yields=use.yields) >= own:
+        if name == caller.queue or rank(name, yields=use.yields) >= own:
             continue
+        claims = use.waiting_at(now)
         for limit in {limit for one in claims for limit in one.wants}:
             # enough for any of its claims: once one is granted, it may be another's turn
             total[limit] = total.get(limit, 0.0) + max(one.wants.get(limit, 0.0) for one in claims)

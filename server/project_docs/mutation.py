@@ -1,0 +1,41 @@
+"""The block `mutation`: of each module that decides, how many small changes of its code its tests notice."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from project_docs.blocks import code, table
+
+__all__ = ["MODULES", "mutation_block"]
+
+MODULES = "tests/mutation/modules.toml"
+
+
+class _Module(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tests: list[str]
+    mutants: int = 0
+    killed: int = 0
+    survived: int = 0
+    measured: date | None = None
+    left: str = ""
+
+
+def mutation_block(modules: str) -> str:
+    """The table, and one row for all. `modules` is the text of MODULES; a module that was never measured has no row."""
+    known = TypeAdapter(dict[str, _Module]).validate_python(tomllib.loads(modules))
+    measured = {name: row for name, row in known.items() if row.measured is not None}
+    lines = [_cells(code(name), row, left=row.left, day=str(row.measured)) for name, row in measured.items()]
+    rows = measured.values()
+    every = _Module(tests=[], mutants=sum(row.mutants for row in rows), killed=sum(row.killed for row in rows))
+    every.survived = sum(row.survived for row in rows)
+    return table(("Module", "Mutants", "Killed", "Survived", "Score", "The survivors", "Date"), [*lines, _cells("all", every)])
+
+
+def _cells(name: str, row: _Module, *, left: str = "", day: str = "") -> tuple[str, ...]:
+    score = f"{100 * row.killed / row.mutants:.1f} %" if row.mutants else ""
+    return (name, f"{row.mutants:,}", f"{row.killed:,}", f"{row.survived:,}", score, left, day)
