@@ -125,7 +125,7 @@ pythons:
 	for python in $(PYTHONS); do \
 	  environment=.cache/pythons/$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
 	  $$python -m venv $$environment && \
-	  $$environment/bin/python $(INSTALL_LOCK) -r requirements/dev.lock && \
+	  $$environment/bin/python $(INSTALL_LOCK) --no-compile -r requirements/dev.lock && \
 	  $$environment/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable . && \
 	  $$environment/bin/python -m pytest -m 'not e2e and not torture and not nightly' $(PYTHON_TESTS) -n 2 --dist loadfile -q || exit 1; \
 	done
