@@ -23,7 +23,7 @@ PIP_INSTALL := requirements/install.py
 INSTALL_LOCK := $(PIP_INSTALL) --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help clients setup demo bench bench-gateway bench-failover bench-goodput test checks lint types contracts deciding unit e2e install-methods torture fuzz mutation \
+.PHONY: help clients setup demo bench bench-gateway bench-failover bench-goodput test checks lint types contracts deciding unit pythons e2e install-methods torture fuzz mutation \
   soak nightly nightly-rounds nightly-fuzz nightly-clients nightly-soak audit sbom bundle release-files package generate generate-check docs pictures lock clean
 
 help:
@@ -119,6 +119,20 @@ deciding: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' $(DECIDING_TESTS:%=--ignore %) -n 2 --dist loadfile --durations=25
+
+# The same source with each other Python that is here: `make pythons PYTHONS="python3.12 /opt/python3.13"`. What depends on
+# the version is asyncio's internals, which tests/interleavings uses, SQLite, dataclasses and the types of annotations.
+PYTHONS ?= $(shell for python in python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3); do $$python -c '' 2>/dev/null && echo $$python; done)
+PYTHON_TESTS ?= tests/interleavings tests/quota tests/policy tests/fallback
+pythons:
+	test -n "$(PYTHONS)" || { echo "No other Python was found. Name some with PYTHONS=..."; exit 1; }
+	for python in $(PYTHONS); do \
+	  environment=.cache/pythons/$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
+	  $$python -m venv $$environment && \
+	  $$environment/bin/python $(INSTALL_LOCK) --no-compile -r requirements/dev.lock && \
+	  $$environment/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable . && \
+	  $$environment/bin/python -m pytest -m 'not e2e and not torture and not nightly' $(PYTHON_TESTS) -n 2 --dist loadfile -q || exit 1; \
+	done
 
 generate-check: setup
 	$(BIN)/python -m project_docs --check

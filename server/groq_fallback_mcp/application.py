@@ -106,7 +106,7 @@ async def open_context(
         closing: list[Callable[[], Awaitable[object]]] = [
             lambda: asyncio.gather(*beside, return_exceptions=True),
             registry.aclose,
-            *(() if history is None else (history.flush,)),
+            *(() if history is None else (history.aclose,)),
             ledger.aclose,
             *(() if telemetry is None else (telemetry.aclose,)),
         ]

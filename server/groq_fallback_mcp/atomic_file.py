@@ -13,11 +13,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["PRIVATE", "partial_name", "sweep_partials", "write_atomically"]
+from groq_fallback_mcp.system import on_windows
+
+__all__ = ["PRIVATE", "partial_name", "replace_file", "sweep_partials", "write_atomically"]
 
 PRIVATE = 0o600
 # No write takes so long: what is older was left by a process that is dead.
 ABANDONED_S = 3_600.0
+REPLACE_TRIES = 20
+REPLACE_AGAIN_S = 0.01
 _PARTIAL = re.compile(r"\.groq-fallback-mcp-[0-9a-f]{16}\.part")
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -35,10 +39,23 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> No
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        partial.replace(path)
+        replace_file(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def replace_file(partial: str | Path, target: str | Path, folder: int | None = None) -> None:
+    """Let a file take the place of another, both below the descriptor `folder` where one is given. Blocking. Raises OSError.
+
+    Windows refuses it while anybody reads the other, which takes a moment.
+    """
+    for _ in range(REPLACE_TRIES - 1 if on_windows() else 0):
+        with suppress(PermissionError):
+            os.replace(partial, target, src_dir_fd=folder, dst_dir_fd=folder)
+            return
+        time.sleep(REPLACE_AGAIN_S)
+    os.replace(partial, target, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def partial_name() -> str:

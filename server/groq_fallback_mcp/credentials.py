@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
+from groq_fallback_mcp.system import on_windows
 
 __all__ = [
     "ACCOUNT",
@@ -68,7 +69,7 @@ def stored_keys(file: Path) -> list[Credential]:
 
 def require_private(descriptor: int, file: Path) -> None:
     """Raise ConfigurationError unless the open file belongs to this user, who alone can read it."""
-    if os.name != "posix":
+    if on_windows():
         return
     match exposure(descriptor):
         case Exposure.NOT_A_FILE:
@@ -96,7 +97,7 @@ class Exposure(Enum):
 
 def open_private(file: Path) -> int:
     """A descriptor for reading, without waiting, should it be a FIFO. Raises OSError."""
-    return os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    return os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
 
 
 def exposure(descriptor: int) -> Exposure | None:
@@ -104,7 +105,7 @@ def exposure(descriptor: int) -> Exposure | None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return Exposure.NOT_A_FILE
-    if os.name != "posix":
+    if on_windows():
         return None
     if status.st_uid not in {os.getuid(), 0}:
         return Exposure.OF_ANOTHER_USER

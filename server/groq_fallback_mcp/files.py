@@ -20,11 +20,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from groq_fallback_mcp.atomic_file import partial_name, sweep_partials
+from groq_fallback_mcp.atomic_file import partial_name, replace_file, sweep_partials
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.own_files import is_own, remember
 from groq_fallback_mcp.redaction import sanitize
 from groq_fallback_mcp.render import path_excerpt
+from groq_fallback_mcp.system import on_windows
 
 __all__ = ["check_target", "not_there", "open_allowed", "path_of_file_url", "write_allowed"]
 
@@ -197,7 +198,7 @@ def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrit
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
             if overwrite:
-                os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+                replace_file(partial, name, folder)
             else:
                 # unlike a rename it fails where somebody was there first
                 os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
@@ -291,7 +292,7 @@ def _loaded_fault(parts: Sequence[str]) -> tuple[str, str] | None:
 
 def _extension_fault(name: str, compared: str, extensions: Sequence[str]) -> tuple[str, str] | None:
     # beyond a colon Windows writes into another stream of the file before it
-    streamed = os.name == "nt" and ":" in name
+    streamed = on_windows() and ":" in name
     if not streamed and any(compared.endswith(ending) and len(compared) > len(ending) for ending in extensions):
         return None
     return "its extension does not match the format", f"give a name that ends in {' or '.join(extensions)}"

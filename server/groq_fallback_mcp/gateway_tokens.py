@@ -30,6 +30,7 @@ from groq_fallback_mcp.credentials import open_private
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.json_types import is_array
 from groq_fallback_mcp.redaction import register_secrets
+from groq_fallback_mcp.system import on_windows
 
 __all__ = [
     "CALLER",
@@ -133,7 +134,7 @@ def read_tokens(path: Path) -> tuple[GatewayToken, ...]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _unusable(path, "is not a regular file")
-        if os.name == "posix" and (status.st_mode & _OTHERS_WRITE or status.st_uid not in {os.getuid(), 0}):
+        if not on_windows() and (status.st_mode & _OTHERS_WRITE or status.st_uid not in {os.getuid(), 0}):
             raise _unusable(path, "can be changed by other users", next_step=f"Run chmod 600 {path}, and check its tokens")
         # a regular file gives all that is asked of it at once
         content = os.read(descriptor, MOST_BYTES + 1)

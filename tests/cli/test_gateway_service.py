@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from groq_fallback_mcp import system
 from groq_fallback_mcp.cli.gateway_service import LABEL, UNIT, install, launch_agent, status, systemd_unit, uninstall
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.errors import ConfigurationError
@@ -28,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(system, "current", "linux")
     manager(tmp_path, "exit 0")
     return tmp_path
 
@@ -91,7 +92,7 @@ def test_without_a_service_manager_its_commands_are_shown(home: Path, monkeypatc
 
 def test_on_macos_an_agent_is_written_and_loaded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older one is unloaded first, as it would keep its command."""
-    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(system, "current", "macos")
     path = home / "Library/LaunchAgents" / f"{LABEL}.plist"
     assert install(8788)[0] == f"wrote {path}"
     agent = plistlib.loads(path.read_bytes())
@@ -104,7 +105,7 @@ def test_on_macos_an_agent_is_written_and_loaded(home: Path, monkeypatch: pytest
 
 def test_on_windows_it_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written."""
-    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(system, "current", "windows")
     for refused in (lambda: install(8788), uninstall, status):
         with pytest.raises(ConfigurationError, match="cannot be installed as a service on this system"):
             refused()

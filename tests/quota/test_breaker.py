@@ -109,11 +109,20 @@ def test_a_clock_that_went_back_does_not_lengthen_a_cooldown() -> None:
     [(1, 0, 9.0, True), (4, 0, 6.0, True), (5, 0, 5.0, False), (5, 1, 5.1, True), (50, 0, 0.0, False), (1, 20, 10.0, True)],
 )
 def test_a_failure_costs_what_ten_successes_bring_back(failures: int, successes: int, tokens: float, allows: bool) -> None:
-    """From half of the budget on nothing is tried again."""
+    """From half of the budget on nothing is tried again, long after the last answer."""
     budget = RetryBudget()
     for success in (False,) * failures + (True,) * successes:
-        budget = budget.after(success=success)
-    assert (budget.tokens, budget.allows) == (pytest.approx(tokens), allows)
+        budget = budget.after(success=success, now=1_000.0)
+    assert (budget.tokens, budget.allows(2_000.0)) == (pytest.approx(tokens), allows)
+
+
+@pytest.mark.parametrize(("later_s", "allows"), [(0.0, True), (9.9, True), (10.0, False), (-1.0, False)])
+def test_a_provider_that_has_just_answered_is_tried_again_however_many_have_failed(later_s: float, allows: bool) -> None:
+    """One of its models hangs: every call that gives it up can be served by another. A clock that was set back proves nothing."""
+    budget = RetryBudget().after(success=True, now=1_000.0)
+    for _ in range(30):
+        budget = budget.after(success=False, now=1_000.0)
+    assert budget.allows(1_000.0 + later_s) is allows
 
 
 @given(st.lists(st.booleans(), max_size=200))
@@ -121,11 +130,11 @@ def test_the_retry_budget_stays_within_its_bounds(outcomes: list[bool]) -> None:
     """Whatever comes, it allows retries again after enough successes."""
     budget = RetryBudget()
     for success in outcomes:
-        budget = budget.after(success=success)
+        budget = budget.after(success=success, now=1_000.0)
         assert 0 <= budget.tokens <= 10
     for _ in range(60):
-        budget = budget.after(success=True)
-    assert budget.allows
+        budget = budget.after(success=True, now=1_000.0)
+    assert budget.allows(2_000.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=1, max_size=10))

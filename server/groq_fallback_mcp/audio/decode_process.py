@@ -32,6 +32,7 @@ from groq_fallback_mcp.audio.pcm import (
     pcm,
 )
 from groq_fallback_mcp.call import Opened, open_recording
+from groq_fallback_mcp.system import on_macos
 
 __all__ = ["main"]
 
@@ -153,7 +154,7 @@ def _limit(longest_run_s: float) -> None:
         _lower(resource, resource.RLIMIT_DATA, held + MEMORY_BYTES)
         return
     # elsewhere the system does not count what is mapped: the most that was resident is looked at
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + MEMORY_BYTES // (1 if sys.platform == "darwin" else 1024)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + MEMORY_BYTES // (1 if on_macos() else 1024)
 
     def watch() -> None:
         while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss <= most:

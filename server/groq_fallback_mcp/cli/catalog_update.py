@@ -59,7 +59,7 @@ async def update(output: Path, *, dry_run: bool, force: bool) -> int:
 
 def _write(output: Path, text: str, *, force: bool) -> None:
     try:
-        with output.open("w" if force else "x", encoding="utf-8") as file:
+        with output.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(sanitize(text))
     except FileExistsError:
         # another program made it meanwhile

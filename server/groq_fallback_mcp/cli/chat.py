@@ -50,7 +50,7 @@ async def chat(
         return 1 if reply.is_error else 0
     if output.file is not None:
         try:
-            output.file.write_text(f"{sanitize(reply.body)}\n", encoding="utf-8", errors="replace")
+            output.file.write_text(f"{sanitize(reply.body)}\n", encoding="utf-8", errors="replace", newline="\n")
         except OSError as error:
             # it was paid for
             echo(reply.body)

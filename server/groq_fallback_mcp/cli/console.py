@@ -108,7 +108,9 @@ def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on stdout. `schema_version` grows when a field changes its meaning or goes."""
     import json
 
-    typer.echo(json.dumps({"schema_version": SCHEMA_VERSION, **sanitize_json(value)}, indent=2, ensure_ascii=False))
+    # what reads it wants every letter, also where the system's encoding has few and the others would become question marks
+    few = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    typer.echo(json.dumps({"schema_version": SCHEMA_VERSION, **sanitize_json(value)}, indent=2, ensure_ascii=few))
 
 
 def terminal(stream: TextIO) -> Console | None:

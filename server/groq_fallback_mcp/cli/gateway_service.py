@@ -7,7 +7,6 @@ import plistlib
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from groq_fallback_mcp.clients.config_file import require_inside, write_text
 from groq_fallback_mcp.command import SCRIPT, lasting_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import state_folder
+from groq_fallback_mcp.system import on_linux, on_macos
 
 __all__ = ["LABEL", "UNIT", "install", "launch_agent", "status", "systemd_unit", "uninstall"]
 
@@ -31,11 +31,11 @@ def install(port: int) -> list[str]:
     """
     path = _path()
     command = (*lasting_command(), "gateway", "--port", str(port))
-    if sys.platform == "darwin":
+    if on_macos():
         content = launch_agent(command, log=state_folder() / "gateway.log")
         # a loaded agent keeps its old command
         _run(_unload())
-        steps = [("launchctl", "bootstrap", _domain(), str(path))]
+        steps: list[tuple[str, ...]] = [("launchctl", "bootstrap", _domain(), str(path))]
     else:
         content = systemd_unit(command)
         # an enabled unit that runs keeps its old command
@@ -53,7 +53,7 @@ def uninstall() -> list[str]:
     path = _path()
     if not path.is_file():
         return [f"The gateway is not installed as a service ({path} does not exist)."]
-    if sys.platform == "darwin":
+    if on_macos():
         _run(_unload())
         _touch(path, path.unlink)
         return [f"removed {path}"]
@@ -68,7 +68,7 @@ def status() -> str:
     path = _path()
     if not path.is_file():
         return "The gateway is not installed as a service."
-    if sys.platform == "darwin":
+    if on_macos():
         running = _run(("launchctl", "print", f"{_domain()}/{LABEL}")) is None
     else:
         running = _run(("systemctl", "--user", "--quiet", "is-active", UNIT)) is None
@@ -119,9 +119,9 @@ def _systemd_word(word: str) -> str:
 
 def _path() -> Path:
     home = Path.home()
-    if sys.platform == "darwin":
+    if on_macos():
         path = home / "Library/LaunchAgents" / f"{LABEL}.plist"
-    elif sys.platform.startswith("linux"):
+    elif on_linux():
         path = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "systemd/user" / UNIT
     else:
         raise ConfigurationError(
@@ -134,7 +134,7 @@ def _path() -> Path:
 
 def _touch(path: Path, change: Callable[[], object]) -> None:
     try:
-        if sys.platform == "darwin":
+        if on_macos():
             # launchd does not make the folder of the log
             state_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
         change()

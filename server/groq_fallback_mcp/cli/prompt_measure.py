@@ -29,6 +29,7 @@ from groq_fallback_mcp.gateway.model_list import AUTO
 from groq_fallback_mcp.gateway.refusals import Refusal, invalid
 from groq_fallback_mcp.gateway.responses import Responses
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
+from groq_fallback_mcp.system import on_windows
 
 __all__ = ["measured_prompt"]
 
@@ -87,10 +88,10 @@ def _run(command: Sequence[str], *, environment: Mapping[str, str], folder: str)
         process.wait(RUN_S)
     finally:
         with suppress(OSError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
+            if on_windows():
                 process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

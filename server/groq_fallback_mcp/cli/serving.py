@@ -66,16 +66,21 @@ def open_port(host: str, port: int) -> socket.socket | None:
 def end_in_order(status: int) -> None:
     """Let SIGTERM end this process as an exit with `status` does, through all that is to be closed: a terminal, a ledger, a trace.
 
-    Nothing is changed in another thread than the main one, nor where SIGTERM has a handler.
+    On Windows SIGBREAK too, which Ctrl+Break and a window that is closed send. Nothing is changed in another thread than the
+    main one, nor where a signal has a handler.
     """
 
-    def end(*_: object) -> None:
+    def end(number: int, _: object) -> None:
         # service managers and wrappers may send two
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
         raise SystemExit(status)
 
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, end)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def run(work: Callable[[], Awaitable[int]]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -13,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from groq_fallback_mcp.system import on_macos, on_windows
 
 __all__ = ["CLIENTS", "EVERY_CLIENT", "KEY", "SERVER", "Client", "Manifest", "Scope"]
 
@@ -144,9 +145,9 @@ def _under(home: Path, path: str) -> Path:
     if not path.startswith("@app/"):
         return home / path
     rest = path.removeprefix("@app/")
-    if sys.platform == "darwin":
+    if on_macos():
         return home / "Library" / "Application Support" / rest
-    if sys.platform == "win32":
+    if on_windows():
         return Path(os.environ.get("APPDATA", str(home / "AppData" / "Roaming"))) / rest
     return home / ".config" / rest
 

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from groq_fallback_mcp.atomic_file import replace_file
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 
 __all__ = ["PRIVATE", "exists", "read_text", "require_inside", "require_writable", "write_text"]
@@ -83,7 +84,7 @@ def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
             file.write(text.encode("utf-8"))
         if kept is not None:
             partial.chmod(kept)
-        partial.replace(target)
+        replace_file(partial, target)
     except BaseException:  # also when interrupted
         partial.unlink(missing_ok=True)
         raise

@@ -5,7 +5,6 @@ Backups are kept apart from those of the server's own entry: each can be removed
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from groq_fallback_mcp.clients.gateway_offer import GatewayOffer
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import state_folder
+from groq_fallback_mcp.system import on_windows
 
 __all__ = [
     "SHOWN_TOKEN",
@@ -294,7 +294,7 @@ def _open_to_others(path: Path) -> list[str]:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
         return []
-    if os.name != "posix" or not mode & 0o077:
+    if on_windows() or not mode & 0o077:
         return []
     return [f"Other users of this machine can read {path} (mode {mode:04o}), which contains the token. Run chmod 600 {path}."]
 

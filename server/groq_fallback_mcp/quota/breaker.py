@@ -34,9 +34,11 @@ __all__ = [
 PROBE_POLL_S = 0.25
 PROBE_GRACE_S = 0.05
 MOST_FAILURES = 30
-# gRPC A6: ten tokens, a failure takes one, a success brings a tenth, retries stop at half.
+# gRPC A6: ten tokens, a failure takes one, a success brings a tenth, retries stop at half. They go on where another model of the
+# provider has answered within so many seconds: then it is one model that fails, and every one of its calls can be served.
 RETRY_TOKENS = 10.0
 RETRY_TOKEN_RATIO = 0.1
+ANSWERS_S = 10.0
 
 
 # What keeps a model away until a person, a new key or a new release changes it: nobody waits for that.
@@ -97,19 +99,22 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudget:
-    """How many more failures an organization may answer with a retry at a provider."""
+    """How many more failures an organization may answer with a retry at a provider; `answered_at` is when it last answered (Unix
+    seconds).
+    """
 
     tokens: float = RETRY_TOKENS
+    answered_at: float = 0.0
 
-    @property
-    def allows(self) -> bool:
+    def allows(self, now: float) -> bool:
         """Whether a failed call may be tried again there."""
-        return self.tokens > RETRY_TOKENS / 2
+        return self.tokens > RETRY_TOKENS / 2 or 0.0 <= now - self.answered_at < ANSWERS_S
 
-    def after(self, *, success: bool) -> RetryBudget:
+    def after(self, *, success: bool, now: float) -> RetryBudget:
         """The budget after one more outcome."""
         change = RETRY_TOKEN_RATIO if success else -1.0
-        return RetryBudget(tokens=min(max(self.tokens + change, 0.0), RETRY_TOKENS))
+        tokens = min(max(self.tokens + change, 0.0), RETRY_TOKENS)
+        return RetryBudget(tokens=tokens, answered_at=now if success else self.answered_at)
 
 
 def hold_s(health: Health, now: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ EVERY_S = 1.0
 MOST_WAITING = 1_000
 # Half the time after which a process counts as gone.
 STILL_THERE_S = 7.0
+AGAIN_S = 0.02
 
 
 class HistoryWriter:
@@ -43,6 +45,7 @@ class HistoryWriter:
         self._changed = asyncio.Event()
         self._shown: Sequence[CallUnderWay] = ()
         self._shown_at = float("-inf")
+        self._refused = False
 
     def call_started(self) -> None:
         self._changed.set()
@@ -69,10 +72,18 @@ class HistoryWriter:
             # what cannot be written now cannot be written ever, and must not keep later calls from it
             self._take(self._next())
 
+    async def aclose(self) -> None:
+        """Write what is new for the last time. While other processes add calls, it is tried again until it is cancelled."""
+        await self.flush()
+        while self._waiting and self._refused and self._ledger.status.degraded is None:
+            await asyncio.sleep(AGAIN_S * (1 + random.random()))  # noqa: S311 - so that those that end together do not meet again
+            await self.flush()
+
     async def _flush(self) -> None:
         calls, under_way, now = self._next(), tuple(self._under_way()), self._clock.monotonic()
         if not calls and under_way == self._shown and (not under_way or now - self._shown_at < STILL_THERE_S):
             return
+        self._refused = False
         while await self._ledger.add_to_history(calls, under_way, process=self._process):
             self._take(calls)
             self._shown, self._shown_at = under_way, now
@@ -80,6 +91,7 @@ class HistoryWriter:
             calls = self._next() if len(calls) == MOST_AT_ONCE else ()
             if not calls:
                 return
+        self._refused = True
 
     def _next(self) -> Sequence[CallRecord]:
         return list(islice(self._waiting, MOST_AT_ONCE))

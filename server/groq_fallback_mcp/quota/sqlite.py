@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from groq_fallback_mcp.atomic_file import partial_name
+from groq_fallback_mcp.atomic_file import partial_name, replace_file
 from groq_fallback_mcp.quota.sqlite_transaction import Records, begin, code_of, is_damage, to_wal, transaction
 from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Record, Snapshot, StoreUnusable, Writes
+from groq_fallback_mcp.system import on_windows
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -252,7 +253,7 @@ class SqliteStore:
                 raise StoreUnusable(f"{self._path}: another process holds {self._path}.lock") from error
         descriptor = os.open(self._path, os.O_RDWR)
         try:
-            if os.name == "posix" and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+            if not on_windows() and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
                 os.fchmod(descriptor, 0o600)
         finally:
             os.close(descriptor)
@@ -332,8 +333,12 @@ class SqliteStore:
                 self._path.rename(aside)
             # what is left of the old log would be read into the new file
             self._unlink_companions()
-            new.replace(self._path)
+            replace_file(new, self._path)
         except BaseException:
+            # where the damaged file cannot be replaced while others have it open, each try would leave one more name of it
+            with contextlib.suppress(OSError):
+                if _inode(aside) == _inode(self._path):
+                    aside.unlink()
             for name in (new, *(Path(f"{new}{companion}") for companion in ("-wal", "-shm"))):
                 name.unlink(missing_ok=True)
             raise

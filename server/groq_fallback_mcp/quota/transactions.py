@@ -106,15 +106,17 @@ def settle(snapshot: Snapshot, reservation: Reservation, settlement: Settlement)
     provider = transaction.provider(reservation.key)
     whole, retries = probe_ended(provider.health, reservation.id, transaction.now), provider.retries
     if settlement.health == "up":
-        whole, retries = passed(whole, reservation.taken_at), retries.after(success=True)
+        whole, retries = passed(whole, reservation.taken_at), retries.after(success=True, now=transaction.now)
     elif settlement.health == "down":
-        retries = retries.after(success=False)
+        retries = retries.after(success=False, now=transaction.now)
     transaction.write_provider(reservation.key, replace(provider, health=whole, retries=retries))
     _spend(transaction, reservation.day, reservation, settlement.spent, held=found is not None and bool(found.day))
     if reservation.caller_day:
         held = found is not None and bool(found.caller_day)
         _spend(transaction, reservation.caller_day, reservation, settlement.spent, held=held)
-    return transaction.writes(SettleResult(failures=account.health.failures, retry_allowed=retries.allows))
+    return transaction.writes(
+        SettleResult(failures=account.health.failures, retry_allowed=retries.allows(transaction.now))
+    )
 
 
 def _settle_account(transaction: Transaction, reservation: Reservation, settlement: Settlement, *, opened: bool) -> Account:

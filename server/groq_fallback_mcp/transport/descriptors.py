@@ -11,18 +11,19 @@ import contextlib
 import errno
 import os
 import select
-import sys
 from collections import deque
 from collections.abc import Callable, Generator
 
 import anyio
 import anyio.to_thread
 
+from groq_fallback_mcp.system import on_windows
+
 __all__ = ["HELD_BYTES", "Output", "Sink", "Source", "missing_descriptors", "standard_descriptors"]
 
 CHUNK = 65_536
 # POSIX: a pipe that is ready takes this much without blocking
-AT_ONCE = 512 if sys.platform == "win32" else select.PIPE_BUF
+AT_ONCE = getattr(select, "PIPE_BUF", 512)
 _GONE = {errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.EIO, errno.ESHUTDOWN, errno.EINVAL}
 # Above this much unread output nothing more is read from the client, and replies wait in the calls that made them.
 HELD_BYTES = 32 * 1024 * 1024
@@ -64,7 +65,7 @@ class Source:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._polled = sys.platform != "win32"
+        self._polled = not on_windows()
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def read(self) -> bytes:
@@ -95,7 +96,7 @@ class Sink:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._polled = sys.platform != "win32"
+        self._polled = not on_windows()
         self._limiter: anyio.CapacityLimiter | None = None
 
     def write_now(self, data: memoryview) -> int:
@@ -144,7 +145,7 @@ class Sink:
 
 def _duplicate(number: int) -> int:
     """Above the standard ones, so that a missing one is not taken for another; not for children."""
-    if sys.platform == "win32":
+    if on_windows():
         return os.dup(number)
     import fcntl
 

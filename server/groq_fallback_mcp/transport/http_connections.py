@@ -7,7 +7,6 @@ left for everything else that the process opens.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -17,6 +16,8 @@ from typing import Any
 import anyio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from groq_fallback_mcp.system import on_windows
 
 __all__ = [
     "KNOWN",
@@ -226,7 +227,7 @@ class Connection(H11Protocol):
 
 
 def _descriptors() -> int:
-    if sys.platform == "win32":
+    if on_windows():
         return 2 * MOST
     import resource
 

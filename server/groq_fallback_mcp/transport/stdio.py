@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -99,15 +98,16 @@ class Ending:
 async def _end_on_signal(ending: Ending, scope: anyio.CancelScope) -> None:
     """Cancel `scope` on SIGINT, SIGTERM or SIGHUP. A second one ends the process at once."""
     wanted = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
-    if sys.platform == "win32":
-        # its loop takes no handlers: Ctrl+C cancels the main task, the others end the process
+    try:
+        with anyio.open_signal_receiver(*wanted) as signals:
+            async for number in signals:
+                if ending.status is not None:
+                    ending.at_once()
+                ending.begin(128 + number)
+                scope.cancel()
+    except NotImplementedError:
+        # Windows' loop takes no handlers: Ctrl+C cancels the main task, and `end_in_order` ends the process for the others
         return
-    with anyio.open_signal_receiver(*wanted) as signals:
-        async for number in signals:
-            if ending.status is not None:
-                ending.at_once()
-            ending.begin(128 + number)
-            scope.cancel()
 
 
 class Requests:
