@@ -264,9 +264,16 @@ def _changed_fields(old: Any, new: Any, at: str) -> list[str]:
     for name, shape in old.get("properties", {}).items():
         written = new.get("properties", {}).get(name, shape)
         before, default = shape.get("default"), written.get("default")
-        if before != default:
+        if before != _as_known(default, before):
             found.append(f"{at}.{name} is {default!r} where it is missing, and was {before!r}")
     return found
+
+
+def _as_known(value: Any, before: Any) -> Any:
+    """A value without the fields that are new in it, which an earlier release does not see."""
+    if isinstance(value, dict) and isinstance(before, dict):
+        return {name: _as_known(value[name], before[name]) for name in before if name in value}
+    return value
 
 
 def _parts(old: Any, new: Any, at: str) -> Iterator[tuple[Any, Any, str]]:

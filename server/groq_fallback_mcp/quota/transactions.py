@@ -114,9 +114,7 @@ def settle(snapshot: Snapshot, reservation: Reservation, settlement: Settlement)
     if reservation.caller_day:
         held = found is not None and bool(found.caller_day)
         _spend(transaction, reservation.caller_day, reservation, settlement.spent, held=held)
-    return transaction.writes(
-        SettleResult(failures=account.health.failures, retry_allowed=retries.allows(transaction.now))
-    )
+    return transaction.writes(SettleResult(failures=account.health.failures, retry_allowed=retries.allows(transaction.now)))
 
 
 def _settle_account(transaction: Transaction, reservation: Reservation, settlement: Settlement, *, opened: bool) -> Account:
