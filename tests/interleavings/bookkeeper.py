@@ -136,7 +136,9 @@ class Bookkeeper:
         account = f"{MODEL}{reservation.key.provider}/{reservation.key.organization}/{reservation.key.model}"
         for limit, units in reservation.cost.items():
             age = (commit.now - reservation.taken_at) / limit.window_s
-            _add(changes, (account, limit.value), -settlement.actual.get(limit, units) * min(max(1.0 - age, 0.0), 1.0))
+            missing = settlement.actual.get(limit, units) * min(max(1.0 - age, 0.0), 1.0)
+            _add(changes, (account, limit.value), -missing)
+            _add(self.charged, (account, limit.value), missing)
 
     def _check(self, account: str, commit: Commit, changes: Mapping[tuple[str, str], float], *, stated: bool) -> None:
         record = commit.after.get(account)

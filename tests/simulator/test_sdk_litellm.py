@@ -61,9 +61,9 @@ async def test_it_transcribes(litellm: ModuleType, call: dict[str, Any]) -> None
     assert heard.text == "This is a simulated transcript."
 
 
-async def test_a_refused_key_is_its_bad_request_error_with_status_401(litellm: ModuleType, call: dict[str, Any]) -> None:
-    """LiteLLM reads `invalid_request_error` in Groq's 401 and takes the wrong class; the status is right."""
-    with pytest.raises(litellm.BadRequestError, match="Invalid API Key") as caught:
+async def test_a_refused_key_is_its_authentication_error(litellm: ModuleType, call: dict[str, Any]) -> None:
+    """401."""
+    with pytest.raises(litellm.AuthenticationError, match="Invalid API Key") as caught:
         await litellm.acompletion(f"groq/{MODEL}", HELLO, **call | {"api_key": "wrong"})
     assert caught.value.status_code == 401
 
