@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import pytest
 
@@ -177,6 +178,20 @@ async def test_a_refusal_in_the_middle_of_an_upload_is_read() -> None:
         reply = await ask(wire, "z" * 30_000_000)
         assert isinstance(reply, Reply)
         assert reply.status == 413
+
+
+async def test_a_reset_in_the_middle_of_an_upload_is_an_upload_that_is_too_large() -> None:
+    """Its last piece is small, and was not taken either."""
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1_000)
+        writer.transport.abort()
+
+    async with handled(reset) as wire:
+        sound = ("a.wav", BytesIO(b"s" * 960_044), "audio/wav")
+        reply = await wire.exchange("POST", "/audio", timeout_s=5, data={"model": "m"}, files={"file": sound})
+        assert isinstance(reply, Reply | Failure)
+        assert reply.status == 413 if isinstance(reply, Reply) else reply.kind is FailureKind.PAYLOAD_TOO_LARGE
 
 
 async def test_a_reset_in_the_middle_of_an_answer_is_a_lost_connection() -> None:

@@ -1,7 +1,7 @@
 """The network under the HTTP library, for asyncio alone: a request is one write, and a connection knows whether it is still usable.
 
 The library's own layer, which serves other event loops too, writes a request's head and body apart and asks the operating system
-before each use whether an idle connection was closed. Here what is written is held until the answer is read, which comes to a
+before each use whether an idle connection was closed. Here a small request is held until its answer is read, which comes to a
 tenth of a call's CPU, and what arrived unasked on an idle connection is known: it is not used again.
 """
 
@@ -117,7 +117,8 @@ class _Connection(asyncio.Protocol):
         return found
 
     async def drain(self) -> None:
-        """Until more may be written. Raises OSError."""
+        """Until more may be written, and others had their turn. Raises OSError."""
+        await asyncio.sleep(0)
         while self._full and not self.transport.is_closing():
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
@@ -132,10 +133,13 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._connection = connection
         self._held: list[bytes] = []
         self._held_bytes = 0
+        # a large request is on its way: what comes of its pieces tells whether the other side still takes them
+        self._sending = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the library's interface
         """Send what is held, and read. Raises httpcore2's ReadTimeout and ReadError."""
         self._send()
+        self._sending = False
         try:
             if timeout is None:
                 return await self._connection.read(max_bytes)
@@ -147,13 +151,14 @@ class _Stream(httpcore2.AsyncNetworkStream):
             raise httpcore2.ReadError(str(error)) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the same
-        """Hold a little, send much. Raises httpcore2's WriteTimeout and WriteError."""
+        """Hold a request while it is small, send a large one piece by piece. Raises httpcore2's WriteTimeout and WriteError."""
         if not buffer:
             return
         self._held.append(buffer)
         self._held_bytes += len(buffer)
-        if self._held_bytes < HELD_BYTES:
+        if self._held_bytes < HELD_BYTES and not self._sending:
             return
+        self._sending = True
         self._send()
         try:
             async with asyncio.timeout(timeout):
