@@ -8,18 +8,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.failover.run import run
 from benchmarks.failover.table import scorecard, unstable
+from benchmarks.report import machine, replace_results
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 
 
 def main() -> None:
@@ -45,10 +42,7 @@ def main() -> None:
         for cell in cells:
             if cell.why:
                 print(f"{cell.contender}: {cell.fault}, {cell.form}: {cell.outcome}: {cell.why} ({cell.took_s} s)")
-    measured = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}; {options.runs} x {took_s / 60:.0f} minutes"
-    )
+    measured = f"{machine()}; {options.runs} x {took_s / 60:.0f} minutes"
     shown = f"{measured}\n\n{scorecard(versions, cells, changed if options.runs > 1 else None)}"
     print(shown)
     if options.write:
@@ -60,9 +54,7 @@ def main() -> None:
         }
         lines = json.dumps(kept, ensure_ascii=False).replace('{"contender"', '\n{"contender"')
         (HERE / "results.json").write_text(lines + "\n", encoding="utf-8")
-        readme = HERE / "README.md"
-        head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-        readme.write_text(head + BEGIN + shown + END + rest.split(END)[1], encoding="utf-8")
+        replace_results(HERE / "README.md", shown)
 
 
 if __name__ == "__main__":

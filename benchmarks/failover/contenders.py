@@ -24,6 +24,7 @@ from benchmarks.gateway.contenders import (
     free_port,
     program,
 )
+from benchmarks.report import installed_version
 from benchmarks.speed.contenders import ENVIRONMENTS
 
 __all__ = ["HELD", "OURS", "Contender", "contenders"]
@@ -144,7 +145,9 @@ def _litellm(folder: Path, first: Mapping[str, str], good: str) -> Contender:
         environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         model="next-model",
     )
-    return Contender(name=LITELLM, version=_version("litellm-proxy", "litellm"), gateway=lambda _process: gateway)
+    return Contender(
+        name=LITELLM, version=installed_version(ENVIRONMENTS / "litellm-proxy", "litellm"), gateway=lambda _process: gateway
+    )
 
 
 def _ferrogw(folder: Path, upstream: str, closed: str, unreachable: Collection[int]) -> Contender:
@@ -180,7 +183,7 @@ def _ferrogw(folder: Path, upstream: str, closed: str, unreachable: Collection[i
 
     return Contender(
         name=FERROGW,
-        version=_version("ferrogw", "ferrogw"),
+        version=installed_version(ENVIRONMENTS / "ferrogw", "ferrogw"),
         gateway=lambda number: gateway(f"{closed if number in unreachable else upstream}/faulty/v1"),
         process=lambda number: number,
         speaks={"chat", "responses"},
@@ -199,9 +202,9 @@ def _freelm(folder: Path, first: Mapping[str, str], good: str) -> Contender:
         command=[program("freelm", "python"), str(HERE / "peers" / "freelm_server.py"), f"{folder}/freelm.json", str(port)],
         model="m0",
     )
-    return Contender(name=FREELM, version=_version("freelm", "freelm"), gateway=lambda _process: gateway, speaks={"chat"})
-
-
-def _version(environment: str, library: str) -> str:
-    found = sorted((ENVIRONMENTS / environment).glob(f"lib/python*/site-packages/{library}-*.dist-info"))
-    return found[0].name.removeprefix(f"{library}-").removesuffix(".dist-info") if found else ""
+    return Contender(
+        name=FREELM,
+        version=installed_version(ENVIRONMENTS / "freelm", "freelm"),
+        gateway=lambda _process: gateway,
+        speaks={"chat"},
+    )

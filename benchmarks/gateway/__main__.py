@@ -6,22 +6,19 @@ import argparse
 import asyncio
 import importlib
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.gateway.figures import Figure, table, targets
+from benchmarks.report import installed_version, machine, replace_results
 from benchmarks.speed.contenders import ENVIRONMENTS
 
 PARTS = ("failover", "latency", "dialects", "start", "load", "buckets")
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 
 
 def main() -> None:
@@ -44,16 +41,8 @@ def main() -> None:
 
 def _machine() -> str:
     peers = {"litellm-proxy": "litellm", "ferrogw": "ferrogw", "freelm": "freelm"}
-    versions = [f"{name} {_version(ENVIRONMENTS / folder, name)}" for folder, name in peers.items()]
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, uvicorn {version('uvicorn')}, httpx2 {version('httpx2')}; {', '.join(versions)}"
-    )
-
-
-def _version(environment: Path, library: str) -> str:
-    found = sorted(environment.glob(f"lib/python*/site-packages/{library}-*.dist-info"))
-    return found[0].name.removeprefix(f"{library}-").removesuffix(".dist-info") if found else "not installed"
+    versions = [f"{name} {installed_version(ENVIRONMENTS / folder, name) or 'not installed'}" for folder, name in peers.items()]
+    return f"{machine()}, uvicorn {version('uvicorn')}, httpx2 {version('httpx2')}; {', '.join(versions)}"
 
 
 def _keep(part: str, measured: Sequence[Figure]) -> None:
@@ -65,9 +54,7 @@ def _keep(part: str, measured: Sequence[Figure]) -> None:
     kept = {"measured": _machine(), "figures": {name: [asdict(one) for one in figures] for name, figures in known.items()}}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     figures = [figure for found in known.values() for figure in found]
-    readme = HERE / "README.md"
-    head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    readme.write_text(head + BEGIN + f"{kept['measured']}\n\n{table(figures)}" + END + rest.split(END)[1], encoding="utf-8")
+    replace_results(HERE / "README.md", f"{kept['measured']}\n\n{table(figures)}")
     from benchmarks.speed.plot import draw
 
     draw(targets(figures), HERE / "gateway.svg", name="gateway")

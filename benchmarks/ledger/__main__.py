@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sqlite3
 import statistics
 import subprocess
@@ -14,11 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.ledger.calls import CLAIMS, SETTLEMENT, bare_pair, timed_ledger
 from benchmarks.ledger.refusal import refusal_to_next_s
+from benchmarks.report import machine, replace_results
 from groq_fallback_mcp.quota import Granted
 
 PROCESSES = 4
@@ -27,7 +25,6 @@ TIGHT_PER_S = 1e6
 ROUNDS = 20
 PAIRS_A_ROUND = 50
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 
 
 def main() -> None:
@@ -59,12 +56,10 @@ def main() -> None:
     table = _table(rows)
     print(table)
     if options.write:
-        text = README.read_text(encoding="utf-8")
-        head, rest = text.split(BEGIN)
-        _, tail = rest.split(END)
-        README.write_text(f"{head}{BEGIN}{_machine()}\n\n{table}\n{END}{tail}", encoding="utf-8")
+        measured = f"{machine()}, SQLite {sqlite3.sqlite_version}"
+        replace_results(README, f"{measured}\n\n{table}\n")
         figures = {name: [round(took * 1e3, 4) for took in sorted(values)] for name, values in rows}
-        README.with_name("results.json").write_text(json.dumps({"machine": _machine(), "ms": figures}) + "\n", encoding="utf-8")
+        README.with_name("results.json").write_text(json.dumps({"machine": measured, "ms": figures}) + "\n", encoding="utf-8")
 
 
 def _processes(
@@ -120,13 +115,6 @@ def _table(rows: Sequence[tuple[str, list[float]]]) -> str:
         shown = (cuts[49], cuts[89], cuts[98], max(values))
         lines.append(f"| {name} | {' | '.join(f'{took * 1e3:.2f}' for took in shown)} | {len(values)} |")
     return "\n".join(lines)
-
-
-def _machine() -> str:
-    return (
-        f"{datetime.now(tz=UTC).date()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from benchmarks.report import machine, replace_results
 from benchmarks.soak.faults import FAMILIES, Family, Injected, inject, plan
 from benchmarks.soak.findings import Books, Finding, Sample, findings
 from benchmarks.soak.fleet import Fleet, Member, fleet
@@ -32,7 +32,6 @@ from groq_fallback_mcp.quota import Claim, QuotaKey
 from groq_fallback_mcp.settings import load_settings
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 SAMPLE_S = 10.0
 # What no answer settled keeps its charge for the life of a reservation.
 SETTLING_S = 100.0
@@ -63,9 +62,7 @@ def main() -> None:
         rows = [asdict(one) for one in found]
         kept = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "minutes": options.minutes, "seed": options.seed, "findings": rows}
         (HERE / "results.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        readme = HERE / "README.md"
-        head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-        readme.write_text(head + BEGIN + shown + "\n" + END + rest.split(END)[1], encoding="utf-8")
+        replace_results(HERE / "README.md", f"{shown}\n")
     if not all(one.holds for one in found):
         sys.exit("something does not hold")
 
@@ -200,7 +197,7 @@ def _shown(found: Sequence[Finding], injected: Sequence[Injected], calls: Sequen
     kinds = Counter(call.kind for call in calls)
     faults = Counter(f"{fault.family}: {fault.what}" for fault in injected)
     lines = [
-        f"{_machine()}; {minutes:.0f} minutes, seed {seed}",
+        f"{machine()}; {minutes:.0f} minutes, seed {seed}",
         "",
         "Calls: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) + ".",
         "",
@@ -212,11 +209,6 @@ def _shown(found: Sequence[Finding], injected: Sequence[Injected], calls: Sequen
     ]
     examples = [f"    {one.what}: {example}" for one in found for example in one.examples]
     return "\n".join([*lines, *(["", *examples] if examples else [])])
-
-
-def _machine() -> str:
-    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {system}"
 
 
 def _tell(doing: str) -> None:

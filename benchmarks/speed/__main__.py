@@ -6,21 +6,18 @@ import argparse
 import asyncio
 import importlib
 import json
-import os
-import platform
 import sys
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.report import installed_version, machine, replace_results
 from benchmarks.speed.contenders import ENVIRONMENTS
 from benchmarks.speed.rows import Row, table
 
 FIGURES = ("startup", "calls", "failing", "buckets", "files", "recordings", "ending", "day", "ledger", "scale")
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 
 
 def main() -> None:
@@ -42,20 +39,13 @@ def main() -> None:
 
 
 def _machine() -> str:
-    peers = ", ".join(f"{name} {_peer_version(path)}" for name, path in _PEERS.items() if path.exists())
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, mcp {version('mcp')}, httpx2 {version('httpx2')}; {peers}"
-    )
+    paths = {name: ENVIRONMENTS / name for name in _PEERS}
+    peers = ", ".join(f"{name} {installed_version(path, _PEERS[name]) or '?'}" for name, path in paths.items() if path.exists())
+    return f"{machine()}, mcp {version('mcp')}, httpx2 {version('httpx2')}; {peers}"
 
 
-_PEERS = {name: ENVIRONMENTS / name for name in ("fastmcp", "litellm", "groq", "pydantic-ai")}
-
-
-def _peer_version(environment: Path) -> str:
-    library = {"pydantic-ai": "pydantic_ai_slim"}.get(environment.name, environment.name)
-    found = sorted(environment.glob(f"lib/python*/site-packages/{library}-*.dist-info"))
-    return found[0].name.split("-")[1].removesuffix(".dist") if found else "?"
+# The library that each environment is for.
+_PEERS = {"fastmcp": "fastmcp", "litellm": "litellm", "groq": "groq", "pydantic-ai": "pydantic_ai_slim"}
 
 
 def _keep(rows: dict[str, list[Row]]) -> None:
@@ -68,10 +58,7 @@ def _keep(rows: dict[str, list[Row]]) -> None:
     known = [
         Row(**{name: value for name, value in row.items() if name != "met"}) for found in figures.values() for row in found
     ]
-    readme = HERE / "README.md"
-    head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    text = f"{kept['measured']}\n\n{table(known)}"
-    readme.write_text(head + BEGIN + text + END + rest.split(END)[1], encoding="utf-8")
+    replace_results(HERE / "README.md", f"{kept['measured']}\n\n{table(known)}")
     from benchmarks.speed.plot import draw
 
     draw(known, HERE / "speed.svg")

@@ -1,0 +1,33 @@
+"""What the benchmarks' commands share: on what they ran, and how a README keeps its table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+__all__ = ["installed_version", "machine", "replace_results"]
+
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+
+
+def machine() -> str:
+    """The day, the machine and its Python."""
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def installed_version(environment: Path, library: str) -> str:
+    """A library's version in an environment; empty where it is not installed."""
+    found = sorted(environment.glob(f"lib/python*/site-packages/{library}-*.dist-info"))
+    return found[0].name.removeprefix(f"{library}-").removesuffix(".dist-info") if found else ""
+
+
+def replace_results(readme: Path, text: str) -> None:
+    """Put a text between the two marks. ValueError where they are not there."""
+    head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    _, tail = rest.split(END)
+    readme.write_text(f"{head}{BEGIN}{text}{END}{tail}", encoding="utf-8")
