@@ -8,20 +8,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.gateway.contenders import (
     FERROGW,
-    FERROGW_TOKEN,
+    FERROGW_MODEL,
     FREELM,
     LITELLM,
-    NO_LIMIT,
     OURS,
     TOKEN,
     Gateway,
+    ferrogw,
     free_port,
+    litellm_proxy,
     program,
 )
 from benchmarks.report import installed_version
@@ -135,16 +136,7 @@ def _litellm(folder: Path, first: Mapping[str, str], good: str) -> Contender:
         },
         "general_settings": {"master_key": TOKEN},
     }
-    (folder / "litellm.yaml").write_text(json.dumps(config), encoding="utf-8")
-    port = free_port()
-    command = ["--config", f"{folder}/litellm.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    gateway = Gateway(
-        name=LITELLM,
-        address=f"http://127.0.0.1:{port}",
-        command=[program("litellm-proxy", "litellm"), *command],
-        environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-        model="next-model",
-    )
+    gateway = replace(litellm_proxy(folder, config), model="next-model")
     return Contender(
         name=LITELLM, version=installed_version(ENVIRONMENTS / "litellm-proxy", "litellm"), gateway=lambda _process: gateway
     )
@@ -152,33 +144,20 @@ def _litellm(folder: Path, first: Mapping[str, str], good: str) -> Contender:
 
 def _ferrogw(folder: Path, upstream: str, closed: str, unreachable: Collection[int]) -> Contender:
     """Two providers in fallback mode, a process for each request: after a failure it asks the first one no more for some time."""
-    model = "gpt-4o-mini"
     config = {
         "strategy": {"mode": "fallback"},
         "request_timeout": "20s",
-        "targets": [{"virtual_key": "openai", "models": [model]}, {"virtual_key": "xai", "models": [model]}],
+        "targets": [{"virtual_key": "openai", "models": [FERROGW_MODEL]}, {"virtual_key": "xai", "models": [FERROGW_MODEL]}],
     }
     (folder / "ferrogw.yaml").write_text(json.dumps(config), encoding="utf-8")
 
     def gateway(first: str) -> Gateway:
-        port = free_port()
-        return Gateway(
-            name=FERROGW,
-            address=f"http://127.0.0.1:{port}",
-            command=[program("ferrogw", "ferrogw"), "serve"],
-            environment={
-                "GATEWAY_CONFIG": f"{folder}/ferrogw.yaml",
-                "MASTER_KEY": FERROGW_TOKEN,
-                "OPENAI_API_KEY": "x",
-                "OPENAI_BASE_URL": first,
-                "XAI_API_KEY": "x",
-                "XAI_BASE_URL": f"{upstream}/good/v1",
-                "PORT": str(port),
-                "RATE_LIMIT_RPS": str(NO_LIMIT),
-                "RATE_LIMIT_BURST": str(NO_LIMIT),
-            },
-            token=FERROGW_TOKEN,
-            model=model,
+        return ferrogw(
+            folder / "ferrogw.yaml",
+            OPENAI_API_KEY="x",
+            OPENAI_BASE_URL=first,
+            XAI_API_KEY="x",
+            XAI_BASE_URL=f"{upstream}/good/v1",
         )
 
     return Contender(
@@ -187,7 +166,7 @@ def _ferrogw(folder: Path, upstream: str, closed: str, unreachable: Collection[i
         gateway=lambda number: gateway(f"{closed if number in unreachable else upstream}/faulty/v1"),
         process=lambda number: number,
         speaks={"chat", "responses"},
-        model=lambda _number: model,
+        model=lambda _number: FERROGW_MODEL,
     )
 
 

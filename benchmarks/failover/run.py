@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from benchmarks.failover.faults import FAULTS, Fault
 from benchmarks.failover.judge import DIALECTS, Dialect, verdict
 from benchmarks.gateway.contenders import Gateway
 from benchmarks.gateway.process import started
+from benchmarks.speed.client import listening
 
 __all__ = ["NOT_SPOKEN", "Cell", "run"]
 
@@ -71,7 +72,7 @@ async def run(only: Sequence[str], faults: Sequence[str] = ()) -> tuple[dict[str
     forms = [form for form in _FORMS if not faults or form.fault.slug in faults]
     unreachable = [form.number for form in _FORMS if form.fault.is_refused]
     hopeless = [form.number for form in _FORMS if form.fault.is_everywhere]
-    async with _upstream() as upstream:
+    async with listening("benchmarks.failover.upstream") as upstream:
         with TemporaryDirectory() as folder:
             found = contenders(Path(folder), upstream, requests=len(_FORMS), unreachable=unreachable, hopeless=hopeless)
             chosen = [contender for contender in found if not only or contender.name in only]
@@ -169,18 +170,3 @@ async def _asked(upstream: str) -> Mapping[str, int]:
     """How often each model was asked, by request."""
     counts: Mapping[str, int] = json.loads((await send(upstream, "/asked", {}, {}, within_s=WITHIN_S)).body)
     return counts
-
-
-@asynccontextmanager
-async def _upstream() -> AsyncGenerator[str]:
-    """The address of the two models."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.failover.upstream", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(await process.stdout.readline())}"
-    finally:
-        process.stdin.close()
-        await process.wait()

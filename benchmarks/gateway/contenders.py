@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.speed.contenders import ENVIRONMENTS, MODEL, OTHER
@@ -34,6 +34,8 @@ OURS, DIRECT, LITELLM, FERROGW, FREELM = "groq-fallback-mcp", "direct call", "Li
 HERE = Path(__file__).parent
 TOKEN = "sk-gateway-benchmark-0000000000"  # noqa: S105 - protects nothing
 FERROGW_TOKEN = "fgw_" + "0" * 32
+# It serves names that it knows.
+FERROGW_MODEL = "gpt-4o-mini"
 NO_LIMIT = 1_000_000
 
 
@@ -78,8 +80,7 @@ def gateways(folder: Path, upstream: str) -> dict[str, Gateway]:
 
 
 def _litellm(folder: Path, upstream: str) -> Gateway:
-    """One worker; a limited model is cooled down at once, and the next one asked."""
-    port = free_port()
+    """A limited model is cooled down at once, and the next one asked."""
     models = [
         {"model_name": model, "litellm_params": {"model": f"groq/{model}", "api_base": f"{upstream}/openai/v1", "api_key": "k"}}
         for model in (MODEL, OTHER)
@@ -89,39 +90,14 @@ def _litellm(folder: Path, upstream: str) -> Gateway:
         "router_settings": {"num_retries": 0, "allowed_fails": 0, "cooldown_time": 2, "fallbacks": [{MODEL: [OTHER]}]},
         "general_settings": {"master_key": TOKEN},
     }
-    (folder / "litellm.yaml").write_text(json.dumps(config), encoding="utf-8")
-    command = ["--config", f"{folder}/litellm.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    return Gateway(
-        name=LITELLM,
-        address=f"http://127.0.0.1:{port}",
-        command=[program("litellm-proxy", "litellm"), *command],
-        environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-    )
+    return litellm_proxy(folder, config)
 
 
 def _ferrogw(folder: Path, upstream: str) -> Gateway:
     """It falls back from provider to provider, and there is one."""
-    port = free_port()
-    config = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "openai"}]}
-    (folder / "ferrogw.yaml").write_text(json.dumps(config), encoding="utf-8")
-    return Gateway(
-        name=FERROGW,
-        address=f"http://127.0.0.1:{port}",
-        command=[program("ferrogw", "ferrogw"), "serve"],
-        environment={
-            "GATEWAY_CONFIG": f"{folder}/ferrogw.yaml",
-            "MASTER_KEY": FERROGW_TOKEN,
-            "OPENAI_API_KEY": "x",
-            "OPENAI_BASE_URL": f"{upstream}/v1",
-            "PORT": str(port),
-            "RATE_LIMIT_RPS": str(NO_LIMIT),
-            "RATE_LIMIT_BURST": str(NO_LIMIT),
-        },
-        token=FERROGW_TOKEN,
-        # it serves names that it knows
-        model="gpt-4o-mini",
-        falls_back=False,
-    )
+    config = folder / "ferrogw.yaml"
+    config.write_text(json.dumps({"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "openai"}]}), encoding="utf-8")
+    return replace(ferrogw(config, OPENAI_API_KEY="x", OPENAI_BASE_URL=f"{upstream}/v1"), falls_back=False)
 
 
 def _freelm(upstream: str) -> Gateway:
@@ -133,6 +109,39 @@ def _freelm(upstream: str) -> Gateway:
         command=[program("freelm", "python"), str(HERE / "peers" / "freelm_server.py"), f"{upstream}/v1", str(port)],
         environment={"MODELS": f"{MODEL},{OTHER}", "TOKEN": TOKEN},
         model="auto",
+    )
+
+
+def litellm_proxy(folder: Path, config: Mapping[str, object]) -> Gateway:
+    """LiteLLM's proxy with one worker and this configuration, which is written to `folder`."""
+    port = free_port()
+    (folder / "litellm.yaml").write_text(json.dumps(config), encoding="utf-8")
+    command = ["--config", f"{folder}/litellm.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    return Gateway(
+        name=LITELLM,
+        address=f"http://127.0.0.1:{port}",
+        command=[program("litellm-proxy", "litellm"), *command],
+        environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    )
+
+
+def ferrogw(config: Path, **providers: str) -> Gateway:
+    """Ferrogw with the configuration in a file; `providers` are the keys and addresses of those that it names."""
+    port = free_port()
+    return Gateway(
+        name=FERROGW,
+        address=f"http://127.0.0.1:{port}",
+        command=[program("ferrogw", "ferrogw"), "serve"],
+        environment={
+            "GATEWAY_CONFIG": str(config),
+            "MASTER_KEY": FERROGW_TOKEN,
+            **providers,
+            "PORT": str(port),
+            "RATE_LIMIT_RPS": str(NO_LIMIT),
+            "RATE_LIMIT_BURST": str(NO_LIMIT),
+        },
+        token=FERROGW_TOKEN,
+        model=FERROGW_MODEL,
     )
 
 

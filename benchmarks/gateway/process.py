@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from benchmarks.gateway.client import Connection
 from benchmarks.gateway.contenders import Gateway, clean_environment
+from benchmarks.speed.client import memory_mib
 from benchmarks.speed.contenders import PROMPT
 
 __all__ = ["Running", "body_of", "started"]
@@ -52,8 +53,7 @@ class Running:
 
     def memory_mib(self) -> float:
         """Resident memory of all its processes."""
-        found = [line for pid in self._pids() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
-        return sum(int(line.split()[1]) for line in found if line.startswith("VmRSS")) / 1024
+        return sum(memory_mib(pid) for pid in self._pids())
 
     def close(self) -> None:
         """Close its connections."""

@@ -16,7 +16,7 @@ from benchmarks.goodput.workload import Job
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal
 
-__all__ = ["OK", "Reply", "Sent", "Upstream"]
+__all__ = ["OK", "Reply", "Sent", "Upstream", "refused"]
 
 ORGANIZATION = "org_simulated"
 REFUSAL_S = 0.05
@@ -73,7 +73,7 @@ class Upstream:
         headers = self.limits.headers(ORGANIZATION, model)
         if isinstance(charge, Refusal):
             await asyncio.sleep(REFUSAL_S)
-            return _refused(charge, headers)
+            return refused(charge, headers)
         output_tokens = min(job.output_tokens, max_tokens)
         takes_s = job.audio_s / TRANSCRIBED_PER_S if job.audio_s else output_tokens / TOKENS_PER_S[model]
         await asyncio.shield(self._settle_after(job.overhead_s + takes_s, charge, float(job.input_tokens + output_tokens)))
@@ -123,7 +123,8 @@ def _tokens(claimed: float) -> Mapping[Limit, float]:
     return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.TPM: claimed, Limit.TPD: claimed}
 
 
-def _refused(refusal: Refusal, headers: Mapping[str, str]) -> Reply:
+def refused(refusal: Refusal, headers: Mapping[str, str]) -> Reply:
+    """A refusal in Groq's form."""
     error = {"message": refusal.message, "type": refusal.type, "code": "rate_limit_exceeded"}
     stated = dict(headers)
     if refusal.status == 429:

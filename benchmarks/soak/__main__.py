@@ -99,9 +99,8 @@ async def _soak(
             since_wall = since + time.time() - loop.time()
             recorded = [call for call in ended if call.outcome == "answered" and call.kind not in NOT_RECORDED]
             history[group] = (sum(call["started_at"] >= since_wall and _is_of_traffic(call) for call in known), len(recorded))
-        refused = [(at, organization) for at, organization, _, _ in up.books.refused]
         witnesses = [member.name for member in members.members if member.witness]
-        found = findings(traffic.calls, injected, samples, refused, books, witnesses=witnesses, history=history)
+        found = findings(traffic.calls, injected, samples, up.limits.refused, books, witnesses=witnesses, history=history)
         return found, injected, traffic.calls
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.soak.upstream import CATALOG, KEYS, Upstream
-from benchmarks.speed.client import LINE_BYTES, Server
+from benchmarks.gateway.contenders import free_port
+from benchmarks.soak.upstream import ALL_LIMITS, KEYS, Upstream
+from benchmarks.speed.client import LINE_BYTES, Server, memory_mib
+from benchmarks.speed.contenders import overlay
 
 __all__ = ["TOKEN", "Fleet", "Member", "RedisServer", "fleet"]
 
@@ -53,13 +54,8 @@ class Member:
         if self.kind == "mcp":
             self.server = Server(self.process)
             await asyncio.wait_for(self.server.initialize(), LONGEST_START_S)
-            return
-        async with asyncio.timeout(LONGEST_START_S):
-            while True:
-                with contextlib.suppress(OSError):
-                    (await asyncio.open_connection("127.0.0.1", self.port))[1].close()
-                    return
-                await asyncio.sleep(0.05)
+        else:
+            await _listened_to(self.port)
 
     async def kill(self, *, for_s: float) -> None:
         """End it as `kill -9` does, and start another one in its place."""
@@ -80,10 +76,7 @@ class Member:
     def memory_mib(self) -> float:
         """Resident now."""
         assert self.process is not None
-        for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError(f"{self.name} has ended")
+        return memory_mib(self.process.pid)
 
 
 class RedisServer:
@@ -97,11 +90,7 @@ class RedisServer:
         """Until it listens."""
         arguments = ["--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
         self._process = await asyncio.create_subprocess_exec("redis-server", *arguments, stdout=asyncio.subprocess.DEVNULL)
-        while True:
-            with contextlib.suppress(OSError):
-                (await asyncio.open_connection("127.0.0.1", self.port))[1].close()
-                return
-            await asyncio.sleep(0.05)
+        await _listened_to(self.port)
 
     async def hold_still(self, seconds: float) -> None:
         """Accept and answer nothing meanwhile."""
@@ -150,7 +139,7 @@ async def fleet(folder: Path, up: Upstream) -> AsyncIterator[Fleet]:
         "mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(disk), stderr=asyncio.subprocess.DEVNULL
     )
     mounted = await mount.wait() == 0
-    redis = RedisServer(_free_port())
+    redis = RedisServer(free_port())
     ledger = disk / "ledger.sqlite3"
     clock = folder / "clock" if FAKE_TIME.exists() else None
     states = {"machine": f"sqlite://{ledger}", "replicas": f"redis://127.0.0.1:{redis.port}/0"}
@@ -201,7 +190,7 @@ def _member(
 ) -> Member:
     home = folder / name
     home.mkdir()
-    (home / "catalog.toml").write_text(CATALOG, encoding="utf-8")
+    (home / "catalog.toml").write_text(overlay(ALL_LIMITS, plans=("free",)), encoding="utf-8")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -222,10 +211,15 @@ def _member(
         witness=witness,
         environment=environment,
         log=folder / f"{name}.log",
-        port=_free_port() if kind == "gateway" else 0,
+        port=free_port() if kind == "gateway" else 0,
     )
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+async def _listened_to(port: int) -> None:
+    """Until somebody listens."""
+    async with asyncio.timeout(LONGEST_START_S):
+        while True:
+            with contextlib.suppress(OSError):
+                (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                return
+            await asyncio.sleep(0.05)

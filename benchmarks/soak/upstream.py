@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from starlette.applications import Starlette
@@ -18,44 +18,32 @@ from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simula
 from groq_fallback_mcp.simulator.options import Fault
 from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal
 
-__all__ = ["CATALOG", "KEYS", "MODELS", "Books", "Network", "Upstream", "upstream"]
+__all__ = ["ALL_LIMITS", "KEYS", "MODELS", "Network", "Upstream", "upstream"]
 
 MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3.8-27b")
 # Half of what is asked for fits into two of the three models.
 LIMITS: Mapping[str, int] = {"rpm": 120, "rpd": 20_000, "tpm": 90_000, "tpd": 8_000_000}
 SPEECH_LIMITS: Mapping[str, int] = {"rpm": 120, "rpd": 5_000, "ash": 20_000, "asd": 100_000}
 SPEECH_MODELS = ("whisper-large-v3", "whisper-large-v3-turbo")
-# The same, for the processes to know.
-CATALOG = "\n".join(
-    f'[[limits]]\nmodel = "{model}"\nplan = "free"\nsource = "groq-api-seed-2026-02-13"\nchecked = 2026-11-30\n'
-    + "".join(f"{name} = {units}\n" for name, units in limits.items())
-    for models, limits in ((MODELS, LIMITS), (SPEECH_MODELS, SPEECH_LIMITS))
-    for model in models
-)
+ALL_LIMITS = {**dict.fromkeys(MODELS, LIMITS), **dict.fromkeys(SPEECH_MODELS, SPEECH_LIMITS)}
 # Two organizations: processes that share a file, and replicas that share a Redis server.
 KEYS: Mapping[str, str] = {"machine": "gsk_soak_machine_0000000000", "replicas": "gsk_soak_replicas_000000000"}
 SLOW_S = 0.3
 CHUNK = 65_536
 
 
-@dataclass(slots=True)
-class Books:
-    """Every refusal that a limit of the simulator made: when, whose, of which model, and its status."""
-
-    refused: list[tuple[float, str, str, int]] = field(default_factory=list[tuple[float, str, str, int]])
-
-
 class CountedLimits(Limits):
     """The simulator's limits, which write down what they refuse."""
 
-    def __init__(self, clock: Clock, tables: Mapping[str, Mapping[Limit, int]], books: Books) -> None:
+    def __init__(self, clock: Clock, tables: Mapping[str, Mapping[Limit, int]]) -> None:
         super().__init__(clock=clock, tables=tables)
-        self._books = books
+        # when, by the event loop's clock, and whose
+        self.refused: list[tuple[float, str]] = []
 
     def admit(self, organization: str, model: str, cost: Mapping[Limit, float]) -> Charge | Refusal:
         admitted = super().admit(organization, model, cost)
         if isinstance(admitted, Refusal):
-            self._books.refused.append((asyncio.get_running_loop().time(), organization, model, admitted.status))
+            self.refused.append((asyncio.get_running_loop().time(), organization))
         return admitted
 
     def used(self) -> Mapping[tuple[str, str, Limit], float]:
@@ -128,11 +116,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """The simulator, a network for each organization, and the books."""
+    """The simulator, a network for each organization, and the limits."""
 
     app: Starlette
     networks: Mapping[str, Network]
-    books: Books
     limits: CountedLimits
 
     def misbehave(self, model: str, fault: Fault | None) -> None:
@@ -144,18 +131,18 @@ class Upstream:
 async def upstream() -> AsyncIterator[Upstream]:
     """In this process, until the block ends."""
     options = SimulatorOptions(
-        limits={**dict.fromkeys(MODELS, LIMITS), **dict.fromkeys(SPEECH_MODELS, SPEECH_LIMITS)},
+        limits=ALL_LIMITS,
         organizations={key: name for name, key in KEYS.items()},
         prompt_cache=False,
         keep_retired=True,
     )
-    clock, books = SystemClock(), Books()
+    clock = SystemClock()
     app = create_app(options, catalog=load_catalog(), clock=clock)
     world = app.state.world
-    world.limits = limits = CountedLimits(clock, world.limits.tables, books)
+    world.limits = limits = CountedLimits(clock, world.limits.tables)
     async with run_simulator(app) as running:
         networks = {name: Network(running.port) for name in KEYS}
         async with contextlib.AsyncExitStack() as stack:
             for network in networks.values():
                 await stack.enter_async_context(network.serving())
-            yield Upstream(app=app, networks=networks, books=books, limits=limits)
+            yield Upstream(app=app, networks=networks, limits=limits)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 from benchmarks.speed.contenders import Contender, clean_environment
 
-__all__ = ["Server", "Upstream", "started", "upstream"]
+__all__ = ["Server", "Upstream", "listening", "memory_mib", "started", "upstream"]
 
 LINE_BYTES = 2**24
 
@@ -59,10 +60,7 @@ class Server:
 
     def memory_mib(self, what: str = "VmRSS") -> float:
         """Resident memory, or its peak (VmHWM)."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith(what):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError(what)
+        return memory_mib(self.process.pid, what)
 
     async def end(self) -> float:
         """Close its stdin; the seconds until it has ended. Killed after ten."""
@@ -114,6 +112,14 @@ async def started(contender: Contender, *, ready: bool = True) -> AsyncGenerator
             await server.end()
 
 
+def memory_mib(pid: int, what: str = "VmRSS") -> float:
+    """What the kernel says of a process's memory (Linux). RuntimeError where it has ended."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(what):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(what)
+
+
 class Upstream:
     """The stand-in for Groq, from outside."""
 
@@ -145,15 +151,20 @@ class Upstream:
 @asynccontextmanager
 async def upstream() -> AsyncGenerator[Upstream]:
     """A stand-in of one's own, ended at the end."""
-    import sys
+    async with listening("benchmarks.speed.upstream") as address:
+        yield Upstream(address)
 
+
+@asynccontextmanager
+async def listening(module: str) -> AsyncGenerator[str]:
+    """The address of a module's process that prints its port, and ends with its stdin."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.speed.upstream", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield Upstream(f"http://127.0.0.1:{int(await process.stdout.readline())}")
+        yield f"http://127.0.0.1:{int(await process.stdout.readline())}"
     finally:
         process.stdin.close()
         await process.wait()

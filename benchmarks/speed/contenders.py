@@ -19,6 +19,7 @@ __all__ = [
     "clean_environment",
     "limits_of",
     "ours",
+    "overlay",
 ]
 
 HERE = Path(__file__).parent
@@ -66,36 +67,20 @@ def ours(folder: Path, upstream: str, *, limits: str | None = None, **settings: 
 
 def limits_of(rpm: int, *, tpm: int = 1_000_000_000) -> str:
     """An overlay with so many requests and tokens a minute for each model that may be asked, and no other limit in reach."""
-    plans = ("free", "developer")
-    speech = "".join(
-        f"""[[limits]]
-model = "{model}"
-plan = "{plan}"
-rpm = 1_000_000
-rpd = 1_000_000_000
-ash = 1_000_000_000
-asd = 10_000_000_000
-source = "groq-api-seed-2026-02-13"
-checked = 2026-11-23
+    speech = {"rpm": 1_000_000, "rpd": 1_000_000_000, "ash": 1_000_000_000, "asd": 10_000_000_000}
+    chat = {"rpm": rpm, "rpd": 1_000_000_000, "tpm": tpm, "tpd": 100_000_000_000}
+    models = {"whisper-large-v3": speech, "whisper-large-v3-turbo": speech, MODEL: chat, OTHER: chat, "qwen/qwen3.8-27b": chat}
+    return overlay(models, plans=("free", "developer"))
 
-"""
-        for plan in plans
-        for model in ("whisper-large-v3", "whisper-large-v3-turbo")
-    )
-    return speech + "".join(
-        f"""[[limits]]
-model = "{model}"
-plan = "{plan}"
-rpm = {rpm}
-rpd = 1_000_000_000
-tpm = {tpm}
-tpd = 100_000_000_000
-source = "groq-api-seed-2026-02-13"
-checked = 2026-11-23
 
-"""
+def overlay(limits: Mapping[str, Mapping[str, int]], *, plans: Sequence[str]) -> str:
+    """An overlay of the catalog with these limits by model, the same on each plan."""
+    return "".join(
+        f'[[limits]]\nmodel = "{model}"\nplan = "{plan}"\n'
+        + "".join(f"{name} = {units}\n" for name, units in figures.items())
+        + 'source = "groq-api-seed-2026-02-13"\nchecked = 2026-11-23\n\n'
         for plan in plans
-        for model in (MODEL, OTHER, "qwen/qwen3.8-27b")
+        for model, figures in limits.items()
     )
 
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from benchmarks.goodput.upstream import refused
 from benchmarks.goodput.virtual_time import EPOCH, VirtualClock
 from interleavings.scenario import REFUGE, Fault, Job, Scenario
 from interleavings.scheduler import OUTSIDE, SeededLoop, context_of
@@ -113,7 +114,9 @@ class StrictGroq:
         charge = self.limits.admit(ORGANIZATION, model, claim)
         headers = self._headers(model)
         if isinstance(charge, Refusal):
-            self._refuse(job, model, "bucket", _refused(charge, headers), reply, detail=charge.message)
+            told = refused(charge, headers)
+            refusal = _Reply(status=told.status, headers=told.headers, body=told.body)
+            self._refuse(job, model, "bucket", refusal, reply, detail=charge.message)
             return
         self._note(job, model, kind or "answered")
         if kind == "hangs":
@@ -296,11 +299,3 @@ def _stream(text: str, stream: StreamOptions | None, *, whole: bool) -> None:
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> _Reply:
     return _Reply(status=status, headers=headers or {}, body=json.dumps({"error": {"message": message}}))
-
-
-def _refused(refusal: Refusal, headers: Mapping[str, str]) -> _Reply:
-    error = {"message": refusal.message, "type": refusal.type, "code": "rate_limit_exceeded"}
-    stated = dict(headers)
-    if refusal.status == 429:
-        stated["retry-after"] = str(math.ceil(refusal.wait_s))
-    return _Reply(status=refusal.status, headers=stated, body=json.dumps({"error": error}))
