@@ -91,7 +91,7 @@ class _Process:
         self._router = Router(
             model_list=[_deployment(configuration, track, model, number) for model in track.models],
             routing_groups=_priority_groups(track) if configuration.priority else None,
-            **configuration.settings,  # type: ignore[arg-type] # each is of its own type
+            **configuration.settings,
         )
 
     async def serve(self, job: Job) -> Served | None:

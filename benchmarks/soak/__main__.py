@@ -59,8 +59,8 @@ def main() -> None:
     shown = _shown(found, injected, calls, options.minutes, options.seed)
     print(shown)
     if options.write:
-        rows = [asdict(one) for one in found]
-        kept = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "minutes": options.minutes, "seed": options.seed, "findings": rows}
+        told = [asdict(one) for one in found]
+        kept = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "minutes": options.minutes, "seed": options.seed, "findings": told}
         (HERE / "results.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         replace_results(HERE / "README.md", f"{shown}\n")
     if not all(one.holds for one in found):

@@ -143,16 +143,16 @@ async def fleet(folder: Path, up: Upstream) -> AsyncIterator[Fleet]:
     ledger = disk / "ledger.sqlite3"
     clock = folder / "clock" if FAKE_TIME.exists() else None
     states = {"machine": f"sqlite://{ledger}", "replicas": f"redis://127.0.0.1:{redis.port}/0"}
+    rows: Sequence[tuple[str, Literal["mcp", "gateway"], str, bool]] = (
+        ("mcp-1", "mcp", "machine", True),
+        ("mcp-2", "mcp", "machine", False),
+        ("gateway-1", "gateway", "machine", True),
+        ("gateway-2", "gateway", "machine", False),
+        ("replica-1", "gateway", "replicas", True),
+        ("replica-2", "gateway", "replicas", False),
+    )
     members = [
-        _member(folder, up, states, name=name, kind=kind, group=group, witness=witness)
-        for name, kind, group, witness in (
-            ("mcp-1", "mcp", "machine", True),
-            ("mcp-2", "mcp", "machine", False),
-            ("gateway-1", "gateway", "machine", True),
-            ("gateway-2", "gateway", "machine", False),
-            ("replica-1", "gateway", "replicas", True),
-            ("replica-2", "gateway", "replicas", False),
-        )
+        _member(folder, up, states, name=name, kind=kind, group=group, witness=witness) for name, kind, group, witness in rows
     ]
     clock_of = members[3]
     if clock is not None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore2
@@ -39,15 +40,11 @@ class AsyncioBackend(httpcore2.AsyncNetworkBackend):
         """Raises httpcore2's ConnectTimeout and ConnectError."""
         local = None if local_address is None else (local_address, 0)
         loop = asyncio.get_running_loop()
-        try:
+        with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             async with asyncio.timeout(timeout):
                 _, connection = await loop.create_connection(
                     _Connection, host, port, local_addr=local, happy_eyeballs_delay=NEXT_ADDRESS_S
                 )
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
         sock = connection.transport.get_extra_info("socket")
         for option in socket_options or ():
             sock.setsockopt(*option)
@@ -86,7 +83,7 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.ended = True
         _wake(self._reader)
-        # what is written may still be refused, and the answer to it was read: nothing more is to come
+        # nothing more is to come, and a server of HTTP that ends so takes nothing more
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -140,15 +137,9 @@ class _Stream(httpcore2.AsyncNetworkStream):
         """Send what is held, and read. Raises httpcore2's ReadTimeout and ReadError."""
         self._send()
         self._sending = False
-        try:
-            if timeout is None:
-                return await self._connection.read(max_bytes)
+        with _told(httpcore2.ReadTimeout, httpcore2.ReadError):
             async with asyncio.timeout(timeout):
                 return await self._connection.read(max_bytes)
-        except TimeoutError as error:
-            raise httpcore2.ReadTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore2.ReadError(str(error)) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the same
         """Hold a request while it is small, send a large one piece by piece. Raises httpcore2's WriteTimeout and WriteError."""
@@ -160,13 +151,9 @@ class _Stream(httpcore2.AsyncNetworkStream):
             return
         self._sending = True
         self._send()
-        try:
+        with _told(httpcore2.WriteTimeout, httpcore2.WriteError):
             async with asyncio.timeout(timeout):
                 await self._connection.drain()
-        except TimeoutError as error:
-            raise httpcore2.WriteTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore2.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
         """At once: what was not sent by now is of no use to anybody."""
@@ -185,17 +172,16 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._send()
         connection, loop = self._connection, asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(timeout):
-                transport = await loop.start_tls(connection.transport, connection, ssl_context, server_hostname=server_hostname)
-        except TimeoutError as error:
+            with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+                async with asyncio.timeout(timeout):
+                    transport = await loop.start_tls(
+                        connection.transport, connection, ssl_context, server_hostname=server_hostname
+                    )
+                if transport is None:
+                    raise ConnectionResetError("the connection was closed during the TLS handshake")
+        except (httpcore2.ConnectTimeout, httpcore2.ConnectError):
             await self.aclose()
-            raise httpcore2.ConnectTimeout(str(error)) from error
-        except OSError as error:
-            await self.aclose()
-            raise httpcore2.ConnectError(str(error)) from error
-        if transport is None:
-            await self.aclose()
-            raise httpcore2.ConnectError("the connection was closed during the TLS handshake")
+            raise
         connection.transport = transport
         return self
 
@@ -211,6 +197,17 @@ class _Stream(httpcore2.AsyncNetworkStream):
         if self._held:
             held, self._held, self._held_bytes = self._held, [], 0
             self._connection.transport.write(held[0] if len(held) == 1 else b"".join(held))
+
+
+@contextmanager
+def _told(late: type[Exception], failed: type[Exception]) -> Generator[None]:
+    """What the operating system says, as the library's exceptions."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise late(str(error)) from error
+    except OSError as error:
+        raise failed(str(error)) from error
 
 
 def _wake(waiting: asyncio.Future[None] | None) -> None:
