@@ -426,6 +426,74 @@ async def test_what_a_slow_store_takes_in_after_it_was_given_up_on_is_not_counte
     await ledger.aclose()
 
 
+class SteadyStore(LateStore):
+    """Does each of its transactions in the same time."""
+
+    def transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
+        """Take the time of one, well within what it may take."""
+        threading.Event().wait(0.02)
+        return super().transact(keys, change, writing=writing)
+
+
+async def test_a_burst_that_waits_for_its_turn_does_not_find_the_store_unusable() -> None:
+    """Each is answered in time; that others of this process go first says nothing of the store."""
+    clock = FakeClock()
+    ledger = StoredLedger(SteadyStore(clock.wall), clock, time_limit_s=0.1)
+    granted: list[Granted | Refused] = []
+
+    async def ask() -> None:
+        granted.append(await ledger.reserve_any([claim(1)], life_s=60))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(ask)
+    assert len(granted) == 20
+    await ledger.aclose()
+
+
+async def test_a_store_that_hangs_is_given_up_on_by_all_of_a_burst_at_once() -> None:
+    """Those that wait behind the first do not each wait for it anew."""
+    clock = FakeClock()
+    store = LateStore(clock.wall)
+    ledger = StoredLedger(store, clock, time_limit_s=0.1)
+    await ledger.peek([claim()])
+    store.open.clear()
+    refused: list[StoreUnusable] = []
+
+    async def ask() -> None:
+        try:
+            await ledger.reserve_any([claim(1)], life_s=60)
+        except StoreUnusable as error:
+            refused.append(error)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(100):
+                group.start_soon(ask)
+    assert len(refused) == 100
+    store.open.set()
+    await ledger.aclose()
+
+
+async def test_a_store_too_slow_for_a_burst_is_given_up_on_in_the_end() -> None:
+    """A call cannot wait for ever for others of its process, however regularly they are answered."""
+    clock = FakeClock()
+    ledger = StoredLedger(SteadyStore(clock.wall), clock, time_limit_s=0.03)
+    refused: list[StoreUnusable] = []
+
+    async def ask() -> None:
+        try:
+            await ledger.peek([claim()])
+        except StoreUnusable as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(ask)
+    assert refused
+    await ledger.aclose()
+
+
 @pytest.fixture
 def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder of state."""
