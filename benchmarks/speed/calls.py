@@ -87,8 +87,8 @@ async def _cpu(
 
 def _cpu_limit(kind: str, width: int, peer: str) -> float | None:
     if peer == BARE:
-        return 0.6 if kind == "noop" else 1.0 if width == 1 else 0.9
-    return 0.35 if peer == LITELLM and kind == "ask" else None
+        return 0.6 if kind == "noop" else 1.0
+    return 0.45 if peer == LITELLM and kind == "ask" else None
 
 
 async def _cpu_us(server: Server, tool: Tool, calls: int, width: int) -> float:
@@ -172,7 +172,7 @@ async def _throughput(
                 peer=name,
                 theirs=statistics.median(per_s),
                 ratio=ratio_of(found[us][0], per_s),
-                limit=0.5 * IDEAL_PER_S if first else None,
+                limit=0.6 * IDEAL_PER_S if first else None,
                 of="ours",
                 at_least=True,
                 note=f"ideal {IDEAL_PER_S:.0f}" if first else "",
