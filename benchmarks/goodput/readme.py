@@ -9,11 +9,10 @@ from pathlib import Path
 from benchmarks.goodput.contest import BOUND, LITELLM, OURS, Result
 from benchmarks.goodput.litellm_configurations import CONFIGURATIONS
 from benchmarks.goodput.report import HEADINGS, TEXT_COLUMNS, cells_of
+from benchmarks.report import replace_results
 
 __all__ = ["PICTURE", "write_readme"]
 
-BEGIN = "<!-- begin of what `--write-readme` writes -->\n"
-END = "<!-- end of what `--write-readme` writes -->\n"
 PICTURE = "goodput.svg"
 # What serves fewer is no choice for whoever cares which model answers.
 DEPENDABLE = 0.99
@@ -21,10 +20,7 @@ DEPENDABLE = 0.99
 
 def write_readme(path: Path, results: Sequence[Result], run: Mapping[str, object]) -> None:
     """Replace what stands between the marks; `run` says how the figures came about. ValueError without marks."""
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    path.write_text(before + BEGIN + "\n".join(_lines(results, run)) + "\n" + END + after, encoding="utf-8")
+    replace_results(path, "\n".join(_lines(results, run)) + "\n")
 
 
 def _lines(results: Sequence[Result], run: Mapping[str, object]) -> Iterator[str]:

@@ -75,7 +75,7 @@ async def _cpu(
                     peer=name,
                     theirs=statistics.median(found),
                     ratio=ratio_of(known[us], found),
-                    limit=_cpu_limit(kind, width, name),
+                    limit=_cpu_limit(kind, name),
                     note="check_limits against a no-op" if kind == "noop" and name == BARE else "",
                 )
             )
@@ -85,7 +85,7 @@ async def _cpu(
     return rows
 
 
-def _cpu_limit(kind: str, width: int, peer: str) -> float | None:
+def _cpu_limit(kind: str, peer: str) -> float | None:
     if peer == BARE:
         return 0.6 if kind == "noop" else 1.0
     return 0.45 if peer == LITELLM and kind == "ask" else None

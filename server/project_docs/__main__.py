@@ -24,6 +24,7 @@ from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
 from project_docs.layers import layers_block
 from project_docs.manifests import clients_block, manifests
+from project_docs.measured import MEASURED, measured_block
 from project_docs.mutation import MODULES, mutation_block
 from project_docs.registries import registry_files
 from project_docs.tables import (
@@ -53,6 +54,7 @@ _PROJECT = "pyproject.toml"
 # Patterns of the files that blocks are made of beside the catalog.
 _SOURCES = (
     *(_PROJECT, SPEED_RESULTS, FAULTS, VERDICTS, MODULES, *CORPUS),
+    *(path for path, _ in MEASURED.values()),
     *("tests/**/*.py", "server/groq_fallback_mcp/**/*.py", f"{DECISIONS}/[0-9]*.md"),
 )
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
@@ -137,6 +139,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "failover": failover_block(sources[VERDICTS]),
         "mutation": mutation_block(sources[MODULES]),
         "speed": speed_block(sources.get(SPEED_RESULTS, "")),
+        **{name: measured_block(sources.get(path, ""), path=path, tables=tables) for name, (path, tables) in MEASURED.items()},
     }
 
 

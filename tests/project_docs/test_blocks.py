@@ -20,6 +20,7 @@ from project_docs.__main__ import all_blocks, read_sources
 from project_docs.blocks import fill_blocks, table
 from project_docs.failures import ADVICE, CODES
 from project_docs.faults import faults_block
+from project_docs.measured import measured_block
 from project_docs.mutation import mutation_block
 from project_docs.tables import SPEED_RESULTS, settings_block, speed_block
 
@@ -214,6 +215,29 @@ def test_figures_that_the_benchmark_did_not_write_are_refused(text: str) -> None
 def test_without_a_run_of_the_benchmark_its_command_is_shown() -> None:
     """A copy of the documents alone can be made anew too."""
     assert "make bench" in speed_block("")
+
+
+RESULTS = "# Title\n\n<!-- results -->\n{}<!-- end of results -->\n\n| other |\n"
+
+
+@pytest.mark.parametrize(
+    ("results", "shown"),
+    [
+        ("on a day\n\n| a |\n|---|\n\nof that\n\n| b |\n|---|\n", "on a day\n\n| a |\n|---|"),
+        ("on a day\n", "on a day"),
+        ("", "Not measured in this checkout."),
+    ],
+)
+def test_of_what_a_benchmark_keeps_its_head_and_first_tables_are_shown(results: str, shown: str) -> None:
+    """The rest is in its own README."""
+    assert measured_block(RESULTS.format(results), path="x/README.md", tables=1) == shown
+
+
+@pytest.mark.parametrize("text", ["# Title", "<!-- results -->", "<!-- end of results -->"])
+def test_a_benchmark_without_marks_is_refused(text: str) -> None:
+    """Its figures would silently be missing from the page."""
+    with pytest.raises(InputRefused, match=re.escape("x/README.md has no <!-- results -->")):
+        measured_block(text, path="x/README.md", tables=1)
 
 
 FAULT = '[[fault]]\nrow = "A1"\nfault = "f"\nbefore = "b"\nafter = "a"\n'
