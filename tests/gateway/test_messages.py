@@ -462,6 +462,19 @@ async def test_a_prompt_that_is_too_long_is_said_in_words_that_claude_code_knows
     assert "tokens > 8000 maximum" in heard.error["message"]
 
 
+async def test_of_a_prompt_that_only_its_models_found_too_long_no_figures_are_told_that_contradict_it() -> None:
+    """Claude Code cuts its conversation by the figures: 32 tokens of at most 8,000 would be nothing to cut."""
+    refused = error("Request too large. Please reduce your message size and try again.", code="request_too_large")
+    got = await ask(
+        gateway(World(), Upstream(lambda _: Asked(status=413, pieces=[refused], headers=JSON))), hello(), path=MESSAGES.path
+    )
+    heard = MESSAGES.heard(got)
+    assert heard.error is not None
+    assert (got.status, heard.error["type"]) == (400, "invalid_request_error")
+    assert heard.error["message"].startswith("prompt is too long. Every model that was asked refused this request as too large")
+    assert "maximum" not in heard.error["message"]
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

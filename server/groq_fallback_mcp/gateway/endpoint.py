@@ -118,7 +118,8 @@ class AnswerEndpoint:
             if offered.row.capabilities.tools and (window := effective_window(offered)) is not None
             if not is_retired(model, catalog=self._engine.catalog, provider=provider, today=day)
         ]
-        return too_large(tokens, sorted(windows, key=lambda row: -row[1]), plan=self._plan)
+        answer = request.max_tokens or 0
+        return too_large(tokens, sorted(windows, key=lambda row: -row[1]), answer=answer, plan=self._plan)
 
     async def limit_headers(self, provider: str, model: str) -> dict[str, str]:
         """What is left of the model's limits, in Groq's own headers."""

@@ -16,7 +16,7 @@ from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.gateway.chat_body import ChatBody
 from groq_fallback_mcp.gateway.dialect import arguments_of, label, named_event, new_id
 from groq_fallback_mcp.gateway.messages_body import NO_THREADS, read_messages_body
-from groq_fallback_mcp.gateway.refusals import Refusal, renamed
+from groq_fallback_mcp.gateway.refusals import TOO_LARGE, Refusal, renamed
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.redaction import sanitize
 
@@ -42,7 +42,7 @@ _ERRORS = {
 _PARAMS = {"stop": "stop_sequences", "response_format": "output_config.format"}
 _STOPPED = {"length": "max_tokens", "content_filter": "refusal"}
 # The words by which Claude Code knows a prompt that it need not send again.
-_TOO_LONG = "prompt is too long: {tokens} tokens > {most} maximum. {message}"
+_TOO_LONG = "prompt is too long"
 
 
 class Messages:
@@ -56,8 +56,11 @@ class Messages:
     def error(self, refusal: Refusal) -> tuple[int, Mapping[str, Any]]:
         status, kind = _OVERLOADED if refusal.overloaded else _ERRORS.get(refusal.status, (refusal.status, "api_error"))
         message = renamed(refusal, _PARAMS).message
-        if refusal.tokens is not None and refusal.most_tokens is not None:
-            message = _TOO_LONG.format(tokens=refusal.tokens, most=refusal.most_tokens, message=message)
+        if refusal.code == TOO_LARGE:
+            # it reads the figures, too, where there are more tokens than are taken
+            tokens, most = refusal.tokens or 0, refusal.most_tokens or 0
+            counted = f": {tokens} tokens > {most} maximum" if tokens > most > 0 else ""
+            message = f"{_TOO_LONG}{counted}. {message}"
         error: dict[str, Any] = {"type": kind, "message": message}
         if refusal.code == NO_THREADS:
             error["details"] = {"error_code": NO_THREADS, "unsupported": ["thread"]}

@@ -19,7 +19,18 @@ from groq_fallback_mcp.fallback.final_error import CallFailed, Code
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, sentence
 
-__all__ = ["InvalidBody", "Refusal", "failed", "guard_error", "invalid", "refused", "renamed", "renumbered", "too_large"]
+__all__ = [
+    "TOO_LARGE",
+    "InvalidBody",
+    "Refusal",
+    "failed",
+    "guard_error",
+    "invalid",
+    "refused",
+    "renamed",
+    "renumbered",
+    "too_large",
+]
 
 LEAST_WAIT_S = 1
 _IN_MESSAGE = re.compile(r"in message (\d+)")
@@ -41,6 +52,7 @@ _ROUTES = {
     "transcribe": "/v1/audio/transcriptions",
     "speak": "/v1/audio/speech",
 }
+TOO_LARGE = "request_too_large"
 _INVALID = (400, "invalid_request_error")
 _OVERLOADED = {FailureKind.OVERLOADED, FailureKind.TIER_FULL}
 
@@ -146,8 +158,17 @@ def guard_error(status: int, cause: str, next_step: str) -> Refusal:
     return Refusal(status=status, type=types.get(status, "invalid_request_error"), message=message)
 
 
-def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> Refusal:
-    """A request that fits no model, whenever it is sent. `limits`: (model, its tokens a minute or its window), largest first."""
+def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, answer: int, plan: str) -> Refusal:
+    """A request that fits no model, whenever it is sent. `limits`: (model, its tokens a minute or its window), largest first.
+
+    `answer`: the tokens that it asks for. Where both together would fit, models refused what they count otherwise.
+    """
+    if limits and tokens + answer <= limits[0][1]:
+        message = (
+            f"Every model that was asked refused this request as too large, although it has about {tokens:,} tokens by our count. "
+            "Start a smaller task, or add another provider with groq-fallback-mcp providers"
+        )
+        return Refusal(status=400, code=TOO_LARGE, message=sentence(message))
     most = f"at most {limits[0][1]:,} per minute here ({limits[0][0]})" if limits else "none here"
     first = "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer)"
     if plan != "free" and limits:
@@ -158,7 +179,7 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, plan: str) -> R
     )
     return Refusal(
         status=400,
-        code="request_too_large",
+        code=TOO_LARGE,
         message=sentence(message),
         tokens=tokens,
         most_tokens=limits[0][1] if limits else None,
