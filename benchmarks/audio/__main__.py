@@ -1,4 +1,4 @@
-"""An hour of speech through the tool: splitting, sending, joining. `python -m benchmarks.audio [MINUTES]`.
+"""An hour of speech through the tool: splitting, sending, joining. `python -m benchmarks.audio [--minutes 60]`.
 
 Upstream is a fake that hears every word at once, so what is measured is ours. Each figure comes from a process of its own.
 Peak memory is the growth of the process's peak over what it held before the call; the stall is the longest time that a
@@ -7,6 +7,7 @@ task which wakes every 5 ms was kept waiting.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -23,17 +24,20 @@ ROOT = Path(__file__).parents[2]
 
 def main() -> None:
     """Measure the floor, PyAV's decoding alone, and the whole."""
-    if sys.argv[1:2] == ["--floor"]:
-        print(json.dumps(_floor(Path(sys.argv[2]))))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.audio", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long the recording is (default 60)")
+    # what a process of its own measures
+    parser.add_argument("--only", choices=("floor", "whole"), help=argparse.SUPPRESS)
+    parser.add_argument("--recording", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only is not None:
+        print(json.dumps(_floor(options.recording) if options.only == "floor" else anyio.run(_whole, options.recording)))
         return
-    if sys.argv[1:2] == ["--whole"]:
-        print(json.dumps(anyio.run(_whole, Path(sys.argv[2]))))
-        return
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    minutes: float = options.minutes
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.wav"
         record(path, minutes)
-        floor, whole = measured("--floor", path), measured("--whole", path)
+        floor, whole = measured("floor", path), measured("whole", path)
         print(f"{minutes:g} min, {path.stat().st_size / MIB:.0f} MiB, {os.cpu_count()} cores")
         print(f"PyAV decodes and resamples     {floor['seconds']:6.2f} s  peak {floor['peak_mib']:+6.1f} MiB")
         print(f"decoded, cut, written as FLAC  {whole['split_s']:6.2f} s  {whole['split_s'] / floor['seconds']:.2f} x")
@@ -42,8 +46,8 @@ def main() -> None:
 
 
 def measured(mode: str, path: Path) -> dict[str, float]:
-    """What a process of its own finds: `--floor` or `--whole`."""
-    command = [sys.executable, "-m", "benchmarks.audio", mode, str(path)]
+    """What a process of its own finds: `floor` or `whole`."""
+    command = [sys.executable, "-m", "benchmarks.audio", "--only", mode, "--recording", str(path)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)
