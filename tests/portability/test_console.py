@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import anyio
 import pytest
 
 from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.cli.console import print_json, print_json_line
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator import Generated, SimulatorOptions, create_app, run_simulator
 
@@ -66,3 +68,16 @@ async def test_commands_write_to_a_console_with_few_letters(tmp_path: Path) -> N
         assert "gpt-oss-20b" in await output("limits")
         assert "gpt-oss" in await output("log")
         assert "key" in await output("doctor")
+
+
+@pytest.mark.parametrize("printed", [print_json, print_json_line])
+def test_json_keeps_every_letter_where_the_console_lacks_it(
+    printed: Callable[[Mapping[str, Any]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One object, or a line for each call that ends."""
+    console = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", errors="replace")
+    monkeypatch.setattr(sys, "stdout", console)
+    printed({"label": ANSWER})
+    console.flush()
+    console.seek(0)
+    assert json.loads(console.read())["label"] == ANSWER

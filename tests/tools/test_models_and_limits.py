@@ -224,6 +224,17 @@ async def test_limits_after_a_call_say_what_was_observed_and_what_is_cooling() -
     assert knowledge["rpd"] == (500, "observed")
 
 
+async def test_a_long_wait_is_told_in_hours_and_minutes() -> None:
+    """Until a day's requests are there again, say."""
+    world = World()
+    reading = LimitReading(limit=Limit.RPD, capacity=1000, remaining=500)
+    world.groq.script(FIRST, answer(quota=QuotaSnapshot(readings=(reading,))))
+    await world.engine.serve(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    async with connected(world) as client:
+        text = text_of(await client.call_tool("check_limits", {"model": FIRST}))
+    assert "full in 12h0m1s" in text
+
+
 async def test_limits_plan_how_many_calls_fit_now_and_when_the_next_one_does() -> None:
     """Five calls of 1,500 leave 500 of 8,000 tokens: the sixth fits 7.5 s later."""
     world = World()

@@ -36,6 +36,7 @@ __all__ = [
     "echo_secret",
     "note",
     "print_json",
+    "print_json_line",
     "progress_bar",
     "run",
     "run_blocking",
@@ -106,11 +107,12 @@ def typed_secret(prompt: str, **options: Any) -> str:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on stdout. `schema_version` grows when a field changes its meaning or goes."""
-    import json
+    _print_json({"schema_version": SCHEMA_VERSION, **value}, indent=2)
 
-    # what reads it wants every letter, also where the system's encoding has few and the others would become question marks
-    few = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    typer.echo(json.dumps({"schema_version": SCHEMA_VERSION, **sanitize_json(value)}, indent=2, ensure_ascii=few))
+
+def print_json_line(value: Mapping[str, Any]) -> None:
+    """One of many JSON objects on stdout, on a line of its own."""
+    _print_json(value, indent=None)
 
 
 def terminal(stream: TextIO) -> Console | None:
@@ -227,3 +229,11 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _exit(work: Callable[[], int]) -> NoReturn:
     raise typer.Exit(attempt(work))
+
+
+def _print_json(value: Mapping[str, Any], *, indent: int | None) -> None:
+    import json
+
+    # what reads it wants every letter, also where the system's encoding has few and the others would become question marks
+    few = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    typer.echo(json.dumps(sanitize_json(value), indent=indent, ensure_ascii=few))

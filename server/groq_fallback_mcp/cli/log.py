@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import ANSWERED, CANCELLED, CallRecord
-from groq_fallback_mcp.cli.console import echo, echo_message, print_json, terminal
+from groq_fallback_mcp.cli.console import echo_message, print_json, print_json_line, terminal
 from groq_fallback_mcp.cli.history_view import WIDTHS, call_cells, call_json, calls_table
 from groq_fallback_mcp.durations import parse_duration
 from groq_fallback_mcp.errors import InputRefused
@@ -22,7 +21,7 @@ from groq_fallback_mcp.fallback.final_error import Code
 from groq_fallback_mcp.quota import Ledger
 from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.quota.store_ledger import utc_day
-from groq_fallback_mcp.redaction import sanitize_json, sanitize_message
+from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
 
 __all__ = ["CallFilter", "clear_history", "parse_since", "show_log"]
@@ -164,9 +163,6 @@ def _line_printer(*, as_json: bool) -> Callable[[CallRecord], None]:
     """What prints a call as it ends: an object of JSON, columns on a terminal, else parts with tabs between."""
     console = terminal(sys.stdout)
 
-    def print_json_line(call: CallRecord) -> None:
-        echo(json.dumps(sanitize_json(call_json(call)), ensure_ascii=False))
-
     def print_line(call: CallRecord) -> None:
         moment = datetime.fromtimestamp(call.started_at, tz=UTC)
         time, *cells = call_cells(call)
@@ -177,7 +173,7 @@ def _line_printer(*, as_json: bool) -> Callable[[CallRecord], None]:
         # a tab between: programs cut there, and nothing that is shown holds one
         echo_message("\t".join((f"{moment:%Y-%m-%dT%H:%M:%SZ}", *cells)))
 
-    return print_json_line if as_json else print_line
+    return (lambda call: print_json_line(call_json(call))) if as_json else print_line
 
 
 def _nothing(settings: Settings, ledger: Ledger, *, filtered: bool) -> str:

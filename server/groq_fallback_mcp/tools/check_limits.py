@@ -5,6 +5,7 @@ By default it covers the models that a groq_chat call would use now, in a few sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from groq_fallback_mcp.call import Failure, FailureKind, Limit
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog import Kind
 from groq_fallback_mcp.clock import today
+from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S, with_hours
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, resolve_model
@@ -33,6 +35,8 @@ _USUAL = frozenset({Limit.RPM, Limit.RPD, Limit.TPM, Limit.TPD, Limit.ASH, Limit
 KINDS = tuple(Kind)
 # Limits are an answer without Groq too.
 KEY_CHECK_S = 5.0
+# From here on a wait is told in minutes and hours.
+LONG_S = 120.0
 # Of a longer chain the first are the ones that will serve.
 MOST_ROWS = 5
 
@@ -391,6 +395,11 @@ def _figure(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:g}"
 
 
+def _wait(value: float) -> str:
+    """Seconds while they are few: nobody reads 30,852.9 of them."""
+    return f"{value:g} s" if value < LONG_S else format_duration(math.ceil(value))
+
+
 def _spent_line(spent: Spending) -> str:
     unpriced = f" and {spent.unpriced_calls} calls without a known price" if spent.unpriced_calls else ""
     of_usd = f" of {spent.budget_usd}" if spent.budget_usd is not None else ""
@@ -403,11 +412,11 @@ def _when(model: ModelLimits) -> str:
     if model.next_call_in_s is None:
         return f"{'never' if model.available is None else 'not available'} ({model.blocked_by})"
     if model.next_call_in_s > 0:
-        return f"next call in {model.next_call_in_s:g} s ({model.blocked_by})"
+        return f"next call in {_wait(model.next_call_in_s)} ({model.blocked_by})"
     if model.calls_now is None:
         return "no known limit"
     return f"{model.calls_now} calls now" + (
-        f", the next in {model.then_next_in_s:g} s" if model.then_next_in_s is not None else ""
+        f", the next in {_wait(model.then_next_in_s)}" if model.then_next_in_s is not None else ""
     )
 
 
@@ -416,7 +425,7 @@ def _model_line(model: ModelDetails) -> str:
         f"{entry.limit} {_figure(entry.level)}/{_figure(entry.capacity)}"
         + (f" +{entry.refill_per_s:g}/s" if entry.refill_per_s else "")
         + (f" shared by {entry.shared_by}" if entry.shared_by else "")
-        + (f" full in {entry.full_in_s:g} s" if entry.full_in_s > 0 else "")
+        + (f" full in {_wait(entry.full_in_s)}" if entry.full_in_s > 0 else "")
         + f" [{entry.knowledge}]"
         for entry in model.limits
     )
