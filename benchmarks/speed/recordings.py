@@ -17,8 +17,8 @@ async def measure(minutes: int = 60) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.wav"
         await asyncio.to_thread(record, path, float(minutes))
-        floor = await asyncio.to_thread(measured, "--floor", path)
-        whole = await asyncio.to_thread(measured, "--whole", path)
+        floor = await asyncio.to_thread(measured, "floor", path)
+        whole = await asyncio.to_thread(measured, "whole", path)
     what = f"{minutes} minutes of WAV"
     return [
         Row(
