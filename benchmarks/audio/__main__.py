@@ -48,7 +48,7 @@ def main() -> None:
 def measured(mode: str, path: Path) -> dict[str, float]:
     """What a process of its own finds: `floor` or `whole`."""
     command = [sys.executable, "-m", "benchmarks.audio", "--only", mode, "--recording", str(path)]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/support'}"}
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
@@ -56,7 +56,7 @@ def measured(mode: str, path: Path) -> dict[str, float]:
 
 def record(path: Path, minutes: float) -> None:
     """Write a recording of known words."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     from tone_speech import script, wav
 
     path.write_bytes(wav(script(minutes * 60.0), minutes * 60.0))
@@ -103,10 +103,11 @@ async def _whole(path: Path) -> dict[str, float]:
     starts: dict[str, float] = {}
 
     def hears(call: object) -> Success:
-        """The words that stand in this part: its name tells which it is."""
+        """The words that stand in this part: its name tells which it is. What is short is sent whole, under its own."""
         world.groq.calls.clear()  # the fake remembers calls with their audio
         audio = call.request.audio  # type: ignore[attr-defined]
-        begin, end = starts[audio.name], starts[audio.name] + audio.duration_s
+        begin = starts.get(audio.name, 0.0)
+        end = begin + audio.duration_s
         inside = [word for word in known if word.start >= begin and word.end <= end]
         words = tuple(AudioWord(start=w.start - begin, end=w.end - begin, word=w.word) for w in inside)
         text = " ".join(word.word for word in words)
