@@ -118,7 +118,7 @@ def findings(
     middle, last = samples[len(samples) // 2].redis_records, samples[-1].redis_records
     found.append(
         Finding(
-            what="records in the Redis server, in the middle and at the end",
+            what="records in the Redis server beside conversations, in the middle and at the end",
             found=f"{middle}, {last}",
             allowed="x 1.5",
             holds=last <= 1.5 * middle + 50,

@@ -276,7 +276,29 @@ def test_a_clock_that_was_right_changes_nothing_and_one_set_back_starts_from_now
     right = replace(bucket(level=0), stated_at=T0 - 7, used=((T0 + 30, 5.0),))
     assert clock_set_back(right, T0 + 1) == right
     ahead = replace(bucket(level=0), at=T0 + 3600, stated_at=T0 + 3000)
+    # of more than a window it cannot be told what came in
     assert clock_set_back(ahead, T0) == replace(ahead, at=T0, stated_at=T0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "off_s", "left"),
+    [
+        (Limit.TPD, 3600.0, 500_000.0),
+        (Limit.TPD, -60.0, 500_000.0),
+        (Limit.TPM, 30.0, 500_000.0),
+        # it was full meanwhile in any case
+        (Limit.TPM, 3600.0, 1_000_000.0),
+    ],
+)
+def test_a_process_whose_clock_is_wrong_does_not_refill_a_limit(limit: Limit, off_s: float, left: float) -> None:
+    """It and one whose clock is right use the same limit in turn; without that each turn brought what a whole hour does."""
+    shared = bucket(limit, 1_000_000.0, level=500_000.0)
+    for _ in range(3):
+        for now in (T0 + off_s, T0):
+            shared = charge(clock_set_back(shared, now), 0.0, now)
+    assert shared.level == pytest.approx(left)
+    # the server may have what the right clock would have brought
+    assert not proves_return(shared, left, T0, later=0.0)
 
 
 def test_a_day_s_bucket_follows_what_the_server_states_too() -> None:

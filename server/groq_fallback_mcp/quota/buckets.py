@@ -19,6 +19,7 @@ from groq_fallback_mcp.call import CONTINUOUS, Limit, LimitReading, Refilling
 from groq_fallback_mcp.durations import DAY_S, day_end
 
 __all__ = [
+    "CLOCK_SLACK_S",
     "ON_THE_WAY_S",
     "PARTS",
     "RETURNABLE",
@@ -46,6 +47,8 @@ EPSILON = 1e-7
 RETURNABLE = frozenset({Limit.TPM, Limit.TPH, Limit.TPD, Limit.ITPM, Limit.OTPM})
 # A request is on its way to a server whose full bucket gains nothing until it arrives.
 ON_THE_WAY_S = 0.9
+# Clocks of one machine agree; a stamp further ahead than a request travels means that the clock went back.
+CLOCK_SLACK_S = ON_THE_WAY_S + 0.1
 # What is used of a sliding window is kept in so many parts of it; all of a part comes back at its end.
 PARTS = 60
 # Clocks of two machines: a day ends there a little later.
@@ -271,8 +274,14 @@ def follow(
 
 
 def clock_set_back(bucket: Bucket, now: float) -> Bucket:
-    """The bucket as of `now` where the clock went back since: what is used comes back within a window from now."""
+    """The bucket as of `now` where the clock went back since: what is used comes back within a window from now.
+
+    What came in while the clock was ahead was for time that has not passed. Over more than a window it cannot be told how much
+    that was: then the bucket is left as it is.
+    """
     back_s = max(bucket.at - now, 0.0)
+    early = back_s * bucket.refill_per_s if CLOCK_SLACK_S < back_s < bucket.limit.window_s else 0.0
+    bucket = replace(less_sure(bucket, early, now), level=bucket.level - early)
     used = tuple((max(until - back_s, now), units) for until, units in bucket.used)
     return replace(bucket, at=min(bucket.at, now), stated_at=min(bucket.stated_at, now), used=used)
 

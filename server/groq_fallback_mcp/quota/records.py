@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.quota.breaker import Cooldown, Health, RetryBudget, clock_corrected
-from groq_fallback_mcp.quota.buckets import NOTHING, ON_THE_WAY_S, PARTS, Bucket, clock_set_back, new_bucket
+from groq_fallback_mcp.quota.buckets import CLOCK_SLACK_S, NOTHING, PARTS, Bucket, clock_set_back, new_bucket
 from groq_fallback_mcp.quota.budget import DayTotals, Spend
 from groq_fallback_mcp.quota.caller import Caller
 from groq_fallback_mcp.quota.fairness import MOST_CALLERS, MOST_WAITING, Use, set_aside
@@ -43,8 +43,6 @@ _log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 T = TypeVar("T")
-# Clocks of one machine agree; a stamp further ahead than a request travels means that the clock went back.
-CLOCK_SLACK_S = ON_THE_WAY_S + 0.1
 # A learnt capacity that the server has not stated for so long may no longer hold.
 LEARNT_LIFE_S = 7 * 86_400.0
 # A process that was not sure tells again with its next call.
