@@ -11,7 +11,6 @@ __all__ = ["DrawnAnswers", "answer_of", "numbered"]
 
 # A piece of a stream carries as much: with its space 16 bytes, as a text of so many tokens would have.
 TOKENS_A_WORD = 4
-WORD = "simulated-words"
 
 
 def numbered(number: int, text: str) -> str:
@@ -20,8 +19,8 @@ def numbered(number: int, text: str) -> str:
 
 
 def answer_of(tokens: int) -> str:
-    """A text of so many tokens."""
-    return " ".join([WORD] * -(-tokens // TOKENS_A_WORD))
+    """A text of so many tokens. No word comes twice: LiteLLM breaks off a stream whose pieces are alike."""
+    return " ".join(f"simulated-{number:05}" for number in range(-(-tokens // TOKENS_A_WORD)))
 
 
 class DrawnAnswers:

@@ -29,7 +29,12 @@ __all__ = ["in_virtual_time", "routers"]
 
 
 def routers(
-    configuration: Configuration, processes: int, world: SimulatedProviders, weighted: Sequence[tuple[Account, float]], *, seed: int
+    configuration: Configuration,
+    processes: int,
+    world: SimulatedProviders,
+    weighted: Sequence[tuple[Account, float]],
+    *,
+    seed: int,
 ) -> Sequence[Contender]:
     """As many processes as asked; they share nothing, as LiteLLM's do without a Redis server. `weighted`: each account's calls a second."""
     litellm.logging_callback_manager._reset_all_callbacks()  # type: ignore[no-untyped-call] # noqa: SLF001 - Routers of earlier runs are still called

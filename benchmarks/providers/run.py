@@ -22,7 +22,7 @@ from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.simulator.other_providers import ProviderOptions
 
-__all__ = ["LITELLM", "OURS", "PROVIDERS", "Figures", "Run", "calls_of", "play"]
+__all__ = ["LITELLM", "OURS", "PROVIDERS", "Figures", "Run", "calls_of", "play", "took_s"]
 
 OURS, LITELLM = "ours", "LiteLLM: "
 PROVIDERS = ("groq", "gemini", "openrouter")
@@ -100,10 +100,10 @@ async def _played(loop: VirtualLoop, what: Run) -> Figures:
     running: list[asyncio.Task[float | None]] = []
     for call in calls:
         await asyncio.sleep(call.arrives_s - loop.time())
-        serving = _took_s(loop, processes[call.number % len(processes)], call, what.workload.deadline_s)
+        serving = took_s(loop, processes[call.number % len(processes)], call, what.workload.deadline_s)
         running.append(asyncio.create_task(serving))
-    took_s = await asyncio.gather(*running)
-    served = [(call, seconds) for call, seconds in zip(calls, took_s, strict=True) if seconds is not None]
+    times_s = await asyncio.gather(*running)
+    served = [(call, seconds) for call, seconds in zip(calls, times_s, strict=True) if seconds is not None]
     marks = quantiles([seconds for _, seconds in served], n=20) if len(served) > 1 else [math.nan] * 19
     return Figures(
         offered=len(calls),
@@ -122,9 +122,7 @@ def _world(
     loop: VirtualLoop, workload: Workload, answers: DrawnAnswers, chance: random.Random, first: SimulatedProviders | None
 ) -> SimulatedProviders:
     """A process of ours before the simulated providers; those of the first, and its ledger, where there is one."""
-    options = {
-        name: ProviderOptions(plan=_PLANS.get(name), seconds=seconds) for name, seconds in workload.answers_in_s.items()
-    }
+    options = {name: ProviderOptions(plan=_PLANS.get(name), seconds=seconds) for name, seconds in workload.answers_in_s.items()}
     return SimulatedProviders(
         *options,
         clock=VirtualClock(loop),
@@ -139,9 +137,7 @@ def _world(
     )
 
 
-def _routers(
-    what: Run, world: SimulatedProviders, accounts: Sequence[Account], calls: Sequence[Call]
-) -> Sequence[Contender]:
+def _routers(what: Run, world: SimulatedProviders, accounts: Sequence[Account], calls: Sequence[Call]) -> Sequence[Contender]:
     """LiteLLM's processes, its deployments weighted by how many of these calls each gains a second."""
     from benchmarks.providers.litellm_router import routers
 
@@ -151,7 +147,7 @@ def _routers(
     return routers(configuration, what.processes, world, weighted, seed=what.seed)
 
 
-async def _took_s(loop: VirtualLoop, process: Contender, call: Call, deadline_s: float) -> float | None:
+async def took_s(loop: VirtualLoop, process: Contender, call: Call, deadline_s: float) -> float | None:
     """Seconds from arrival to the whole answer; None where none came before the deadline."""
     started = loop.time()
     try:

@@ -57,9 +57,7 @@ class SimulatedProviders:
         for name in names:
             row, chosen = CATALOG.providers[name], (options or {}).get(name, ProviderOptions())
             if name not in self.apps:
-                self.apps[name] = create_provider_app(
-                    name, chosen, catalog=CATALOG, clock=self.clock, text_engine=text_engine
-                )
+                self.apps[name] = create_provider_app(name, chosen, catalog=CATALOG, clock=self.clock, text_engine=text_engine)
             self.providers[name] = self._provider(name, base_path(row.base_url), row=row)
             given = EndpointSettings(preset=name, plan=chosen.plan, models=(models or {}).get(name, {}))
             offers.append(endpoint_models(endpoint_of(given, CATALOG), CATALOG))

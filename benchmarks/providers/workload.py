@@ -48,9 +48,7 @@ class Workload:
     answers_in_s: Mapping[str, float]
 
 
-def draw_calls(
-    workload: Workload, *, wanted: Callable[[float, float], float], seed: int, seconds: float
-) -> Sequence[Call]:
+def draw_calls(workload: Workload, *, wanted: Callable[[float, float], float], seed: int, seconds: float) -> Sequence[Call]:
     """Whole sessions until there are as many calls as `wanted` makes of the mean tokens of a prompt and of an answer.
 
     Sessions begin at random. What one would do after the end it does from the start on, as sessions that are under way then.
@@ -78,11 +76,7 @@ def prompt_of(call: Call) -> str:
 
 def _small(chance: random.Random) -> Sequence[Call]:
     """One call. All are alike, so that none is served for being short."""
-    return [
-        Call(
-            input_tokens=879, max_tokens=512, output_tokens=46, rank=chance.random(), streamed=chance.random() < STREAMED
-        )
-    ]
+    return [Call(input_tokens=879, max_tokens=512, output_tokens=46, rank=chance.random(), streamed=chance.random() < STREAMED)]
 
 
 def _agent(chance: random.Random) -> Sequence[Call]:
