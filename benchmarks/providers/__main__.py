@@ -20,13 +20,8 @@ README = Path(__file__).with_name("README.md")
 RESULTS = README.with_name("results.json")
 LOADS, SECONDS = (1.0, 1.28, 1.5), 600.0
 QUICK_LOADS, QUICK_SECONDS = (1.28,), 60.0
-# Routers of several processes share nothing, so one is what does best.
-CONTENDERS = (
-    (OURS, 4),
-    (f"{LITELLM}limits enforced", 1),
-    (f"{LITELLM}fallbacks, limits enforced", 1),
-    (f"{LITELLM}priority groups", 1),
-)
+CONTENDERS = (OURS, *(f"{LITELLM}{name}" for name in ("limits enforced", "fallbacks, limits enforced", "priority groups")))
+PROCESSES = 4
 
 
 def main() -> None:
@@ -60,16 +55,16 @@ def _played(options: argparse.Namespace) -> list[Cell]:
     cells: list[Cell] = []
     for workload in WORKLOADS:
         for load in QUICK_LOADS if options.quick else LOADS:
-            for contender, processes in CONTENDERS:
+            for contender in CONTENDERS:
                 ours = "ours" if contender == OURS else "litellm"
                 if options.workload not in {None, workload.name} or options.only not in {None, ours}:
                     continue
                 runs = [
-                    Run(workload=workload, contender=contender, processes=processes, load=load, seed=seed, seconds=seconds)
+                    Run(workload=workload, contender=contender, processes=PROCESSES, load=load, seed=seed, seconds=seconds)
                     for seed in seeds
                 ]
                 by_seed = [play(run) for run in runs]
-                cells.append(Cell(workload=workload.name, load=load, contender=contender, processes=processes, by_seed=by_seed))
+                cells.append(Cell(workload=workload.name, load=load, contender=contender, by_seed=by_seed))
                 print(f"{workload.name} {load} {contender}", file=sys.stderr)
     return cells
 

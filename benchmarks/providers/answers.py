@@ -9,13 +9,13 @@ from groq_fallback_mcp.simulator.generation import Generated, estimate_tokens
 
 __all__ = ["DrawnAnswers", "answer_of", "numbered"]
 
-# A piece of a stream carries as much: with its space 16 bytes, as a text of so many tokens would have.
-TOKENS_A_WORD = 4
+# A piece of a stream carries a word. How many pieces there are decides nothing, and each takes time to compute.
+TOKENS_A_WORD = 16
 
 
-def numbered(number: int, text: str) -> str:
-    """A prompt by which the simulated models know the call."""
-    return f"Task {number}. {text}"
+def numbered(number: int) -> str:
+    """The beginning of a prompt, by which the simulated models know the call."""
+    return f"Task {number}. "
 
 
 def answer_of(tokens: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -36,13 +36,12 @@ class Cell:
     workload: str
     load: float
     contender: str
-    processes: int
     by_seed: Sequence[Figures]
 
     @property
-    def place(self) -> tuple[str, float, str, int]:
+    def place(self) -> tuple[str, float, str]:
         """Which cell it is, whatever came of it."""
-        return self.workload, self.load, self.contender, self.processes
+        return self.workload, self.load, self.contender
 
 
 def tables(cells: Sequence[Cell]) -> str:
@@ -90,19 +89,17 @@ def _row(cell: Cell) -> Sequence[str]:
     def mean(name: str) -> float:
         return fmean(getattr(figures, name) for figures in cell.by_seed)
 
-    def of_all(counts: Sequence[Mapping[str, int]]) -> float:
-        return fmean(sum(count.values()) for count in counts)
+    refused = fmean(sum(figures.refused.values()) for figures in cell.by_seed)
 
-    plural = "es" if cell.processes > 1 else ""
     return (
         f"{cell.load:.2f}",
-        f"{cell.contender}, {cell.processes} process{plural}",
+        cell.contender,
         f"{mean('offered'):,.0f}",
         f"{mean('served'):,.0f}",
         f"{mean('served') / mean('offered'):.1%}",
         f"{mean('served') / mean('bound'):.1%}",
         f"{mean('streamed_served') / mean('streamed'):.1%}",
-        f"{of_all([figures.refused for figures in cell.by_seed]):,.0f}",
+        f"{refused:,.0f}",
         f"{mean('p50_s'):.2f}",
         f"{mean('p95_s'):.1f}",
     )

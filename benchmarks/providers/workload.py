@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.goodput.prompts import text_of
+from benchmarks.goodput.prompts import text_of_bytes
 from benchmarks.providers.answers import numbered
 from groq_fallback_mcp.catalog import Plan
 
@@ -68,10 +68,8 @@ def draw_calls(workload: Workload, *, wanted: Callable[[float, float], float], s
 
 def prompt_of(call: Call) -> str:
     """Real text that the simulators count as the call's `input_tokens`, with the call's number before it."""
-    size = (call.input_tokens - TEMPLATE_TOKENS) * BYTES_A_TOKEN
-    # of real text hardly a page has fewer than two bytes a token
-    text = numbered(call.number, text_of(call.input_tokens * 2, call.rank)).encode()[:size].decode(errors="ignore")
-    return text + " " * (size - len(text.encode()))
+    head = numbered(call.number)
+    return head + text_of_bytes((call.input_tokens - TEMPLATE_TOKENS) * BYTES_A_TOKEN - len(head), call.rank)
 
 
 def _small(chance: random.Random) -> Sequence[Call]:

@@ -23,9 +23,10 @@ WINDOW = Account(provider="gemini", wire_model="b", limits={Limit.RPM: 5, Limit.
 CALL = Call(input_tokens=900, max_tokens=512, output_tokens=100, rank=0.5, streamed=False)
 
 
-def overloaded(workload: Workload, contender: str, *, load: float = 6.0, seconds: float = 20.0) -> Run:
+def overloaded(workload: Workload, contender: str) -> Run:
     """A run so short that the first fill counts most, and so full that it is used up."""
-    return Run(workload=workload, contender=contender, processes=2, load=load, seed=1, seconds=seconds)
+    hasty = replace(workload, deadline_s=10.0)
+    return Run(workload=hasty, contender=contender, processes=2, load=8.0, seed=1, seconds=15.0)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
@@ -37,9 +38,9 @@ def test_all_contenders_get_the_same_calls_and_another_seed_other_ones(workload:
     assert ours == theirs
     assert ours != other
     assert [call.number for call in ours] == list(range(len(ours)))
-    assert all(0 <= call.arrives_s < 20.0 for call in ours)
+    assert all(0 <= call.arrives_s < 15.0 for call in ours)
     tokens = sum(call.input_tokens + call.output_tokens for call in ours) / len(ours)
-    assert len(ours) == pytest.approx(6.0 * 20.0 * (1_000 / tokens + 5 / 60), abs=12)
+    assert len(ours) == pytest.approx(8.0 * 15.0 * (1_000 / tokens + 5 / 60), abs=12)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
@@ -65,15 +66,15 @@ def test_the_bound_is_what_buckets_and_windows_let_through() -> None:
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
-def test_our_processes_use_all_limits_pass_no_bound_and_are_refused_nothing(workload: Workload) -> None:
+def test_our_processes_use_all_limits_pass_no_bound_and_are_hardly_refused(workload: Workload) -> None:
     """Far more calls than all limits let through."""
-    load, seconds = (6.0, 20.0) if workload is SMALL else (3.0, 15.0)
-    found = play(overloaded(workload, OURS, load=load, seconds=seconds))
-    assert found.served <= found.bound + 1e-6
-    assert sum(found.answered.values()) == found.served
+    found = play(overloaded(workload, OURS))
+    assert found.served <= found.bound < found.offered
+    assert found.served <= sum(found.answered.values())
     assert 0 < found.streamed_served < found.streamed < found.offered
     assert all(count > 0 for count in found.answered.values())
-    assert set(found.refused.values()) == {0}
+    # the engine estimates what a prompt counts
+    assert sum(found.refused.values()) <= 0.02 * found.offered
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -98,7 +99,7 @@ class Answering:
         return self.text
 
 
-@pytest.mark.parametrize(("text", "served"), [(answer_of(100), True), (answer_of(96), False), (None, False)])
+@pytest.mark.parametrize(("text", "served"), [(answer_of(100), True), (answer_of(80), False), (None, False)])
 def test_only_a_whole_answer_counts(text: str | None, *, served: bool) -> None:
     """One that a smaller max_tokens has cut is none."""
     found = run(lambda loop: took_s(loop, Answering(text), CALL, 30.0))
@@ -113,10 +114,10 @@ def test_an_answer_is_as_long_as_its_call_says_and_max_tokens_allow() -> None:
 
     async def main(loop: VirtualLoop) -> list[tuple[str, int, str]]:
         del loop
-        said = [await answers.answer(messages, max_tokens=most, temperature=1.0) for most in (512, 96)]
+        said = [await answers.answer(messages, max_tokens=most, temperature=1.0) for most in (512, 80)]
         return [(one.text, one.output_tokens, one.finish_reason) for one in said]
 
-    assert run(main) == [(answer_of(100), 100, "stop"), (answer_of(96), 96, "length")]
+    assert run(main) == [(answer_of(100), 100, "stop"), (answer_of(80), 80, "length")]
 
 
 def cell(contender: str, served: int, *, seeds: int = 1, load: float = 1.0) -> Cell:
@@ -125,13 +126,13 @@ def cell(contender: str, served: int, *, seeds: int = 1, load: float = 1.0) -> C
         offered=200, served=served, bound=160.0, streamed=100, streamed_served=80,
         refused={"groq": 30, "gemini": 4}, answered={"groq": served}, p50_s=1.0, p95_s=9.5,
     )  # fmt: skip
-    return Cell(workload="agents", load=load, contender=contender, processes=1, by_seed=[figures] * seeds)
+    return Cell(workload="agents", load=load, contender=contender, by_seed=[figures] * seeds)
 
 
 def test_a_row_of_the_table() -> None:
     """Shares of what was offered, of the bound and of the streamed; refusals of all providers together."""
     row = tables([cell("LiteLLM: fallbacks", 120)]).splitlines()[-1]
-    assert row == "| 1.00 | LiteLLM: fallbacks, 1 process | 200 | 120 | 60.0% | 75.0% | 80.0% | 34 | 1.00 | 9.5 |"
+    assert row == "| 1.00 | LiteLLM: fallbacks | 200 | 120 | 60.0% | 75.0% | 80.0% | 34 | 1.00 | 9.5 |"
 
 
 def test_cells_that_are_not_played_again_stay(tmp_path: Path) -> None:
