@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.providers.report import Cell, read, renewed, tables, write
@@ -39,14 +40,20 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick and options.write:
         parser.error("--quick shortens the runs, so its results cannot be kept")
+    kept = read(RESULTS) if options.write and (options.only or options.workload) else []
+    if any(len(cell.by_seed) != options.seeds for cell in kept):
+        parser.error(
+            f"results.json has results of {len(kept[0].by_seed)} seeds. Use --seeds with that number, or play everything."
+        )
     cells = _played(options)
     print(tables(cells))
     print(f"\n{time.process_time():.0f} s of CPU", file=sys.stderr)
     if options.write:
-        kept = renewed(read(RESULTS), cells)
-        write(RESULTS, machine(), SECONDS, kept)
+        shown = renewed(kept, cells)
+        on = f"{machine()}, litellm {version('litellm')}"
+        write(RESULTS, on, SECONDS, shown)
         seeds = f"mean of {options.seeds} seed{'s' if options.seeds > 1 else ''}"
-        replace_results(README, f"{machine()}; {SECONDS:.0f} virtual seconds, {seeds}.\n\n{tables(kept)}\n")
+        replace_results(README, f"{on}; {SECONDS:.0f} virtual seconds, {seeds}.\n\n{tables(shown)}\n")
 
 
 def _played(options: argparse.Namespace) -> list[Cell]:

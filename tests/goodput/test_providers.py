@@ -120,13 +120,13 @@ def test_an_answer_is_as_long_as_its_call_says_and_max_tokens_allow() -> None:
     assert run(main) == [(answer_of(100), 100, "stop"), (answer_of(80), 80, "length")]
 
 
-def cell(contender: str, served: int, *, seeds: int = 1, load: float = 1.0) -> Cell:
-    """A cell that came out so with every seed."""
+def cell(contender: str, served: int, *, load: float = 1.0) -> Cell:
+    """A cell that came out so."""
     figures = Figures(
         offered=200, served=served, bound=160.0, streamed=100, streamed_served=80,
         refused={"groq": 30, "gemini": 4}, answered={"groq": served}, p50_s=1.0, p95_s=9.5,
     )  # fmt: skip
-    return Cell(workload="agents", load=load, contender=contender, by_seed=[figures] * seeds)
+    return Cell(workload="agents", load=load, contender=contender, by_seed=[figures])
 
 
 def test_a_row_of_the_table() -> None:
@@ -143,9 +143,3 @@ def test_cells_that_are_not_played_again_stay(tmp_path: Path) -> None:
         (0.5, "ours", 4), (1.0, "ours", 3), (1.0, "LiteLLM: fallbacks", 2),
     ]  # fmt: skip
     assert read(tmp_path / "nothing.json") == []
-
-
-def test_means_of_different_numbers_of_seeds_are_not_mixed() -> None:
-    """The table would compare what cannot be compared."""
-    with pytest.raises(ValueError, match="another number of seeds"):
-        renewed([cell("ours", 1)], [cell("LiteLLM: fallbacks", 1, seeds=2)])
