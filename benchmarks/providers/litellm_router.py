@@ -38,7 +38,7 @@ def routers(
 ) -> Sequence[Contender]:
     """As many processes as asked; they share nothing, as LiteLLM's do without a Redis server. `weighted`: each account's calls a second."""
     litellm.logging_callback_manager._reset_all_callbacks()  # type: ignore[no-untyped-call] # noqa: SLF001 - Routers of earlier runs are still called
-    litellm.in_memory_llm_clients_cache.flush_cache()
+    litellm.in_memory_llm_clients_cache.flush_cache()  # type: ignore[no-untyped-call]
     transports = {f"all://{name}.test": httpx.ASGITransport(app=app) for name, app in world.apps.items()}
     litellm.aclient_session = httpx.AsyncClient(mounts=transports)
     random.seed(seed)
