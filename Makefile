@@ -79,7 +79,7 @@ bench-gateway: $(VENV)/.bench $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 bench-failover: $(VENV)/.dev $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 	$(BIN)/python -m benchmarks.failover --write
 
-# More than an hour on one core; --write renews the tables in the benchmarks' README files.
+# More than two hours on one core; --write renews the tables in the benchmarks' README files.
 bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.providers

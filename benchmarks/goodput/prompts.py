@@ -1,4 +1,4 @@
-"""Real text of a wanted number of tokens, so that contenders that estimate tokens meet the errors they meet in life.
+"""Real text of a wanted number of tokens or bytes, so that contenders that estimate tokens meet the errors they meet in life.
 
 Half of it is code (Python's standard library), half prose (Python's language reference, and the descriptions of the
 installed distributions), cut at random places; tokens are those of tiktoken's o200k_base, which gpt-oss uses.
@@ -18,7 +18,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
-__all__ = ["TEMPLATE_TOKENS", "text_of"]
+__all__ = ["TEMPLATE_TOKENS", "text_of", "text_of_bytes"]
 
 # What a chat template puts around one message; it is counted and is not in the text.
 TEMPLATE_TOKENS = 10
@@ -39,6 +39,15 @@ def text_of(tokens: int, rank: float) -> str:
     return text
 
 
+def text_of_bytes(size: int, rank: float) -> str:
+    """A text of so many bytes in UTF-8; `rank` in [0, 1) picks the place it is cut from."""
+    corpus = _corpus_in_bytes()
+    start = int(rank * (len(corpus) - size))
+    # a character that was cut in two is missing at either end
+    text = corpus[start : start + size].decode(errors="ignore")
+    return text + " " * (size - len(text.encode()))
+
+
 @cache
 def _encoding() -> Any:
     found = find_spec("litellm")
@@ -52,13 +61,23 @@ def _encoding() -> Any:
 
 @cache
 def _corpus() -> array[int]:
-    """The tokens of all text, in an order of its own that is the same at each run."""
-    texts = [*_first(_code()), *_first(_prose())]
-    random.Random(1).shuffle(texts)
+    """The tokens of all text."""
     tokens = array("l")
-    for text in texts:
+    for text in _texts():
         tokens.extend(_encoding().encode(text, disallowed_special=()))
     return tokens
+
+
+@cache
+def _corpus_in_bytes() -> bytes:
+    return "".join(_texts()).encode(errors="replace")
+
+
+def _texts() -> list[str]:
+    """All text, in an order of its own that is the same at each run."""
+    texts = [*_first(_code()), *_first(_prose())]
+    random.Random(1).shuffle(texts)
+    return texts
 
 
 def _first(texts: Iterator[str]) -> Iterator[str]:

@@ -1,159 +1,79 @@
-"""Four processes with one ledger, Groq's free plan and two more free providers: how much of what all limits allow is served.
+"""The command: `python -m benchmarks.providers [--quick] [--seeds N] [--only ours|litellm] [--workload small|agents] [--write]`.
 
-    python -m benchmarks.providers            # prints a table; 1.0 and 1.5 times the sum of the limits, ten virtual minutes
-
-The bound is a fluid's: every provider's limits used to the last unit from the first second on. The simulators refuse what their
-provider would refuse.
+Prints a table of how many calls are answered when three providers' limits are all there is; --write keeps it in README.md and
+results.json.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import argparse
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
 
-from benchmarks.goodput.virtual_time import VirtualClock, VirtualLoop, run
-from benchmarks.providers.simulated import CATALOG, SimulatedProviders
-from groq_fallback_mcp.call import ChatRequest, Limit
-from groq_fallback_mcp.clock import today
-from groq_fallback_mcp.fallback import Answer, CallTimeouts
-from groq_fallback_mcp.policy.model_choice import is_retired
-from groq_fallback_mcp.simulator import SimulatorOptions
-from groq_fallback_mcp.simulator.other_providers import ProviderOptions
+from benchmarks.providers.report import Cell, read, renewed, tables, write
+from benchmarks.providers.run import LITELLM, OURS, Run, play
+from benchmarks.providers.workload import WORKLOADS
+from benchmarks.report import machine, replace_results
 
-__all__ = ["Figures", "measure"]
-
-OTHERS = ("gemini", "openrouter")
-# The plan of accounts that ever bought credit: with 50 requests a day the day is over in three minutes.
-OPTIONS = {"gemini": ProviderOptions(seconds=0.6), "openrouter": ProviderOptions(plan="free-1000", seconds=1.2)}
-# Those whose limits are documented.
-_GEMINI = ("gemini-3.5-flash-lite", "gemini-3.1-flash-lite", "gemini-3.7-flash", "gemini-3.6-flash")
-MODELS = {"gemini": {model: model for model in _GEMINI}}
+README = Path(__file__).with_name("README.md")
+RESULTS = README.with_name("results.json")
+LOADS, SECONDS = (1.0, 1.28, 1.5), 600.0
+QUICK_LOADS, QUICK_SECONDS = (1.28,), 60.0
+CONTENDERS = (OURS, *(f"{LITELLM}{name}" for name in ("limits enforced", "fallbacks, limits enforced", "priority groups")))
 PROCESSES = 4
-SECONDS = 600.0
-DEADLINE_S = 30.0
-# All calls are alike, so that none is served for being short. The stand-in counts a quarter of the prompt's bytes, and answers
-# with about 46 tokens, much less than what is claimed.
-WORDS = 700
-MAX_TOKENS = 512
-TOKENS_A_CALL = 700 * 5 / 4 + 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What became of a run's calls. `bound` is how many a fluid could have had served, `refused` counts 429s by provider."""
-
-    load: float
-    offered: int
-    served: int
-    bound: float
-    refused: dict[str, int]
-    by_provider: dict[str, int]
-
-    @property
-    def share(self) -> float:
-        """Of the bound, or of what was offered where that is less."""
-        return self.served / min(self.bound, self.offered)
-
-
-def measure(load: float, *, seed: int = 1, seconds: float = SECONDS) -> Figures:
-    """One run in virtual time."""
-    return run(lambda loop: _measured(loop, load, seed, seconds))
-
-
-async def _measured(loop: VirtualLoop, load: float, seed: int, seconds: float) -> Figures:
-    clock, chance = VirtualClock(loop), random.Random(seed)
-    first = _process(clock, None)
-    processes = [first, *(_process(clock, first) for _ in range(PROCESSES - 1))]
-    rate = load * _calls_a_second(first)
-    running: list[asyncio.Task[bool]] = []
-    at = chance.expovariate(rate)
-    while at < seconds:
-        await asyncio.sleep(at - loop.time())
-        running.append(asyncio.create_task(_served(processes[len(running) % PROCESSES])))
-        at += chance.expovariate(rate)
-    served = sum(await asyncio.gather(*running))
-    names = ("groq", *OTHERS)
-    return Figures(
-        load=load,
-        offered=len(running),
-        served=served,
-        bound=_bound(first, seconds),
-        refused={name: first.calls(name).get("429", 0) + first.calls(name).get("413", 0) for name in names},
-        by_provider={name: first.calls(name).get("200", 0) for name in names},
-    )
-
-
-def _process(clock: VirtualClock, first: SimulatedProviders | None) -> SimulatedProviders:
-    return SimulatedProviders(
-        *OTHERS,
-        clock=clock,
-        options=OPTIONS,
-        models=MODELS,
-        groq=SimulatorOptions(prompt_cache=False),
-        ledger=None if first is None else first.ledger,
-        apps=None if first is None else first.apps,
-        timeouts=CallTimeouts(deadline_s=DEADLINE_S),
-    )
-
-
-async def _served(process: SimulatedProviders) -> bool:
-    request = ChatRequest(messages=({"role": "user", "content": "word " * WORDS},), max_tokens=MAX_TOKENS)
-    return isinstance(await process.engine.serve(request), Answer)
-
-
-def _calls_a_second(world: SimulatedProviders) -> float:
-    return sum(per_s for _, per_s in _rates(world))
-
-
-def _bound(world: SimulatedProviders, seconds: float) -> float:
-    """Calls: what every limit holds at first and gains in that time, and what those gain that wait at the end."""
-    return sum(first + per_s * (seconds + DEADLINE_S) for first, per_s in _rates(world))
-
-
-def _rates(world: SimulatedProviders) -> Sequence[tuple[float, float]]:
-    """Of each model that is asked, or pool: calls at first, and calls a second."""
-    rates: list[tuple[float, float]] = []
-    pools: set[tuple[str, str]] = set()
-    chain = {CATALOG.practices["fast"].model, *CATALOG.practices["fast"].chain}
-    for name, offer in world.offers.items():
-        for model, offered in offer.models.items():
-            if name == "groq" and (
-                model not in chain or is_retired(model, catalog=CATALOG, provider=offer, today=today(world.clock))
-            ):
-                continue
-            if offered.pool is not None:
-                if (name, offered.pool.name) not in pools:
-                    pools.add((name, offered.pool.name))
-                    rates.append(_of(offered.pool.documented, groq=False))
-                continue
-            if offered.documented:
-                rates.append(_of(offered.documented, groq=name == "groq"))
-    return rates
-
-
-def _of(limits: Mapping[Limit, int], *, groq: bool) -> tuple[float, float]:
-    bounds: list[tuple[float, float]] = []
-    for limit, capacity in limits.items():
-        units = 1.0 if limit in {Limit.RPM, Limit.RPH, Limit.RPD} else TOKENS_A_CALL
-        calls = capacity / units
-        daily = limit in {Limit.RPD, Limit.TPD} and not groq
-        bounds.append((calls, 0.0 if daily else calls / limit.window_s))
-    return min(bounds, key=lambda bound: bound[0] + bound[1] * SECONDS)
 
 
 def main() -> None:
-    """Print the table."""
-    print("| Load | Offered | Served | Fluid bound | Share | 429s | By provider |\n|---|---|---|---|---|---|---|")
-    for load in (1.0, 1.5):
-        for seed in (1, 2, 3):
-            found = measure(load, seed=seed)
-            refused = ", ".join(f"{name} {count}" for name, count in found.refused.items())
-            served = ", ".join(f"{name} {count}" for name, count in found.by_provider.items())
-            print(
-                f"| {load} | {found.offered} | {found.served} | {found.bound:.0f} | {found.share:.1%} | {refused} | {served} |"
-            )
+    """Play what the options ask for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.providers", description="Goodput under three providers' limits."
+    )
+    parser.add_argument("--quick", action="store_true", help="one seed, one load, a minute of virtual time")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default: 3)")
+    parser.add_argument("--only", choices=["ours", "litellm"], help="only this contender")
+    parser.add_argument("--workload", choices=[workload.name for workload in WORKLOADS], help="only this workload")
+    parser.add_argument(
+        "--write", action="store_true", help="keep the results in README.md and results.json; what is not played again stays"
+    )
+    options = parser.parse_args()
+    if options.quick and options.write:
+        parser.error("--quick shortens the runs, so its results cannot be kept")
+    kept = read(RESULTS) if options.write and (options.only or options.workload) else []
+    if any(len(cell.by_seed) != options.seeds for cell in kept):
+        parser.error(
+            f"results.json has results of {len(kept[0].by_seed)} seeds. Use --seeds with that number, or play everything."
+        )
+    cells = _played(options)
+    print(tables(cells))
+    print(f"\n{time.process_time():.0f} s of CPU", file=sys.stderr)
+    if options.write:
+        shown = renewed(kept, cells)
+        on = f"{machine()}, litellm {version('litellm')}"
+        write(RESULTS, on, SECONDS, shown)
+        seeds = f"mean of {options.seeds} seed{'s' if options.seeds > 1 else ''}"
+        replace_results(README, f"{on}; {SECONDS:.0f} virtual seconds, {seeds}.\n\n{tables(shown)}\n")
+
+
+def _played(options: argparse.Namespace) -> list[Cell]:
+    seeds = range(1, 2 if options.quick else options.seeds + 1)
+    seconds = QUICK_SECONDS if options.quick else SECONDS
+    cells: list[Cell] = []
+    for workload in WORKLOADS:
+        for load in QUICK_LOADS if options.quick else LOADS:
+            for contender in CONTENDERS:
+                ours = "ours" if contender == OURS else "litellm"
+                if options.workload not in {None, workload.name} or options.only not in {None, ours}:
+                    continue
+                runs = [
+                    Run(workload=workload, contender=contender, processes=PROCESSES, load=load, seed=seed, seconds=seconds)
+                    for seed in seeds
+                ]
+                by_seed = [play(run) for run in runs]
+                cells.append(Cell(workload=workload.name, load=load, contender=contender, by_seed=by_seed))
+                print(f"{workload.name} {load} {contender}", file=sys.stderr)
+    return cells
 
 
 if __name__ == "__main__":

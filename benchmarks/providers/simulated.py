@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
 from starlette.applications import Starlette
 
-from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.catalog import Plan, load_catalog
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.fallback import CallTimeouts, FallbackEngine
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
@@ -18,11 +18,14 @@ from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota import Ledger, memory_ledger
 from groq_fallback_mcp.settings import EndpointSettings
 from groq_fallback_mcp.simulator import SimulatorOptions, create_app
+from groq_fallback_mcp.simulator.generation import TextEngine
 from groq_fallback_mcp.simulator.other_providers import ProviderOptions, base_path, create_provider_app
 
-__all__ = ["SimulatedProviders"]
+__all__ = ["CATALOG", "GROQ_PATH", "KEY", "SimulatedProviders"]
 
 CATALOG = load_catalog()
+GROQ_PATH = "/openai/v1"
+KEY = "gsk_simulated"
 
 
 class SimulatedProviders:
@@ -39,6 +42,8 @@ class SimulatedProviders:
         timeouts: CallTimeouts | None = None,
         apps: Mapping[str, Starlette] | None = None,
         models: Mapping[str, Mapping[str, str]] | None = None,
+        text_engine: TextEngine | None = None,
+        jitter: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.clock = clock
         self.apps: dict[str, Starlette] = dict(apps or {})
@@ -46,13 +51,13 @@ class SimulatedProviders:
         offers: list[ProviderModels] = []
         if groq is not None:
             if "groq" not in self.apps:
-                self.apps["groq"] = create_app(groq, catalog=CATALOG, clock=self.clock)
-            self.providers["groq"] = self._provider("groq", "/openai/v1", row=None)
-            offers.append(_groq())
+                self.apps["groq"] = create_app(groq, catalog=CATALOG, clock=self.clock, text_engine=text_engine)
+            self.providers["groq"] = self._provider("groq", GROQ_PATH, row=None)
+            offers.append(_groq(groq.plan))
         for name in names:
             row, chosen = CATALOG.providers[name], (options or {}).get(name, ProviderOptions())
             if name not in self.apps:
-                self.apps[name] = create_provider_app(name, chosen, catalog=CATALOG, clock=self.clock)
+                self.apps[name] = create_provider_app(name, chosen, catalog=CATALOG, clock=self.clock, text_engine=text_engine)
             self.providers[name] = self._provider(name, base_path(row.base_url), row=row)
             given = EndpointSettings(preset=name, plan=chosen.plan, models=(models or {}).get(name, {}))
             offers.append(endpoint_models(endpoint_of(given, CATALOG), CATALOG))
@@ -67,7 +72,7 @@ class SimulatedProviders:
             ledger=self.ledger,
             clock=self.clock,
             timeouts=timeouts or CallTimeouts(),
-            jitter=lambda: 0.0,
+            jitter=jitter,
             prefer=prefer,
         )
 
@@ -84,7 +89,7 @@ class SimulatedProviders:
         return OpenAICompatible(
             name,
             base_url=f"http://simulated.test{path}",
-            key="gsk_simulated",
+            key=KEY,
             clock=self.clock,
             groq=name == "groq",
             row=row,
@@ -92,9 +97,9 @@ class SimulatedProviders:
         )
 
 
-def _groq() -> ProviderModels:
+def _groq(plan: Plan) -> ProviderModels:
     models = {
-        row.id: ProviderModel(row=row, wire_model=row.id, documented=CATALOG.limits(row.id, "free"))
+        row.id: ProviderModel(row=row, wire_model=row.id, documented=CATALOG.limits(row.id, plan))
         for row in CATALOG.models.values()
     }
     return ProviderModels(name="groq", models=models, cataloged=True)

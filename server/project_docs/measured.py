@@ -11,6 +11,7 @@ __all__ = ["MEASURED", "measured_block"]
 # The document, and how many of its tables are shown.
 MEASURED = {
     "goodput": ("benchmarks/goodput/README.md", 1),
+    "provider-limits": ("benchmarks/providers/README.md", 2),
     "gateway-cost": ("benchmarks/gateway/README.md", 1),
     "scorecard": ("benchmarks/failover/README.md", 1),
     "soak": ("benchmarks/soak/README.md", 1),
