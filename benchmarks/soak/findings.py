@@ -91,9 +91,10 @@ def findings(
     found.append(
         Finding(
             what="requests that a limit refused, no store or process having been lost in the minute before",
-            found=f"{own} (and {explained} after one was)",
+            found=f"{len(own)} (and {explained} after one was)",
             allowed="0",
-            holds=own == 0,
+            holds=not own,
+            examples=[f"{at:.1f} s: {whose}" for at, whose in own[:12]],
         )
     )
     for name in witnesses:
@@ -173,11 +174,11 @@ def memory_growth(samples: Sequence[Sample], name: str) -> float:
     return (fmean(one.memory[name] for one in late) - fmean(one.memory[name] for one in early)) / hours
 
 
-def _refusals(refused: Sequence[tuple[float, str]], injected: Sequence[Injected]) -> tuple[int, int]:
-    """Those that nothing explains, and those after a loss of what the ledger knew."""
+def _refusals(refused: Sequence[tuple[float, str]], injected: Sequence[Injected]) -> tuple[Sequence[tuple[float, str]], int]:
+    """Those that nothing explains, and how many came after a loss of what the ledger knew."""
     losses = [fault for fault in injected if fault.family in {"kill", "store", "disk", "clock", "network"}]
-    explained = sum(1 for at, _ in refused if any(fault.begun <= at <= fault.ended + WINDOW_S for fault in losses))
-    return len(refused) - explained, explained
+    own = [(at, whose) for at, whose in refused if not any(fault.begun <= at <= fault.ended + WINDOW_S for fault in losses)]
+    return own, len(refused) - len(own)
 
 
 def _meets(fault: Injected, call: Call, after_s: float) -> bool:

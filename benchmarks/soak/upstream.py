@@ -37,13 +37,14 @@ class CountedLimits(Limits):
 
     def __init__(self, clock: Clock, tables: Mapping[str, Mapping[Limit, int]]) -> None:
         super().__init__(clock=clock, tables=tables)
-        # when, by the event loop's clock, and whose
+        # when, by the event loop's clock, and whose limit
         self.refused: list[tuple[float, str]] = []
 
     def admit(self, organization: str, model: str, cost: Mapping[Limit, float]) -> Charge | Refusal:
         admitted = super().admit(organization, model, cost)
         if isinstance(admitted, Refusal):
-            self.refused.append((asyncio.get_running_loop().time(), organization))
+            told = f"{organization}, {model}, {admitted.limit.unit}"
+            self.refused.append((asyncio.get_running_loop().time(), told))
         return admitted
 
     def used(self) -> Mapping[tuple[str, str, Limit], float]:
