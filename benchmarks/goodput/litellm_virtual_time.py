@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from typing import Any
 from unittest.mock import patch
 
+import anyio.to_thread
 import time_machine
 
 from benchmarks.goodput.virtual_time import EPOCH
@@ -47,6 +48,7 @@ def in_virtual_time() -> Generator[Callable[[float], object]]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with ExitStack() as stack:
         stack.enter_context(patch.object(executor, "submit", _at_once))
+        stack.enter_context(patch.object(anyio.to_thread, "run_sync", _in_this_task))
         stack.enter_context(patch.object(traceback, "format_exc", _no_text))
         stack.enter_context(patch.object(Logging, "_record_zero_cost_diagnostic", _nothing))
         stack.enter_context(patch.object(Logging, "_response_cost_calculator", _free))
@@ -102,6 +104,12 @@ class _Cooldowns:
 
 def _at_once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     call(*args, **kwargs)
+
+
+async def _in_this_task(call: Callable[..., Any], *args: Any, abandon_on_cancel: bool = False, limiter: object = None) -> Any:
+    """At the end of a stream LiteLLM puts its pieces together in a thread: meanwhile the virtual clock would run on."""
+    del abandon_on_cancel, limiter
+    return call(*args)
 
 
 def _no_text(*args: object, **kwargs: object) -> str:

@@ -86,6 +86,8 @@ def test_litellm_passes_no_bound_and_what_the_providers_refuse_is_counted() -> N
     assert found.refused["groq"] > 0
     assert found.refused["gemini"] > 0
     assert found.streamed_served > 0
+    # nothing in a thread, which would take real time
+    assert play(overloaded(SMALL, f"{LITELLM}priority groups")) == found
 
 
 class Answering:
