@@ -56,11 +56,11 @@ def draw_jobs(track: Track, *, load: float, seed: int, seconds: float) -> Sequen
     process whose count is given.
     """
     chance = random.Random(seed)
-    wanted = load * (track.capacity(seconds) if track is AUDIO else track.refill_per_s * seconds)
+    wanted = load * (track.capacity(seconds) if track == AUDIO else track.refill_per_s * seconds)
     sized: list[Job] = []
     total = 0.0
     while total < wanted:
-        sized.append(_audio(chance) if track is AUDIO else _chat(chance))
+        sized.append(_audio(chance) if track == AUDIO else _chat(chance))
         total += sized[-1].work
     return [
         replace(

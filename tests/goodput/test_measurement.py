@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from benchmarks.goodput.contest import BOUND, OURS, Cell, Result, play
 from benchmarks.goodput.figures import Figures
 from benchmarks.goodput.fluid import share_servable
-from benchmarks.goodput.models import AUDIO, CHAT, LIMITS, ORDERS
+from benchmarks.goodput.models import AUDIO, CHAT, LIMITS, ORDERS, Track
 from benchmarks.goodput.prompts import _encoding, text_of
 from benchmarks.goodput.report import read_json, renewed, write_json
 from benchmarks.goodput.scenarios import SCENARIOS, scenario
@@ -51,6 +52,13 @@ def test_a_load_is_what_it_says(track: object, seconds: float) -> None:
     assert 0 <= sum(one.work for one in jobs) - 1.28 * base < 9_000
     assert all(before.arrives_s <= after.arrives_s for before, after in itertools.pairwise(jobs))
     assert jobs == draw_jobs(track, load=1.28, seed=7, seconds=seconds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("track", [CHAT, AUDIO])
+def test_a_track_that_was_handed_to_another_process_draws_the_same_calls(track: Track) -> None:
+    """Cells are played in processes of their own, which get copies: recordings became chats there."""
+    copy = pickle.loads(pickle.dumps(track))
+    assert draw_jobs(copy, load=1.28, seed=7, seconds=600.0) == draw_jobs(track, load=1.28, seed=7, seconds=600.0)
 
 
 @pytest.mark.parametrize("rank", [0.0, 0.123, 0.5, 0.999999])
