@@ -41,7 +41,7 @@ _ERRORS = {
 # The names of fields that a chat completion calls otherwise.
 _PARAMS = {"stop": "stop_sequences", "response_format": "output_config.format"}
 _STOPPED = {"length": "max_tokens", "content_filter": "refusal"}
-# The words by which Claude Code knows a prompt that it need not send again.
+# The words by which Claude Code knows a prompt that it need not send again; it reads the figures behind them, too.
 _TOO_LONG = "prompt is too long"
 
 
@@ -57,9 +57,7 @@ class Messages:
         status, kind = _OVERLOADED if refusal.overloaded else _ERRORS.get(refusal.status, (refusal.status, "api_error"))
         message = renamed(refusal, _PARAMS).message
         if refusal.code == TOO_LARGE:
-            # it reads the figures, too, where there are more tokens than are taken
-            tokens, most = refusal.tokens or 0, refusal.most_tokens or 0
-            counted = f": {tokens} tokens > {most} maximum" if tokens > most > 0 else ""
+            counted = "" if refusal.tokens is None else f": {refusal.tokens} tokens > {refusal.most_tokens} maximum"
             message = f"{_TOO_LONG}{counted}. {message}"
         error: dict[str, Any] = {"type": kind, "message": message}
         if refusal.code == NO_THREADS:

@@ -61,8 +61,8 @@ _OVERLOADED = {FailureKind.OVERLOADED, FailureKind.TIER_FULL}
 class Refusal:
     """A response that is an error. `param` is the field of the body that it is about, `retry_after_s` when to ask again.
 
-    Of a request that is too long `tokens` says how many it has, and `most_tokens` how many the largest model takes. `overloaded`: every model
-    that was asked had too much to do.
+    Of a prompt that is too long `tokens` says how many it has, and `most_tokens` how many, which are less, the largest model takes.
+    `overloaded`: every model that was asked had too much to do.
     """
 
     status: int
@@ -177,13 +177,10 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, answer: int, pl
         f"This request has about {tokens:,} tokens. With room for an answer that is more than a model takes with Groq's {plan} plan: {most}. "
         f"{first}, add another provider with groq-fallback-mcp providers, or start a smaller task"
     )
-    return Refusal(
-        status=400,
-        code=TOO_LARGE,
-        message=sentence(message),
-        tokens=tokens,
-        most_tokens=limits[0][1] if limits else None,
-    )
+    refusal = Refusal(status=400, code=TOO_LARGE, message=sentence(message))
+    if limits and tokens > limits[0][1]:
+        return replace(refusal, tokens=tokens, most_tokens=limits[0][1])
+    return refusal
 
 
 def _for_clients(message: str) -> str:
