@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["installed_version", "machine", "replace_results"]
+__all__ = ["installed_version", "machine", "replace_results", "table"]
 
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 
@@ -31,3 +32,11 @@ def replace_results(readme: Path, text: str) -> None:
     head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     _, tail = rest.split(END)
     readme.write_text(f"{head}{BEGIN}{text}{END}{tail}", encoding="utf-8")
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int) -> Iterator[str]:
+    """The lines of a table in Markdown; the columns after the first `text_columns` are of figures."""
+    yield f"| {' | '.join(headings)} |"
+    yield "|" + "|".join("---" if number < text_columns else "---:" for number in range(len(headings))) + "|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.goodput.figures import Figures, bound, figures, mean
 from benchmarks.goodput.fluid import share_servable
-from benchmarks.goodput.litellm_configurations import CONFIGURATIONS
+from benchmarks.goodput.litellm_configurations import CONFIGURATIONS, LITELLM, configuration_of
 from benchmarks.goodput.ours import engines
 from benchmarks.goodput.scenarios import Scenario
 from benchmarks.goodput.trial import Observed, observe
@@ -18,7 +18,6 @@ __all__ = ["BOUND", "LITELLM", "OURS", "Cell", "Result", "cells", "play"]
 
 BOUND = "upper bound"
 OURS = "ours"
-LITELLM = "LiteLLM: "
 
 # Outside of the base scenario: the chain, and the newest of LiteLLM's ways to keep to limits.
 _EVERYWHERE = ("fallbacks", "limits enforced", "limits enforced, itpm and otpm")
@@ -79,7 +78,7 @@ def _play_ours(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:
 def _play_litellm(cell: Cell, jobs: Sequence[Job], seed: int) -> Observed:
     from benchmarks.goodput.litellm_router import in_virtual_time, routers
 
-    setup = next(found for found in CONFIGURATIONS if LITELLM + found.name == cell.contender)
+    setup = configuration_of(cell.contender)
     with in_virtual_time() as watch:
         return run(
             lambda loop: observe(

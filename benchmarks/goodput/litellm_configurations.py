@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from benchmarks.goodput.models import TOKENS_PER_S
 
-__all__ = ["CONFIGURATIONS", "Configuration"]
+__all__ = ["CONFIGURATIONS", "LITELLM", "Configuration", "configuration_of"]
+
+LITELLM = "LiteLLM: "
 
 Settings = Mapping[str, object]
 
@@ -96,3 +98,8 @@ CONFIGURATIONS = (
         weights=True,
     ),
 )
+
+
+def configuration_of(contender: str) -> Configuration:
+    """The configuration of a contender, whose name is LITELLM and that of the configuration."""
+    return next(found for found in CONFIGURATIONS if LITELLM + found.name == contender)

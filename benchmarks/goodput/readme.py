@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.goodput.contest import BOUND, LITELLM, OURS, Result
 from benchmarks.goodput.litellm_configurations import CONFIGURATIONS
 from benchmarks.goodput.report import HEADINGS, TEXT_COLUMNS, cells_of
-from benchmarks.report import replace_results
+from benchmarks.report import replace_results, table
 
 __all__ = ["PICTURE", "write_readme"]
 
@@ -30,7 +30,7 @@ def _lines(results: Sequence[Result], run: Mapping[str, object]) -> Iterator[str
     yield f"![answered in time and refused requests over the load]({PICTURE})"
     for scenario, group in groupby(results, key=lambda result: result.cell.scenario):
         yield from ("", f"### {scenario.name}", "", scenario.about[0].upper() + scenario.about[1:] + ".", "")
-        yield from _table(HEADINGS[1:], [cells_of(result)[1:] for result in group])
+        yield from table(HEADINGS[1:], [cells_of(result)[1:] for result in group], text_columns=TEXT_COLUMNS - 1)
 
 
 def _summary(base: Sequence[Result]) -> Iterator[str]:
@@ -58,7 +58,7 @@ def _summary(base: Sequence[Result]) -> Iterator[str]:
         )
     yield "% served (upstream 429s a run) in the base scenario:"
     yield ""
-    yield from _table(
+    yield from table(
         (
             "load",
             "upper bound",
@@ -83,13 +83,6 @@ def _served(results: Sequence[Result]) -> str:
     name = best.cell.contender.removeprefix(LITELLM).removeprefix(OURS)
     by_whom = f", {name}, {best.cell.processes} process{'es' if best.cell.processes > 1 else ''}" if name else ""
     return f"{share} ({best.mean.refused:.1f}){by_whom}"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = TEXT_COLUMNS - 1) -> Iterator[str]:
-    yield f"| {' | '.join(headings)} |"
-    yield "|" + "|".join("---" if number < text_columns else "---:" for number in range(len(headings))) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def _plain(value: object) -> str:

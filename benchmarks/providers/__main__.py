@@ -12,8 +12,9 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.goodput.contest import LITELLM, OURS
 from benchmarks.providers.report import Cell, read, renewed, tables, write
-from benchmarks.providers.run import LITELLM, OURS, Run, play
+from benchmarks.providers.run import Run, play
 from benchmarks.providers.workload import WORKLOADS
 from benchmarks.report import machine, replace_results
 

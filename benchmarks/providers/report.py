@@ -11,6 +11,7 @@ from statistics import fmean
 
 from benchmarks.providers.run import Figures
 from benchmarks.providers.workload import WORKLOADS
+from benchmarks.report import table
 
 __all__ = ["Cell", "read", "renewed", "tables", "write"]
 
@@ -74,10 +75,7 @@ def _table(workload: str, cells: Sequence[Cell]) -> Iterator[str]:
     about = next(found.about for found in WORKLOADS if found.name == workload)
     yield f"**{workload}**: {about}"
     yield ""
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield "|" + "|".join("---" if number < TEXT_COLUMNS else "---:" for number in range(len(HEADINGS))) + "|"
-    for cell in cells:
-        yield f"| {' | '.join(_row(cell))} |"
+    yield from table(HEADINGS, [_row(cell) for cell in cells], text_columns=TEXT_COLUMNS)
 
 
 def _row(cell: Cell) -> Sequence[str]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, quantiles
 
-from benchmarks.goodput.litellm_configurations import CONFIGURATIONS
+from benchmarks.goodput.contest import OURS
+from benchmarks.goodput.litellm_configurations import configuration_of
 from benchmarks.goodput.virtual_time import VirtualClock, VirtualLoop, run
 from benchmarks.providers.answers import DrawnAnswers, answer_of
 from benchmarks.providers.bound import most_served
@@ -22,9 +23,8 @@ from groq_fallback_mcp.fallback import CallTimeouts
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.simulator.other_providers import ProviderOptions
 
-__all__ = ["LITELLM", "OURS", "PROVIDERS", "Figures", "Run", "calls_of", "play", "took_s"]
+__all__ = ["PROVIDERS", "Figures", "Run", "calls_of", "play", "took_s"]
 
-OURS, LITELLM = "ours", "LiteLLM: "
 PROVIDERS = ("groq", "gemini", "openrouter")
 # The plan of accounts that ever bought credit: with 50 requests a day the day is over in three minutes.
 _PLANS = {"openrouter": "free-1000"}
@@ -141,10 +141,9 @@ def _routers(what: Run, world: SimulatedProviders, accounts: Sequence[Account], 
     """LiteLLM's processes, its deployments weighted by how many of these calls each gains a second."""
     from benchmarks.providers.litellm_router import routers
 
-    configuration = next(found for found in CONFIGURATIONS if LITELLM + found.name == what.contender)
     inputs, outputs = fmean(call.input_tokens for call in calls), fmean(call.output_tokens for call in calls)
     weighted = [(account, account.calls_a_second(inputs, outputs, seconds=what.seconds)) for account in accounts]
-    return routers(configuration, what.processes, world, weighted, seed=what.seed)
+    return routers(configuration_of(what.contender), what.processes, world, weighted, seed=what.seed)
 
 
 async def took_s(loop: VirtualLoop, process: Contender, call: Call, deadline_s: float) -> float | None:

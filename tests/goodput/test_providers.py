@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from benchmarks.goodput.contest import LITELLM, OURS
 from benchmarks.goodput.virtual_time import VirtualLoop, run
 from benchmarks.providers.answers import DrawnAnswers, answer_of
 from benchmarks.providers.bound import most_served
 from benchmarks.providers.limits import Account
 from benchmarks.providers.report import Cell, read, renewed, tables, write
-from benchmarks.providers.run import LITELLM, OURS, Figures, Run, calls_of, play, took_s
+from benchmarks.providers.run import Figures, Run, calls_of, play, took_s
 from benchmarks.providers.workload import WORKLOADS, Call, Workload, prompt_of
 
 from groq_fallback_mcp.call import Limit
