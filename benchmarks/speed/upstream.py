@@ -19,7 +19,7 @@ from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.simulator.generation import estimate_tokens
 from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal
 
-__all__ = ["main"]
+__all__ = ["State", "main", "stand_in"]
 
 _LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"transfer-encoding:\s*chunked", re.IGNORECASE)
@@ -90,14 +90,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._skip:
-            # an upload's body is counted and thrown away
-            taken = min(self._skip, len(data))
-            self._skip -= taken
-            self._state.audio_bytes += taken
-            if self._skip:
-                return
-            self._reply(200, json.dumps({"text": ANSWER, "x_groq": {"id": "req_1"}}).encode())
-            data = data[taken:]
+            data = self._skipped(data)
         self._held += data
         while (end := self._held.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._held[:end])
@@ -106,16 +99,23 @@ class _Connection(asyncio.Protocol):
             if b"/audio/" in head.split(b"\r\n", 1)[0]:
                 if _CHUNKED.search(head):
                     raise NotImplementedError("uploads say their length")
-                rest = len(self._held) - end - 4
-                self._held.clear()
-                self._skip = length - rest
-                self._state.audio_bytes += rest
-                return
+                self._skip = length
+                self._held = bytearray(self._skipped(bytes(self._held[end + 4 :])))
+                continue
             if len(self._held) < end + 4 + length:
                 return
             body = bytes(self._held[end + 4 : end + 4 + length])
             del self._held[: end + 4 + length]
             self._handle(head, body)
+
+    def _skipped(self, data: bytes) -> bytes:
+        """What follows an upload's body, which is counted and thrown away, and answered at its end."""
+        taken = min(self._skip, len(data))
+        self._skip -= taken
+        self._state.audio_bytes += taken
+        if not self._skip:
+            self._reply(200, json.dumps({"text": ANSWER, "x_groq": {"id": "req_1"}}).encode())
+        return data[taken:]
 
     def _handle(self, head: bytes, body: bytes) -> None:
         line = head.split(b"\r\n", 1)[0]
@@ -246,11 +246,16 @@ class _Connection(asyncio.Protocol):
             )
 
 
+def stand_in(state: State) -> asyncio.Protocol:
+    """What answers on one connection."""
+    return _Connection(state)
+
+
 async def main() -> None:
     """Serve until stdin ends."""
     loop = asyncio.get_running_loop()
     state = State()
-    server = await loop.create_server(lambda: _Connection(state), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: stand_in(state), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     ended = asyncio.Event()
     reader = asyncio.StreamReader()
