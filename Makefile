@@ -197,14 +197,18 @@ mutation: $(VENV)/.mutation
 # What does not fit into CI's twenty minutes; some hours. EFFORT multiplies the rounds of tests that count them.
 EFFORT ?= 10
 SOAK_MINUTES ?= 60
-nightly: nightly-rounds nightly-fuzz nightly-clients nightly-soak audit sbom
+# With this the fuzzer takes about as long as the soak, and neither needs more than one of two cores.
+NIGHTLY_SECONDS_A_TARGET ?= 300
+nightly: nightly-rounds nightly-clients $(VENV)/.fuzz
+	$(MAKE) --jobs 2 --output-sync nightly-soak nightly-fuzz
+	$(MAKE) sbom audit
 
 nightly-rounds: $(VENV)/.dev
-	TEST_EFFORT=$(EFFORT) $(BIN)/python -m pytest -m torture -rP
+	TEST_EFFORT=$(EFFORT) $(BIN)/python -m pytest -m torture -n 2 --dist loadfile -rP
 	TEST_EFFORT=$(EFFORT) $(BIN)/python -m pytest -m 'not e2e and not torture and not nightly' -n 2 --dist loadfile
 
 nightly-fuzz:
-	$(MAKE) fuzz SECONDS_A_TARGET=600
+	$(MAKE) fuzz SECONDS_A_TARGET=$(NIGHTLY_SECONDS_A_TARGET)
 
 nightly-soak: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.soak --minutes $(SOAK_MINUTES)
