@@ -189,29 +189,41 @@ def admit(
 def take(bucket: Bucket, units: float, now: float) -> Bucket:
     """The bucket after a call claimed `units` of it. Once full it gains nothing before the request has arrived."""
     if bucket.window != "continuous":
-        return replace(charge(bucket, units, now), charged=bucket.charged + units)
+        return charge(bucket, units, now, claimed=units)
     lost_s = max(ON_THE_WAY_S - bucket.wait_s(bucket.capacity, now), 0.0)
     start = max(now + lost_s, bucket.at)
     # of a full bucket the server may have gained this much after the request arrived
-    bucket = less_sure(bucket, (start - max(now, bucket.at)) * bucket.refill_per_s, now)
-    return replace(charge(bucket, units, now), at=start, charged=bucket.charged + units)
+    gained = (start - max(now, bucket.at)) * bucket.refill_per_s
+    return replace(charge(less_sure(bucket, gained, now), units, now, claimed=units), at=start)
 
 
-def charge(bucket: Bucket, units: float, now: float, *, taken_at: float | None = None) -> Bucket:
+def charge(
+    bucket: Bucket, units: float, now: float, *, taken_at: float | None = None, claimed: float = 0.0, credited: float = 0.0
+) -> Bucket:
     """The bucket after taking `units`, or giving them back where they are negative: never above its capacity.
 
     An overdraft (the real usage was higher than the claim) goes below zero. `taken_at` is when the call was claimed that
-    this corrects: of a window that is over by now there is nothing to correct.
+    this corrects: of a window that is over by now there is nothing to correct. `claimed` and `credited` count with what calls have
+    ever claimed and got back.
     """
     at = now if taken_at is None else taken_at
+    used = bucket.used
     if bucket.window == "sliding":
-        return _charged_sliding(bucket, units, at, now)
-    if bucket.window == "daily":
-        over = _day_over(bucket.zone, at) <= now
-        return replace(
-            bucket, level=min(bucket.capacity, bucket.level_at(now) - (0.0 if over else units)), at=max(now, bucket.at)
-        )
-    return replace(bucket, level=min(bucket.capacity, bucket.level_at(now) - units), at=max(now, bucket.at))
+        part_s = bucket.limit.window_s / PARTS
+        until = math.ceil((at + ON_THE_WAY_S + bucket.limit.window_s) / part_s) * part_s
+        used = _with_used(used, until, units, now)
+        level = bucket.capacity - sum(amount for _, amount in used)
+    else:
+        over = bucket.window == "daily" and _day_over(bucket.zone, at) <= now
+        level = min(bucket.capacity, bucket.level_at(now) - (0.0 if over else units))
+    return replace(
+        bucket,
+        level=level,
+        at=max(now, bucket.at),
+        charged=bucket.charged + claimed,
+        credited=bucket.credited + credited,
+        used=used,
+    )
 
 
 def less_sure(bucket: Bucket, units: float, now: float) -> Bucket:
@@ -330,14 +342,6 @@ def _followed(known: Bucket, reading: LimitReading, now: float, *, slack: float,
         if units > dropped:
             kept.append((until, units - dropped))
     return replace(known, used=tuple(kept))
-
-
-def _charged_sliding(bucket: Bucket, units: float, at: float, now: float) -> Bucket:
-    """A sliding window after `units` were taken from it at a moment, or given back."""
-    part_s = bucket.limit.window_s / PARTS
-    until = math.ceil((at + ON_THE_WAY_S + bucket.limit.window_s) / part_s) * part_s
-    used = _with_used(bucket.used, until, units, now)
-    return replace(bucket, used=used, level=bucket.capacity - sum(amount for _, amount in used), at=max(now, bucket.at))
 
 
 def _with_used(

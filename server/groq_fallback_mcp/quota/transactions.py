@@ -407,10 +407,15 @@ def _settled(
             claimed, admitted, used = _units(limit, reservation, settlement, now)
             unused = max(admitted - used, 0.0) if settlement.answered else 0.0
             left = unused if limit in RETURNABLE and states and not returned else 0.0
-            bucket = charge(bucket, used + left - claimed, now, taken_at=reservation.taken_at)
-            # what was granted while the store could not be used is claimed here only now
-            claimed_now = used if reservation.granted_by_fallback else 0.0
-            bucket = replace(bucket, charged=bucket.charged + claimed_now, credited=bucket.credited + unused - left)
+            bucket = charge(
+                bucket,
+                used + left - claimed,
+                now,
+                taken_at=reservation.taken_at,
+                # what was granted while the store could not be used is claimed here only now
+                claimed=used if reservation.granted_by_fallback else 0.0,
+                credited=unused - left,
+            )
             if limit not in settlement.admitted:
                 # it may have charged less, or nothing where the call never got there
                 bucket = less_sure(bucket, used, now)
