@@ -13,7 +13,6 @@ from mcp.server import Server
 from mcp_types import ClientCapabilities
 
 from groq_fallback_mcp.dashboard.limits_page import limits_page
-from groq_fallback_mcp.dashboard.overview import now_view
 from groq_fallback_mcp.mcp_server.resources import Resource
 from groq_fallback_mcp.redaction import sanitize_json
 from groq_fallback_mcp.tools.check_limits import CHECK_LIMITS, CheckLimitsResult
@@ -36,6 +35,9 @@ def app_view(reply: Reply) -> dict[str, Any] | None:
     """What the page draws of a result, for its `_meta`, which no model is shown; None where there is nothing to draw."""
     if reply.whole is None:
         return None
+    # no client needs it before the first call, and it takes 10 ms to load
+    from groq_fallback_mcp.dashboard.overview import now_view
+
     return {VIEW: sanitize_json(asdict(now_view(CheckLimitsResult.model_validate(reply.whole))))}
 
 

@@ -376,7 +376,7 @@ def _error_reply(failure: Failure) -> Reply:
 class Note(BaseModel):
     """A batch: which model was asked how many prompts, and when (Unix seconds)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     model: str

@@ -68,7 +68,7 @@ _PLACES = {name: place for place, name in enumerate(_LAST)}
 class Result(BaseModel):
     """Base of every tool's structured result. Fields without a value are not sent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class AttemptLine(Result):

@@ -29,7 +29,8 @@ class Arguments(BaseModel):
     `old_names` maps what an argument was called before to its name now; agents and scripts may still use it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # what checks the arguments of tools that nobody calls is never built: a tenth of what loading this package takes
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     old_names: ClassVar[Mapping[str, str]] = {}
 
 
