@@ -22,6 +22,7 @@ from project_docs.failover import VERDICTS, failover_block
 from project_docs.failures import errors_block, statuses_block
 from project_docs.faults import CORPUS, faults_block
 from project_docs.faults import ROWS as FAULTS
+from project_docs.headline import HEADLINES, headline_block
 from project_docs.layers import layers_block
 from project_docs.manifests import clients_block, manifests
 from project_docs.measured import MEASURED, measured_block
@@ -53,8 +54,9 @@ DOCUMENTS = ("README.md", *(f"docs/{name}.md" for name in PAGES), *SKILL)
 _PROJECT = "pyproject.toml"
 # Patterns of the files that blocks are made of beside the catalog.
 _SOURCES = (
-    *(_PROJECT, SPEED_RESULTS, FAULTS, VERDICTS, MODULES, *CORPUS),
+    *(_PROJECT, FAULTS, VERDICTS, MODULES, *CORPUS),
     *(path for path, _ in MEASURED.values()),
+    *(f"benchmarks/{name}/results.json" for name in HEADLINES),
     *("tests/**/*.py", "server/groq_fallback_mcp/**/*.py", f"{DECISIONS}/[0-9]*.md"),
 )
 _PLUGIN_SKILL = "claude/marketplace/plugins/groq-fallback-mcp/skills/groq-fallback-mcp"
@@ -138,6 +140,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),
         "failover": failover_block(sources[VERDICTS]),
         "mutation": mutation_block(sources[MODULES]),
+        "headline": headline_block(sources),
         "speed": speed_block(sources.get(SPEED_RESULTS, "")),
         **{name: measured_block(sources.get(path, ""), path=path, tables=tables) for name, (path, tables) in MEASURED.items()},
     }

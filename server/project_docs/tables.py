@@ -30,6 +30,7 @@ from groq_fallback_mcp.tools import TOOLS, TOOLSETS, Tool
 from groq_fallback_mcp.tools.chat import GROQ_CHAT
 from groq_fallback_mcp.tools.input_schema import input_schema
 from project_docs.blocks import code, figure, table
+from project_docs.headline import speed_cells
 
 __all__ = [
     "SPEED_RESULTS",
@@ -375,7 +376,7 @@ def speed_block(results: str) -> str:
     try:
         kept = json.loads(results)
         rows = [row for figures in kept["figures"].values() for row in figures if row["limit"] is not None]
-        lines = [_speed_row(row) for row in rows]
+        lines = [speed_cells(row) for row in rows]
         met = sum(row["met"] for row in rows)
         head = f"{kept['measured']}. {met} of {len(rows)} targets are met."
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -383,16 +384,3 @@ def speed_block(results: str) -> str:
             f"{SPEED_RESULTS} is not what the benchmark writes: {error!r}", next_step="run: python -m benchmarks.speed --write"
         ) from None
     return f"{head}\n\n{table(('What', 'Ours', 'Beside', 'Theirs', 'Ratio', 'Target', 'Met'), lines)}"
-
-
-def _speed_row(row: dict[str, Any]) -> tuple[str, ...]:
-    unit = f" {row['unit']}" if row["unit"] else ""
-    theirs = "" if row["theirs"] is None else f"{_amount(row['theirs'])}{unit}"
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-    sign = "at least" if row["at_least"] else "at most"
-    target = f"{sign} {row['limit']:.4g}" + (" x" if row["of"] == "ratio" else unit)
-    return row["figure"], f"{_amount(row['ours'])}{unit}", row["peer"], theirs, ratio, target, "yes" if row["met"] else "**no**"
-
-
-def _amount(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

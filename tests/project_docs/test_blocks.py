@@ -20,6 +20,7 @@ from project_docs.__main__ import all_blocks, read_sources
 from project_docs.blocks import fill_blocks, table
 from project_docs.failures import ADVICE, CODES
 from project_docs.faults import faults_block
+from project_docs.headline import HEADLINES, headline_block
 from project_docs.measured import measured_block
 from project_docs.mutation import mutation_block
 from project_docs.tables import SPEED_RESULTS, settings_block, speed_block
@@ -286,3 +287,56 @@ def test_each_module_whose_tests_were_tested_has_a_row_and_all_of_them_one() -> 
 def test_the_row_of_config_toml_names_the_variable_that_is_read() -> None:
     """It is no field of Settings, so nothing else holds the two together."""
     assert f"`{CONFIG_VARIABLE}`" in settings_block()
+
+
+def goodput_results(ours: float) -> dict[str, str]:
+    """What the goodput benchmark keeps, where LiteLLM served 80 % at every load."""
+    found = [
+        {
+            "scenario": "base",
+            "load": load,
+            "contender": contender,
+            "processes": 4,
+            "mean": {"served": served, "refused": refused},
+        }
+        for load in (0.85, 1.28, 1.85)
+        for contender, served, refused in (("ours", ours, 0), ("LiteLLM: shuffle", 0.5, 9), ("LiteLLM: fallbacks", 0.8, 1234))
+    ]
+    return {"benchmarks/goodput/results.json": json.dumps({"results": found})}
+
+
+@pytest.mark.parametrize(("ours", "is_met"), [(0.9, "yes"), (0.8, "yes"), (0.79, "**no**")])
+def test_a_headline_compares_with_the_best_peer_and_says_where_it_is_better(ours: float, is_met: str) -> None:
+    """The peer in a row is the one that did best in it."""
+    _, *found = rows(headline_block(goodput_results(ours)))
+
+    assert len(found) == 3
+    for cells in found:
+        assert cells[1:4] == [f"{ours * 100:.1f} %", "LiteLLM: fallbacks, 1,234 refused by Groq (ours 0)", "80.0 %"]
+        assert cells[6] == is_met
+
+
+def test_headlines_count_what_is_met_and_leave_out_what_was_not_measured() -> None:
+    """A checkout has the figures of those benchmarks that were kept."""
+    assert headline_block(goodput_results(0.9)).startswith("3 of 3 are met.")
+    assert headline_block({}).startswith("0 of 0 are met.")
+
+
+def test_every_benchmark_of_the_headlines_is_one_and_has_rows_where_it_was_measured() -> None:
+    """A figure that a benchmark no longer writes would be left out without a word."""
+    sources = read_sources(ROOT)
+    for name, (rows_of, _) in HEADLINES.items():
+        assert (ROOT / "benchmarks" / name / "__main__.py").is_file()
+        kept = sources.get(f"benchmarks/{name}/results.json")
+        if kept is not None:
+            assert list(rows_of(json.loads(kept)))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"results": 1}'])
+def test_results_that_are_not_a_benchmarks_are_named(text: str) -> None:
+    """With the command that writes them anew."""
+    with pytest.raises(InputRefused) as refused:
+        headline_block({"benchmarks/goodput/results.json": text})
+
+    assert "benchmarks/goodput/results.json" in str(refused.value)
+    assert "python -m benchmarks.goodput" in str(refused.value)

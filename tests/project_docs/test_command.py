@@ -13,7 +13,6 @@ from groq_fallback_mcp.errors import InputRefused
 from project_docs import __main__ as command
 from project_docs.__main__ import generate
 from project_docs.measured import MEASURED
-from project_docs.tables import SPEED_RESULTS
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -25,9 +24,9 @@ def copy(tmp_path: Path) -> Path:
         shutil.copy(CHECKOUT / name, tmp_path / name)
     for name in ("manifests", "references", "docs", "server", "tests"):
         shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("fixtures", "__pycache__"))
-    for name in (SPEED_RESULTS, *(path for path, _ in MEASURED.values())):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / name, tmp_path / name)
+    for path in (*(CHECKOUT / path for path, _ in MEASURED.values()), *(CHECKOUT / "benchmarks").glob("*/results.json")):
+        (tmp_path / path.relative_to(CHECKOUT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / path.relative_to(CHECKOUT))
     return tmp_path
 
 
