@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 
+import httpcore2
 import pytest
 
 from groq_fallback_mcp.call import Failure, FailureKind
@@ -223,6 +225,23 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
         await asked.wait()
         call.cancel()
         await asyncio.wait_for(closed.wait(), 5)
+
+
+async def test_what_a_proxy_sends_in_clear_is_never_read_as_encrypted() -> None:
+    """Whoever sits on the way could otherwise put an answer before the provider's own."""
+    ended = asyncio.Event()
+
+    async def greets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await ended.wait()
+        writer.close()
+
+    async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
+        stream = await AsyncioBackend().connect_tcp(*server.sockets[0].getsockname())
+        assert await stream.read(1) == b"H"
+        with pytest.raises(httpcore2.ConnectError, match="before the TLS handshake"):
+            await stream.start_tls(ssl.create_default_context(), "provider.example", timeout=5)
+        ended.set()
 
 
 async def test_a_port_that_nobody_listens_on_is_unreachable() -> None:

@@ -173,6 +173,9 @@ class _Stream(httpcore2.AsyncNetworkStream):
         connection, loop = self._connection, asyncio.get_running_loop()
         try:
             with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+                if connection.arrived:
+                    # it would be read as if it had been encrypted
+                    raise ConnectionResetError("the proxy sent data before the TLS handshake")
                 async with asyncio.timeout(timeout):
                     transport = await loop.start_tls(
                         connection.transport, connection, ssl_context, server_hostname=server_hostname
