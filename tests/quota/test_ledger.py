@@ -326,6 +326,17 @@ async def test_what_the_server_stated_overrides_and_counts_calls_under_way(ledge
     assert Limit.ASH not in (await ledger.peek([claim()]))[0].buckets
 
 
+async def test_a_capacity_that_is_learnt_keeps_the_count_of_what_calls_claimed(ledger: StoredLedger) -> None:
+    """Else an answer to a call from before is believed although another call has claimed since."""
+    first, second = await taken(ledger, claim(tokens=10, rpm=9)), await taken(ledger, claim(tokens=500, rpm=9))
+    stated = LimitReading(limit=Limit.TPM, capacity=2000, remaining=1490)
+    await ledger.settle(first.reservation, used({Limit.TPM: 10}, stated))
+    await taken(ledger, claim(tokens=400, rpm=9))
+    left = await level(ledger, Limit.TPM)
+    await ledger.settle(second.reservation, used({Limit.TPM: 500}, stated))
+    assert await level(ledger, Limit.TPM) == left
+
+
 async def test_what_was_learnt_counts_until_nobody_has_stated_it_for_a_week(ledger: StoredLedger, clock: FakeClock) -> None:
     """Then the documented figure holds again: nothing would ever tell that a limit was raised."""
     granted = await taken(ledger, claim())

@@ -269,7 +269,7 @@ def follow(
     elif bucket.capacity == capacity:
         known = bucket
     elif bucket.window == "continuous":
-        known = Bucket(limit=reading.limit, capacity=capacity, level=capacity - held, at=now, knowledge="learnt")
+        known = replace(bucket, capacity=capacity, level=capacity - held, at=now, knowledge="learnt", unsure=0.0)
     else:
         level = bucket.level_at(now) + capacity - bucket.capacity
         known = replace(bucket, capacity=capacity, level=min(level, capacity), at=max(now, bucket.at), knowledge="learnt")
