@@ -197,6 +197,8 @@ mutation: $(VENV)/.mutation
 # What does not fit into CI's twenty minutes; some hours. EFFORT multiplies the rounds of tests that count them.
 EFFORT ?= 10
 SOAK_MINUTES ?= 60
+# Such as --write, to keep the figures.
+SOAK_OPTIONS ?=
 # With this the fuzzer takes about as long as the soak, and neither needs more than one of two cores.
 NIGHTLY_SECONDS_A_TARGET ?= 300
 nightly: nightly-rounds nightly-clients $(VENV)/.fuzz
@@ -211,7 +213,7 @@ nightly-fuzz:
 	$(MAKE) fuzz SECONDS_A_TARGET=$(NIGHTLY_SECONDS_A_TARGET)
 
 nightly-soak: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.soak --minutes $(SOAK_MINUTES)
+	$(BIN)/python -m benchmarks.soak --minutes $(SOAK_MINUTES) $(SOAK_OPTIONS)
 
 nightly-clients: bundle .cache/bench/ferrogw/.installed
 	TEST_EFFORT=$(EFFORT) $(MAKE) e2e

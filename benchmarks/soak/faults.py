@@ -33,13 +33,18 @@ PIECE_BYTES = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injected:
-    """A fault that was there from `begun` to `ended`, in seconds of the event loop's clock. `what` names it, `where` whom it meets."""
+    """A fault that was there from `begun` to `ended`, in seconds of the event loop's clock.
+
+    `what` names it, `where` whom it meets; `group` is the organization whose processes share limits with that one, empty where the
+    provider itself fails.
+    """
 
     family: Family
     what: str
     where: str
     begun: float
     ended: float
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,10 @@ async def inject(planned: Sequence[Planned], fleet: Fleet, up: Upstream, *, seed
         begun = loop.time()
         where = await _meet(fault, fleet, up, chance)
         if where is not None:
-            injected.append(Injected(family=fault.family, what=fault.what, where=where, begun=begun, ended=loop.time()))
+            group = where if where in up.networks else next((one.group for one in fleet.members if one.name == where), "")
+            injected.append(
+                Injected(family=fault.family, what=fault.what, where=where, begun=begun, ended=loop.time(), group=group)
+            )
     return injected
 
 

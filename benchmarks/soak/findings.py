@@ -9,6 +9,7 @@ from statistics import fmean
 
 from benchmarks.soak.faults import Injected
 from benchmarks.soak.traffic import Call
+from benchmarks.soak.upstream import KEYS
 
 __all__ = ["Books", "Finding", "Sample", "findings", "lost", "memory_growth"]
 
@@ -68,7 +69,7 @@ def findings(
     witnesses: Sequence[str],
     history: Mapping[str, tuple[int, int]],
 ) -> list[Finding]:
-    """`refused`: when a limit of an organization refused a request, and which. `history`: by group, calls kept and calls made."""
+    """`refused`: when a limit refused a request, and whose: its organization, model and unit. `history`: by group, calls kept and calls made."""
     wrong = [call for call in calls if call.outcome == "wrong"]
     gone = lost(calls, injected)
     found = [
@@ -87,11 +88,13 @@ def findings(
             examples=_told(gone),
         ),
     ]
-    own, explained = _refusals(refused, injected)
+    own = [(at, whose) for at, whose in refused if not any(begun <= at <= ended for begun, ended in _blurred(injected, whose))]
+    clear_s = sum(_clear_s(_blurred(injected, group), samples[0].at, samples[-1].at) for group in KEYS)
+    all_s = len(KEYS) * (samples[-1].at - samples[0].at)
     found.append(
         Finding(
-            what="requests that a limit refused, no store or process having been lost in the minute before",
-            found=f"{len(own)} (and {explained} after one was)",
+            what="requests that a limit refused, in the minutes after no kill and no fault of clock, disk, network or store",
+            found=f"{len(own)} in {clear_s / 60:.0f} minutes, and {len(refused) - len(own)} in the other {(all_s - clear_s) / 60:.0f}",
             allowed="0",
             holds=not own,
             examples=[f"{at:.1f} s: {whose}" for at, whose in own[:12]],
@@ -174,11 +177,23 @@ def memory_growth(samples: Sequence[Sample], name: str) -> float:
     return (fmean(one.memory[name] for one in late) - fmean(one.memory[name] for one in early)) / hours
 
 
-def _refusals(refused: Sequence[tuple[float, str]], injected: Sequence[Injected]) -> tuple[Sequence[tuple[float, str]], int]:
-    """Those that nothing explains, and how many came after a loss of what the ledger knew."""
-    losses = [fault for fault in injected if fault.family in {"kill", "store", "disk", "clock", "network"}]
-    own = [(at, whose) for at, whose in refused if not any(fault.begun <= at <= fault.ended + WINDOW_S for fault in losses)]
-    return own, len(refused) - len(own)
+def _blurred(injected: Sequence[Injected], whose: str) -> Sequence[tuple[float, float]]:
+    """When an organization's ledger may not have known what the provider had charged; `whose` begins with its name."""
+    group = whose.partition(",")[0]
+    return [
+        (fault.begun, fault.ended + WINDOW_S)
+        for fault in injected
+        if fault.group == group and fault.family != "upstream" and fault.what != "slow"
+    ]
+
+
+def _clear_s(spans: Sequence[tuple[float, float]], begun: float, ended: float) -> float:
+    """Seconds between the two that are in none of the spans."""
+    clear, at = 0.0, begun
+    for start, end in sorted(spans):
+        clear += max(min(start, ended) - at, 0.0)
+        at = max(at, end)
+    return clear + max(ended - at, 0.0)
 
 
 def _meets(fault: Injected, call: Call, after_s: float) -> bool:

@@ -10,8 +10,8 @@ from benchmarks.soak.findings import Books, Finding, Sample, findings, lost, mem
 from benchmarks.soak.traffic import Call
 
 CALL = Call(kind="chat", member="gateway-2", group="machine", begun=100.0, ended=101.0, outcome="answered")
-CUT = Injected(family="network", what="down", where="machine", begun=99.0, ended=103.0)
-KILL = Injected(family="kill", what="kill -9", where="gateway-2", begun=100.5, ended=102.0)
+CUT = Injected(family="network", what="down", where="machine", begun=99.0, ended=103.0, group="machine")
+KILL = Injected(family="kill", what="kill -9", where="gateway-2", begun=100.5, ended=102.0, group="machine")
 LIMITED = Injected(family="upstream", what="429", where="openai/gpt-oss-20b", begun=90.0, ended=110.0)
 SAMPLES = [Sample(at=10.0 * step, memory={"mcp-1": 80.0}, file_mib=1.0, redis_records=100) for step in range(100)]
 BOOKS = Books(name="machine, a model, requests per day", provider=1_000.0, ledger=1_004.0, open=0, uncertain=10.0)
@@ -64,11 +64,20 @@ def test_a_wrong_answer_fails_whatever_else_happened() -> None:
 
 
 def test_a_refused_request_fails_unless_something_was_lost_in_the_minute_before() -> None:
-    refused = ((150.0, "machine"),)
+    refused = ((150.0, "machine, a model, requests per minute"),)
     assert len(failing(found(refused=refused))) == 1
     assert failing(found(refused=refused, injected=(KILL,))) == []
-    assert len(failing(found(refused=((163.0, "machine"),), injected=(KILL,)))) == 1
+    assert len(failing(found(refused=((163.0, "machine, a model, requests per minute"),), injected=(KILL,)))) == 1
     assert len(failing(found(refused=refused, injected=(LIMITED,)))) == 1
+    assert len(failing(found(refused=refused, injected=(replace(KILL, group="replicas"),)))) == 1
+    assert len(failing(found(refused=refused, injected=(replace(CUT, what="slow"),)))) == 1
+
+
+def test_it_is_told_how_many_minutes_a_refused_request_would_have_counted_in() -> None:
+    """A run in which something fails all the time would otherwise show nothing."""
+    (row,) = (row for row in found(injected=(KILL, replace(CUT, begun=900.0, ended=2_000.0))) if "refused" in row.what)
+    # of the two groups' 16.5 minutes each, without the minute after the kill and what the cut leaves of them
+    assert row.found == "0 in 30 minutes, and 0 in the other 3"
 
 
 def test_memory_that_grows_is_seen_as_mib_an_hour_and_the_first_tenths_do_not_count() -> None:
