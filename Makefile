@@ -79,7 +79,7 @@ bench-gateway: $(VENV)/.bench $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 bench-failover: $(VENV)/.dev $(GATEWAY_PEERS:%=.cache/bench/%/.installed)
 	$(BIN)/python -m benchmarks.failover --write
 
-# More than two hours on one core; --write renews the tables in the benchmarks' README files.
+# About four hours of two cores; with --write each renews the tables in its README.
 bench-goodput: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.providers
@@ -123,7 +123,7 @@ unit: $(VENV)/.dev
 # The same source with each other Python that is here: `make pythons PYTHONS="python3.12 /opt/python3.13"`. What depends on
 # the version is asyncio's internals, which tests/interleavings uses, SQLite, dataclasses and the types of annotations.
 PYTHONS ?= $(shell for python in python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3); do $$python -c '' 2>/dev/null && echo $$python; done)
-PYTHON_TESTS ?= tests/interleavings tests/quota tests/policy tests/fallback
+PYTHON_TESTS ?= tests/interleavings tests/quota tests/policy tests/fallback tests/upgrades
 pythons:
 	test -n "$(PYTHONS)" || { echo "No other Python was found. Name some with PYTHONS=..."; exit 1; }
 	for python in $(PYTHONS); do \

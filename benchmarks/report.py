@@ -28,9 +28,12 @@ def installed_version(environment: Path, library: str) -> str:
 
 
 def replace_results(readme: Path, text: str) -> None:
-    """Put a text between the two marks. ValueError where they are not there."""
-    head, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    _, tail = rest.split(END)
+    """Put a text between the two marks. Raises ValueError where they are not there."""
+    head, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        message = f"{readme} lacks {BEGIN.strip()} and {END.strip()}; add both lines where the results belong"
+        raise ValueError(message)
     readme.write_text(f"{head}{BEGIN}{text}{END}{tail}", encoding="utf-8")
 
 

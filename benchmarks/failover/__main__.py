@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.failover.run import run
@@ -49,8 +50,8 @@ def main() -> None:
         kept = {
             "measured": measured,
             "versions": versions,
-            "cells": [cell.as_json() for cell in cells],
-            "unstable": [cell.as_json() for cell in changed],
+            "cells": [asdict(cell) for cell in cells],
+            "unstable": [asdict(cell) for cell in changed],
         }
         lines = json.dumps(kept, ensure_ascii=False).replace('{"contender"', '\n{"contender"')
         (HERE / "results.json").write_text(lines + "\n", encoding="utf-8")

@@ -12,7 +12,22 @@ from typing import Any, Literal
 
 from benchmarks.failover.wire import Wire, error_body, head, response
 
-__all__ = ["FAULTS", "GOOD_CALL", "GOOD_TEXT", "HANG", "KEEP_ALIVE", "RESET", "Fault", "Play", "good", "of_slug"]
+__all__ = [
+    "FAULTS",
+    "GOOD_CALL",
+    "GOOD_TEXT",
+    "HANG",
+    "KEEP_ALIVE",
+    "RESET",
+    "Fault",
+    "Play",
+    "begun_by_assistant",
+    "fault_of",
+    "good",
+    "number_of",
+    "of_slug",
+    "request_of",
+]
 
 HANG, RESET, KEEP_ALIVE = b"(hang)", b"(reset)", b"(keep alive)"
 """Among the pieces that are sent: nothing more comes; the connection is reset; a comment or a space each half a second, forever."""
@@ -30,21 +45,23 @@ OVERLOADED = "The model is over capacity."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. `wanted`: the right result; `uses_tool`: the good answer is a tool call; `is_refused`: nothing listens at the first model's address.
-
-    `statuses`: of an error that is wanted, so that a client neither repeats it nor takes it for another. `is_everywhere`: the next model does the same. `is_slow`: a gateway has to wait before it can know. `also_right`: another
-    whole text, of a model that continued what was visible.
-    """
+    """One fault of the first model, and the right result."""
 
     slug: str
     name: str
     play: Play
     wanted: Literal["answer", "error"] = "answer"
+    # Of an error that is wanted, so that a client neither repeats it nor takes it for another.
     statuses: Collection[int] = ()
+    # The good answer is a tool call.
     uses_tool: bool = False
+    # Nothing listens at the first model's address.
     is_refused: bool = False
+    # The next model does the same.
     is_everywhere: bool = False
+    # A gateway has to wait before it can know.
     is_slow: bool = False
+    # Another whole text, of a model that continued what was visible.
     also_right: str = ""
 
 

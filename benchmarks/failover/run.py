@@ -7,12 +7,11 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from benchmarks.failover.client import Received, send
+from benchmarks.failover.client import send
 from benchmarks.failover.contenders import Contender, contenders
 from benchmarks.failover.faults import FAULTS, Fault
 from benchmarks.failover.judge import DIALECTS, Dialect, verdict
@@ -39,16 +38,11 @@ class Cell:
     is_right: bool = False
     why: str = ""
     took_s: float = 0.0
-    body: str = ""
 
     @property
     def form(self) -> str:
         """The dialect, and whether it is streamed."""
         return f"{self.dialect}{', streamed' if self.streamed else ''}"
-
-    def as_json(self) -> dict[str, Any]:
-        """As results.json has it."""
-        return {name: value for name, value in asdict(self).items() if name != "body"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +152,7 @@ async def _one(contender: Contender, gateway: Gateway, form: _Form) -> Cell:
         is_right=found.is_right,
         why=found.why,
         took_s=round(received.took_s, 1),
-        body=_shown(received),
     )
-
-
-def _shown(received: Received) -> str:
-    return f"{received.status} {received.end}\n{received.body.decode(errors='replace')}"
 
 
 async def _asked(upstream: str) -> Mapping[str, int]:

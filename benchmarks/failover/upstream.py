@@ -1,6 +1,6 @@
 """Two models as a process: `python -m benchmarks.failover.upstream`. It prints its port.
 
-What is asked under /faulty has the fault that the prompt names, in bytes under our control; what is asked under /good answers well. GET /asked
+What is asked under /faulty has the fault that the prompt names, in bytes under our control; what is asked under /good answers well. POST /asked
 shows how often each was asked, by the number in the prompt.
 """
 
@@ -35,11 +35,7 @@ BEFORE_RESET_S = 0.2
 KEEP_ALIVE_S = 0.5
 
 
-class _Asked(Counter[str]):
-    """How often each place was asked, by the number in the prompt: "faulty 7"."""
-
-
-async def _serve(asked: _Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(asked: Counter[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """The requests of a connection."""
     try:
         while await _exchange(asked, reader, writer):
@@ -50,7 +46,7 @@ async def _serve(asked: _Asked, reader: asyncio.StreamReader, writer: asyncio.St
         writer.close()
 
 
-async def _exchange(asked: _Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def _exchange(asked: Counter[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Answer one request; whether the connection goes on."""
     head = await reader.readuntil(b"\r\n\r\n")
     body = await _body(head, reader)
@@ -119,7 +115,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 async def main() -> None:
     """Serve until stdin ends."""
-    asked = _Asked()
+    asked = Counter[str]()
     server = await asyncio.start_server(lambda reader, writer: _serve(asked, reader, writer), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     loop = asyncio.get_running_loop()

@@ -43,13 +43,13 @@ def main() -> None:
     print_table(played)
     results: Sequence[Result] = played
     described = describe(seeds=seeds, took_s=time.perf_counter() - started)
-    if options.write_readme and options.only:
+    if options.write and options.only:
         results, described = renewed(read_json(HERE / "results.json"), results, described)
-    for folder in {options.out, HERE if options.write_readme else None} - {None}:
+    for folder in {options.out, HERE if options.write else None} - {None}:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "results.json", results, described)
         draw(folder / PICTURE, results)
-    if options.write_readme:
+    if options.write:
         write_readme(HERE / "README.md", results, described)
 
 
@@ -70,14 +70,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cells at once (default: one for each core)")
     parser.add_argument("--out", type=Path, help="a folder for results.json and the picture")
     parser.add_argument(
-        "--write-readme",
+        "--write",
         action="store_true",
         help="put results, tables and picture where this command is; with --only the others' kept ones stay",
     )
     options = parser.parse_args()
-    if options.quick and options.write_readme:
+    if options.quick and options.write:
         parser.error("--quick shortens the runs: its figures are not for the README")
-    if options.only and options.write_readme:
+    if options.only and options.write:
         _, kept = read_json(HERE / "results.json")
         if kept["seeds"] != list(range(1, options.seeds + 1)):
             parser.error(f"the kept figures are of the seeds {kept['seeds']}: give as many, or play all contenders")

@@ -31,7 +31,7 @@ from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.litellm_core_utils.thread_pool_executor import executor
 from litellm.redis.stores.router_cooldowns import RouterCooldownStore
 from litellm.router_rust import core
-from litellm.router_strategy import lowest_latency, lowest_tpm_rpm_v2
+from litellm.router_strategy import lowest_tpm_rpm_v2
 from litellm.router_utils.pre_call_checks import io_token_rate_limit_check
 
 __all__ = ["PROMPT_TOKENS", "in_virtual_time"]
@@ -52,8 +52,7 @@ def in_virtual_time() -> Generator[Callable[[float], object]]:
         stack.enter_context(patch.object(traceback, "format_exc", _no_text))
         stack.enter_context(patch.object(Logging, "_record_zero_cost_diagnostic", _nothing))
         stack.enter_context(patch.object(Logging, "_response_cost_calculator", _free))
-        for strategy in (lowest_latency, lowest_tpm_rpm_v2):
-            stack.enter_context(patch.object(strategy, "embedding_aware_token_count", _true_tokens))
+        stack.enter_context(patch.object(lowest_tpm_rpm_v2, "embedding_aware_token_count", _true_tokens))
         stack.enter_context(patch.object(core, "RouterCooldownStore", lambda _: RouterCooldownStore(_Cooldowns())))
         stack.enter_context(patch.object(io_token_rate_limit_check, "token_counter", _true_tokens))
         stack.enter_context(patch.object(io_token_rate_limit_check, "offload_token_count", _in_this_thread))

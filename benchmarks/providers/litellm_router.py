@@ -75,7 +75,7 @@ class _Process:
 
 
 def _deployment(account: Account, calls_a_second: float) -> Deployment:
-    """Gemini's limit on prompt tokens a minute is typed in as one on tokens: it never counts."""
+    """Gemini's limit on prompt tokens a minute is not typed in: it is never reached here."""
     path = GROQ_PATH if account.provider == "groq" else base_path(CATALOG.providers[account.provider].base_url)
     return Deployment(
         name=f"{account.provider}/{account.wire_model}",

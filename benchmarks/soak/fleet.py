@@ -132,8 +132,7 @@ class Fleet:
 @asynccontextmanager
 async def fleet(folder: Path, up: Upstream) -> AsyncIterator[Fleet]:
     """Started, and ended at the end of the block."""
-    disk: Path | None = folder / "disk"
-    assert disk is not None
+    disk = folder / "disk"
     disk.mkdir()
     mount = await asyncio.create_subprocess_exec(
         "mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(disk), stderr=asyncio.subprocess.DEVNULL

@@ -22,7 +22,7 @@ current: System = _found()
 
 
 def on_windows() -> bool:
-    """Whether there are drives, no modes of files, no signals but a few, and open files that cannot be replaced."""
+    """Whether this is Windows: drive letters, no file modes, few signals, and open files that cannot be replaced."""
     return current == "windows"
 
 

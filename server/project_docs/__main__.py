@@ -139,7 +139,7 @@ def all_blocks(catalog: Catalog, sources: Mapping[str, str]) -> dict[str, str]:
         "abilities": abilities_block(tests),
         "faults": faults_block(sources[FAULTS], tests, {path: sources[path] for path in CORPUS}),
         "failover": failover_block(sources[VERDICTS]),
-        "mutation": mutation_block(sources[MODULES]),
+        "mutation": mutation_block(sources[MODULES], sources),
         "headline": headline_block(sources),
         "speed": speed_block(sources.get(SPEED_RESULTS, "")),
         **{name: measured_block(sources.get(path, ""), path=path, tables=tables) for name, (path, tables) in MEASURED.items()},

@@ -471,7 +471,9 @@ async def test_of_a_prompt_that_only_its_models_found_too_long_no_figures_are_to
     heard = MESSAGES.heard(got)
     assert heard.error is not None
     assert (got.status, heard.error["type"]) == (400, "invalid_request_error")
-    assert heard.error["message"].startswith("prompt is too long. Every model that was asked refused this request as too large")
+    assert heard.error["message"].startswith(
+        "prompt is too long. Every model that was tried rejected this request as too large"
+    )
     assert "maximum" not in heard.error["message"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,24 +67,6 @@ class Bookkeeper:
         """Note something that does not add up."""
         if len(self.breaches) < MOST_BREACHES:
             self.breaches.append(sentence)
-
-    def sums(self) -> Iterator[tuple[tuple[str, str], Mapping[str, float]]]:
-        """For each account and limit: what was granted, and what became of it."""
-        found: dict[tuple[str, str], dict[str, float]] = {}
-        for claim in self.claims.values():
-            for account in claim.accounts:
-                for limit, units in claim.cost.items():
-                    sums = found.setdefault(
-                        (account, limit), dict.fromkeys(("granted", "used", "returned", "expired", "open"), 0.0)
-                    )
-                    sums["granted"] += units
-                    if claim.state in {"open", "expired"}:
-                        sums[claim.state] += units
-                    else:
-                        used = claim.used.get(limit, units)
-                        sums["used"] += used
-                        sums["returned"] += units - used
-        yield from found.items()
 
     def _granted(self, name: str, body: str, expires_at: float, commit: Commit, changes: dict[tuple[str, str], float]) -> None:
         if name in self.claims:

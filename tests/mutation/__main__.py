@@ -20,6 +20,8 @@ from typing import Any
 import tomlkit
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 
+from project_docs.mutation import code_hash
+
 CHECKOUT = Path(__file__).parents[2]
 MODULES = Path(__file__).with_name("modules.toml")
 FOLDERS = CHECKOUT / ".cache" / "mutation"
@@ -57,7 +59,8 @@ def main() -> int:
         print(name, score, flush=True)
         if options.write:
             listed = _listed()
-            listed[name].update(score, measured=datetime.now(UTC).date())
+            text = (CHECKOUT / "server" / PACKAGE / name).read_text(encoding="utf-8")
+            listed[name].update(score, measured=datetime.now(UTC).date(), code=code_hash(text))
             MODULES.write_text(tomlkit.dumps(listed), encoding="utf-8")
     return 0
 

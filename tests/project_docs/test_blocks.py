@@ -22,7 +22,7 @@ from project_docs.failures import ADVICE, CODES
 from project_docs.faults import faults_block
 from project_docs.headline import HEADLINES, headline_block
 from project_docs.measured import measured_block
-from project_docs.mutation import mutation_block
+from project_docs.mutation import code_hash, mutation_block
 from project_docs.tables import SPEED_RESULTS, settings_block, speed_block
 
 CATALOG = load_catalog()
@@ -276,10 +276,12 @@ def test_a_fault_without_a_test_or_a_result_is_refused(
 def test_each_module_whose_tests_were_tested_has_a_row_and_all_of_them_one() -> None:
     """One that was never measured has none."""
     counts = "mutants = 600\nkilled = 599\nsurvived = 1\nmeasured = 2026-11-30\n"
-    modules = f'["a.py"]\ntests = []\n{counts}left = "text"\n["b.py"]\ntests = []\n{counts}["c.py"]\ntests = []\n'
-    assert rows(mutation_block(modules))[1:] == [
+    code = "# why\n\nx = 1\n"
+    modules = f'["a.py"]\ntests = []\n{counts}left = "text"\ncode = "{code_hash(code)}"\n["b.py"]\ntests = []\n{counts}["c.py"]\ntests = []\n'
+    sources = {f"server/groq_fallback_mcp/{name}.py": f"# other reasons\n{code}" for name in "abc"}
+    assert rows(mutation_block(modules, sources))[1:] == [
         ["`a.py`", "600", "599", "1", "99.8 %", "text", "2026-11-30"],
-        ["`b.py`", "600", "599", "1", "99.8 %", "-", "2026-11-30"],
+        ["`b.py`", "600", "599", "1", "99.8 %", "-", "2026-11-30, changed since"],
         ["all", "1,200", "1,198", "2", "99.8 %", "-", "-"],
     ]
 

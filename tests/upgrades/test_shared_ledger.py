@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -191,7 +190,6 @@ async def test_calls_of_several_releases_are_never_refused(old: Path, ledger: Le
             totals += check_shared(results)
             keepers = [one for source, one in zip(sources, results, strict=True) if (source / HISTORY).exists()]
             by_keepers += sum(count for one in keepers for count in one["calls"].values())
-            await asyncio.sleep(0)
     assert set(totals) <= LIMITED
     # all that one model has, at least, and limits were used up
     assert totals["served"] >= RPM

@@ -234,6 +234,6 @@ def _exit(work: Callable[[], int]) -> NoReturn:
 def _print_json(value: Mapping[str, Any], *, indent: int | None) -> None:
     import json
 
-    # what reads it wants every letter, also where the system's encoding has few and the others would become question marks
-    few = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    typer.echo(json.dumps(sanitize_json(value), indent=indent, ensure_ascii=few))
+    # escaped, JSON keeps every character on a console whose encoding lacks it
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    typer.echo(json.dumps(sanitize_json(value), indent=indent, ensure_ascii=ascii_only))

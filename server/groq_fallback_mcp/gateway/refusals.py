@@ -165,8 +165,8 @@ def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, answer: int, pl
     """
     if limits and tokens + answer <= limits[0][1]:
         message = (
-            f"Every model that was asked refused this request as too large, although it has about {tokens:,} tokens by our count. "
-            "Start a smaller task, or add another provider with groq-fallback-mcp providers"
+            "Every model that was tried rejected this request as too large. "
+            f"By our count it has about {tokens:,} tokens, and {limits[0][0]} takes {limits[0][1]:,}. Start a smaller task, or add another provider with groq-fallback-mcp providers"
         )
         return Refusal(status=400, code=TOO_LARGE, message=sentence(message))
     most = f"at most {limits[0][1]:,} per minute here ({limits[0][0]})" if limits else "none here"

@@ -34,8 +34,8 @@ __all__ = [
 PROBE_POLL_S = 0.25
 PROBE_GRACE_S = 0.05
 MOST_FAILURES = 30
-# gRPC A6: ten tokens, a failure takes one, a success brings a tenth, retries stop at half. They go on where another model of the
-# provider has answered within so many seconds: then it is one model that fails, and every one of its calls can be served.
+# gRPC A6: ten tokens, a failure takes one, a success brings a tenth, retries stop at half. They go on while the
+# provider has answered any call within so many seconds: then it is not down.
 RETRY_TOKENS = 10.0
 RETRY_TOKEN_RATIO = 0.1
 ANSWERS_S = 10.0

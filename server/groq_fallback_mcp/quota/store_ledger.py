@@ -56,7 +56,7 @@ __all__ = ["StoredLedger", "utc_day"]
 
 T = TypeVar("T")
 TIME_LIMIT_S = 0.25
-# How much longer a transaction may wait for those of its own process, while the store answers each in time.
+# How many times its time limit a transaction may wait for others of its own process, while the store answers each in time.
 TURN_LIMITS = 8
 SWEEP_EVERY_S = 60.0
 SWEPT_AT_ONCE = 1_000
@@ -332,7 +332,7 @@ class StoredLedger:
         if running.done():
             return running.result()
         running.cancel()
-        raise StoreUnusable(f"{self._store.place} did not answer within {self._time_limit_s:g} s")
+        raise StoreUnusable(f"{self._store.place} did not answer within {time.monotonic() - asked_at:.2g} s")
 
     async def _abandon(self) -> None:
         """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
