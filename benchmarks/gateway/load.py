@@ -18,7 +18,7 @@ from benchmarks.speed.rows import ratio_of
 __all__ = ["measure"]
 
 IN_FLIGHT = 64
-ROUNDS = 7
+ROUNDS = 5
 CPU_CALLS = 128
 WORDS = 20
 ANSWERS = 512

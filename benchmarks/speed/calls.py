@@ -28,7 +28,7 @@ IDEAL_PER_S = IN_FLIGHT / (SLOW_MS / 1000)
 Tool = tuple[str, Mapping[str, object]]
 
 
-async def measure(rounds: int = 8) -> list[Row]:
+async def measure(rounds: int = 6) -> list[Row]:
     """Everything below, against one upstream."""
     with tempfile.TemporaryDirectory() as folder:
         async with upstream() as up, AsyncExitStack() as stack:
