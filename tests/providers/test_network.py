@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 
 import httpcore2
+import httpx2
 import pytest
+from certificates import own_certificate
 
 from groq_fallback_mcp.call import Failure, FailureKind
-from groq_fallback_mcp.providers.http import Wire
+from groq_fallback_mcp.providers.http import POOL, Wire
 from groq_fallback_mcp.providers.network import HELD_BYTES, UNREAD_BYTES, AsyncioBackend
 from groq_fallback_mcp.providers.reply import Reply
 
 pytestmark = pytest.mark.anyio
 
+BODY_END = b'"}'
 BODY = b'{"answer": "whole"}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 REFUSAL = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge"
@@ -81,9 +87,18 @@ async def serving(*answers: bytes) -> AsyncIterator[tuple[Wire, list[Server]]]:
             await connection.closed.wait()
 
 
+def trusting(certificate: Path) -> httpx2.AsyncHTTPTransport:
+    """Wire's own transport, but for whom it believes."""
+    made = httpx2.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=certificate), limits=POOL, trust_env=False)
+    made._pool._network_backend = AsyncioBackend()
+    return made
+
+
 @asynccontextmanager
-async def handled(handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[Wire]:
-    """A server that does what it likes with a connection."""
+async def handled(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], *, certificate: Path | None = None
+) -> AsyncIterator[Wire]:
+    """A server that does what it likes with a connection, encrypted where it has a certificate."""
 
     async def ignoring(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -92,8 +107,16 @@ async def handled(handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter],
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(ignoring, "127.0.0.1", 0)
-    wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", key="gsk_test")
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    server = await asyncio.start_server(ignoring, "127.0.0.1", 0, ssl=context)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    if certificate is None:
+        wire = Wire(f"http://{place}", key="gsk_test")
+    else:
+        wire = Wire(f"https://{place}", key="gsk_test", transport=trusting(certificate))
     try:
         yield wire
     finally:
@@ -180,6 +203,86 @@ async def test_a_refusal_in_the_middle_of_an_upload_is_read() -> None:
         reply = await ask(wire, "z" * 30_000_000)
         assert isinstance(reply, Reply)
         assert reply.status == 413
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+@pytest.mark.parametrize("ends", ["closes its half", "keeps it open"])
+async def test_a_refusal_is_read_where_nothing_more_of_the_upload_is_taken(
+    tmp_path: Path, ends: str, is_encrypted: bool
+) -> None:
+    """The rest of the request would otherwise be waited for until the deadline."""
+    asked_for_end = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1_000)
+        reader._transport.pause_reading()  # type: ignore[attr-defined] # what is not read fills all buffers
+        writer.write(REFUSAL)
+        await writer.drain()
+        if ends == "closes its half" and writer.can_write_eof():
+            writer.write_eof()
+        await asked_for_end.wait()
+
+    async with handled(refuse, certificate=own_certificate(tmp_path) if is_encrypted else None) as wire:
+        reply = await wire.exchange("POST", "/chat", timeout_s=10, json={"prompt": "z" * 30_000_000})
+        asked_for_end.set()
+        assert isinstance(reply, Reply), reply
+        assert reply.status == 413
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+async def test_a_large_request_in_one_piece_that_is_not_taken_is_too_large(tmp_path: Path, is_encrypted: bool) -> None:
+    """Encrypted, all of it counted as sent at once."""
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(200_000)
+        writer.transport.abort()
+
+    async with handled(close, certificate=own_certificate(tmp_path) if is_encrypted else None) as wire:
+        failure = await wire.exchange("POST", "/chat", timeout_s=10, json={"prompt": "z" * 20_000_000})
+        assert isinstance(failure, Failure)
+        assert failure.kind is FailureKind.PAYLOAD_TOO_LARGE
+
+
+@pytest.mark.parametrize("after", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_connection_that_was_closed_while_this_process_was_busy_serves_no_other_request(after: bytes) -> None:
+    """The event loop had no turn in which it could have noticed."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    answered = threading.Event()
+
+    def serve(*, and_ends: bool) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while BODY_END not in connection.recv(65_536):
+                pass
+            connection.sendall(ANSWER)
+            answered.wait() if and_ends else None
+            connection.sendall(after)
+
+    with contextlib.closing(listener):
+        server = threading.Thread(target=serve, kwargs={"and_ends": True})
+        server.start()
+        wire = Wire(f"http://127.0.0.1:{listener.getsockname()[1]}", key="gsk_test")
+        assert isinstance(await ask(wire), Reply)
+        answered.set()
+        server.join()
+        other = threading.Thread(target=serve, kwargs={"and_ends": False})
+        other.start()
+        reply = await ask(wire)
+        await wire.aclose()
+        other.join()
+    assert isinstance(reply, Reply)
+    assert reply.body == BODY
+
+
+@pytest.mark.parametrize("host", ["api..groq.com", "a" * 64 + ".example", ".local"])
+async def test_what_is_no_name_of_a_host_is_unreachable(host: str) -> None:
+    """And never sent."""
+    wire = Wire(f"http://{host}/openai/v1", key="gsk_test")
+    failure = await ask(wire)
+    await wire.aclose()
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.sent) == (FailureKind.UNREACHABLE, False)
+    assert "cannot be resolved" in failure.message
 
 
 async def test_a_reset_in_the_middle_of_an_upload_is_an_upload_that_is_too_large() -> None:

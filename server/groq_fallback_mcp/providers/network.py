@@ -8,7 +8,10 @@ tenth of a call's CPU, and what arrived unasked on an idle connection is known: 
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import ssl
+import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +25,8 @@ __all__ = ["AsyncioBackend"]
 HELD_BYTES = 64 * 1024
 # What arrives faster than it is read is left to the operating system.
 UNREAD_BYTES = 256 * 1024
+# How an answer begins after which the final one is to come.
+STATUS = b"HTTP/1.1 1"
 # The second address of a host is tried beside a first one that does not answer (RFC 8305).
 NEXT_ADDRESS_S = 0.25
 
@@ -42,9 +47,13 @@ class AsyncioBackend(httpcore2.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(
-                    _Connection, host, port, local_addr=local, happy_eyeballs_delay=NEXT_ADDRESS_S
-                )
+                try:
+                    _, connection = await loop.create_connection(
+                        _Connection, host, port, local_addr=local, happy_eyeballs_delay=NEXT_ADDRESS_S
+                    )
+                except UnicodeError as error:
+                    # no name of a host: an empty label, or one of more than 63 letters
+                    raise socket.gaierror(socket.EAI_NONAME, f"getaddrinfo: {error}") from error
         sock = connection.transport.get_extra_info("socket")
         for option in socket_options or ():
             sock.setsockopt(*option)
@@ -79,10 +88,12 @@ class _Connection(asyncio.Protocol):
             self._paused = True
             self.transport.pause_reading()
         _wake(self._reader)
+        _wake(self._writer)
 
     def eof_received(self) -> bool:
         self.ended = True
         _wake(self._reader)
+        _wake(self._writer)
         # nothing more is to come, and a server of HTTP that ends so takes nothing more
         return False
 
@@ -114,13 +125,42 @@ class _Connection(asyncio.Protocol):
         return found
 
     async def drain(self) -> None:
-        """Until more may be written, and others had their turn. Raises OSError."""
+        """Until more may be written, and others had their turn. Raises OSError where the other side takes no more."""
         await asyncio.sleep(0)
         while self._full and not self.transport.is_closing():
+            if self._is_answered():
+                raise ConnectionResetError("the answer came before the whole request was taken")
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
         if self.transport.is_closing():
             raise self.error or ConnectionResetError("the connection was closed")
+
+    async def encrypt(self, context: ssl.SSLContext, host: str | None) -> None:
+        """Shake hands; from then on all is encrypted. Raises OSError."""
+        if self.arrived or self.ended:
+            # it would be read as if it had been encrypted
+            raise ConnectionResetError("the proxy sent data, or closed, before the TLS handshake")
+        loop = asyncio.get_running_loop()
+        transport = await loop.start_tls(self.transport, self, context, server_hostname=host)
+        if transport is None:
+            raise ConnectionResetError("the connection was closed during the TLS handshake")
+        transport.set_write_buffer_limits(HELD_BYTES)
+        self.transport = transport
+
+    def is_readable(self) -> bool:
+        """Whether something came that nobody asked for, or the end: also what the event loop had no time to read yet."""
+        if self.arrived or self.ended or self.transport.is_closing():
+            return True
+        descriptor: int = self.transport.get_extra_info("socket").fileno()
+        if sys.platform == "win32":
+            return bool(select.select([descriptor], [], [], 0)[0])
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        return bool(waiting.poll(0))
+
+    def _is_answered(self) -> bool:
+        """Whether the final answer has begun; one of 1xx tells to go on."""
+        return len(self.arrived) > len(STATUS) and not self.arrived.startswith(STATUS)
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
@@ -150,10 +190,13 @@ class _Stream(httpcore2.AsyncNetworkStream):
         if self._held_bytes < HELD_BYTES and not self._sending:
             return
         self._sending = True
-        self._send()
+        whole = memoryview(self._taken())
         with _told(httpcore2.WriteTimeout, httpcore2.WriteError):
             async with asyncio.timeout(timeout):
-                await self._connection.drain()
+                # encrypted, a large piece would be taken at once and kept a second time
+                for start in range(0, len(whole), HELD_BYTES):
+                    self._connection.transport.write(whole[start : start + HELD_BYTES])
+                    await self._connection.drain()
 
     async def aclose(self) -> None:
         """At once: what was not sent by now is of no use to anybody."""
@@ -170,36 +213,30 @@ class _Stream(httpcore2.AsyncNetworkStream):
     ) -> httpcore2.AsyncNetworkStream:
         """The same connection, encrypted from here on. Raises httpcore2's ConnectTimeout and ConnectError."""
         self._send()
-        connection, loop = self._connection, asyncio.get_running_loop()
         try:
             with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-                if connection.arrived:
-                    # it would be read as if it had been encrypted
-                    raise ConnectionResetError("the proxy sent data before the TLS handshake")
                 async with asyncio.timeout(timeout):
-                    transport = await loop.start_tls(
-                        connection.transport, connection, ssl_context, server_hostname=server_hostname
-                    )
-                if transport is None:
-                    raise ConnectionResetError("the connection was closed during the TLS handshake")
-        except (httpcore2.ConnectTimeout, httpcore2.ConnectError):
+                    await self._connection.encrypt(ssl_context, server_hostname)
+        except BaseException:
             await self.aclose()
             raise
-        connection.transport = transport
         return self
 
     def get_extra_info(self, info: str) -> Any:
         """`is_readable`: something came that nobody asked for, or the end. Else what asyncio's transport knows."""
         if info == "is_readable":
-            connection = self._connection
-            return bool(connection.arrived) or connection.ended or connection.transport.is_closing()
+            return self._connection.is_readable()
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return self._connection.transport.get_extra_info(names.get(info, info))
 
     def _send(self) -> None:
         if self._held:
-            held, self._held, self._held_bytes = self._held, [], 0
-            self._connection.transport.write(held[0] if len(held) == 1 else b"".join(held))
+            self._connection.transport.write(self._taken())
+
+    def _taken(self) -> bytes:
+        """What is held, which then is no longer."""
+        held, self._held, self._held_bytes = self._held, [], 0
+        return held[0] if len(held) == 1 else b"".join(held)
 
 
 @contextmanager
