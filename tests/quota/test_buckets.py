@@ -288,6 +288,8 @@ def test_a_clock_that_was_right_changes_nothing_and_one_set_back_starts_from_now
         (Limit.TPM, 30.0, 500_000.0),
         # it was full meanwhile in any case
         (Limit.TPM, 3600.0, 1_000_000.0),
+        # nine hours of a day would be missed for as long
+        (Limit.TPD, 9 * 3600.0, 1_000_000.0),
     ],
 )
 def test_a_process_whose_clock_is_wrong_does_not_refill_a_limit(limit: Limit, off_s: float, left: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,9 +11,13 @@ from pathlib import Path
 import pytest
 from fake_clock import FakeClock
 
+from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.quota import Claim, Granted, QuotaKey, Reservation
 from groq_fallback_mcp.quota.sqlite import PUT_OFF, SqliteStore
 from groq_fallback_mcp.quota.sqlite_transaction import MOST_KNOWN
 from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Record, Snapshot, Writes
+from groq_fallback_mcp.quota.store_ledger import StoredLedger
 
 
 @pytest.fixture
@@ -160,3 +166,41 @@ def test_checkpoints_are_put_off_and_made_by_rest(store: SqliteStore, path: Path
     for number in range(PUT_OFF // 2):
         now(store, f"{number:04}" * 1000)
     assert log.stat().st_size == grown
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_cancelled_while_another_process_writes_knows_what_it_reserved(path: Path) -> None:
+    """Asyncio's own cancellation passes anyio's shield: what was granted then stayed under way until it expired."""
+    clock = SystemClock()
+    ledger = StoredLedger(SqliteStore(path, clock.wall), clock, time_limit_s=30.0)
+    key = QuotaKey(provider="groq", organization="o", model="m")
+    claim = Claim(key=key, cost={Limit.TPM: 300.0}, documented={Limit.TPM: 1_000})
+    given_back: list[Reservation] = []
+
+    async def call() -> None:
+        granted = await ledger.reserve_any([claim], life_s=600)
+        assert isinstance(granted, Granted)
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            given_back.append(granted.reservation)
+            await ledger.release(granted.reservation)
+            raise
+
+    # the first transaction opens the file
+    await ledger.peek([claim])
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        running = asyncio.create_task(call())
+        for _ in range(3):
+            # it waits for the thread, which waits for the other process
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert running.cancelled()
+    (quota,) = await ledger.peek([claim])
+    assert (len(given_back), quota.calls_in_flight, quota.buckets[Limit.TPM].level_at(quota.now)) == (1, 0, 1_000)
+    await ledger.aclose()

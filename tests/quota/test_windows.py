@@ -252,6 +252,29 @@ def test_a_clock_that_went_back_keeps_nothing_longer_than_a_window() -> None:
     assert 55 < mended.wait_s(1, T0) < 70
 
 
+@pytest.mark.parametrize("off_s", [2.3, 30.0])
+def test_processes_whose_clocks_differ_do_not_forget_what_each_other_used(off_s: float) -> None:
+    """Each turn moved what was used under the right clock, too, until nothing was left of it."""
+    shared = new_bucket(Limit.RPM, 30.0, SLIDING)
+    granted = []
+    for step in range(240):
+        now = T0 + step / 2 + (off_s if step % 2 else 0.0)
+        shared = clock_set_back(shared, now)
+        if shared.level_at(now) >= 1:
+            shared = take(shared, 1, now)
+            granted.append(T0 + step / 2)
+    most = max(sum(begun <= at < begun + 60 for at in granted) for begun in granted)
+    # a process that is ahead finds what is due a little earlier
+    assert most <= 30 * 60 / (60 - off_s) + 2
+
+
+def test_a_refund_is_kept_where_the_clock_went_back_under_its_call() -> None:
+    """What it took was moved with the clock."""
+    taken = clock_set_back(take(new_bucket(Limit.TPM, 10_000.0, SLIDING), 8_000, T0 + 30), T0)
+    refunded = charge(taken, -7_900, T0, taken_at=T0 + 30)
+    assert refunded.level_at(T0) == 9_900
+
+
 def test_only_the_continuous_ones_refill() -> None:
     """A window says when, not how fast."""
     assert new_bucket(Limit.RPM, 60.0).refill_per_s == 1

@@ -49,6 +49,8 @@ RETURNABLE = frozenset({Limit.TPM, Limit.TPH, Limit.TPD, Limit.ITPM, Limit.OTPM}
 ON_THE_WAY_S = 0.9
 # Clocks of one machine agree; a stamp further ahead than a request travels means that the clock went back.
 CLOCK_SLACK_S = ON_THE_WAY_S + 0.1
+# Daylight saving, or the next time zone.
+MOST_BACK_S = 2 * 3_600.0
 # What is used of a sliding window is kept in so many parts of it; all of a part comes back at its end.
 PARTS = 60
 # Clocks of two machines: a day ends there a little later.
@@ -289,13 +291,16 @@ def clock_set_back(bucket: Bucket, now: float) -> Bucket:
     """The bucket as of `now` where the clock went back since: what is used comes back within a window from now.
 
     What came in while the clock was ahead was for time that has not passed. Over more than a window it cannot be told how much
-    that was: then the bucket is left as it is.
+    that was, and of a day's limit it would be missed for hours if the clock was right before: then one refusal tells.
     """
-    back_s = max(bucket.at - now, 0.0)
-    early = back_s * bucket.refill_per_s if CLOCK_SLACK_S < back_s < bucket.limit.window_s else 0.0
+    back_s = bucket.at - now
+    early = back_s * bucket.refill_per_s if CLOCK_SLACK_S < back_s < min(bucket.limit.window_s, MOST_BACK_S) else 0.0
     bucket = replace(less_sure(bucket, early, now), level=bucket.level - early)
-    used = tuple((max(until - back_s, now), units) for until, units in bucket.used)
-    return replace(bucket, at=min(bucket.at, now), stated_at=min(bucket.stated_at, now), used=used)
+    latest = now + ON_THE_WAY_S + bucket.limit.window_s * (1 + 1 / PARTS)
+    used: dict[float, float] = {}
+    for until, units in bucket.used:
+        used[min(until, latest)] = used.get(min(until, latest), 0.0) + units
+    return replace(bucket, at=min(bucket.at, now), stated_at=min(bucket.stated_at, now), used=tuple(sorted(used.items())))
 
 
 def _still_unsure(bucket: Bucket, now: float) -> float:
@@ -347,8 +352,14 @@ def _followed(known: Bucket, reading: LimitReading, now: float, *, slack: float,
 def _with_used(
     used: tuple[tuple[float, float], ...], until: float, units: float, now: float
 ) -> tuple[tuple[float, float], ...]:
-    """What is used, with so many units more until a moment, and without what has come back."""
+    """What is used, with so many units more until a moment, or fewer, and without what has come back."""
     amounts = {end: amount for end, amount in used if end > now}
-    if until > now:
-        amounts[until] = max(amounts.get(until, 0.0) + units, 0.0)
+    if until > now and units >= 0:
+        amounts[until] = amounts.get(until, 0.0) + units
+    elif until > now:
+        # what the clock has moved since is near it
+        for end in sorted(amounts, key=lambda end: abs(end - until)):
+            taken = min(amounts[end], -units)
+            amounts[end] -= taken
+            units += taken
     return tuple(sorted((end, amount) for end, amount in amounts.items() if amount > 0))

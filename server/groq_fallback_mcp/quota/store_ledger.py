@@ -323,12 +323,21 @@ class StoredLedger:
         latest = asked_at + TURN_LIMITS * self._time_limit_s
         running = loop.run_in_executor(self._thread, begin)
         until = asked_at + self._time_limit_s
+        task, is_cancelled = asyncio.current_task(), False
         # shielded: what a cancelled call reserved must be known, to be given back
         with anyio.CancelScope(shield=True):
             while not running.done() and (left_s := until - time.monotonic()) > 0:
-                await asyncio.wait({running}, timeout=left_s)
+                try:
+                    await asyncio.wait({running}, timeout=left_s)
+                except asyncio.CancelledError:
+                    # asyncio's own cancellation knows no shield
+                    is_cancelled = True
                 # that the thread took up another one meanwhile shows that the store answers
                 until = min(max(until, self._begun_at + self._time_limit_s), latest)
+        if is_cancelled and task is not None:
+            # it arrives where the caller next waits, and holds what it reserved
+            task.uncancel()
+            task.cancel()
         if running.done():
             return running.result()
         running.cancel()

@@ -10,7 +10,17 @@ from functools import partial
 from groq_fallback_mcp.call import FailureKind, Limit, QuotaSnapshot
 from groq_fallback_mcp.durations import DAY_S
 from groq_fallback_mcp.quota.breaker import Cooldown, cooled, failed, ignoring_own_cooldown, passed, probe_ended, probing
-from groq_fallback_mcp.quota.buckets import RETURNABLE, Bucket, charge, follow, less_sure, new_bucket, proves_return, take
+from groq_fallback_mcp.quota.buckets import (
+    CLOCK_SLACK_S,
+    RETURNABLE,
+    Bucket,
+    charge,
+    follow,
+    less_sure,
+    new_bucket,
+    proves_return,
+    take,
+)
 from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, ZERO_SPEND, Budget, Spend
 from groq_fallback_mcp.quota.caller import Caller, caller_day
 from groq_fallback_mcp.quota.fairness import Use, after_grant, after_settling, not_waiting, share_of, waiting
@@ -199,7 +209,7 @@ def take_request(snapshot: Snapshot, caller: Caller, rpm: int, *, day: str) -> W
     transaction = Transaction(snapshot)
     account = transaction.requests(caller.name)
     bucket = account.buckets.get(Limit.RPM)
-    if bucket is None or bucket.capacity != rpm or bucket.at > transaction.now:
+    if bucket is None or bucket.capacity != rpm or bucket.at > transaction.now + CLOCK_SLACK_S:
         bucket = new_bucket(Limit.RPM, float(rpm))
     wait_s = bucket.wait_s(1.0, transaction.now)
     if wait_s > 0:
