@@ -48,10 +48,17 @@ class Terminal:
         before, _, self.seen = self.seen.partition(words)
         return before
 
-    def ended(self) -> int:
+    def ended(self, *, within_s: float = 30.0) -> int:
         """Its exit code, once it has shown everything."""
-        while self._read():
-            pass
+        end = time.monotonic() + within_s
+        while select.select([self.fd], [], [], max(end - time.monotonic(), 0))[0]:
+            if not self._read():
+                break
+        else:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            message = f"it has not ended, and shows: {self.seen}"
+            raise AssertionError(message)
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
         return os.waitstatus_to_exitcode(status)
