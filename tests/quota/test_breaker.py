@@ -168,3 +168,9 @@ def test_a_cooldown_is_stored_by_the_kind_that_an_earlier_release_knows() -> Non
         body = adapter.dump_json(cooldown)
         assert stored in body.decode()
         assert adapter.validate_json(body) == cooldown
+
+
+def test_a_failure_does_not_count_as_an_answer() -> None:
+    """Retries go on for a while after an answer, not after a failure."""
+    assert RetryBudget(answered_at=100.0).after(success=False, now=200.0).answered_at == 100.0
+    assert RetryBudget(answered_at=100.0).after(success=True, now=200.0).answered_at == 200.0

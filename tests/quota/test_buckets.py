@@ -355,3 +355,19 @@ def test_a_server_that_counts_from_the_arrival_refuses_nothing(
         now += way_s
         assert theirs.level_at(now) >= 1.0 - 1e-5
         theirs = replace(charge(theirs, 1.0, now), at=now)
+
+
+def test_what_calls_claimed_and_got_back_is_counted_beside_the_level() -> None:
+    """An answer is judged by what others have claimed since."""
+    counted = charge(replace(bucket(level=6000), charged=70.0, credited=30.0), 0.0, T0, claimed=5.0, credited=7.0)
+    assert (counted.charged, counted.credited, counted.level) == (75, 37, 6000)
+    unchanged = charge(counted, 100.0, T0)
+    assert (unchanged.charged, unchanged.credited) == (75, 37)
+
+
+def test_another_capacity_begins_full_but_for_what_is_held_and_is_sure() -> None:
+    """From now on: what was known of the other one says nothing."""
+    before = replace(bucket(level=10), at=T0 - 5, unsure=400.0, charged=70.0)
+    told = follow(before, LimitReading(limit=before.limit, capacity=9_000.0), T0, held=250.0)
+    assert told is not None
+    assert (told.level, told.at, told.unsure, told.charged, told.knowledge) == (8_750, T0, 0, 70, "learnt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -333,3 +334,29 @@ def test_a_limit_that_an_earlier_release_kept_comes_back_as_the_catalog_says() -
     read = Transaction(Snapshot(now=T0, bodies={model_key(key): encode(old).body}))
     claim = Claim(key=key, cost={}, documented={Limit.RPD: 20}, refilling=PACIFIC)
     assert read.quota(claim).buckets[Limit.RPD].window == "daily"
+
+
+def test_what_a_clock_ahead_has_used_comes_back_a_window_and_a_part_from_now() -> None:
+    """What the right clock had used keeps its moment, and what comes to the same moment is added up."""
+    used = ((T0 + 20, 3.0), (T0 + 4_000, 5.0), (T0 + 4_010, 7.0))
+    ahead = replace(new_bucket(Limit.RPM, 60.0, SLIDING), at=T0 + 3_600, used=used)
+    assert clock_set_back(ahead, T0).used == ((T0 + 20, 3.0), (pytest.approx(T0 + ON_THE_WAY_S + 61), 12.0))
+
+
+def test_a_refund_is_taken_from_what_is_nearest_to_its_call() -> None:
+    """First all of that, then the next."""
+    now = T0 + 30
+    end = math.ceil(now + ON_THE_WAY_S + 60)
+    known = replace(new_bucket(Limit.RPM, 60.0, SLIDING), used=((T0 + 40, 10.0), (end - 8, 6.0), (end - 3, 4.0)), at=now)
+    assert charge(known, -5, now).used == ((T0 + 40, 10.0), (end - 8, 5.0))
+    assert charge(known, -1, now).used == ((T0 + 40, 10.0), (end - 8, 6.0), (end - 3, 3.0))
+    assert charge(known, -30, now).used == ()
+
+
+def test_a_stated_capacity_of_a_window_holds_from_when_it_was_stated() -> None:
+    """Unless the bucket is of a later moment."""
+    bucket = replace(new_bucket(Limit.RPM, 60.0, SLIDING), at=T0 - 5)
+    for now, at in ((T0, T0), (T0 - 9, T0 - 5)):
+        told = follow(bucket, LimitReading(limit=Limit.RPM, capacity=30.0), now)
+        assert told is not None
+        assert (told.at, told.capacity) == (at, 30)
