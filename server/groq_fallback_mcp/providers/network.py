@@ -1,8 +1,8 @@
 """The network under the HTTP library, for asyncio alone: a request is one write, and a connection knows whether it is still usable.
 
-The library's own layer, which serves other event loops too, writes a request's head and body apart and asks the operating system
-before each use whether an idle connection was closed. Here a small request is held until its answer is read, which comes to a
-tenth of a call's CPU, and what arrived unasked on an idle connection is known: it is not used again.
+The library's own layer, which serves other event loops too, writes a request's head and body apart. Here a small request is held
+until its answer is read, which saves a tenth of a call's CPU. A large one goes out in pieces, so that an answer that comes before its
+end is read, and it is known how much was taken. A connection on which something arrived unasked is not used again.
 """
 
 from __future__ import annotations
