@@ -44,15 +44,20 @@ def _machine() -> str:
     return f"{machine()}, mcp {version('mcp')}, httpx2 {version('httpx2')}; {peers}"
 
 
+def _without_day(measured: str) -> str:
+    return measured.partition(", ")[2]
+
+
 # The library that each environment is for.
 _PEERS = {"fastmcp": "fastmcp", "litellm": "litellm", "groq": "groq", "pydantic-ai": "pydantic_ai_slim"}
 
 
 def _keep(rows: dict[str, list[Row]]) -> None:
-    """Only what was measured is replaced."""
+    """Only what was measured is replaced, unless the rest is of other versions or another machine: then it goes."""
     path = HERE / "results.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    figures = {**kept.get("figures", {}), **{name: [_as_json(row) for row in found] for name, found in rows.items()}}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"measured": "", "figures": {}}
+    before = kept["figures"] if _without_day(kept["measured"]) == _without_day(_machine()) else {}
+    figures = {**before, **{name: [_as_json(row) for row in found] for name, found in rows.items()}}
     kept = {"measured": _machine(), "figures": {name: figures[name] for name in FIGURES if name in figures}}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     known = [
