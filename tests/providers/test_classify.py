@@ -367,6 +367,37 @@ def test_the_429_text_gives_the_exact_wait_and_the_figures() -> None:
     )
 
 
+def test_a_wait_that_is_stated_outweighs_the_reset_of_a_limit() -> None:
+    """The reset may be that of another limit."""
+    headers = {"retry-after": "20", "x-ratelimit-reset": "60"}
+    assert classify(429, headers, body("slow down"), now_wall=NOW).retry_after_s == 20
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "message", "wait_s"),
+    [
+        (500, {"retry-after": "7"}, "upstream failed", 7),
+        (500, {"retry-after-ms": "1500"}, "upstream failed", 1.5),
+        (500, {"retry-after": "7"}, "upstream failed, retry after 9 seconds", 9),
+        (500, {}, "upstream failed, retry after 9 seconds", None),
+        (500, {"ratelimit-reset": "60"}, "upstream failed", None),
+        (503, {}, "M is over capacity. Please try again in 9 seconds.", 9),
+        (529, {}, "Overloaded. Please try again in 9 seconds.", 9),
+    ],
+)
+def test_words_are_a_wait_only_of_a_failure_that_a_wait_mends(
+    status: int, headers: dict[str, str], message: str, wait_s: float | None
+) -> None:
+    """Of any other failure a header must say it: its text may quote the request."""
+    assert classify(status, headers, body(message), now_wall=NOW).retry_after_s == wait_s
+
+
+@pytest.mark.parametrize(("status", "readings"), [(400, 1), (413, 1), (429, 1), (401, 0), (500, 0), (503, 0)])
+def test_figures_are_those_of_a_limit_only_where_a_limit_refuses(status: int, readings: int) -> None:
+    """Any other failure may quote a text about limits."""
+    assert len(classify(status, {}, body(TPM_429), now_wall=NOW).quota.readings) == readings
+
+
 @pytest.mark.parametrize(
     ("text", "type_", "limit"),
     [
@@ -617,6 +648,22 @@ def test_a_refusal_of_a_prompt_too_long_teaches_the_window_that_it_names(error: 
     """llama.cpp in a field or in words, LM Studio in a plain string, vLLM and OpenAI in words."""
     failure = classify(400, {}, json.dumps({"error": error}), now_wall=NOW)
     assert (failure.kind, failure.context_window) == (FailureKind.CONTEXT_TOO_LONG, window)
+
+
+def test_a_window_that_another_refusal_mentions_is_not_learned() -> None:
+    """vLLM's, of an answer too long for what the prompt leaves."""
+    text = (
+        "'max_tokens' or 'max_completion_tokens' is too large: 100000. This model's maximum context length is 32768 tokens and "
+        "your request has 30 input tokens (100000 > 32768 - 30)."
+    )
+    failure = classify(400, {}, body(text), now_wall=NOW)
+    assert (failure.kind, failure.max_tokens_limit, failure.context_window) == (K.MAX_TOKENS_TOO_LARGE, 32_738, None)
+
+
+@pytest.mark.parametrize("code", ["model_decommissioned", None])
+def test_a_failure_keeps_the_code_of_its_error(code: str | None) -> None:
+    """For logs, and for what decides by it."""
+    assert classify(400, {}, body("The model `X` has been decommissioned.", code=code), now_wall=NOW).code == code
 
 
 def test_a_cut_user_turn_that_breaks_ollama_s_template_is_a_prompt_too_long() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -135,6 +135,51 @@ def test_a_refusal_of_another_provider_without_a_wait_is_for_a_minute_or_the_day
     body = json.dumps({"error": {"message": message}})
 
     assert classify(429, {}, body, now_wall=NOW, sender=None).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("sender", "seconds"),
+    [(GEMINI, 20 * 3600), (PROVIDERS["mistral"], 12 * 3600), (None, 12 * 3600)],
+    ids=["gemini", "mistral", "unknown"],
+)
+def test_a_limit_per_day_is_waited_for_until_the_provider_s_own_midnight(sender: ProviderRow | None, seconds: float) -> None:
+    """Also where no quota is named by its id."""
+    body = json.dumps({"error": {"message": "You exceeded your requests per day"}})
+
+    assert classify(429, {}, body, now_wall=NOW, sender=sender).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(("reset", "seconds"), [(NOW + 3600, 3600), (0, 43_200)])
+def test_a_day_s_limit_that_names_its_reset_is_waited_for_until_then(reset: float, seconds: float) -> None:
+    """Without a reset to come, until the day ends."""
+    headers = {"x-ratelimit-reset": f"{reset:.0f}"}
+    body = json.dumps({"error": {"code": 429, "message": "Rate limit exceeded: free-models-per-day"}})
+
+    assert classify(429, headers, body, now_wall=NOW, sender=PROVIDERS["openrouter"]).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "scope"),
+    [
+        (429, "Rate limit exceeded: free-models-per-min", "pool"),
+        (429, "Rate limit exceeded", "model"),
+        (400, "Add 10 credits to raise free-models-per-day", "model"),
+    ],
+)
+def test_the_free_models_of_a_router_by_address_alone_share_a_limit(status: int, message: str, scope: str) -> None:
+    """The next one of them would be refused as well."""
+    found = classify(status, {}, json.dumps({"error": {"message": message}}), now_wall=NOW, sender=None)
+
+    assert found.scope == scope
+
+
+@pytest.mark.parametrize(("sender", "seconds"), [("groq", None), (None, 7.66)])
+def test_a_header_s_reset_is_a_wait_except_at_groq(sender: Literal["groq"] | None, seconds: float | None) -> None:
+    """There it says when all of a limit is back; a part is back sooner."""
+    headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7.66s"}
+    body = json.dumps({"error": {"message": "Too many tokens"}})
+
+    assert classify(429, headers, body, now_wall=NOW, sender=sender).retry_after_s == seconds
 
 
 def test_the_later_of_body_and_header_is_waited_for() -> None:
