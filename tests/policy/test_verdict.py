@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +14,12 @@ from groq_fallback_mcp.call import (
     Exclusion,
     Failure,
     FailureKind,
+    JsonMode,
     Limit,
     LimitReading,
     Outcome,
     QuotaSnapshot,
+    ServiceTier,
     Success,
     Usage,
 )
@@ -24,9 +28,12 @@ from groq_fallback_mcp.policy.verdict import (
     OUTAGE,
     Abort,
     Clamp,
+    DropServiceTier,
     FallBack,
     NextProvider,
+    RelaxSchema,
     RetrySame,
+    Verdict,
     actual_cost,
     admitted_cost,
     backoff_s,
@@ -48,6 +55,69 @@ def test_no_failure_is_retried_for_ever(kind: FailureKind, alternative: bool, ji
     assert not isinstance(
         judge(failure, times_tried=3, alternative=alternative, jitter=jitter, max_tokens=500), RetrySame | Clamp
     )
+
+
+def failed(kind: FailureKind, **fields: Any) -> Failure:
+    """A failure of this kind."""
+    return Failure(kind=kind, message="x", **fields)
+
+
+@pytest.mark.parametrize(
+    ("failure", "times_tried", "alternative", "verdict"),
+    [
+        (failed(K.RATE_LIMITED), 1, True, FallBack(cooldown_s=10.0, may_return=True)),
+        (failed(K.RATE_LIMITED, retry_after_s=17.4), 1, False, FallBack(cooldown_s=17.4, may_return=True)),
+        (failed(K.RATE_LIMITED, retry_after_s=0.0), 1, True, FallBack(cooldown_s=0.05, may_return=True)),
+        (failed(K.GENERATION_FAILED), 1, True, RetrySame(after_s=0.0)),
+        (failed(K.GENERATION_FAILED), 2, False, FallBack()),
+        (failed(K.UNPROCESSABLE), 1, False, RetrySame(after_s=0.0)),
+        (failed(K.UNPROCESSABLE), 2, True, FallBack()),
+        (failed(K.SERVER_ERROR), 1, True, FallBack(cooldown_s=1.5)),
+        (failed(K.SERVER_ERROR), 1, False, RetrySame(after_s=0.375)),
+        (failed(K.SERVER_ERROR), 2, False, RetrySame(after_s=0.75)),
+        (failed(K.SERVER_ERROR), 3, False, FallBack(cooldown_s=1.5)),
+        (failed(K.OVERLOADED), 1, False, RetrySame(after_s=0.375)),
+        (failed(K.OVERLOADED), 2, False, FallBack(cooldown_s=1.5)),
+        (failed(K.TIER_FULL), 2, False, FallBack(cooldown_s=1.5)),
+        (failed(K.OVERLOADED, retry_after_s=4.0), 1, False, RetrySame(after_s=4.0)),
+        (failed(K.OVERLOADED, retry_after_s=4.1), 1, False, FallBack(cooldown_s=4.1, may_return=True)),
+        (failed(K.TIMED_OUT), 1, True, FallBack(cooldown_s=1.5)),
+        (failed(K.TIMED_OUT, retry_after_s=9.0), 1, True, FallBack(cooldown_s=9.0)),
+        (failed(K.CONNECTION_LOST), 1, True, FallBack()),
+        (failed(K.MODEL_GONE), 1, True, FallBack(cooldown_s=3_600.0)),
+        (failed(K.MODEL_BLOCKED), 1, True, FallBack(cooldown_s=3_600.0)),
+        (failed(K.PAYLOAD_TOO_LARGE), 1, True, NextProvider(cooldown_s=0.0)),
+        (failed(K.NO_CREDIT), 1, True, NextProvider(cooldown_s=300.0)),
+        (failed(K.NETWORK_DENIED), 1, True, NextProvider(cooldown_s=60.0)),
+        (failed(K.UNREACHABLE), 1, True, NextProvider(cooldown_s=5.0)),
+        (failed(K.SCHEMA_REFUSED), 1, True, Abort()),
+        (failed(K.SCHEMA_REFUSED, status=400), 1, True, Abort()),
+        (failed(K.SCHEMA_REFUSED, status=500), 1, True, FallBack()),
+    ],
+    ids=lambda value: value.kind.value if isinstance(value, Failure) else None,
+)
+def test_a_failure_decides_what_is_next_and_how_long_the_model_is_left_alone(
+    failure: Failure, times_tried: int, alternative: bool, verdict: Verdict
+) -> None:
+    """Pauses with a jitter of half: three quarters of the figure."""
+    assert judge(failure, times_tried=times_tried, alternative=alternative, jitter=0.5, max_tokens=500) == verdict
+
+
+@pytest.mark.parametrize("tier", ["flex", "auto", "performance"])
+def test_a_full_tier_is_left_for_the_usual_one(tier: ServiceTier) -> None:
+    """The same model answers at once there."""
+    full = failed(K.TIER_FULL)
+    assert judge(full, times_tried=1, alternative=True, jitter=0.5, service_tier=tier) == DropServiceTier()
+    assert judge(failed(K.OVERLOADED), times_tried=1, alternative=True, jitter=0.5, service_tier=tier) == FallBack(
+        cooldown_s=1.5
+    )
+
+
+@pytest.mark.parametrize("tier", ["on_demand", None])
+def test_a_full_usual_tier_is_an_outage(tier: ServiceTier | None) -> None:
+    """There is no other one to drop to."""
+    full = failed(K.TIER_FULL)
+    assert judge(full, times_tried=1, alternative=True, jitter=0.5, service_tier=tier) == FallBack(cooldown_s=1.5)
 
 
 @given(st.sampled_from([K.AUTHENTICATION, K.BAD_REQUEST, K.MODEL_GONE, K.PAYLOAD_TOO_LARGE]), jitters, st.booleans())
@@ -91,12 +161,23 @@ def test_a_lost_or_broken_answer_goes_to_the_next_model(kind: FailureKind) -> No
     assert isinstance(judge(Failure(kind=kind, message="x"), times_tried=1, alternative=False, jitter=0), FallBack)
 
 
-@pytest.mark.parametrize(("capacity", "expected"), [(9_000, Clamp(max_tokens=1_000)), (8_050, FallBack()), (None, FallBack())])
-def test_what_is_left_below_a_limit_must_be_of_use(capacity: float | None, expected: object) -> None:
-    """2,000 tokens asked, 10,000 requested in all."""
+@pytest.mark.parametrize(
+    ("capacity", "alternative", "expected"),
+    [
+        (9_000, False, Clamp(max_tokens=1_000)),
+        (9_000, True, FallBack(reduced_to=1_000)),
+        (8_064, False, Clamp(max_tokens=64)),
+        (8_063, False, FallBack()),
+        (8_050, True, FallBack()),
+        (10_000, False, FallBack()),
+        (None, False, FallBack()),
+    ],
+)
+def test_what_is_left_below_a_limit_must_be_of_use(capacity: float | None, alternative: bool, expected: object) -> None:
+    """2,000 tokens asked, 10,000 requested in all. Another model may take them whole; this one is asked for less after it."""
     reading = LimitReading(limit=Limit.TPM, capacity=capacity, requested=10_000)
-    failure = Failure(kind=K.LARGER_THAN_LIMIT, message="x", quota=QuotaSnapshot(readings=(reading,)))
-    assert judge(failure, times_tried=1, alternative=False, jitter=0, max_tokens=2_000) == expected
+    failure = failed(K.LARGER_THAN_LIMIT, quota=QuotaSnapshot(readings=(reading,)))
+    assert judge(failure, times_tried=1, alternative=alternative, jitter=0, max_tokens=2_000) == expected
 
 
 def test_a_bound_on_max_tokens_is_clamped_once() -> None:
@@ -104,6 +185,22 @@ def test_a_bound_on_max_tokens_is_clamped_once() -> None:
     failure = Failure(kind=K.MAX_TOKENS_TOO_LARGE, message="x", max_tokens_limit=16_384)
     assert judge(failure, times_tried=1, alternative=True, jitter=0, max_tokens=32_768) == Clamp(max_tokens=16_384)
     assert judge(failure, times_tried=2, alternative=True, jitter=0, max_tokens=32_768) == FallBack()
+
+
+@pytest.mark.fault("B15")
+@pytest.mark.parametrize(
+    ("json_mode", "verdict"),
+    [
+        ("json_schema", RelaxSchema(json_mode="json_object")),
+        ("json_object", RelaxSchema(json_mode="prompted")),
+        ("prompted", Abort()),
+        ("none", Abort()),
+    ],
+)
+def test_a_refused_schema_is_sent_again_in_the_next_weaker_mode(json_mode: JsonMode, verdict: Verdict) -> None:
+    """Until none was sent."""
+    refused = failed(K.SCHEMA_REFUSED, status=400)
+    assert judge(refused, times_tried=1, alternative=True, jitter=0.5, json_mode=json_mode) == verdict
 
 
 @pytest.mark.covers("advice/Implement backoff")
@@ -120,6 +217,25 @@ def test_an_answer_is_charged_its_real_usage_without_cached_tokens() -> None:
     usage = Usage(input_tokens=1000, cached_tokens=900, output_tokens=50)
     settled = actual_cost(Success(model="m", text="x", usage=usage), CLAIM)
     assert settled == {Limit.RPM: 1, Limit.RPD: 1, Limit.TPM: 150, Limit.TPD: 150}
+
+
+@pytest.mark.parametrize(
+    ("usage", "settled"),
+    [
+        (Usage(input_tokens=400, cached_tokens=400), {Limit.TPM: 0, Limit.TPH: 0, Limit.ITPM: 0, Limit.OTPM: 0, Limit.ASH: 0}),
+        (
+            Usage(input_tokens=400, cached_tokens=100, output_tokens=7),
+            {Limit.TPM: 307, Limit.TPH: 307, Limit.ITPM: 300, Limit.OTPM: 7, Limit.ASH: 0},
+        ),
+        (Usage(characters=250), {Limit.TPM: 250, Limit.TPH: 250, Limit.ITPM: 0, Limit.OTPM: 0, Limit.ASH: 0}),
+        (Usage(audio_s=90.0), {Limit.TPM: 0, Limit.TPH: 0, Limit.ITPM: 0, Limit.OTPM: 0, Limit.ASH: 90}),
+    ],
+    ids=["all cached", "chat", "speech", "transcription"],
+)
+def test_a_limit_is_charged_in_what_it_counts(usage: Usage, settled: dict[Limit, float]) -> None:
+    """Tokens in, out or both, seconds of audio; the characters of speech where others count tokens."""
+    claimed = dict.fromkeys(settled, 5_000.0)
+    assert actual_cost(Success(model="m", text="x", usage=usage), claimed) == settled
 
 
 def test_an_answer_without_usage_keeps_its_claim() -> None:
@@ -279,6 +395,8 @@ def test_what_a_provider_charged_at_first_is_the_real_prompt_and_all_of_max_toke
         Limit.ITPM: 300.0,
         Limit.OTPM: 1000.0,
     }
+    all_cached = Usage(input_tokens=400, cached_tokens=400, output_tokens=7)
+    assert admitted_cost(Success(model="m", usage=all_cached), claimed, 1000)[Limit.ITPM] == 0
     assert admitted_cost(Failure(kind=FailureKind.TIMED_OUT, message=""), claimed, 1000) == {}
     assert admitted_cost(Success(model="m", usage_reported=False), claimed, 1000) == {}
     assert admitted_cost(Success(model="m", usage=usage), {Limit.ASH: 10.0}, 0) == {}

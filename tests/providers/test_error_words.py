@@ -16,7 +16,7 @@ from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.durations import format_duration, parse_reset, parse_retry_after, parse_written_duration
 from groq_fallback_mcp.fallback.final_error import final_error
 from groq_fallback_mcp.policy.plan import with_json_mode
-from groq_fallback_mcp.policy.verdict import Abort, FallBack, RelaxSchema, judge
+from groq_fallback_mcp.policy.verdict import Abort, FallBack, judge
 from groq_fallback_mcp.providers.classify import classify, classify_stream_error
 from groq_fallback_mcp.providers.rate_limit_headers import stated_wait
 
@@ -345,19 +345,6 @@ def test_a_stream_s_error_has_its_status_in_a_field(value: dict[str, object]) ->
     """As a number or as text."""
     found = classify_stream_error(json.dumps({"error": {"message": "slow down", **value}}), now_wall=NOW)
     assert (found.kind, found.status) == (K.RATE_LIMITED, 429)
-
-
-@pytest.mark.fault("B15")
-def test_a_refused_schema_is_asked_for_in_a_weaker_way_until_there_is_none() -> None:
-    """json_schema, json_object, the prompt alone; then it is the caller's request that is refused."""
-    refused = Failure(kind=K.SCHEMA_REFUSED, message="no minItems", status=400)
-
-    def verdict(json_mode: Any) -> object:
-        return judge(refused, times_tried=1, alternative=True, jitter=0.0, json_mode=json_mode)
-
-    assert verdict("json_schema") == RelaxSchema(json_mode="json_object")
-    assert verdict("json_object") == RelaxSchema(json_mode="prompted")
-    assert verdict("prompted") == verdict("none") == Abort()
 
 
 @pytest.mark.anyio
