@@ -13,7 +13,13 @@ from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.policy.verdict import Abort, Clamp, FallBack, NextProvider, RetrySame, Verdict, judge
 from groq_fallback_mcp.providers.classify import classify, classify_stream_error
-from groq_fallback_mcp.providers.rate_limit_headers import read_headers, read_quotas, stated_wait
+from groq_fallback_mcp.providers.rate_limit_headers import (
+    read_headers,
+    read_quotas,
+    resets_of_spent,
+    snapshot,
+    stated_wait,
+)
 
 NOW = 1_790_000_000.0
 
@@ -423,6 +429,10 @@ def test_figures_are_those_of_a_limit_only_where_a_limit_refuses(status: int, re
         ("on : Limit 1000, Used 1000, Requested 1. Please try again in 1m26.4s", "requests", Limit.RPD),
         ("on : Limit 7200, Used 7182, Requested 23. Please try again in 2.5s", "audio", Limit.ASH),
         ("on : Limit 28800, Used 28800, Requested 600. Please try again in 30m0s", "audio", Limit.ASD),
+        ("on : Limit 7200, Used 7182, Requested 23. Please try again in 2.5s", "seconds", Limit.ASH),
+        ("on : Limit 28800, Used 28800, Requested 600. Please try again in 30m0s", "audio_seconds", Limit.ASD),
+        ("on : Limit 1000, Requested 1001. Please try again in 8s", "requests", Limit.RPD),
+        ("on tokens per minute (TPM): Limit 6000, Used 5914, Requested 1822... Please try again in 17.36s", "", Limit.TPM),
     ],
 )
 def test_the_limit_is_named_by_the_text_or_told_by_its_arithmetic(text: str, type_: str, limit: Limit) -> None:
@@ -463,7 +473,7 @@ def test_a_code_of_a_limit_that_refills_outweighs_words_about_money(code: str) -
 
 @pytest.mark.parametrize(
     ("excess", "wait", "limit"),
-    [(1, "7.2s", Limit.RPM), (1, "7.3s", Limit.RPD), (0, "7.3s", Limit.RPM)],
+    [(1, "7.2s", Limit.RPM), (1, "7.2005s", Limit.RPD), (0, "7.3s", Limit.RPM)],
 )
 def test_a_wait_of_more_than_two_hours_for_the_whole_limit_is_one_per_day(excess: int, wait: str, limit: Limit) -> None:
     """A thousand requests that are back in 7,200 s are counted per minute or per hour; without an excess the wait says nothing."""
@@ -481,6 +491,7 @@ def test_a_wait_of_more_than_two_hours_for_the_whole_limit_is_one_per_day(excess
         (1, 72, Limit.RPD),
         (50, 60, Limit.RPM),
         (50, 3_600, Limit.RPD),
+        (100, 60, Limit.RPM),
         (0, 0, None),
     ],
 )
@@ -492,6 +503,36 @@ def test_requests_of_an_unknown_provider_are_counted_per_what_brings_all_of_them
     headers = {f"x-ratelimit-{name}-requests": value for name, value in stated.items()}
     expected = [] if limit is None else [LimitReading(limit=limit, capacity=100, remaining=100 - used)]
     assert list(read_headers(headers, sender=None, now_wall=NOW)) == expected
+
+
+@pytest.mark.parametrize("missing", ["limit", "remaining", "reset"])
+def test_requests_of_an_unknown_provider_need_all_three_figures(missing: str) -> None:
+    """Else nobody knows per how long they are counted."""
+    stated = {"limit": "100", "remaining": "99", "reset": "1s"}
+    headers = {f"x-ratelimit-{name}-requests": value for name, value in stated.items() if name != missing}
+    assert read_headers(headers, sender=None, now_wall=NOW) == ()
+
+
+def test_requests_in_groq_s_headers_are_per_day_however_soon_they_are_back() -> None:
+    """One of 14,400 takes six seconds."""
+    headers = {
+        "x-ratelimit-limit-requests": "14400",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "6s",
+    }
+    expected = (LimitReading(limit=Limit.RPD, capacity=14_400, remaining=0),)
+    assert read_headers(headers) == snapshot(headers).readings == expected
+
+
+def test_only_the_reset_of_a_limit_that_is_used_up_is_waited_for() -> None:
+    """Requests are left here."""
+    headers = {
+        "x-ratelimit-remaining-requests": "5",
+        "x-ratelimit-reset-requests": "300s",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": "7s",
+    }
+    assert resets_of_spent(headers, sender=None, now_wall=NOW) == [7.0]
 
 
 @pytest.mark.parametrize(
@@ -550,7 +591,13 @@ def test_the_seed_document_s_429_text_is_read_too() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["on : Limit 30, Used 30, Requested 1.", "on : Limit 0, Used 0, Requested 1. Please try again in 2s", "slow down"],
+    [
+        "on : Limit 30, Used 30, Requested 1.",
+        "on : Limit 0, Used 0, Requested 1. Please try again in 2s",
+        "on tokens per minute (TPM): Limit 0, Used 0, Requested 1. Please try again in 2s",
+        "on tokens per minute (TPM): Limit 6000, Used 0, Requested 9999999999999. Please try again in 2s",
+        "slow down",
+    ],
 )
 def test_a_429_without_usable_figures_still_is_a_rate_limit(text: str) -> None:
     """No reading, but the same kind."""

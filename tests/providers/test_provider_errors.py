@@ -236,6 +236,32 @@ def test_a_daily_limit_that_is_back_in_seconds_does_not_close_the_day() -> None:
 
 
 @pytest.mark.parametrize(
+    ("zone", "reset_s", "remaining"),
+    [
+        ("UTC", 43_200, 0),
+        ("UTC", 43_080, 0),
+        ("UTC", 43_079, None),
+        ("America/Los_Angeles", 43_200, None),
+        ("America/Los_Angeles", 72_000, 0),
+    ],
+)
+def test_a_daily_limit_closes_the_day_when_it_begins_again_as_the_provider_s_day_ends(
+    zone: str, reset_s: float, remaining: float | None
+) -> None:
+    """Two minutes more or less: clocks differ."""
+    row = PROVIDERS["cerebras"].model_copy(update={"day_ends": zone})
+    headers = {
+        "x-ratelimit-limit-requests-day": "2400",
+        "x-ratelimit-remaining-requests-day": "0",
+        "x-ratelimit-reset-requests-day": str(reset_s),
+    }
+
+    readings = snapshot(headers, sender=row, now_wall=NOW).readings
+
+    assert readings == (LimitReading(limit=Limit.RPD, capacity=2400, remaining=remaining),)
+
+
+@pytest.mark.parametrize(
     ("status", "message", "kind"),
     [
         (410, "Gone for good", FailureKind.MODEL_GONE),
