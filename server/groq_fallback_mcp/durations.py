@@ -100,9 +100,7 @@ def parse_retry_after(value: str | None, *, now_wall: float) -> float | None:
     if value is None:
         return None
     text = value.strip()
-    seconds = parse_duration(text)
-    if seconds is None:
-        seconds = _number(text)
+    seconds = _number(text)
     if seconds is None:
         seconds = parse_written_duration(text) if _WRITTEN_PART.match(text) else _seconds_until(text, now_wall)
     return seconds if seconds is not None and 0 <= seconds <= DAY_S else None

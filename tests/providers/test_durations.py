@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.durations import format_duration, parse_duration, parse_retry_after
+from groq_fallback_mcp.durations import (
+    format_duration,
+    parse_duration,
+    parse_reset,
+    parse_retry_after,
+    parse_written_duration,
+    stated_waits,
+)
 
 NOW = 1_790_000_000.0
 
@@ -32,6 +39,43 @@ NOW = 1_790_000_000.0
 def test_durations_are_read_as_groq_writes_them(text: str, expected: float | None) -> None:
     """Values really seen in headers and messages, and things that are no duration."""
     assert parse_duration(text) == (pytest.approx(expected) if expected is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-3.0, "0ms"),
+        (0.0, "0ms"),
+        (0.9994, "999ms"),
+        (0.9996, "1s"),
+        (6.0, "6s"),
+        (7.66, "7.66s"),
+        (40.0, "40s"),
+        (60.0, "1m0s"),
+        (3_600.0, "1h0m0s"),
+        (6_825.6, "1h53m45.6s"),
+    ],
+)
+def test_durations_are_written_as_groq_writes_them(seconds: float, text: str) -> None:
+    """No hours and minutes where there are none, no zeros at the end."""
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1 week", 604_800.0),
+        ("2 days, 3 hrs and 1 min", 183_660.0),
+        ("250 milliseconds", 0.25),
+        ("250 msecs", 0.25),
+        ("5 mins 2 secs", 302.0),
+        ("5 Minutes", 300.0),
+        ("5 metres", None),
+    ],
+)
+def test_a_duration_is_read_in_words(text: str, seconds: float | None) -> None:
+    """Milliseconds are not minutes."""
+    assert parse_written_duration(text) == (None if seconds is None else pytest.approx(seconds))
 
 
 @given(st.integers(min_value=0, max_value=10_000_000))
@@ -70,3 +114,34 @@ def test_no_text_makes_the_parsers_raise(text: str) -> None:
 def test_retry_after_is_read_up_to_a_day_or_passed_over(value: str | None, expected: float | None) -> None:
     """Absurd values bench nothing: our own pause holds in their place."""
     assert parse_retry_after(value, now_wall=NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0", 0.0),
+        ("0.5", 0.5),
+        ("86400", 86_400.0),
+        ("86401", None),
+        ("Mon, 21 Sep 2026 14:13:25 GMT", 5.0),
+        ("2026-09-21T14:13:25Z", 5.0),
+        ("2026-09-21T16:13:25+02:00", 5.0),
+        ("2026-09-21T14:13:15Z", None),
+        ("2026-09-22", None),
+    ],
+)
+def test_a_reset_is_read_up_to_a_day_or_passed_over(value: str, expected: float | None) -> None:
+    """A day without a time of day is no moment."""
+    assert parse_reset(value, now_wall=NOW) == expected
+
+
+@pytest.mark.parametrize("name", ["retry-after", "x-ratelimit-retry-after", "x-ratelimit-reset-after"])
+def test_a_wait_may_be_a_date(name: str) -> None:
+    """In any header for waits."""
+    assert stated_waits({name: "Mon, 21 Sep 2026 14:13:25 GMT"}, now_wall=NOW) == ([5.0], [])
+
+
+def test_milliseconds_count_instead_of_the_seconds_they_were_rounded_to() -> None:
+    """Whatever else is stated counts too."""
+    headers = {"retry-after": "2", "retry-after-ms": "1500", "x-ratelimit-reset-after": "1.4", "ratelimit-reset": "60"}
+    assert stated_waits(headers, now_wall=NOW) == ([1.5, 1.4], [60.0])
