@@ -99,10 +99,12 @@ def audio_cost(request: AudioRequest) -> dict[Limit, float]:
     a minute for an address.
     """
     audio = request.audio
-    known = audio.duration_s if isinstance(audio, AudioFile) else UNKNOWN_AUDIO_S
-    if known is None:
-        size = audio.size if isinstance(audio, AudioFile) else 0
-        known = min(max(size / LEAST_AUDIO_BYTES_PER_S, UNKNOWN_AUDIO_S), MOST_ASSUMED_AUDIO_S)
+    if not isinstance(audio, AudioFile):
+        known = UNKNOWN_AUDIO_S
+    elif audio.duration_s is not None:
+        known = audio.duration_s
+    else:
+        known = min(max(audio.size / LEAST_AUDIO_BYTES_PER_S, UNKNOWN_AUDIO_S), MOST_ASSUMED_AUDIO_S)
     seconds = max(known, MINIMUM_BILLED_AUDIO_S)
     return {Limit.RPM: 1.0, Limit.RPD: 1.0, Limit.ASH: seconds, Limit.ASD: seconds}
 
