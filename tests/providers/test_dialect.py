@@ -79,6 +79,14 @@ def test_every_row_of_a_dialect_changes_what_it_says(name: str) -> None:
     assert {name: after[name] for name in effort if name in after} == taken
 
 
+@pytest.mark.parametrize("name", DIALECTS)
+def test_an_answer_in_one_piece_asks_nobody_for_the_usage_of_a_stream(name: str) -> None:
+    """Neither those that know the field nor those that do not."""
+    whole = chat_payload(full(), candidate("m", max_tokens=1_000), groq=False)
+
+    assert "stream_options" not in in_dialect(whole, DIALECTS[name])
+
+
 def test_a_provider_of_which_nothing_is_known_is_sent_openai_s_format() -> None:
     """As most servers read it."""
     body = chat_payload(full(), candidate("m", max_tokens=9, reasoning_effort="low"), groq=False)
@@ -91,6 +99,14 @@ def test_thinking_is_switched_by_its_type_alone() -> None:
     assert sent(DIALECTS["zai"], request(), reasoning_effort="none")["thinking"] == {"type": "disabled"}
     assert sent(DIALECTS["zai"], request(), reasoning_effort="default")["thinking"] == {"type": "enabled"}
     assert "thinking" not in sent(DIALECTS["zai"], request())
+
+
+@pytest.mark.parametrize("effort", ["none", "default", "high"])
+def test_a_provider_without_a_word_for_effort_is_sent_none(effort: str) -> None:
+    """A field that it does not know may be refused."""
+    body = sent(Dialect(reasoning="none"), request(), reasoning_effort=effort)
+
+    assert not body.keys() & {"reasoning_effort", "reasoning", "thinking"}
 
 
 def test_groq_s_word_for_the_usual_effort_is_not_sent_elsewhere() -> None:
@@ -113,15 +129,33 @@ def test_keys_that_a_reader_of_schemas_refuses_are_dropped_and_names_of_the_call
     assert TOOL["function"]["strict"]
 
 
-def test_a_schema_is_put_in_words_where_it_cannot_be_sent() -> None:
+def test_a_property_may_be_called_as_a_refused_key_or_as_one_that_holds_schemas() -> None:
+    """Its schema may be true, which takes anything."""
+    properties = {"strict": True, "properties": {"type": "object", "strict": True}, "$defs": {"type": "string"}}
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": properties}}}
+
+    (plain,) = sent(DIALECTS["mistral"], request(tools=(tool,)))["tools"]
+
+    expected = {"strict": True, "properties": {"type": "object"}, "$defs": {"type": "string"}}
+    assert plain["function"]["parameters"]["properties"] == expected
+
+
+@pytest.mark.parametrize(("tools", "beginning"), [((), "Answer with"), ((TOOL,), "When you answer, rather than call a tool,")])
+def test_a_schema_is_put_in_words_where_it_cannot_be_sent(tools: Sequence[Mapping[str, Any]], beginning: str) -> None:
     """Kilo refuses response_format without a key."""
     schema = {"type": "object"}
+    wanted = request(schema=schema, tools=tools)
+    asked = chat_payload(wanted, candidate("m", max_tokens=9, json_mode="json_schema"), groq=False)
 
-    body = sent(DIALECTS["kilo"], request(schema=schema), json_mode="json_schema")
+    body, plain = in_dialect(asked, DIALECTS["kilo"]), in_dialect(asked, PLAIN)
 
     assert "response_format" not in body
-    assert json.dumps(schema, separators=(",", ":")) in body["messages"][0]["content"]
-    assert "response_format" in sent(PLAIN, request(schema=schema), json_mode="json_schema")
+    words, question = body["messages"]
+    assert (words["role"], question) == ("system", {"role": "user", "content": "hi"})
+    assert words["content"].startswith(beginning)
+    assert words["content"].endswith(json.dumps(schema, separators=(",", ":")))
+    assert "response_format" in plain
+    assert plain["messages"] == [question]
 
 
 def called(id_: str, name: str = "look", **extra: object) -> dict[str, Any]:
