@@ -16,7 +16,7 @@ from groq_fallback_mcp.call import ChatRequest, Success
 from groq_fallback_mcp.call.messages import read_messages
 from groq_fallback_mcp.catalog import Dialect, load_catalog
 from groq_fallback_mcp.providers.dialect import in_dialect
-from groq_fallback_mcp.providers.history import NOT_SIGNED, CallMemory
+from groq_fallback_mcp.providers.history import NOT_SIGNED, CallMemory, messages_in_dialect
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 
 DIALECTS = {name: row.dialect for name, row in load_catalog().providers.items()}
@@ -281,6 +281,105 @@ def test_what_is_kept_is_bounded_by_its_characters(monkeypatch: pytest.MonkeyPat
         memory.keep(Success(model="m", reasoning="x" * 1_000, tool_calls=(call,)))
 
     assert kept(memory, 3) == [False, True, True]
+
+
+def remembered(memory: CallMemory, id_: str = "call_0", arguments: str = "{}") -> tuple[str | None, Any]:
+    """The thought and the signature that are kept with a call of `look`."""
+    found = memory.of({"id": id_, "function": {"name": "look", "arguments": arguments}})
+    assert found is not None
+    return found.reasoning, found.extra_content
+
+
+# What tells a call from others takes 74 characters here; with these it is a thousand.
+THOUGHT, SIGNATURE = "x" * 926, {"s": "x" * (926 - len(json.dumps({"s": ""})))}
+
+
+@pytest.mark.parametrize(
+    ("thought", "extra"),
+    [
+        (THOUGHT, None),
+        (THOUGHT, {"s": "x" * 64_000}),
+        (None, SIGNATURE),
+        (THOUGHT[:400], {"s": SIGNATURE["s"][:-400]}),
+    ],
+    ids=["thought", "signature too long", "signature", "both"],
+)
+@pytest.mark.parametrize(("most", "are_kept"), [(2_000, [False, True, True]), (1_999, [False, False, True])])
+def test_every_character_that_is_kept_counts(
+    monkeypatch: pytest.MonkeyPatch, thought: str | None, extra: object, most: int, are_kept: list[bool]
+) -> None:
+    """Of thoughts, of signatures, and of what tells a call from others."""
+    monkeypatch.setattr("groq_fallback_mcp.providers.history.MOST_CHARS_KEPT", most)
+    memory = CallMemory()
+
+    for number in range(3):
+        call = {"id": f"call_{number}", "name": "look", "arguments": "{}"}
+        if extra is not None:
+            call["extra_content"] = extra
+        memory.keep(Success(model="m", reasoning=thought, tool_calls=(call,)))
+
+    assert kept(memory, 3) == are_kept
+
+
+def test_a_thought_or_a_signature_of_64000_characters_is_kept_and_no_longer_one() -> None:
+    """Half of either would be of no use."""
+    memory = CallMemory()
+    signature = {"s": "x" * (64_000 - len(json.dumps({"s": ""})))}
+    for number, thought in enumerate(["x" * 64_000, "x" * 64_001]):
+        call = {"id": f"call_{number}", "name": "look", "arguments": "{}", "extra_content": signature}
+        memory.keep(Success(model="m", reasoning=thought, tool_calls=(call,)))
+
+    assert remembered(memory, "call_0") == ("x" * 64_000, signature)
+    assert remembered(memory, "call_1") == (None, signature)
+
+
+def test_calls_with_the_same_id_are_told_apart_by_their_arguments() -> None:
+    """Some servers count calls from 0 in every answer. The order of keys says nothing: clients write arguments anew."""
+    memory = CallMemory()
+    for thought, arguments in (("first", '{"a": 1, "b": 2}'), ("second", '{"a": 2}'), ("third", '{"a": "\ud800')):
+        call = {"id": "call_0", "name": "look", "arguments": arguments}
+        memory.keep(Success(model="m", reasoning=thought, tool_calls=(call,)))
+
+    assert remembered(memory, arguments='{"b":2,"a":1}')[0] == "first"
+    assert remembered(memory, arguments='{"a": 2}')[0] == "second"
+    assert remembered(memory, arguments='{"a": "\ud800')[0] == "third"
+
+
+def test_an_id_of_half_a_surrogate_pair_is_turned_into_nine_letters_too() -> None:
+    """A client may have cut it there."""
+    (message,) = messages_in_dialect([{"role": "tool", "tool_call_id": "\ud83d", "content": "x"}], DIALECTS["mistral"])
+
+    assert len(message["tool_call_id"]) == 9
+
+
+@pytest.mark.parametrize("ending", ["user", "assistant"])
+def test_only_a_provider_that_wants_the_user_last_hears_one_more_word(ending: str) -> None:
+    """Gemini refuses to go on from the assistant's words."""
+    messages = [{"role": "user", "content": "hi"}, {"role": ending, "content": "so"}]
+
+    for_gemini = messages_in_dialect(messages, DIALECTS["gemini"])
+
+    assert messages_in_dialect(messages, PLAIN) == messages
+    assert for_gemini == (messages if ending == "user" else [*messages, {"role": "user", "content": "Continue."}])
+    assert messages_in_dialect([], DIALECTS["gemini"]) == []
+
+
+def test_fields_of_a_message_that_a_provider_refuses_are_dropped() -> None:
+    """Thoughts everywhere; a name where it is not that of a tool; its own thoughts stay where they must come back."""
+    messages = [
+        {"role": "user", "name": "ann", "content": "look", "cache_control": {}},
+        {"role": "assistant", "content": None, "tool_calls": [called("Ab3dE6gH9")], "reasoning": "a", "reasoning_content": "b"},
+        {"role": "tool", "name": "look", "tool_call_id": "Ab3dE6gH9", "content": "seen"},
+    ]
+    strict = Dialect(message_fields=DIALECTS["mistral"].message_fields)
+    thoughtful = strict.model_copy(update={"reasoning_history": "reasoning_content"})
+
+    thoughts, result = messages_in_dialect(messages, PLAIN)[1], messages[2]
+    plain = [{"role": "user", "content": "look"}, thoughts, result]
+
+    assert thoughts == {"role": "assistant", "content": None, "tool_calls": [called("Ab3dE6gH9")]}
+    assert messages_in_dialect(messages, strict) == plain
+    assert messages_in_dialect(messages, thoughtful) == [plain[0], {**thoughts, "reasoning_content": ""}, result]
 
 
 def nested(depth: int) -> dict[str, Any]:
