@@ -106,7 +106,7 @@ def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> 
     """The fitted values, or why this model cannot take the request. `tpm` is its tokens-per-minute bucket."""
     row, capabilities = offered.row, offered.row.capabilities
     if row.kind not in ({Kind.GUARD} if needs.screens else {Kind.CHAT, Kind.SYSTEM}):
-        return f"it is for {row.kind.value.replace('_', ' ')}, not for chat"
+        return f"it is for {row.kind.value.replace('_', ' ')}, not for {'screening' if needs.screens else 'chat'}"
     missing = _missing(needs, capabilities)
     if missing is not None:
         return missing
