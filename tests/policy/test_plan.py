@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -23,14 +24,15 @@ from groq_fallback_mcp.call import (
     LimitReading,
     Pool,
     QuotaSnapshot,
+    Refilling,
     Restrictions,
 )
-from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage, load_catalog
+from groq_fallback_mcp.catalog import FREE, Capabilities, Catalog, Kind, ModelRow, Price, Stage, load_catalog
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
+from groq_fallback_mcp.policy.estimate import chat_cost, estimate_prompt_tokens, with_hours
 from groq_fallback_mcp.policy.fit import remap_reasoning
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, choose, default_use_case, resolve_model
-from groq_fallback_mcp.policy.plan import Learnt, Plan, plan, with_counted_tokens, with_max_tokens
+from groq_fallback_mcp.policy.plan import Candidate, Learnt, Plan, plan, with_counted_tokens, with_json_mode, with_max_tokens
 from groq_fallback_mcp.quota.budget import Spend
 from groq_fallback_mcp.quota.transactions import learnt_factor
 
@@ -538,6 +540,8 @@ def test_a_refusal_that_says_how_long_a_request_is_replaces_the_estimate() -> No
     assert with_counted_tokens(candidate, refused(Limit.TPM, 5_000)) == candidate
     assert with_counted_tokens(candidate, refused(Limit.RPM, 1)) == candidate
     assert with_counted_tokens(candidate, refused(Limit.TPD, 1_011)) == counted
+    heard = made(AudioRequest(audio=sound())).candidates[0]
+    assert with_counted_tokens(heard, refused(Limit.TPM, 5_000)) == heard
 
 
 def with_cost(offer: ProviderModels, cost: str, **fields: object) -> ProviderModels:
@@ -562,12 +566,144 @@ OFFERS = (
         (("groq", "local", "free", "paid"), ["groq", "server", "free", "paid", "local"]),
         (("local", "free"), ["server", "free", "groq", "paid", "local"]),
         (("paid", "paid", "groq"), ["paid", "groq", "free", "server", "local"]),
+        (("nothing",), ["groq", "paid", "free", "server", "local"]),
     ],
 )
 def test_providers_come_in_the_order_that_the_user_prefers(prefer: Sequence[str], order: list[str]) -> None:
     """What runs in this process is the last resort whatever is preferred."""
     made = plan(ask(), catalog=CATALOG, providers=OFFERS, today=NOW, prefer=prefer)
     assert list(dict.fromkeys(candidate.provider for candidate in made.candidates)) == order
+
+
+def test_what_runs_in_this_process_is_last_though_it_is_offered_first() -> None:
+    """And what does not say its cost counts as paid."""
+    offers = (OFFERS[-1], OFFERS[2], other("unknown", "u"))
+    made = plan(ask(), catalog=CATALOG, providers=offers, today=NOW, prefer=("paid",))
+    assert [candidate.provider for candidate in made.candidates] == ["unknown", "free", "local"]
+
+
+def test_of_three_providers_those_much_slower_than_the_fastest_keep_their_order() -> None:
+    """However much one of them is slower than the other."""
+    offers = [with_cost(other(name, name), "free") for name in ("slowest", "fastest", "slow")]
+    took = {"slowest": 9.0, "fastest": 1.0, "slow": 3.0}
+    made = plan(ask(), catalog=CATALOG, providers=offers, today=NOW, took_s=lambda model: took[model[0]])
+    assert [candidate.provider for candidate in made.candidates] == ["fastest", "slowest", "slow"]
+
+
+PRICE = Price(input_usd_per_mtok=Decimal(2), output_usd_per_mtok=Decimal(3))
+
+
+def test_a_candidate_has_all_that_the_call_needs_to_know_of_its_model() -> None:
+    """As the provider offers it, and as the request was fitted to it."""
+    capabilities = Capabilities(tools=True, reasoning=("low", "high"), reasoning_format=True, voices=("anna", "ben"))
+    row = ModelRow(
+        id="m", kind=Kind.SYSTEM, stage=Stage.PRODUCTION, source="user", checked=NOW, capabilities=capabilities, price=PRICE
+    )
+    model = ProviderModel(
+        row=row,
+        wire_model="wire-m",
+        documented={Limit.TPM: 90_000, Limit.ITPM: 80_000},
+        pool=Pool(name="address", documented={Limit.RPH: 200}),
+        refilling=Refilling(windows="sliding", day_ends="UTC"),
+        failures_count=True,
+    )
+    near = ProviderModels(name="near", models={"m": model}, cataloged=True, on_this_machine=True, first_token_s=7.0)
+
+    made_plan = made(ask(model="m", reasoning_effort="high", max_tokens=1_000), [near])
+
+    estimated = estimate_prompt_tokens(ask())
+    prompt = math.ceil(estimated * 1.5) + 60
+    cost = with_hours(chat_cost(prompt, 1_000))
+    assert made_plan.candidates == (
+        Candidate(
+            provider="near",
+            model="m",
+            wire_model="wire-m",
+            cost=cost,
+            documented=model.documented,
+            max_tokens=1_000,
+            reasoning_effort="high",
+            estimated_tokens=estimated,
+            spend=Spend(input_tokens=prompt, output_tokens=1_000, picousd=prompt * 2 * 10**6 + 3 * 10**9),
+            price=PRICE,
+            pool=model.pool,
+            refilling=model.refilling,
+            failures_count=True,
+            voice="anna",
+            cataloged=True,
+            is_system=True,
+            parses_reasoning=True,
+            on_this_machine=True,
+            first_token_s=7.0,
+        ),
+    )
+    assert (made_plan.requested_model, made_plan.notes) == ("m", ())
+
+
+def test_a_recording_costs_its_seconds_and_no_tokens() -> None:
+    """At the price of an hour."""
+    row = CATALOG.models["whisper-large-v3"].model_copy(update={"price": Price(audio_usd_per_hour=Decimal(36))})
+    offer = ProviderModels(name="groq", models={row.id: ProviderModel(row=row, wire_model=row.id)}, cataloged=True)
+    (candidate,) = made(AudioRequest(audio=sound(duration_s=100.0)), [offer]).candidates
+    assert candidate.spend == Spend(audio_s=100.0, picousd=10**12)
+    assert (candidate.estimated_tokens, candidate.is_system) == (0, False)
+
+
+def test_a_price_is_the_catalog_s_at_groq_nothing_in_this_process_and_else_the_provider_s() -> None:
+    """The same model may cost anything elsewhere."""
+    id_ = "openai/gpt-oss-20b"
+    priced = with_cost(other("seller", id_), "paid")
+    priced = replace(priced, models={id_: replace(priced.models[id_], price=PRICE)})
+    offers = (groq(), priced, other("mine", id_), other("local", id_))
+    found = {
+        candidate.provider: candidate.price for candidate in made(ask(model=id_), offers).candidates if candidate.model == id_
+    }
+    assert found == {"groq": CATALOG.models[id_].price, "seller": PRICE, "mine": None, "local": FREE}
+
+
+def test_a_model_that_is_too_dear_or_serves_on_request_leaves_the_others_of_its_provider() -> None:
+    """Wherever it stands among them."""
+    both = other("seller", "dear", "cheap")
+    dear = replace(both.models["dear"], price=PRICE)
+    seller = replace(both, models={"dear": dear, "cheap": both.models["cheap"]})
+    request = ask(max_tokens=1_000, restrictions=Restrictions(max_usd=Decimal("0.001")))
+
+    found = made(request, [seller])
+    quiet = made(ask(), [replace(both, on_request=frozenset({"dear"}))])
+
+    assert (
+        [candidate.model for candidate in found.candidates] == [candidate.model for candidate in quiet.candidates] == ["cheap"]
+    )
+    assert [(excluded.provider, excluded.model) for excluded in found.exclusions if excluded.model == "dear"] == [
+        ("seller", "dear")
+    ]
+
+
+def test_a_model_that_would_give_fewer_tokens_than_the_caller_asked_for_goes_last_in_its_tier() -> None:
+    """Those that give them all come first."""
+    both = other("mine", "small", "roomy")
+    small = replace(both.models["small"], documented={Limit.TPM: 3_000})
+    mine = replace(both, models={"small": small, "roomy": both.models["roomy"]})
+    assert models(ask(max_tokens=4_000), [mine]) == ["roomy", "small"]
+    assert models(ask(max_tokens=1_000), [mine]) == ["small", "roomy"]
+
+
+def test_what_was_not_asked_for_needs_no_note() -> None:
+    """A model that cannot serve is explained where the caller named it."""
+    offers = [groq(), other("mine", "plain")]
+    assert made(ask(tools=(TOOL,), model="openai/gpt-oss-20b"), offers).notes == ()
+    assert made(ask(tools=(TOOL,)), [other("mine", "plain")]).notes == ()
+    assert made(ask(tools=(TOOL,), model="plain"), offers).notes == ("plain (mine) was skipped: it does not support tools",)
+
+
+def test_a_refused_schema_is_noted_once_however_often_it_is_weakened() -> None:
+    """Behind what was noted before."""
+    candidate = replace(made(ask(schema={"type": "object"})).candidates[0], notes=("before",))
+    note = "The model refused the JSON schema; the request was repeated without it and the answer was checked here."
+    weaker = with_json_mode(candidate, "json_object")
+    weakest = with_json_mode(weaker, "prompted")
+    assert weaker == replace(candidate, json_mode="json_object", notes=("before", note))
+    assert weakest == replace(candidate, json_mode="prompted", notes=("before", note))
 
 
 def test_of_two_providers_that_cost_the_same_the_much_faster_one_goes_first() -> None:

@@ -302,7 +302,7 @@ def _cost(
     if isinstance(request, SpeechRequest):
         return speech_cost(request)
     # a margin on the estimate must not shut out what fits
-    room = claimed if tpm is None else max(int(tpm) - fitted.max_tokens, 0)
+    room = claimed if tpm is None else int(tpm) - fitted.max_tokens
     return chat_cost(min(claimed, room, claimed if itpm is None else itpm), fitted.max_tokens)
 
 
