@@ -281,6 +281,24 @@ def test_a_clock_that_was_right_changes_nothing_and_one_set_back_starts_from_now
 
 
 @pytest.mark.parametrize(
+    ("limit", "back_s", "level"),
+    [
+        (Limit.TPM, 1.0, 3_000),
+        (Limit.TPM, 1.5, 2_850),
+        (Limit.TPM, 59.0, -2_900),
+        (Limit.TPM, 60.0, 3_000),
+        (Limit.TPH, 3_599.0, 3_000 - 3_599 / 0.6),
+        (Limit.TPD, 7_199.0, 3_000 - 7_199 / 14.4),
+        (Limit.TPD, 7_200.0, 3_000),
+    ],
+)
+def test_what_came_in_while_the_clock_was_ahead_goes_again(limit: Limit, back_s: float, level: float) -> None:
+    """A second is the way of a request; of a whole window, or of more than two hours, it cannot be told."""
+    ahead = replace(bucket(limit, level=3_000), at=T0 + back_s)
+    assert clock_set_back(ahead, T0).level == pytest.approx(level)
+
+
+@pytest.mark.parametrize(
     ("limit", "off_s", "left"),
     [
         (Limit.TPD, 3600.0, 500_000.0),
