@@ -148,7 +148,7 @@ def _tools(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """The functions; tools of other types run at one provider only, and nothing here could run them."""
     given = body.get("tools")
     if given is None and is_list(legacy := body.get("functions")):
-        given = [{"type": "function", "function": function} for function in legacy]
+        given = [{"function": function} for function in legacy]
     if given is None:
         return ()
     if not is_list(given):
