@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from groq_fallback_mcp.call import Limit, LimitReading
+from groq_fallback_mcp.call import Limit, LimitReading, Refilling
 from groq_fallback_mcp.quota.buckets import (
     ON_THE_WAY_S,
     TURN_POLL_S,
@@ -296,6 +296,21 @@ def test_what_came_in_while_the_clock_was_ahead_goes_again(limit: Limit, back_s:
     """A second is the way of a request; of a whole window, or of more than two hours, it cannot be told."""
     ahead = replace(bucket(limit, level=3_000), at=T0 + back_s)
     assert clock_set_back(ahead, T0).level == pytest.approx(level)
+
+
+def test_what_was_used_while_the_clock_was_ahead_comes_back_a_window_from_now_at_the_latest() -> None:
+    """With the way of a request, and the part of the window that it counts in."""
+    used = ((T0 + 30, 5.0), (T0 + 200, 7.0), (T0 + 300, 2.0))
+    back = clock_set_back(replace(bucket(level=5_986), window="sliding", at=T0 + 240, used=used), T0)
+    (soon, first), (latest, rest) = back.used
+    assert (soon, first, latest, rest) == (T0 + 30, 5, pytest.approx(T0 + 61.9, abs=0.001), 9)
+
+
+def test_less_than_a_unit_of_a_window_comes_back_when_it_was_used() -> None:
+    """A part of a second of audio."""
+    sliding = new_bucket(Limit.ASH, 7_200.0, Refilling(windows="sliding"))
+    used = charge(charge(sliding, 0.5, T0), 0.5, T0 + 600)
+    assert [units for _, units in used.used] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(

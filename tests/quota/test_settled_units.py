@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -494,3 +494,13 @@ def test_a_call_granted_without_the_store_frees_nothing_of_those_under_way(recor
     records.settle(of_fallback(records, queue="ann"), answered({Limit.TPM: 200}))
     assert (records.account().held, records.account().in_flight) == ({Limit.TPM: 100.0}, 1)
     assert records.account().uses["ann"].share == 0.1
+
+
+def test_what_a_call_did_not_use_of_a_window_is_taken_from_its_own_use(records: Records) -> None:
+    """What another used since comes back when it was used."""
+    sliding = replace(tokens(400), refilling=Refilling(windows="sliding"))
+    first = records.take(sliding, "a")
+    records.now += 30
+    records.take(replace(sliding, cost={Limit.TPM: 100.0}), "b")
+    records.settle(first, answered({Limit.TPM: 100}))
+    assert [units for _, units in records.account().buckets[Limit.TPM].used] == [100, 100]
