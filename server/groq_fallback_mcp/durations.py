@@ -155,17 +155,22 @@ def _number(text: str) -> float | None:
 
 def _dated(text: str) -> float | None:
     try:
-        return datetime.fromisoformat(text).timestamp() if "-" in text[1:] and "T" in text else None
+        return _unix_s(datetime.fromisoformat(text)) if "-" in text[1:] and "T" in text else None
     except (ValueError, OverflowError):
         return None
 
 
 def _seconds_until(text: str, now_wall: float) -> float | None:
     try:
-        moment = parsedate_to_datetime(text).timestamp()
+        moment = _unix_s(parsedate_to_datetime(text))
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return max(moment - now_wall, 0.0)
+
+
+def _unix_s(moment: datetime) -> float:
+    """Where no time zone is said, a server means UTC, wherever this machine is."""
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def day_end(zone: str, at: float) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +136,24 @@ def test_retry_after_is_read_up_to_a_day_or_passed_over(value: str | None, expec
 def test_a_reset_is_read_up_to_a_day_or_passed_over(value: str, expected: float | None) -> None:
     """A day without a time of day is no moment."""
     assert parse_reset(value, now_wall=NOW) == expected
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine is in Tokyo."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of a process cannot be set here")
+@pytest.mark.usefixtures("far_away")
+def test_a_moment_without_a_time_zone_is_one_of_utc() -> None:
+    """It was taken for this machine's own time, half a day off."""
+    assert parse_reset("2026-09-21T14:13:25", now_wall=NOW) == 5.0
+    assert parse_retry_after("Mon, 21 Sep 2026 14:13:25 -0000", now_wall=NOW) == 5.0
 
 
 @pytest.mark.parametrize("name", ["retry-after", "x-ratelimit-retry-after", "x-ratelimit-reset-after"])
