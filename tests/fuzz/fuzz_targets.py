@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
@@ -126,7 +127,8 @@ def address(data: bytes) -> None:
     except InputRefused:
         return
     assert link.url.lower().startswith("https://")
-    assert "@" not in link.url.split("/")[2]
+    # the user info would be before the path, the query or the fragment, whichever comes first
+    assert "@" not in re.split(r"[/?#]", link.url)[2]
 
 
 def gateway_body(data: bytes) -> None:

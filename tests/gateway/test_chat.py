@@ -14,8 +14,11 @@ import pytest
 from fakes import World
 from upstream import HANG, LOST, QUICK, Asked, Received, Upstream, ask, calls, error, events, gateway, text, whole
 
-from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.call import Limit, Search
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.gateway.chat_body import ChatBody, read_chat_body, with_hosted_tools
 from groq_fallback_mcp.gateway.held_text import HeldText
+from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.quota import Claim, Granted
 from groq_fallback_mcp.quota.budget import Budget
 from groq_fallback_mcp.quota.store_ledger import utc_day
@@ -541,3 +544,192 @@ async def test_a_stream_whose_thoughts_leak_ends_well(pieces: tuple[str, ...]) -
 async def test_odd_modalities_are_no_matter(odd: Any) -> None:
     """Only a list that names audio asks for a spoken answer."""
     assert (await ask(gateway(World(), Upstream(good)), asking(modalities=odd))).text == "Hello you"
+
+
+CATALOG = load_catalog()
+CHOICE = {"type": "function", "function": {"name": "read_file"}}
+
+
+def read(**fields: Any) -> ChatBody:
+    """The request behind a small body with these fields."""
+    found = read_chat_body(asking(**fields), catalog=CATALOG)
+    assert isinstance(found, ChatBody), found
+    return found
+
+
+# By what they ask for: fields of a body, the field of the request that they set, and its value.
+FIELDS: dict[str, tuple[dict[str, Any], str, Any]] = {
+    "auto-of-a-provider": ({"model": "groq/auto"}, "model", None),
+    "a-use-case-of-a-provider": ({"model": "groq-fallback/reasoning"}, "use_case", "reasoning"),
+    "a-model-of-ours": ({"model": f"groq-fallback/{SECOND}"}, "model", SECOND),
+    "a-model-of-a-provider": ({"model": f"groq/{SECOND}"}, "model", f"groq/{SECOND}"),
+    "effort": ({"reasoning_effort": "high"}, "reasoning_effort", "high"),
+    "effort-of-both-forms": ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, "reasoning_effort", "low"),
+    "effort-that-is-no-text": ({"reasoning_effort": 7, "reasoning": {"effort": "high"}}, "reasoning_effort", "high"),
+    "no-temperature": ({}, "temperature", None),
+    "a-temperature": ({"temperature": 0.5}, "temperature", 0.5),
+    "the-least-temperature": ({"temperature": 0}, "temperature", 0.0),
+    "the-most-temperature": ({"temperature": 2}, "temperature", 2.0),
+    "top-p": ({"top_p": 0.9}, "top_p", 0.9),
+    "the-most-top-p": ({"top_p": 1}, "top_p", 1.0),
+    # Groq takes more than 0 only
+    "the-least-top-p": ({"top_p": 0}, "top_p", None),
+    "the-least-seed": ({"seed": -(2**63)}, "seed", -(2**63)),
+    "the-most-seed": ({"seed": 2**63 - 1}, "seed", 2**63 - 1),
+    "a-seed-as-a-float": ({"seed": 7.0}, "seed", 7),
+    "no-bound": ({"max_tokens": None}, "max_tokens", None),
+    "the-least-bound": ({"max_tokens": 1}, "max_tokens", 1),
+    "the-most-bound": ({"max_tokens": 1_000_000}, "max_tokens", 1_000_000),
+    "a-bound-of-the-responses-api": ({"max_tokens": None, "max_output_tokens": 50}, "max_tokens", 50),
+    "the-most-stops": ({"stop": ["a", "b", "c", "d"]}, "stop", ("a", "b", "c", "d")),
+    "one-stop": ({"stop": "END"}, "stop", ("END",)),
+    "a-tool-after-a-hosted-one": ({"tools": [{"type": "web_search"}, TOOL]}, "tools", (TOOL,)),
+    "functions-before-there-were-tools": ({"functions": [TOOL["function"]]}, "tools", (TOOL,)),
+    "a-choice": ({"tools": [TOOL], "tool_choice": CHOICE}, "tool_choice", CHOICE),
+    "no-call": ({"functions": [TOOL["function"]], "function_call": "none"}, "tool_choice", "none"),
+    "the-call-of-a-function": (
+        {"functions": [TOOL["function"]], "function_call": {"name": "read_file"}},
+        "tool_choice",
+        CHOICE,
+    ),
+    "a-choice-without-tools": ({"tool_choice": CHOICE}, "tool_choice", None),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_is_read_as_its_client_means_it(name: str) -> None:
+    """In each of its forms, and at its bounds."""
+    fields, field, value = FIELDS[name]
+    assert getattr(read(**fields).request, field) == value
+
+
+def test_a_body_without_a_model_is_for_auto() -> None:
+    """As the list has it."""
+    body = {"messages": asking()["messages"]}
+    found = read_chat_body(body, catalog=CATALOG)
+    assert isinstance(found, ChatBody)
+    assert (found.request.model, found.request.use_case) == (None, None)
+
+
+def test_as_many_tools_and_messages_as_are_allowed_are_taken() -> None:
+    """Not one fewer."""
+    tools = [{"type": "function", "function": {"name": f"t{number}"}} for number in range(128)]
+    assert len(read(tools=tools).request.tools) == 128
+    assert len(read(messages=[{"role": "user", "content": "Hi"}] * 10_000).request.messages) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "included"),
+    [
+        pytest.param({}, True, id="unless-stated"),
+        pytest.param({"include_reasoning": True}, True, id="included"),
+        pytest.param({"include_reasoning": False}, False, id="not-included"),
+        pytest.param({"reasoning_format": "parsed"}, True, id="parsed"),
+        pytest.param({"reasoning_format": "hidden"}, False, id="hidden"),
+    ],
+)
+def test_reasoning_is_left_out_where_a_client_wants_none(fields: dict[str, Any], included: bool) -> None:
+    """In either of the forms that Groq has for it."""
+    assert read(**fields).include_reasoning is included
+
+
+def test_a_conversation_is_named_by_its_key_before_its_user() -> None:
+    """A user has many."""
+    assert read(prompt_cache_key="thread-1", user="ann").names == ("thread-1", "ann")
+
+
+def test_what_would_run_at_another_provider_is_searched_for_here_or_omitted() -> None:
+    """And said, after what was said before."""
+    plain = replace(read(), notes=("First.",), stream=True)
+    assert with_hosted_tools(plain, searches=False, omitted=[]) == plain
+    found = with_hosted_tools(plain, searches=True, omitted=["computer_use", "x" * 50])
+    assert found.request == replace(plain.request, search=Search(optional=True))
+    assert found.notes == (
+        "First.",
+        "The tool computer_use was omitted, as no model here knows it",
+        f"The tool {'x' * 40} was omitted, as no model here knows it",
+    )
+    assert found.stream
+    offering = read(tools=[TOOL])
+    found = with_hosted_tools(offering, searches=True, omitted=[])
+    assert found.request == offering.request
+    assert found.notes == ("The tool web_search was omitted, as no model here searches beside other tools",)
+    assert with_hosted_tools(offering, searches=False, omitted=[]) == offering
+
+
+AUDIO = "Spoken answers are not supported here. Remove audio and modalities, or use /v1/audio/speech"
+LEAST, MOST = f"{-(2**63):,}", f"{2**63 - 1:,}"
+# By what is wrong: a body, the field that it is about, and what is said.
+WRONG: dict[str, tuple[Any, str | None, str]] = {
+    "no-object": ([], None, "The body is not a JSON object. Send an object with model and messages"),
+    "several-answers": (asking(n=128), "n", "n is 128, and only 1 is supported. Send the request 128 times"),
+    "too-many-answers": (asking(n=129), "n", "n is 129, and must be a whole number from 1 to 128"),
+    "a-voice": (asking(audio={"voice": "alloy", "format": "wav"}), "audio", AUDIO),
+    "a-spoken-answer": (asking(modalities=["text", "audio"]), "audio", AUDIO),
+    "messages-as-a-text": (asking(messages="Hi"), "messages", "messages must be a list with at least one message"),
+    "no-messages": (asking(messages=[]), "messages", "messages must be a list with at least one message"),
+    "too-many-messages": (
+        asking(messages=[{"role": "user", "content": "Hi"}] * 10_001),
+        "messages",
+        "messages has 10,001 entries, and 10,000 are allowed. Shorten the conversation",
+    ),
+    "reasoning-alone": (
+        asking(messages=[{"type": "reasoning", "summary": []}]),
+        "messages",
+        "No message has content. Add a message with content",
+    ),
+    "tools-as-an-object": (asking(tools={}), "tools", "tools must be a list"),
+    "a-tool-that-is-no-object": (asking(tools=[TOOL, "x"]), "tools", "Tool 2 is not an object"),
+    "a-tool-without-anything": (asking(tools=[TOOL, {}]), "tools", "Tool 2 has no function name"),
+    "a-function-that-is-a-text": (asking(functions=["read_file"]), "tools", "Tool 1 has no function name"),
+    "a-name-that-is-empty": (
+        asking(tools=[{"type": "function", "function": {"name": ""}}]),
+        "tools",
+        "Tool 1 has no function name",
+    ),
+    "a-name-that-is-no-text": (
+        asking(tools=[{"type": "function", "function": {"name": 7}}]),
+        "tools",
+        "Tool 1 has no function name",
+    ),
+    "a-choice-that-is-a-number": (
+        asking(tools=[TOOL], tool_choice=7),
+        "tool_choice",
+        "tool_choice is 7. Use none, auto, required or a function",
+    ),
+    "a-choice-that-is-not-offered": (
+        asking(tools=[TOOL], tool_choice="write_file"),
+        "tool_choice",
+        "tool_choice names 'write_file', which is not in tools",
+    ),
+    "a-format-that-is-a-number": (
+        asking(response_format=7),
+        "response_format",
+        'response_format must be {"type": "text"}, {"type": "json_object"} or a json_schema',
+    ),
+    "a-model-that-is-a-number": (asking(model=7), "model", "model must be a text. Use auto, or an id from /v1/models"),
+    "a-flag-that-is-a-text": (asking(stream="yes"), "stream", "stream is 'yes', and must be true or false"),
+    "a-temperature-that-is-a-flag": (
+        asking(temperature=True),
+        "temperature",
+        "temperature is True, and must be a number from 0 to 2",
+    ),
+    "too-much-temperature": (asking(temperature=2.5), "temperature", "temperature is 2.5, and must be a number from 0 to 2"),
+    "too-much-top-p": (asking(top_p=1.5), "top_p", "top_p is 1.5, and must be a number from 0 to 1"),
+    "too-small-a-seed": (
+        asking(seed=-(2**63) - 1),
+        "seed",
+        f"seed is {-(2**63) - 1}, and must be a whole number from {LEAST} to {MOST}",
+    ),
+    "too-large-a-seed": (asking(seed=2**63), "seed", f"seed is {2**63}, and must be a whole number from {LEAST} to {MOST}"),
+    "too-many-stops": (asking(stop=list("abcde")), "stop", "stop must be a text or a list of at most 4 texts"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_with_a_body_is_said_of_its_field(name: str) -> None:
+    """With the value where it is short, and what to do."""
+    body, param, message = WRONG[name]
+    found = read_chat_body(body, catalog=CATALOG)
+    assert isinstance(found, Refusal)
+    assert (found.param, found.message) == (param, message)

@@ -11,6 +11,11 @@ from apis import MESSAGES, Heard, named_events
 from fakes import World
 from upstream import Asked, Upstream, ask, error, events, gateway, text, whole
 
+from groq_fallback_mcp.call import Search
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.gateway.chat_body import ChatBody
+from groq_fallback_mcp.gateway.messages_body import read_messages_body
+from groq_fallback_mcp.gateway.refusals import Refusal
 from groq_fallback_mcp.quota.budget import Budget
 
 pytestmark = pytest.mark.anyio
@@ -533,3 +538,187 @@ async def test_paths_that_are_not_there_are_refused_in_anthropics_form() -> None
         assert (got.status, got.json["type"]) == (status, "error")
     got = await ask(app, {}, path="/v1/responses/resp_1", method="GET")
     assert (got.status, got.json["error"]["code"]) == (404, "unknown_url")
+
+
+CATALOG = load_catalog()
+FORM = {"type": "json_schema", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+
+
+def read(**fields: Any) -> ChatBody:
+    """The request behind a small body with these fields."""
+    found = read_messages_body(hello(**fields), catalog=CATALOG)
+    assert isinstance(found, ChatBody), found
+    return found
+
+
+def texts(*given: str) -> list[dict[str, Any]]:
+    """Parts that are text."""
+    return [{"type": "text", "text": one} for one in given]
+
+
+PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+FOUND = {"type": "search_result", "title": "Docs", "source": "https://docs.example.com", "content": texts("It is.", "So.")}
+# By what it is: a block of a user's message, and the parts that a model reads of it.
+BLOCKS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "search-result": ({**FOUND, "citations": {"enabled": True}}, texts("Docs\nhttps://docs.example.com", "It is.", "So.")),
+    "search-result-without-title": ({**FOUND, "title": None}, texts("\nhttps://docs.example.com", "It is.", "So.")),
+    "search-result-without-source": ({**FOUND, "source": None}, texts("Docs\n", "It is.", "So.")),
+    "pdf": (
+        {"type": "document", "title": "Spec", "source": PDF},
+        [{"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "Spec"}}],
+    ),
+    "pdf-without-title": (
+        {"type": "document", "source": PDF},
+        [{"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "document"}}],
+    ),
+    "document-with-empty-context": (
+        {"type": "document", "title": "T", "context": "", "source": {"type": "text", "data": "x"}},
+        texts("T", "x"),
+    ),
+    "document-without-text": ({"type": "document", "title": "T", "source": {"type": "text", "data": None}}, texts("T", "")),
+    "failed-compaction": ({"type": "compaction", "content": None}, []),
+    "call-at-anthropic": ({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}, []),
+    "result-at-anthropic": ({"type": "web_search_tool_result", "tool_use_id": "s", "content": texts("secret")}, []),
+    "mcp-call-at-anthropic": ({"type": "mcp_tool_use", "id": "m", "name": "x", "server_name": "y", "input": {}}, []),
+    "upload-to-a-container": ({"type": "container_upload", "file_id": "f"}, []),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_becomes_what_a_model_can_read(name: str) -> None:
+    """Nothing of it is lost, and what ran at Anthropic does not look as if it had run here."""
+    block, parts = BLOCKS[name]
+    content = read(messages=[{"role": "user", "content": [block, *texts("Go")]}]).request.messages[0]["content"]
+    assert content == [*parts, *texts("Go")]
+
+
+def test_a_system_prompt_is_one_message_or_none() -> None:
+    """Also where it is a text, and where nothing is in it."""
+    said = {"role": "user", "content": "Hi"}
+    assert read(system="Be brief").request.messages == [{"role": "system", "content": "Be brief"}, said]
+    for empty in (None, "", "  ", [], texts(" ")):
+        assert read(system=empty).request.messages == [said]
+
+
+def test_a_tool_is_a_function_with_all_of_its_fields() -> None:
+    """Also where its type says what it is."""
+    schema = {"type": "object", "properties": {"path": {"type": "string"}}}
+    given = {"name": "Read", "description": "Reads a file", "strict": True, "input_schema": schema}
+    function = {"name": "Read", "description": "Reads a file", "strict": True, "parameters": schema}
+    for tool in (given, {"type": "custom", **given}, {**given, "cache_control": {"type": "ephemeral"}}):
+        assert read(tools=[tool]).request.tools == ({"type": "function", "function": function},)
+
+
+def names_of(found: ChatBody) -> list[str]:
+    """The functions that are offered."""
+    return [tool["function"]["name"] for tool in found.request.tools]
+
+
+def test_a_search_for_tools_may_say_that_it_is_a_custom_tool() -> None:
+    """What it can find waits for it."""
+    assert names_of(read(tools=[{"type": "custom", **SEARCH}, LATER])) == ["ToolSearch"]
+
+
+def changed(*blocks: Any) -> list[Any]:
+    """A conversation whose tools a message changes."""
+    return [{"role": "user", "content": "Go"}, {"role": "system", "content": list(blocks)}]
+
+
+REMOVED = {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "Read"}}
+ADDED = {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "Read"}}
+DEFINED = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": READ}}
+
+
+def test_the_only_tool_is_taken_away_and_given_back() -> None:
+    """Wherever it was defined."""
+    assert names_of(read(messages=changed(REMOVED), tools=[READ])) == []
+    assert names_of(read(messages=changed(REMOVED, ADDED), tools=[READ])) == ["Read"]
+    assert names_of(read(messages=changed(DEFINED, REMOVED))) == []
+    assert names_of(read(messages=changed(DEFINED, REMOVED, ADDED))) == ["Read"]
+
+
+def test_the_web_is_searched_where_no_functions_are_offered() -> None:
+    """And what else would run at Anthropic is omitted; each is said."""
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
+    shell = {"type": "bash_20250124", "name": "bash"}
+    found = read(tools=[search, shell])
+    assert (found.request.search, found.request.tools) == (Search(optional=True), ())
+    assert found.notes == ("The tool bash_20250124 was omitted, as no model here knows it",)
+    found = read(tools=[search, READ])
+    assert (found.request.search, names_of(found)) == (None, ["Read"])
+    assert found.notes == ("The tool web_search was omitted, as no model here searches beside other tools",)
+    assert read(tools=[READ]).notes == ()
+
+
+# By what they ask for: fields of a body, the field of the request that they set, and its value.
+FIELDS: dict[str, tuple[dict[str, Any], str, Any]] = {
+    "no-model": ({"model": None}, "model", None),
+    "a-model-from-the-list-of-claude-code": ({"model": f"claude-code/{FIRST}"}, "model", FIRST),
+    "the-most-effort": ({"output_config": {"effort": "max"}}, "reasoning_effort", "high"),
+    "some-effort": ({"output_config": {"effort": "low"}}, "reasoning_effort", "low"),
+    "a-format": ({"output_config": {"format": FORM}}, "schema", FORM["schema"]),
+    "a-format-as-the-beta-had-it": ({"output_format": FORM}, "schema", FORM["schema"]),
+    "calls-one-at-a-time": (
+        {"tools": [READ], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+        "parallel_tool_calls",
+        False,
+    ),
+    "calls-at-once": (
+        {"tools": [READ], "tool_choice": {"type": "auto", "disable_parallel_tool_use": False}},
+        "parallel_tool_calls",
+        None,
+    ),
+    "a-choice-that-is-a-text": ({"tools": [READ], "tool_choice": "any"}, "tool_choice", "required"),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_is_read_as_its_client_means_it(name: str) -> None:
+    """Of Anthropic's API as of the betas that came before."""
+    fields, field, value = FIELDS[name]
+    assert getattr(read(**fields).request, field) == value
+
+
+def test_the_user_of_the_metadata_names_the_conversation() -> None:
+    """Claude Code has its session in it."""
+    assert read(metadata={"user_id": "session_1"}).names == ("session_1",)
+    assert read().names == (None,)
+
+
+# By what is wrong: a body, the field that it is about, and what is said.
+WRONG: dict[str, tuple[Any, str | None, str]] = {
+    "no-object": ([], None, "The body is not a JSON object. Send an object with model, max_tokens and messages"),
+    "no-messages": (hello(messages=[]), "messages", "messages must be a list with at least one message"),
+    "messages-as-a-text": (hello(messages="Hi"), "messages", "messages must be a list with at least one message"),
+    "a-message-that-is-no-object": (
+        hello(system="Be brief", messages=[7]),
+        "messages",
+        "Invalid messages: in message 1, an object with role and content is required (got 7)",
+    ),
+    "a-thread": (
+        hello(thread={"type": "create"}),
+        "thread",
+        "thread is not supported: nothing is stored here. Send the whole conversation in messages",
+    ),
+    "a-file": (
+        hello(messages=[{"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]}]),
+        "messages",
+        "A file is named by its file_id, and no files are stored here. Send its content in source as base64",
+    ),
+    "a-document-by-its-address": (
+        hello(messages=[{"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "https://x"}}]}]),
+        "messages",
+        "A document is named by its address, which is not fetched here. Send its content in source as text or base64",
+    ),
+    "a-tool-without-a-name": (hello(tools=[READ, {"input_schema": {}}]), "tools", "Tool 2 has no function name"),
+    "a-tool-that-is-no-object": (hello(tools=[READ, "Grep"]), "tools", "Tool 2 is not an object"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_with_a_body_is_said_of_its_field(name: str) -> None:
+    """In a sentence, with what to do."""
+    body, param, message = WRONG[name]
+    found = read_messages_body(body, catalog=CATALOG)
+    assert isinstance(found, Refusal)
+    assert (found.param, found.message) == (param, message)

@@ -11,6 +11,11 @@ from apis import RESPONSES, Heard, named_events
 from fakes import World
 from upstream import Asked, Upstream, ask, calls, events, gateway, text, whole
 
+from groq_fallback_mcp.call import Search
+from groq_fallback_mcp.catalog import load_catalog
+from groq_fallback_mcp.gateway.refusals import Refusal
+from groq_fallback_mcp.gateway.responses_body import NamedTool, ResponsesBody, read_responses_body
+
 pytestmark = pytest.mark.anyio
 
 SSE = {"content-type": "text/event-stream"}
@@ -394,3 +399,303 @@ async def test_a_conversation_stays_with_the_model_that_took_over() -> None:
     upstream.answers = good
     await ask(app, CODEX, path=RESPONSES.path)
     assert upstream.asked == [FIRST, "openai/gpt-oss-120b", "openai/gpt-oss-120b"]
+
+
+CATALOG = load_catalog()
+WHERE = {"type": "object", "properties": {"path": {"type": "string"}}}
+READ = {"type": "function", "name": "read", "description": "Reads a file", "strict": True, "parameters": WHERE}
+PATCH = {"type": "custom", "name": "apply_patch", "description": "Changes files"}
+GROQ = {"type": "namespace", "name": "mcp__groq__", "tools": [{"type": "function", "name": "chat", "parameters": {}}]}
+SEARCH = {"type": "web_search"}
+
+
+def read(**fields: Any) -> ResponsesBody:
+    """The request behind a small body with these fields."""
+    found = read_responses_body({"model": FIRST, "input": "Hi"} | fields, catalog=CATALOG)
+    assert isinstance(found, ResponsesBody), found
+    return found
+
+
+def said(text: str) -> dict[str, Any]:
+    """A message of the user."""
+    return {"type": "message", "role": "user", "content": text}
+
+
+def called(name: str, call_id: str = "c", **more: Any) -> dict[str, Any]:
+    """An earlier call of a function."""
+    return {"type": "function_call", "name": name, "call_id": call_id, "arguments": "{}", **more}
+
+
+def call_of(name: str, call_id: str = "c", arguments: str = "{}") -> dict[str, Any]:
+    """The same as chat completions have it."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+FILE = {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}
+# By what they are: items of an input, and the messages that a model reads.
+ITEMS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
+    "a-text": ("Hi", [{"role": "user", "content": "Hi"}]),
+    "a-refusal": (
+        [said("Hi"), {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}],
+        [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "text", "text": "No."}]}],
+    ),
+    "a-refusal-without-words": (
+        [said("Hi"), {"role": "assistant", "content": [{"type": "refusal", "refusal": None}]}],
+        [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "text", "text": ""}]}],
+    ),
+    "a-file": (
+        [{"role": "user", "content": [FILE]}],
+        [
+            {
+                "role": "user",
+                "content": [{"type": "file", "file": {"file_data": FILE["file_data"], "filename": "a.pdf"}}],
+            }
+        ],
+    ),
+    "calls-whose-results-come-in-another-order": (
+        [
+            *(said("Go"), called("read", "c1"), called("read", "c2")),
+            {"type": "function_call_output", "call_id": "c2", "output": "two"},
+            {"type": "function_call_output", "call_id": "c1", "output": "one"},
+        ],
+        [
+            {"role": "user", "content": "Go"},
+            {"role": "assistant", "content": None, "tool_calls": [call_of("read", "c1"), call_of("read", "c2")]},
+            {"role": "tool", "tool_call_id": "c2", "content": "two"},
+            {"role": "tool", "tool_call_id": "c1", "content": "one"},
+        ],
+    ),
+    "words-before-and-after-a-call": (
+        [said("Go"), {"role": "assistant", "content": "Wait."}, called("read"), {"role": "assistant", "content": "Running."}],
+        [
+            {"role": "user", "content": "Go"},
+            {
+                "role": "assistant",
+                "content": [{"type": "text", "text": "Wait."}, {"type": "text", "text": "Running."}],
+                "tool_calls": [call_of("read")],
+            },
+        ],
+    ),
+    "a-call-without-a-name": (
+        [said("Go"), {"type": "function_call", "call_id": "c", "arguments": "{}"}],
+        [{"role": "user", "content": "Go"}, {"role": "assistant", "content": None, "tool_calls": [call_of("")]}],
+    ),
+    "a-custom-call-without-input": (
+        [said("Go"), {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": None}],
+        [
+            {"role": "user", "content": "Go"},
+            {"role": "assistant", "content": None, "tool_calls": [call_of("apply_patch", arguments='{"input": ""}')]},
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_items_become_the_messages_that_a_model_can_read(name: str) -> None:
+    """In their order, each call with its own result."""
+    items, messages = ITEMS[name]
+    assert read(input=items).chat.request.messages == messages
+
+
+FREE = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
+LARK = {"type": "grammar", "syntax": "lark", "definition": "start: A"}
+# By what it is: a tool, and the function that it becomes.
+TOOLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a-function": (READ, {"name": "read", "description": "Reads a file", "strict": True, "parameters": WHERE}),
+    "a-custom-tool": (PATCH, {"name": "apply_patch", "description": "Changes files", "parameters": FREE}),
+    "a-custom-tool-with-a-grammar": (
+        {**PATCH, "format": LARK},
+        {
+            "name": "apply_patch",
+            "description": "Changes files\nIts input must match this lark grammar:\nstart: A",
+            "parameters": FREE,
+        },
+    ),
+    "a-custom-tool-with-nothing-but-a-grammar": (
+        {**PATCH, "description": "", "format": {**LARK, "syntax": None}},
+        {"name": "apply_patch", "description": "Its input must match this grammar:\nstart: A", "parameters": FREE},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_is_a_function_with_all_of_its_fields(name: str) -> None:
+    """A custom tool's says in words what its input must be."""
+    tool, function = TOOLS[name]
+    assert read(tools=[tool]).chat.request.tools == ({"type": "function", "function": function},)
+
+
+def test_a_custom_tool_in_a_namespace_is_given_back_in_it() -> None:
+    """As it was offered."""
+    found = read(tools=[{"type": "namespace", "name": "git", "tools": [PATCH]}])
+    assert found.tools == {"git__apply_patch": NamedTool("apply_patch", "git", is_custom=True)}
+
+
+def names_of(found: ResponsesBody) -> list[str]:
+    """The functions that are offered."""
+    return [tool["function"]["name"] for tool in found.chat.request.tools]
+
+
+def test_an_earlier_call_is_of_the_function_that_its_tool_is_now() -> None:
+    """Where three tools would be one function: a name, a namespace with a name, and a custom tool."""
+    tools = [{**READ, "name": "git__apply_patch"}, {"type": "namespace", "name": "git", "tools": [{**READ, **PATCH}]}]
+    tools += [{**PATCH, "name": "git__apply_patch"}]
+    patched = {"type": "custom_tool_call", "input": "x"}
+    items = [
+        said("Go"),
+        called("git__apply_patch", "c1"),
+        {**patched, "name": "apply_patch", "namespace": "git", "call_id": "c2"},
+        {**patched, "name": "git__apply_patch", "call_id": "c3"},
+    ]
+    found = read(tools=tools, input=items)
+    made = [call["function"]["name"] for call in found.chat.request.messages[1]["tool_calls"]]
+    assert len(set(made)) == 3
+    assert made == names_of(found)
+
+
+# By what is chosen: the choice, and what a chat completion has for it.
+CHOICES: dict[str, tuple[Any, Any]] = {
+    "a-function": ({"type": "function", "name": "read"}, {"type": "function", "function": {"name": "read"}}),
+    "a-custom-tool": ({"type": "custom", "name": "apply_patch"}, {"type": "function", "function": {"name": "apply_patch"}}),
+    "a-function-in-a-namespace": (
+        {"type": "function", "name": "chat", "namespace": "mcp__groq__"},
+        {"type": "function", "function": {"name": "mcp__groq__chat"}},
+    ),
+    "a-hosted-tool": ({"type": "web_search_preview"}, "auto"),
+    "a-hosted-tool-with-a-name": ({"type": "mcp", "server_label": "x", "name": "y"}, "auto"),
+    "a-function-without-a-name": ({"type": "function"}, "auto"),
+    "any": ("required", "required"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_choice_of_a_tool_is_translated(name: str) -> None:
+    """A tool that is not here is left to the model."""
+    choice, sent_as = CHOICES[name]
+    assert read(tools=[READ, PATCH, GROQ], tool_choice=choice).chat.request.tool_choice == sent_as
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"type": "namespace", "name": "a", "tools": [{**READ, "name": "b"}]}, id="a-function-in-a-namespace"),
+        pytest.param({**READ, "name": "a__b"}, id="a-function"),
+    ],
+)
+def test_the_choice_of_a_custom_tool_is_of_that_one(other: dict[str, Any]) -> None:
+    """Also where another tool has the name that it would have."""
+    tools = [other, {**PATCH, "name": "a__b"}]
+    chosen = {"type": "custom", "name": "a__b"}
+    found = read(tools=tools, tool_choice=chosen)
+    own = names_of(found)[1]
+    assert found.chat.request.tool_choice == {"type": "function", "function": {"name": own}}
+    found = read(tools=tools, tool_choice={"type": "allowed_tools", "mode": "auto", "tools": [chosen]})
+    assert names_of(found) == [own]
+
+
+def test_the_choice_of_a_function_is_not_of_the_custom_tool_of_that_name() -> None:
+    """The type tells them apart."""
+    tools = [{**PATCH, "name": "edit"}, {**READ, "name": "edit"}]
+    found = read(tools=tools, tool_choice={"type": "function", "name": "edit"})
+    assert found.chat.request.tool_choice == {"type": "function", "function": {"name": names_of(found)[1]}}
+
+
+def test_the_web_is_searched_only_where_that_is_offered_and_allowed() -> None:
+    """allowed_tools takes away, and adds nothing."""
+    allowed = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "read"}]}
+    found = read(tools=[READ, SEARCH], tool_choice=allowed).chat
+    assert (found.request.search, found.notes) == (None, ())
+    allowed = {"type": "allowed_tools", "mode": "auto", "tools": [SEARCH]}
+    found = read(tools=[READ], tool_choice=allowed).chat
+    assert (found.request.search, found.request.tools, found.notes) == (None, (), ())
+    assert read(tools=[SEARCH]).chat.request.search == Search(optional=True)
+
+
+def test_what_is_omitted_is_said_once_for_each_kind() -> None:
+    """Reasoning is of no use to another model, so nobody misses it."""
+    items = [
+        *(said("Hi"), {"type": "reasoning", "id": "rs_1", "summary": []}),
+        *({"type": kind, "id": kind} for kind in ("web_search_call", "web_search_call", "x" * 50)),
+    ]
+    tools = [{"type": "code_interpreter", "container": {"type": "auto"}}, {"type": "mcp", "name": "x"}, {}]
+    assert read(input=items, tools=tools).chat.notes == (
+        "Input items of the type web_search_call were omitted, as no model here reads them",
+        f"Input items of the type {'x' * 40} were omitted, as no model here reads them",
+        "The tool code_interpreter was omitted, as no model here knows it",
+        "The tool mcp was omitted, as no model here knows it",
+        "The tool without a type was omitted, as no model here knows it",
+    )
+
+
+def test_as_many_tools_and_items_as_are_allowed_are_taken() -> None:
+    """Not one fewer."""
+    assert len(names_of(read(tools=[{**READ, "name": f"t{number}"} for number in range(128)]))) == 128
+    assert len(read(input=[said("Hi")] * 10_000).chat.request.messages) == 10_000
+
+
+STORED = "and no files are stored here"
+UNKNOWN = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "nope"}]}
+# By what is wrong: fields of a body, the field that it is about, and what is said.
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a-background": (
+        {"background": True},
+        "background",
+        "background is not supported: nothing is stored here. Remove it, and wait for the answer",
+    ),
+    "tools-as-an-object": ({"tools": {}}, "tools", "tools must be a list"),
+    "a-tool-that-is-no-object": ({"tools": [READ, "x"]}, "tools", "Tool 2 is not an object"),
+    "a-tool-without-a-name": ({"tools": [READ, {"type": "function"}]}, "tools", "Tool 2 has no function name"),
+    "too-many-tools": (
+        {"tools": [{**READ, "name": f"t{number}"} for number in range(129)]},
+        "tools",
+        "tools has more than 128 functions, the most that Groq takes. Turn off an MCP server or some of its tools",
+    ),
+    "an-allowed-tool-that-is-not-offered": (
+        {"tools": [READ], "tool_choice": UNKNOWN},
+        "tool_choice",
+        "tool_choice names 'nope', which is not in tools",
+    ),
+    "a-choice-with-an-empty-name": (
+        {"tools": [READ], "tool_choice": {"type": "function", "name": ""}},
+        "tool_choice",
+        "tool_choice names '', which is not in tools",
+    ),
+    "an-input-that-is-an-object": ({"input": said("Hi")}, "input", "input must be a text, or a list with at least one item"),
+    "no-input": ({"input": None}, "input", "input must be a text, or a list with at least one item"),
+    "too-many-items": (
+        {"input": [said("Hi")] * 10_001},
+        "input",
+        "input has 10,001 items, and 10,000 are allowed. Shorten the conversation",
+    ),
+    "an-image-by-its-id": (
+        {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+        "input",
+        f"An image is named by its file_id, {STORED}. Send it as a data URL in image_url",
+    ),
+    "a-file-by-its-id": (
+        {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
+        "input",
+        f"A file is named by its id or address, {STORED}. Send it in file_data",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_with_a_body_is_said_of_its_field(name: str) -> None:
+    """With what to do."""
+    fields, param, message = WRONG[name]
+    found = read_responses_body({"model": FIRST, "input": "Hi"} | fields, catalog=CATALOG)
+    assert isinstance(found, Refusal)
+    assert (found.param, found.message) == (param, message)
+
+
+def test_a_body_that_is_no_object_is_refused() -> None:
+    """With what it must have."""
+    found = read_responses_body([], catalog=CATALOG)
+    assert isinstance(found, Refusal)
+    assert found.message == "The body is not a JSON object. Send an object with model and input"

@@ -33,10 +33,10 @@ def read_schema(value: object) -> object:
 
 
 def read_tool_choice(value: object) -> object:
-    """OpenAI's form of a choice, also where it is the name of a function alone, or in Anthropic's or the Responses form."""
+    """OpenAI's form of a choice, also where it is the name of a function alone, or in Anthropic's, the Responses or the older form."""
     given = object_of(value) or {}
     kind, name = stated_text(given, "type"), given.get("name")
-    if isinstance(name, str) and kind in {"function", "tool"}:
+    if isinstance(name, str) and kind in {"", "function", "tool"}:
         value = name
     elif kind in {"none", "auto", "any", "required"}:
         value = kind

@@ -84,11 +84,11 @@ def _chat(body: Mapping[str, Any], messages: Sequence[object], functions: Sequen
 
 
 def _model(given: object) -> tuple[object, str]:
-    """The model that is asked, and what is said where it stands for another."""
+    """The model that is asked, and what is said where it stands for another. None for none, which is auto."""
     if isinstance(given, str):
         given = given.removeprefix(CLAUDE_PREFIX)
     if not isinstance(given, str) or not given.startswith(_OWN):
-        return AUTO if given is None else given, ""
+        return given, ""
     stands_for = FAST if _SMALL in given else AUTO
     return stands_for, f"{excerpt(given)} is not available here, so {stands_for} was asked"
 
@@ -130,7 +130,7 @@ def _content(content: object) -> object:
 
 def _is_hosted(given: object) -> bool:
     kind = stated_text(object_of(given) or {}, "type")
-    return kind.startswith(_HOSTED) or (kind.endswith(_HOSTED) and kind != "tool_result")
+    return kind.startswith(_HOSTED) or kind.endswith(_HOSTED)
 
 
 def _parts(given: object) -> list[Any]:  # noqa: PLR0911 - an arm a block
@@ -221,7 +221,7 @@ class _Tools:
         if flat != name:
             self.renamed[flat] = name
         fields = {key: tool[key] for key in ("description", "strict") if tool.get(key) is not None}
-        function = {"name": flat or tool.get("name"), **fields, "parameters": tool.get("input_schema")}
+        function = {"name": flat, **fields, "parameters": tool.get("input_schema")}
         self.keep({"type": "function", "function": function}, name=flat)
 
     def keep(self, entry: object, *, name: str = "") -> None:
@@ -281,8 +281,8 @@ class _ChangedTools:
         if not isinstance(name, str):
             return
         if kind == "tool_removal":
+            # its definition stays, for when it is added again by its name
             self.removed[name] = None
-            self.defined.pop(name, None)
             return
         self.removed.pop(name, None)
         self.found[name] = None

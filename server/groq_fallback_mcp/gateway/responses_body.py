@@ -272,7 +272,8 @@ def _tool_choice(body: Mapping[str, Any], tools: _Tools) -> object:
 
 
 def _named(choice: Mapping[str, Any], tools: _Tools) -> str:
-    return tools.flat(NamedTool(str(choice.get("name") or ""), stated_text(choice, "namespace") or None))
+    name, namespace = str(choice.get("name") or ""), stated_text(choice, "namespace") or None
+    return tools.flat(NamedTool(name, namespace, is_custom=stated_text(choice, "type") == "custom"))
 
 
 def _flat_name(tool: NamedTool) -> str:
@@ -287,4 +288,5 @@ def _grammar(given: Mapping[str, Any]) -> str:
     definition = stated.get("definition")
     if not isinstance(definition, str):
         return ""
-    return f"Its input must match this {stated_text(stated, 'syntax') or 'grammar'} grammar:\n{definition}"
+    syntax = stated_text(stated, "syntax")
+    return f"Its input must match this {f'{syntax} ' if syntax else ''}grammar:\n{definition}"
