@@ -299,3 +299,20 @@ def test_a_search_is_optional_and_beside_functions_omitted_with_a_note() -> None
         *both.notes,
         "The tool y was omitted, as no model here knows it",
     )
+
+
+def allowing(mode: object, *names: str) -> dict[str, Any]:
+    """OpenAI's form of a choice among some of the functions."""
+    named = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
+
+
+def test_of_allowed_tools_those_that_are_named_are_offered() -> None:
+    """Groq does not know that form; an agent that sends all tools and allows some keeps its prompt in a cache."""
+    other = OTHER["function"]["name"]
+    some = requested(tools=[TOOL, OTHER], tool_choice=allowing("required", other))
+    assert (some.tools, some.tool_choice) == ((OTHER,), "required")
+    none = requested(tools=[TOOL, OTHER], tool_choice=allowing("auto"))
+    assert (none.tools, none.tool_choice) == ((), None)
+    broken = refusal(tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": 7})
+    assert broken.message.startswith("tool_choice names None, which is not in tools")

@@ -78,7 +78,7 @@ def with_hosted_tools(read: ChatBody, *, searches: bool, omitted: Sequence[str])
 def _read(body: Mapping[str, Any], catalog: Catalog) -> ChatBody:
     _refuse_what_groq_lacks(body)
     messages = _messages(body)
-    tools = _tools(body)
+    choice, tools = _allowed(body, _tools(body))
     model, use_case = _model(body, catalog)
     effort = read_effort(_text(body.get("reasoning_effort")) or _text((object_of(body.get("reasoning")) or {}).get("effort")))
     options = object_of(body.get("stream_options")) or {}
@@ -94,7 +94,7 @@ def _read(body: Mapping[str, Any], catalog: Catalog) -> ChatBody:
         reasoning_effort=next((known for known in _EFFORTS if known == effort), None),
         schema=_schema(body),
         tools=tools,
-        tool_choice=_tool_choice(body, tools),
+        tool_choice=_tool_choice(choice, tools),
         parallel_tool_calls=_flag(body, "parallel_tool_calls"),
         service_tier=next((known for known in _TIERS if known == body.get("service_tier")), None),
     )
@@ -160,7 +160,7 @@ def _tools(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
             raise InvalidBody(f"Tool {number} is not an object", "tools")
         if stated_text(tool, "type") not in {"", "function"}:
             continue
-        name = (object_of(tool.get("function")) or {}).get("name")
+        name = _function_name(tool)
         if not isinstance(name, str) or not name:
             raise InvalidBody(f"Tool {number} has no function name", "tools")
         found.append(tool)
@@ -172,19 +172,34 @@ def _tools(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-def _tool_choice(body: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) -> str | Mapping[str, Any] | None:
-    given = read_tool_choice(body.get("tool_choice", body.get("function_call")))
+def _allowed(body: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) -> tuple[object, tuple[Mapping[str, Any], ...]]:
+    """The choice, and the functions that it leaves: of `allowed_tools` those that it names, as Groq does not know that form."""
+    given = body.get("tool_choice", body.get("function_call"))
+    stated = object_of(given) or {}
+    allowed = object_of(stated.get("allowed_tools")) if stated_text(stated, "type") == "allowed_tools" else None
+    if allowed is None or not is_list(named := allowed.get("tools")):
+        return given, tools
+    names = [_function_name(read_tool(one)) for one in named]
+    return allowed.get("mode"), tuple(tool for tool in tools if _function_name(tool) in names)
+
+
+def _function_name(tool: object) -> object:
+    return (object_of((object_of(tool) or {}).get("function")) or {}).get("name")
+
+
+def _tool_choice(choice: object, tools: tuple[Mapping[str, Any], ...]) -> str | Mapping[str, Any] | None:
+    given = read_tool_choice(choice)
     if given is None or not tools:
         return None
-    choice = object_of(given)
-    if choice is None:
+    named = object_of(given)
+    if named is None:
         if isinstance(given, str):
             return given
         raise InvalidBody(f"tool_choice is {excerpt(given)}. Use none, auto, required or a function", "tool_choice")
-    name = (object_of(choice.get("function")) or {}).get("name")
-    if name not in [(object_of(tool.get("function")) or {}).get("name") for tool in tools]:
+    name = _function_name(named)
+    if name not in [_function_name(tool) for tool in tools]:
         raise InvalidBody(f"tool_choice names {excerpt(name)}, which is not in tools", "tool_choice")
-    return choice
+    return named
 
 
 def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
