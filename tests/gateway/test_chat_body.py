@@ -314,5 +314,8 @@ def test_of_allowed_tools_those_that_are_named_are_offered() -> None:
     assert (some.tools, some.tool_choice) == ((OTHER,), "required")
     none = requested(tools=[TOOL, OTHER], tool_choice=allowing("auto"))
     assert (none.tools, none.tool_choice) == ((), None)
+    # what has another type is read by its type
+    choice = {"type": "function", "function": TOOL["function"], **allowing("auto") | {"type": "function"}}
+    assert requested(tools=[TOOL], tool_choice=choice).tools == (TOOL,)
     broken = refusal(tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": 7})
     assert broken.message.startswith("tool_choice names None, which is not in tools")
