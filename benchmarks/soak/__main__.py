@@ -38,6 +38,8 @@ SAMPLE_S = 10.0
 SETTLING_S = 100.0
 # What a chat claims, at most.
 MOST_CLAIMED = {Limit.RPD: 1.0, Limit.TPD: 900.0}
+HISTORY = b":history/"
+HOUR_AHEAD = "+3600"
 NOT_RECORDED = {"check_limits", "list_models", "batch"}
 
 
@@ -100,7 +102,8 @@ async def _soak(
             before = next((used for at, used in baselines if at >= since), {}) if since > begun else {}
             used = {key: (units, before.get(key, 0.0)) for key, units in up.limits.used().items() if key[0] == group}
             ended = [call for call in traffic.calls if call.group == group and call.begun > since]
-            books += await _books(members.of(group, "gateway")[0], used, known, ended)
+            is_ahead = any(one.group == group and one.what == HOUR_AHEAD for one in injected)
+            books += await _books(members.of(group, "gateway")[0], used, known, ended, is_ahead=is_ahead)
             since_wall = since + time.time() - loop.time()
             recorded = [call for call in ended if call.outcome == "answered" and call.kind not in NOT_RECORDED]
             history[group] = (sum(call["started_at"] >= since_wall and _is_of_traffic(call) for call in known), len(recorded))
@@ -114,8 +117,8 @@ async def _sampling(members: Fleet, samples: list[Sample]) -> None:
     while True:
         try:
             keys: list[bytes] = await redis.keys("*")
-            # a conversation that left its first model is known for two hours, and here each call is one
-            records = sum(b":conversation/" not in key for key in keys)
+            # a conversation that left its first model is known for two hours, and here each call is one; the history is bounded apart
+            records = sum(b":conversation/" not in key and HISTORY not in key for key in keys)
         except Exception:  # noqa: BLE001 - it is held still, or was killed
             records = samples[-1].redis_records if samples else 0
         memory = {member.name: member.memory_mib() for member in members.members if member.witness}
@@ -140,8 +143,13 @@ async def _books(
     used: Mapping[tuple[str, str, Limit], tuple[float, float]],
     known: Sequence[Mapping[str, Any]],
     ended: Sequence[Call],
+    *,
+    is_ahead: bool,
 ) -> list[Books]:
-    """What is used of a day's requests and tokens, in both books; `used`: now at the provider, and when the store was lost."""
+    """What is used of a day's requests and tokens, in both books; `used`: now at the provider, and when the store was lost.
+
+    `is_ahead`: a clock was an hour ahead meanwhile.
+    """
     attempts = [attempt for call in known for attempt in call["attempts"] if attempt["sent"]]
     failed = Counter(attempt["model"] for attempt in attempts if attempt["outcome"] != "answered")
     cut_off = sum(call.outcome in {"broken", "error"} for call in ended)
@@ -166,7 +174,7 @@ async def _books(
                     provider=now if limit is Limit.RPD else max(now - when_lost, 0.0),
                     ledger=bucket.capacity - bucket.level_at(quota.now),
                     open=quota.calls_in_flight,
-                    uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit],
+                    uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit] + (bucket.capacity / 24 if is_ahead else 0.0),
                 )
             )
     return books

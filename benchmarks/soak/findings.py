@@ -38,7 +38,8 @@ class Books:
     """What is used of a limit at the end, in both books.
 
     `open`: reservations that have not ended. `uncertain`: the most that the ledger may say beyond the provider: claims of attempts
-    that failed or were cut off, which the provider may have charged.
+    that failed or were cut off, which the provider may have charged, and of a day's limit the hour's refill that a clock which was
+    an hour ahead may not have brought.
     """
 
     name: str
@@ -133,7 +134,7 @@ def findings(
         found.append(
             Finding(
                 what=f"{book.name}: used by the ledger's book, less by the provider's",
-                found=f"{off:,.0f} of {book.provider:,.0f}",
+                found=f"{off:,.0f} of {book.provider:,.0f}" + (f", {book.open} left open" if book.open else ""),
                 allowed=f"0 to {book.uncertain:,.0f}",
                 holds=-LEAST_OFF * book.provider - 2 <= off <= book.uncertain + LEAST_OFF * book.provider + 2
                 and book.open == 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -174,6 +175,9 @@ async def fleet(folder: Path, up: Upstream) -> AsyncIterator[Fleet]:
                 await member.process.wait()
         await redis.end()
         if mounted:
+            # with --keep it is there to be read
+            for file in disk.glob("ledger.sqlite3*"):
+                shutil.copy(file, folder)
             await (await asyncio.create_subprocess_exec("umount", "-l", str(disk))).wait()
 
 
