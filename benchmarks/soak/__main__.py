@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -12,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,7 +123,7 @@ async def _sampling(members: Fleet, samples: list[Sample]) -> None:
         memory = {member.name: member.memory_mib() for member in members.members if member.witness}
         size = 0.0
         for file in members.ledger.parent.glob("ledger.sqlite3*"):
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 size += file.stat().st_size / 2**20
         samples.append(Sample(at=asyncio.get_running_loop().time(), memory=memory, file_mib=size, redis_records=records))
         _tell(f"{len(samples) * SAMPLE_S / 60:.0f} minutes")
@@ -174,7 +173,8 @@ async def _books(
                     provider=now if limit is Limit.RPD else max(now - when_lost, 0.0),
                     ledger=bucket.capacity - bucket.level_at(quota.now),
                     open=quota.calls_in_flight,
-                    uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit] + (bucket.capacity / 24 if is_ahead else 0.0),
+                    uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit]
+                    + (bucket.capacity / 24 if is_ahead and limit is Limit.TPD else 0.0),
                 )
             )
     return books

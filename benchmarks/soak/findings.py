@@ -38,7 +38,7 @@ class Books:
     """What is used of a limit at the end, in both books.
 
     `open`: reservations that have not ended. `uncertain`: the most that the ledger may say beyond the provider: claims of attempts
-    that failed or were cut off, which the provider may have charged, and of a day's limit the hour's refill that a clock which was
+    that failed or were cut off, which the provider may have charged, and of a day's tokens the hour's refill that a clock which was
     an hour ahead may not have brought.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 from groq_fallback_mcp.errors import InputRefused
 from project_docs.blocks import code, table
 
-__all__ = ["HEADLINES", "amount", "headline_block"]
+__all__ = ["HEADLINES", "headline_block", "speed_cells"]
 
 HEADINGS = ("What", "Ours", "Beside", "Theirs", "Ratio", "Target", "Met", "Command")
 LOADS = (0.85, 1.28, 1.85)
@@ -43,7 +43,7 @@ def headline_block(sources: Mapping[str, str]) -> str:
     return f"{met} of {len(lines)} are met.\n\n{table(HEADINGS, lines)}"
 
 
-def amount(value: float) -> str:
+def _amount(value: float) -> str:
     """A number with three digits, or all of those before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
@@ -97,11 +97,11 @@ def _speed(kept: Any) -> Iterator[Row]:
 def speed_cells(row: Mapping[str, Any]) -> Row:
     """A row of the speed benchmark that has a target."""
     unit = f" {row['unit']}" if row["unit"] else ""
-    theirs = "" if row["theirs"] is None else f"{amount(row['theirs'])}{unit}"
+    theirs = "" if row["theirs"] is None else f"{_amount(row['theirs'])}{unit}"
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
     sign = "at least" if row["at_least"] else "at most"
     target = f"{sign} {row['limit']:.4g}" + (" x" if row["of"] == "ratio" else unit)
-    return row["figure"], f"{amount(row['ours'])}{unit}", row["peer"], theirs, ratio, target, _met(row["met"])
+    return row["figure"], f"{_amount(row['ours'])}{unit}", row["peer"], theirs, ratio, target, _met(row["met"])
 
 
 def _gateway(kept: Any) -> Iterator[Row]:
@@ -112,7 +112,7 @@ def _gateway(kept: Any) -> Iterator[Row]:
         peers = {name: value for name, value in found.items() if name not in {OURS, "direct call"}}
         best = min(peers, key=lambda name: peers[name])
         ours, unit = found[OURS], f" {row['unit']}"
-        cells = (f"gateway: {row['name']}", f"{amount(ours)}{unit}", best, f"{amount(peers[best])}{unit}")
+        cells = (f"gateway: {row['name']}", f"{_amount(ours)}{unit}", best, f"{_amount(peers[best])}{unit}")
         yield *cells, f"{ours / peers[best]:.2f}", f"at most {row['limit']:g}{unit}", _met(ours <= row["limit"])
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 import pytest
+from stored_records import StoredRecords
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, Pool, QuotaSnapshot, Refilling
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement, Wait
@@ -17,7 +18,7 @@ from groq_fallback_mcp.quota.caller import Caller
 from groq_fallback_mcp.quota.fairness import Use
 from groq_fallback_mcp.quota.ledger import ModelQuota, SettleResult
 from groq_fallback_mcp.quota.records import Account, OpenReservation, Transaction, open_key
-from groq_fallback_mcp.quota.store import Snapshot, Writes
+from groq_fallback_mcp.quota.store import Snapshot
 from groq_fallback_mcp.quota.transactions import abandon, cool_down, expire, peek, reserve_any, settle, take_request
 
 T = TypeVar("T")
@@ -28,22 +29,8 @@ BOTH = {Limit.TPM: 1_000, Limit.TPD: 9_000}
 SHARED = Pool(name="free", documented={Limit.TPM: 500})
 
 
-@dataclass
-class Records:
-    """The records of a store, and its clock."""
-
-    now: float = 1_795_000_000.0
-    bodies: dict[str, str] = field(default_factory=dict[str, str])
-
-    def do(self, change: Callable[[Snapshot], Writes[T]]) -> T:
-        """Do a transaction."""
-        done = change(Snapshot(now=self.now, bodies=self.bodies))
-        for name, record in done.writes.items():
-            if record is None:
-                self.bodies.pop(name, None)
-            else:
-                self.bodies[name] = record.body
-        return done.result
+class Records(StoredRecords):
+    """Records with the transactions that these tests make."""
 
     def reserve(
         self, *claims: Claim, id_: str = "r", caller: Caller | None = None, budget: Budget | None = None
@@ -81,15 +68,15 @@ class Records:
 
     def account(self, key: QuotaKey = KEY) -> Account:
         """A model's account."""
-        return Transaction(Snapshot(now=self.now, bodies=self.bodies)).account(key)
+        return self.view.account(key)
 
     def provider(self) -> Health:
         """The health of the provider."""
-        return Transaction(Snapshot(now=self.now, bodies=self.bodies)).provider(KEY).health
+        return self.view.provider(KEY).health
 
     def held(self, day: str = DAY) -> int:
         """The tokens that calls under way may still cost."""
-        return Transaction(Snapshot(now=self.now, bodies=self.bodies)).day(day).held_tokens
+        return self.view.day(day).held_tokens
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from stored_records import StoredRecords
 
 from groq_fallback_mcp.call import FailureKind, Limit, LimitReading, Pool, QuotaSnapshot
 from groq_fallback_mcp.quota import ANY_MODEL, Claim, Granted, QuotaKey, Refused, Reservation, Settlement, transactions
@@ -16,10 +16,8 @@ from groq_fallback_mcp.quota.breaker import RETRY_TOKENS
 from groq_fallback_mcp.quota.budget import Budget, DayTotals, Spend
 from groq_fallback_mcp.quota.caller import Caller, caller_day
 from groq_fallback_mcp.quota.fairness import MEMORY_S
-from groq_fallback_mcp.quota.records import Account, ProviderAccount, Transaction
-from groq_fallback_mcp.quota.store import Snapshot, Writes
+from groq_fallback_mcp.quota.records import Account, ProviderAccount
 
-T = TypeVar("T")
 T0 = 1_800_000_000.0
 DAY = "2027-01-15"
 KEY = QuotaKey(provider="groq", organization="o", model="m")
@@ -30,22 +28,8 @@ ANSWERED = Settlement(actual=CLAIM.cost, health="up", spent=Spend())
 FAILED = Settlement(actual={Limit.RPM: 1.0, Limit.TPM: 0.0}, health="down")
 
 
-class Book:
-    """The records, changed by one transaction after the other; `now` is Unix seconds."""
-
-    def __init__(self) -> None:
-        self.now = T0
-        self.bodies: dict[str, str] = {}
-
-    def do(self, change: Callable[[Snapshot], Writes[T]]) -> T:
-        """What a transaction says, once what it writes is written."""
-        done = change(Snapshot(now=self.now, bodies=dict(self.bodies)))
-        for key, record in done.writes.items():
-            if record is None:
-                self.bodies.pop(key, None)
-            else:
-                self.bodies[key] = record.body
-        return done.result
+class Book(StoredRecords):
+    """Records with the transactions that these tests make."""
 
     def reserve(self, *claims: Claim, name: str = "r", **more: Any) -> Granted | Refused:
         """Sixty seconds for the first that fits."""
@@ -64,10 +48,6 @@ class Book:
     def cool(self, model: str, kind: FailureKind, *, limit: Limit | None = None) -> None:
         key = replace(KEY, model=model)
         self.do(partial(transactions.cool_down, key=key, wait_s=30.0, reason="why", limit=limit, kind=kind))
-
-    @property
-    def view(self) -> Transaction:
-        return Transaction(Snapshot(now=self.now, bodies=self.bodies))
 
     def account(self, key: QuotaKey = KEY) -> Account:
         return self.view.account(key)
