@@ -77,3 +77,15 @@ def test_the_night_s_parts_are_those_of_make_nightly() -> None:
     matrix = read(ROOT / ".github" / "workflows" / "nightly.yml")["jobs"]["nightly"]["strategy"]["matrix"]
     (rule,) = re.findall(r"^nightly:.*\n(?:\t.*\n)*", MAKEFILE, re.MULTILINE)
     assert sorted(matrix["part"]) == sorted(set(re.findall(r"(?<![.\w-])[a-z][a-z-]*", rule)) & set(TARGETS) - {"nightly"})
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_where_the_network_is_whole_nothing_is_passed_over_for_want_of_it(path: Path) -> None:
+    """On a machine without Redis, or whose registry tells no vulnerabilities, that is said and passes; in a workflow it fails."""
+    for job in read(path)["jobs"].values():
+        for step in job["steps"]:
+            part = step.get("run", "").replace('"$PART"', " ".join(job.get("strategy", {}).get("matrix", {}).get("part", [])))
+            if "audit" in part:
+                assert step["env"]["REQUIRE_AUDIT"] == "1", part
+            if "nightly-rounds" in part:
+                assert step["env"]["REQUIRE_REDIS"] == "1", part
