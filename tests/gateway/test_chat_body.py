@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ CATALOG = load_catalog()
 HI = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 OTHER = {"type": "function", "function": {"name": "go", "parameters": {"type": "object"}}}
+LOOK = {"type": "function", "function": {"name": "look"}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
@@ -97,6 +99,7 @@ def test_a_body_without_optional_fields_leaves_them_to_the_plan() -> None:
         ("groq/vision", None, "vision"),
         ("audio", "audio", None),
         ("groq/compound", "groq/compound", None),
+        ("groq/openai/gpt-oss-20b", "groq/openai/gpt-oss-20b", None),
         ("groq-fallback/openai/gpt-oss-20b", "openai/gpt-oss-20b", None),
     ],
 )
@@ -112,6 +115,8 @@ def test_a_name_is_that_of_a_model_or_a_use_case_of_chats(name: str, model: str 
         ({"max_completion_tokens": 7, "max_tokens": 8, "max_output_tokens": 9}, {"max_tokens": 7}),
         ({"max_tokens": 8, "max_output_tokens": 9}, {"max_tokens": 8}),
         ({"max_output_tokens": 9}, {"max_tokens": 9}),
+        ({"max_tokens": None, "max_output_tokens": 9}, {"max_tokens": 9}),
+        ({"max_tokens": None}, {"max_tokens": None}),
         ({"max_tokens": 1}, {"max_tokens": 1}),
         ({"max_tokens": 1_000_000}, {"max_tokens": 1_000_000}),
         ({"max_tokens": 50.0}, {"max_tokens": 50}),
@@ -122,9 +127,11 @@ def test_a_name_is_that_of_a_model_or_a_use_case_of_chats(name: str, model: str 
         ({"top_p": 0}, {"top_p": None}),
         ({"seed": 2**63 - 1}, {"seed": 2**63 - 1}),
         ({"seed": -(2**63)}, {"seed": -(2**63)}),
+        ({"seed": 7.0}, {"seed": 7}),
         ({"stop": "A"}, {"stop": ("A",)}),
         ({"stop": ["A", "B", "C", "D"]}, {"stop": ("A", "B", "C", "D")}),
         ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
+        ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, {"reasoning_effort": "low"}),
         ({"reasoning_effort": "xhigh", "reasoning": {"effort": "low"}}, {"reasoning_effort": "high"}),
         ({"reasoning_effort": 7, "reasoning": "much"}, {"reasoning_effort": None}),
         ({"reasoning_effort": 7, "reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
@@ -136,9 +143,12 @@ def test_a_name_is_that_of_a_model_or_a_use_case_of_chats(name: str, model: str 
         ({"tools": [{"type": "web_search"}, {"type": "code_interpreter"}, TOOL]}, {"tools": (TOOL,)}),
         ({"tools": [{"function": TOOL["function"]}]}, {"tools": (TOOL,)}),
         ({"functions": [TOOL["function"]], "function_call": "auto"}, {"tools": (TOOL,), "tool_choice": "auto"}),
+        ({"functions": [TOOL["function"]], "function_call": "none"}, {"tool_choice": "none"}),
+        ({"functions": [TOOL["function"]], "function_call": {"name": "look"}}, {"tool_choice": LOOK}),
         ({"tools": [TOOL], "functions": [OTHER["function"]]}, {"tools": (TOOL,)}),
         ({"tools": [TOOL], "tool_choice": "none", "function_call": "auto"}, {"tool_choice": "none"}),
         ({"tool_choice": "required"}, {"tool_choice": None}),
+        ({"tool_choice": LOOK}, {"tool_choice": None}),
         ({"tools": [TOOL] * 128}, {"tools": (TOOL,) * 128}),
         ({"messages": [HI] * 10_000}, {"messages": [HI] * 10_000}),
     ],
@@ -195,6 +205,7 @@ def test_a_turn_is_open_until_the_model_has_spoken_after_its_tools(more: list[Ma
     ("fields", "message", "param"),
     [
         ({"n": 2}, "n is 2, and only 1 is supported. Send the request 2 times", "n"),
+        ({"n": 128}, "n is 128, and only 1 is supported. Send the request 128 times", "n"),
         ({"n": 0}, "n is 0, and must be a whole number from 1 to 128", "n"),
         ({"n": 129}, "n is 129, and must be a whole number from 1 to 128", "n"),
         ({"logprobs": True}, "logprobs is not supported. Remove it", "logprobs"),
@@ -210,6 +221,7 @@ def test_a_turn_is_open_until_the_model_has_spoken_after_its_tools(more: list[Ma
             "audio",
         ),
         ({"messages": []}, "messages must be a list with at least one message", "messages"),
+        ({"messages": "hi"}, "messages must be a list with at least one message", "messages"),
         ({"messages": {}}, "messages must be a list with at least one message", "messages"),
         (
             {"messages": [HI] * 10_001},
@@ -219,9 +231,12 @@ def test_a_turn_is_open_until_the_model_has_spoken_after_its_tools(more: list[Ma
         ({"messages": [{"type": "reasoning"}]}, "No message has content. Add a message with content", "messages"),
         ({"tools": {}}, "tools must be a list", "tools"),
         ({"tools": [TOOL, 7]}, "Tool 2 is not an object", "tools"),
+        ({"tools": [TOOL, {}]}, "Tool 2 has no function name", "tools"),
         ({"tools": [TOOL, {"type": "function", "function": {}}]}, "Tool 2 has no function name", "tools"),
         ({"tools": [{"type": "function", "function": {"name": ""}}]}, "Tool 1 has no function name", "tools"),
+        ({"tools": [{"type": "function", "function": {"name": 7}}]}, "Tool 1 has no function name", "tools"),
         ({"tools": [{"parameters": {}}]}, "Tool 1 has no function name", "tools"),
+        ({"functions": ["look"]}, "Tool 1 has no function name", "tools"),
         ({"functions": [TOOL["function"], 7]}, "Tool 2 has no function name", "tools"),
         (
             {"tools": [TOOL] * 129},
@@ -245,6 +260,11 @@ def test_a_turn_is_open_until_the_model_has_spoken_after_its_tools(more: list[Ma
         ({"max_tokens": 1_000_001}, "max_tokens is 1000001, and must be a whole number from 1 to 1,000,000", "max_tokens"),
         ({"max_tokens": True}, "max_tokens is True, and must be a whole number from 1 to 1,000,000", "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens is 1.5, and must be a whole number from 1 to 1,000,000", "max_tokens"),
+        (
+            {"seed": -(2**63) - 1},
+            f"seed is {-(2**63) - 1}, and must be a whole number from {-(2**63):,} to {2**63 - 1:,}",
+            "seed",
+        ),
         (
             {"seed": 2**63},
             f"seed is {2**63}, and must be a whole number from {-(2**63):,} to {2**63 - 1:,}",
@@ -284,9 +304,9 @@ def test_a_body_that_is_not_an_object_is_refused() -> None:
 
 def test_a_search_is_optional_and_beside_functions_omitted_with_a_note() -> None:
     """What no model here knows is omitted too; of its name forty characters are shown."""
-    with_tools, plain = read(tools=[TOOL]), read()
+    with_tools, plain = read(tools=[TOOL]), read(stream=True)
     searching = with_hosted_tools(plain, searches=True, omitted=())
-    assert (searching.request.search, searching.notes) == (Search(optional=True), ())
+    assert searching == replace(plain, request=replace(plain.request, search=Search(optional=True)))
     assert with_hosted_tools(plain, searches=False, omitted=()) == plain
     both = with_hosted_tools(with_tools, searches=True, omitted=("computer", "x" * 50))
     assert both.request == with_tools.request
