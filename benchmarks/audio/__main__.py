@@ -120,7 +120,7 @@ async def _whole(path: Path) -> dict[str, float]:
         for part in split(file, "audio/wav", Path(folder), stopped=lambda: False).parts:
             starts[part.file] = part.start_s
         split_s = time.perf_counter() - began
-    world.groq.reply = hears  # type: ignore[assignment]
+    world.groq.reply = hears
     stalls: list[float] = []
 
     async def watch() -> None:

@@ -53,11 +53,17 @@ def in_virtual_time() -> Generator[Callable[[float], object]]:
         stack.enter_context(patch.object(Logging, "_record_zero_cost_diagnostic", _nothing))
         stack.enter_context(patch.object(Logging, "_response_cost_calculator", _free))
         stack.enter_context(patch.object(lowest_tpm_rpm_v2, "embedding_aware_token_count", _true_tokens))
-        stack.enter_context(patch.object(core, "RouterCooldownStore", lambda _: RouterCooldownStore(_Cooldowns())))
+        stack.enter_context(patch.object(core, "RouterCooldownStore", _cooldown_store))
         stack.enter_context(patch.object(io_token_rate_limit_check, "token_counter", _true_tokens))
         stack.enter_context(patch.object(io_token_rate_limit_check, "offload_token_count", _in_this_thread))
         traveller = stack.enter_context(time_machine.travel(EPOCH, tick=False))
         yield traveller.move_to
+
+
+def _cooldown_store(_: object) -> RouterCooldownStore:
+    # its protocol has more methods than the router calls
+    kept: Any = _Cooldowns()
+    return RouterCooldownStore(kept)
 
 
 class _Cooldowns:

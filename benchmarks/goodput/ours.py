@@ -20,6 +20,7 @@ from groq_fallback_mcp.call import (
     Failure,
     FailureKind,
     Outcome,
+    SpeechRequest,
     Success,
     Transcript,
     Usage,
@@ -126,6 +127,9 @@ class _VirtualGroq:
         if reply.status != OK:
             return classify(reply.status, reply.headers, reply.body, now_wall=EPOCH + self._upstream.loop.time())
         return reply
+
+    async def speak(self, request: SpeechRequest, candidate: Candidate, *, timeout_s: float) -> Outcome:
+        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Nothing to close."""

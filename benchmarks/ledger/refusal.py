@@ -12,6 +12,7 @@ from groq_fallback_mcp.call import (
     FailureKind,
     Limit,
     Outcome,
+    SpeechRequest,
     Success,
     Usage,
 )
@@ -56,6 +57,9 @@ class _OneRefuses:
     async def transcribe(
         self, request: AudioRequest, candidate: Candidate, *, timeout_s: float, longest_s: float | None = None
     ) -> Outcome:
+        raise NotImplementedError
+
+    async def speak(self, request: SpeechRequest, candidate: Candidate, *, timeout_s: float) -> Outcome:
         raise NotImplementedError
 
     async def aclose(self) -> None:

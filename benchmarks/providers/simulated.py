@@ -59,7 +59,7 @@ class SimulatedProviders:
             if name not in self.apps:
                 self.apps[name] = create_provider_app(name, chosen, catalog=CATALOG, clock=self.clock, text_engine=text_engine)
             self.providers[name] = self._provider(name, base_path(row.base_url), row=row)
-            given = EndpointSettings(preset=name, plan=chosen.plan, models=(models or {}).get(name, {}))
+            given = EndpointSettings(name=name, preset=name, plan=chosen.plan, models=(models or {}).get(name, {}))
             offers.append(endpoint_models(endpoint_of(given, CATALOG), CATALOG))
         self.offers = {offer.name: offer for offer in offers}
         registry: Any = ProviderRegistry(

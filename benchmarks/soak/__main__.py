@@ -115,7 +115,7 @@ async def _sampling(members: Fleet, samples: list[Sample]) -> None:
     redis = Redis(port=members.redis.port, socket_timeout=2)
     while True:
         try:
-            keys: list[bytes] = await redis.keys("*")
+            keys = [key for key in await redis.keys("*") if isinstance(key, bytes)]
             # a conversation that left its first model is known for two hours, and here each call is one; the history is bounded apart
             records = sum(b":conversation/" not in key and HISTORY not in key for key in keys)
         except Exception:  # noqa: BLE001 - it is held still, or was killed

@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import installed_version, machine, replace_results
 from benchmarks.speed.contenders import ENVIRONMENTS
@@ -55,7 +56,7 @@ _PEERS = {"fastmcp": "fastmcp", "litellm": "litellm", "groq": "groq", "pydantic-
 def _keep(rows: dict[str, list[Row]]) -> None:
     """Only what was measured is replaced, unless the rest is of other versions or another machine: then it goes."""
     path = HERE / "results.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"measured": "", "figures": {}}
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"measured": "", "figures": {}}
     before = kept["figures"] if _without_day(kept["measured"]) == _without_day(_machine()) else {}
     figures = {**before, **{name: [_as_json(row) for row in found] for name, found in rows.items()}}
     kept = {"measured": _machine(), "figures": {name: figures[name] for name in FIGURES if name in figures}}

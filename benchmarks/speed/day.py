@@ -53,7 +53,7 @@ async def _work(server: Server, us: Contender, up: Upstream, calls: int) -> None
     """Most ask, some fail first, some look at limits and models, a few transcribe."""
     numbers = iter(range(calls))
     assert us.ask is not None
-    prompt = us.ask[1]["prompt"]
+    tool, arguments = us.ask
 
     async def worker() -> None:
         for number in numbers:
@@ -65,7 +65,7 @@ async def _work(server: Server, us: Contender, up: Upstream, calls: int) -> None
             elif turn <= LOOKS_AT_MODELS:
                 await server.call(("list_models", {}))
             else:
-                await server.call((us.ask[0], {**us.ask[1], "prompt": f"{prompt} {number}"}))
+                await server.call((tool, {**arguments, "prompt": f"{arguments['prompt']} {number}"}))
 
     async def weather() -> None:
         """The first model is limited for a moment, again and again."""

@@ -203,8 +203,8 @@ class _Connection(asyncio.Protocol):
             ]
             text = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
             return self._reply(200, text.encode(), kind=b"text/event-stream")
-        message = {"role": "assistant", "content": ANSWER}
-        choices = [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}]
+        said = {"role": "assistant", "content": ANSWER}
+        choices = [{"index": 0, "message": said, "finish_reason": "stop", "logprobs": None}]
         return self._reply(
             200, json.dumps({**base, "object": "chat.completion", "choices": choices, "usage": usage}).encode(), stated
         )
