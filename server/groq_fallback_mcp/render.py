@@ -5,6 +5,7 @@ A model's answer can hold a lone surrogate or NaN; the SDK dies on the first, cl
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
@@ -16,6 +17,8 @@ __all__ = ["SHOWN_CHARS", "capitalized", "clean", "clean_text", "excerpt", "path
 # Of a value that was refused, so that it can be recognized; it may be a file of megabytes.
 SHOWN_CHARS = 80
 SHOWN_NAMES = 3
+# Python refuses to write integers of thousands of digits.
+_LONGEST_BITS = 3 * SHOWN_CHARS
 _PLAIN_WORD = re.compile(r"[a-z]+(?=[ ,;:]|$)")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -44,7 +47,7 @@ def path_excerpt(path: str) -> str:
 
 
 def excerpt(value: object, *, quoted: bool = True) -> str:
-    """At most SHOWN_CHARS characters of a value, in quotation marks where it is text and unless `quoted` is false."""
+    """At most SHOWN_CHARS characters of a value as JSON has it, a text in quotation marks unless `quoted` is false."""
     if not isinstance(value, str):
         return _cut(_shown(value))
     # cut first: the rest of it need not be looked at
@@ -61,8 +64,13 @@ def _shown(value: object) -> str:
         names = [excerpt(str(name)) for name in list(value)[:SHOWN_NAMES]]
         return "an object with " + ", ".join(names) if names else "an empty object"
     if is_array(value):
-        return f"a list of {len(value)}" + (f", first {excerpt(value[0])}" if value else "")
-    return repr(value)
+        return f"a list of {len(value)}, first {excerpt(value[0])}" if value else "an empty list"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
+        return "a whole number of very many digits"
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def quoted(text: str) -> str:

@@ -258,7 +258,7 @@ def test_a_turn_is_open_until_the_model_has_spoken_after_its_tools(more: list[Ma
         ({"model": " "}, "model must be a text. Use auto, or an id from /v1/models", "model"),
         ({"max_tokens": 0}, "max_tokens is 0, and must be a whole number from 1 to 1,000,000", "max_tokens"),
         ({"max_tokens": 1_000_001}, "max_tokens is 1000001, and must be a whole number from 1 to 1,000,000", "max_tokens"),
-        ({"max_tokens": True}, "max_tokens is True, and must be a whole number from 1 to 1,000,000", "max_tokens"),
+        ({"max_tokens": True}, "max_tokens is true, and must be a whole number from 1 to 1,000,000", "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens is 1.5, and must be a whole number from 1 to 1,000,000", "max_tokens"),
         (
             {"seed": -(2**63) - 1},
@@ -272,7 +272,7 @@ def test_a_turn_is_open_until_the_model_has_spoken_after_its_tools(more: list[Ma
         ),
         ({"temperature": 2.1}, "temperature is 2.1, and must be a number from 0 to 2", "temperature"),
         ({"temperature": -0.1}, "temperature is -0.1, and must be a number from 0 to 2", "temperature"),
-        ({"temperature": True}, "temperature is True, and must be a number from 0 to 2", "temperature"),
+        ({"temperature": True}, "temperature is true, and must be a number from 0 to 2", "temperature"),
         ({"top_p": 1.1}, "top_p is 1.1, and must be a number from 0 to 1", "top_p"),
         ({"stop": 7}, "stop must be a text or a list of at most 4 texts", "stop"),
         ({"stop": ["A", 7]}, "stop must be a text or a list of at most 4 texts", "stop"),
@@ -338,4 +338,4 @@ def test_of_allowed_tools_those_that_are_named_are_offered() -> None:
     choice = {"type": "function", "function": TOOL["function"], **allowing("auto") | {"type": "function"}}
     assert requested(tools=[TOOL], tool_choice=choice).tools == (TOOL,)
     broken = refusal(tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": 7})
-    assert broken.message.startswith("tool_choice names None, which is not in tools")
+    assert broken.message.startswith("tool_choice names null, which is not in tools")

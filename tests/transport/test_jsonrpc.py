@@ -58,9 +58,9 @@ def test_what_is_not_json_is_a_parse_error_that_says_what_to_send(line: bytes) -
     [
         (b"[]", None, "a batch must have 1 to 256 messages, not 0"),
         (b"[" + b",".join([b"1"] * 257) + b"]", None, "not 257"),
-        (b"[[]]", None, "not list"),
-        (b"1", None, "not int"),
-        (b"null", None, "not NoneType"),
+        (b"[[]]", None, "not an empty list"),
+        (b"1", None, "not 1"),
+        (b"null", None, "not null"),
         (b"{}", None, "a method, a result or an error"),
         (b'{"jsonrpc":"2.0","id":3}', 3, "a method, a result or an error"),
         (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', None, "id"),

@@ -253,7 +253,7 @@ def _read_content(content: object) -> object:
         known = part is None or part["type"] != "text" or isinstance(given.get("text"), str)
         return ([] if part is None else [part]) if known else json.dumps(given, ensure_ascii=False)
     if not isinstance(content, list):
-        raise _UnreadableError(f"content must be text or a list of parts (got {type(content).__name__})")
+        raise _UnreadableError(f"content must be text or a list of parts (got {excerpt(content)})")
     parts = content
     if not all(isinstance(part, str | Mapping) for part in parts):
         return json.dumps(parts, ensure_ascii=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["bad_response", "json_object", "mapping", "number", "request_id", "rows", "text_of", "whole"]
 
@@ -30,7 +31,7 @@ def json_object(body: bytes) -> dict[str, Any] | Failure:
             f"an answer that is not JSON ({type(error).__name__}), beginning {start!r}" if body else "an empty answer"
         )
     if not isinstance(value, dict):
-        return bad_response(f"an answer that is {type(value).__name__}, not an object")
+        return bad_response(f"an answer that is {excerpt(value)}, not an object")
     return value
 
 

@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from groq_fallback_mcp.quota.store import NOT_NOW, NotNow, Snapshot, StoreUnusable, Writes
 from groq_fallback_mcp.redaction import sanitize_message
+from groq_fallback_mcp.render import excerpt
 
 __all__ = ["RedisStore"]
 
@@ -157,14 +158,14 @@ class RedisStore:
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        message = f"a {type(value).__name__} instead of a list"
+        message = f"{excerpt(value)} instead of a list"
         raise TypeError(message)
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        message = f"a {type(value).__name__} instead of a text"
+        message = f"{excerpt(value)} instead of a text"
         raise TypeError(message)
     return value
 

@@ -112,6 +112,6 @@ def _explain(error: ValidationError, where: str) -> ConfigurationError:
         )
     # a URL may contain a password
     secretive = re.search("key|token_|secret|password|base_url|state|proxy", name, re.IGNORECASE)
-    shown = "" if secretive else f" (got {first['input']!r})"
+    shown = "" if secretive else f" (got {excerpt(first['input'])})"
     reason = first["msg"].removeprefix("Value error, ")
     return ConfigurationError(f"invalid {name} in {where}{shown}: {reason}", next_step=f"fix {name} and restart")

@@ -28,7 +28,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from groq_fallback_mcp.json_types import is_list, is_object
-from groq_fallback_mcp.render import clean
+from groq_fallback_mcp.render import clean, excerpt
 
 __all__ = [
     "KEPT_OF_OVERLONG",
@@ -205,7 +205,7 @@ def _no_constant(name: str) -> object:
 
 def _one(value: object) -> JSONRPCMessage | Refusal:
     if not is_object(value):
-        return Refusal(code=INVALID_REQUEST, message=f"a message must be an object, not {type(value).__name__}; {_ONE_A_LINE}")
+        return Refusal(code=INVALID_REQUEST, message=f"a message must be an object, not {excerpt(value)}; {_ONE_A_LINE}")
     return _message(_with_read_arguments(value))
 
 
