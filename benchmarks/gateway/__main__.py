@@ -32,8 +32,10 @@ def main() -> None:
     found: dict[str, list[Figure]] = {}
     for part in options.part.split(",") if options.part else PARTS:
         print(f"{part} ...", file=sys.stderr, flush=True)
+        since = time.monotonic()
         module = importlib.import_module(f"benchmarks.gateway.{part}")
         found[part] = asyncio.run(module.measure(alone=options.only == "ours"))
+        print(f"{part}: {time.monotonic() - since:.0f} s", file=sys.stderr, flush=True)
         if options.write:
             _keep(part, found[part])
     print(f"{_machine()}; {time.monotonic() - begun:.0f} s\n\n{table([one for part in found.values() for one in part])}")

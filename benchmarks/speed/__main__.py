@@ -32,7 +32,9 @@ def main() -> None:
     rows: dict[str, list[Row]] = {}
     for name in wanted:
         print(f"{name} ...", file=sys.stderr, flush=True)
+        since = time.monotonic()
         rows[name] = asyncio.run(importlib.import_module(f"benchmarks.speed.{name}").measure())
+        print(f"{name}: {time.monotonic() - since:.0f} s", file=sys.stderr, flush=True)
         if options.write:
             _keep({name: rows[name]})
     shown = f"{_machine()}; {time.monotonic() - begun:.0f} s\n\n{table([row for found in rows.values() for row in found])}"
