@@ -18,6 +18,8 @@ what is drawn gives all seeds another meaning; the faults that were found also h
 from __future__ import annotations
 
 import os
+import time
+from itertools import count
 
 import pytest
 from effort import EFFORT, times
@@ -60,6 +62,15 @@ def test_all_invariants_hold_in_an_interleaving(seed: int) -> None:
 @pytest.mark.parametrize("seed", [3, 41])
 def test_a_seed_decides_all_that_happens(seed: int) -> None:
     assert simulated(drawn(seed)).trace == simulated(drawn(seed)).trace
+
+
+def test_a_busy_machine_changes_nothing_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the real clock may be a pause later than the one before: no decision may come of it."""
+    usual = simulated(drawn(41)).trace
+    readings = count(time.monotonic(), 0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: next(readings))
+        assert simulated(drawn(41)).trace == usual
 
 
 def test_seeds_differ_and_cover_what_can_go_wrong() -> None:

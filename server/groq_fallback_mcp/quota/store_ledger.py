@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -315,18 +314,18 @@ class StoredLedger:
             await loop.run_in_executor(self._thread, prepare)
 
         def begin() -> T:
-            self._begun_at = time.monotonic()
+            self._begun_at = loop.time()
             return work()
 
-        # Real time on purpose: a store that hangs must not hold a call back, whatever clock decides about quota.
-        asked_at = time.monotonic()
+        # The event loop's time, not the clock that decides about quota: a store that hangs must not hold a call back.
+        asked_at = loop.time()
         latest = asked_at + TURN_LIMITS * self._time_limit_s
         running = loop.run_in_executor(self._thread, begin)
         until = asked_at + self._time_limit_s
         task, is_cancelled = asyncio.current_task(), False
         # shielded: what a cancelled call reserved must be known, to be given back
         with anyio.CancelScope(shield=True):
-            while not running.done() and (left_s := until - time.monotonic()) > 0:
+            while not running.done() and (left_s := until - loop.time()) > 0:
                 try:
                     await asyncio.wait({running}, timeout=left_s)
                 except asyncio.CancelledError:
@@ -341,7 +340,7 @@ class StoredLedger:
         if running.done():
             return running.result()
         running.cancel()
-        raise StoreUnusable(f"{self._store.place} did not answer within {time.monotonic() - asked_at:.2g} s")
+        raise StoreUnusable(f"{self._store.place} did not answer within {loop.time() - asked_at:.2g} s")
 
     async def _abandon(self) -> None:
         """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
