@@ -56,7 +56,9 @@ def _keep(part: str, measured: Sequence[Figure]) -> None:
     kept = {"measured": _machine(), "figures": {name: [asdict(one) for one in figures] for name, figures in known.items()}}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     figures = [figure for found in known.values() for figure in found]
-    replace_results(HERE / "README.md", f"{kept['measured']}\n\n{table(figures)}")
+    met = [figure.met for figure in figures if figure.met is not None]
+    count = f"{sum(met)} of {len(met)} targets are met."
+    replace_results(HERE / "README.md", f"{kept['measured']}. {count}\n\n{table(figures)}")
     from benchmarks.speed.plot import draw
 
     draw(targets(figures), HERE / "gateway.svg", name="gateway")

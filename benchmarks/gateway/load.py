@@ -70,7 +70,7 @@ async def _cpu(running: EVERYBODY, what: str, limit: float, *, stream: bool) -> 
             unit="ms",
             found={name: statistics.median(values) for name, values in costs.items()},
             limit=limit,
-            note=f"least {min(costs[OURS]):.2f}",
+            note=f"our least {min(costs[OURS]):.2f}",
         )
         for width, costs in found.items()
     ]
@@ -90,7 +90,7 @@ async def _answers_a_second(running: EVERYBODY, up: Upstream) -> Figure:
             if number:
                 found[name].append(count / (time.perf_counter() - begun))
     medians = {name: statistics.median(values) for name, values in found.items()}
-    note = "" if FREELM not in found else f"{ratio_of(found[OURS], found[FREELM]):.1f} x freelm, target 2"
+    note = "" if FREELM not in found else f"{ratio_of(found[OURS], found[FREELM]):.1f} x freelm round by round, target 2"
     return Figure(
         name=f"whole answers a second, {IN_FLIGHT} in flight, upstream {UPSTREAM_MS} ms",
         unit="/s",
@@ -126,7 +126,7 @@ async def _streams(running: EVERYBODY, up: Upstream) -> list[Figure]:
             unit="ms",
             found={name: statistics.median(values) for name, values in gaps.items()},
             limit=50.0,
-            note=f"least {min(gaps[OURS]):.0f}",
+            note=f"our least {min(gaps[OURS]):.0f}",
         ),
         Figure(name="memory after the first answer", unit="MiB", found=idle, limit=100.0),
         Figure(
