@@ -97,7 +97,7 @@ class Bookkeeper:
             self.paid += claim.paid
             if any(reading.remaining is not None or reading.wait_s is not None for reading in settlement.snapshot.readings):
                 stated.update(claim.accounts)
-        elif claim.expires_at <= commit.now:
+        elif claim.expires_at <= commit.now and not commit.abandoning:
             claim.state = "expired"
         else:
             claim.state = "abandoned"

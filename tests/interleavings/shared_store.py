@@ -18,17 +18,22 @@ __all__ = ["SETTLING", "Commit", "ProcessStore", "SharedRecords", "StoreFaults",
 T = TypeVar("T")
 
 SETTLING: ContextVar[tuple[Reservation, Settlement] | None] = ContextVar("SETTLING", default=None)
+ABANDONING: ContextVar[bool] = ContextVar("ABANDONING", default=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """What a transaction wrote: the records before it and after it, None for those that do not exist, and what was settled by it."""
+    """What a transaction wrote: the records before it and after it, None for those that do not exist, and what was settled by it.
+
+    `abandoning`: it gives back what was granted to a call that had given up on the store.
+    """
 
     now: float
     process: str
     before: Mapping[str, str | None]
     after: Mapping[str, Record | None]
     settling: tuple[Reservation, Settlement] | None
+    abandoning: bool
 
 
 class Watcher(Protocol):
@@ -71,7 +76,16 @@ class SharedRecords:
                 self.records.pop(key, None)
             else:
                 self.records[key] = record
-        self.watcher(Commit(now=now, process=process, before=before, after=writes, settling=SETTLING.get()))
+        self.watcher(
+            Commit(
+                now=now,
+                process=process,
+                before=before,
+                after=writes,
+                settling=SETTLING.get(),
+                abandoning=ABANDONING.get(),
+            )
+        )
 
 
 class ProcessStore:
@@ -146,14 +160,18 @@ class WatchedLedger(StoredLedger):
     """The real ledger; what its transactions write can be told from what they settle."""
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
-        with _settling(reservation, settlement):
+        with _within(SETTLING, (reservation, settlement)):
             return await super().settle(reservation, settlement)
+
+    async def _abandon(self) -> None:
+        with _within(ABANDONING, True):
+            await super()._abandon()
 
 
 @contextmanager
-def _settling(reservation: Reservation, settlement: Settlement) -> Generator[None]:
-    token = SETTLING.set((reservation, settlement))
+def _within(variable: ContextVar[T], value: T) -> Generator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        SETTLING.reset(token)
+        variable.reset(token)

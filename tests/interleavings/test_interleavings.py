@@ -36,6 +36,7 @@ FOUND = {
     10: "What was used during an outage was forgotten where the store did not know the model yet.",
     29: "A level of ours that was too low was taken for proof that the server gives unused tokens back.",
     136: "The same, after calls that were lost and never charged.",
+    362: "The same, after an answer without its usage.",
 }
 
 

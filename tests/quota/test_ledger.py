@@ -75,9 +75,10 @@ async def cool_down(ledger: StoredLedger, wait_s: float, reason: str, of: QuotaK
     await ledger.cool_down(of or key(), wait_s, reason, limit=None, kind=FailureKind.RATE_LIMITED)
 
 
-def used(actual: Mapping[Limit, float], *readings: LimitReading) -> Settlement:
-    """An answer that took so much."""
-    return Settlement(actual=actual, snapshot=QuotaSnapshot(readings=readings), health="up", spent=Spend())
+def used(actual: Mapping[Limit, float], *readings: LimitReading, admitted: float | None = None) -> Settlement:
+    """An answer that took so much; `admitted`: the tokens that the server charged when it let the call in, where usage tells."""
+    told = {} if admitted is None else {Limit.TPM: admitted}
+    return Settlement(actual=actual, admitted=told, snapshot=QuotaSnapshot(readings=readings), health="up", spent=Spend())
 
 
 RETURNED = LimitReading(limit=Limit.TPM, capacity=1000, remaining=1000)
@@ -86,7 +87,7 @@ RETURNED = LimitReading(limit=Limit.TPM, capacity=1000, remaining=1000)
 async def proving_returns(ledger: StoredLedger, clock: FakeClock) -> None:
     """Let the server prove that it gives unused tokens back; a minute later all is full again."""
     granted = await taken(ledger, claim(tokens=900))
-    await ledger.settle(granted.reservation, used({Limit.TPM: 0}, RETURNED))
+    await ledger.settle(granted.reservation, used({Limit.TPM: 0}, RETURNED, admitted=900))
     clock.advance(60)
 
 
@@ -130,7 +131,7 @@ async def test_until_a_return_is_proven_unused_tokens_wait_for_the_next_statemen
     assert (await ledger.peek([claim()]))[0].returns_unused is False
     second = await taken(ledger, claim(tokens=300, rpm=9))
     proof = LimitReading(limit=Limit.TPM, capacity=1000, remaining=600)
-    await ledger.settle(second.reservation, used({Limit.TPM: 100}, proof))
+    await ledger.settle(second.reservation, used({Limit.TPM: 100}, proof, admitted=300))
     assert (await ledger.peek([claim()]))[0].returns_unused is True
     assert await level(ledger, Limit.TPM) == 600
     third = await taken(ledger, claim(tokens=300, rpm=9))
@@ -144,7 +145,7 @@ async def test_a_server_that_gives_nothing_back_is_never_believed_to(ledger: Sto
     for tokens, remaining in ((400, 600), (100, 500), (100, 400), (100, 300), (100, 200)):
         granted = await taken(ledger, claim(tokens=tokens, rpm=9))
         reading = LimitReading(limit=Limit.TPM, capacity=1000, remaining=remaining)
-        await ledger.settle(granted.reservation, used({Limit.TPM: 10}, reading))
+        await ledger.settle(granted.reservation, used({Limit.TPM: 10}, reading, admitted=tokens))
         assert await level(ledger, Limit.TPM) == remaining
     assert (await ledger.peek([claim()]))[0].returns_unused is False
 

@@ -376,8 +376,16 @@ def test_a_proof_of_returns_may_stand_behind_what_is_never_returned(records: Rec
     )
     documented = {Limit.RPM: 30, Limit.TPM: 1_000}
     taken = records.take(claim({Limit.RPM: 1.0, Limit.TPM: 600.0}, documented=documented))
-    records.settle(taken, answered({Limit.TPM: 100}, QuotaSnapshot(readings=readings)))
+    records.settle(taken, answered({Limit.TPM: 100}, QuotaSnapshot(readings=readings), tpm=600))
     assert records.quota(claim(documented=documented)).returns_unused
+
+
+def test_an_answer_without_its_usage_proves_no_returns(records: Records) -> None:
+    """The server may have charged less than was claimed when it let the call in, so more is left there from the start."""
+    documented = {Limit.TPM: 1_000}
+    taken = records.take(claim({Limit.TPM: 600.0}, documented=documented))
+    records.settle(taken, answered({Limit.TPM: 600}, stated(Limit.TPM, 1_000, 550)))
+    assert not records.quota(claim(documented=documented)).returns_unused
 
 
 def test_what_is_stated_to_remain_holds_for_its_moment(records: Records) -> None:

@@ -461,7 +461,9 @@ def _returns_unused(
             continue
         if reading.wait_s is not None:
             return False
-        if settlement.answered and reading.remaining is not None and reading.capacity in {None, bucket.capacity}:
+        # without its usage an answer does not tell what the server charged when it let the call in, only that it was no more than claimed
+        is_known = reading.limit in settlement.admitted
+        if is_known and settlement.answered and reading.remaining is not None and reading.capacity in {None, bucket.capacity}:
             claimed, admitted, _ = _units(reading.limit, reservation, settlement, now)
             _, later = _since(bucket, reservation, now)
             known = known or proves_return(charge(bucket, admitted - claimed, now), reading.remaining, now, later=later)
