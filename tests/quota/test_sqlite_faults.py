@@ -58,7 +58,7 @@ def test_records_survive_a_restart(store: SqliteStore, path: Path) -> None:
     """And the file is in WAL mode with a schema version."""
     store.close()
     assert get(SqliteStore(path, FakeClock().wall), "a") == "1"
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     connection.close()
@@ -123,7 +123,7 @@ def test_a_replaced_file_is_noticed(store: SqliteStore, path: Path, tmp_path: Pa
 def test_a_newer_schema_is_refused_and_left_alone(store: SqliteStore, path: Path) -> None:
     """With what to do."""
     store.close()
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = path.read_bytes()
@@ -136,13 +136,13 @@ def test_a_newer_schema_is_refused_and_left_alone(store: SqliteStore, path: Path
 def test_a_database_of_something_else_is_refused_and_left_alone(path: Path, application: int) -> None:
     """A path that was meant for another program."""
     path.parent.mkdir(parents=True)
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE letters (text)")
         connection.execute(f"PRAGMA application_id = {application}")
     connection.close()
     with pytest.raises(StoreUnusable, match="is a database of another program"):
         put(SqliteStore(path, FakeClock().wall), "a", "1")
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("letters",)]
     connection.close()
 
