@@ -21,7 +21,7 @@ from groq_fallback_mcp.clients.entry import entry_in, entry_of
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.credentials import keep_in_file
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
-from groq_fallback_mcp.harness.server_check import answers
+from groq_fallback_mcp.harness.server_check import Fault, answers
 from groq_fallback_mcp.settings import key_path
 from groq_fallback_mcp.skill import skill_files
 
@@ -267,8 +267,39 @@ def test_without_a_name_the_clients_of_this_machine_are_listed(home: Path, capsy
 async def test_a_configured_command_is_started_and_asked() -> None:
     """Which tells more than that it stands in a file."""
     assert await answers(server_command()) is None
-    assert "does not" in str(await answers((sys.executable, "-c", "pass")))
-    assert "does not start" in str(await answers(("/nonexistent/command",)))
+    said = "does not start or does not respond"
+    ends = "import sys; sys.exit('\\nImportError: no such thing\\n')"
+    for command, cause in (
+        ((sys.executable, "-c", "pass"), " (it ended without an answer)"),
+        ((sys.executable, "-c", "raise SystemExit(3)"), " (it ended without an answer)"),
+        ((sys.executable, "-c", ends), ". It reports: ImportError: no such thing"),
+        ((sys.executable, "-m", "no_such_module"), ". It reports: No module named no_such_module"),
+        (("/nonexistent/command",), " (No such file or directory)"),
+        (("/",), " (Permission denied)"),
+    ):
+        assert await answers(command) == Fault(text=f"{command[0]} {said}{cause}")
+    assert await answers(server_command(), environment={"GROQ_FALLBACK_PLAN": "gold"}) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "there"),
+    [
+        ("kilo", {"A": "{env:SET}", "B": "{env:UNSET}"}, {"A": "value", "B": "", "SET": "value"}),
+        ("cursor", {"GROQ_API_KEY": "${env:GROQ_API_KEY}"}, {"GROQ_API_KEY": "gsk_exported"}),
+        ("gemini", {"GROQ_API_KEY": "$GROQ_API_KEY"}, {"GROQ_API_KEY": "gsk_exported"}),
+        ("claude-code", {"A": "${UNSET:-usual}", "B": "${SET:-usual}/x"}, {"A": "usual", "B": "value/x"}),
+        ("claude-desktop", {"A": "1"}, {"A": "1"}),
+    ],
+)
+def test_a_server_is_started_with_the_variables_that_its_client_gives_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: dict[str, str], there: dict[str, str]
+) -> None:
+    """References to the environment are followed; one that does not pass its own on passes none on."""
+    monkeypatch.setenv("SET", "value")
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_exported")
+    found = CLIENTS[name].server_environment(given)
+    assert {variable: found.get(variable) for variable in there} == there
+    assert ("SET" in found) == CLIENTS[name].inherits_environment
 
 
 def test_applying_nothing_does_nothing(home: Path) -> None:
