@@ -211,3 +211,33 @@ async def test_another_server_on_the_gateway_s_port_holds_doctor_up_for_two_seco
         assert f"fail gateway of kilo: nothing answers at http://127.0.0.1:{port}" in done.stdout
         assert "Traceback" not in done.stderr
         group.cancel_scope.cancel()
+
+
+async def test_a_variable_that_is_no_setting_is_a_warning_of_the_doctor(tmp_path: Path) -> None:
+    """Wherever it is set: in the environment, or in a client's entry, whose server answers all the same."""
+    (tmp_path / "project").mkdir()
+    typo = "GROQ_FALLBACK_DEDLINE_S is not a setting and is ignored; use GROQ_FALLBACK_DEADLINE_S"
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        lines = await set_up_kilo(tmp_path, running.base_url, changed={}, GROQ_FALLBACK_DEDLINE_S="3")
+        done = await command("doctor", base_url=running.base_url, cwd=tmp_path / "project", GROQ_FALLBACK_DEDLINE_S="3")
+    (line,) = [line for line in lines if "client kilo" in line]
+    assert line.startswith("warn client kilo: ")
+    assert line.endswith(f": the server answers; {typo}")
+    assert f"warn environment: {typo}" in done.stdout.splitlines()
+    assert (lines[-1], done.stdout.splitlines()[-1], done.stderr) == ("Ready.", "Ready.", "")
+
+
+async def test_a_variable_that_is_no_setting_is_one_line_on_stderr_of_what_asks_a_model(tmp_path: Path) -> None:
+    """Nothing fails: clients pass many variables on."""
+    typos = {"GROQ_FALLBACK_DEDLINE_S": "3", "GROQ_FALLBACK_XYZZY": "s3cret"}
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        chat = await command("chat", "-q", "hello", base_url=running.base_url, cwd=tmp_path, **typos)
+        limits = await command("limits", "--json", base_url=running.base_url, cwd=tmp_path, **typos)
+    greeting = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": greeting})
+    served = await command("serve", cwd=tmp_path, stdin=f"{line}\n", **typos)
+    for done in (chat, limits, served):
+        assert done.returncode == 0, done
+        (said,) = [line for line in done.stderr.splitlines() if "is not a setting" in line]
+        assert "use GROQ_FALLBACK_DEADLINE_S. GROQ_FALLBACK_XYZZY is not a setting" in said
+        assert "s3cret" not in done.stderr

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from groq_fallback_mcp import settings as settings_package
 from groq_fallback_mcp.application import allowed_folders
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.settings import Settings, config_path, load_settings
+from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, unknown_variables
 
 
 def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Path:
@@ -351,3 +352,29 @@ def test_the_former_spelling_of_a_setting_is_taken_from_the_file(monkeypatch: py
     """As config.toml had it before."""
     configured(monkeypatch, tmp_path, 'organisation = "acme"\n')
     assert load_settings().organization == "acme"
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("GROQ_FALLBACK_DEDLINE_S", "use GROQ_FALLBACK_DEADLINE_S"),
+        ("groq_fallback_tool_sets", "use GROQ_FALLBACK_TOOLSETS"),
+        ("GROQ_FALLBACK_API_KEY", "use GROQ_API_KEY"),
+        ("GROQ_FALLBACK_BASE_URL", "use GROQ_BASE_URL"),
+        ("GROQ_FALLBACK_CONFG", "use GROQ_FALLBACK_CONFIG"),
+        ("GROQ_FALLBACK_XYZZY", "see docs/configuration.md for all settings"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one(name: str, step: str) -> None:
+    """A typo in one is ignored otherwise."""
+    assert unknown_variables([name, "PATH", "GROQ_API_KEY"]) == [f"{name} is not a setting and is ignored; {step}"]
+
+
+def test_each_variable_that_is_read_is_known() -> None:
+    """Those of settings, a former spelling, the place of the file, and a provider's key; in any case of letters."""
+    fields = [f"GROQ_FALLBACK_{name.upper()}" for name in Settings.model_fields if name not in {"api_key", "base_url"}]
+    assert unknown_variables([*fields, *map(str.lower, fields), "GROQ_FALLBACK_CONFIG", "GROQ_FALLBACK_ORGANISATION"]) == []
+    own = EndpointSettings(name="mine", base_url="https://x.test/v1", key_env="GROQ_FALLBACK_MY_KEY")
+    assert unknown_variables(["GROQ_FALLBACK_MY_KEY"], providers=[own]) == []
+    written = "".join(file.read_text() for file in Path(settings_package.__file__).parents[1].rglob("*.py"))
+    assert unknown_variables(re.findall(r"\bGROQ_FALLBACK_[A-Z][A-Z_]*\b", written)) == []

@@ -41,7 +41,7 @@ from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.run_all import run_all
-from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings
+from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings, unknown_variables
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.result import label
 
@@ -137,7 +137,11 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
         shown = f"{path}" if path.exists() else f"{path} does not exist" if named else f"no {path} (optional)"
         state: State = "warn" if named and not path.exists() else "ok"
         findings.append(Finding(what="configuration", state=state, detail=shown))
-        async with open_context(settings) as context:
+        findings += [
+            Finding(what="environment", state="warn", detail=sanitize_message(text))
+            for text in unknown_variables(os.environ, providers=settings.providers)
+        ]
+        async with open_context(settings, checks_environment=False) as context:
             live = await context.engine.registry.live_list()
             await context.engine.registry.refresh(lists=True, patient=True)
             key = _key_state(settings, live)
@@ -174,8 +178,8 @@ async def _clients(*, start_project_servers: bool) -> list[Finding]:
                 )
             )
         for entry in found.configured:
-            finding = await _entry(found.client, entry, checks)
-            answered = answered or finding.state == "ok"
+            finding, works = await _entry(found.client, entry, checks)
+            answered = answered or works
             findings.append(finding)
     if answered:
         return findings
@@ -253,8 +257,8 @@ class _Checks:
         return self._done[start]
 
 
-async def _entry(client: Client, entry: Entry, checks: _Checks) -> Finding:
-    """An entry. Of a project's file nothing is started but this installation, by our own command and not by the file's."""
+async def _entry(client: Client, entry: Entry, checks: _Checks) -> tuple[Finding, bool]:
+    """An entry, and whether a server answers. Of a project's file nothing is started but this installation, by our own command and not by the file's."""
     kind, local = origin(entry.command), entry.scope == "project"
     again = f"run {SCRIPT} setup {client.name}{' --scope project' if local else ''} again"
     foreign = kind == "other" and not checks.admits(entry)
@@ -280,11 +284,13 @@ async def _entry(client: Client, entry: Entry, checks: _Checks) -> Finding:
         detail += f", started without {', '.join(unused)[:80]} of this file"
     if local and entry.unexpected:
         detail += f"; it also sets {', '.join(entry.unexpected)[:80]}, which setup does not write: check who did"
-    state: State = "ok" if answer is None and not (local and entry.unexpected) else "warn"
+    unknown = unknown_variables(entry.environment)
+    detail = "; ".join([detail, *unknown])
+    state: State = "ok" if answer is None and not unknown and not (local and entry.unexpected) else "warn"
     fix = None
     if broken and not local:
         state, fix = _mend(client, entry, again)
-    return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail), fix=fix)
+    return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail), fix=fix), answer is None
 
 
 def _unused(entry: Entry, checks: _Checks) -> Sequence[str]:

@@ -4,7 +4,7 @@ Order of precedence, later wins: `config.toml` in the user's config folder, envi
 key, where none of them has one, is looked for in the key ring and in a file beside config.toml.
 """
 
-from groq_fallback_mcp.settings.mistakes import reason
+from groq_fallback_mcp.settings.mistakes import reason, unknown_variables
 from groq_fallback_mcp.settings.model import TOOLSETS, EndpointSettings, Settings, Toolset, split_names
 from groq_fallback_mcp.settings.places import config_path, key_path, provider_key_path, state_folder
 from groq_fallback_mcp.settings.sources import key_sources, load_settings
@@ -22,4 +22,5 @@ __all__ = [
     "reason",
     "split_names",
     "state_folder",
+    "unknown_variables",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,8 +18,9 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.json_types import is_array, is_object
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.settings.model import EndpointSettings, Settings
+from groq_fallback_mcp.settings.places import CONFIG_VARIABLE
 
-__all__ = ["FORMER_NAMES", "Given", "explain", "explain_unread", "field_of", "reason", "variable_of"]
+__all__ = ["FORMER_NAMES", "Given", "explain", "explain_unread", "field_of", "reason", "unknown_variables", "variable_of"]
 
 # What settings were called before; read without a word, so that an upgrade breaks nothing.
 FORMER_NAMES = {"organisation": "organization"}
@@ -121,6 +122,26 @@ def explain_unread(error: SettingsError) -> ConfigurationError:
     return ConfigurationError(
         f"{name} in the environment is not valid JSON", next_step="Give it as JSON, or use [[providers]] tables in config.toml"
     )
+
+
+def unknown_variables(names: Iterable[str], *, providers: Iterable[EndpointSettings] = ()) -> list[str]:
+    """A warning for each variable that has our prefix and is not a setting: without it nobody notices a typo.
+
+    A provider of `providers` may have its key in a variable of such a name.
+    """
+    settings = {name: variable_of(name) for name in Settings.model_fields}
+    settings |= {old: f"{_PREFIX}{old.upper()}" for old in FORMER_NAMES}
+    settings[CONFIG_VARIABLE.removeprefix(_PREFIX).lower()] = CONFIG_VARIABLE
+    known = {*settings.values(), *(one.key_env.upper() for one in providers if one.key_env)}
+    found: list[str] = []
+    for name in sorted(names):
+        if not name.upper().startswith(_PREFIX) or name.upper() in known:
+            continue
+        # without the prefix, which makes all of them alike
+        close = get_close_matches(name[len(_PREFIX) :].lower(), settings, n=1)
+        step = f"use {settings[close[0]]}" if close else "see docs/configuration.md for all settings"
+        found.append(f"{excerpt(name, quoted=False)} is not a setting and is ignored; {step}")
+    return found
 
 
 def _unknown(path: Sequence[str], given: Given) -> ConfigurationError:
