@@ -92,7 +92,9 @@ async def test_a_client_whose_own_entry_cannot_start_the_server_is_not_ready(
     for word in (*words, "does not start or does not respond"):
         assert word in line
     path = tmp_path / ".config" / "kilo" / "kilo.json"
-    assert lines[-1] == f"Not ready. Run groq-fallback-mcp setup kilo again, or correct its entry groq in {path}."
+    step = f"Run groq-fallback-mcp setup kilo again, or correct its entry groq in {path}"
+    assert line.endswith(f". {step}")
+    assert lines[-1] == f"Not ready. {step}."
 
 
 async def test_a_client_whose_entry_has_usable_variables_is_ready(tmp_path: Path) -> None:

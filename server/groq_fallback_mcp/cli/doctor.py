@@ -290,6 +290,8 @@ async def _entry(client: Client, entry: Entry, checks: _Checks) -> tuple[Finding
     fix = None
     if broken and not local:
         state, fix = _mend(client, entry, again)
+        if not gone:
+            detail = f"{detail.rstrip('.')}. {fix}"
     return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail), fix=fix), answer is None
 
 
