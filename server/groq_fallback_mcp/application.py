@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from groq_fallback_mcp.quota import OWNER, open_ledger
 from groq_fallback_mcp.quota.budget import Budget, picodollars
 from groq_fallback_mcp.quota.history_writer import HistoryWriter
 from groq_fallback_mcp.response_cache import ResponseCache
-from groq_fallback_mcp.settings import Settings, state_folder
+from groq_fallback_mcp.settings import Settings, state_folder, unknown_variables
 from groq_fallback_mcp.telemetry.open_telemetry import open_telemetry
 from groq_fallback_mcp.tools.tool import Context
 
@@ -47,11 +48,14 @@ async def open_context(
     watch_drift: bool = False,
     remote: bool = False,
     listed: anyio.Event | None = None,
+    checks_environment: bool = True,
 ) -> AsyncGenerator[Context]:
     """What the tools need, closed at the end. Raises ConfigurationError for a bad catalog overlay.
 
-    `remote`: whoever calls is on another machine, so the current folder is not theirs. `watch_drift`: some seconds later, and beside all else, compare the catalog with Groq's live list and log a warning. After `listed` what the first call needs is loaded, so that neither the start nor that call waits for it.
+    `remote`: whoever calls is on another machine, so the current folder is not theirs. `watch_drift`: some seconds later, and beside all else, compare the catalog with Groq's live list and log a warning. After `listed` what the first call needs is loaded, so that neither the start nor that call waits for it. `checks_environment`: log a warning of variables that have our prefix and are not settings.
     """
+    if checks_environment and (unknown := unknown_variables(os.environ, providers=settings.providers)):
+        _log.warning("%s.", ". ".join(unknown))
     clock = clock or SystemClock()
     catalog: Catalog = load_catalog(settings.catalog)
     registry: ProviderRegistry = build_registry(settings, catalog=catalog, clock=clock)

@@ -39,14 +39,74 @@ async def test_a_configured_command_that_is_gone_is_the_first_thing_to_fix(tmp_p
     assert "'/gone/.venv/bin/python' does not exist; run groq-fallback-mcp setup cursor again" in done.stdout
     lines = done.stdout.splitlines()
     assert any(line.startswith("fail client cursor: ") for line in lines)
-    assert lines[-1] == "Not ready. Run groq-fallback-mcp setup cursor again."
+    path = tmp_path / ".cursor" / "mcp.json"
+    assert lines[-1] == f"Not ready. Run groq-fallback-mcp setup cursor again, or correct its entry groq in {path}."
 
 
-async def test_another_server_that_is_gone_is_not_ours_to_fix(tmp_path: Path) -> None:
-    """It is named and does not make us unready."""
+async def test_another_server_that_is_gone_is_not_ours_to_fix_while_a_client_has_ours(tmp_path: Path) -> None:
+    """It is named, and makes us unready only where no client has a server that answers."""
     entry(tmp_path, "/gone/other-server")
-    done = await command("doctor", cwd=tmp_path)
-    assert "warn client cursor: " in done.stdout
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        alone = await command("doctor", base_url=running.base_url, cwd=tmp_path)
+        await command("setup", "kilo", "--no-check", cwd=tmp_path)
+        beside = await command("doctor", base_url=running.base_url, cwd=tmp_path)
+    assert "fail client cursor: " in alone.stdout
+    step = f"Correct the entry groq in {tmp_path / '.cursor' / 'mcp.json'}, or run groq-fallback-mcp setup cursor to replace it"
+    assert alone.stdout.splitlines()[-1] == f"Not ready. {step}."
+    assert "warn client cursor: " in beside.stdout
+    assert beside.stdout.splitlines()[-1] == "Ready."
+
+
+async def set_up_kilo(home: Path, base_url: str, *, changed: dict[str, str], **variables: str) -> list[str]:
+    """What doctor prints after `setup kilo`, with texts of the entry changed and variables added to it."""
+    await command("setup", "kilo", "--no-check", cwd=home)
+    path = home / ".config" / "kilo" / "kilo.json"
+    given = json.loads(path.read_text())
+    server = given["mcp"]["groq"]
+    server["command"] = [changed.get(part, part) for part in server["command"]]
+    server["environment"] |= variables
+    path.write_text(json.dumps(given))
+    done = await command("doctor", base_url=base_url, cwd=home / "project", HOME=str(home))
+    assert done.returncode == (0 if done.stdout.splitlines()[-1] == "Ready." else 1)
+    assert "ExceptionGroup" not in done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("changed", "variables", "words"),
+    [
+        ({}, {"GROQ_FALLBACK_PLAN": "developper"}, ["It reports: Invalid GROQ_FALLBACK_PLAN", "'developper'"]),
+        ({}, {"GROQ_FALLBACK_TOOLSETS": "speach"}, ["It reports: Invalid GROQ_FALLBACK_TOOLSETS", "'speach'"]),
+        ({"groq_fallback_mcp": "groq_fallback_mcq"}, {}, ["It reports: No module named groq_fallback_mcq"]),
+    ],
+)
+async def test_a_client_whose_own_entry_cannot_start_the_server_is_not_ready(
+    tmp_path: Path, changed: dict[str, str], variables: dict[str, str], words: list[str]
+) -> None:
+    """It is started as the client would start it, with the variables of its entry."""
+    (tmp_path / "project").mkdir()
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        lines = await set_up_kilo(tmp_path, running.base_url, changed=changed, **variables)
+    (line,) = [line for line in lines if "client kilo" in line]
+    assert line.startswith("fail client kilo: ")
+    for word in (*words, "does not start or does not respond"):
+        assert word in line
+    path = tmp_path / ".config" / "kilo" / "kilo.json"
+    step = f"Run groq-fallback-mcp setup kilo again, or correct its entry groq in {path}"
+    assert line.endswith(f". {step}")
+    assert lines[-1] == f"Not ready. {step}."
+
+
+async def test_a_client_whose_entry_has_usable_variables_is_ready(tmp_path: Path) -> None:
+    """Also where one refers to the environment."""
+    (tmp_path / "project").mkdir()
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        lines = await set_up_kilo(
+            tmp_path, running.base_url, changed={}, GROQ_FALLBACK_TOOLSETS="speech", GROQ_FALLBACK_LOCAL="{env:NO_SUCH:-off}"
+        )
+    (line,) = [line for line in lines if "client kilo" in line]
+    assert line.endswith(": the server answers")
+    assert lines[-1] == "Ready."
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
@@ -153,3 +213,33 @@ async def test_another_server_on_the_gateway_s_port_holds_doctor_up_for_two_seco
         assert f"fail gateway of kilo: nothing answers at http://127.0.0.1:{port}" in done.stdout
         assert "Traceback" not in done.stderr
         group.cancel_scope.cancel()
+
+
+async def test_a_variable_that_is_no_setting_is_a_warning_of_the_doctor(tmp_path: Path) -> None:
+    """Wherever it is set: in the environment, or in a client's entry, whose server answers all the same."""
+    (tmp_path / "project").mkdir()
+    typo = "GROQ_FALLBACK_DEDLINE_S is not a setting and is ignored; use GROQ_FALLBACK_DEADLINE_S"
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        lines = await set_up_kilo(tmp_path, running.base_url, changed={}, GROQ_FALLBACK_DEDLINE_S="3")
+        done = await command("doctor", base_url=running.base_url, cwd=tmp_path / "project", GROQ_FALLBACK_DEDLINE_S="3")
+    (line,) = [line for line in lines if "client kilo" in line]
+    assert line.startswith("warn client kilo: ")
+    assert line.endswith(f": the server answers; {typo}")
+    assert f"warn environment: {typo}" in done.stdout.splitlines()
+    assert (lines[-1], done.stdout.splitlines()[-1], done.stderr) == ("Ready.", "Ready.", "")
+
+
+async def test_a_variable_that_is_no_setting_is_one_line_on_stderr_of_what_asks_a_model(tmp_path: Path) -> None:
+    """Nothing fails: clients pass many variables on."""
+    typos = {"GROQ_FALLBACK_DEDLINE_S": "3", "GROQ_FALLBACK_XYZZY": "s3cret"}
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        chat = await command("chat", "-q", "hello", base_url=running.base_url, cwd=tmp_path, **typos)
+        limits = await command("limits", "--json", base_url=running.base_url, cwd=tmp_path, **typos)
+    greeting = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": greeting})
+    served = await command("serve", cwd=tmp_path, stdin=f"{line}\n", **typos)
+    for done in (chat, limits, served):
+        assert done.returncode == 0, done
+        (said,) = [line for line in done.stderr.splitlines() if "is not a setting" in line]
+        assert "use GROQ_FALLBACK_DEADLINE_S. GROQ_FALLBACK_XYZZY is not a setting" in said
+        assert "s3cret" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -165,3 +166,37 @@ def test_what_is_given_reaches_the_tool(
     (arguments,) = taken
     defaults = {name: field.get_default() for name, field in type(arguments).model_fields.items() if not field.is_required()}
     assert {name: value for name, value in arguments if name not in defaults or value != defaults[name]} == expected
+
+
+@pytest.mark.parametrize(
+    "command", ["setup kilo --no-check", "setup kilo --dry-run", "setup", "serve", "serve --http 127.0.0.1:0"]
+)
+@pytest.mark.parametrize("given", ["speach", "speech,speach", "Speech", "speech;safety"])
+def test_a_toolset_that_is_none_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, given: str
+) -> None:
+    """With the option, the name and those that can be given."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(commands.app, [*command.split(), "--toolsets", given], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert done.exit_code == 2
+    for words in (
+        "Invalid value for '--toolsets'",
+        repr(given.removeprefix("speech,")),
+        "Use full, speech, safety, batch or all",
+    ):
+        assert words in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", ["speech", " speech , batch,", "all", ""])
+def test_toolsets_that_are_known_are_written_as_they_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """With the commas and spaces that the setting takes."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(commands.app, ["setup", "kilo", "--no-check", "--no-skill", "--toolsets", given])
+    assert done.exit_code == 0, done.output
+    entry = json.loads((tmp_path / ".config/kilo/kilo.json").read_text())["mcp"]["groq"]
+    assert entry["environment"]["GROQ_FALLBACK_TOOLSETS"] == given

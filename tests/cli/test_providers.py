@@ -200,7 +200,10 @@ def test_nothing_is_added_that_may_be_trained_on_without_consent(tmp_path: Path)
         (["add", "groq", "--url", "https://models.example/v1", "--yes"], ["reserved"]),
         (["add", "Mine", "--url", "https://models.example/v1", "--yes"], ["'Mine'", "lowercase"]),
         (["add", "mine", "--url", "http://models.example/v1", "--yes"], ["https"]),
-        (["add", "mine", "--url", "https://models.example/v1", "--key-env", "../key", "--yes"], ["key_env"]),
+        (
+            ["add", "mine", "--url", "https://models.example/v1", "--key-env", "../key", "--yes"],
+            ["--key-env", "never the key itself"],
+        ),
         (["add", "cloudflare", "--url", "https://models.example/v1"], ["what becomes of prompts is not known"]),
         (["add", "openrouter", "--plan", "gold", "--yes"], ["'gold'", "use "]),
         (["remove", "nowhere"], ["'nowhere'", "providers add"]),

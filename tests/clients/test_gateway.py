@@ -333,7 +333,7 @@ def test_comments_and_settings_of_a_person_stay(home: Path, monkeypatch: pytest.
     run(name)
     text = path.read_bytes().decode()
     assert ("// mine" in text, '"a": {"x": 1}, // this too' in text) == (True, True)
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o600
     (backup,) = gateway_backups().rglob("before")
     assert backup.read_bytes().decode() == mine
     run(name, remove=True)
@@ -410,11 +410,24 @@ def test_the_server_s_entry_and_the_gateway_are_removed_one_without_the_other(ho
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
-def test_a_file_that_others_can_read_is_pointed_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its mode is the person's to change."""
-    path = put(home, "kilo", "{}\n", 0o644)
-    run("kilo")
-    assert f"Other users of this machine can read {path} (mode 0644)" in capsys.readouterr().out
+@pytest.mark.parametrize("name", GATEWAY_CLIENTS)
+def test_a_file_that_others_can_read_is_made_private_with_the_token(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """What was changed is said, also where the token is in the file already; removal does not open it again."""
+    monkeypatch.setenv("GROQ_FALLBACK_PLAN", "developer")
+    path = put(home, name, "" if name in {"codex", "continue"} else "{}\n", 0o644)
+    for mode in (0o644, 0o640):
+        path.chmod(mode)
+        run(name, dry_run=True)
+        assert f"make {path} readable by you only (mode 0600, now {mode:04o})\n" in capsys.readouterr().out
+        run(name)
+        assert f"made {path} readable by you only (mode 0600, was {mode:04o})\n" in capsys.readouterr().out
+        assert path.stat().st_mode & 0o777 == 0o600
+    run(name)
+    assert "readable by you only" not in capsys.readouterr().out
+    run(name, remove=True)
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_list_of_providers_that_shuts_the_gateway_out_is_pointed_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
+from systems import be_windows
 from typer.testing import CliRunner
 
 from groq_fallback_mcp.cli import commands
@@ -17,11 +19,12 @@ from groq_fallback_mcp.cli import setup as setup_command
 from groq_fallback_mcp.cli.setup import setup
 from groq_fallback_mcp.clients.change import Wanted, apply, backup_folder, find_clients, plan
 from groq_fallback_mcp.clients.client import CLIENTS, Scope
+from groq_fallback_mcp.clients.config_file import mode_for_others
 from groq_fallback_mcp.clients.entry import entry_in, entry_of
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.credentials import keep_in_file
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
-from groq_fallback_mcp.harness.server_check import answers
+from groq_fallback_mcp.harness.server_check import Fault, answers
 from groq_fallback_mcp.settings import key_path
 from groq_fallback_mcp.skill import skill_files
 
@@ -63,7 +66,7 @@ def test_each_client_gets_a_command_that_lasts_and_no_key(
     assert command == (server_command() if scope == "global" else ("groq-fallback-mcp",))
     assert (sys.executable in text) == (scope == "global")
     assert "gsk_canary" not in text
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == (0o600 if scope == "global" else 0o644)
     skills = client.skills(scope, project=project, home=home)
     if skills is not None:
         folder = skills / "groq-fallback-mcp"
@@ -182,6 +185,43 @@ def test_the_key_is_written_only_where_that_is_asked_for_and_never_shown(
         run("cursor", with_key=True)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if "global" in client.scopes])
+def test_a_file_that_others_can_read_is_made_private_with_the_key_and_keeps_its_mode_without(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """What was changed is said; also where the key is in the file already. A dry run says it and changes nothing."""
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_canary0123456789")
+    client = CLIENTS[name]
+    path = client.paths("global", project=home / "project", home=home)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("" if client.is_toml else "{}")
+    path.chmod(0o644)
+    run(name)
+    assert (path.stat().st_mode & 0o777, "readable by you only" in capsys.readouterr().out) == (0o644, False)
+    run(name, with_key=True, dry_run=True)
+    assert f"make {path} readable by you only (mode 0600, now 0644)\n" in capsys.readouterr().out
+    assert path.stat().st_mode & 0o777 == 0o644
+    for mode in (0o644, 0o660):
+        path.chmod(mode)
+        run(name, with_key=True)
+        assert f"made {path} readable by you only (mode 0600, was {mode:04o})\n" in capsys.readouterr().out
+        assert path.stat().st_mode & 0o777 == 0o600
+    run(name, with_key=True)
+    assert "readable by you only" not in capsys.readouterr().out
+    assert "gsk_canary0123456789" in path.read_text()
+
+
+def test_on_windows_no_mode_lets_others_read_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its modes tell nothing; nor do those of a file that does not exist."""
+    path = tmp_path / "mcp.json"
+    assert mode_for_others(path) is None
+    path.touch()
+    path.chmod(0o644)
+    be_windows(monkeypatch)
+    assert mode_for_others(path) is None
+
+
 def test_kilo_s_trap_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A reference to the environment makes it drop the whole file."""
     (home / "project" / "kilo.json").write_text('{"mcp": {"o": {"environment": {"K": "{env:K}"}}}}')
@@ -267,8 +307,39 @@ def test_without_a_name_the_clients_of_this_machine_are_listed(home: Path, capsy
 async def test_a_configured_command_is_started_and_asked() -> None:
     """Which tells more than that it stands in a file."""
     assert await answers(server_command()) is None
-    assert "does not" in str(await answers((sys.executable, "-c", "pass")))
-    assert "does not start" in str(await answers(("/nonexistent/command",)))
+    said = "does not start or does not respond"
+    ends = "import sys; sys.exit('\\nImportError: no such thing\\n')"
+    for command, cause in (
+        ((sys.executable, "-c", "pass"), " (it ended without an answer)"),
+        ((sys.executable, "-c", "raise SystemExit(3)"), " (it ended without an answer)"),
+        ((sys.executable, "-c", ends), ". It reports: ImportError: no such thing"),
+        ((sys.executable, "-m", "no_such_module"), ". It reports: No module named no_such_module"),
+        (("/nonexistent/command",), " (No such file or directory)"),
+        (("/",), " (Permission denied)"),
+    ):
+        assert await answers(command) == Fault(text=f"{command[0]} {said}{cause}")
+    assert await answers(server_command(), environment={"GROQ_FALLBACK_PLAN": "gold"}) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "there"),
+    [
+        ("kilo", {"A": "{env:SET}", "B": "{env:UNSET}"}, {"A": "value", "B": "", "SET": "value"}),
+        ("cursor", {"GROQ_API_KEY": "${env:GROQ_API_KEY}"}, {"GROQ_API_KEY": "gsk_exported"}),
+        ("gemini", {"GROQ_API_KEY": "$GROQ_API_KEY"}, {"GROQ_API_KEY": "gsk_exported"}),
+        ("claude-code", {"A": "${UNSET:-usual}", "B": "${SET:-usual}/x"}, {"A": "usual", "B": "value/x"}),
+        ("claude-desktop", {"A": "1"}, {"A": "1"}),
+    ],
+)
+def test_a_server_is_started_with_the_variables_that_its_client_gives_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: dict[str, str], there: dict[str, str]
+) -> None:
+    """References to the environment are followed; one that does not pass its own on passes none on."""
+    monkeypatch.setenv("SET", "value")
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_exported")
+    found = CLIENTS[name].server_environment(given)
+    assert {variable: found.get(variable) for variable in there} == there
+    assert ("SET" in found) == CLIENTS[name].inherits_environment
 
 
 def test_applying_nothing_does_nothing(home: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from groq_fallback_mcp import settings as settings_package
 from groq_fallback_mcp.application import allowed_folders
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.settings import Settings, config_path, load_settings
+from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, unknown_variables
 
 
 def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Path:
@@ -120,7 +122,10 @@ def test_a_key_never_shows_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
         ("plam = 'free'", ["plam", "config.toml"]),
         ("deadline_s = -1", ["deadline_s", "(got -1"]),
         ("[[providers]]\nname = 'groq'\nbase_url = 'https://x.test/v1'\nmodels = ['m']", ["groq and local are reserved"]),
-        ("[[providers]]\nname = 'mine'\nbase_url = 'http://x.test/v1'\nmodels = ['m']", ["providers.0.base_url", "use https"]),
+        (
+            "[[providers]]\nname = 'mine'\nbase_url = 'http://x.test/v1'\nmodels = ['m']",
+            ["Invalid base_url of provider 'mine' in ", "use https", "Fix base_url and restart"],
+        ),
         ("groq_key = 'gsk_s3cret'", ["Unknown setting 'groq_key'", "see docs/configuration.md"]),
         ("deadline = 5", ["Unknown setting 'deadline'", "Use deadline_s"]),
         ("files = ['~nobody-here/x']", ["files", "cannot be expanded"]),
@@ -128,8 +133,47 @@ def test_a_key_never_shows_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
             "[[providers]]\nname = 'a'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\n" * 2,
             ["two providers are named 'a'"],
         ),
-        ("[[providers]]\nname = 'mine'\nmodels = ['m']", ["providers.0", "base_url or a preset"]),
-        ("[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\nkey = 'x'", ["providers.0.key"]),
+        ("[[providers]]\nname = 'mine'\nmodels = ['m']", ["Invalid provider 'mine'", "base_url or a preset"]),
+        (
+            "[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nmodels = ['m']\nkey = 'x'",
+            ["'key' of provider 'mine'", "Use key_env"],
+        ),
+        ("[[providers]]\nbase_url = 'https://x.test/v1'", ["No name of provider 1 in ", "Add name and restart"]),
+        (
+            "[[providers]]\nname = 'Mine'\nbase_url = 'https://x.test/v1'",
+            ["(got 'Mine'): use lowercase letters, digits, - and _"],
+        ),
+        (
+            "[[providers]]\nname = 'mine'\nbase_url = 'https://x.test/v1'\nkey_env = 'gsk_s3cret-0'",
+            ["Invalid key_env of provider 'mine'", "never the key itself"],
+        ),
+        ("[[providers]]\npreset = 'gemini'\nmodels = 'x'", ["Invalid models of provider 'gemini'", "a list or a table"]),
+        (
+            "providers = 'gemini'",
+            [
+                "(got 'gemini'): it must be [[providers]] tables. Run groq-fallback-mcp providers add gemini",
+                'preset = "gemini"',
+            ],
+        ),
+        ("providers = ['gemini']", ["Invalid provider 1 in ", "(got 'gemini'): it must be a table"]),
+        (
+            "prefer = ['groq', 'cheap']",
+            ["Invalid prefer in ", "(got 'cheap'): it must be groq, local, free or paid", "Fix prefer"],
+        ),
+        (
+            "toolsets = 'speach'",
+            ["Invalid toolsets in ", "(got 'speach')", "full, speech, safety, batch or all", "Fix toolsets"],
+        ),
+        ("toolsets = 5", ["Invalid toolsets in ", "(got 5): it must be a list"]),
+        ("plan = 5", ["(got 5): it must be free or developer"]),
+        ("deadline_s = 'long'", ["(got 'long'): it must be a number"]),
+        ("budget_tokens_per_day = 1.5", ["(got 1.5): it must be a whole number"]),
+        ("history = 'maybe'", ["(got 'maybe'): it must be true or false"]),
+        ("attempt_timeout_s = 0", ["(got 0): it must be more than 0"]),
+        ("line_mib = 2000", ["(got 2000): it must be at most 1024"]),
+        ("log_file = 5", ["(got 5): it must be text"]),
+        ("organisation = 5", ["Invalid organisation in ", "Fix organisation"]),
+        ("GROQ_FALLBACK_PLAN = 'free'", ["Unknown setting 'GROQ_FALLBACK_PLAN'", "Use plan"]),
     ],
 )
 def test_a_mistake_in_the_file_names_file_key_and_fix(
@@ -142,6 +186,7 @@ def test_a_mistake_in_the_file_names_file_key_and_fix(
     for word in words:
         assert word in str(refusal.value)
     assert "s3cret" not in str(refusal.value)
+    assert not re.search(r"Input should|tuple|[a-z]\.\d", str(refusal.value).replace(str(tmp_path), "")), refusal.value
 
 
 def test_a_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -158,11 +203,74 @@ def test_a_bad_variable_is_named_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -
         load_settings()
 
 
-def test_a_table_in_a_variable_must_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable is named."""
-    monkeypatch.setenv("GROQ_FALLBACK_PROVIDERS", "[not json")
-    with pytest.raises(ConfigurationError, match=r"providers.*Give it as JSON"):
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        (
+            "GROQ_FALLBACK_PREFER",
+            "groq,cheap",
+            "(got 'cheap'): it must be groq, local, free or paid. Fix GROQ_FALLBACK_PREFER ",
+        ),
+        ("groq_fallback_plan", "gold", "(got 'gold'): it must be free or developer. Fix groq_fallback_plan "),
+        ("GROQ_FALLBACK_DEADLINE_S", "fast", "(got 'fast'): it must be a number"),
+        ("GROQ_FALLBACK_DEADLINE_S", "0", "(got '0'): it must be at least 1"),
+        ("GROQ_FALLBACK_OTEL", "maybe", "(got 'maybe'): it must be true or false"),
+        ("GROQ_FALLBACK_LINE_MIB", "1.5", "(got '1.5'): it must be a whole number"),
+        ("GROQ_FALLBACK_BUDGET_USD_PER_DAY", "ten", "(got 'ten'): it must be a number"),
+    ],
+)
+def test_a_mistake_in_a_variable_is_told_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    """By the name that was given, though the file has settings too."""
+    configured(monkeypatch, tmp_path, 'toolsets = ["speech"]\n')
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings(toolsets="batch")
+    assert str(refusal.value).startswith(f"Invalid {variable} in the environment {words}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            {"toolsets": "speach"},
+            "Invalid --toolsets (got 'speach'): it must be full, speech, safety, batch or all. Fix --toolsets ",
+        ),
+        ({"log_level": "loud"}, "Invalid --log-level (got 'loud'): it must be debug, info, warning or error."),
+        ({"log_file": "~nobody-here/x"}, "Invalid --log-file (got '~nobody-here/x'): ~nobody-here/x cannot be expanded"),
+    ],
+)
+def test_a_mistake_in_an_option_is_not_blamed_on_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: dict[str, str], words: str
+) -> None:
+    """Nor on the environment, though both have settings, also this one."""
+    configured(monkeypatch, tmp_path, 'toolsets = ["speech"]\nlog_level = "info"\n')
+    monkeypatch.setenv("GROQ_FALLBACK_LOG_LEVEL", "debug")
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings(**flags)
+    assert str(refusal.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("[not json", "GROQ_FALLBACK_PROVIDERS in the environment is not valid JSON. Give it as JSON, or use [[providers]]"),
+        ('[{"name": "mine"}]', "Invalid provider 1 in GROQ_FALLBACK_PROVIDERS"),
+        (
+            '[{"preset": "gemini", "key": "s3cret"}]',
+            "Unknown setting 'key' of provider 1 in GROQ_FALLBACK_PROVIDERS. Use key_env",
+        ),
+        ('"gemini"', "Invalid GROQ_FALLBACK_PROVIDERS in the environment (got 'gemini'): it must be [[providers]] tables"),
+    ],
+)
+def test_a_mistake_in_the_providers_of_a_variable_names_it(monkeypatch: pytest.MonkeyPatch, value: str, words: str) -> None:
+    """It must be JSON."""
+    monkeypatch.setenv("GROQ_FALLBACK_PROVIDERS", value)
+    with pytest.raises(ConfigurationError) as refusal:
         load_settings()
+    assert str(refusal.value).startswith(words)
+    assert "s3cret" not in str(refusal.value)
 
 
 def test_the_config_file_is_looked_for_in_the_user_s_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,3 +352,29 @@ def test_the_former_spelling_of_a_setting_is_taken_from_the_file(monkeypatch: py
     """As config.toml had it before."""
     configured(monkeypatch, tmp_path, 'organisation = "acme"\n')
     assert load_settings().organization == "acme"
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("GROQ_FALLBACK_DEDLINE_S", "use GROQ_FALLBACK_DEADLINE_S"),
+        ("groq_fallback_tool_sets", "use GROQ_FALLBACK_TOOLSETS"),
+        ("GROQ_FALLBACK_API_KEY", "use GROQ_API_KEY"),
+        ("GROQ_FALLBACK_BASE_URL", "use GROQ_BASE_URL"),
+        ("GROQ_FALLBACK_CONFG", "use GROQ_FALLBACK_CONFIG"),
+        ("GROQ_FALLBACK_XYZZY", "see docs/configuration.md for all settings"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one(name: str, step: str) -> None:
+    """A typo in one is ignored otherwise."""
+    assert unknown_variables([name, "PATH", "GROQ_API_KEY"]) == [f"{name} is not a setting and is ignored; {step}"]
+
+
+def test_each_variable_that_is_read_is_known() -> None:
+    """Those of settings, a former spelling, the place of the file, and a provider's key; in any case of letters."""
+    fields = [f"GROQ_FALLBACK_{name.upper()}" for name in Settings.model_fields if name not in {"api_key", "base_url"}]
+    assert unknown_variables([*fields, *map(str.lower, fields), "GROQ_FALLBACK_CONFIG", "GROQ_FALLBACK_ORGANISATION"]) == []
+    own = EndpointSettings(name="mine", base_url="https://x.test/v1", key_env="GROQ_FALLBACK_MY_KEY")
+    assert unknown_variables(["GROQ_FALLBACK_MY_KEY"], providers=[own]) == []
+    written = "".join(file.read_text() for file in Path(settings_package.__file__).parents[1].rglob("*.py"))
+    assert unknown_variables(re.findall(r"\bGROQ_FALLBACK_[A-Z][A-Z_]*\b", written)) == []

@@ -163,6 +163,26 @@ def test_variables_that_change_what_runs_or_where_the_key_goes_are_not_used_and_
     assert variable in finding.detail
 
 
+def test_a_variable_of_a_project_s_file_is_not_used_which_is_said(repository: Path) -> None:
+    """Also one that set-up writes; with the flag the entry is started as it is."""
+    name_server(repository, ".mcp.json", ["groq-fallback-mcp"], env={"GROQ_FALLBACK_TOOLSETS": "speach"})
+    (finding,) = findings()
+    assert finding.detail.endswith("the server answers, started without GROQ_FALLBACK_TOOLSETS of this file")
+    (trusted,) = findings(start_project_servers=True)
+    assert trusted.state != "ok"
+    assert "Invalid GROQ_FALLBACK_TOOLSETS" in trusted.detail
+
+
+def test_a_key_in_an_entry_is_in_no_finding(repository: Path) -> None:
+    """Not even where the command that is started with it prints it."""
+    command = {"command": "sh", "args": ["-c", "echo refused: $GROQ_API_KEY $MY_TOKEN >&2"]}
+    entry = {**command, "env": {"GROQ_API_KEY": "canary-0123456789", "MY_TOKEN": "canary-9876543210"}}
+    (Path.home() / ".claude.json").write_text(json.dumps({"mcpServers": {"groq": entry}}))
+    (finding,) = findings()
+    assert "It reports: refused: " in finding.detail
+    assert "canary" not in finding.detail
+
+
 @pytest.mark.parametrize("field", ["cwd", "envFile"])
 def test_fields_that_lead_elsewhere_are_named(repository: Path, field: str) -> None:
     """They are not followed either."""

@@ -16,6 +16,8 @@ from groq_fallback_mcp.cli import calls
 from groq_fallback_mcp.cli.completion import complete_clients, complete_models
 from groq_fallback_mcp.cli.console import attempt, echo, run, run_blocking
 from groq_fallback_mcp.cli.piped import is_interactive, read_piped, with_files, with_piped
+from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.settings import TOOLSETS, split_names
 from groq_fallback_mcp.tools.transcribe import Format
 
 __all__ = ["app"]
@@ -77,6 +79,20 @@ ModelOption = Annotated[
 OtherModelOption = Annotated[
     str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to try first.", autocompletion=complete_models)
 ]
+
+
+def _known_toolsets(given: str | None) -> str | None:
+    """Refuse a name that the server would not start with."""
+    unknown = [name for name in split_names(given or "") if name not in TOOLSETS]
+    if unknown:
+        raise typer.BadParameter(f"{excerpt(unknown[0])} isn't a toolset. Use {', '.join(TOOLSETS[:-1])} or {TOOLSETS[-1]}.")
+    return given
+
+
+ToolsetsOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", callback=_known_toolsets, help=f"Extra toolsets, comma-separated: {', '.join(TOOLSETS)}."),
+]
 TokenName = Annotated[str, typer.Argument(help="Name of the token.")]
 DailyDollars = Annotated[
     str | None,
@@ -116,9 +132,7 @@ def serve(
     log_format: Annotated[
         Literal["text", "json"] | None, typer.Option(metavar="FORMAT", help="Log lines as text or JSON: text, json.")
     ] = None,
-    toolsets: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
-    ] = None,
+    toolsets: ToolsetsOption = None,
     http: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Serve HTTP at HOST:PORT instead of stdio, e.g. 127.0.0.1:8765.")
     ] = None,
@@ -857,9 +871,7 @@ def setup(
     dry_run: Annotated[bool, _flag("--dry-run", help="Show what would change; write nothing.")] = False,
     remove: Annotated[bool, _flag("--remove", help="Remove the server and skill.")] = False,
     with_key: Annotated[bool, _flag("--key", help="Write the key into your own config, in clear text.")] = False,
-    toolsets: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Extra toolsets, comma-separated: full, speech, safety, batch, all.")
-    ] = None,
+    toolsets: ToolsetsOption = None,
     no_skill: Annotated[bool, _flag("--no-skill", help="Skip the skill.")] = False,
     no_check: Annotated[bool, _flag("--no-check", help="Skip the connection check.")] = False,
     gateway: Annotated[

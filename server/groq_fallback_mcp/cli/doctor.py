@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,14 +22,14 @@ from groq_fallback_mcp.cli.console import echo_message, print_json, terminal
 from groq_fallback_mcp.cli.gateway_reply import is_gateway, reply_of
 from groq_fallback_mcp.cli.local_servers import MOST_SERVED, with_context
 from groq_fallback_mcp.clients.change import find_clients
-from groq_fallback_mcp.clients.client import Client
+from groq_fallback_mcp.clients.client import KEY, SERVER, Client
 from groq_fallback_mcp.clients.entry import Entry, origin
 from groq_fallback_mcp.clients.gateway import configured_address, configured_token
 from groq_fallback_mcp.clients.gateway_clients import GATEWAY_CLIENTS, GatewayClient
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.harness.server_check import answers
+from groq_fallback_mcp.harness.server_check import Fault, answers
 from groq_fallback_mcp.policy.fit import training_objection
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
@@ -37,10 +38,10 @@ from groq_fallback_mcp.providers.registry import FoundServer, LiveList
 from groq_fallback_mcp.providers.reply import Reply
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
-from groq_fallback_mcp.redaction import sanitize_message
+from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.run_all import run_all
-from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings
+from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings, unknown_variables
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.result import label
 
@@ -71,6 +72,7 @@ _MORE_CONTEXT = {
     "vllm": "Restart it with --max-model-len 32768",
 }
 UNAUTHORIZED = 401
+_SECRET_NAME = re.compile("key|token|secret|password", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,11 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
         shown = f"{path}" if path.exists() else f"{path} does not exist" if named else f"no {path} (optional)"
         state: State = "warn" if named and not path.exists() else "ok"
         findings.append(Finding(what="configuration", state=state, detail=shown))
-        async with open_context(settings) as context:
+        findings += [
+            Finding(what="environment", state="warn", detail=sanitize_message(text))
+            for text in unknown_variables(os.environ, providers=settings.providers)
+        ]
+        async with open_context(settings, checks_environment=False) as context:
             live = await context.engine.registry.live_list()
             await context.engine.registry.refresh(lists=True, patient=True)
             key = _key_state(settings, live)
@@ -159,8 +165,8 @@ async def _clients(*, start_project_servers: bool) -> list[Finding]:
     project, home = Path.cwd(), Path.home()
     # in the home folder a project's file is the user's own
     trusted = start_project_servers or project.resolve() == home.resolve()
-    own: str | None = None
-    started = False
+    checks = _Checks(project=project, trusted=trusted)
+    answered = False
     for found in find_clients(project=project, home=home):
         what = f"client {found.client.name}"
         if found.fault is not None:
@@ -172,11 +178,13 @@ async def _clients(*, start_project_servers: bool) -> list[Finding]:
                 )
             )
         for entry in found.configured:
-            kind = origin(entry.command)
-            if kind == "ours" and not started:
-                own, started = await answers(server_command()), True
-            findings.append(await _entry(found.client, entry, own=own, project=project, trusted=trusted))
-    return findings
+            finding, works = await _entry(found.client, entry, checks)
+            answered = answered or works
+            findings.append(finding)
+    if answered:
+        return findings
+    # another's server is not ours to mend, unless it is all that an agent has
+    return [finding if finding.fix is None else replace(finding, state="fail") for finding in findings]
 
 
 async def _gateways() -> list[Finding]:
@@ -217,34 +225,88 @@ def _is_elsewhere(address: str) -> bool:
     return not is_loopback_url(address)
 
 
-async def _entry(client: Client, entry: Entry, *, own: str | None, project: Path, trusted: bool) -> Finding:
-    """An entry. Of a project's file nothing is started but this installation, by our own command and not by the file's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checks:
+    """Starts what client files name, each command once in each environment.
+
+    `trusted`: also what the files of `project`, the current folder, name.
+    """
+
+    project: Path
+    trusted: bool
+    _done: dict[tuple[object, ...], Fault | None] = field(
+        default_factory=dict[tuple[object, ...], Fault | None], init=False, repr=False
+    )
+
+    def admits(self, entry: Entry) -> bool:
+        """Whether an entry may be started as its file has it."""
+        return self.trusted or entry.scope != "project"
+
+    async def fault(self, client: Client, entry: Entry) -> Fault | None:
+        """Start the entry as the client would. Of a file that is not trusted nothing is used: this installation is started."""
+        if not self.admits(entry):
+            return await self._run(server_command(), folder=None, environment={})
+        register_secrets(*(value for name, value in entry.environment.items() if _SECRET_NAME.search(name)))
+        folder = self.project if entry.scope == "project" else None
+        return await self._run(entry.command, folder=folder, environment=client.server_environment(entry.environment))
+
+    async def _run(self, command: tuple[str, ...], *, folder: Path | None, environment: Mapping[str, str]) -> Fault | None:
+        start = (command, folder, *sorted(environment.items()))
+        if start not in self._done:
+            self._done[start] = await answers(command, folder=folder, environment=environment)
+        return self._done[start]
+
+
+async def _entry(client: Client, entry: Entry, checks: _Checks) -> tuple[Finding, bool]:
+    """An entry, and whether a server answers. Of a project's file nothing is started but this installation, by our own command and not by the file's."""
     kind, local = origin(entry.command), entry.scope == "project"
     again = f"run {SCRIPT} setup {client.name}{' --scope project' if local else ''} again"
-    foreign = kind == "other" and local and not trusted
-    gone = bool(entry.command) and not foreign and shutil.which(entry.command[0]) is None
+    foreign = kind == "other" and not checks.admits(entry)
+    search = entry.environment.get("PATH")
+    gone = bool(entry.command) and not foreign and shutil.which(entry.command[0], path=search) is None
+    broken = False
     if foreign:
         # nothing of it is looked up either
         answer: str | None = (
             f"starts another command, which was not run: {entry.shown()} (doctor --start-project-servers runs it)"
         )
     elif gone:
-        answer = f"{excerpt(entry.command[0])} does not exist; {again}"
-    elif kind == "ours":
-        answer = own
+        answer, broken = f"{excerpt(entry.command[0])} does not exist; {again}", True
     elif kind == "older":
         answer = f"written by an older version, imports from the working folder; {again}"
+    elif not entry.command:
+        answer, broken = "it has no command", True
     else:
-        answer = await answers(entry.command, folder=project if local else None) if entry.command else "it has no command"
+        fault = await checks.fault(client, entry)
+        answer, broken = (None, False) if fault is None else (fault.text, not fault.responds)
     detail = f"{entry.scope}, {entry.path}: {'the server answers' if answer is None else answer}"
+    if answer is None and (unused := _unused(entry, checks)):
+        detail += f", started without {', '.join(unused)[:80]} of this file"
     if local and entry.unexpected:
         detail += f"; it also sets {', '.join(entry.unexpected)[:80]}, which setup does not write: check who did"
-    state: State = "ok" if answer is None and not (local and entry.unexpected) else "warn"
+    unknown = unknown_variables(entry.environment)
+    detail = "; ".join([detail, *unknown])
+    state: State = "ok" if answer is None and not unknown and not (local and entry.unexpected) else "warn"
     fix = None
-    if gone and entry.names_us and not local:
-        # a client that cannot start the server makes all the rest useless
-        state, fix = "fail", again[:1].upper() + again[1:]
-    return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail), fix=fix)
+    if broken and not local:
+        state, fix = _mend(client, entry, again)
+        if not gone:
+            detail = f"{detail.rstrip('.')}. {fix}"
+    return Finding(what=f"client {client.name}", state=state, detail=sanitize_message(detail), fix=fix), answer is None
+
+
+def _unused(entry: Entry, checks: _Checks) -> Sequence[str]:
+    """What of an entry its check did not use. A reference to the key is no loss: doctor looks at the key itself."""
+    if checks.admits(entry):
+        return entry.diverting
+    return sorted({*entry.environment, *entry.diverting} - {KEY})
+
+
+def _mend(client: Client, entry: Entry, again: str) -> tuple[State, str]:
+    """A client that cannot start our server makes all the rest useless; a server that is not ours may be meant to be there."""
+    if entry.nearly_names_us:
+        return "fail", f"{again[:1].upper()}{again[1:]}, or correct its entry {SERVER} in {entry.path}"
+    return "warn", f"Correct the entry {SERVER} in {entry.path}, or run {SCRIPT} setup {client.name} to replace it"
 
 
 def _key_state(settings: Settings, live: LiveList) -> KeyState:

@@ -27,11 +27,14 @@ from groq_fallback_mcp.credentials import ACCOUNT, forget_key, keep_in_file, kee
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, key_variables
 from groq_fallback_mcp.redaction import register_secrets
-from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, provider_key_path
+from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, provider_key_path, reason
 from groq_fallback_mcp.settings.model import PreferredCost
 
 __all__ = ["add_provider", "list_providers", "order_providers", "remove_provider"]
 
+# Where a person gives a provider's fields at the command line.
+_OPTIONS = {"name": "NAME", "base_url": "--url", "key_env": "--key-env", "models": "--model", "plan": "--plan"}
 _POLICIES = {
     "no-training": "prompts are not used for training",
     "trains": "prompts may be used for training",
@@ -185,12 +188,8 @@ def _checked(given: dict[str, Any]) -> EndpointSettings:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"] if part != "providers" and not isinstance(part, int)) or "provider"
-        if first["type"] == "string_pattern_mismatch":
-            raise InputRefused(
-                f"invalid {field} {str(first['input'])[:80]!r}", next_step="use lowercase letters, digits, - and _"
-            ) from None
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InputRefused(f"invalid {field} ({reason})", next_step="give another") from None
+        shown = "" if field == "key_env" or first["type"] != "string_pattern_mismatch" else f" {excerpt(first['input'])}"
+        raise InputRefused(f"invalid {_OPTIONS.get(field, field)}{shown} ({reason(first)})", next_step="give another") from None
     return settings
 
 

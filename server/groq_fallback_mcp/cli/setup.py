@@ -62,7 +62,7 @@ def setup(
     change = plan(wanted, project=Path.cwd(), home=Path.home())
     if not change.changes_config and not change.changes_skill:
         echo(f"{client.title}: {'not set up in' if remove else 'already set up in'} {change.path}")
-    elif dry_run:
+    if dry_run:
         echo(_discreet(change.diff(), wanted.key), nl=False)
     if not dry_run:
         # also where nothing changes: a folder that set-up made may be left

@@ -115,7 +115,7 @@ def _carry_out(change: Change, *, dry_run: bool, unchanged: str) -> None:
     """Make a change, or show what it would be. `unchanged` is said where there is nothing to change."""
     if not change.changes_config:
         echo(unchanged)
-    elif dry_run:
+    if dry_run:
         echo(_discreet(change), nl=False)
     if not dry_run:
         for line in apply(change):

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from groq_fallback_mcp.clients import backups
 from groq_fallback_mcp.clients.client import CLIENTS, KEY, Client, Scope
-from groq_fallback_mcp.clients.config_file import PRIVATE, exists, read_text, require_inside, require_writable, write_text
+from groq_fallback_mcp.clients.config_file import (
+    PRIVATE,
+    exists,
+    mode_for_others,
+    read_text,
+    require_inside,
+    require_writable,
+    write_text,
+)
 from groq_fallback_mcp.clients.entry import Entry, entry_in, entry_of, says_nothing, with_server, without_server
 from groq_fallback_mcp.command import SCRIPT, lasting_command, shared_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
@@ -44,6 +52,7 @@ class Change:
     """What would be done: a file's new text, and a skill written or removed. `notes` is what the person should know.
 
     A text of None means that there is no file, before or after.
+    `private`: nobody but the user may read the file, as a key or token is written into it, or set-up makes it as the user's own.
     `skill` is the skill's folder; its files are keyed by their path below it. `backups` is where the former text is kept.
     """
 
@@ -51,7 +60,7 @@ class Change:
     before: str | None
     after: str | None
     removes: bool
-    holds_key: bool
+    private: bool
     notes: tuple[str, ...]
     skill: Path | None = None
     skill_before: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -63,6 +72,11 @@ class Change:
         return self.before != self.after
 
     @property
+    def open_mode(self) -> int | None:
+        """The mode of a file that is to be private and is not; None where it is, or does not exist."""
+        return mode_for_others(self.path) if self.private else None
+
+    @property
     def changes_skill(self) -> bool:
         return self.skill_before != self.skill_after
 
@@ -71,6 +85,8 @@ class Change:
         before, after = ((text or "").splitlines(keepends=True) for text in (self.before, self.after))
         lines = difflib.unified_diff(before, after, str(self.path), str(self.path))
         text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        if (mode := self.open_mode) is not None:
+            text += f"make {self.path} readable by you only (mode {PRIVATE:04o}, now {mode:04o})\n"
         if self.changes_skill:
             text += f"{'write' if self.skill_after else 'remove'} {self.skill}\n"
         return text
@@ -109,7 +125,7 @@ def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
         before=before,
         after=after,
         removes=wanted.remove,
-        holds_key=wanted.key is not None,
+        private=wanted.key is not None or (before is None and scope == "global"),
         skill=skill,
         skill_before=skill_before,
         skill_after=skill_after,
@@ -123,11 +139,16 @@ def apply(change: Change) -> list[str]:
     root = change.backups
     try:
         made = _missing_folders(change)
+        opened = change.open_mode
         if change.changes_config:
             done += _replace(change, root, made)
         elif made:
             with suppress(OSError):
                 _kept(change, change.before, root, made)
+        if opened is not None:
+            # also where the key was in it before, and nothing else changes
+            change.path.chmod(PRIVATE)
+            done.append(f"made {change.path} readable by you only (mode {PRIVATE:04o}, was {opened:04o})")
         if change.changes_skill and change.skill is not None:
             done.append(_write_skill(change.skill, change))
         if change.removes:
@@ -207,7 +228,7 @@ def _replace(change: Change, root: Path, made: list[Path]) -> list[str]:
         change.path.unlink()
         done.append(f"removed {change.path}")
     else:
-        write_text(change.path, change.after, mode=PRIVATE if change.holds_key else None)
+        write_text(change.path, change.after, mode=PRIVATE if change.private else None)
         done.append(f"wrote {change.path}")
     return done
 

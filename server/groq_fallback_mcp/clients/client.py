@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -21,6 +22,8 @@ Scope = Literal["project", "global"]
 # What clients call the server. Most put it before the names of its tools.
 SERVER = "groq"
 KEY = "GROQ_API_KEY"
+# ${NAME}, ${NAME:-default}, ${env:NAME} and {env:NAME}
+_REFERENCE = re.compile(r"(?:\$\{(?:env:)?|\{env:)(\w+)(?::-([^}]*))?\}")
 
 
 class _Row(BaseModel):
@@ -121,6 +124,17 @@ class Client(_Row):
         """The variables of an entry: the key where one is to be written, else a reference to it where the client takes one."""
         value = key or self.key_reference
         return {} if value is None else {KEY: value}
+
+    def server_environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The variables with which it starts a server whose entry has `given`, as far as this process can know them."""
+        own = {name: self._resolved(value) for name, value in given.items()}
+        return {**(os.environ if self.inherits_environment else {}), **own}
+
+    def _resolved(self, value: str) -> str:
+        """A variable's value with its references to the environment replaced."""
+        if value == self.key_reference:
+            return os.environ.get(KEY, "")
+        return _REFERENCE.sub(lambda found: os.environ.get(found[1]) or found[2] or "", value)
 
     def entry(self, command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
         """How the server is described to it."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from groq_fallback_mcp.atomic_file import replace_file
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
+from groq_fallback_mcp.system import on_windows
 
-__all__ = ["PRIVATE", "exists", "read_text", "require_inside", "require_writable", "write_text"]
+__all__ = ["PRIVATE", "exists", "mode_for_others", "read_text", "require_inside", "require_writable", "write_text"]
 
 MOST_BYTES = 10 * 1024 * 1024
 PRIVATE = 0o600
@@ -66,6 +67,15 @@ def require_writable(path: Path) -> None:
         return
     if not mode & 0o222 or not os.access(path, os.W_OK):
         raise _refused(path, "is read-only", "Make it writable (chmod u+w), then run the command again")
+
+
+def mode_for_others(path: Path) -> int | None:
+    """The mode of a file by which other users can read or change it; None where there is none, as on Windows."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+    return None if on_windows() or not mode & 0o077 else mode
 
 
 def write_text(path: Path, text: str, *, mode: int | None = None) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,19 +26,30 @@ __all__ = ["Entry", "Origin", "entry_in", "entry_of", "find_command", "origin", 
 Origin = Literal["ours", "older", "other"]
 EXPECTED_VARIABLES = {KEY, "GROQ_FALLBACK_TOOLSETS", "GROQ_FALLBACK_DEADLINE_S"}
 _ENVIRONMENTS = ("env", "environment")
-# Fields by which some client runs something else, or elsewhere, than the command says.
 _DIVERTING = ("cwd", "envFile", "env_file", "workingDirectory", "working_directory", "shell")
 MOST_SHOWN = 80
+# A letter or two of the name are wrong.
+CLOSE = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Our server's entry in a file. `unexpected` names variables and fields in it that set-up does not write."""
+    """Our server's entry in a file.
+
+    `environment` is its variables as the file has them, which may be a key; `diverting` names fields by which the client runs
+    something else, or elsewhere, than the command says.
+    """
 
     scope: Scope
     path: Path
     command: tuple[str, ...]
-    unexpected: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    diverting: tuple[str, ...] = ()
+
+    @property
+    def unexpected(self) -> tuple[str, ...]:
+        """The variables and fields that set-up does not write."""
+        return tuple(sorted({*self.environment} - EXPECTED_VARIABLES | {*self.diverting}))
 
     def shown(self) -> str:
         """The command on one line, without control characters, cut."""
@@ -49,6 +62,12 @@ class Entry:
         """Whether the command is about this package, of whatever installation."""
         return any(MODULE in part or SCRIPT in part for part in self.command)
 
+    @property
+    def nearly_names_us(self) -> bool:
+        """The same, also with a typo in the name."""
+        words = {word.replace("_", "-") for part in self.command for word in re.split(r"[/\\@=\[ ]", part)}
+        return self.names_us or bool(get_close_matches(SCRIPT, words, n=1, cutoff=CLOSE))
+
 
 def entry_of(fields: Mapping[str, Any], *, scope: Scope, path: Path) -> Entry:
     """The entry as a client's file has it."""
@@ -58,18 +77,24 @@ def entry_of(fields: Mapping[str, Any], *, scope: Scope, path: Path) -> Entry:
     arguments: Any = start.get("args")
     first = command if isinstance(command, list) else [] if command is None else [command]
     rest = arguments if isinstance(arguments, list) else []
-    variables: set[str] = set()
+    variables: dict[str, str] = {}
     for table in (fields, start):
         for name in _ENVIRONMENTS:
             given: Any = table.get(name)
-            variables |= set(map(str, given)) if isinstance(given, dict) else set()
+            variables |= {str(key): _plain(value) for key, value in given.items()} if isinstance(given, dict) else {}
     diverting = {name for table in (fields, start) for name in _DIVERTING if table.get(name)}
     return Entry(
         scope=scope,
         path=path,
         command=tuple(str(part) for part in (*first, *rest)),
-        unexpected=tuple(sorted((variables - EXPECTED_VARIABLES) | diverting)),
+        environment=variables,
+        diverting=tuple(sorted(diverting)),
     )
+
+
+def _plain(value: object) -> str:
+    """A variable's value as text: some files have numbers and booleans there."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def origin(command: tuple[str, ...]) -> Origin:

@@ -6,7 +6,6 @@ Backups are kept apart from those of the server's own entry: each can be removed
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,6 @@ from groq_fallback_mcp.clients.gateway_offer import GatewayOffer
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import state_folder
-from groq_fallback_mcp.system import on_windows
 
 __all__ = [
     "SHOWN_TOKEN",
@@ -74,9 +72,8 @@ def plan_gateway(wanted: WantedGateway, *, home: Path) -> Change:
         before=before,
         after=after,
         removes=False,
-        # a file that exists keeps its mode
-        holds_key=before is None,
-        notes=(*notes, *(_open_to_others(path) if wanted.token in (after or "") else ())),
+        private=before is None or wanted.token in (after or ""),
+        notes=tuple(notes),
         backups=gateway_backups(),
     )
 
@@ -97,7 +94,7 @@ def plan_removal(client: GatewayClient, *, home: Path) -> Change:
                 after = former.text
             elif _is_empty(after, client):
                 after = None
-    return Change(path=path, before=before, after=after, removes=True, holds_key=False, notes=(), backups=gateway_backups())
+    return Change(path=path, before=before, after=after, removes=True, private=False, notes=(), backups=gateway_backups())
 
 
 def configured_address(client: GatewayClient, *, home: Path) -> str | None:
@@ -287,16 +284,6 @@ def _same_but(before: str, after: str, at: Sequence[str]) -> str:
         message = "other settings would change"
         raise jsonc.JsoncFault(message, 1)
     return after
-
-
-def _open_to_others(path: Path) -> list[str]:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return []
-    if on_windows() or not mode & 0o077:
-        return []
-    return [f"Other users of this machine can read {path} (mode {mode:04o}), which contains the token. Run chmod 600 {path}."]
 
 
 def _by_hand(client: GatewayClient, settings: Sequence[Setting]) -> str:

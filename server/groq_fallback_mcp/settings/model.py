@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -17,10 +17,16 @@ from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopbac
 from groq_fallback_mcp.json_types import is_array, is_object
 from groq_fallback_mcp.redaction import SHORTEST_SECRET, register_secrets
 
-__all__ = ["EndpointSettings", "Settings", "Toolset"]
+__all__ = ["TOOLSETS", "EndpointSettings", "Settings", "Toolset", "split_names"]
 
 Toolset = Literal["full", "speech", "safety", "batch", "all"]
+TOOLSETS: tuple[Toolset, ...] = get_args(Toolset)
 PreferredCost = Literal["groq", "local", "free", "paid"]
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in a text, where they are separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 class EndpointSettings(BaseModel):
@@ -290,7 +296,7 @@ class Settings(BaseSettings):
     @field_validator("toolsets", "http_hosts", "prefer", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
-        parts: object = value.split(",") if isinstance(value, str) else value
+        parts: object = split_names(value) if isinstance(value, str) else value
         if not is_array(parts):
             return value
         return tuple(str(part).strip() for part in parts if str(part).strip())
