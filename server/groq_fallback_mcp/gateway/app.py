@@ -37,8 +37,8 @@ MESSAGES = Messages()
 _ROUTES = "/v1/chat/completions, /v1/responses, /v1/messages, /v1/models, /v1/audio/transcriptions, /v1/audio/translations and /v1/audio/speech"
 
 
-def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlette:
-    """The application, without the guard before it. `plan` is the name of Groq's plan, for messages."""
+def gateway_app(context: Context, *, times: GatewayTimes) -> Starlette:
+    """The application, without the guard before it."""
     engine = context.engine
     started = int(engine.clock.wall())
 
@@ -87,7 +87,7 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
         "/v1/audio/speech": SpeechEndpoint,
     }
     endpoints: Sequence[tuple[str, Endpoint, str]] = [
-        *((path, _answers(dialect, context, times=times, plan=plan), "POST") for path, dialect in dialects.items()),
+        *((path, _answers(dialect, context, times=times), "POST") for path, dialect in dialects.items()),
         ("/v1/messages/count_tokens", count_tokens, "POST"),
         *((path, _for_each_caller(make, context), "POST") for path, make in audio.items()),
         ("/v1/models", models, "GET"),
@@ -102,8 +102,8 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
     )
 
 
-def _answers(dialect: Dialect, context: Context, *, times: GatewayTimes, plan: str) -> Endpoint:
-    return _for_each_caller(lambda own: AnswerEndpoint(dialect, own.engine, times=times, plan=plan), context, dialect)
+def _answers(dialect: Dialect, context: Context, *, times: GatewayTimes) -> Endpoint:
+    return _for_each_caller(lambda own: AnswerEndpoint(dialect, own.engine, times=times), context, dialect)
 
 
 def _for_each_caller(make: Callable[[Context], Endpoint], context: Context, dialect: Dialect | None = None) -> Endpoint:

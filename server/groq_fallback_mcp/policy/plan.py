@@ -19,6 +19,7 @@ from groq_fallback_mcp.call import (
     Pool,
     ReasoningEffort,
     Refilling,
+    SizeLimit,
     SpeechRequest,
     Usage,
 )
@@ -34,6 +35,7 @@ from groq_fallback_mcp.policy.estimate import (
 from groq_fallback_mcp.policy.fit import (
     ChatNeeds,
     Fitted,
+    TooLarge,
     chat_needs,
     fit_audio,
     fit_chat,
@@ -185,8 +187,8 @@ def plan(
             known = (learnt or {}).get((provider.name, model), UNLEARNT)
             tpm = offered.documented_limit(Limit.TPM) if known.tpm is None else known.tpm
             fitted = model_objection(request.restrictions, offered.row) or _fitted(request, needs, offered, tpm)
-            if isinstance(fitted, str):
-                exclusions.append(Exclusion(provider=provider.name, model=model, reason=fitted))
+            if not isinstance(fitted, Fitted):
+                exclusions.append(_unfit(provider.name, offered, fitted))
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
             itpm = offered.documented_limit(Limit.ITPM)
@@ -285,13 +287,22 @@ def with_more_prompt(candidate: Candidate, before: AnyRequest, after: ChatReques
     return replace(candidate, cost=cost, spend=spend, estimated_tokens=candidate.estimated_tokens + more)
 
 
-def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: ProviderModel, tpm: float | None) -> Fitted | str:
+def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: ProviderModel, tpm: float | None) -> Fitted | TooLarge | str:
     if isinstance(request, AudioRequest):
         return fit_audio(request, offered)
     if isinstance(request, SpeechRequest):
         return fit_speech(request, offered)
     assert needs is not None  # noqa: S101 - a chat request always has needs
     return fit_chat(needs, offered, tpm=tpm)
+
+
+def _unfit(provider: str, offered: ProviderModel, why: TooLarge | str) -> Exclusion:
+    model = offered.row.id
+    if isinstance(why, str):
+        return Exclusion(provider=provider, model=model, reason=why)
+    documented = None if why.limit is None else offered.documented_limit(why.limit)
+    size = SizeLimit(provider=provider, model=model, tokens=why.tokens, limit=why.limit, documented=documented)
+    return Exclusion(provider=provider, model=model, reason=why.reason, size=size)
 
 
 def _cost(
