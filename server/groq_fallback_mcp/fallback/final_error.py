@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind, SizeLimit
-from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
+from groq_fallback_mcp.call.refusals import LOCAL_ONLY, NO_API_KEY, provider_name, refusal
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
 from groq_fallback_mcp.quota.budget import OF_TOKEN
@@ -209,7 +210,10 @@ def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
         excluded.setdefault(one.reason, []).append(one.provider if one.model == WHOLE_PROVIDER else one.model)
     reasons = "; ".join(f"{', '.join(names[:3])}: {reason}" for reason, names in list(excluded.items())[:3])
     cause = f"no model can take this request ({reasons})"
-    return "no_model", cause, "Shorten the request or drop what the reasons name, or choose another model with list_models"
+    if all(one.reason == LOCAL_ONLY for one in exclusions):
+        step = f"Run `{install_command('local')}` for a local model, start a local server, e.g. Ollama, or drop local_only"
+        return "no_model", cause, f"{step}; `groq-fallback-mcp doctor` shows what is missing"
+    return "no_model", cause, "Drop what the reasons name, or choose another model with list_models"
 
 
 def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:

@@ -16,6 +16,7 @@ from groq_fallback_mcp.call import (
     Restrictions,
     SpeechRequest,
 )
+from groq_fallback_mcp.call.refusals import LOCAL_ONLY
 from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.model_choice import INJECTION, ProviderModel, ProviderModels
@@ -206,7 +207,7 @@ def provider_objection(restrictions: Restrictions, provider: ProviderModels, use
     if restrictions.providers is not None and provider.name not in restrictions.providers:
         return f"this call may use only {', '.join(restrictions.providers) or 'no provider'}"
     if restrictions.local_only and not provider.on_this_machine:
-        return "this call may not leave this machine (local_only)"
+        return LOCAL_ONLY
     if (trains := training_objection(restrictions, provider)) is not None:
         return trains
     if provider.use_cases is not None and use_case not in provider.use_cases:
