@@ -10,6 +10,7 @@ from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, 
 from groq_fallback_mcp.call.refusals import LOCAL_ONLY, NO_API_KEY
 from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error, key_note
+from groq_fallback_mcp.quota.budget import UNCHECKED_BUDGET, UNKNOWN_SPENDING
 
 K = FailureKind
 MISSING = f"{NO_API_KEY}: GROQ_API_KEY is not set"
@@ -49,6 +50,30 @@ REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallb
             "over_budget",
             f"nothing was sent because {OWN_SPENT}",
             "Lower max_tokens, wait for midnight UTC, or have the gateway's owner raise the token's budget",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, UNKNOWN_SPENDING)] * 3,
+            "over_budget",
+            f"nothing was sent because {UNKNOWN_SPENDING}",
+            "Run `groq-fallback-mcp limits --reopen-budget` to count today's unknown spending as nothing, or wait for midnight UTC",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, UNCHECKED_BUDGET)],
+            "over_budget",
+            f"nothing was sent because {UNCHECKED_BUDGET}",
+            "Run `groq-fallback-mcp doctor`, which shows what is wrong with the quota store",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, "its price is unknown and a budget in USD is set")],
+            "over_budget",
+            "nothing was sent because its price is unknown and a budget in USD is set",
+            "Give a model whose price is known from list_models, or replace the budget in USD by one in tokens",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, SPENT), attempt(K.OVER_BUDGET, "its price is unknown and a budget in USD is set")],
+            "over_budget",
+            f"nothing was sent because {SPENT}",
+            RAISE_BUDGET,
         ),
         (
             [attempt(K.AUTHENTICATION, MISSING)],

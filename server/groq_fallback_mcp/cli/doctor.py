@@ -36,7 +36,7 @@ from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import FoundServer, LiveList
 from groq_fallback_mcp.providers.reply import Reply
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
-from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
+from groq_fallback_mcp.quota.budget import REOPENING, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.run_all import run_all
@@ -336,9 +336,7 @@ async def _store(context: Context) -> Finding:
         detail = f"{status.store} cannot be used, each process falls back to a quarter of the limits: {status.degraded}"
         return Finding(what="quota store", state="warn", detail=detail)
     if totals.unknown and budget.bounded:
-        return Finding(
-            what="quota store", state="fail", detail=UNKNOWN_SPENDING, fix=f"Run {REOPEN_BUDGET}, or wait for midnight UTC"
-        )
+        return Finding(what="quota store", state="fail", detail=UNKNOWN_SPENDING, fix=REOPENING)
     return Finding(what="quota store", state="ok", detail=f"{status.store}, {status.place}")
 
 

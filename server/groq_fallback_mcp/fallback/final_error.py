@@ -12,7 +12,7 @@ from groq_fallback_mcp.call.refusals import LOCAL_ONLY, NO_API_KEY, provider_nam
 from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
-from groq_fallback_mcp.quota.budget import OF_TOKEN
+from groq_fallback_mcp.quota.budget import OF_TOKEN, REOPENING, UNCHECKED_BUDGET, UNKNOWN_PRICE, UNKNOWN_SPENDING
 from groq_fallback_mcp.render import quoted
 
 __all__ = ["SHORTEN", "SHOWN_SIZES", "CallFailed", "Code", "final_error", "key_note"]
@@ -169,9 +169,8 @@ def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table
     if not kinds:
         return _no_candidates(exclusions)
     if kinds == {FailureKind.OVER_BUDGET}:
-        detail = next(a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET)
-        next_step = _OWN_BUDGET if OF_TOKEN in detail else _OVER_BUDGET
-        return "over_budget", f"nothing was sent because {detail}", next_step
+        details = [a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET]
+        return "over_budget", f"nothing was sent because {details[0]}", _for_budget(details)
     if FailureKind.RATE_LIMITED in kinds and least_wait_s is not None:
         others = "" if kinds == {FailureKind.RATE_LIMITED} else " or failed"
         return "rate_limited", f"all available models are rate limited{others}", "Retry later"
@@ -192,6 +191,17 @@ def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table
     if kinds <= _UNREACHABLE:
         return "unreachable", "no provider could be reached", "Check the network and GROQ_BASE_URL, then retry"
     return "all_failed", "all available models failed", "Retry, or give another model from list_models"
+
+
+def _for_budget(details: Sequence[str]) -> str:
+    """What to do where a budget objects with these words."""
+    if UNKNOWN_SPENDING in details:
+        return REOPENING
+    if UNCHECKED_BUDGET in details:
+        return "Run `groq-fallback-mcp doctor`, which shows what is wrong with the quota store"
+    if all(UNKNOWN_PRICE in detail for detail in details):
+        return "Give a model whose price is known from list_models, or replace the budget in USD by one in tokens"
+    return _OWN_BUDGET if OF_TOKEN in details[0] else _OVER_BUDGET
 
 
 def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:

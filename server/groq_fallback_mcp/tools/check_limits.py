@@ -22,8 +22,8 @@ from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels,
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket
-from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals, usd
-from groq_fallback_mcp.render import sentence
+from groq_fallback_mcp.quota.budget import REOPENING, UNKNOWN_SPENDING, Budget, DayTotals, usd
+from groq_fallback_mcp.render import capitalized, sentence
 from groq_fallback_mcp.tools.chat_chain import ALL_MODELS, chat_chain
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -233,7 +233,7 @@ async def _spent(context: Context, day: str) -> Spending:
 
 def _incomplete(totals: DayTotals, budget: Budget) -> str | None:
     if totals.unknown and budget.bounded:
-        return UNKNOWN_SPENDING
+        return f"{capitalized(UNKNOWN_SPENDING)}. {REOPENING}"
     return "The ledger was damaged today, so earlier spending is not counted" if totals.losses else None
 
 
