@@ -173,6 +173,8 @@ async def test_top_shows_a_call_on_a_terminal_and_refuses_a_pipe(tmp_path: Path)
         (CallFilter(client="messages"), True),
         (CallFilter(client="ben"), False),
         (CallFilter(model="m1"), True),
+        (CallFilter(model="GROQ/m1"), True),
+        (CallFilter(model="other/m1"), False),
         (CallFilter(model="m9"), False),
         (CallFilter(outcome="answered"), True),
         (CallFilter(outcome="fallback"), True),

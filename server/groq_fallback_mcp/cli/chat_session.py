@@ -18,7 +18,7 @@ from groq_fallback_mcp.cli.console import as_options, echo_message, note
 from groq_fallback_mcp.cli.conversation import Conversation
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import GroqFallbackError
-from groq_fallback_mcp.policy.model_choice import resolve_model
+from groq_fallback_mcp.policy.model_choice import named_provider, resolve_model
 from groq_fallback_mcp.tools import Context
 
 __all__ = ["chat_session"]
@@ -123,12 +123,11 @@ def _command(session: _Session, line: str, context: Context) -> None:
 
 
 def _chat_model(name: str, context: Context) -> str:
-    """The id of a chat model. Raises InputRefused for a name that is unknown."""
+    """The id of a chat model, with its provider where that was named. Raises InputRefused for a name that is unknown."""
     engine = context.engine
-    return resolve_model(
-        name,
-        catalog=engine.catalog,
-        providers=engine.registry.models(),
-        kinds=(Kind.CHAT, Kind.SYSTEM),
-        today=today(engine.clock),
+    providers = engine.registry.models()
+    model = resolve_model(
+        name, catalog=engine.catalog, providers=providers, kinds=(Kind.CHAT, Kind.SYSTEM), today=today(engine.clock)
     )
+    provider = named_provider(name, catalog=engine.catalog, providers=providers)
+    return model if provider is None else f"{provider}/{model}"

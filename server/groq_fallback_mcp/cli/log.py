@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
@@ -23,6 +23,7 @@ from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.quota.store_ledger import utc_day
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
+from groq_fallback_mcp.tools.result import label
 
 __all__ = ["CallFilter", "clear_history", "parse_since", "show_log"]
 
@@ -48,9 +49,10 @@ class CallFilter:
     def shows(self, call: CallRecord) -> bool:
         """Whether a call is shown."""
         origin = call.origin
+        tried = (name for one in call.attempts for name in _names(one.provider, one.model))
         return (
             _found(self.client, (origin.client, origin.caller, origin.endpoint))
-            and _found(self.model, (call.model, call.requested_model, *(one.model for one in call.attempts)))
+            and _found(self.model, (*_names(call.provider, call.model), call.requested_model, *tried))
             and self._has_outcome(call)
         )
 
@@ -185,5 +187,10 @@ def _nothing(settings: Settings, ledger: Ledger, *, filtered: bool) -> str:
     return f"No calls recorded yet in {place}. Make one with groq-fallback-mcp chat hello"
 
 
-def _found(text: str | None, names: Sequence[str]) -> bool:
+def _names(provider: str, model: str) -> tuple[str, str]:
+    """A model's id, and as it is shown where its provider matters."""
+    return model, label(provider, model)
+
+
+def _found(text: str | None, names: Iterable[str]) -> bool:
     return text is None or any(text.casefold() in name.casefold() for name in names)

@@ -514,13 +514,14 @@ class FallbackEngine:
     def _left_s(self, state: CallState) -> float:
         return state.deadline - self.clock.monotonic()
 
-    async def probe(self, model: str) -> Outcome | str:
+    async def probe(self, model: str, provider: str | None = None) -> Outcome | str:
         """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.
 
-        Goes through the ledger like any call, but falls back to nothing.
+        Goes through the ledger like any call, but falls back to nothing. Without `provider` it goes to the first that has the model.
         """
         request = ChatRequest(messages=({"role": "user", "content": "ping"},), model=model, max_tokens=PROBE_TOKENS)
-        candidate = next((found for found in (await self.plan(request)).candidates if found.model == model), None)
+        found = (one for one in (await self.plan(request)).candidates if one.model == model)
+        candidate = next((one for one in found if provider in {None, one.provider}), None)
         if candidate is None:
             return f"{model} cannot be probed with a chat request"
         return await self.send_once(request, candidate)

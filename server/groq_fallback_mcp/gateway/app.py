@@ -64,7 +64,8 @@ def gateway_app(context: Context, *, times: GatewayTimes) -> Starlette:
 
     async def model(request: Request) -> Response:
         name = request.path_params["id"].removeprefix(CLAUDE_PREFIX)
-        found = [row for row in await rows(request) if row["id"] in {name, name.removeprefix("groq/")}]
+        names = {name, name.removeprefix("groq/")}
+        found = [row for row in await rows(request) if row["id"] in names or f"{row['owned_by']}/{row['id']}" == name]
         own = MESSAGES if "anthropic-version" in request.headers else None
         shown = found if own is None else messages_models(found)["data"]
         if shown:

@@ -367,12 +367,18 @@ def _usual_s(tier: _Tier, took_s: Callable[[tuple[str, str]], float | None]) -> 
 
 
 def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tuple[tuple[Candidate, ...], ...]:
-    """A model the caller named is asked first even where only a later provider has it, and alone in its tier then."""
+    """A model the caller named is asked first even where only a later provider has it, and alone in its tier then.
+
+    So is a provider's model, where the caller named both.
+    """
     first = choice.wanted[0] if choice.requested_model is not None and choice.wanted else None
-    if first is None or not tiers or any(candidate.model == first for candidate in tiers[0]):
+    whose = choice.requested_provider
+    if first is None or not tiers or (whose is None and any(candidate.model == first for candidate in tiers[0])):
         return tuple(tiers)
-    named = [candidate for tier in tiers for candidate in tier if candidate.model == first]
-    if not named:
+    named = [
+        candidate for tier in tiers for candidate in tier if candidate.model == first and whose in {None, candidate.provider}
+    ]
+    if not named or named[0] is tiers[0][0]:
         return tuple(tiers)
     rest = [tuple(candidate for candidate in tier if candidate is not named[0]) for tier in tiers]
     return ((named[0],), *(tier for tier in rest if tier))

@@ -18,7 +18,7 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S, with_hours
-from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, resolve_model
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, named_provider, resolve_model
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket
@@ -160,7 +160,10 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         if arguments.model is None
         else resolve_model(arguments.model, catalog=engine.catalog, providers=providers, kinds=KINDS, today=day)
     )
-    note = await _probe(named, context) if arguments.probe else None
+    provider_named = (
+        None if arguments.model is None else named_provider(arguments.model, catalog=engine.catalog, providers=providers)
+    )
+    note = await _probe(named, provider_named, context) if arguments.probe else None
     if named is None and not arguments.all:
         chosen = [pair for pair in await chat_chain(context) if pair[0].name != "local"]
     else:
@@ -170,7 +173,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
             if provider.name != "local"
             for offered in provider.models.values()
             if (
-                offered.row.id == named
+                offered.row.id == named and provider_named in {None, provider.name}
                 if named
                 else not is_retired(offered.row.id, catalog=engine.catalog, provider=provider, today=day)
             )
@@ -237,10 +240,10 @@ def _incomplete(totals: DayTotals, budget: Budget) -> str | None:
     return "The ledger was damaged today, so earlier spending is not counted" if totals.losses else None
 
 
-async def _probe(model: str | None, context: Context) -> str:
+async def _probe(model: str | None, provider: str | None, context: Context) -> str:
     if model is None:
         raise InputRefused("probe needs a model", next_step="give model as well; without probe nothing is spent")
-    outcome = await context.engine.probe(model)
+    outcome = await context.engine.probe(model, provider)
     if isinstance(outcome, str):
         return f"not sent ({outcome})"
     seen = len(outcome.quota.readings)
