@@ -70,6 +70,8 @@ ADDING_TRIES = 4
 CHUNKS_AT_ONCE = 16
 HOURS_AT_ONCE = 24
 CLEARED_AT_ONCE = 200
+# Each process adds its calls a moment after they ended: so many may be in the store after one that ended later.
+LATE_CALLS = 256
 
 _log = logging.getLogger(__name__)
 
@@ -216,15 +218,17 @@ class StoredLedger:
         since = max(since, self._clock.wall() - history.LIFE_S)
         found: list[CallRecord] = []
         end = head.end
-        while end > head.first and len(found) < limit:
+        most = limit + LATE_CALLS if limit > 0 else 0
+        while end > head.first and len(found) < most:
             # the newest first, and few at a time: others wait for this thread
-            some = min(CHUNKS_AT_ONCE, (limit - len(found)) // history.CHUNK_CALLS + 2)
+            some = min(CHUNKS_AT_ONCE, (most - len(found)) // history.CHUNK_CALLS + 2)
             keys = [history.chunk_key(number) for number in range(max(end - some, head.first), end)]
             end -= len(keys)
             read = await asyncio.to_thread(_calls_of, await self._bodies(keys))
-            found[:0] = [call for call in read if call.started_at >= since]
-            if read and read[0].started_at + read[0].duration_s < since:
+            found[:0] = [call for call in read if call.ended_at >= since]
+            if read and read[0].ended_at < since:
                 break
+        found.sort(key=lambda call: call.ended_at)
         return found[-limit:] if limit > 0 else []
 
     async def calls_under_way(self) -> Sequence[CallUnderWay]:
