@@ -130,6 +130,17 @@ def _dialect_of(path: str) -> Dialect | None:
     return MESSAGES if "/v1/messages" in path else None
 
 
+def _of_base_url(request: Request) -> str | None:
+    """What to do where a base URL with /v1 too many, or without it, made the path; None where no other would be right."""
+    path, base = request.url.path, str(request.base_url).rstrip("/")
+    prefix = next(one for one in reversed(PREFIXES) if path.startswith(f"{one}/"))
+    rest = path.removeprefix(prefix)
+    known = _ROUTES.replace(" and ", ", ").split(", ")
+    if rest.startswith("/v1/v1/"):
+        return f"This client adds /v1 itself. Give it the base URL {base}{prefix}"
+    return f"Give this client the base URL {base}{prefix}/v1" if f"/v1{rest}" in known else None
+
+
 async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for no other
     path, dialect = excerpt(request.url.path), _dialect_of(request.url.path)
@@ -138,7 +149,8 @@ async def _unknown(request: Request, error: Exception) -> Response:
         message = f"{request.method} is not allowed for {path}. Use {allowed}"
         refusal = Refusal(status=405, code="method_not_allowed", message=message, headers=dict(error.headers or {}))
     elif error.status_code == 404:
-        refusal = Refusal(status=404, code="unknown_url", message=f"There is no {path} here. Use {_ROUTES}")
+        step = _of_base_url(request) or f"Use {_ROUTES}"
+        refusal = Refusal(status=404, code="unknown_url", message=f"There is no {path} here. {step}")
     else:
         refusal = Refusal(status=error.status_code, message=str(error.detail))
     return refusal_response(refusal, dialect)
