@@ -270,7 +270,7 @@ async def test_limits_tell_what_was_spent_today_and_of_which_budget() -> None:
     )
     async with connected(world) as client:
         text = text_of(await client.call_tool("check_limits", {}))
-    assert "of 5.000000 USD, 1000 of 10000 tokens in 1 calls." in text
+    assert "of 5.000000 USD, 1000 of 10000 tokens in 1 call." in text
 
 
 async def test_what_cannot_be_asked_has_no_calls_left() -> None:
@@ -300,7 +300,7 @@ async def test_a_probe_is_the_only_thing_that_sends() -> None:
     world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
     result = await limits(world, model=SECOND, probe=True)
     assert world.groq.asked == [SECOND]
-    assert result["probe"] == "1 limits read"
+    assert result["probe"] == "1 limit read"
     entry = next(entry for entry in result["models"][0]["limits"] if entry["limit"] == "tpm")  # type: ignore[index]
     assert (entry["capacity"], entry["knowledge"]) == (250_000, "learnt")
     world.groq.script(SECOND, Failure(kind=FailureKind.MODEL_GONE, message="it does not exist", status=404))

@@ -19,6 +19,7 @@ from groq_fallback_mcp.cli.conversation import Conversation
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import GroqFallbackError
 from groq_fallback_mcp.policy.model_choice import named_provider, resolve_model
+from groq_fallback_mcp.render import counted
 from groq_fallback_mcp.tools import Context
 
 __all__ = ["chat_session"]
@@ -46,7 +47,7 @@ def chat_session(arguments: Mapping[str, Any], *, conversation: Conversation, lo
     session = _Session(dict(arguments), conversation, output)
     note("Chat with Groq. /help shows the commands, Ctrl-D leaves.")
     if conversation.messages:
-        note(f"Continuing {conversation.file}: {len(conversation.messages) // 2} answers so far.")
+        note(f"Continuing {conversation.file}: {counted(len(conversation.messages) // 2, 'answer')} so far.")
     settings = chat_settings(arguments, local=local)
     with (
         start_blocking_portal() as portal,
