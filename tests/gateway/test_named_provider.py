@@ -25,3 +25,11 @@ async def test_the_provider_s_model_answers(api: Api, name: str) -> None:
     got = await ask(app, body, path=api.path)
     assert (got.status, got.headers["x-groq-fallback-provider"]) == (200, "gemini")
     assert api.heard(got).model == "gemini-3.5-flash-lite"
+
+
+async def test_one_model_is_looked_up_by_that_name_too() -> None:
+    """As the list's rows have its owner and its id."""
+    world = World([provider_models("groq", GROQ_CHAT_MODELS), provider_models("gemini", ["gemini-3.5-flash-lite"])])
+    app = gateway_app(Context(engine=world.engine, folders=()), times=GatewayTimes())
+    for name, status in ((NAME, 200), ("groq/openai/gpt-oss-20b", 200), ("mine/gemini-3.5-flash-lite", 404)):
+        assert (await ask(app, {}, path=f"/v1/models/{name}", method="GET")).status == status, name

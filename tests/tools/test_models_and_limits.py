@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, provider_models, rate_limited
@@ -423,3 +424,11 @@ async def test_limits_of_a_pool_are_named_once_and_counted_once() -> None:
         text = text_of(await client.call_tool("check_limits", {"all": True}))
     assert "rpm 2/3 shared by free models full in" in text
     assert "rpd 4999999/5000000 shared by free models" in text
+
+
+async def test_limits_are_those_of_the_provider_that_is_named() -> None:
+    """Of a model that two have, one."""
+    world = World([provider_models(name, [FIRST]) for name in ("groq", "mine")])
+    for name, providers in ((FIRST, ["groq", "mine"]), (f"mine/{FIRST}", ["mine"]), (f"groq/{FIRST}", ["groq"])):
+        models: Any = (await limits(world, model=name))["models"]
+        assert [row["provider"] for row in models] == providers, name
