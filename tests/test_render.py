@@ -8,7 +8,7 @@ import pytest
 
 from groq_fallback_mcp.call import Failure
 from groq_fallback_mcp.providers.json_fields import json_object
-from groq_fallback_mcp.render import SHOWN_CHARS, excerpt
+from groq_fallback_mcp.render import SHOWN_CHARS, counted, excerpt
 from groq_fallback_mcp.transport.jsonrpc import Refusal, read_line
 
 
@@ -57,3 +57,9 @@ def test_what_is_no_object_is_named_as_json_has_it(body: bytes, shown: str) -> N
         (message,) = read_line(body)
         assert isinstance(message, Refusal)
         assert f"must be an object, not {shown}" in message.message
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 models"), (1, "1 model"), (2, "2 models"), (1_000, "1,000 models")])
+def test_one_thing_is_counted_in_the_singular(number: int, words: str) -> None:
+    """And thousands with a comma."""
+    assert counted(number, "model") == words

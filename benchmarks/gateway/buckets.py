@@ -51,7 +51,11 @@ async def measure(*, alone: bool) -> list[Figure]:
     what = f"{PROCESSES} gateways and {PROCESSES} MCP servers, demand {OVER:g} x the buckets of {MODELS} models for {SECONDS:.0f} s"
     return [
         Figure(
-            name=f"refused by the upstream: {what}", unit="", found={OURS: counts["refused"]}, limit=0.0, note=f"of {reached} requests"
+            name=f"refused by the upstream: {what}",
+            unit="",
+            found={OURS: counts["refused"]},
+            limit=0.0,
+            note=f"of {reached} requests",
         ),
         Figure(name="answered of those calls", unit="%", found={OURS: served / asked * 100}, note=f"of {asked} calls"),
     ]

@@ -1,7 +1,7 @@
 """Opens files below the folders that may be read, and from nowhere else; and writes new ones there.
 
-A path outside, a missing file, a link leading out, a device: all get one answer, so that nothing can be learnt
-about files outside. Every step from an allowed folder down is opened without following links, so that a link
+A path outside, a link leading out, a device: all get one answer, so that nothing can be learnt about files outside. That a
+file is missing is said only where no link stands between it and the folder. Every step from an allowed folder down is opened without following links, so that a link
 swapped in during the check is refused and not followed. Results are never written under a hidden name, nor under one that
 tools run, obey or read settings from: protected_names.toml.
 """
@@ -53,10 +53,13 @@ def open_allowed(path: str, *, allowed: Sequence[Path], cwd: Path | None = None)
             f"{path_excerpt(path)} cannot be read because no folder is allowed",
             next_step="Set GROQ_FALLBACK_FILES to the folders that may be read, or pass an https URL",
         )
+    base = cwd if cwd is not None else allowed[0]
     try:
-        root, steps = _locate(path, allowed, cwd if cwd is not None else allowed[0])
+        root, steps = _locate(path, allowed, base)
         return _open_below(root, steps)
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and _has_no_link(path, allowed, base):
+            raise InputRefused(f"{path_excerpt(path)} does not exist", next_step="Check the path") from error
         raise not_there(path, allowed) from error
 
 
@@ -220,6 +223,22 @@ def _locate(path: str, allowed: Sequence[Path], base: Path) -> tuple[Path, tuple
             return root, target.relative_to(root).parts
     message = "outside the allowed folders"
     raise ValueError(message)
+
+
+def _has_no_link(path: str, allowed: Sequence[Path], base: Path) -> bool:
+    """Whether a path lies in an allowed folder as it is written, and no part of it below that is a link, which could lead outside."""
+    plain = _expanded(path)
+    # an address, or another user's home, is not meant as a name in this folder
+    if ".." in Path(plain).parts or plain.startswith("~") or "://" in plain:
+        return False
+    written = Path(os.path.normpath(base.expanduser() / plain))
+    target = Path(os.path.realpath(written))
+    pairs = zip((folder.expanduser() for folder in allowed), _roots(allowed), strict=True)
+    return any(
+        written.is_relative_to(folder) and target == root / written.relative_to(folder)
+        for given, root in pairs
+        for folder in (given, root)
+    )
 
 
 def _open_below(root: Path, steps: tuple[str, ...]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from groq_fallback_mcp.json_types import is_array, is_mapping
 
-__all__ = ["SHOWN_CHARS", "capitalized", "clean", "clean_text", "excerpt", "path_excerpt", "quoted", "sentence"]
+__all__ = ["SHOWN_CHARS", "capitalized", "clean", "clean_text", "counted", "excerpt", "path_excerpt", "quoted", "sentence"]
 
 # Of a value that was refused, so that it can be recognized; it may be a file of megabytes.
 SHOWN_CHARS = 80
@@ -39,6 +39,11 @@ def clean(value: Any) -> Any:
     if is_array(value):
         return [clean(item) for item in value]
     return value
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, whose plural ends in s: 1 model, 1,000 models."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def path_excerpt(path: str) -> str:

@@ -80,13 +80,16 @@ def test_the_name_gets_the_extension_of_the_content(allowed: Path) -> None:
 
 
 @needs_links
-def test_every_forbidden_path_gets_the_answer_of_a_missing_file(allowed: Path, secret: Path) -> None:
-    """Outside or not there, link, device, FIFO, folder: nothing tells which, so nothing can be probed."""
+def test_every_forbidden_path_gets_the_same_answer(allowed: Path, secret: Path) -> None:
+    """Outside, link, device, FIFO, folder: nothing tells which, so nothing can be probed."""
     (allowed / "link.flac").symlink_to(secret)
     (allowed / "dangling.flac").symlink_to(secret.with_name("none.flac"))
     (allowed / "way-out").symlink_to(secret.parent)
     os.mkfifo(allowed / "fifo.wav")
-    missing = refusal("none.flac", allowed)
+    # back in from outside: that it is missing would tell of the link there
+    (secret.parent / "back.flac").symlink_to(allowed / "none.flac")
+    missing = refusal(str(secret), allowed)
+    assert "not a readable file" in missing
 
     for path in (
         str(secret),
@@ -96,6 +99,11 @@ def test_every_forbidden_path_gets_the_answer_of_a_missing_file(allowed: Path, s
         "link.flac",
         "dangling.flac",
         "way-out/secret.flac",
+        "way-out/none.flac",
+        "way-out/back.flac",
+        str(secret.parent / "back.flac"),
+        "../open/none.flac",
+        str(allowed / "../open/none.flac"),
         "fifo.wav",
         "sub",
         ".",
@@ -111,6 +119,12 @@ def test_every_forbidden_path_gets_the_answer_of_a_missing_file(allowed: Path, s
         "",
     ):
         assert refusal(path, allowed) == missing, path
+
+
+@pytest.mark.parametrize("path", ["none.flac", "sub/none.flac", "none/none.flac", "./none.flac", "{allowed}/none.flac"])
+def test_a_file_that_is_missing_in_an_open_folder_is_said_to_be_missing(path: str, allowed: Path) -> None:
+    """Another folder, or a copy, would not help."""
+    assert refusal(path.format(allowed=allowed), allowed) == "PATH does not exist. Check the path."
 
 
 @needs_links

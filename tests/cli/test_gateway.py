@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,16 @@ async def test_what_was_called_last_is_kept_when_a_signal_ends_the_process(tmp_p
         assert process.returncode == 0
     log = await command("log", "--json", cwd=tmp_path, XDG_STATE_HOME=str(tmp_path / "state"))
     assert [one["outcome"] for one in json.loads(log.stdout)["calls"]] == ["answered"]
+
+
+async def test_a_server_that_cannot_listen_does_not_say_where_it_listens(tmp_path: Path) -> None:
+    """A port in use is no address of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = await command("serve", "--http", f"127.0.0.1:{port}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "http://" not in done.stderr
 
 
 async def test_a_second_gateway_says_who_has_the_port(tmp_path: Path) -> None:

@@ -96,6 +96,17 @@ def test_what_cannot_be_is_refused_with_the_next_step(words: tuple[str, ...], me
     assert not tokens.exists()
 
 
+def test_budgets_are_shown_as_people_write_them(tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A millionth of a dollar too, beside what was spent as exactly."""
+    monkeypatch.setenv("GROQ_FALLBACK_STATE", f"sqlite://{tmp_path}/state.sqlite3")
+    assert run("add", "tiny", "--budget-usd-per-day", "0.000001", "--tokens-per-day", "20000")[0] == 0
+    assert run("add", "large", "--budget-usd-per-day", "2500.5")[0] == 0
+    listed = run("list")[1]
+    assert "0.000000 of 0.000001" in listed
+    assert "0.000000 of 2,500.5" in listed
+    assert "0 of 20,000" in listed
+
+
 def test_without_a_ledger_spending_is_said_to_be_unknown(tokens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not nothing."""
     run("add", "ann")

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from terminal import Terminal
 
 from groq_fallback_mcp.call import AttemptRecord, CallOrigin, CallUnderWay, Usage
-from groq_fallback_mcp.cli.history_view import calls_table, models_tried, under_way_table
+from groq_fallback_mcp.cli.history_view import call_cells, call_line, calls_table, models_tried, under_way_table
 from groq_fallback_mcp.cli.log import CallFilter, parse_since
 from groq_fallback_mcp.cli.top import top_view
 from groq_fallback_mcp.clock import SystemClock
@@ -153,6 +153,42 @@ async def test_calls_are_followed_as_they_end(tmp_path: Path) -> None:
     assert shown.ended() == 130
 
 
+async def test_the_last_call_is_the_one_that_ended_last(tmp_path: Path) -> None:
+    """Whoever wrote it into the ledger first, and whenever it began; the time that is shown is that of the end."""
+    state = f"sqlite://{tmp_path}/state.sqlite3"
+    ledger, now = open_ledger(state, SystemClock()), time.time() - 100
+    for name, began, took in (("second", 0.0, 20.0), ("first", 10.0, 5.0), ("third", 5.0, 30.0), ("zeroth", 1.0, 1.0)):
+        assert await ledger.add_to_history([call(name, now + began, duration_s=took)], [], process=name)
+    await ledger.aclose()
+
+    async def shown(*options: str) -> list[dict[str, Any]]:
+        done = await command("log", "--json", *options, cwd=tmp_path, GROQ_FALLBACK_STATE=state)
+        found: list[dict[str, Any]] = json.loads(done.stdout)["calls"]
+        return found
+
+    every = await shown()
+    assert [one["id"] for one in every] == ["zeroth", "first", "second", "third"]
+    assert [one["ended_at"] for one in every] == sorted(one["ended_at"] for one in every)
+    assert [one["id"] for one in await shown("-n", "1")] == ["third"]
+    assert [one["id"] for one in await shown("-n", "2", "--model", "m1")] == ["second", "third"]
+    done = await command("log", cwd=tmp_path, GROQ_FALLBACK_STATE=state)
+    times = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert times == sorted(times)
+    assert len(set(times)) == 4
+
+
+def test_the_columns_of_a_followed_log_stay_where_they_are() -> None:
+    """Also under the longest words that an outcome has, and the name of any model."""
+    plain = call_line(call_cells(call("a", NOW)))
+    long = [AttemptRecord(provider="groq", model="m" * 80, outcome="rate_limited", status=429)]
+    odd = call("b", NOW, simulated=True, attempts=tuple(long), usage=Usage(input_tokens=1_234_567, output_tokens=12_345))
+    for line in (plain, call_line(call_cells(odd))):
+        assert line.index("0.70 s") == plain.index("0.70 s")
+        assert line.index("agent ann") == plain.index("agent ann")
+        assert line.endswith("/v1/messages")
+    assert "fallback (simulated)" in call_line(call_cells(odd))
+
+
 async def test_top_shows_a_call_on_a_terminal_and_refuses_a_pipe(tmp_path: Path) -> None:
     state = await recorded(tmp_path, "a")
     shown = Terminal("top", home=tmp_path, GROQ_FALLBACK_STATE=state, COLUMNS="120", LINES="40")
@@ -173,6 +209,8 @@ async def test_top_shows_a_call_on_a_terminal_and_refuses_a_pipe(tmp_path: Path)
         (CallFilter(client="messages"), True),
         (CallFilter(client="ben"), False),
         (CallFilter(model="m1"), True),
+        (CallFilter(model="GROQ/m1"), True),
+        (CallFilter(model="other/m1"), False),
         (CallFilter(model="m9"), False),
         (CallFilter(outcome="answered"), True),
         (CallFilter(outcome="fallback"), True),

@@ -389,7 +389,7 @@ async def test_a_larger_limit_that_was_learnt_lets_larger_requests_through() -> 
     """A developer's key under the free plan's table."""
     world = World()
     large = ask("word " * 7_500, model=FIRST)
-    assert (await refused(world, large)).code == "no_model"
+    assert (await refused(world, large)).code == "too_large"
     reading = LimitReading(limit=Limit.TPM, capacity=250_000, remaining=249_000)
     world.groq.script(FIRST, answer(quota=QuotaSnapshot(readings=(reading,))))
     await served(world)

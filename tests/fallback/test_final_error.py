@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind
-from groq_fallback_mcp.call.refusals import NO_API_KEY
+from groq_fallback_mcp.call.refusals import LOCAL_ONLY, NO_API_KEY
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error, key_note
+from groq_fallback_mcp.quota.budget import UNCHECKED_BUDGET, UNKNOWN_SPENDING
 
 K = FailureKind
 MISSING = f"{NO_API_KEY}: GROQ_API_KEY is not set"
@@ -48,6 +50,30 @@ REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallb
             "over_budget",
             f"nothing was sent because {OWN_SPENT}",
             "Lower max_tokens, wait for midnight UTC, or have the gateway's owner raise the token's budget",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, UNKNOWN_SPENDING)] * 3,
+            "over_budget",
+            f"nothing was sent because {UNKNOWN_SPENDING}",
+            "Run `groq-fallback-mcp limits --reopen-budget` to count today's unknown spending as nothing, or wait for midnight UTC",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, UNCHECKED_BUDGET)],
+            "over_budget",
+            f"nothing was sent because {UNCHECKED_BUDGET}",
+            "Run `groq-fallback-mcp doctor`, which shows what is wrong with the quota store",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, "its price is unknown and a budget in USD is set")],
+            "over_budget",
+            "nothing was sent because its price is unknown and a budget in USD is set",
+            "Give a model whose price is known from list_models, or replace the budget in USD by one in tokens",
+        ),
+        (
+            [attempt(K.OVER_BUDGET, SPENT), attempt(K.OVER_BUDGET, "its price is unknown and a budget in USD is set")],
+            "over_budget",
+            f"nothing was sent because {SPENT}",
+            RAISE_BUDGET,
         ),
         (
             [attempt(K.AUTHENTICATION, MISSING)],
@@ -245,8 +271,19 @@ def test_models_that_are_left_out_for_one_reason_are_told_together() -> None:
     found = summed(exclusions=exclusions, least_wait_s=9.0)
     assert (found.code, found.retry_after_s) == ("no_model", None)
     assert found.cause == "no model can take this request (m0, m1, m2: no images; mine: not allowed; m5: too small)"
-    assert found.next_step == ("Shorten the request or drop what the reasons name, or choose another model with list_models")
+    assert found.next_step == ("Drop what the reasons name, or choose another model with list_models")
     assert found.exclusions == tuple(exclusions[:6])
+
+
+def test_a_call_that_may_not_leave_a_machine_without_a_model_names_the_extra() -> None:
+    """Another model elsewhere would not help; where something runs here, its own reason counts."""
+    elsewhere = [Exclusion(provider=name, model=WHOLE_PROVIDER, reason=LOCAL_ONLY) for name in ("groq", "mine")]
+    found = summed(exclusions=elsewhere)
+    assert found.code == "no_model"
+    assert f"Run `{install_command('local')}` for a local model" in found.next_step
+    assert "list_models" not in found.next_step
+    here = Exclusion(provider="ollama", model="m", reason="it does not accept images")
+    assert "list_models" in summed(exclusions=[*elsewhere, here]).next_step
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_what_the_gateway_takes_a_strict_groq_takes(given: tuple[Api, Any], stre
     api, body = given
     world = World()
     groq = simulated_groq(world, SimulatorOptions(latency_scale=0.0, plan="developer"))
-    app = gateway_app(Context(engine=world.engine, folders=()), times=GatewayTimes(max_wait_s=0.0), plan="free")
+    app = gateway_app(Context(engine=world.engine, folders=()), times=GatewayTimes(max_wait_s=0.0))
     got = anyio.run(_asked, app, {**body, "stream": stream} if isinstance(body, dict) else body, api.path)
     sent = {outcome for outcomes in groq.state.world.calls.values() for outcome in outcomes}
     # beside tools JSON is asked for in the prompt, which the simulated model does not heed

@@ -80,7 +80,7 @@ def hearing(world: World | None = None, *, state: Path | None = None, ears: Any 
 def over(world: World, *, state: Path | None = None) -> Starlette:
     """The gateway over a world."""
     context = Context(engine=world.engine, folders=(), **({} if state is None else {"state": state}))
-    return gateway_app(context, times=GatewayTimes(), plan="developer")
+    return gateway_app(context, times=GatewayTimes())
 
 
 async def sent(app: ASGIApp, path: str = TRANSCRIPTIONS, file: bytes | None = SAMPLE, **fields: Any) -> httpx2.Response:

@@ -530,6 +530,24 @@ async def test_tokens_are_counted_without_asking_a_model() -> None:
     assert upstream.requests == []
 
 
+@pytest.mark.parametrize(
+    ("path", "step"),
+    [
+        ("/v1/v1/messages", "This client adds /v1 itself. Give it the base URL {base}"),
+        ("/v1/v1/chat/completions", "This client adds /v1 itself. Give it the base URL {base}"),
+        ("/openai/v1/v1/messages", "This client adds /v1 itself. Give it the base URL {base}/openai"),
+        ("/chat/completions", "Give this client the base URL {base}/v1"),
+        ("/openai/responses", "Give this client the base URL {base}/openai/v1"),
+        ("/v1/embeddings", "Use /v1/chat/completions, "),
+    ],
+)
+async def test_a_base_url_with_v1_too_many_or_too_few_is_corrected(path: str, step: str) -> None:
+    """Some clients add it themselves."""
+    got = await ask(gateway(World(), Upstream(good)), {}, path=path)
+    assert got.status == 404
+    assert step.format(base="http://127.0.0.1:8788") in got.json["error"]["message"]
+
+
 async def test_paths_that_are_not_there_are_refused_in_anthropics_form() -> None:
     """Below /v1/messages; elsewhere in OpenAI's."""
     app = gateway(World(), Upstream(good))

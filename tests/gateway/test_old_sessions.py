@@ -30,7 +30,7 @@ ASKED = {
 
 def app_of(world: SimulatedProviders) -> ASGIApp:
     """The gateway over simulated providers."""
-    return gateway_app(Context(engine=world.engine, folders=()), times=GatewayTimes(), plan="free")
+    return gateway_app(Context(engine=world.engine, folders=()), times=GatewayTimes())
 
 
 def only(name: str) -> SimulatedProviders:

@@ -13,6 +13,7 @@ from groq_fallback_mcp.call import (
     AudioLink,
     AudioRequest,
     JsonMode,
+    Limit,
     ReasoningEffort,
     Restrictions,
     SpeechRequest,
@@ -21,6 +22,7 @@ from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage
 from groq_fallback_mcp.policy.fit import (
     ChatNeeds,
     Fitted,
+    TooLarge,
     fit_audio,
     fit_chat,
     fit_speech,
@@ -91,7 +93,17 @@ def test_an_answer_needs_64_tokens_in_the_context_window() -> None:
     """Fewer are none."""
     assert fitted(offered(row={"context_window": 1_064})).max_tokens == 64
     reason = "about 1000 prompt tokens do not fit its context window of 1063"
-    assert fit_chat(needs(), offered(row={"context_window": 1_063}), tpm=None) == reason
+    assert fit_chat(needs(), offered(row={"context_window": 1_063}), tpm=None) == TooLarge(reason=reason, tokens=1_063)
+
+
+def test_of_a_window_and_a_minute_that_are_both_too_small_the_smaller_is_told() -> None:
+    """A request cut to the larger would be refused again."""
+    small = fit_chat(needs(), offered(row={"context_window": 1_063}), tpm=900.0)
+    assert isinstance(small, TooLarge)
+    assert (small.tokens, small.limit) == (900, Limit.TPM)
+    large = fit_chat(needs(), offered(row={"context_window": 1_063}), tpm=1_063.0)
+    assert isinstance(large, TooLarge)
+    assert (large.tokens, large.limit) == (1_063, None)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +157,9 @@ def test_an_answer_may_have_what_the_model_and_the_minute_leave_room_for(
 @pytest.mark.parametrize(("max_tokens", "tpm"), [(None, 1_387.0), (5_000, 1_195.0)])
 def test_a_minute_with_room_for_less_than_an_answer_leaves_the_model_out(max_tokens: int | None, tpm: float) -> None:
     """64 tokens where the caller says how many, 256 where it does not."""
-    reason = f"about 1000 prompt tokens leave no room in its {tpm:.0f} tokens per minute"
-    assert fit_chat(needs(max_tokens=max_tokens), offered(), tpm=tpm) == reason
+    reason = f"about 1000 prompt tokens leave no room in its {tpm:,.0f} tokens per minute"
+    expected = TooLarge(reason=reason, tokens=int(tpm), limit=Limit.TPM)
+    assert fit_chat(needs(max_tokens=max_tokens), offered(), tpm=tpm) == expected
 
 
 @pytest.mark.parametrize(

@@ -108,19 +108,21 @@ def test_on_the_seed_s_day_every_practice_begins_with_its_model() -> None:
     [("fast", "openai/gpt-oss-20b"), ("reasoning", "openai/gpt-oss-120b"), ("openai_compatible", "openai/gpt-oss-20b")],
 )
 def test_a_retired_model_of_the_table_is_replaced_by_its_successor(use_case: str, first: str) -> None:
-    """And the plan says so."""
+    """And the plan says so to those who named the model itself."""
     made_plan = made(ask(use_case=use_case))
-    assert made_plan.candidates[0].model == first
-    if CATALOG.practices[use_case].model != first:
-        assert any("shut down" in note and first in note for note in made_plan.notes)
+    assert (made_plan.candidates[0].model, made_plan.notes) == (first, ())
+    named = CATALOG.practices[use_case].model
+    if named != first:
+        assert any("shut down" in note and first in note for note in made(ask(model=named)).notes)
 
 
 def test_a_retired_model_without_successor_is_excluded_with_a_note() -> None:
-    """groq/compound named by the agentic practice."""
-    made_plan = made(ask(use_case="agentic"))
-    assert "groq/compound" in {exclusion.model for exclusion in made_plan.exclusions}
-    assert any("no successor" in note for note in made_plan.notes)
-    assert made_plan.candidates
+    """groq/compound, which the agentic practice names too."""
+    for request in (ask(use_case="agentic"), ask(model="groq/compound", use_case="agentic")):
+        made_plan = made(request)
+        assert "groq/compound" in {exclusion.model for exclusion in made_plan.exclusions}
+        assert any("no successor" in note for note in made_plan.notes) == (request.model is not None)
+        assert made_plan.candidates
 
 
 def test_no_candidate_is_retired_today_unless_the_live_list_has_it() -> None:
@@ -163,6 +165,45 @@ def test_a_named_model_goes_first_and_the_chain_follows() -> None:
     """Model given: first candidate."""
     assert models(ask(model="qwen/qwen3.8-27b"))[0] == "qwen/qwen3.8-27b"
     assert len(models(ask(model="qwen/qwen3.8-27b"))) >= 3
+
+
+def identities(request: ChatRequest, offers: Sequence[ProviderModels]) -> list[tuple[str, str]]:
+    """Who is asked, in order."""
+    return [candidate.identity for candidate in made(request, offers).candidates]
+
+
+def test_a_model_that_is_named_with_its_provider_is_asked_there_first() -> None:
+    """Wherever the provider stands; all others follow as for the model alone."""
+    offers = [groq(), other("mine", "openai/gpt-oss-20b", "tiny"), other("gemini", "gemini-3.5-flash-lite", "tiny")]
+    for name, first in [
+        ("mine/openai/gpt-oss-20b", ("mine", "openai/gpt-oss-20b")),
+        ("mine/gpt-oss-20b", ("mine", "openai/gpt-oss-20b")),
+        ("groq/openai/gpt-oss-20b", ("groq", "openai/gpt-oss-20b")),
+        ("openai/gpt-oss-20b", ("groq", "openai/gpt-oss-20b")),
+        ("gemini/gemini-3.5-flash-lite", ("gemini", "gemini-3.5-flash-lite")),
+        ("gemini/tiny", ("gemini", "tiny")),
+        ("mine/tiny", ("mine", "tiny")),
+        # LiteLLM has groq before every model of ours
+        ("groq/gemini-3.5-flash-lite", ("gemini", "gemini-3.5-flash-lite")),
+    ]:
+        found = identities(ask(model=name), offers)
+        assert found[0] == first, name
+        assert sorted(found) == sorted(identities(ask(model=first[1]), offers)), name
+    for reverse in (offers, offers[::-1]):
+        assert identities(ask(model="gemini/tiny"), reverse)[0] == ("gemini", "tiny")
+
+
+def test_an_id_that_begins_like_a_provider_keeps_its_meaning() -> None:
+    """A provider may be called as a maker is."""
+    offers = [groq(), other("openai", "gpt-oss-20b")]
+    assert identities(ask(model="openai/gpt-oss-20b"), offers)[0] == ("groq", "openai/gpt-oss-20b")
+
+
+def test_a_provider_s_model_that_does_not_exist_is_unknown() -> None:
+    """As is one of a provider that is not configured."""
+    for name in ("mine/none", "none/tiny", "mine/", "/tiny"):
+        with pytest.raises(InputRefused, match="Unknown model"):
+            made(ask(model=name), [groq(), other("mine", "tiny", "acme/big", "other/big")])
 
 
 def test_litellm_s_prefix_is_understood_and_compound_keeps_its_own() -> None:

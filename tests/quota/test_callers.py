@@ -209,7 +209,7 @@ async def test_a_lost_record_of_a_callers_day_closes_its_budget_until_it_is_reop
 
 
 async def test_a_ledger_that_was_replaced_closes_every_callers_budget(
-    ledgers: list[StoredLedger], store: Store, clock: FakeClock
+    ledgers: list[StoredLedger], store: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a damaged file is replaced with says so of the whole day only."""
     day = utc_day(clock.wall())
@@ -219,8 +219,13 @@ async def test_a_ledger_that_was_replaced_closes_every_callers_budget(
         return Writes(result=None, writes=written)
 
     store.transact([day_key(day)], lost)
-    assert await objection(ledgers[0], ANN) == UNKNOWN_SPENDING
     await taken(ledgers[0], BEN)
+    await ledgers[0].spending([day, caller_day(day, "ben"), caller_day(day, "ann")])
+    # nobody of these has a budget that could be used up
+    assert "budget" not in caplog.text
+    assert await objection(ledgers[0], ANN) == UNKNOWN_SPENDING
+    assert caplog.text.count("the daily budget counts as used up") == 1
+    assert caplog.text.count("limits --reopen-budget") == 1
     await ledgers[0].reopen_budget(day)
     await taken(ledgers[0], ANN)
 

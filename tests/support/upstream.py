@@ -144,7 +144,7 @@ def gateway(
     )
     world.providers["groq"] = provider
     times = GatewayTimes(hold_s=hold_s, max_wait_s=max_wait_s, call=call)
-    return gateway_app(Context(engine=world.engine, folders=()), times=times, plan="free")
+    return gateway_app(Context(engine=world.engine, folders=()), times=times)
 
 
 @dataclass(slots=True)

@@ -135,7 +135,7 @@ async def test_a_model_that_was_skipped_is_an_event_of_the_call(collected: Colle
 
 async def test_the_trace_of_an_http_request_goes_on(collected: Collected) -> None:
     world = World(listeners=[collected.telemetry])
-    app = gateway_app(Context(engine=world.engine, folders=()), times=GatewayTimes(), plan="free")
+    app = gateway_app(Context(engine=world.engine, folders=()), times=GatewayTimes())
     body = {"model": "auto", "max_tokens": 100, "messages": [{"role": "user", "content": WORDS}]}
     headers = {"traceparent": TRACEPARENT, "tracestate": "vendor=1"}
     assert (await ask(app, body, headers=headers)).status == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from fakes import CATALOG, GROQ_CHAT_MODELS, World, answer, provider_models, rate_limited
@@ -270,7 +271,7 @@ async def test_limits_tell_what_was_spent_today_and_of_which_budget() -> None:
     )
     async with connected(world) as client:
         text = text_of(await client.call_tool("check_limits", {}))
-    assert "of 5.000000 USD, 1000 of 10000 tokens in 1 calls." in text
+    assert "of 5.000000 USD, 1000 of 10000 tokens in 1 call." in text
 
 
 async def test_what_cannot_be_asked_has_no_calls_left() -> None:
@@ -300,7 +301,7 @@ async def test_a_probe_is_the_only_thing_that_sends() -> None:
     world.groq.script(SECOND, answer(quota=QuotaSnapshot(readings=(reading,))))
     result = await limits(world, model=SECOND, probe=True)
     assert world.groq.asked == [SECOND]
-    assert result["probe"] == "1 limits read"
+    assert result["probe"] == "1 limit read"
     entry = next(entry for entry in result["models"][0]["limits"] if entry["limit"] == "tpm")  # type: ignore[index]
     assert (entry["capacity"], entry["knowledge"]) == (250_000, "learnt")
     world.groq.script(SECOND, Failure(kind=FailureKind.MODEL_GONE, message="it does not exist", status=404))
@@ -423,3 +424,11 @@ async def test_limits_of_a_pool_are_named_once_and_counted_once() -> None:
         text = text_of(await client.call_tool("check_limits", {"all": True}))
     assert "rpm 2/3 shared by free models full in" in text
     assert "rpd 4999999/5000000 shared by free models" in text
+
+
+async def test_limits_are_those_of_the_provider_that_is_named() -> None:
+    """Of a model that two have, one."""
+    world = World([provider_models(name, [FIRST]) for name in ("groq", "mine")])
+    for name, providers in ((FIRST, ["groq", "mine"]), (f"mine/{FIRST}", ["mine"]), (f"groq/{FIRST}", ["groq"])):
+        models: Any = (await limits(world, model=name))["models"]
+        assert [row["provider"] for row in models] == providers, name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from groq_fallback_mcp.call import Attempt, FailureKind
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.plan import Exclusion
@@ -35,6 +37,16 @@ def test_skips_for_the_same_reason_are_one_line_with_their_number() -> None:
         "- groq/b: timed out after 5.00 s",
     ]
     assert [row.get("times") for row in reply.structured["attempts"]] == [3, None, None]
+
+
+def test_models_that_were_skipped_for_what_the_cause_says_are_not_named_again() -> None:
+    """The same reason for each of ten models is nine too many; what was sent is told."""
+    reason = "the ledger was damaged"
+    skipped = tuple(replace(SKIPPED, model=model, detail=reason) for model in ("a", "b"))
+    reply = error_reply(failed(*skipped, SENT, cause=f"nothing was sent because {reason}"))
+    assert reply.text.count(reason) == 1
+    assert "- groq/b: timed out after 5.00 s" in reply.text
+    assert len(reply.structured["attempts"]) == 3
 
 
 def test_a_reason_that_the_cause_names_is_not_repeated() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from groq_fallback_mcp.call.limits import QuotaSnapshot
+from groq_fallback_mcp.call.limits import Limit, QuotaSnapshot
 
 __all__ = [
     "WHOLE_PROVIDER",
@@ -18,6 +18,7 @@ __all__ = [
     "Failure",
     "FailureKind",
     "Outcome",
+    "SizeLimit",
     "Source",
     "Speed",
     "Success",
@@ -186,12 +187,39 @@ WHOLE_PROVIDER = "any model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SizeLimit:
+    """The most tokens that one request to a model may have.
+
+    `limit` is the limit of the provider that is so low, None where it is the model's context window; `documented` is what the
+    configured plan documents of that limit, None where it documents nothing.
+    """
+
+    provider: str
+    model: str
+    tokens: int
+    limit: Limit | None = None
+    documented: int | None = None
+
+    @property
+    def is_below_plan(self) -> bool:
+        """Whether the provider allows less than the configured plan documents."""
+        return self.documented is not None and self.tokens < self.documented
+
+    def __str__(self) -> str:
+        if self.limit is None:
+            # agents take "context window" for a request to shorten the conversation and send it again
+            return f"{self.provider}/{self.model} has a window of {self.tokens:,} tokens"
+        return f"{self.provider}/{self.model} takes {self.tokens:,} {self.limit.unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """A model that was not asked, and why; `WHOLE_PROVIDER` stands for all of the provider's."""
+    """A model that was not asked, and why; `WHOLE_PROVIDER` stands for all of the provider's. `size`: where a smaller request would fit."""
 
     provider: str
     model: str
     reason: str
+    size: SizeLimit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +228,7 @@ class Attempt:
 
     `sent` tells the two apart. `outcome` is "answered", a failure kind, or "skipped". `kind` is what failed, now or
     earlier, where the model is still paying for it. `begun_s`: seconds since the beginning of the call; `first_token_s`: of the attempt,
-    until its first token, None where that is not known.
+    until its first token, None where that is not known. `size`: the limit that the request exceeded, where it is known.
     """
 
     provider: str
@@ -214,3 +242,4 @@ class Attempt:
     first_token_s: float | None = None
     retry_after_s: float | None = None
     kind: FailureKind | None = None
+    size: SizeLimit | None = None

@@ -105,6 +105,11 @@ class CallRecord:
     attempts: tuple[AttemptRecord, ...] = ()
     simulated: bool = False
 
+    @property
+    def ended_at(self) -> float:
+        """Unix seconds. The history is in this order: a followed log can show a call only when it has ended."""
+        return self.started_at + self.duration_s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallUnderWay:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from groq_fallback_mcp.call.outcomes import FailureKind
 
-__all__ = ["NO_API_KEY", "provider_name", "refusal"]
+__all__ = ["LOCAL_ONLY", "NO_API_KEY", "provider_name", "refusal"]
 
 # What a provider says of itself that needs a key and has none.
 NO_API_KEY = "no API key"
+# Why a provider elsewhere is not asked.
+LOCAL_ONLY = "this call may not leave this machine (local_only)"
 
 
 def refusal(kind: FailureKind, provider: str) -> str | None:

@@ -18,7 +18,8 @@ from groq_fallback_mcp.cli.console import as_options, echo_message, note
 from groq_fallback_mcp.cli.conversation import Conversation
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import GroqFallbackError
-from groq_fallback_mcp.policy.model_choice import resolve_model
+from groq_fallback_mcp.policy.model_choice import named_provider, resolve_model
+from groq_fallback_mcp.render import counted
 from groq_fallback_mcp.tools import Context
 
 __all__ = ["chat_session"]
@@ -46,7 +47,7 @@ def chat_session(arguments: Mapping[str, Any], *, conversation: Conversation, lo
     session = _Session(dict(arguments), conversation, output)
     note("Chat with Groq. /help shows the commands, Ctrl-D leaves.")
     if conversation.messages:
-        note(f"Continuing {conversation.file}: {len(conversation.messages) // 2} answers so far.")
+        note(f"Continuing {conversation.file}: {counted(len(conversation.messages) // 2, 'answer')} so far.")
     settings = chat_settings(arguments, local=local)
     with (
         start_blocking_portal() as portal,
@@ -123,12 +124,11 @@ def _command(session: _Session, line: str, context: Context) -> None:
 
 
 def _chat_model(name: str, context: Context) -> str:
-    """The id of a chat model. Raises InputRefused for a name that is unknown."""
+    """The id of a chat model, with its provider where that was named. Raises InputRefused for a name that is unknown."""
     engine = context.engine
-    return resolve_model(
-        name,
-        catalog=engine.catalog,
-        providers=engine.registry.models(),
-        kinds=(Kind.CHAT, Kind.SYSTEM),
-        today=today(engine.clock),
+    providers = engine.registry.models()
+    model = resolve_model(
+        name, catalog=engine.catalog, providers=providers, kinds=(Kind.CHAT, Kind.SYSTEM), today=today(engine.clock)
     )
+    provider = named_provider(name, catalog=engine.catalog, providers=providers)
+    return model if provider is None else f"{provider}/{model}"

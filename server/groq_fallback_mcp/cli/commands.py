@@ -72,7 +72,11 @@ AsJson = Annotated[bool, _flag("--json", help="Print the structured result as JS
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="MODEL", help="Model to try first, e.g. gpt-oss-120b.", autocompletion=complete_models
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Model to try first, e.g. gpt-oss-120b or groq/gpt-oss-120b.",
+        autocompletion=complete_models,
     ),
 ]
 

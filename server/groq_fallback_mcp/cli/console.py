@@ -50,6 +50,7 @@ _COUNTED = re.compile(r"\d of \d")
 # The words of tools that a person at a command line does not know, and what they are there.
 _IN_COMMANDS = {
     "check_limits": "groq-fallback-mcp limits",
+    "groq_chat": "groq-fallback-mcp chat",
     "include_retired": "--retired",
     "overwrite: true": "--overwrite",
     "list_models": "groq-fallback-mcp models",
@@ -63,6 +64,7 @@ _IN_COMMANDS = {
 }
 # not in backquotes: those are fields of a file
 _ARGUMENT = re.compile(rf"(?<!`)\b(?:{'|'.join(_IN_COMMANDS)})\b")
+_TOOL = re.compile(r"\bthe tool (groq_chat|transcribe|speak|screen)\b")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143
@@ -125,6 +127,7 @@ def terminal(stream: TextIO) -> Console | None:
 
 def as_options(text: str) -> str:
     """A message of a tool in the words of the command line: options and commands instead of arguments and tools."""
+    text = _TOOL.sub(lambda found: f"groq-fallback-mcp {found[1].removeprefix('groq_')}", text)
     return _ARGUMENT.sub(lambda found: _IN_COMMANDS[found[0]], text)
 
 

@@ -37,9 +37,9 @@ from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
 from groq_fallback_mcp.providers.registry import FoundServer, LiveList
 from groq_fallback_mcp.providers.reply import Reply
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
-from groq_fallback_mcp.quota.budget import REOPEN_BUDGET, UNKNOWN_SPENDING
+from groq_fallback_mcp.quota.budget import REOPENING, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import register_secrets, sanitize_message
-from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.render import counted, excerpt
 from groq_fallback_mcp.run_all import run_all
 from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings, unknown_variables
 from groq_fallback_mcp.tools import Context
@@ -350,7 +350,7 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
             what=what, state="fail", detail=f"could not be read: {reason}", fix=_FIX.get(live.refused, CHECK_NETWORK)
         )
     found = drift(catalog, live.ids, today(context.engine.clock))
-    detail = f"{len(live.ids)} models" + (f"; {found}" if found.differences() else ", as in the catalog")
+    detail = counted(len(live.ids), "model") + (f"; {found}" if found.differences() else ", as in the catalog")
     if found.unknown or found.not_live:
         detail += f"; `{SCRIPT} catalog update` writes an overlay for review"
     if replaced := sum(successor is not None for successor in found.shut_down.values()):
@@ -380,7 +380,7 @@ async def _providers(settings: Settings, context: Context) -> Sequence[Finding]:
             return Finding(what=what, state="warn", detail=f"not used: {trains}")
         found = await provider.live_models(timeout_s=PROVIDER_S)
         if not isinstance(found, Failure):
-            return Finding(what=what, state="ok", detail=f"lists {len(found)} models")
+            return Finding(what=what, state="ok", detail=f"lists {counted(len(found), 'model')}")
         status = "" if found.status is None else f"HTTP {found.status}, "
         detail = f"does not list its models ({status}{found.message}). Check its base_url, and that it runs"
         return Finding(what=what, state="warn", detail=sanitize_message(detail))
@@ -398,9 +398,7 @@ async def _store(context: Context) -> Finding:
         detail = f"{status.store} cannot be used, each process falls back to a quarter of the limits: {status.degraded}"
         return Finding(what="quota store", state="warn", detail=detail)
     if totals.unknown and budget.bounded:
-        return Finding(
-            what="quota store", state="fail", detail=UNKNOWN_SPENDING, fix=f"Run {REOPEN_BUDGET}, or wait for midnight UTC"
-        )
+        return Finding(what="quota store", state="fail", detail=UNKNOWN_SPENDING, fix=REOPENING)
     return Finding(what="quota store", state="ok", detail=f"{status.store}, {status.place}")
 
 

@@ -110,7 +110,7 @@ def guarded(context: Context, settings: Settings, token: str, tokens: TokensFile
         hold_s=settings.gateway_hold_s, max_wait_s=settings.gateway_max_wait_s, call=replace(TIMEOUTS, **stated)
     )
     pages: Any = owner_only(metrics_app(context.engine))
-    app: Any = with_page(gateway_app(context, times=times, plan=settings.plan), pages, at=lambda path: path == METRICS)
+    app: Any = with_page(gateway_app(context, times=times), pages, at=lambda path: path == METRICS)
     body_bytes = settings.line_mib * BYTES_IN_MIB
 
     @asynccontextmanager

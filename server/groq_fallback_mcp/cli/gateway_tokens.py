@@ -184,8 +184,8 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     lines = [
         (
             f"{row['name']}{' (batch)' if row['batch'] else ''}",
-            "unknown" if row["spending_unknown"] else _of(f"{row['usd_today']:.4f}", row["budget_usd_per_day"]),
-            "unknown" if row["spending_unknown"] else _of(f"{row['tokens_today']:,}", row["tokens_per_day"]),
+            "unknown" if row["spending_unknown"] else _of(f"{row['usd_today']:.6f}", _amount(row["budget_usd_per_day"])),
+            "unknown" if row["spending_unknown"] else _of(f"{row['tokens_today']:,}", _amount(row["tokens_per_day"])),
             str(row["calls_today"]),
             str(row["refused_today"]),
             str(row["rpm"] or "any"),
@@ -198,5 +198,10 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
         echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _of(spent: str, most: float | None) -> str:
-    return spent if most is None else f"{spent} of {most:,}"
+def _amount(most: float | None) -> str | None:
+    """As people write it: 0.000001 and not 1e-06."""
+    return None if most is None else f"{Decimal(str(most)):,f}"
+
+
+def _of(spent: str, most: str | None) -> str:
+    return spent if most is None else f"{spent} of {most}"

@@ -14,11 +14,11 @@ from groq_fallback_mcp.cli.answer_view import short_name
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.tools.result import label
 
-__all__ = ["WIDTHS", "call_cells", "call_json", "calls_table", "under_way_table"]
+__all__ = ["call_cells", "call_json", "call_line", "calls_table", "under_way_table"]
 
 COLUMNS = ("time", "outcome", "models tried", "took", "first", "tokens", "USD", "client", "endpoint")
-# Of each column where lines come one by one.
-WIDTHS = (12, 10, 40, 8, 7, 14, 9, 16, 0)
+# Of each column where lines come one by one; the last takes what is left.
+_WIDTHS = (12, 20, 40, 8, 7, 17, 9, 20)
 # Of a narrow terminal these go first.
 _OPTIONAL = ("endpoint", "USD", "first", "client")
 WIDTH_OF_ALL = 120
@@ -34,7 +34,7 @@ def call_cells(call: CallRecord) -> Sequence[str]:
     if usage.audio_s:
         tokens = f"{usage.audio_s:,.0f} s audio"
     return [
-        _time(call.started_at),
+        _time(call.ended_at),
         outcome_words(call),
         models_tried(call.attempts),
         f"{call.duration_s:.2f} s",
@@ -44,6 +44,16 @@ def call_cells(call: CallRecord) -> Sequence[str]:
         who(call.origin),
         call.origin.endpoint,
     ]
+
+
+def call_line(cells: Sequence[str]) -> str:
+    """The cells of a call in columns that stay where they are, whatever the next call has: a longer cell is cut."""
+    *columns, last = (sanitize_message(cell) for cell in cells)
+    padded = (
+        (cell if len(cell) <= width else f"{cell[: width - 1]}…").ljust(width)
+        for cell, width in zip(columns, _WIDTHS, strict=True)
+    )
+    return "  ".join((*padded, last)).rstrip()
 
 
 def outcome_words(call: CallRecord) -> str:
@@ -100,6 +110,7 @@ def call_json(call: CallRecord) -> Mapping[str, Any]:
     return {
         "id": call.id,
         "started_at": call.started_at,
+        "ended_at": round(call.ended_at, 3),
         "kind": call.kind,
         "endpoint": origin.endpoint,
         "client": origin.client,

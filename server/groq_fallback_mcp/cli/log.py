@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
@@ -14,15 +14,15 @@ from rich.text import Text
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import ANSWERED, CANCELLED, CallRecord
 from groq_fallback_mcp.cli.console import echo_message, print_json, print_json_line, terminal
-from groq_fallback_mcp.cli.history_view import WIDTHS, call_cells, call_json, calls_table
+from groq_fallback_mcp.cli.history_view import call_cells, call_json, call_line, calls_table
 from groq_fallback_mcp.durations import parse_duration
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback.final_error import Code
 from groq_fallback_mcp.quota import Ledger
 from groq_fallback_mcp.quota.store import StoreUnusable
 from groq_fallback_mcp.quota.store_ledger import utc_day
-from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.settings import Settings, load_settings
+from groq_fallback_mcp.tools.result import label
 
 __all__ = ["CallFilter", "clear_history", "parse_since", "show_log"]
 
@@ -48,9 +48,10 @@ class CallFilter:
     def shows(self, call: CallRecord) -> bool:
         """Whether a call is shown."""
         origin = call.origin
+        tried = (name for one in call.attempts for name in _names(one.provider, one.model))
         return (
             _found(self.client, (origin.client, origin.caller, origin.endpoint))
-            and _found(self.model, (call.model, call.requested_model, *(one.model for one in call.attempts)))
+            and _found(self.model, (*_names(call.provider, call.model), call.requested_model, *tried))
             and self._has_outcome(call)
         )
 
@@ -67,7 +68,7 @@ class CallFilter:
 
 
 async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow: bool, as_json: bool) -> int:
-    """Print the last `limit` calls that are `wanted`; with `follow` also each further one, until interrupted."""
+    """Print the last `limit` calls that are `wanted`, in the order in which they ended; with `follow` also each further one, until interrupted."""
     _check_outcome(wanted.outcome)
     settings = load_settings()
     async with open_context(settings) as context:
@@ -78,7 +79,7 @@ async def show_log(wanted: CallFilter, *, since: str | None, limit: int, follow:
         everything = await ledger.calls(
             since=0 if follow else after, limit=limit if wanted == CallFilter() and not follow else ALL
         )
-        seen = [call for call in everything if call.started_at >= after]
+        seen = [call for call in everything if call.ended_at >= after]
         shown = [call for call in seen if wanted.shows(call)][-limit:]
         degraded = ledger.status.degraded
         if degraded is not None:
@@ -164,11 +165,10 @@ def _line_printer(*, as_json: bool) -> Callable[[CallRecord], None]:
     console = terminal(sys.stdout)
 
     def print_line(call: CallRecord) -> None:
-        moment = datetime.fromtimestamp(call.started_at, tz=UTC)
+        moment = datetime.fromtimestamp(call.ended_at, tz=UTC)
         time, *cells = call_cells(call)
         if console is not None:
-            padded = (cell.ljust(width) for cell, width in zip((time, *cells), WIDTHS, strict=True))
-            console.print(Text(sanitize_message("  ".join(padded).rstrip())), soft_wrap=True)
+            console.print(Text(call_line((time, *cells))), soft_wrap=True)
             return
         # a tab between: programs cut there, and nothing that is shown holds one
         echo_message("\t".join((f"{moment:%Y-%m-%dT%H:%M:%SZ}", *cells)))
@@ -185,5 +185,10 @@ def _nothing(settings: Settings, ledger: Ledger, *, filtered: bool) -> str:
     return f"No calls recorded yet in {place}. Make one with groq-fallback-mcp chat hello"
 
 
-def _found(text: str | None, names: Sequence[str]) -> bool:
+def _names(provider: str, model: str) -> tuple[str, str]:
+    """A model's id, and as it is shown where its provider matters."""
+    return model, label(provider, model)
+
+
+def _found(text: str | None, names: Iterable[str]) -> bool:
     return text is None or any(text.casefold() in name.casefold() for name in names)

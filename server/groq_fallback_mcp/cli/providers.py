@@ -27,7 +27,7 @@ from groq_fallback_mcp.credentials import ACCOUNT, forget_key, keep_in_file, kee
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, key_variables
 from groq_fallback_mcp.redaction import register_secrets
-from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.render import counted, excerpt
 from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, provider_key_path, reason
 from groq_fallback_mcp.settings.model import PreferredCost
 
@@ -210,7 +210,7 @@ def _line(endpoint: Endpoint) -> str:
     named = None if endpoint.plan is None or endpoint.cost in {endpoint.plan.name, "local"} else endpoint.plan.name
     plan = "" if named is None else f"{named} plan, "
     count = len(endpoint.models)
-    models = f"{count} model{'s' if count > 1 else ''}" if count else "models from its own list"
+    models = counted(count, "model") if count else "models from its own list"
     ready = "ready" if endpoint.key_hint is None else endpoint.key_hint
     policy = "stays on this machine" if endpoint.on_this_machine else _POLICIES[endpoint.data_policy]
     return f"{endpoint.base_url}; {plan}{endpoint.cost}; {policy}; {models}; {ready}"

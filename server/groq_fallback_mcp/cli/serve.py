@@ -93,12 +93,12 @@ def serve_over_http(address: str, **flags: object) -> None:
         sys.stderr.write(sanitize_message(f"groq-fallback-mcp: {error}\n"))
         raise SystemExit(USAGE_ERROR) from None
     hosts = (*LOOPBACK_HOSTS, *settings.http_hosts)
-    sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")
 
     async def serve() -> int:
         listener = open_port(host, port)
         if listener is None:
             return USAGE_ERROR
+        sys.stderr.write(f"groq-fallback-mcp: http://{address}{PATH}" + ("" if token else ", without a token") + "\n")
         # the caller's files are on another machine: only folders that were named are open
         async with open_context(settings, remote=True) as context:
 

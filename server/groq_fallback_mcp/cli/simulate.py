@@ -83,7 +83,7 @@ async def _simulate_provider(name: str, *, port: int, plan: str | None, window: 
         address = f"{running.base_url}{base_path(row.base_url)}"
         echo(f"Simulated {row.title} at {address}; answers are labeled as simulated.")
         key = "" if row.key_env is None else f"{row.key_env}=simulated-key "
-        echo(f"Use it with: {key}{SCRIPT} providers add {name} --url {address}")
+        echo(f"Use it with: {key}{SCRIPT} providers add {name} --url {address} --yes")
         await anyio.sleep_forever()
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ from groq_fallback_mcp.cli.calls import call, show_reply
 from groq_fallback_mcp.cli.console import terminal
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.redaction import sanitize_message
+from groq_fallback_mcp.render import counted
 from groq_fallback_mcp.settings import load_settings
 from groq_fallback_mcp.tools.result import label
 
@@ -185,15 +187,25 @@ def _figures(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {entry["limit"]: entry for entry in model["limits"]}
 
 
+def _dollars(amount: str) -> str:
+    """A budget to the cent, and as far as it goes beyond."""
+    whole, _, rest = f"{Decimal(amount):,f}".partition(".")
+    return f"{whole}.{rest.rstrip('0').ljust(2, '0')}"
+
+
 def _footer(result: Mapping[str, Any]) -> str:
     spent = result.get("spent") or {"usd": "0", "tokens": 0, "calls": 0}
     fitting = result.get("calls_now_all_models")
-    fits = "" if fitting is None else f"{fitting} calls of {result['tokens']:,} tokens fit right now. "
-    of_usd = f" of ${float(spent['budget_usd']):.2f}" if spent.get("budget_usd") else ""
+    fits = (
+        ""
+        if fitting is None
+        else f"{counted(fitting, 'call')} of {result['tokens']:,} tokens {'fits' if fitting == 1 else 'fit'} right now. "
+    )
+    of_usd = f" of ${_dollars(spent['budget_usd'])}" if spent.get("budget_usd") else ""
     of_tokens = f" of {spent['budget_tokens']:,}" if spent.get("budget_tokens") else ""
     unpriced = f", {spent['unpriced_calls']} of them without a known price" if spent.get("unpriced_calls") else ""
     usd, tokens, calls = float(spent["usd"]), spent["tokens"], spent["calls"]
-    return f"{fits}Today (UTC): ${usd:.4f}{of_usd}, {tokens:,}{of_tokens} tokens in {calls} calls{unpriced}."
+    return f"{fits}Today (UTC): ${usd:.4f}{of_usd}, {tokens:,}{of_tokens} tokens in {counted(calls, 'call')}{unpriced}."
 
 
 def _next_call(model: Mapping[str, Any]) -> Text:

@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from groq_fallback_mcp.call import AnyRequest, Attempt, ChatRequest, Failure, FailureKind, Outcome, Success
+from groq_fallback_mcp.call import (
+    AnyRequest,
+    Attempt,
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    Outcome,
+    SizeLimit,
+    Success,
+)
 from groq_fallback_mcp.catalog import FREE
 from groq_fallback_mcp.fallback.progress import CallObserver
 from groq_fallback_mcp.policy.plan import Candidate, Plan
@@ -17,6 +27,9 @@ from groq_fallback_mcp.quota.breaker import useful_wait_s
 __all__ = ["Answer", "CallState", "CallTimeouts", "Check", "cost_usd"]
 
 Check = Callable[[Success], Failure | None]
+_SIZES = {FailureKind.LARGER_THAN_LIMIT, FailureKind.CONTEXT_TOO_LONG}
+# What the tokens of a prompt count for.
+_OF_PROMPTS = {Limit.TPM, Limit.ITPM, Limit.TPH, Limit.TPD}
 _KEY_REFUSED = {FailureKind.AUTHENTICATION, FailureKind.ORGANIZATION_REFUSED}
 
 
@@ -162,6 +175,7 @@ class CallState:
                 first_token_s=self._first_token_s(outcome, duration_s),
                 retry_after_s=None if failure is None else failure.retry_after_s,
                 kind=None if failure is None else failure.kind,
+                size=None if failure is None else _stated_size(candidate, failure),
             )
         )
         if failure is not None:
@@ -189,6 +203,7 @@ class CallState:
                         begun_s=now - self.started,
                         retry_after_s=useful_wait_s(wait.wait_s, wait.kind),
                         kind=wait.kind,
+                        size=_size(candidate, wait.limit, wait.capacity),
                     )
                 )
             if wait.wait_s is None:
@@ -215,6 +230,31 @@ def cost_usd(candidate: Candidate, success: Success) -> Decimal | None:
     if candidate.price == FREE:
         return Decimal(0)
     return None if candidate.price is None or not success.usage_reported else candidate.price.cost_usd(success.usage)
+
+
+def _stated_size(candidate: Candidate, failure: Failure) -> SizeLimit | None:
+    """The lowest limit of those that the request exceeded, as the provider states them; None where it states none."""
+    if failure.kind not in _SIZES:
+        return None
+    exceeded = [
+        size
+        for reading in failure.quota.readings
+        if reading.requested is None or reading.capacity is None or reading.requested > reading.capacity
+        if (size := _size(candidate, reading.limit, reading.capacity)) is not None
+    ]
+    if failure.context_window is not None:
+        exceeded.append(SizeLimit(provider=candidate.provider, model=candidate.model, tokens=failure.context_window))
+    return min(exceeded, key=lambda size: size.tokens, default=None)
+
+
+def _size(candidate: Candidate, limit: Limit | None, capacity: float | None) -> SizeLimit | None:
+    if limit not in _OF_PROMPTS or capacity is None:
+        return None
+    figures = (candidate.documented.get(limit), None if candidate.pool is None else candidate.pool.documented.get(limit))
+    documented = min((figure for figure in figures if figure is not None), default=None)
+    return SizeLimit(
+        provider=candidate.provider, model=candidate.model, tokens=int(capacity), limit=limit, documented=documented
+    )
 
 
 def _replaced(tier: list[Candidate], old: Candidate, new: Candidate, *, last: bool) -> list[Candidate]:

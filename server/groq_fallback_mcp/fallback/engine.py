@@ -29,6 +29,7 @@ from groq_fallback_mcp.call import (
     Limit,
     Outcome,
     Restrictions,
+    SizeLimit,
     Success,
 )
 from groq_fallback_mcp.catalog import Catalog
@@ -40,6 +41,7 @@ from groq_fallback_mcp.fallback.call_record import call_record, under_way
 from groq_fallback_mcp.fallback.call_state import Answer, CallState, CallTimeouts, Check
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error
 from groq_fallback_mcp.fallback.progress import CallObserver, Progress, heartbeat
+from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.policy.fit import is_requested
 from groq_fallback_mcp.policy.model_choice import Choice, ProviderModel, ProviderModels, choose
 from groq_fallback_mcp.policy.plan import (
@@ -454,7 +456,17 @@ class FallbackEngine:
             least_wait_s=_soonest_s(waits),
             out_of_time=out_of_time,
             deadline_s=state.deadline - state.started,
+            larger_plan_takes=lambda size: self._larger_plan_takes(state.request, size),
         )
+
+    def _larger_plan_takes(self, request: AnyRequest, size: SizeLimit) -> bool:
+        """Whether Groq's larger plan leaves room for a request that exceeds this limit."""
+        if size.provider != "groq" or size.limit is None or not isinstance(request, ChatRequest):
+            return False
+        row, allowed = self.catalog.models.get(size.model), self.catalog.limits(size.model, "developer").get(size.limit)
+        windows = (allowed, None if row is None else row.context_window)
+        needed = estimate_prompt_tokens(request)
+        return allowed is not None and all(window is None or window > needed for window in windows)
 
     async def _attempt_timeout_s(self, state: CallState, candidate: Candidate) -> float:
         """Seconds for an attempt that begins now: less than what is left while another candidate could still be tried."""
@@ -502,13 +514,14 @@ class FallbackEngine:
     def _left_s(self, state: CallState) -> float:
         return state.deadline - self.clock.monotonic()
 
-    async def probe(self, model: str) -> Outcome | str:
+    async def probe(self, model: str, provider: str | None = None) -> Outcome | str:
         """Send one tiny request to a model, so that its answer tells the limits; a string says why it was not sent.
 
-        Goes through the ledger like any call, but falls back to nothing.
+        Goes through the ledger like any call, but falls back to nothing. Without `provider` it goes to the first that has the model.
         """
         request = ChatRequest(messages=({"role": "user", "content": "ping"},), model=model, max_tokens=PROBE_TOKENS)
-        candidate = next((found for found in (await self.plan(request)).candidates if found.model == model), None)
+        found = (one for one in (await self.plan(request)).candidates if one.model == model)
+        candidate = next((one for one in found if provider in {None, one.provider}), None)
         if candidate is None:
             return f"{model} cannot be probed with a chat request"
         return await self.send_once(request, candidate)

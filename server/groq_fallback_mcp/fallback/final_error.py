@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind
-from groq_fallback_mcp.call.refusals import NO_API_KEY, provider_name, refusal
+from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind, SizeLimit
+from groq_fallback_mcp.call.refusals import LOCAL_ONLY, NO_API_KEY, provider_name, refusal
+from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.quota.breaker import NOT_MENDED_BY_TIME
-from groq_fallback_mcp.quota.budget import OF_TOKEN
+from groq_fallback_mcp.quota.budget import OF_TOKEN, REOPENING, UNCHECKED_BUDGET, UNKNOWN_PRICE, UNKNOWN_SPENDING
 from groq_fallback_mcp.render import quoted
 
-__all__ = ["CallFailed", "Code", "final_error", "key_note"]
+__all__ = ["SHORTEN", "SHOWN_SIZES", "CallFailed", "Code", "final_error", "key_note"]
 
 Code = Literal[
     "rate_limited",
@@ -34,7 +35,10 @@ Code = Literal[
 ]
 
 SHOWN_EXCLUSIONS = 6
+SHOWN_SIZES = 3
+SHORTEN = "Shorten the prompt"
 LEAST_STATED_WAIT_S = 0.5
+LARGER = "the request is larger than any model accepts"
 _MISSING = "No Groq API key is set"
 _REFUSED = str(refusal(FailureKind.AUTHENTICATION, "groq"))
 _REPLACE_KEY = "Copy a valid key from console.groq.com/keys, then run `groq-fallback-mcp key set` or export GROQ_API_KEY"
@@ -68,7 +72,10 @@ _NOT_RETRYABLE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
-    """Why there is no answer. `retry_after_s` is when some model could be asked again, None when time will not help."""
+    """Why there is no answer. `retry_after_s` is when some model could be asked again, None when time will not help.
+
+    `sizes`: of a request that is too large, the most that each provider takes, the largest first, as far as that is known.
+    """
 
     code: Code
     cause: str
@@ -76,6 +83,7 @@ class CallFailed:
     retry_after_s: float | None
     attempts: Sequence[Attempt]
     exclusions: Sequence[Exclusion]
+    sizes: Sequence[SizeLimit] = ()
 
 
 def final_error(
@@ -86,9 +94,21 @@ def final_error(
     least_wait_s: float | None,
     out_of_time: bool,
     deadline_s: float,
+    larger_plan_takes: Callable[[SizeLimit], bool] = lambda _: False,
 ) -> CallFailed:
-    """Sum up a call that failed. `least_wait_s`: until the first candidate could be asked again, None if never."""
+    """Sum up a call that failed. `least_wait_s`: until the first candidate could be asked again, None if never.
+
+    `larger_plan_takes`: whether a larger plan of Groq would take the request, where this limit refused it.
+    """
     code, cause, next_step = _summary(_with_keys(attempts), exclusions, last, least_wait_s)
+    sizes: Sequence[SizeLimit] = ()
+    if code == "too_large":
+        given = [*(attempt.size for attempt in attempts), *(exclusion.size for exclusion in exclusions)]
+        found = [size for size in given if size is not None]
+        sizes = _largest_of_each_provider(found)
+        if sizes:
+            cause = f"{cause} ({', '.join(map(str, sizes[:SHOWN_SIZES]))})"
+            next_step = _for_sizes(found, larger_plan_takes)
     hopeless = code in _NOT_RETRYABLE
     if out_of_time:
         code, cause = "deadline", f"no model answered within the deadline of {deadline_s:g} s; {cause}"
@@ -102,7 +122,27 @@ def final_error(
         retry_after_s=None if hopeless else least_wait_s,
         attempts=tuple(attempts),
         exclusions=tuple(exclusions)[:SHOWN_EXCLUSIONS],
+        sizes=sizes,
     )
+
+
+def _largest_of_each_provider(found: Sequence[SizeLimit]) -> Sequence[SizeLimit]:
+    largest: dict[str, SizeLimit] = {}
+    for size in sorted(found, key=lambda one: -one.tokens):
+        largest.setdefault(size.provider, size)
+    return tuple(largest.values())
+
+
+def _for_sizes(found: Sequence[SizeLimit], larger_plan_takes: Callable[[SizeLimit], bool]) -> str:
+    """What to do about a request that exceeds these limits."""
+    below = next((size for size in found if size.is_below_plan), None)
+    plan = ""
+    if below is not None:
+        setting = "GROQ_FALLBACK_PLAN" if below.provider == "groq" else f"`plan` of {below.provider} in config.toml"
+        plan = f"set {setting} to your account's plan (the configured plan's limit is {below.documented:,}), "
+    elif any(larger_plan_takes(size) for size in found):
+        plan = "use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), "
+    return f"{SHORTEN}, {plan}or add another provider with `groq-fallback-mcp providers add`"
 
 
 def _with_keys(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
@@ -129,9 +169,8 @@ def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table
     if not kinds:
         return _no_candidates(exclusions)
     if kinds == {FailureKind.OVER_BUDGET}:
-        detail = next(a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET)
-        next_step = _OWN_BUDGET if OF_TOKEN in detail else _OVER_BUDGET
-        return "over_budget", f"nothing was sent because {detail}", next_step
+        details = [a.detail for a in attempts if a.kind is FailureKind.OVER_BUDGET]
+        return "over_budget", f"nothing was sent because {details[0]}", _for_budget(details)
     if FailureKind.RATE_LIMITED in kinds and least_wait_s is not None:
         others = "" if kinds == {FailureKind.RATE_LIMITED} else " or failed"
         return "rate_limited", f"all available models are rate limited{others}", "Retry later"
@@ -146,16 +185,23 @@ def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table
             "Change what the reason names, or give another model from list_models",
         )
     if kinds <= _TOO_LARGE:
-        return (
-            "too_large",
-            "the request is larger than any model accepts",
-            "Shorten the messages, split the file, or lower max_tokens",
-        )
+        return "too_large", LARGER, "Shorten the messages, split the file, or lower max_tokens"
     if kinds == {FailureKind.TIMED_OUT}:
         return "deadline", "no model answered in time", "Retry, or send less at once"
     if kinds <= _UNREACHABLE:
         return "unreachable", "no provider could be reached", "Check the network and GROQ_BASE_URL, then retry"
     return "all_failed", "all available models failed", "Retry, or give another model from list_models"
+
+
+def _for_budget(details: Sequence[str]) -> str:
+    """What to do where a budget objects with these words."""
+    if UNKNOWN_SPENDING in details:
+        return REOPENING
+    if UNCHECKED_BUDGET in details:
+        return "Run `groq-fallback-mcp doctor`, which shows what is wrong with the quota store"
+    if all(UNKNOWN_PRICE in detail for detail in details):
+        return "Give a model whose price is known from list_models, or replace the budget in USD by one in tokens"
+    return _OWN_BUDGET if OF_TOKEN in details[0] else _OVER_BUDGET
 
 
 def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
@@ -166,13 +212,18 @@ def _no_candidates(exclusions: Sequence[Exclusion]) -> tuple[Code, str, str]:
             cause,
             "Set GROQ_API_KEY, or add a provider to config.toml; `groq-fallback-mcp doctor` shows what is missing",
         )
+    if any(one.size is not None for one in exclusions):
+        return "too_large", LARGER, SHORTEN
     # a call that is restricted to one provider excludes each of the others for the same reason
     excluded: dict[str, list[str]] = {}
     for one in exclusions:
         excluded.setdefault(one.reason, []).append(one.provider if one.model == WHOLE_PROVIDER else one.model)
     reasons = "; ".join(f"{', '.join(names[:3])}: {reason}" for reason, names in list(excluded.items())[:3])
     cause = f"no model can take this request ({reasons})"
-    return "no_model", cause, "Shorten the request or drop what the reasons name, or choose another model with list_models"
+    if all(one.reason == LOCAL_ONLY for one in exclusions):
+        step = f"Run `{install_command('local')}` for a local model, start a local server, e.g. Ollama, or drop local_only"
+        return "no_model", cause, f"{step}; `groq-fallback-mcp doctor` shows what is missing"
+    return "no_model", cause, "Drop what the reasons name, or choose another model with list_models"
 
 
 def _account_refused(attempt: Attempt) -> tuple[Code, str, str]:

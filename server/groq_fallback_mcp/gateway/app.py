@@ -37,8 +37,8 @@ MESSAGES = Messages()
 _ROUTES = "/v1/chat/completions, /v1/responses, /v1/messages, /v1/models, /v1/audio/transcriptions, /v1/audio/translations and /v1/audio/speech"
 
 
-def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlette:
-    """The application, without the guard before it. `plan` is the name of Groq's plan, for messages."""
+def gateway_app(context: Context, *, times: GatewayTimes) -> Starlette:
+    """The application, without the guard before it."""
     engine = context.engine
     started = int(engine.clock.wall())
 
@@ -64,7 +64,8 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
 
     async def model(request: Request) -> Response:
         name = request.path_params["id"].removeprefix(CLAUDE_PREFIX)
-        found = [row for row in await rows(request) if row["id"] in {name, name.removeprefix("groq/")}]
+        names = {name, name.removeprefix("groq/")}
+        found = [row for row in await rows(request) if row["id"] in names or f"{row['owned_by']}/{row['id']}" == name]
         own = MESSAGES if "anthropic-version" in request.headers else None
         shown = found if own is None else messages_models(found)["data"]
         if shown:
@@ -87,7 +88,7 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
         "/v1/audio/speech": SpeechEndpoint,
     }
     endpoints: Sequence[tuple[str, Endpoint, str]] = [
-        *((path, _answers(dialect, context, times=times, plan=plan), "POST") for path, dialect in dialects.items()),
+        *((path, _answers(dialect, context, times=times), "POST") for path, dialect in dialects.items()),
         ("/v1/messages/count_tokens", count_tokens, "POST"),
         *((path, _for_each_caller(make, context), "POST") for path, make in audio.items()),
         ("/v1/models", models, "GET"),
@@ -102,8 +103,8 @@ def gateway_app(context: Context, *, times: GatewayTimes, plan: str) -> Starlett
     )
 
 
-def _answers(dialect: Dialect, context: Context, *, times: GatewayTimes, plan: str) -> Endpoint:
-    return _for_each_caller(lambda own: AnswerEndpoint(dialect, own.engine, times=times, plan=plan), context, dialect)
+def _answers(dialect: Dialect, context: Context, *, times: GatewayTimes) -> Endpoint:
+    return _for_each_caller(lambda own: AnswerEndpoint(dialect, own.engine, times=times), context, dialect)
 
 
 def _for_each_caller(make: Callable[[Context], Endpoint], context: Context, dialect: Dialect | None = None) -> Endpoint:
@@ -129,6 +130,17 @@ def _dialect_of(path: str) -> Dialect | None:
     return MESSAGES if "/v1/messages" in path else None
 
 
+def _of_base_url(request: Request) -> str | None:
+    """What to do where a base URL with /v1 too many, or without it, made the path; None where no other would be right."""
+    path, base = request.url.path, str(request.base_url).rstrip("/")
+    prefix = next(one for one in reversed(PREFIXES) if path.startswith(f"{one}/"))
+    rest = path.removeprefix(prefix)
+    known = _ROUTES.replace(" and ", ", ").split(", ")
+    if rest.startswith("/v1/v1/"):
+        return f"This client adds /v1 itself. Give it the base URL {base}{prefix}"
+    return f"Give this client the base URL {base}{prefix}/v1" if f"/v1{rest}" in known else None
+
+
 async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for no other
     path, dialect = excerpt(request.url.path), _dialect_of(request.url.path)
@@ -137,7 +149,8 @@ async def _unknown(request: Request, error: Exception) -> Response:
         message = f"{request.method} is not allowed for {path}. Use {allowed}"
         refusal = Refusal(status=405, code="method_not_allowed", message=message, headers=dict(error.headers or {}))
     elif error.status_code == 404:
-        refusal = Refusal(status=404, code="unknown_url", message=f"There is no {path} here. Use {_ROUTES}")
+        step = _of_base_url(request) or f"Use {_ROUTES}"
+        refusal = Refusal(status=404, code="unknown_url", message=f"There is no {path} here. {step}")
     else:
         refusal = Refusal(status=error.status_code, message=str(error.detail))
     return refusal_response(refusal, dialect)

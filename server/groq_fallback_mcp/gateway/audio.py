@@ -100,7 +100,7 @@ class TranscriptionEndpoint:
         model = _resolved(fields.arguments.model, Kind.SPEECH_TO_TEXT, self._context)
         if isinstance(model, Refusal):
             return model
-        arguments = fields.arguments.model_copy(update={"model": model})
+        arguments = fields.arguments
         upload = fields.upload
         if upload is None:
             return await transcribe(arguments, self._context)
@@ -138,7 +138,7 @@ class SpeechEndpoint:
         able = [one for one in speakers if request.voice in {None, *one.row.capabilities.voices}]
         if speakers and not able:
             return _unknown_voice(request.voice, speakers)
-        return await speak(replace(request, model=model, language=_language(able)), self._context)
+        return await speak(replace(request, language=_language(able)), self._context)
 
 
 def _unknown_voice(voice: str | None, speakers: Sequence[ProviderModel]) -> Refusal:

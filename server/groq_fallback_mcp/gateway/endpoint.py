@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from dataclasses import dataclass, replace
 
 import anyio
@@ -13,7 +12,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from groq_fallback_mcp.call import ChatRequest, Limit
-from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.fallback import Answer, CallTimeouts, FallbackEngine
 from groq_fallback_mcp.fallback.call_state import Check
@@ -32,11 +30,9 @@ from groq_fallback_mcp.gateway.http import (
     unless_gone,
     who_answers,
 )
-from groq_fallback_mcp.gateway.model_list import effective_window
 from groq_fallback_mcp.gateway.refusals import Refusal, failed, invalid, too_large
 from groq_fallback_mcp.gateway.sessions import preferred_model, session_key, stays_after
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
-from groq_fallback_mcp.policy.model_choice import is_retired
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.quota import ConversationModel, ModelQuota
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
@@ -49,9 +45,6 @@ HOLD_HEADER = "x-groq-fallback-hold-s"
 LONGEST_HOLD_S = 30.0
 # A stream that moves may take this long. The first token is awaited for 15 s while another model is left, the last model's for two minutes.
 TIMEOUTS = CallTimeouts(deadline_s=1_800.0, attempt_timeout_s=15.0, max_wait_s=2.0, silence_s=120.0)
-# Reasons why a model was left out that another size of the request would mend.
-_SIZES = ("do not fit its context window", "leave no room in its")
-_BOUND = re.compile(r"leave no room in its (\d+) tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +57,12 @@ class GatewayTimes:
 
 
 class AnswerEndpoint:
-    """Answers requests of one dialect with an engine. `plan` is the name of Groq's plan, for messages."""
+    """Answers requests of one dialect with an engine."""
 
-    def __init__(self, dialect: Dialect, engine: FallbackEngine, *, times: GatewayTimes, plan: str) -> None:
+    def __init__(self, dialect: Dialect, engine: FallbackEngine, *, times: GatewayTimes) -> None:
         self.dialect = dialect
         self._engine = engine.with_timeouts(times.call)
         self._times = times
-        self._plan = plan
 
     async def __call__(self, request: Request) -> Response:
         now = int(self._engine.clock.wall())
@@ -100,26 +92,6 @@ class AnswerEndpoint:
         if body.stream:
             return _StreamedResponse(call, self, hold_s=hold_s)
         return _WholeResponse(call, self)
-
-    async def refusal(self, error: CallFailed, request: ChatRequest) -> Refusal:
-        """The error of a call that failed; for what fits no model one that agents show and do not repeat."""
-        sizes = [exclusion for exclusion in error.exclusions if any(part in exclusion.reason for part in _SIZES)]
-        too_long = error.code == "too_large" or (error.code == "no_model" and bool(sizes))
-        if not too_long:
-            return failed(error)
-        tokens = estimate_prompt_tokens(request)
-        # what refused it may have been learned, and be less than the plan says
-        learned = {(one.provider, one.model): int(found[1]) for one in sizes if (found := _BOUND.search(one.reason))}
-        day = today(self._engine.clock)
-        windows = [
-            (model, min(window, learned.get((provider.name, model), window)))
-            for provider in self._engine.registry.models()
-            for model, offered in provider.models.items()
-            if offered.row.capabilities.tools and (window := effective_window(offered)) is not None
-            if not is_retired(model, catalog=self._engine.catalog, provider=provider, today=day)
-        ]
-        answer = request.max_tokens or 0
-        return too_large(tokens, sorted(windows, key=lambda row: -row[1]), answer=answer, plan=self._plan)
 
     async def limit_headers(self, provider: str, model: str) -> dict[str, str]:
         """What is left of the model's limits, in Groq's own headers."""
@@ -187,7 +159,7 @@ class _WholeResponse(Response):
     async def _response(self, outcome: Answer | CallFailed | Refusal) -> Response:
         call = self._call
         if isinstance(outcome, CallFailed):
-            outcome = await self._endpoint.refusal(outcome, call.request)
+            outcome = _refusal(outcome, call.request)
         if isinstance(outcome, Refusal):
             return refusal_response(outcome, self._endpoint.dialect)
         await call.remember(outcome)
@@ -263,7 +235,7 @@ class _StreamedResponse(Response):
     async def _finish(self, outcome: Answer | CallFailed | Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         held, call = self._held, self._call
         if isinstance(outcome, CallFailed):
-            outcome = await self._endpoint.refusal(outcome, call.request)
+            outcome = _refusal(outcome, call.request)
         if isinstance(outcome, Refusal):
             if held.has_sent:
                 await self._break_off(send, f"The answer broke off, and no other model could continue it. {outcome.message}")
@@ -298,6 +270,13 @@ class _StreamedResponse(Response):
         # Continue repeats a request whose error is a server_error
         refusal = Refusal(status=502, type="server_error", code="answer_broken_off", message=message)
         await _write(send, self._writer.broken(refusal))
+
+
+def _refusal(error: CallFailed, request: ChatRequest) -> Refusal:
+    """The error of a call that failed; for what fits no model one that agents show and do not repeat."""
+    if error.code != "too_large":
+        return failed(error)
+    return too_large(error, estimate_prompt_tokens(request), answer=request.max_tokens or 0)
 
 
 async def _write(send: Send, events: bytes) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from groq_fallback_mcp.call import FailureKind
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused, ModelNotAllowed
-from groq_fallback_mcp.fallback.final_error import CallFailed, Code
+from groq_fallback_mcp.fallback.final_error import SHORTEN, SHOWN_SIZES, CallFailed, Code
 from groq_fallback_mcp.redaction import sanitize_message
 from groq_fallback_mcp.render import capitalized, sentence
 
@@ -158,29 +158,21 @@ def guard_error(status: int, cause: str, next_step: str) -> Refusal:
     return Refusal(status=status, type=types.get(status, "invalid_request_error"), message=message)
 
 
-def too_large(tokens: int, limits: Sequence[tuple[str, int]], *, answer: int, plan: str) -> Refusal:
-    """A request that fits no model, whenever it is sent. `limits`: (model, its tokens a minute or its window), largest first.
+def too_large(error: CallFailed, tokens: int, *, answer: int) -> Refusal:
+    """A request that fits no model, whenever it is sent: it has about so many tokens.
 
     `answer`: the tokens that it asks for. Where both together would fit, models refused what they count otherwise.
     """
-    if limits and tokens + answer <= limits[0][1]:
-        message = (
-            "Every model that was tried rejected this request as too large. "
-            f"By our count it has about {tokens:,} tokens, and {limits[0][0]} takes {limits[0][1]:,}. Start a smaller task, or add another provider with groq-fallback-mcp providers"
-        )
-        return Refusal(status=400, code=TOO_LARGE, message=sentence(message))
-    most = f"at most {limits[0][1]:,} per minute here ({limits[0][0]})" if limits else "none here"
-    first = "Use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer)"
-    if plan != "free" and limits:
-        first = f"If your plan was changed, run {SCRIPT} limits --model {limits[0][0]} --probe"
-    message = (
-        f"This request has about {tokens:,} tokens. With room for an answer that is more than a model takes with Groq's {plan} plan: {most}. "
-        f"{first}, add another provider with groq-fallback-mcp providers, or start a smaller task"
-    )
-    refusal = Refusal(status=400, code=TOO_LARGE, message=sentence(message))
-    if limits and tokens > limits[0][1]:
-        return replace(refusal, tokens=tokens, most_tokens=limits[0][1])
-    return refusal
+    step = sentence(error.next_step.replace(SHORTEN, "Start a smaller task", 1))
+    takes = ", ".join(map(str, error.sizes[:SHOWN_SIZES]))
+    most = error.sizes[0].tokens if error.sizes else 0
+    if tokens + answer <= most or not error.sizes:
+        counted = f"By our count it has about {tokens:,} tokens" + (f", and {takes}" if takes else "")
+        message = f"Every model that was tried rejected this request as too large. {counted}. {step}"
+        return Refusal(status=400, code=TOO_LARGE, message=_for_clients(message))
+    message = f"This request has about {tokens:,} tokens. With room for an answer that is more than a model takes here: {takes}. {step}"
+    refusal = Refusal(status=400, code=TOO_LARGE, message=_for_clients(message))
+    return replace(refusal, tokens=tokens, most_tokens=most) if tokens > most else refusal
 
 
 def _for_clients(message: str) -> str:

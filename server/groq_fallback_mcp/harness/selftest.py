@@ -13,6 +13,7 @@ from mcp_types import CallToolResult, TextContent
 
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.harness.child import Era, Rig, open_rig, server_child
+from groq_fallback_mcp.render import counted
 from groq_fallback_mcp.simulator import Fault
 
 __all__ = ["Check", "selftest"]
@@ -113,12 +114,12 @@ async def _chat_again(client: Client) -> str:
 async def _models(client: Client) -> str:
     models = (await _called(client, "list_models", {}))["models"]
     _require(len(models) > 1, "too few models")
-    return f"{len(models)} models"
+    return counted(len(models), "model")
 
 
 async def _limits(client: Client) -> str:
     limits = await _called(client, "check_limits", {"tokens": 1500})
-    return f"{limits['calls_now_all_models']} calls of 1,500 tokens now"
+    return f"{counted(limits['calls_now_all_models'], 'call')} of 1,500 tokens now"
 
 
 async def _transcribe(client: Client) -> str:

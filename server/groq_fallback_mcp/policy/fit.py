@@ -11,10 +11,12 @@ from groq_fallback_mcp.call import (
     AudioRequest,
     ChatRequest,
     JsonMode,
+    Limit,
     ReasoningEffort,
     Restrictions,
     SpeechRequest,
 )
+from groq_fallback_mcp.call.refusals import LOCAL_ONLY
 from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.model_choice import INJECTION, ProviderModel, ProviderModels
@@ -24,6 +26,7 @@ from groq_fallback_mcp.render import excerpt
 __all__ = [
     "ChatNeeds",
     "Fitted",
+    "TooLarge",
     "chat_needs",
     "fit_audio",
     "fit_chat",
@@ -84,6 +87,18 @@ class Fitted:
     builtin: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooLarge:
+    """Why a model cannot take a request that it could take if it were smaller: `tokens` are all that it takes at once.
+
+    `limit` is the limit that says so, None for the context window.
+    """
+
+    reason: str
+    tokens: int
+    limit: Limit | None = None
+
+
 def chat_needs(request: ChatRequest, use_case: str) -> ChatNeeds:
     """What `request` asks of a model. `fast` asks for little reasoning unless the caller says otherwise."""
     effort = request.reasoning_effort
@@ -102,7 +117,7 @@ def chat_needs(request: ChatRequest, use_case: str) -> ChatNeeds:
     )
 
 
-def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> Fitted | str:
+def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> Fitted | TooLarge | str:
     """The fitted values, or why this model cannot take the request. `tpm` is its tokens-per-minute bucket."""
     row, capabilities = offered.row, offered.row.capabilities
     if row.kind not in ({Kind.GUARD} if needs.screens else {Kind.CHAT, Kind.SYSTEM}):
@@ -116,10 +131,14 @@ def fit_chat(needs: ChatNeeds, offered: ProviderModel, *, tpm: float | None) -> 
         prompt_tokens = math.ceil(prompt_tokens * STRICT_MARGIN) + RESERVE_TOKENS
     space = None if row.context_window is None else row.context_window - prompt_tokens
     if space is not None and space < LEAST_USEFUL_TOKENS:
-        return f"about {needs.prompt_tokens} prompt tokens do not fit its context window of {row.context_window}"
+        if tpm is not None and tpm < prompt_tokens + space:
+            # agents cut their conversation to the figure that they are given: it must be the lower one
+            return _beyond_a_minute(needs, tpm)
+        reason = f"about {needs.prompt_tokens} prompt tokens do not fit its context window of {row.context_window}"
+        return TooLarge(reason=reason, tokens=prompt_tokens + space)
     bounds = [bound for bound in (row.max_completion_tokens, space) if bound is not None]
     tokens = _tokens(needs, bounds, tpm=tpm, reasons=bool(capabilities.reasoning))
-    if isinstance(tokens, str):
+    if isinstance(tokens, TooLarge):
         return tokens
     max_tokens, reduced, notes = tokens
     effort = remap_reasoning(needs.reasoning_effort, capabilities.reasoning)
@@ -188,7 +207,7 @@ def provider_objection(restrictions: Restrictions, provider: ProviderModels, use
     if restrictions.providers is not None and provider.name not in restrictions.providers:
         return f"this call may use only {', '.join(restrictions.providers) or 'no provider'}"
     if restrictions.local_only and not provider.on_this_machine:
-        return "this call may not leave this machine (local_only)"
+        return LOCAL_ONLY
     if (trains := training_objection(restrictions, provider)) is not None:
         return trains
     if provider.use_cases is not None and use_case not in provider.use_cases:
@@ -251,7 +270,7 @@ def _missing(needs: ChatNeeds, capabilities: Capabilities) -> str | None:  # noq
 
 def _tokens(
     needs: ChatNeeds, bounds: Sequence[int], *, tpm: float | None, reasons: bool
-) -> tuple[int, bool, tuple[str, ...]] | str:
+) -> tuple[int, bool, tuple[str, ...]] | TooLarge:
     default = DEFAULT_MAX_TOKENS_REASONING if reasons else DEFAULT_MAX_TOKENS
     asked = default if needs.max_tokens is None else needs.max_tokens
     granted = min([asked, *bounds])
@@ -266,10 +285,15 @@ def _tokens(
     left = int(tpm - needs.prompt_tokens * ESTIMATE_MARGIN) - RESERVE_TOKENS
     least = LEAST_USEFUL_TOKENS if needs.max_tokens is not None else LEAST_DEFAULT_TOKENS
     if left < least:
-        return f"about {needs.prompt_tokens} prompt tokens leave no room in its {tpm:.0f} tokens per minute"
+        return _beyond_a_minute(needs, tpm)
     if needs.max_tokens is None:
         return left, False, notes
     return left, True, (f"max_tokens lowered from {asked} to {left} to fit the limit of {tpm:,.0f} tokens/min",)
+
+
+def _beyond_a_minute(needs: ChatNeeds, tpm: float) -> TooLarge:
+    reason = f"about {needs.prompt_tokens} prompt tokens leave no room in its {tpm:,.0f} tokens per minute"
+    return TooLarge(reason=reason, tokens=int(tpm), limit=Limit.TPM)
 
 
 def _searches(capabilities: Capabilities) -> bool:

@@ -31,6 +31,7 @@ __all__ = [
     "choose",
     "default_use_case",
     "is_retired",
+    "named_provider",
     "resolve_model",
 ]
 
@@ -97,13 +98,17 @@ class ProviderModels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The models to consider in order, and those that ended without a successor."""
+    """The models to consider in order, and those that ended without a successor.
+
+    `requested_provider` is the one whose model the caller named, None where any will do.
+    """
 
     wanted: Sequence[str]
     ended: Sequence[Exclusion]
     use_case: str
     requested_model: str | None
     notes: Sequence[str]
+    requested_provider: str | None = None
 
 
 def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[ProviderModels], today: date) -> Choice:
@@ -142,8 +147,6 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
     wanted: list[str] = []
     ended: dict[str, Exclusion] = {}
     notes: list[str] = []
-    # a model that was not named needs no explanation
-    explained = requested or (practice.model if _names_use_case(request) else None)
     listed = next((provider for provider in providers if provider.cataloged), None)
     for name in dict.fromkeys(names):
         elsewhere = any(name in provider.models for provider in providers if not provider.cataloged)
@@ -160,7 +163,8 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
             ended.setdefault(name, Exclusion(provider="groq", model=name, reason=f"{reason}, no successor"))
         else:
             wanted.append(successor)
-        if name == explained:
+        # a model that was not named needs no explanation
+        if name == requested:
             notes.append(f"{name} was {reason}; " + (f"used its successor {successor}" if successor else "it has no successor"))
     return Choice(
         wanted=tuple(dict.fromkeys(wanted)),
@@ -168,20 +172,26 @@ def choose(request: AnyRequest, *, catalog: Catalog, providers: Sequence[Provide
         use_case=use_case,
         requested_model=requested,
         notes=tuple(notes),
+        requested_provider=None
+        if request.model is None
+        else named_provider(request.model, catalog=catalog, providers=providers),
     )
 
 
 def resolve_model(
     name: str, *, catalog: Catalog, providers: Sequence[ProviderModels], kinds: Sequence[Kind], today: date
 ) -> str:
-    """The id a caller's name stands for, also with LiteLLM's `groq/` before it or without its maker, as gpt-oss-20b.
+    """The id a caller's name stands for, also with its provider before it or without its maker, as gpt-oss-20b.
 
     Raises InputRefused for an unknown name or a model of another kind.
     """
     known = {row.id: row.kind for row in catalog.models.values()}
     known |= {model: offered.row.kind for provider in providers for model, offered in provider.models.items()}
+    # LiteLLM has it before every model here
     bare = name.removeprefix("groq/")
-    found = next((candidate for candidate in (name, bare) if candidate in known), None)
+    found = name if name in known else _of_provider(name, providers)
+    if found is None and bare in known:
+        found = bare
     if found is None:
         # as its server calls it, e.g. Ollama's gpt-oss:20b
         found = next(
@@ -203,6 +213,26 @@ def resolve_model(
         f"the model {found!r} is for {known[found].value.replace('_', ' ')}",
         next_step=f"use the tool {tool}, or one of {', '.join(fitting[:4])}",
     )
+
+
+def named_provider(name: str, *, catalog: Catalog, providers: Sequence[ProviderModels]) -> str | None:
+    """The provider of a name such as gemini/gemini-3.5-flash-lite; None where the name is a model's own, as openai/gpt-oss-20b."""
+    if name in catalog.models or any(name in provider.models for provider in providers):
+        return None
+    return None if _of_provider(name, providers) is None else name.partition("/")[0]
+
+
+def _of_provider(name: str, providers: Sequence[ProviderModels]) -> str | None:
+    """The id of a model that is named as PROVIDER/MODEL."""
+    prefix, _, model = name.partition("/")
+    provider = next((one for one in providers if one.name == prefix), None)
+    if provider is None or not model:
+        return None
+    if model in provider.models:
+        return model
+    served = next((id_ for id_, offered in provider.models.items() if offered.wire_model == model), None)
+    short = [id_ for id_ in provider.models if id_.rpartition("/")[2] == model.lower()]
+    return served or (short[0] if len(short) == 1 else None)
 
 
 def is_retired(model: str, *, catalog: Catalog, provider: ProviderModels, today: date) -> bool:
@@ -251,10 +281,6 @@ def _use_case(request: AnyRequest, catalog: Catalog) -> str:
             f"the use case {excerpt(request.use_case)} is not for chat", next_step=f"use the tool {practice.tool}"
         )
     return request.use_case
-
-
-def _names_use_case(request: AnyRequest) -> bool:
-    return isinstance(request, ChatRequest) and request.use_case is not None
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from groq_fallback_mcp.call import (
     Pool,
     ReasoningEffort,
     Refilling,
+    SizeLimit,
     SpeechRequest,
     Usage,
 )
@@ -34,6 +35,7 @@ from groq_fallback_mcp.policy.estimate import (
 from groq_fallback_mcp.policy.fit import (
     ChatNeeds,
     Fitted,
+    TooLarge,
     chat_needs,
     fit_audio,
     fit_chat,
@@ -185,8 +187,8 @@ def plan(
             known = (learnt or {}).get((provider.name, model), UNLEARNT)
             tpm = offered.documented_limit(Limit.TPM) if known.tpm is None else known.tpm
             fitted = model_objection(request.restrictions, offered.row) or _fitted(request, needs, offered, tpm)
-            if isinstance(fitted, str):
-                exclusions.append(Exclusion(provider=provider.name, model=model, reason=fitted))
+            if not isinstance(fitted, Fitted):
+                exclusions.append(_unfit(provider.name, offered, fitted))
                 continue
             estimated = 0 if needs is None else needs.prompt_tokens
             itpm = offered.documented_limit(Limit.ITPM)
@@ -285,13 +287,22 @@ def with_more_prompt(candidate: Candidate, before: AnyRequest, after: ChatReques
     return replace(candidate, cost=cost, spend=spend, estimated_tokens=candidate.estimated_tokens + more)
 
 
-def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: ProviderModel, tpm: float | None) -> Fitted | str:
+def _fitted(request: AnyRequest, needs: ChatNeeds | None, offered: ProviderModel, tpm: float | None) -> Fitted | TooLarge | str:
     if isinstance(request, AudioRequest):
         return fit_audio(request, offered)
     if isinstance(request, SpeechRequest):
         return fit_speech(request, offered)
     assert needs is not None  # noqa: S101 - a chat request always has needs
     return fit_chat(needs, offered, tpm=tpm)
+
+
+def _unfit(provider: str, offered: ProviderModel, why: TooLarge | str) -> Exclusion:
+    model = offered.row.id
+    if isinstance(why, str):
+        return Exclusion(provider=provider, model=model, reason=why)
+    documented = None if why.limit is None else offered.documented_limit(why.limit)
+    size = SizeLimit(provider=provider, model=model, tokens=why.tokens, limit=why.limit, documented=documented)
+    return Exclusion(provider=provider, model=model, reason=why.reason, size=size)
 
 
 def _cost(
@@ -356,12 +367,18 @@ def _usual_s(tier: _Tier, took_s: Callable[[tuple[str, str]], float | None]) -> 
 
 
 def _requested_first(tiers: list[tuple[Candidate, ...]], choice: Choice) -> tuple[tuple[Candidate, ...], ...]:
-    """A model the caller named is asked first even where only a later provider has it, and alone in its tier then."""
+    """A model the caller named is asked first even where only a later provider has it, and alone in its tier then.
+
+    So is a provider's model, where the caller named both.
+    """
     first = choice.wanted[0] if choice.requested_model is not None and choice.wanted else None
-    if first is None or not tiers or any(candidate.model == first for candidate in tiers[0]):
+    whose = choice.requested_provider
+    if first is None or not tiers or (whose is None and any(candidate.model == first for candidate in tiers[0])):
         return tuple(tiers)
-    named = [candidate for tier in tiers for candidate in tier if candidate.model == first]
-    if not named:
+    named = [
+        candidate for tier in tiers for candidate in tier if candidate.model == first and whose in {None, candidate.provider}
+    ]
+    if not named or named[0] is tiers[0][0]:
         return tuple(tiers)
     rest = [tuple(candidate for candidate in tier if candidate is not named[0]) for tier in tiers]
     return ((named[0],), *(tier for tier in rest if tier))

@@ -129,7 +129,8 @@ class ProviderRegistry:
             return False
         # the offers first: what a server runs now is only known to them
         offered = any(model in provider.models for provider in self.models())
-        return not offered and self._discovery.has_served(model)
+        served = (model, model.partition("/")[2])
+        return not offered and any(map(self._discovery.has_served, served))
 
     def organization(self, provider: str) -> str:
         """Whose quota is spent there: a salted hash of the key, never the key."""

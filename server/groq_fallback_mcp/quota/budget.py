@@ -8,7 +8,10 @@ from decimal import ROUND_CEILING, Decimal
 
 __all__ = [
     "OF_TOKEN",
+    "REOPENING",
     "REOPEN_BUDGET",
+    "UNCHECKED_BUDGET",
+    "UNKNOWN_PRICE",
     "UNKNOWN_SPENDING",
     "ZERO_SPEND",
     "Budget",
@@ -21,9 +24,11 @@ __all__ = [
 PICO = Decimal(10) ** 12
 REOPEN_BUDGET = "groq-fallback-mcp limits --reopen-budget"
 UNKNOWN_SPENDING = (
-    "the ledger was damaged and today's spending is unknown, so the daily budget counts as used up until midnight UTC "
-    f"(or run `{REOPEN_BUDGET}`)"
+    "the ledger was damaged and today's spending is unknown, so the daily budget counts as used up until midnight UTC"
 )
+REOPENING = f"Run `{REOPEN_BUDGET}` to count today's unknown spending as nothing, or wait for midnight UTC"
+UNCHECKED_BUDGET = "the budget cannot be checked while the quota store cannot be used"
+UNKNOWN_PRICE = "its price is unknown"
 # How the objection of a gateway token's own budget begins.
 OF_TOKEN = "the gateway token "  # noqa: S105 - words
 
@@ -154,7 +159,7 @@ class Budget:
             return None
         if spend.picousd is None:
             whose = "a budget in USD is set" if token is None else f"{OF_TOKEN}{token} has a budget in USD"
-            return f"its price is unknown and {whose}"
+            return f"{UNKNOWN_PRICE} and {whose}"
         left = self.picousd - totals.picousd - totals.held_picousd
         if spend.picousd <= left:
             return None

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from groq_fallback_mcp.call import CallRecord, CallUnderWay, FailureKind, Limit, LimitReading, QuotaSnapshot
 from groq_fallback_mcp.clock import Clock
-from groq_fallback_mcp.quota.budget import ZERO_SPEND, Budget, DayTotals
+from groq_fallback_mcp.quota.budget import UNCHECKED_BUDGET, ZERO_SPEND, Budget, DayTotals
 from groq_fallback_mcp.quota.caller import Caller
 from groq_fallback_mcp.quota.history import HourTotals
 from groq_fallback_mcp.quota.ledger import (
@@ -77,8 +77,7 @@ class DegradingLedger:
         has_budget = self._has_budget or (caller is not None and caller.budget.bounded)
         allowed = [index for index, claim in enumerate(claims) if not has_budget or claim.spend == ZERO_SPEND]
         # why is in the log: the place of the store is nobody's business who makes calls
-        reason = "the budget cannot be checked while the quota store cannot be used"
-        refused = Wait(wait_s=None, reason=reason, kind=FailureKind.OVER_BUDGET)
+        refused = Wait(wait_s=None, reason=UNCHECKED_BUDGET, kind=FailureKind.OVER_BUDGET)
         unbudgeted = None if caller is None else replace(caller, budget=Budget())
         result = await self._own.reserve_any(
             [_cautious(claims[index]) for index in allowed], life_s=life_s, caller=unbudgeted, others=[*map(_cautious, others)]

@@ -146,7 +146,7 @@ class Wait:
     """Why a claim cannot be granted now. `wait_s` is None when it never can.
 
     `reason` is for people: the limit's unit, or what put the model into a cooldown; `kind` is the class of that. `for_units`: until
-    enough of a limit has come back.
+    enough of a limit has come back. `capacity`: what the whole limit holds, where the call needs more.
     """
 
     wait_s: float | None
@@ -154,6 +154,7 @@ class Wait:
     limit: Limit | None = None
     kind: FailureKind = FailureKind.RATE_LIMITED
     for_units: bool = False
+    capacity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,7 +351,7 @@ def _obstacle(quota: ModelQuota, cost: Mapping[Limit, float]) -> Wait | None:
     match admission:
         case NeverFits(limit=limit, capacity=capacity, cost=units):
             reason = f"{units:,.0f} in one call exceed the limit of {capacity:,.0f} {limit.unit}"
-            return Wait(wait_s=None, reason=reason, limit=limit, kind=FailureKind.LARGER_THAN_LIMIT)
+            return Wait(wait_s=None, reason=reason, limit=limit, kind=FailureKind.LARGER_THAN_LIMIT, capacity=capacity)
         case Deferred(wait_s=wait_s, limit=limit, for_others=for_others) if wait_s >= held_s:
             behind = "; other tokens that used less go first" if for_others else ""
             return Wait(wait_s=wait_s, reason=f"{limit.unit} used up{behind}", limit=limit, for_units=True)

@@ -18,7 +18,7 @@ import anyio
 from groq_fallback_mcp.call import CallRecord, CallUnderWay, FailureKind, Limit
 from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.quota import conversations, history, transactions
-from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals
+from groq_fallback_mcp.quota.budget import REOPENING, UNKNOWN_SPENDING, Budget, DayTotals
 from groq_fallback_mcp.quota.caller import Caller, caller_day
 from groq_fallback_mcp.quota.history import Chunks, HourTotals
 from groq_fallback_mcp.quota.ledger import (
@@ -69,6 +69,8 @@ ADDING_TRIES = 4
 CHUNKS_AT_ONCE = 16
 HOURS_AT_ONCE = 24
 CLEARED_AT_ONCE = 200
+# Each process adds its calls a moment after they ended: so many may be in the store after one that ended later.
+LATE_CALLS = 256
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ class StoredLedger:
         self._begun_at = float("-inf")
         # what was last seen of each day's spending, the oldest day first
         self._seen: dict[str, DayTotals] = {}
+        self._warned: dict[str, int] = {}
         # as they were when this process last added a call
         self._chunks = Chunks()
         self._doubtful: deque[tuple[str, Sequence[str]]] = deque(maxlen=MOST_DOUBTFUL)
@@ -138,7 +141,7 @@ class StoredLedger:
             others=others,
         )
         try:
-            return await self._transact(keys, change)
+            return await self._transact(keys, change, own_budget=own)
         except StoreUnusable:
             # what was given up on may have been written all the same, or yet be
             self._doubtful.append((reservation, keys))
@@ -214,15 +217,17 @@ class StoredLedger:
         since = max(since, self._clock.wall() - history.LIFE_S)
         found: list[CallRecord] = []
         end = head.end
-        while end > head.first and len(found) < limit:
+        most = limit + LATE_CALLS if limit > 0 else 0
+        while end > head.first and len(found) < most:
             # the newest first, and few at a time: others wait for this thread
-            some = min(CHUNKS_AT_ONCE, (limit - len(found)) // history.CHUNK_CALLS + 2)
+            some = min(CHUNKS_AT_ONCE, (most - len(found)) // history.CHUNK_CALLS + 2)
             keys = [history.chunk_key(number) for number in range(max(end - some, head.first), end)]
             end -= len(keys)
             read = await asyncio.to_thread(_calls_of, await self._bodies(keys))
-            found[:0] = [call for call in read if call.started_at >= since]
-            if read and read[0].started_at + read[0].duration_s < since:
+            found[:0] = [call for call in read if call.ended_at >= since]
+            if read and read[0].ended_at < since:
                 break
+        found.sort(key=lambda call: call.ended_at)
         return found[-limit:] if limit > 0 else []
 
     async def calls_under_way(self) -> Sequence[CallUnderWay]:
@@ -255,7 +260,10 @@ class StoredLedger:
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
-    async def _transact(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True) -> T:
+    async def _transact(
+        self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True, own_budget: bool = False
+    ) -> T:
+        """`own_budget`: the keys are those of a caller with a budget of its own."""
         days = [day for key in keys if (day := day_of(key)) is not None]
         if not self._budget.bounded and not any(map(is_callers, days)):
             days = []
@@ -274,17 +282,26 @@ class StoredLedger:
 
         done = await self._transacted(keys, noted, writing=writing)
         self._note(after)
+        # a budget that nobody has set is not used up
+        self._warn({day: now for day, now in after.items() if own_budget or (self._budget.bounded and not is_callers(day))})
         return done
 
     def _note(self, totals: Mapping[str, DayTotals]) -> None:
-        """Remember what is now known of days, and say once where something was lost."""
+        """Remember what is now known of days."""
         for day, now in totals.items():
-            before = self._seen.pop(day, DayTotals())
+            self._seen.pop(day, None)
             self._seen[day] = now
-            if now.unknown and now.losses > before.losses:
-                _log.warning("%s: %s", day, UNKNOWN_SPENDING)
         while len(self._seen) > MOST_DAYS:
             del self._seen[next(iter(self._seen))]
+
+    def _warn(self, totals: Mapping[str, DayTotals]) -> None:
+        """Say once what was lost of the days of a budget."""
+        for day, now in totals.items():
+            if now.unknown and now.losses > self._warned.get(day, 0):
+                self._warned[day] = now.losses
+                _log.warning("%s: %s. %s.", day, UNKNOWN_SPENDING, REOPENING)
+        while len(self._warned) > MOST_DAYS:
+            del self._warned[next(iter(self._warned))]
 
     async def _transacted(self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool) -> T:
         if self._prepared and (done := self._store.transact_now(keys, change, writing=writing)) is not NOT_NOW:

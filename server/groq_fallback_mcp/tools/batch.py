@@ -26,7 +26,7 @@ from groq_fallback_mcp.providers.batches import FILE_BYTES, Batches, BatchState,
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.quota.budget import usd
 from groq_fallback_mcp.redaction import sanitize, sanitize_json
-from groq_fallback_mcp.render import quoted
+from groq_fallback_mcp.render import counted, quoted
 from groq_fallback_mcp.tools.result import SIMULATED_NOTE, Result, structured, total_usd
 from groq_fallback_mcp.tools.result_bound import RESULT_BYTES, json_bytes
 from groq_fallback_mcp.tools.save_to import SaveTo
@@ -165,7 +165,7 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
         notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5] or None,
     )
     lines = [
-        f"batch {state.id}: {state.status}, {len(bodies)} prompts to {model}, answered within {arguments.window}",
+        f"batch {state.id}: {state.status}, {counted(len(bodies), 'prompt')} to {model}, answered within {arguments.window}",
         f"At most {result.most_usd} USD, half the usual price" if result.most_usd is not None else "Half the usual price",
         f'Next step: Call batch_status with id "{state.id}" in a few minutes, and batch_results when it is completed.',
         *(f"Note: {text}" for text in result.notes or ()),

@@ -18,12 +18,12 @@ from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S, with_hours
-from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, resolve_model
+from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, named_provider, resolve_model
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
 from groq_fallback_mcp.quota.buckets import Bucket
-from groq_fallback_mcp.quota.budget import UNKNOWN_SPENDING, Budget, DayTotals, usd
-from groq_fallback_mcp.render import sentence
+from groq_fallback_mcp.quota.budget import REOPENING, UNKNOWN_SPENDING, Budget, DayTotals, usd
+from groq_fallback_mcp.render import capitalized, counted, sentence
 from groq_fallback_mcp.tools.chat_chain import ALL_MODELS, chat_chain
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
 from groq_fallback_mcp.tools.tool import Arguments, Context, Reply, Tool
@@ -160,7 +160,10 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         if arguments.model is None
         else resolve_model(arguments.model, catalog=engine.catalog, providers=providers, kinds=KINDS, today=day)
     )
-    note = await _probe(named, context) if arguments.probe else None
+    provider_named = (
+        None if arguments.model is None else named_provider(arguments.model, catalog=engine.catalog, providers=providers)
+    )
+    note = await _probe(named, provider_named, context) if arguments.probe else None
     if named is None and not arguments.all:
         chosen = [pair for pair in await chat_chain(context) if pair[0].name != "local"]
     else:
@@ -170,7 +173,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
             if provider.name != "local"
             for offered in provider.models.values()
             if (
-                offered.row.id == named
+                offered.row.id == named and provider_named in {None, provider.name}
                 if named
                 else not is_retired(offered.row.id, catalog=engine.catalog, provider=provider, today=day)
             )
@@ -233,18 +236,18 @@ async def _spent(context: Context, day: str) -> Spending:
 
 def _incomplete(totals: DayTotals, budget: Budget) -> str | None:
     if totals.unknown and budget.bounded:
-        return UNKNOWN_SPENDING
+        return f"{capitalized(UNKNOWN_SPENDING)}. {REOPENING}"
     return "The ledger was damaged today, so earlier spending is not counted" if totals.losses else None
 
 
-async def _probe(model: str | None, context: Context) -> str:
+async def _probe(model: str | None, provider: str | None, context: Context) -> str:
     if model is None:
         raise InputRefused("probe needs a model", next_step="give model as well; without probe nothing is spent")
-    outcome = await context.engine.probe(model)
+    outcome = await context.engine.probe(model, provider)
     if isinstance(outcome, str):
         return f"not sent ({outcome})"
     seen = len(outcome.quota.readings)
-    told = f"{seen} limits read" if seen else "the response stated no limits"
+    told = f"{counted(seen, 'limit')} read" if seen else "the response stated no limits"
     # one token is rarely a whole answer, and the limits are what was wanted
     return f"{told} ({outcome.kind.value}: {outcome.message})" if isinstance(outcome, Failure) and not seen else told
 
@@ -352,7 +355,7 @@ def _chain(result: CheckLimitsResult) -> ChainLimits:
 
 
 def _chain_text(result: ChainLimits) -> str:
-    fit = "" if result.calls_now_all_models is None else f"{result.calls_now_all_models} such calls fit right now. "
+    fit = "" if result.calls_now_all_models is None else f"{_fitting(result.calls_now_all_models)}. "
     lines = [f"{fit}Example call: {result.tokens:,} tokens. Models in the order that groq_chat tries them:"]
     for model in result.models:
         left = ", ".join(f"{units} {limit}" for limit, units in (model.left or {}).items())
@@ -368,6 +371,10 @@ def _chain_text(result: ChainLimits) -> str:
     return "\n".join(lines)
 
 
+def _fitting(calls: int) -> str:
+    return f"{counted(calls, 'such call')} {'fits' if calls == 1 else 'fit'} right now"
+
+
 def _degraded_line(fault: str) -> str:
     return (
         f"DEGRADED: the ledger cannot be used ({fault}). "
@@ -381,7 +388,7 @@ def _text(result: CheckLimitsResult) -> str:
     if result.degraded is not None:
         lines.append(_degraded_line(result.degraded))
     if result.calls_now_all_models is not None:
-        lines.append(f"{result.calls_now_all_models} such calls fit right now across all chat models.")
+        lines.append(f"{_fitting(result.calls_now_all_models)} across all chat models.")
     lines.append(_spent_line(result.spent))
     if result.probe is not None:
         lines.append(f"Probe: {result.probe}.")
@@ -401,10 +408,10 @@ def _wait(value: float) -> str:
 
 
 def _spent_line(spent: Spending) -> str:
-    unpriced = f" and {spent.unpriced_calls} calls without a known price" if spent.unpriced_calls else ""
+    unpriced = f" and {counted(spent.unpriced_calls, 'call')} without a known price" if spent.unpriced_calls else ""
     of_usd = f" of {spent.budget_usd}" if spent.budget_usd is not None else ""
     of_tokens = f" of {spent.budget_tokens}" if spent.budget_tokens is not None else ""
-    line = f"Spent on {spent.day} (UTC): {spent.usd}{of_usd} USD{unpriced}, {spent.tokens}{of_tokens} tokens in {spent.calls} calls."
+    line = f"Spent on {spent.day} (UTC): {spent.usd}{of_usd} USD{unpriced}, {spent.tokens}{of_tokens} tokens in {counted(spent.calls, 'call')}."
     return line if spent.incomplete is None else f"{line}\nNote: {sentence(spent.incomplete)}"
 
 
@@ -415,7 +422,7 @@ def _when(model: ModelLimits) -> str:
         return f"next call in {_wait(model.next_call_in_s)} ({model.blocked_by})"
     if model.calls_now is None:
         return "no known limit"
-    return f"{model.calls_now} calls now" + (
+    return f"{counted(model.calls_now, 'call')} now" + (
         f", the next in {_wait(model.then_next_in_s)}" if model.then_next_in_s is not None else ""
     )
 

@@ -21,7 +21,7 @@ from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels,
 from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota import Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
-from groq_fallback_mcp.render import excerpt
+from groq_fallback_mcp.render import counted, excerpt
 from groq_fallback_mcp.tools.chat_chain import ALL_MODELS, chat_chain
 from groq_fallback_mcp.tools.result import Result, label, seconds, structured
 from groq_fallback_mcp.tools.tool import MORE, Arguments, Context, Reply, Tool
@@ -312,12 +312,12 @@ def _chain_text(result: ChainResult) -> str:
     if result.live_list is not None:
         lines.append(f"Groq's live list: {result.live_list}.")
     if result.more_models > 0:
-        lines.append(f"{result.more_models} more models with all: true.")
+        lines.append(f"{counted(result.more_models, 'more model')} with all: true.")
     return "\n".join(lines)
 
 
 def _text(result: ListModelsResult, found: Drift | None) -> str:
-    lines = [f"{len(result.models)} models. Groq's live list: {result.live_list}."]
+    lines = [f"{counted(len(result.models), 'model')}. Groq's live list: {result.live_list}."]
     if found is not None and found.differences():
         lines.append(f"It differs from the catalog: {found}.")
     if found is not None and (ended := found.replacements()):

@@ -187,7 +187,8 @@ def error_reply(failure: CallFailed) -> Reply:
     """The one error of a call that no model answered; the text has everything that matters."""
     retry_after_s = seconds(failure.retry_after_s)
     lines = [f"{failure.code}: {sentence(failure.cause)}"]
-    lines += _attempt_lines(failure.attempts)
+    # nothing was sent: that each model was skipped for the same reason tells no more
+    lines += _attempt_lines([attempt for attempt in failure.attempts if attempt.sent or not _is_named(attempt, failure)])
     # what the cause says already is not said again
     unnamed = [exclusion for exclusion in failure.exclusions if exclusion.reason not in failure.cause]
     lines += [f"- {label(e.provider, e.model)}: skipped ({e.reason})" for e in unnamed]
@@ -204,6 +205,10 @@ def error_reply(failure: CallFailed) -> Reply:
         "attempts": [row.model_dump(mode="json", exclude_none=True) for row in _attempt_rows(failure.attempts)],
     }
     return Reply(text="\n".join(lines), structured=structured, is_error=True)
+
+
+def _is_named(attempt: Attempt, failure: CallFailed) -> bool:
+    return bool(attempt.detail) and attempt.detail in failure.cause
 
 
 def label(provider: str, model: str) -> str:

@@ -13,7 +13,7 @@ from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Restrictio
 from groq_fallback_mcp.fallback import Answer
 from groq_fallback_mcp.fallback.final_error import CallFailed
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
-from groq_fallback_mcp.render import quoted
+from groq_fallback_mcp.render import counted, quoted
 from groq_fallback_mcp.run_all import run_all
 from groq_fallback_mcp.tools.result import SIMULATED_NOTE, CallResult, Result, error_reply, joint_fields, label, structured
 from groq_fallback_mcp.tools.schema_check import SchemaCheck
@@ -180,7 +180,7 @@ def _reply(parts: list[TextChunk], answers: list[Answer], arguments: ScreenArgum
     )
     what = "prompt injection" if arguments.policy is None else "a violation of the policy"
     head = f"FLAGGED: {what}" if result.flagged else f"not flagged: no {what.removeprefix('a ')} found"
-    lines = [f"{head} (score {result.score:g}, threshold {arguments.threshold:g}, {len(parts)} windows)"]
+    lines = [f"{head} (score {result.score:g}, threshold {arguments.threshold:g}, {counted(len(parts), 'window')})"]
     for item in stretches:
         why = f" {item.category}: {quoted(item.rationale or '')}" if item.category or item.rationale else ""
         lines.append(f"- characters {item.start} to {item.end}, score {item.score:g}{why}; data: {item.excerpt}")

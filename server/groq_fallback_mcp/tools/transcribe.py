@@ -33,7 +33,7 @@ from groq_fallback_mcp.files import path_of_file_url
 from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.policy.fit import MEGABYTE
 from groq_fallback_mcp.redaction import sanitize, sanitize_json
-from groq_fallback_mcp.render import path_excerpt
+from groq_fallback_mcp.render import counted, path_excerpt
 from groq_fallback_mcp.tools.result import (
     SIMULATED_NOTE,
     CallResult,
@@ -448,7 +448,7 @@ def _whole(result: TranscribeResult, answer: TranscriptAnswer) -> str:
     if result.format in _JSON:
         return _json(structured(result))
     audio = f", {result.audio_s:.1f} s of audio" if result.audio_s is not None else ""
-    parts = f" in {result.parts} parts" if result.parts is not None else ""
+    parts = f" in {counted(result.parts, 'part')}" if result.parts is not None else ""
     above = key_lines(answer.attempts)
     lines = [
         (result.output or result.text) + ("…" if result.cut else ""),
