@@ -18,7 +18,7 @@ from groq_fallback_mcp import credentials
 from groq_fallback_mcp.cli.commands import app
 from groq_fallback_mcp.credentials import find_key, forget_key, keep_in_file, keep_in_ring
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.settings import key_path, load_settings
+from groq_fallback_mcp.settings import key_path, key_sources, load_settings
 
 KEY = "gsk_canary0123456789"
 
@@ -106,18 +106,20 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_command_that_mends_
     assert KEY not in str(caught.value)
 
 
-def test_a_config_file_with_a_key_must_be_private_too(ring: Ring, tmp_path: Path) -> None:
-    """Without one it may be read by anybody."""
+@pytest.mark.parametrize("name", ["api_key", "GROQ_API_KEY"])
+def test_a_config_file_with_a_key_must_be_private_too(ring: Ring, tmp_path: Path, name: str) -> None:
+    """By the setting's name as by its variable's. Without one it may be read by anybody."""
     config = tmp_path / "config" / "config.toml"
     config.parent.mkdir()
     config.write_text('plan = "developer"\n', encoding="utf-8")
     config.chmod(0o644)
     assert load_settings().plan == "developer"
-    config.write_text(f'api_key = "{KEY}"\n', encoding="utf-8")
+    config.write_text(f'{name} = "{KEY}"\n', encoding="utf-8")
     with pytest.raises(ConfigurationError, match="chmod 600"):
         load_settings()
     config.chmod(0o600)
     assert found_key() == KEY
+    assert [source.source for source in key_sources()] == [str(config)]
 
 
 def test_a_key_in_the_environment_is_enough_whatever_the_file_is_like(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 
 from groq_fallback_mcp.credentials import Credential, find_key, require_private, stored_keys
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.settings.mistakes import FORMER_NAMES, Given, explain, explain_unread
+from groq_fallback_mcp.settings.mistakes import FORMER_NAMES, Given, explain, explain_unread, variable_of
 from groq_fallback_mcp.settings.model import Settings
 from groq_fallback_mcp.settings.places import config_path, key_path
 
@@ -51,10 +51,15 @@ def key_sources() -> list[Credential]:
     path = config_path()
     given = (
         ("the environment variable GROQ_API_KEY", os.environ.get("GROQ_API_KEY")),
-        (f"{path}", _read_config(path).get("api_key")),
+        (f"{path}", _key_in(_read_config(path))),
     )
     found = [Credential(key=SecretStr(str(key)), source=source) for source, key in given if key]
     return found + stored_keys(key_path())
+
+
+def _key_in(table: Mapping[str, Any]) -> object:
+    """The key that a file gives, by the name of the setting or of its variable."""
+    return next((table[name] for name in ("api_key", variable_of("api_key")) if name in table), None)
 
 
 def _present_names(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             found = tomllib.load(file)
-            if "api_key" in found:
+            if _key_in(found) is not None:
                 require_private(file.fileno(), path)
             return found
     except FileNotFoundError:
