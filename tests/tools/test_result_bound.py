@@ -179,7 +179,7 @@ async def test_a_long_list_of_models_is_cut_by_whole_rows(tmp_path: Path) -> Non
     assert all(model["available"] for model in found["models"])
     kept = json.loads(Path(found["whole"]["json_path"]).read_text())["models"]
     assert len(kept) > 1_000
-    assert f"{len(kept)} models." in text_of(result)
+    assert f"{len(kept):,} models." in text_of(result)
     offset = int(cursor_of(found).partition(":")[2])
     told = text_of(result)[:offset] + await read_all(world, tmp_path, cursor_of(found))
     assert told.count("\n- many/maker/model-") == 1_000
