@@ -251,6 +251,34 @@ def test_the_prompt_is_measured_with_the_agent_that_is_here(
     assert ("model" in written(home, "kilo")) is model
 
 
+CLAUDE = """#!{python}
+import json, sys, urllib.error, urllib.request
+
+origin = json.loads(sys.argv[-1])["env"]["ANTHROPIC_BASE_URL"]
+for size in (3_000, 9_000):
+    body = {{"model": "auto", "max_tokens": 9, "messages": [{{"role": "user", "content": "word " * size}}]}}
+    try:
+        urllib.request.urlopen(urllib.request.Request(origin + "/v1/messages", json.dumps(body).encode()))
+    except urllib.error.HTTPError as error:
+        if json.load(error)["error"]["message"].startswith("prompt is too long"):
+            break
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
+def test_claude_code_is_measured_without_the_tools_that_it_sends_only_after_a_refusal(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is refused in other words than a prompt that is too long, it sends once more with all its tools."""
+    program = home / "bin" / "claude"
+    program.parent.mkdir()
+    program.write_text(CLAUDE.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    setup_gateway("claude-code", port=free_port(), dry_run=False, remove=False, measure=True)
+    assert re.search(r"own prompt is about 2,9\d\d tokens here", capsys.readouterr().out)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the agent is a script")
 def test_while_the_prompt_is_measured_the_person_s_own_model_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its length says whether it is replaced; opencode's usual one would fit the free plan."""

@@ -26,7 +26,7 @@ from groq_fallback_mcp.gateway.dialect import Dialect
 from groq_fallback_mcp.gateway.http import read_json
 from groq_fallback_mcp.gateway.messages import Messages
 from groq_fallback_mcp.gateway.model_list import AUTO
-from groq_fallback_mcp.gateway.refusals import Refusal, invalid
+from groq_fallback_mcp.gateway.refusals import TOO_LARGE, Refusal, invalid
 from groq_fallback_mcp.gateway.responses import Responses
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.system import on_windows
@@ -102,7 +102,7 @@ def _recorder(found: list[int]) -> Callable[..., BaseHTTPRequestHandler]:
     """A handler that adds the size of each request for an answer, and refuses it in the way that agents do not repeat."""
     catalog = load_catalog()
     # as too long: what is wrong in another way Claude Code sends once more with all its tools
-    refusal = replace(invalid(f"Measured by {SCRIPT} setup"), tokens=1, most_tokens=0)
+    refusal = replace(invalid(f"Measured by {SCRIPT} setup"), code=TOO_LARGE)
 
     class Recorder(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
