@@ -774,7 +774,7 @@ async def test_a_call_for_one_provider_is_told_what_that_one_lacks() -> None:
 
 
 async def test_models_that_serve_only_by_name_are_not_looked_up_for_other_calls() -> None:
-    """A list of thousands costs nothing."""
+    """A list of thousands costs nothing. Where its server is down a call for that provider alone would ask all of them in turn."""
     many = provider_models("far", [f"m{number}" for number in range(2_000)])
     world = World([replace(many, on_request=frozenset(list(many.models)[8:]))])
     looked_up: list[int] = []
@@ -787,7 +787,9 @@ async def test_models_that_serve_only_by_name_are_not_looked_up_for_other_calls(
     world.ledger.peek = counted  # type: ignore[method-assign]
     await world.engine.plan(ask())
     await world.engine.plan(ask(model="m1000"))
-    assert looked_up == [8, 9]
+    await world.engine.plan(ask(restrictions=Restrictions(providers=("far",))))
+    await world.engine.plan(ask(model="m1000", restrictions=Restrictions(providers=("far",))))
+    assert looked_up == [8, 9, 8, 9]
 
 
 @pytest.mark.parametrize(("scope", "resting"), [("model", {"a"}), ("pool", {"a", "b"}), ("provider", {"a", "b", "c"})])

@@ -238,7 +238,8 @@ def is_requested(restrictions: Restrictions, provider: ProviderModels, model: st
     """Whether a call asks for a model that serves only on request; true for every other model."""
     if model not in provider.on_request or model == requested_model:
         return True
-    return restrictions.local_only or provider.name in (restrictions.providers or ())
+    # of another's long list all would be asked in turn where its server is down
+    return provider.on_this_machine and (restrictions.local_only or provider.name in (restrictions.providers or ()))
 
 
 def price_objection(restrictions: Restrictions, most: Spend) -> str | None:
