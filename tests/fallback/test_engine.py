@@ -776,7 +776,7 @@ async def test_a_call_for_one_provider_is_told_what_that_one_lacks() -> None:
 async def test_models_that_serve_only_by_name_are_not_looked_up_for_other_calls() -> None:
     """A list of thousands costs nothing. Where its server is down a call for that provider alone would ask all of them in turn."""
     many = provider_models("far", [f"m{number}" for number in range(2_000)])
-    world = World([replace(many, on_request=frozenset(list(many.models)[8:]))])
+    world = World([replace(many, by_name_only=frozenset(list(many.models)[8:]))])
     looked_up: list[int] = []
     peek = world.ledger.peek
 

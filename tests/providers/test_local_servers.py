@@ -266,7 +266,7 @@ async def test_the_name_that_llama_cpp_s_preset_had_is_still_taken() -> None:
         await providers.refresh()
         found = providers.models()[-1]
         assert offered(providers)["llamacpp"] == [("qwen3-8b", 16_384), ("local-model", 16_384)]
-        assert found.on_request == {"local-model"}
+        assert found.by_name_only == {"local-model"}
         await providers.aclose()
 
 

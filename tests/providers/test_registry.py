@@ -272,7 +272,7 @@ async def test_of_a_long_list_a_few_models_serve_unasked_and_the_others_by_name(
     await providers.refresh()
     found = providers.models()[1]
     assert len(found.models) == 40
-    assert len(found.on_request) == 32
+    assert len(found.by_name_only) == 32
     await providers.aclose()
 
 

@@ -236,10 +236,11 @@ def model_objection(restrictions: Restrictions, row: ModelRow) -> str | None:
 
 def is_requested(restrictions: Restrictions, provider: ProviderModels, model: str, requested_model: str | None) -> bool:
     """Whether a call asks for a model that serves only on request; true for every other model."""
-    if model not in provider.on_request or model == requested_model:
+    if model == requested_model:
         return True
-    # of another's long list all would be asked in turn where its server is down
-    return provider.on_this_machine and (restrictions.local_only or provider.name in (restrictions.providers or ()))
+    if model in provider.by_name_only:
+        return False
+    return model not in provider.on_request or restrictions.local_only or provider.name in (restrictions.providers or ())
 
 
 def price_objection(restrictions: Restrictions, most: Spend) -> str | None:

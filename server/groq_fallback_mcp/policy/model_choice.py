@@ -81,8 +81,8 @@ class ProviderModels:
     `on_this_machine`: what is sent there leaves no machine. `use_cases` are those it is asked for, None for all.
     `live` holds the ids of the provider's live list, None while it has not been read. `cataloged`: the
     catalog's shutdowns hold here, and models that stand in no chain, such as moderation models, are asked by name only.
-    `on_request` holds the ids that serve only calls that name them, or on this machine also those that ask for this provider or for
-    local models.
+    `on_request` holds the ids that serve only calls that ask for this provider, for local models, or for them by name, and
+    `by_name_only` those that serve only calls that name them: of a long list all would be asked in turn where its server is down.
     `data_policy` is what becomes of prompts there. `first_token_s`: how many seconds it may be silent before an answer.
     """
 
@@ -93,6 +93,7 @@ class ProviderModels:
     on_this_machine: bool = False
     use_cases: frozenset[str] | None = None
     on_request: frozenset[str] = frozenset()
+    by_name_only: frozenset[str] = frozenset()
     data_policy: DataPolicy = "no-training"
     first_token_s: float = 0.0
 

@@ -345,12 +345,12 @@ def _offered(
         read.setdefault(name, _with_facts(offered, one, source))
     chats = [name for name, offered in read.items() if offered.row.kind is Kind.CHAT]
     # names of the catalog that a server takes for whatever it has loaded
-    by_name_only = {name for name in named if name not in read and only is not None}
-    models = {name: offered for name, offered in named.items() if name not in by_name_only} | read
+    standing_in = {name for name in named if name not in read and only is not None}
+    models = {name: offered for name, offered in named.items() if name not in standing_in} | read
     return replace(
         provider,
-        models=models | {name: named[name] for name in by_name_only},
-        on_request=frozenset((*by_name_only, *(() if local else chats[MOST_UNASKED:]))),
+        models=models | {name: named[name] for name in standing_in},
+        by_name_only=frozenset((*standing_in, *(() if local else chats[MOST_UNASKED:]))),
     )
 
 

@@ -197,7 +197,7 @@ async def _availability(
 ) -> Mapping[tuple[str, str], str]:
     """Whether each model can serve now, in words, by provider and id. `refused`: how Groq refuses every call."""
     engine = context.engine
-    on_request = {(provider.name, model) for provider, _ in rows for model in provider.on_request}
+    on_request = {(provider.name, model) for provider, _ in rows for model in (*provider.on_request, *provider.by_name_only)}
     claims = [engine.claim_of(provider, offered, ONE_REQUEST) for provider, offered in rows]
     words: dict[tuple[str, str], str] = {}
     for quota in await engine.ledger.peek(claims):
