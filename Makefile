@@ -221,7 +221,7 @@ nightly-soak: $(VENV)/.dev
 
 nightly-clients: bundle .cache/bench/ferrogw/.installed
 	TEST_EFFORT=$(EFFORT) $(MAKE) e2e
-	$(BIN)/python -m pytest -m nightly
+	$(BIN)/python -m pytest -m 'nightly and not torture' -n 2 --dist loadfile --durations=15
 
 $(AUDIT)/.installed: requirements/audit.lock
 	$(PYTHON) -m venv $(AUDIT)
