@@ -71,7 +71,7 @@ $(EVERYTHING):
 
 bench-peers: $(VENV)/.bench $(PEERS:%=.cache/bench/%/.installed) $(GATEWAY_PEERS:%=.cache/bench/%/.installed) $(EVERYTHING)
 
-# A little more than half an hour from nothing: installed two at a time, then measured one after the other.
+# 22 minutes from nothing on a quiet machine: installed two at a time, then measured one after the other.
 bench:
 	$(MAKE) --jobs 2 --output-sync bench-peers
 	$(BIN)/python -m benchmarks.speed --write
