@@ -116,7 +116,7 @@ contracts: $(VENV)/.dev
 # What decides without any I/O: its own tests must take every branch of it.
 PACKAGE := server/groq_fallback_mcp
 DECIDES := $(PACKAGE)/policy/*,$(PACKAGE)/fallback/final_error.py,$(PACKAGE)/call/refusals.py,$(PACKAGE)/quota/buckets.py,$(PACKAGE)/quota/breaker.py,$(PACKAGE)/quota/budget.py,$(PACKAGE)/quota/fairness.py,$(PACKAGE)/providers/classify.py,$(PACKAGE)/providers/error_*.py,$(PACKAGE)/providers/rate_limit_headers.py,$(PACKAGE)/providers/dialect.py,$(PACKAGE)/providers/history.py,$(PACKAGE)/durations.py,$(PACKAGE)/catalog/drift.py
-DECIDING_TESTS := tests/policy tests/quota/test_buckets.py tests/quota/test_windows.py tests/quota/test_breaker.py tests/quota/test_budget.py tests/quota/test_fairness.py tests/providers/test_classify.py tests/providers/test_durations.py tests/providers/test_error_words.py tests/providers/test_provider_errors.py tests/providers/test_dialect.py tests/catalog/test_drift.py
+DECIDING_TESTS := tests/policy tests/quota/test_buckets.py tests/quota/test_windows.py tests/quota/test_breaker.py tests/quota/test_budget.py tests/quota/test_fairness.py tests/providers/test_classify.py tests/providers/test_durations.py tests/providers/test_error_words.py tests/providers/test_provider_errors.py tests/providers/test_dialect.py tests/catalog/test_drift.py tests/fallback/test_final_error.py
 deciding: $(VENV)/.dev
 	$(BIN)/coverage run --include='$(DECIDES)' -m pytest $(DECIDING_TESTS) -q
 	$(BIN)/coverage report --include='$(DECIDES)' --fail-under=100

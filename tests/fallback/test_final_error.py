@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind
+from groq_fallback_mcp.call import USED_UP, WHOLE_PROVIDER, Attempt, Exclusion, Failure, FailureKind, Limit, SizeLimit
 from groq_fallback_mcp.call.refusals import LOCAL_ONLY, NO_API_KEY
 from groq_fallback_mcp.command import install_command
 from groq_fallback_mcp.fallback.final_error import CallFailed, final_error, key_note
@@ -301,3 +301,71 @@ def test_a_call_that_may_not_leave_a_machine_without_a_model_names_the_extra() -
 def test_an_answer_without_groq_says_what_is_wrong_with_its_key(attempts: list[Attempt], note: str | None) -> None:
     """By what came last of it."""
     assert key_note(attempts) == note
+
+
+def size(provider: str, tokens: int, *, limit: Limit | None = Limit.TPM, documented: int | None = None) -> SizeLimit:
+    """A limit that a request exceeded."""
+    return SizeLimit(provider=provider, model="m", tokens=tokens, limit=limit, documented=documented)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "takes", "told", "step"),
+    [
+        pytest.param(
+            [size("groq", 8_000)], False, "groq/m takes 8,000 tokens per minute", "Shorten the prompt, or add", id="stated"
+        ),
+        pytest.param(
+            [size("groq", 8_000)],
+            True,
+            "groq/m takes 8,000 tokens per minute",
+            "Shorten the prompt, use Groq's Developer plan (GROQ_FALLBACK_PLAN=developer), or add",
+            id="a-larger-plan",
+        ),
+        pytest.param(
+            [size("groq", 8_000, documented=250_000)],
+            True,
+            "groq/m takes 8,000 tokens per minute",
+            "Shorten the prompt, set GROQ_FALLBACK_PLAN to your account's plan (the configured plan's limit is 250,000), or add",
+            id="another-plan-than-configured",
+        ),
+        pytest.param(
+            [size("gemini", 9_000, documented=10_000)],
+            False,
+            "gemini/m takes 9,000 tokens per minute",
+            "Shorten the prompt, set `plan` of gemini in config.toml to your account's plan",
+            id="of-another-provider",
+        ),
+        pytest.param(
+            [size("ollama", 4_000, limit=None), size("groq", 6_000), size("groq", 8_000)],
+            False,
+            "groq/m takes 8,000 tokens per minute, ollama/m has a window of 4,000 tokens",
+            "Shorten the prompt, or add",
+            id="the-largest-of-each-provider",
+        ),
+    ],
+)
+def test_a_request_that_is_too_large_is_told_what_each_provider_takes(
+    sizes: list[SizeLimit], takes: bool, told: str, step: str
+) -> None:
+    """And what helps: the plan that is configured, a larger one, another provider."""
+    exclusions = tuple(Exclusion(provider=one.provider, model=one.model, reason="too small", size=one) for one in sizes)
+    found = summed(exclusions=exclusions, larger_plan_takes=lambda _: takes)
+    assert (found.code, found.retry_after_s) == ("too_large", None)
+    assert f"({told})" in found.cause
+    assert found.next_step.startswith(step)
+    assert found.next_step.endswith("another provider with `groq-fallback-mcp providers add`")
+
+
+@pytest.mark.parametrize(
+    ("detail", "step"),
+    [
+        ("its price is unknown and a budget in USD is set", "Give a model whose price is known from list_models"),
+        (UNCHECKED_BUDGET, "Run `groq-fallback-mcp doctor`"),
+        (UNKNOWN_SPENDING, "Run `groq-fallback-mcp limits --reopen-budget`"),
+    ],
+)
+def test_what_a_budget_objects_to_says_its_own_way_out(detail: str, step: str) -> None:
+    """A raised budget helps none of these."""
+    found = summed(attempt(K.OVER_BUDGET, detail))
+    assert found.code == "over_budget"
+    assert found.next_step.startswith(step)

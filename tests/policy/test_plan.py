@@ -702,6 +702,15 @@ def test_a_price_is_the_catalog_s_at_groq_nothing_in_this_process_and_else_the_p
     assert found == {"groq": CATALOG.models[id_].price, "seller": PRICE, "mine": None, "local": FREE}
 
 
+def test_a_model_that_serves_by_name_only_is_left_out_of_calls_for_its_provider_too() -> None:
+    """Another model of that provider may be named, too."""
+    seller = replace(other("seller", "listed", "unlisted"), by_name_only=frozenset({"unlisted"}))
+    only = Restrictions(providers=("seller",))
+    for model, models in ((None, ["listed"]), ("listed", ["listed"]), ("unlisted", ["unlisted", "listed"])):
+        found = made(ask(model=model, restrictions=only), [seller])
+        assert [candidate.model for candidate in found.candidates] == models
+
+
 def test_a_model_that_is_too_dear_or_serves_on_request_leaves_the_others_of_its_provider() -> None:
     """Wherever it stands among them."""
     both = other("seller", "dear", "cheap")
