@@ -41,6 +41,7 @@ def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is taken out of what the process writes from then on."""
     monkeypatch.setattr(redaction, "_secrets", redaction._Secrets())
+    monkeypatch.setattr(redaction, "_words", redaction._Secrets())
 
 
 @pytest.fixture(autouse=True)
