@@ -20,7 +20,17 @@ from groq_fallback_mcp.render import excerpt
 from groq_fallback_mcp.settings.model import EndpointSettings, Settings
 from groq_fallback_mcp.settings.places import CONFIG_VARIABLE
 
-__all__ = ["FORMER_NAMES", "Given", "explain", "explain_unread", "field_of", "reason", "unknown_variables", "variable_of"]
+__all__ = [
+    "FORMER_NAMES",
+    "Given",
+    "alias_of",
+    "explain",
+    "explain_unread",
+    "field_of",
+    "reason",
+    "unknown_variables",
+    "variable_of",
+]
 
 # What settings were called before; read without a word, so that an upgrade breaks nothing.
 FORMER_NAMES = {"organisation": "organization"}
@@ -82,11 +92,16 @@ class Given:
         return next((one for one in os.environ if one.upper() in wanted), variable_of(name)), _ENVIRONMENT
 
 
-def variable_of(name: str) -> str:
-    """The environment variable of a setting."""
+def alias_of(name: str) -> str | None:
+    """The variable of a setting that has one of its own, without our prefix."""
     setting = Settings.model_fields.get(name)
     alias = setting.validation_alias if setting is not None else None
-    return alias if isinstance(alias, str) else f"{_PREFIX}{name.upper()}"
+    return alias if isinstance(alias, str) else None
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return alias_of(name) or f"{_PREFIX}{name.upper()}"
 
 
 def field_of(name: str) -> str:
@@ -130,7 +145,7 @@ def unknown_variables(names: Iterable[str], *, providers: Iterable[EndpointSetti
     A provider of `providers` may have its key in a variable of such a name.
     """
     settings = {name: variable_of(name) for name in Settings.model_fields}
-    settings |= {old: f"{_PREFIX}{old.upper()}" for old in FORMER_NAMES}
+    settings |= {old: variable_of(old) for old in FORMER_NAMES}
     settings[CONFIG_VARIABLE.removeprefix(_PREFIX).lower()] = CONFIG_VARIABLE
     known = {*settings.values(), *(one.key_env.upper() for one in providers if one.key_env)}
     found: list[str] = []

@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 
 from groq_fallback_mcp.credentials import Credential, find_key, require_private, stored_keys
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.settings.mistakes import FORMER_NAMES, Given, explain, explain_unread, variable_of
+from groq_fallback_mcp.settings.mistakes import FORMER_NAMES, Given, alias_of, explain, explain_unread, variable_of
 from groq_fallback_mcp.settings.model import Settings
 from groq_fallback_mcp.settings.places import config_path, key_path
 
@@ -36,7 +36,7 @@ def load_settings(**flags: object) -> Settings:
     except SettingsError as error:
         raise explain_unread(error) from None
     # aliases: the file and flags use field names, pydantic wants the environment's
-    merged = {_alias(name): value for name, value in (from_file | environment | given).items()}
+    merged = {alias_of(name) or name: value for name, value in (from_file | environment | given).items()}
     if not merged.get("GROQ_API_KEY") and (found := find_key(key_path())) is not None:
         merged["GROQ_API_KEY"] = found.key.get_secret_value()
     try:
@@ -70,14 +70,8 @@ def _present_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _former_environment() -> dict[str, str]:
     given = {name.upper(): value for name, value in os.environ.items()}
-    found = {new: given.get(f"GROQ_FALLBACK_{old.upper()}", "") for old, new in FORMER_NAMES.items()}
+    found = {new: given.get(variable_of(old), "") for old, new in FORMER_NAMES.items()}
     return {name: value for name, value in found.items() if value}
-
-
-def _alias(name: str) -> str:
-    field = Settings.model_fields.get(name)
-    alias = field.validation_alias if field is not None else None
-    return alias if isinstance(alias, str) else name
 
 
 def _read_config(path: Path) -> dict[str, Any]:
