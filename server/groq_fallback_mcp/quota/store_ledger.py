@@ -363,6 +363,8 @@ class StoredLedger:
         """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
         while self._doubtful:
             reservation, keys = self._doubtful[0]
+            # the thread may still be about to write it: looked for before that, it is not found, and stays
+            await self._run(_nothing)
             await self._transact(keys, partial(transactions.abandon, reservation=reservation))
             with contextlib.suppress(ValueError):
                 self._doubtful.remove((reservation, keys))
@@ -397,6 +399,10 @@ class StoredLedger:
 def utc_day(now: float) -> str:
     """The day of a moment in Unix seconds."""
     return datetime.fromtimestamp(now, tz=UTC).date().isoformat()
+
+
+def _nothing() -> None:
+    """Takes its turn."""
 
 
 def _read_open(snapshot: Snapshot, reservation: str) -> Writes[OpenReservation | None]:
