@@ -37,13 +37,13 @@ class CountedLimits(Limits):
 
     def __init__(self, clock: Clock, tables: Mapping[str, Mapping[Limit, int]]) -> None:
         super().__init__(clock=clock, tables=tables)
-        # when, by the event loop's clock, and whose limit
+        # when, by the event loop's clock, whose limit, and how long it would have had to wait
         self.refused: list[tuple[float, str]] = []
 
     def admit(self, organization: str, model: str, cost: Mapping[Limit, float]) -> Charge | Refusal:
         admitted = super().admit(organization, model, cost)
         if isinstance(admitted, Refusal):
-            told = f"{organization}, {model}, {admitted.limit.unit}"
+            told = f"{organization}, {model}, {admitted.limit.unit}, {admitted.wait_s:.3f} s too early"
             self.refused.append((asyncio.get_running_loop().time(), told))
         return admitted
 

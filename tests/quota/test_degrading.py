@@ -138,7 +138,7 @@ async def test_what_was_used_meanwhile_of_a_model_that_the_store_has_never_seen_
     rig.clock.advance(3)
     await rig.ledger.peek([claim()])
     (quota,) = await rig.shared.peek([claim()])
-    assert quota.buckets[Limit.TPM].level_at(quota.now) == pytest.approx(1000 - 200 * (1 - 3 / 60))
+    assert quota.buckets[Limit.TPM].level_at(quota.now) == 800
 
 
 async def test_a_failing_store_is_left_alone_for_longer_and_longer(rig: Rig) -> None:
@@ -208,7 +208,7 @@ async def test_what_was_used_in_an_outage_is_among_what_calls_have_claimed(rig: 
     rig.clock.advance(1.5)
     assert isinstance(await rig.ledger.reserve_any([claim(10)], life_s=60), Granted)
     quota = (await rig.ledger.peek([claim()]))[0]
-    assert quota.buckets[Limit.TPM].charged == pytest.approx(10 + 60 * (1 - 1.5 / 60))
+    assert quota.buckets[Limit.TPM].charged == 70
 
 
 async def test_a_reservation_of_the_store_that_cannot_be_settled_is_settled_later(rig: Rig) -> None:

@@ -459,16 +459,16 @@ def of_fallback(
     ("age_s", "windows", "charged"),
     [
         (0.0, "continuous", 200),
-        (30.0, "continuous", 100),
-        (90.0, "continuous", 0),
+        (59.9, "continuous", 200),
+        (60.0, "continuous", 0),
         (-30.0, "continuous", 200),
-        (30.0, "sliding", 200),
+        (59.9, "sliding", 200),
     ],
 )
-def test_what_was_granted_without_the_store_is_charged_but_for_what_has_refilled(
+def test_what_was_granted_without_the_store_is_charged_unless_its_window_is_over(
     records: Records, age_s: float, windows: str, charged: float
 ) -> None:
-    """Of a window that is not continuous nothing has. The clock of the store may be behind."""
+    """Others may have used what came in since: then the provider has as much less. The clock of the store may be behind."""
     refilling = Refilling(windows="sliding" if windows == "sliding" else "continuous")
     records.settle(of_fallback(records, age_s=age_s, windows=refilling), answered({Limit.TPM: 200}))
     bucket = records.account().buckets[Limit.TPM]

@@ -73,6 +73,14 @@ def test_a_refused_request_fails_unless_something_was_lost_in_the_minute_before(
     assert len(failing(found(refused=refused, injected=(replace(CUT, what="slow"),)))) == 1
 
 
+def test_a_refused_request_is_allowed_for_five_thousand_calls() -> None:
+    """What a fault left wrong may show later than a minute after it."""
+    refused = ((150.0, "machine, a model, requests per minute"),)
+    assert failing(found(calls=(CALL,) * 5_000, refused=refused)) == []
+    assert len(failing(found(calls=(CALL,) * 4_999, refused=refused))) == 1
+    assert len(failing(found(calls=(CALL,) * 5_000, refused=refused * 2))) == 1
+
+
 def test_it_is_told_how_many_minutes_a_refused_request_would_have_counted_in() -> None:
     """A run in which something fails all the time would otherwise show nothing."""
     (row,) = (row for row in found(injected=(KILL, replace(CUT, begun=900.0, ended=2_000.0))) if "refused" in row.what)
