@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.quota import Claim, QuotaKey
+from groq_fallback_mcp.quota.records import OpenReservation, decode, open_key
 from groq_fallback_mcp.settings import load_settings
 
 HERE = Path(__file__).parent
@@ -102,7 +104,8 @@ async def _soak(
             used = {key: (units, before.get(key, 0.0)) for key, units in up.limits.used().items() if key[0] == group}
             ended = [call for call in traffic.calls if call.group == group and call.begun > since]
             is_ahead = any(one.group == group and one.what == HOUR_AHEAD for one in injected)
-            books += await _books(members.of(group, "gateway")[0], used, known, ended, is_ahead=is_ahead)
+            ledger = members.ledger if group == members.clock_of.group else None
+            books += await _books(members.of(group, "gateway")[0], used, known, ended, is_ahead=is_ahead, ledger=ledger)
             since_wall = since + time.time() - loop.time()
             recorded = [call for call in ended if call.outcome == "answered" and call.kind not in NOT_RECORDED]
             history[group] = (sum(call["started_at"] >= since_wall and _is_of_traffic(call) for call in known), len(recorded))
@@ -144,15 +147,17 @@ async def _books(
     ended: Sequence[Call],
     *,
     is_ahead: bool,
+    ledger: Path | None,
 ) -> list[Books]:
     """What is used of a day's requests and tokens, in both books; `used`: now at the provider, and when the store was lost.
 
-    `is_ahead`: a clock was an hour ahead meanwhile.
+    `is_ahead`: a clock was an hour ahead meanwhile. `ledger`: the file, None for a Redis server.
     """
     attempts = [attempt for call in known for attempt in call["attempts"] if attempt["sent"]]
     failed = Counter(attempt["model"] for attempt in attempts if attempt["outcome"] != "answered")
     cut_off = sum(call.outcome in {"broken", "error"} for call in ended)
     books: list[Books] = []
+    ahead = Counter(one.key.model for one in _open(ledger) if one.taken_at > time.time())
     with _environment(member.environment):
         settings = load_settings()
     async with open_context(settings, clock=SystemClock()) as context:
@@ -172,12 +177,21 @@ async def _books(
                     # both drain, so that less may be used now than then
                     provider=now if limit is Limit.RPD else max(now - when_lost, 0.0),
                     ledger=bucket.capacity - bucket.level_at(quota.now),
-                    open=quota.calls_in_flight,
+                    open=quota.calls_in_flight - ahead[model],
                     uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit]
                     + (bucket.capacity / 24 if is_ahead and limit is Limit.TPD else 0.0),
                 )
             )
     return books
+
+
+def _open(ledger: Path | None) -> Sequence[OpenReservation]:
+    """Reservations in a file that have not ended."""
+    if ledger is None:
+        return ()
+    with closing(sqlite3.connect(ledger)) as connection:
+        rows = connection.execute("SELECT key, body FROM records WHERE key >= ? AND key < ?", (open_key(""), open_key("\x7f")))
+        return [found for key, body in rows if (found := decode(OpenReservation, body, key)) is not None]
 
 
 @contextmanager

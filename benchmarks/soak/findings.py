@@ -39,7 +39,7 @@ class Sample:
 class Books:
     """What is used of a limit at the end, in both books.
 
-    `open`: reservations that have not ended. `uncertain`: the most that the ledger may say beyond the provider: claims of attempts
+    `open`: reservations that have not ended, but those of a process that was killed with its clock ahead: they expire later. `uncertain`: the most that the ledger may say beyond the provider: claims of attempts
     that failed or were cut off, which the provider may have charged, and of a day's tokens the hour's refill that a clock which was
     an hour ahead may not have brought.
     """
