@@ -111,17 +111,17 @@ class Bookkeeper:
     def _told(
         self, reservation: Reservation, settlement: Settlement, commit: Commit, changes: dict[tuple[str, str], float]
     ) -> None:
-        """What was granted while the store could not be used: what has not come back since is charged."""
+        """What was granted while the store could not be used is charged, if its window is not over."""
         self.told[reservation.id] = self.told.get(reservation.id, 0) + 1
         if self.told[reservation.id] > 1:
             self.breach(f"what was granted as {reservation.id} during an outage was charged twice")
         self.paid += settlement.spent is not None
         account = f"{MODEL}{reservation.key.provider}/{reservation.key.organization}/{reservation.key.model}"
         for limit, units in reservation.cost.items():
-            age = (commit.now - reservation.taken_at) / limit.window_s
-            missing = settlement.actual.get(limit, units) * min(max(1.0 - age, 0.0), 1.0)
-            _add(changes, (account, limit.value), -missing)
-            _add(self.charged, (account, limit.value), missing)
+            is_over = commit.now - reservation.taken_at >= limit.window_s
+            used = 0.0 if is_over else settlement.actual.get(limit, units)
+            _add(changes, (account, limit.value), -used)
+            _add(self.charged, (account, limit.value), used)
 
     def _check(self, account: str, commit: Commit, changes: Mapping[tuple[str, str], float], *, stated: bool) -> None:
         record = commit.after.get(account)
