@@ -106,6 +106,32 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_command_that_mends_
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (f'http_token = "{KEY}"', "http_token"),
+        ('state = "redis://:password@127.0.0.1/0"', "state"),
+        ('proxy = "http://me:password@127.0.0.1:1"', "proxy"),
+        ('api_key = "gsk_abcdefghij"\nhttp_token = "0123456789abcdefgh"', "api_key"),
+    ],
+)
+def test_a_config_file_with_another_secret_must_be_private_and_is_told_which(
+    ring: Ring, tmp_path: Path, line: str, named: str
+) -> None:
+    """An address without a password is none."""
+    config = tmp_path / "config" / "config.toml"
+    config.parent.mkdir()
+    config.write_text('state = "redis://127.0.0.1/0"\nproxy = "http://127.0.0.1:1"\n', encoding="utf-8")
+    config.chmod(0o644)
+    assert load_settings().proxy is not None
+    config.write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=f"the secret of {named}, and others can read it.*chmod 600") as caught:
+        load_settings()
+    assert not any(secret in str(caught.value) for secret in (KEY, "password", "abcdefghij"))
+    config.chmod(0o600)
+    load_settings()
+
+
 @pytest.mark.parametrize("name", ["api_key", "GROQ_API_KEY"])
 def test_a_config_file_with_a_key_must_be_private_too(ring: Ring, tmp_path: Path, name: str) -> None:
     """By the setting's name as by its variable's. Without one it may be read by anybody."""

@@ -67,8 +67,8 @@ def stored_keys(file: Path) -> list[Credential]:
     return [found for found in (_in_ring(ACCOUNT), _in_file(file)) if found is not None]
 
 
-def require_private(descriptor: int, file: Path) -> None:
-    """Raise ConfigurationError unless the open file belongs to this user, who alone can read it."""
+def require_private(descriptor: int, file: Path, *, content: str = "a key") -> None:
+    """Raise ConfigurationError unless the open file belongs to this user, who alone can read it. `content`: what must stay secret in it."""
     if on_windows():
         return
     match exposure(descriptor):
@@ -76,12 +76,12 @@ def require_private(descriptor: int, file: Path) -> None:
             raise _unreadable(file, "it is not a regular file")
         case Exposure.OF_ANOTHER_USER:
             raise ConfigurationError(
-                f"{file} contains a key but belongs to another user", next_step=f"Run chown and chmod 600 {file}"
+                f"{file} contains {content}, and belongs to another user", next_step=f"Run chown and chmod 600 {file}"
             )
         case Exposure.TO_OTHERS:
             raise ConfigurationError(
-                f"{file} contains a key that others can read (mode {mode_of(descriptor)})",
-                next_step=f"Run chmod 600 {file}, and consider a new key",
+                f"{file} contains {content}, and others can read it (mode {mode_of(descriptor)})",
+                next_step=f"Run chmod 600 {file}, and consider a new one",
             )
         case None:
             pass

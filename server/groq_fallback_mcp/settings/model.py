@@ -17,16 +17,32 @@ from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopbac
 from groq_fallback_mcp.json_types import is_array, is_object
 from groq_fallback_mcp.redaction import SHORTEST_SECRET, register_secrets
 
-__all__ = ["TOOLSETS", "EndpointSettings", "Settings", "Toolset", "split_names"]
+__all__ = ["ADDRESSES", "SECRETS", "TOOLSETS", "EndpointSettings", "Settings", "Toolset", "secrets_in", "split_names"]
 
 Toolset = Literal["full", "speech", "safety", "batch", "all"]
 TOOLSETS: tuple[Toolset, ...] = get_args(Toolset)
+# Settings that are a secret, and those that may contain one.
+SECRETS = ("api_key", "http_token")
+ADDRESSES = ("state", "proxy")
 PreferredCost = Literal["groq", "local", "free", "paid"]
 
 
 def split_names(text: str) -> tuple[str, ...]:
     """The names in a text, where they are separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def secrets_in(address: str) -> list[str]:
+    """The password of an address, a token in the place of a user's name, and those of its query; as written and decoded."""
+    if "://" not in address:
+        return []
+    parts = urlsplit(address)
+    written = [parts.password or ""]
+    if not parts.password and parts.username:
+        written.append(parts.username)
+    fields = (field.partition("=") for field in parts.query.split("&"))
+    written += [value for name, _, value in fields if re.search("pass|token|secret|key|auth", name, re.IGNORECASE)]
+    return [form for secret in written for form in (secret, unquote(secret))]
 
 
 class EndpointSettings(BaseModel):
@@ -261,7 +277,7 @@ class Settings(BaseSettings):
             *keys,
             self.http_token.get_secret_value() if self.http_token else "",
             self.api_key.get_secret_value() if self.api_key else "",
-            *(secret for address in addresses for secret in _secrets_in(address.get_secret_value())),
+            *(secret for address in addresses for secret in secrets_in(address.get_secret_value())),
         ]
         return tuple(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
@@ -356,19 +372,6 @@ class Settings(BaseSettings):
         """Only the environment: flags and config.toml are merged by `load_settings`, which can name the file."""
         del settings_cls, dotenv_settings, file_secret_settings
         return (init_settings, env_settings)
-
-
-def _secrets_in(address: str) -> list[str]:
-    """The password of an address, a token in the place of a user's name, and those of its query; as written and decoded."""
-    if "://" not in address:
-        return []
-    parts = urlsplit(address)
-    written = [parts.password or ""]
-    if not parts.password and parts.username:
-        written.append(parts.username)
-    fields = (field.partition("=") for field in parts.query.split("&"))
-    written += [value for name, _, value in fields if re.search("pass|token|secret|key|auth", name, re.IGNORECASE)]
-    return [form for secret in written for form in (secret, unquote(secret))]
 
 
 def _expanded(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from pydantic_settings import SettingsError
 
 from groq_fallback_mcp.credentials import Credential, find_key, require_private, stored_keys
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.settings.mistakes import FORMER_NAMES, Given, alias_of, explain, explain_unread, variable_of
-from groq_fallback_mcp.settings.model import Settings
+from groq_fallback_mcp.settings.mistakes import FORMER_NAMES, Given, alias_of, explain, explain_unread, field_of, variable_of
+from groq_fallback_mcp.settings.model import ADDRESSES, SECRETS, Settings, secrets_in
 from groq_fallback_mcp.settings.places import config_path, key_path
 
 __all__ = ["key_sources", "load_settings"]
@@ -62,6 +63,14 @@ def _key_in(table: Mapping[str, Any]) -> object:
     return next((table[name] for name in ("api_key", variable_of("api_key")) if name in table), None)
 
 
+def _secret_in(table: Mapping[str, Any]) -> str | None:
+    """The first setting of a file that holds a secret: a key, a token, or an address with a password."""
+    given = {field_of(name): value for name, value in _present_names(table).items()}
+    held = (name for name in SECRETS if given.get(name))
+    addresses = (name for name in ADDRESSES if any(secrets_in(str(given.get(name, "")))))
+    return next(chain(held, addresses), None)
+
+
 def _present_names(given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a file under their present names; where both are there the present one counts."""
     renamed = {FORMER_NAMES[name]: value for name, value in given.items() if name in FORMER_NAMES}
@@ -78,8 +87,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             found = tomllib.load(file)
-            if _key_in(found) is not None:
-                require_private(file.fileno(), path)
+            if (name := _secret_in(found)) is not None:
+                require_private(file.fileno(), path, content=f"the secret of {name}")
             return found
     except FileNotFoundError:
         return {}
