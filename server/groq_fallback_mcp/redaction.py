@@ -39,8 +39,10 @@ _LOOKS_LIKE_A_KEY = (
 REDACTED = "[redacted]"
 # shorter ones would blot out words of every sentence
 SHORTEST_SECRET = 6
-# A shorter one of letters alone may be a word, as the key `ollama` or a password: it is taken out of messages, not out of answers.
+# A shorter one of letters alone may be a word, as a password: it is taken out of messages, not out of answers.
 SHORTEST_WORDLESS = 16
+# Keys that the documentation of local servers gives to whoever must enter one: no secret, but a provider's name, or a word.
+PLACEHOLDERS = frozenset({"ollama", "lm-studio", "lmstudio", "llamacpp", "not-needed"})
 MOST_SECRETS = 1_000
 # of base64 that may stand anywhere in a longer text: shorter ones are found in ordinary words
 SHORTEST_ENCODED = 8
@@ -85,10 +87,11 @@ def redact(text: str) -> str:
 
 
 def register_secrets(*secrets: str) -> None:
-    """Take these out of everything that leaves from now on. Those under SHORTEST_SECRET characters are not.
+    """Take these out of everything that leaves from now on. Those under SHORTEST_SECRET characters, and PLACEHOLDERS, are not.
 
     Those that may be words are taken out of messages only.
     """
+    secrets = tuple(secret for secret in secrets if secret.lower() not in PLACEHOLDERS)
     words = {secret for secret in secrets if len(secret) < SHORTEST_WORDLESS and secret.isalpha()}
     _secrets.add(tuple(secret for secret in secrets if secret not in words))
     _words.add(tuple(words))

@@ -612,11 +612,21 @@ async def test_a_failure_kind_without_words_still_says_what_to_do() -> None:
 
 @pytest.mark.fault("B5")
 def test_a_key_that_is_a_word_is_taken_out_of_messages_and_not_out_of_answers() -> None:
-    """Local servers take any key, and people give `ollama`: an answer may be about Ollama."""
-    register_secrets("ollama", "password", "hunter2-hunter2")
-    assert sanitize("Install Ollama and give no password.") == "Install Ollama and give no password."
-    assert sanitize_message("ollama: wrong password") == "[redacted]: wrong [redacted]"
+    """An answer may be about passwords."""
+    register_secrets("password", "hunter2-hunter2")
+    assert sanitize("Give no password.") == "Give no password."
+    assert sanitize_message("wrong password") == "wrong [redacted]"
     assert "hunter2" not in sanitize("It is hunter2-hunter2.")
+
+
+@pytest.mark.fault("B5")
+@pytest.mark.parametrize("key", ["ollama", "Ollama", "lm-studio", "not-needed"])
+def test_a_key_that_stands_for_none_is_taken_out_of_nothing(key: str) -> None:
+    """Local servers take any key, and their documentation says which to give: it is the name of the provider, which errors state."""
+    register_secrets(key)
+    assert sanitize_message(f"ollama: {key} cannot be reached") == f"ollama: {key} cannot be reached"
+    register_secrets(f"{key}-2f9a")
+    assert "2f9a" not in sanitize(f"The key is {key}-2f9a.")
 
 
 @pytest.mark.fault("B5")
