@@ -132,6 +132,20 @@ def test_a_config_file_with_another_secret_must_be_private_and_is_told_which(
     load_settings()
 
 
+@pytest.mark.parametrize("line", ['state = "redis://[::1"', "state = 7", 'proxy = "http://[x"', 'proxy = ["http://a:b@c"]'])
+def test_an_address_that_is_none_is_told_as_that(
+    ring: Ring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """Whoever can read the file."""
+    monkeypatch.delenv("GROQ_FALLBACK_STATE", raising=False)
+    config = tmp_path / "config" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(f"{line}\n", encoding="utf-8")
+    config.chmod(0o644)
+    with pytest.raises(ConfigurationError, match=line.partition(" ")[0]):
+        load_settings()
+
+
 @pytest.mark.parametrize("name", ["api_key", "GROQ_API_KEY"])
 def test_a_config_file_with_a_key_must_be_private_too(ring: Ring, tmp_path: Path, name: str) -> None:
     """By the setting's name as by its variable's. Without one it may be read by anybody."""

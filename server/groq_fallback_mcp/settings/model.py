@@ -36,7 +36,11 @@ def secrets_in(address: str) -> list[str]:
     """The password of an address, a token in the place of a user's name, and those of its query; as written and decoded."""
     if "://" not in address:
         return []
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        # no setting takes it
+        return []
     written = [parts.password or ""]
     if not parts.password and parts.username:
         written.append(parts.username)
