@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -567,9 +568,50 @@ async def test_a_process_that_lives_through_a_damage_never_spends_more_than_the_
     assert [await spend(ledger, 300) for ledger in (first, second, first)] == [True] * 3
     damage(path)
     spent = 900
-    for ledger in (first, second, opened(path, clock), first, second):
+    third = opened(path, clock)
+    for ledger in (first, second, third, first, second):
         spent += 60 if await spend(ledger, 60) else 0
     assert spent <= 1_000
+    for ledger in (first, second, third):
+        await ledger.aclose()
+
+
+class Connection(sqlite3.Connection):
+    """One that can be asked whether it was closed."""
+
+    is_open = True
+
+    def close(self) -> None:
+        """As ever."""
+        super().close()
+        self.is_open = False
+
+
+@pytest.mark.fault("B8")
+@pytest.mark.parametrize("damage", [garbled, garbled_in_the_middle, cut, less_than_nothing, Path.unlink])
+async def test_a_damage_leaves_no_connection_open(
+    damage: Callable[[Path], None], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is an open file, of which a process may have only so many."""
+    connect = sqlite3.connect
+    made: list[Connection] = []
+
+    def noted(*arguments: Any, **options: Any) -> Connection:
+        made.append(connect(*arguments, **options, factory=Connection))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    clock = FakeClock()
+    ledgers = [opened(path, clock), opened(path, clock)]
+    for ledger in ledgers:
+        await spend(ledger, 60)
+    damage(path)
+    for ledger in (*ledgers, *ledgers):
+        await spend(ledger, 60)
+    for ledger in ledgers:
+        await ledger.aclose()
+    assert len(made) > 4
+    assert not any(connection.is_open for connection in made)
 
 
 def _day(clock: FakeClock) -> str:
@@ -586,14 +628,15 @@ async def test_the_user_may_open_the_budget_again(path: Path) -> None:
     assert await spend(live, 300)
     assert await spend(other, 300)
     garbled(path)
-    assert not await spend(opened(path, clock), 1)
-    assert await opened(path, clock).reopen_budget(_day(clock))
+    new = opened(path, clock)
+    assert not await spend(new, 1)
+    assert await new.reopen_budget(_day(clock))
     assert not await other.reopen_budget(_day(clock))
     assert [await spend(ledger, 400) for ledger in (live, other, live)] == [True, True, False]
     garbage_for_the_day(path)
     assert not await spend(other, 1)
     assert not await spend(live, 1)
-    for ledger in (live, other):
+    for ledger in (live, other, new):
         await ledger.aclose()
 
 
@@ -605,8 +648,10 @@ async def test_a_deleted_ledger_does_not_begin_the_budget_of_who_has_seen_it_ane
     assert await spend(ledger, 600)
     path.unlink()
     assert not await spend(ledger, 1)
-    assert not await spend(opened(path, clock), 1)
-    await ledger.aclose()
+    new = opened(path, clock)
+    assert not await spend(new, 1)
+    for one in (ledger, new):
+        await one.aclose()
 
 
 @pytest.mark.fault("B8")

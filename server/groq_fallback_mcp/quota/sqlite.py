@@ -222,8 +222,12 @@ class SqliteStore:
 
     def _opened_quick(self) -> sqlite3.Connection:
         connection = self._open(0.0)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        except BaseException:
+            connection.close()
+            raise
         connection.text_factory = _as_it_is
         return connection
 
