@@ -111,15 +111,16 @@ class Bookkeeper:
     def _told(
         self, reservation: Reservation, settlement: Settlement, commit: Commit, changes: dict[tuple[str, str], float]
     ) -> None:
-        """What was granted while the store could not be used is charged, if its window is not over."""
+        """What was granted while the store could not be used is charged: in full within a minute, of longer windows what has not come back."""
         self.told[reservation.id] = self.told.get(reservation.id, 0) + 1
         if self.told[reservation.id] > 1:
             self.breach(f"what was granted as {reservation.id} during an outage was charged twice")
         self.paid += settlement.spent is not None
         account = f"{MODEL}{reservation.key.provider}/{reservation.key.organization}/{reservation.key.model}"
         for limit, units in reservation.cost.items():
-            is_over = commit.now - reservation.taken_at >= limit.window_s
-            used = 0.0 if is_over else settlement.actual.get(limit, units)
+            age = max((commit.now - reservation.taken_at) / limit.window_s, 0.0)
+            share = 0.0 if age >= 1 else 1.0 if limit.window_s == 60 else 1.0 - age
+            used = settlement.actual.get(limit, units) * share
             _add(changes, (account, limit.value), -used)
             _add(self.charged, (account, limit.value), used)
 

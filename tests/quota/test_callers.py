@@ -29,7 +29,7 @@ from groq_fallback_mcp.quota.lost_spending import lost_records
 from groq_fallback_mcp.quota.memory import MemoryStore
 from groq_fallback_mcp.quota.records import CALLER_DAY_LIFE_S, REQUESTS_LIFE_S, day_key, open_key, requests_key
 from groq_fallback_mcp.quota.store import Record, Snapshot, Store, StoreUnusable, Writes
-from groq_fallback_mcp.quota.store_ledger import SWEEP_EVERY_S, StoredLedger, utc_day
+from groq_fallback_mcp.quota.store_ledger import SWEEP_EVERY_S, StoredLedger, _Doubtful, utc_day
 
 pytestmark = pytest.mark.anyio
 ANN = Caller(name="ann", budget=Budget(tokens=100), rpm=2)
@@ -139,9 +139,8 @@ async def test_what_is_given_back_is_given_back_to_the_caller(ledgers: list[Stor
     await taken(two, ANN)
     assert (await totals(one, clock)).held_tokens == 60
     late = (await taken(two, ANN, claim(40))).reservation
-    one._doubtful.append(
-        (late.id, [open_key(late.id), *_keys(late.day), *_keys(late.caller_day), "model/groq/o/m", "provider/groq/o"])
-    )
+    keys = [open_key(late.id), *_keys(late.day), *_keys(late.caller_day), "model/groq/o/m", "provider/groq/o"]
+    one._doubtful.append(_Doubtful(reservation=late.id, keys=keys, turn=0))
     await taken(one, None)
     assert (await totals(one, clock)).held_tokens == 60
 

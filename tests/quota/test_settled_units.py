@@ -468,11 +468,19 @@ def of_fallback(
 def test_what_was_granted_without_the_store_is_charged_unless_its_window_is_over(
     records: Records, age_s: float, windows: str, charged: float
 ) -> None:
-    """Others may have used what came in since: then the provider has as much less. The clock of the store may be behind."""
+    """Of a minute others may have used what came in since: then the provider has as much less. The clock of the store may be behind."""
     refilling = Refilling(windows="sliding" if windows == "sliding" else "continuous")
     records.settle(of_fallback(records, age_s=age_s, windows=refilling), answered({Limit.TPM: 200}))
     bucket = records.account().buckets[Limit.TPM]
     assert (bucket.level_at(records.now), bucket.charged, bucket.credited) == (1_000 - charged, charged, 0)
+
+
+@pytest.mark.parametrize(("age_s", "charged"), [(0.0, 400.0), (21_600.0, 300.0), (86_399.0, 400.0 / 86_400), (86_400.0, 0.0)])
+def test_of_a_day_what_has_come_back_since_is_not_charged(records: Records, age_s: float, charged: float) -> None:
+    """After an outage of half a day all of it together would be more than the day's limit, and missed for hours."""
+    told = replace(of_fallback(records, age_s=age_s), cost={Limit.TPD: 400.0}, documented={Limit.TPD: 1_000})
+    records.settle(told, answered({Limit.TPD: 400}))
+    assert records.account().buckets[Limit.TPD].level_at(records.now) == pytest.approx(1_000 - charged)
 
 
 def test_each_call_granted_without_the_store_is_charged_once(records: Records) -> None:

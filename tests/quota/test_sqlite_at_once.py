@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -222,9 +223,56 @@ async def test_what_a_call_did_not_wait_for_is_given_back_however_late_it_is_wri
                 await ledger.reserve_any([claim], life_s=60.0)
         other.execute("ROLLBACK")
     ledger._time_limit_s = 30.0
-    assert isinstance(await ledger.reserve_any([claim], life_s=60.0), Granted)
     # after all that the thread has before it
     await ledger.calls_under_way()
+    assert isinstance(await ledger.reserve_any([claim], life_s=60.0), Granted)
     (quota,) = await ledger.peek([claim])
     assert quota.calls_in_flight == 2
     await ledger.aclose()
+
+
+@pytest.mark.anyio
+async def test_while_the_thread_is_busy_a_call_is_granted_though_an_earlier_one_is_in_doubt(path: Path) -> None:
+    """What is in doubt is given back later, at the latest when the ledger is closed, and keeps nobody waiting."""
+    ledger = StoredLedger(SqliteStore(path, SystemClock().wall, busy_s=60.0), SystemClock(), time_limit_s=30.0)
+    key = QuotaKey(provider="groq", organization="o", model="m")
+    claim = Claim(key=key, cost={Limit.RPM: 1.0}, documented={Limit.RPM: 30})
+    assert isinstance(await ledger.reserve_any([claim], life_s=60.0), Granted)
+    begun, free = threading.Event(), threading.Event()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ledger._time_limit_s = 0.05
+        with pytest.raises(StoreUnusable):
+            await ledger.reserve_any([claim], life_s=60.0)
+        assert ledger._thread is not None
+        ledger._thread.submit(begun.set)
+        ledger._thread.submit(free.wait)
+        with pytest.raises(StoreUnusable):
+            await ledger.reserve_any([claim], life_s=60.0)
+        other.execute("ROLLBACK")
+    await asyncio.to_thread(begun.wait, 30)
+    assert isinstance(await ledger.reserve_any([claim], life_s=60.0), Granted)
+    free.set()
+    ledger._time_limit_s = 30.0
+    await ledger.aclose()
+    after = StoredLedger(SqliteStore(path, SystemClock().wall), SystemClock(), threaded=False)
+    (quota,) = await after.peek([claim])
+    assert quota.calls_in_flight == 2
+    await after.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_ledger_whose_thread_is_busy_is_closed_when_it_is_free(path: Path) -> None:
+    """Neither its thread nor its file stays, though nobody waits so long."""
+    store = SqliteStore(path, SystemClock().wall)
+    ledger = StoredLedger(store, SystemClock(), time_limit_s=30.0)
+    await ledger.calls_under_way()
+    thread, free = ledger._thread, threading.Event()
+    assert thread is not None
+    thread.submit(free.wait)
+    ledger._time_limit_s = 0.05
+    with pytest.raises(StoreUnusable):
+        await ledger.aclose()
+    free.set()
+    thread.shutdown(wait=True)
+    assert store._records is None

@@ -9,6 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -75,6 +76,15 @@ LATE_CALLS = 256
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doubtful:
+    """A reservation that may have been written, or yet be: surely not any more when the thread has done its `turn`."""
+
+    reservation: str
+    keys: Sequence[str]
+    turn: int
+
+
 class StoredLedger:
     """See Ledger. With `threaded` each transaction runs on one thread of the ledger's own, for at most `time_limit_s`.
 
@@ -105,7 +115,9 @@ class StoredLedger:
         self._warned: dict[str, int] = {}
         # as they were when this process last added a call
         self._chunks = Chunks()
-        self._doubtful: deque[tuple[str, Sequence[str]]] = deque(maxlen=MOST_DOUBTFUL)
+        self._doubtful: deque[_Doubtful] = deque(maxlen=MOST_DOUBTFUL)
+        # what was last given to the thread, and the last of it that it has done
+        self._last_turn = self._turn_done = 0
 
     @property
     def status(self) -> StoreStatus:
@@ -144,7 +156,7 @@ class StoredLedger:
             return await self._transact(keys, change, own_budget=own)
         except StoreUnusable:
             # what was given up on may have been written all the same, or yet be
-            self._doubtful.append((reservation, keys))
+            self._doubtful.append(_Doubtful(reservation=reservation, keys=keys, turn=self._last_turn))
             raise
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> SettleResult:
@@ -255,10 +267,19 @@ class StoredLedger:
 
     async def aclose(self) -> None:
         with contextlib.suppress(StoreUnusable):
+            if self._doubtful:
+                await self._run(_nothing)
             await self._abandon()
-        await self._run(self._store.close)
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
+        try:
+            await self._run(self._store.close)
+        except StoreUnusable:
+            if self._thread is not None:
+                # it is given up on here, and done when the thread is free
+                self._thread.submit(self._store.close)
+            raise
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown(wait=False)
 
     async def _transact(
         self, keys: Sequence[str], change: Callable[[Snapshot], Writes[T]], *, writing: bool = True, own_budget: bool = False
@@ -330,9 +351,14 @@ class StoredLedger:
             self._prepared = True
             await loop.run_in_executor(self._thread, prepare)
 
+        turn = self._last_turn = self._last_turn + 1
+
         def begin() -> T:
             self._begun_at = loop.time()
-            return work()
+            try:
+                return work()
+            finally:
+                self._turn_done = turn
 
         # The event loop's time, not the clock that decides about quota: a store that hangs must not hold a call back.
         asked_at = loop.time()
@@ -360,14 +386,14 @@ class StoredLedger:
         raise StoreUnusable(f"{self._store.place} did not answer within {loop.time() - asked_at:.2g} s")
 
     async def _abandon(self) -> None:
-        """Give back what was granted after its call had given up on the store: else it holds quota until it expires."""
-        while self._doubtful:
-            reservation, keys = self._doubtful[0]
-            # the thread may still be about to write it: looked for before that, it is not found, and stays
-            await self._run(_nothing)
-            await self._transact(keys, partial(transactions.abandon, reservation=reservation))
+        """Give back what was granted after its call had given up on the store: else it holds quota until it expires.
+
+        What the thread may still be about to write is left for later: looked for before that, it is not found, and stays.
+        """
+        for doubtful in [one for one in self._doubtful if one.turn <= self._turn_done]:
+            await self._transact(doubtful.keys, partial(transactions.abandon, reservation=doubtful.reservation))
             with contextlib.suppress(ValueError):
-                self._doubtful.remove((reservation, keys))
+                self._doubtful.remove(doubtful)
 
     async def _sweep(self) -> None:
         """Now and then, give up on reservations whose processes are gone, and forget what is over."""
@@ -396,13 +422,13 @@ class StoredLedger:
         return utc_day(self._clock.wall())
 
 
+def _nothing() -> None:
+    """Takes its turn."""
+
+
 def utc_day(now: float) -> str:
     """The day of a moment in Unix seconds."""
     return datetime.fromtimestamp(now, tz=UTC).date().isoformat()
-
-
-def _nothing() -> None:
-    """Takes its turn."""
 
 
 def _read_open(snapshot: Snapshot, reservation: str) -> Writes[OpenReservation | None]:

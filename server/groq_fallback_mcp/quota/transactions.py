@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 FACTOR_FALL = 0.003
+MINUTE_S = 60.0
 LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
 
@@ -98,7 +99,7 @@ def settle(snapshot: Snapshot, reservation: Reservation, settlement: Settlement)
     """Replace the claim by what was used, and take in what the answer told.
 
     A reservation that is no longer open (settled before, or expired) gives nothing back; what the fallback of the store
-    granted was never claimed here, so all that was used is charged if its window is not over,
+    granted was never claimed here, so all that was used and has not refilled since is charged,
     once, however often it is told.
     """
     transaction = Transaction(snapshot)
@@ -475,9 +476,9 @@ def _units(limit: Limit, reservation: Reservation, settlement: Settlement, now: 
     claimed = reservation.cost.get(limit, 0.0)
     used = settlement.actual.get(limit, claimed)
     if reservation.granted_by_fallback:
-        # a limit in constant use was never full since, so that nothing has made up for it; one in little use soon is
-        is_over = reservation.refilling.windows == "continuous" and now - reservation.taken_at >= limit.window_s
-        return 0.0, 0.0, 0.0 if is_over else used
+        # of a window that is not continuous nothing comes back before it is over: `charge` sees to that
+        share = 1.0 if reservation.refilling.windows == "sliding" else _missing(limit, now - reservation.taken_at)
+        return 0.0, 0.0, used * share
     return claimed, settlement.admitted.get(limit, claimed), used
 
 
@@ -491,6 +492,17 @@ def _since(bucket: Bucket, reservation: Reservation, now: float) -> tuple[float,
     credited = max(bucket.credited - reservation.credited.get(limit, bucket.credited), 0.0)
     charged = max(bucket.charged - reservation.charged.get(limit, bucket.charged), 0.0)
     return refill + credited, reservation.held.get(limit, 0.0) + charged
+
+
+def _missing(limit: Limit, age_s: float) -> float:
+    """The share still missing of what was used so long ago and is charged only now.
+
+    A minute's limit in constant use was never full since, so that nothing has made up for it, and one in little use is full a moment
+    after a charge. A longer one would be missed for hours: of it counts what has not come back.
+    """
+    if age_s >= limit.window_s:
+        return 0.0
+    return 1.0 if limit.window_s <= MINUTE_S else min(1.0 - age_s / limit.window_s, 1.0)
 
 
 def _spend(transaction: Transaction, day: str, reservation: Reservation, spent: Spend | None, *, held: bool) -> None:
