@@ -110,9 +110,11 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_command_that_mends_
     ("line", "named"),
     [
         (f'http_token = "{KEY}"', "http_token"),
-        ('state = "redis://:password@127.0.0.1/0"', "state"),
-        ('proxy = "http://me:password@127.0.0.1:1"', "proxy"),
+        ('state = "redis://:pa55word@127.0.0.1/0"', "a password in state"),
+        ('state = "rediss://127.0.0.1/0?password=pa55word"', "a password in state"),
+        ('proxy = "http://me:pa55word@127.0.0.1:1"', "a password in proxy"),
         ('api_key = "gsk_abcdefghij"\nhttp_token = "0123456789abcdefgh"', "api_key"),
+        ('GROQ_API_KEY = "gsk_abcdefghij"\napi_key = ""', "api_key"),
     ],
 )
 def test_a_config_file_with_another_secret_must_be_private_and_is_told_which(
@@ -121,18 +123,21 @@ def test_a_config_file_with_another_secret_must_be_private_and_is_told_which(
     """An address without a password is none."""
     config = tmp_path / "config" / "config.toml"
     config.parent.mkdir()
-    config.write_text('state = "redis://127.0.0.1/0"\nproxy = "http://127.0.0.1:1"\n', encoding="utf-8")
+    config.write_text('state = "rediss://127.0.0.1/0?ssl_keyfile=/k.pem"\nproxy = "http://127.0.0.1:1"\n', encoding="utf-8")
     config.chmod(0o644)
     assert load_settings().proxy is not None
     config.write_text(f"{line}\n", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=f"the secret of {named}, and others can read it.*chmod 600") as caught:
+    with pytest.raises(ConfigurationError, match=f"contains {named}, and others can read it.*chmod 600") as caught:
         load_settings()
-    assert not any(secret in str(caught.value) for secret in (KEY, "password", "abcdefghij"))
+    assert not any(secret in str(caught.value) for secret in (KEY, "pa55word", "abcdefghij"))
     config.chmod(0o600)
     load_settings()
 
 
-@pytest.mark.parametrize("line", ['state = "redis://[::1"', "state = 7", 'proxy = "http://[x"', 'proxy = ["http://a:b@c"]'])
+@pytest.mark.parametrize(
+    "line",
+    ['state = "redis://[::1"', "state = 7", f"state = 0x{'f' * 5_000}", 'proxy = "http://[x"', 'proxy = ["http://a:b@c"]'],
+)
 def test_an_address_that_is_none_is_told_as_that(
     ring: Ring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from groq_fallback_mcp.atomic_file import partial_name, sweep_partials, write_atomically
 from groq_fallback_mcp.errors import ConfigurationError
-from groq_fallback_mcp.redaction import register_secrets
+from groq_fallback_mcp.redaction import register_keys
 from groq_fallback_mcp.system import on_windows
 
 __all__ = [
@@ -46,6 +46,7 @@ SERVICE, ACCOUNT = "groq-fallback-mcp", "GROQ_API_KEY"
 RING_S = 2.0
 LONGEST_KEY = 4_096
 _waiting: list[threading.Thread] = []
+A_KEY = "a key"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -67,13 +68,16 @@ def stored_keys(file: Path) -> list[Credential]:
     return [found for found in (_in_ring(ACCOUNT), _in_file(file)) if found is not None]
 
 
-def require_private(descriptor: int, file: Path, *, content: str = "a key") -> None:
-    """Raise ConfigurationError unless the open file belongs to this user, who alone can read it. `content`: what must stay secret in it."""
+def require_private(descriptor: int, file: Path, *, content: str = A_KEY) -> None:
+    """Raise ConfigurationError unless the open file belongs to this user, who alone can read it. `content`: what is secret in it."""
     if on_windows():
         return
     match exposure(descriptor):
         case Exposure.NOT_A_FILE:
-            raise _unreadable(file, "it is not a regular file")
+            why = "it is not a regular file"
+            if content == A_KEY:
+                raise _unreadable(file, why)
+            raise ConfigurationError(f"Cannot read {content} of {file} ({why})", next_step="Put it into a regular file")
         case Exposure.OF_ANOTHER_USER:
             raise ConfigurationError(
                 f"{file} contains {content}, and belongs to another user", next_step=f"Run chown and chmod 600 {file}"
@@ -81,7 +85,7 @@ def require_private(descriptor: int, file: Path, *, content: str = "a key") -> N
         case Exposure.TO_OTHERS:
             raise ConfigurationError(
                 f"{file} contains {content}, and others can read it (mode {mode_of(descriptor)})",
-                next_step=f"Run chmod 600 {file}, and consider a new one",
+                next_step=f"Run chmod 600 {file}, and replace what others may have read",
             )
         case None:
             pass
@@ -170,7 +174,7 @@ def _in_ring(account: str) -> Credential | None:
     found = _ask_ring(lambda ring: ring.get_password(SERVICE, account))
     if not found:
         return None
-    register_secrets(str(found))
+    register_keys(str(found))
     return Credential(key=SecretStr(str(found)), source="the system keyring")
 
 
@@ -188,7 +192,7 @@ def _in_file(file: Path) -> Credential | None:
         raise _unreadable(file, type(error).__name__) from None
     finally:
         os.close(descriptor)
-    register_secrets(text)
+    register_keys(text)
     return Credential(key=SecretStr(text), source=str(file)) if text else None
 
 

@@ -19,10 +19,12 @@ from typing import Any
 from groq_fallback_mcp.json_types import is_array, is_mapping
 
 __all__ = [
+    "PLACEHOLDERS",
     "SHORTEST_SECRET",
     "clean_json",
     "is_clean_json",
     "redact",
+    "register_keys",
     "register_secrets",
     "sanitize",
     "sanitize_json",
@@ -41,7 +43,8 @@ REDACTED = "[redacted]"
 SHORTEST_SECRET = 6
 # A shorter one of letters alone may be a word, as a password: it is taken out of messages, not out of answers.
 SHORTEST_WORDLESS = 16
-# Keys that the documentation of local servers gives to whoever must enter one: no secret, but a provider's name, or a word.
+# Keys for local servers that take any, from the examples in the documentation of Ollama, LM Studio and OpenAI's clients: no secret, but
+# a provider's name or a word.
 PLACEHOLDERS = frozenset({"ollama", "lm-studio", "lmstudio", "llamacpp", "not-needed"})
 MOST_SECRETS = 1_000
 # of base64 that may stand anywhere in a longer text: shorter ones are found in ordinary words
@@ -87,14 +90,18 @@ def redact(text: str) -> str:
 
 
 def register_secrets(*secrets: str) -> None:
-    """Take these out of everything that leaves from now on. Those under SHORTEST_SECRET characters, and PLACEHOLDERS, are not.
+    """Take these out of everything that leaves from now on. Those under SHORTEST_SECRET characters are not.
 
     Those that may be words are taken out of messages only.
     """
-    secrets = tuple(secret for secret in secrets if secret.lower() not in PLACEHOLDERS)
     words = {secret for secret in secrets if len(secret) < SHORTEST_WORDLESS and secret.isalpha()}
     _secrets.add(tuple(secret for secret in secrets if secret not in words))
     _words.add(tuple(words))
+
+
+def register_keys(*keys: str) -> None:
+    """The same of keys of providers, but for PLACEHOLDERS."""
+    register_secrets(*(key for key in keys if key.lower() not in PLACEHOLDERS))
 
 
 def sanitize(text: str) -> str:

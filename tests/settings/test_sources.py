@@ -21,6 +21,41 @@ def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Pa
     return path
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'http_token = ["my-Very-Secret-1"]',
+        "http_token = 1234567890123456789",
+        'state = ["my-Very-Secret-1"]',
+        'proxy = "me:my-Very-Secret-1@h"',
+        'providers = ["https://u:my-Very-Secret-1@h/v1"]',
+        'providers = "https://u:my-Very-Secret-1@h"',
+        'plan = "https://u:my-Very-Secret-1@h"',
+        'plan = "gsk_my-Very-Secret-1"',
+        '[[providers]]\nname = "mine"\nbase_url = "https://h.test/v1"\nkey_env = "gsk_myVerySecret1"',
+    ],
+)
+def test_what_may_be_a_secret_is_not_shown_where_it_is_wrong(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also an address or a key in the place of something else."""
+    monkeypatch.delenv("GROQ_FALLBACK_STATE", raising=False)
+    configured(monkeypatch, tmp_path, f"{line}\n").chmod(0o600)
+    with pytest.raises(ConfigurationError, match="Invalid ") as caught:
+        load_settings()
+    assert not any(secret in str(caught.value) for secret in ("Secret", "123456"))
+
+
+@pytest.mark.parametrize("text", [f"deadline_s = {'9' * 5_000}", f"prefer = {'[' * 5_000}"])
+def test_a_file_with_endless_numbers_or_lists_is_told_as_that(
+    text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Python's reader of TOML gives up on them in ways of its own."""
+    path = configured(monkeypatch, tmp_path, text)
+    with pytest.raises(ConfigurationError, match=f"{path}"):
+        load_settings()
+
+
 def test_without_anything_set_the_defaults_hold() -> None:
     """And there is no key."""
     settings = load_settings()

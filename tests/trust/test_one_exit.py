@@ -32,7 +32,14 @@ from tone_speech import script, wav
 from groq_fallback_mcp import redaction
 from groq_fallback_mcp.call import AudioSegment, AudioWord, Failure, FailureKind, Source, Success, Transcript
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
-from groq_fallback_mcp.redaction import is_clean_json, register_secrets, sanitize, sanitize_json, sanitize_message
+from groq_fallback_mcp.redaction import (
+    is_clean_json,
+    register_keys,
+    register_secrets,
+    sanitize,
+    sanitize_json,
+    sanitize_message,
+)
 from groq_fallback_mcp.response_cache import ResponseCache
 from groq_fallback_mcp.settings import Settings
 from groq_fallback_mcp.simulator import SimulatorOptions
@@ -623,9 +630,9 @@ def test_a_key_that_is_a_word_is_taken_out_of_messages_and_not_out_of_answers() 
 @pytest.mark.parametrize("key", ["ollama", "Ollama", "lm-studio", "not-needed"])
 def test_a_key_that_stands_for_none_is_taken_out_of_nothing(key: str) -> None:
     """Local servers take any key, and their documentation says which to give: it is the name of the provider, which errors state."""
-    register_secrets(key)
+    register_keys(key)
     assert sanitize_message(f"ollama: {key} cannot be reached") == f"ollama: {key} cannot be reached"
-    register_secrets(f"{key}-2f9a")
+    register_keys(f"{key}-2f9a")
     assert "2f9a" not in sanitize(f"The key is {key}-2f9a.")
 
 

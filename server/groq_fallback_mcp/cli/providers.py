@@ -26,7 +26,7 @@ from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.credentials import ACCOUNT, forget_key, keep_in_file, keep_in_ring
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, key_variables
-from groq_fallback_mcp.redaction import register_secrets
+from groq_fallback_mcp.redaction import register_keys
 from groq_fallback_mcp.render import counted, excerpt
 from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, provider_key_path, reason
 from groq_fallback_mcp.settings.model import PreferredCost
@@ -255,7 +255,7 @@ def _stored_key(variable: str, row: ProviderRow | None, endpoint: Endpoint, *, f
             "That doesn't look like an API key (it contains spaces or other characters)",
             next_step=f"Copy the key of {endpoint.name} again",
         )
-    register_secrets(key)
+    register_keys(key)
     if not file and keep_in_ring(SecretStr(key), variable):
         echo("The key was stored in the system keyring.")
         return True

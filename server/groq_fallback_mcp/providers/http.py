@@ -25,7 +25,7 @@ from groq_fallback_mcp import __version__
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.providers.network import AsyncioBackend
 from groq_fallback_mcp.providers.reply import BODY_BYTES, Reply, Sink
-from groq_fallback_mcp.redaction import register_secrets, sanitize_message
+from groq_fallback_mcp.redaction import register_keys, sanitize_message
 
 __all__ = ["Wire"]
 
@@ -96,7 +96,7 @@ class Wire:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._key = key or ""
-        register_secrets(self._key)
+        register_keys(self._key)
         headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
         if key:
             headers.append(("Authorization", f"Bearer {key}"))

@@ -16,8 +16,9 @@ from pydantic_settings import SettingsError
 
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.json_types import is_array, is_object
+from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.render import excerpt
-from groq_fallback_mcp.settings.model import EndpointSettings, Settings
+from groq_fallback_mcp.settings.model import ADDRESSES, SECRETS, EndpointSettings, Settings
 from groq_fallback_mcp.settings.places import CONFIG_VARIABLE
 
 __all__ = [
@@ -68,7 +69,7 @@ _PATTERNS: Mapping[str, str] = {
     "key_env": "it must be the name of an environment variable, never the key itself",
 }
 # Their values may be a key or contain a password.
-_SECRETIVE = re.compile("key|token_|secret|password|base_url|state|proxy", re.IGNORECASE)
+_SECRETIVE = re.compile("key|token_|secret|password|base_url", re.IGNORECASE)
 _PROVIDERS = "it must be [[providers]] tables"
 
 
@@ -126,8 +127,14 @@ def explain(error: ValidationError, given: Given) -> ConfigurationError:
         next_step = f"{'add' if first['type'] == 'missing' else 'fix'} {inner or 'it'} and restart"
     if first["type"] == "missing":
         return ConfigurationError(f"no {written}{where}", next_step=next_step)
-    shown = "" if _SECRETIVE.search(".".join(path)) else f" (got {excerpt(first['input'])})"
+    value = excerpt(first["input"])
+    shown = "" if name in (*SECRETS, *ADDRESSES) or _may_be_secret(".".join(path), value) else f" (got {value})"
     return ConfigurationError(f"invalid {written}{where}{shown}: {reason(first)}", next_step=next_step)
+
+
+def _may_be_secret(path: str, value: str) -> bool:
+    """Also an address, which may contain a password, in the place of something else."""
+    return _SECRETIVE.search(path) is not None or "://" in value or redact(value) != value
 
 
 def explain_unread(error: SettingsError) -> ConfigurationError:

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback_url, is_proxy
 from groq_fallback_mcp.json_types import is_array, is_object
-from groq_fallback_mcp.redaction import SHORTEST_SECRET, register_secrets
+from groq_fallback_mcp.redaction import PLACEHOLDERS, SHORTEST_SECRET, redact, register_secrets
 
 __all__ = ["ADDRESSES", "SECRETS", "TOOLSETS", "EndpointSettings", "Settings", "Toolset", "secrets_in", "split_names"]
 
@@ -24,6 +24,7 @@ TOOLSETS: tuple[Toolset, ...] = get_args(Toolset)
 # Settings that are a secret, and those that may contain one.
 SECRETS = ("api_key", "http_token")
 ADDRESSES = ("state", "proxy")
+_SECRET_FIELD = re.compile(r"(?:pass|password|passwd|pwd|token|secret|key|auth)\Z", re.IGNORECASE)
 PreferredCost = Literal["groq", "local", "free", "paid"]
 
 
@@ -45,7 +46,7 @@ def secrets_in(address: str) -> list[str]:
     if not parts.password and parts.username:
         written.append(parts.username)
     fields = (field.partition("=") for field in parts.query.split("&"))
-    written += [value for name, _, value in fields if re.search("pass|token|secret|key|auth", name, re.IGNORECASE)]
+    written += [value for name, _, value in fields if _SECRET_FIELD.search(unquote(name))]
     return [form for secret in written for form in (secret, unquote(secret))]
 
 
@@ -92,6 +93,14 @@ class EndpointSettings(BaseModel):
     def _not_reserved(cls, value: str) -> str:
         if value in {"groq", "local"}:
             message = "the names groq and local are reserved"
+            raise ValueError(message)
+        return value
+
+    @field_validator("key_env")
+    @classmethod
+    def _no_key(cls, value: str | None) -> str | None:
+        if value is not None and redact(value) != value:
+            message = "it must be the name of an environment variable, never the key itself"
             raise ValueError(message)
         return value
 
@@ -275,7 +284,8 @@ class Settings(BaseSettings):
 
     def secrets(self) -> tuple[str, ...]:
         """Whatever must be in no output: keys, and passwords and tokens in addresses."""
-        keys = [os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env]
+        given = [os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env]
+        keys = [key for key in given if key.lower() not in PLACEHOLDERS]
         addresses = [self.state, self.proxy] if self.proxy is not None else [self.state]
         found = [
             *keys,

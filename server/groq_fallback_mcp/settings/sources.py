@@ -64,11 +64,15 @@ def _key_in(table: Mapping[str, Any]) -> object:
 
 
 def _secret_in(table: Mapping[str, Any]) -> str | None:
-    """The first setting of a file that holds a secret: a key, a token, or an address with a password."""
-    given = {field_of(name): value for name, value in _present_names(table).items()}
-    held = (name for name in SECRETS if given.get(name))
-    addresses = (name for name in ADDRESSES if any(secrets_in(str(given.get(name, "")))))
-    return next(chain(held, addresses), None)
+    """What a file holds that must stay secret: a key, a token, or an address with a password; None for nothing."""
+    given = [(field_of(FORMER_NAMES.get(name, name)), value) for name, value in table.items()]
+    held = (name for name, value in given if name in SECRETS and value)
+    passwords = (
+        f"a password in {name}"
+        for name, value in given
+        if name in ADDRESSES and isinstance(value, str) and any(secrets_in(value))
+    )
+    return next(chain(held, passwords), None)
 
 
 def _present_names(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             found = tomllib.load(file)
             if (name := _secret_in(found)) is not None:
-                require_private(file.fileno(), path, content=f"the secret of {name}")
+                require_private(file.fileno(), path, content=name)
             return found
     except FileNotFoundError:
         return {}
@@ -96,3 +100,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"Cannot read {path} ({error})", next_step="Make it a readable UTF-8 file") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"The file {path} is not valid TOML ({error})", next_step="Fix that line") from error
+    except (ValueError, RecursionError) as error:
+        # a number of thousands of digits, or lists as deep
+        raise ConfigurationError(
+            f"Cannot read {path} ({error})", next_step="Remove the number or list that is too long"
+        ) from error
