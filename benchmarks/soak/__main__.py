@@ -104,7 +104,7 @@ async def _soak(
             used = {key: (units, before.get(key, 0.0)) for key, units in up.limits.used().items() if key[0] == group}
             ended = [call for call in traffic.calls if call.group == group and call.begun > since]
             is_ahead = any(one.group == group and one.what == HOUR_AHEAD for one in injected)
-            ledger = members.ledger if group == members.clock_of.group else None
+            ledger = members.ledger if group == "machine" and _killed_ahead(injected) else None
             books += await _books(members.of(group, "gateway")[0], used, known, ended, is_ahead=is_ahead, ledger=ledger)
             since_wall = since + time.time() - loop.time()
             recorded = [call for call in ended if call.outcome == "answered" and call.kind not in NOT_RECORDED]
@@ -151,7 +151,7 @@ async def _books(
 ) -> list[Books]:
     """What is used of a day's requests and tokens, in both books; `used`: now at the provider, and when the store was lost.
 
-    `is_ahead`: a clock was an hour ahead meanwhile. `ledger`: the file, None for a Redis server.
+    `is_ahead`: a clock was an hour ahead meanwhile. `ledger`: the file in which a process that was killed so may have left reservations.
     """
     attempts = [attempt for call in known for attempt in call["attempts"] if attempt["sent"]]
     failed = Counter(attempt["model"] for attempt in attempts if attempt["outcome"] != "answered")
@@ -185,11 +185,21 @@ async def _books(
     return books
 
 
+def _killed_ahead(injected: Sequence[Injected]) -> bool:
+    """Whether a process was killed that may have held a reservation from when its clock was an hour ahead."""
+    ahead = [fault for fault in injected if fault.what == HOUR_AHEAD]
+    return any(
+        kill.family == "kill" and kill.where == fault.where and fault.begun <= kill.begun <= fault.ended + SETTLING_S
+        for fault in ahead
+        for kill in injected
+    )
+
+
 def _open(ledger: Path | None) -> Sequence[OpenReservation]:
     """Reservations in a file that have not ended."""
     if ledger is None:
         return ()
-    with closing(sqlite3.connect(ledger)) as connection:
+    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT key, body FROM records WHERE key >= ? AND key < ?", (open_key(""), open_key("\x7f")))
         return [found for key, body in rows if (found := decode(OpenReservation, body, key)) is not None]
 

@@ -39,9 +39,9 @@ class Sample:
 class Books:
     """What is used of a limit at the end, in both books.
 
-    `open`: reservations that have not ended, but those of a process that was killed with its clock ahead: they expire later. `uncertain`: the most that the ledger may say beyond the provider: claims of attempts
-    that failed or were cut off, which the provider may have charged, and of a day's tokens the hour's refill that a clock which was
-    an hour ahead may not have brought.
+    `open`: reservations that have not ended, without those of a process that was killed while its clock was ahead: they expire later.
+    `uncertain`: the most that the ledger may say beyond the provider: claims of attempts that failed or were cut off, which the provider
+    may have charged, and of a day's tokens the hour's refill that a clock which was an hour ahead may not have brought.
     """
 
     name: str
@@ -72,7 +72,7 @@ def findings(
     witnesses: Sequence[str],
     history: Mapping[str, tuple[int, int]],
 ) -> list[Finding]:
-    """`refused`: when a limit refused a request, and whose: its organization, model and unit. `history`: by group, calls kept and calls made."""
+    """`refused`: when a limit refused a request, and whose: its organization, model and unit, and by how much. `history`: by group, calls kept and calls made."""
     wrong = [call for call in calls if call.outcome == "wrong"]
     gone = lost(calls, injected)
     found = [
