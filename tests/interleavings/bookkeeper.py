@@ -140,9 +140,10 @@ class Bookkeeper:
             capacity, level = bucket["capacity"], _level(bucket, limit, commit.now)
             was = capacity if earlier is None else _level(earlier, limit, commit.now)
             ahead_s = 0.0 if earlier is None else earlier["at"] - commit.now
-            if CLOCK_SLACK_S < ahead_s < Limit(limit).window_s:
+            window_s = Limit(limit).window_s
+            if CLOCK_SLACK_S < ahead_s < window_s + CLOCK_SLACK_S:
                 # what came in while the clock was ahead was too early
-                was -= ahead_s * capacity / Limit(limit).window_s
+                was -= min(ahead_s, window_s) * capacity / window_s
             due = min(was + changes.get((account, limit), 0.0), capacity)
             if level > capacity + 1e-6 or not (stated or _same(level, due)):
                 self.breach(f"{account}: {limit} went from {was:.3f} to {level:.3f}, and {due:.3f} was due")

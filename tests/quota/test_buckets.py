@@ -286,16 +286,28 @@ def test_a_clock_that_was_right_changes_nothing_and_one_set_back_starts_from_now
         (Limit.TPM, 1.0, 3_000),
         (Limit.TPM, 1.5, 2_850),
         (Limit.TPM, 59.0, -2_900),
-        (Limit.TPM, 60.0, 3_000),
+        (Limit.TPM, 60.0, -3_000),
+        (Limit.TPM, 60.9, -3_000),
+        (Limit.TPM, 61.0, 3_000),
         (Limit.TPH, 3_599.0, 3_000 - 3_599 / 0.6),
         (Limit.TPD, 7_199.0, 3_000 - 7_199 / 14.4),
         (Limit.TPD, 7_200.0, 3_000),
     ],
 )
 def test_what_came_in_while_the_clock_was_ahead_goes_again(limit: Limit, back_s: float, level: float) -> None:
-    """A second is the way of a request; of a whole window, or of more than two hours, it cannot be told."""
+    """A second is the way of a request; of more than a window with it, or of more than two hours, it cannot be told."""
     ahead = replace(bucket(limit, level=3_000), at=T0 + back_s)
     assert clock_set_back(ahead, T0).level == pytest.approx(level)
+
+
+@pytest.mark.parametrize("off_s", [60.0, -60.0])
+@pytest.mark.parametrize("level", [10.0, 118.0])
+def test_a_clock_a_minute_off_gives_no_requests_of_that_minute(off_s: float, level: float) -> None:
+    """The other process's stamp may be ahead by the way of a request, where the limit was nearly full."""
+    shared = bucket(Limit.RPM, 120.0, level=level)
+    for now in (T0, T0 + off_s, T0 + 0.1):
+        shared = take(clock_set_back(shared, now), 1.0, now)
+    assert shared.level_at(T0 + 0.1) <= level - 3 + 0.2
 
 
 def test_what_was_used_while_the_clock_was_ahead_comes_back_a_window_from_now_at_the_latest() -> None:
@@ -319,6 +331,7 @@ def test_less_than_a_unit_of_a_window_comes_back_when_it_was_used() -> None:
         (Limit.TPD, 3600.0, 500_000.0),
         (Limit.TPD, -60.0, 500_000.0),
         (Limit.TPM, 30.0, 500_000.0),
+        (Limit.TPM, -60.0, 500_000.0),
         # it was full meanwhile in any case
         (Limit.TPM, 3600.0, 1_000_000.0),
         # nine hours of a day would be missed for as long

@@ -291,10 +291,12 @@ def clock_set_back(bucket: Bucket, now: float) -> Bucket:
     """The bucket as of `now` where the clock went back since: what is used comes back within a window from now.
 
     What came in while the clock was ahead was for time that has not passed. Over more than a window it cannot be told how much
-    that was, and of a day's limit it would be missed for hours if the clock was right before: then one refusal tells.
+    that was, and of a day's limit it would be missed for hours if the clock was right before: then one refusal tells. A clock that is
+    a minute off is one of a minute's window, though the bucket may be stamped by the way of a request more.
     """
-    back_s = bucket.at - now
-    early = back_s * bucket.refill_per_s if CLOCK_SLACK_S < back_s < min(bucket.limit.window_s, MOST_BACK_S) else 0.0
+    back_s, window_s = bucket.at - now, bucket.limit.window_s
+    is_known = CLOCK_SLACK_S < back_s < min(window_s + CLOCK_SLACK_S, MOST_BACK_S)
+    early = min(back_s, window_s) * bucket.refill_per_s if is_known else 0.0
     bucket = replace(less_sure(bucket, early, now), level=bucket.level - early)
     latest = now + ON_THE_WAY_S + bucket.limit.window_s * (1 + 1 / PARTS)
     used: dict[float, float] = {}
