@@ -112,6 +112,7 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_command_that_mends_
         (f'http_token = "{KEY}"', "http_token"),
         ('state = "redis://:pa55word@127.0.0.1/0"', "a password in state"),
         ('state = "rediss://127.0.0.1/0?password=pa55word"', "a password in state"),
+        ('state = "rediss://127.0.0.1/0?token_1=pa55word"', "a password in state"),
         ('proxy = "http://me:pa55word@127.0.0.1:1"', "a password in proxy"),
         ('api_key = "gsk_abcdefghij"\nhttp_token = "0123456789abcdefgh"', "api_key"),
         ('GROQ_API_KEY = "gsk_abcdefghij"\napi_key = ""', "api_key"),

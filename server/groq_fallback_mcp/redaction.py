@@ -19,7 +19,6 @@ from typing import Any
 from groq_fallback_mcp.json_types import is_array, is_mapping
 
 __all__ = [
-    "PLACEHOLDERS",
     "SHORTEST_SECRET",
     "clean_json",
     "is_clean_json",

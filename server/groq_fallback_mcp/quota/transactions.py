@@ -53,7 +53,6 @@ __all__ = [
 ]
 
 FACTOR_FALL = 0.003
-MINUTE_S = 60.0
 LEAST_FACTOR, LARGEST_FACTOR = 0.5, 4.0
 
 
@@ -502,7 +501,7 @@ def _missing(limit: Limit, age_s: float) -> float:
     """
     if age_s >= limit.window_s:
         return 0.0
-    return 1.0 if limit.window_s <= MINUTE_S else min(1.0 - age_s / limit.window_s, 1.0)
+    return 1.0 if limit.window_s <= Limit.RPM.window_s else min(1.0 - age_s / limit.window_s, 1.0)
 
 
 def _spend(transaction: Transaction, day: str, reservation: Reservation, spent: Spend | None, *, held: bool) -> None:

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopback_url, is_proxy
 from groq_fallback_mcp.json_types import is_array, is_object
-from groq_fallback_mcp.redaction import PLACEHOLDERS, SHORTEST_SECRET, redact, register_secrets
+from groq_fallback_mcp.redaction import SHORTEST_SECRET, redact, register_keys, register_secrets
 
 __all__ = ["ADDRESSES", "SECRETS", "TOOLSETS", "EndpointSettings", "Settings", "Toolset", "secrets_in", "split_names"]
 
@@ -24,7 +24,8 @@ TOOLSETS: tuple[Toolset, ...] = get_args(Toolset)
 # Settings that are a secret, and those that may contain one.
 SECRETS = ("api_key", "http_token")
 ADDRESSES = ("state", "proxy")
-_SECRET_FIELD = re.compile(r"(?:pass|password|passwd|pwd|token|secret|key|auth)\Z", re.IGNORECASE)
+# Of an address's query; `ssl_keyfile` names a file.
+_SECRET_FIELD = re.compile("pass|pwd|token|secret|key(?!file)|auth", re.IGNORECASE)
 PreferredCost = Literal["groq", "local", "free", "paid"]
 
 
@@ -283,12 +284,9 @@ class Settings(BaseSettings):
         return None if self.proxy is None or is_loopback_url(base_url) else self.proxy.get_secret_value()
 
     def secrets(self) -> tuple[str, ...]:
-        """Whatever must be in no output: keys, and passwords and tokens in addresses."""
-        given = [os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env]
-        keys = [key for key in given if key.lower() not in PLACEHOLDERS]
+        """Whatever must be in no output beside the keys of other providers: the key, and passwords and tokens in addresses."""
         addresses = [self.state, self.proxy] if self.proxy is not None else [self.state]
         found = [
-            *keys,
             self.http_token.get_secret_value() if self.http_token else "",
             self.api_key.get_secret_value() if self.api_key else "",
             *(secret for address in addresses for secret in secrets_in(address.get_secret_value())),
@@ -298,6 +296,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _register_secrets(self) -> Self:
         """From now on no output contains them."""
+        register_keys(*(os.environ.get(endpoint.key_env, "") for endpoint in self.providers if endpoint.key_env))
         register_secrets(*self.secrets())
         return self
 
