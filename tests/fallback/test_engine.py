@@ -601,6 +601,20 @@ async def test_a_storm_of_errors_is_not_answered_with_a_storm_of_retries() -> No
     assert len(world.groq.asked) <= 1.2 * calls
 
 
+async def test_used_up_retries_keep_a_call_from_models_that_failed_but_not_from_one_that_is_well() -> None:
+    """A provider's last answer may be old because nobody asked, or because this machine's clock went forward."""
+    world = World([provider_models("groq", [FIRST, SECOND, THIRD])])
+    broken = failure(K.SERVER_ERROR, status=500)
+    for model in (FIRST, SECOND):
+        world.groq.script(model, *[broken] * 20)
+    for _ in range(8):
+        assert (await served(world)).model == THIRD
+        world.clock.advance(120)
+    before = len(world.groq.asked)
+    assert (await served(world)).model == THIRD
+    assert world.groq.asked[before:] == [FIRST, THIRD]
+
+
 async def test_more_calls_than_are_sent_at_once_wait_for_their_turn_and_are_told_busy_at_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -362,12 +362,12 @@ def test_models_passed_over_for_their_limits_alone_are_a_rate_limit() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(OUTAGE))
-def test_when_the_organization_s_retries_are_used_up_an_outage_ends_the_provider_s_part_in_the_call(kind: FailureKind) -> None:
+def test_when_the_organization_s_retries_are_used_up_an_outage_says_that_the_provider_fails(kind: FailureKind) -> None:
     """The model is cooled_down for as long as its failures in a row say."""
     verdict = judge(
         Failure(kind=kind, message=""), times_tried=1, alternative=False, jitter=1.0, failures=4, retry_allowed=False
     )
-    assert verdict == FallBack(cooldown_s=16.0, leave_provider=True)
+    assert verdict == FallBack(cooldown_s=16.0, provider_failing=True)
 
 
 @pytest.mark.parametrize(

@@ -419,9 +419,9 @@ class FallbackEngine:
             case Clamp(max_tokens=max_tokens):
                 state.again = with_max_tokens(candidate, max_tokens)
                 state.replace(candidate, state.again)
-            case FallBack(cooldown_s=cooldown_s, leave_provider=True):
+            case FallBack(cooldown_s=cooldown_s, provider_failing=True):
                 await self._cool_down(candidate.provider, candidate.model, cooldown_s, failure)
-                state.drop_provider(candidate.provider)
+                await self._drop_suspects(state, candidate)
             case FallBack(cooldown_s=cooldown_s, may_return=may_return, reduced_to=reduced_to):
                 for model in _limited(candidate, failure, state.plan.candidates):
                     await self._cool_down(candidate.provider, model, cooldown_s, failure)
@@ -438,6 +438,13 @@ class FallbackEngine:
                 state.tiers = []
             case _:  # pragma: no cover
                 assert_never(verdict)
+
+    async def _drop_suspects(self, state: CallState, candidate: Candidate) -> None:
+        """Leave out this model, and those of its provider that have failed since they last answered."""
+        others = [one for one in state.left if one.provider == candidate.provider and one.identity != candidate.identity]
+        quotas = await self.ledger.peek([self.claim(one) for one in others], caller=self.caller)
+        well = {one.identity for one, quota in zip(others, quotas, strict=True) if not quota.health.suspect}
+        state.drop(lambda one: one.provider == candidate.provider and one.identity not in well)
 
     async def _look_again(self, state: CallState, candidate: Candidate, failure: Failure) -> None:
         """Go on to what this machine's servers run now, where the attempt shows that something has changed."""

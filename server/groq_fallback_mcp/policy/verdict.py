@@ -83,13 +83,14 @@ class FallBack:
 
     `may_return`: it may be asked again within this call once that time is over and nothing else could serve.
     `reduced_to`: it may be asked again after the others, for at most so many tokens.
-    `leave_provider`: so much of its provider's traffic fails that no more of this call is sent there.
+    `provider_failing`: so much of its provider's traffic fails that this call asks only those of its models that have not failed
+    since they last answered.
     """
 
     cooldown_s: float = 0.0
     may_return: bool = False
     reduced_to: int | None = None
-    leave_provider: bool = False
+    provider_failing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - a decision table
     if failure.kind is FailureKind.TIER_FULL and service_tier in {"flex", "auto", "performance"}:
         return DropServiceTier()
     if failure.kind in OUTAGE and not retry_allowed:
-        return FallBack(cooldown_s=_breaker_s(failure, failures, jitter), leave_provider=True)
+        return FallBack(cooldown_s=_breaker_s(failure, failures, jitter), provider_failing=True)
     kind = failure.kind
     match kind:
         case FailureKind.RATE_LIMITED:
