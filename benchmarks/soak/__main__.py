@@ -25,7 +25,7 @@ from benchmarks.soak.faults import FAMILIES, Family, Injected, inject, plan
 from benchmarks.soak.findings import Books, Finding, Sample, findings
 from benchmarks.soak.fleet import Fleet, Member, fleet
 from benchmarks.soak.traffic import Call, Traffic
-from benchmarks.soak.upstream import KEYS, Upstream, upstream
+from benchmarks.soak.upstream import KEYS, Refused, Upstream, upstream
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import Limit
 from groq_fallback_mcp.clock import SystemClock
@@ -51,15 +51,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="keep the figures in results.json and README.md")
     parser.add_argument("--faults", choices=FAMILIES, nargs="+", default=FAMILIES, help="only these")
-    parser.add_argument("--keep", type=Path, help="a new folder for the processes' logs, all calls and all faults")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="a new folder for the processes' logs, all calls, all faults and all requests that a limit refused",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
-        found, injected, calls = asyncio.run(_soak(folder.resolve(), options.minutes * 60, options.seed, options.faults))
-        for name, rows in (("calls", calls), ("faults", injected)):
-            lines = [json.dumps(asdict(row)) for row in rows]
-            (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        found, injected, calls, refused = asyncio.run(
+            _soak(folder.resolve(), options.minutes * 60, options.seed, options.faults)
+        )
+        for name, rows in (("calls", calls), ("faults", injected), ("refused", refused)):
+            lines = [json.dumps(asdict(row)) + "\n" for row in rows]
+            (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     shown = _shown(found, injected, calls, options.minutes, options.seed)
     print(shown)
     if options.write:
@@ -74,7 +80,7 @@ def main() -> None:
 
 async def _soak(
     folder: Path, seconds: float, seed: int, families: Sequence[Family]
-) -> tuple[list[Finding], Sequence[Injected], Sequence[Call]]:
+) -> tuple[list[Finding], Sequence[Injected], Sequence[Call], Sequence[Refused]]:
     async with upstream() as up, fleet(folder, up) as members:
         loop = asyncio.get_running_loop()
         traffic = Traffic(members, folder, seed=seed)
@@ -111,7 +117,7 @@ async def _soak(
             history[group] = (sum(call["started_at"] >= since_wall and _is_of_traffic(call) for call in known), len(recorded))
         witnesses = [member.name for member in members.members if member.witness]
         found = findings(traffic.calls, injected, samples, up.limits.refused, books, witnesses=witnesses, history=history)
-        return found, injected, traffic.calls
+        return found, injected, traffic.calls, up.limits.refused
 
 
 async def _sampling(members: Fleet, samples: list[Sample]) -> None:

@@ -18,7 +18,7 @@ from groq_fallback_mcp.simulator import SimulatorOptions, create_app, run_simula
 from groq_fallback_mcp.simulator.options import Fault
 from groq_fallback_mcp.simulator.rate_limits import Charge, Limits, Refusal
 
-__all__ = ["ALL_LIMITS", "KEYS", "MODELS", "Network", "Upstream", "upstream"]
+__all__ = ["ALL_LIMITS", "KEYS", "MODELS", "Network", "Refused", "Upstream", "upstream"]
 
 MODELS = ("openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3.8-27b")
 # Half of what is asked for fits into two of the three models.
@@ -32,19 +32,31 @@ SLOW_S = 0.3
 CHUNK = 65_536
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A request that a limit refused `at` a second of the event loop's clock, which would have been let in `early_s` later."""
+
+    at: float
+    organization: str
+    model: str
+    unit: str
+    early_s: float
+
+
 class CountedLimits(Limits):
     """The simulator's limits, which write down what they refuse."""
 
     def __init__(self, clock: Clock, tables: Mapping[str, Mapping[Limit, int]]) -> None:
         super().__init__(clock=clock, tables=tables)
-        # when, by the event loop's clock, whose limit, and how long it would have had to wait
-        self.refused: list[tuple[float, str]] = []
+        self.refused: list[Refused] = []
 
     def admit(self, organization: str, model: str, cost: Mapping[Limit, float]) -> Charge | Refusal:
         admitted = super().admit(organization, model, cost)
         if isinstance(admitted, Refusal):
-            told = f"{organization}, {model}, {admitted.limit.unit}, {admitted.wait_s:.3f} s too early"
-            self.refused.append((asyncio.get_running_loop().time(), told))
+            at, unit = asyncio.get_running_loop().time(), admitted.limit.unit
+            self.refused.append(
+                Refused(at=at, organization=organization, model=model, unit=unit, early_s=round(admitted.wait_s, 3))
+            )
         return admitted
 
     def used(self) -> Mapping[tuple[str, str, Limit], float]:

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.soak.faults import Injected, plan
 from benchmarks.soak.findings import Books, Finding, Sample, findings, lost, memory_growth
 from benchmarks.soak.traffic import Call
+from benchmarks.soak.upstream import Refused
 
 CALL = Call(kind="chat", member="gateway-2", group="machine", begun=100.0, ended=101.0, outcome="answered")
 CUT = Injected(family="network", what="down", where="machine", begun=99.0, ended=103.0, group="machine")
@@ -15,6 +16,7 @@ KILL = Injected(family="kill", what="kill -9", where="gateway-2", begun=100.5, e
 LIMITED = Injected(family="upstream", what="429", where="openai/gpt-oss-20b", begun=90.0, ended=110.0)
 SAMPLES = [Sample(at=10.0 * step, memory={"mcp-1": 80.0}, file_mib=1.0, redis_records=100) for step in range(100)]
 BOOKS = Books(name="machine, a model, requests per day", provider=1_000.0, ledger=1_004.0, open=0, uncertain=10.0)
+REFUSED = Refused(at=150.0, organization="machine", model="a model", unit="requests per minute", early_s=0.25)
 
 
 def found(
@@ -22,7 +24,7 @@ def found(
     calls: tuple[Call, ...] = (CALL,),
     injected: tuple[Injected, ...] = (),
     samples: list[Sample] = SAMPLES,
-    refused: tuple[tuple[float, str], ...] = (),
+    refused: tuple[Refused, ...] = (),
     books: tuple[Books, ...] = (BOOKS,),
     history: tuple[int, int] = (100, 100),
 ) -> list[Finding]:
@@ -64,28 +66,29 @@ def test_a_wrong_answer_fails_whatever_else_happened() -> None:
 
 
 def test_a_refused_request_fails_unless_something_was_lost_in_the_minute_before() -> None:
-    refused = ((150.0, "machine, a model, requests per minute"),)
+    refused = (REFUSED,)
     assert len(failing(found(refused=refused))) == 1
     assert failing(found(refused=refused, injected=(KILL,))) == []
-    assert len(failing(found(refused=((163.0, "machine, a model, requests per minute"),), injected=(KILL,)))) == 1
+    assert len(failing(found(refused=(replace(REFUSED, at=163.0),), injected=(KILL,)))) == 1
     assert len(failing(found(refused=refused, injected=(LIMITED,)))) == 1
     assert len(failing(found(refused=refused, injected=(replace(KILL, group="replicas"),)))) == 1
     assert len(failing(found(refused=refused, injected=(replace(CUT, what="slow"),)))) == 1
 
 
-def test_a_refused_request_is_allowed_for_five_thousand_calls() -> None:
-    """What a fault left wrong may show later than a minute after it."""
-    refused = ((150.0, "machine, a model, requests per minute"),)
-    assert failing(found(calls=(CALL,) * 5_000, refused=refused)) == []
-    assert len(failing(found(calls=(CALL,) * 4_999, refused=refused))) == 1
-    assert len(failing(found(calls=(CALL,) * 5_000, refused=refused * 2))) == 1
+def test_a_moment_at_which_a_limit_refuses_is_allowed_for_five_thousand_calls() -> None:
+    """What a fault left wrong may show later than a minute after it, and to all requests in flight."""
+    calls = (CALL,) * 5_000
+    assert failing(found(calls=calls, refused=(REFUSED,) * 5)) == []
+    assert len(failing(found(calls=calls[1:], refused=(REFUSED,)))) == 1
+    for other in (replace(REFUSED, at=REFUSED.at + 1.1), replace(REFUSED, model="another"), replace(REFUSED, unit="another")):
+        assert len(failing(found(calls=calls, refused=(REFUSED, other)))) == 1
 
 
 def test_it_is_told_how_many_minutes_a_refused_request_would_have_counted_in() -> None:
     """A run in which something fails all the time would otherwise show nothing."""
     (row,) = (row for row in found(injected=(KILL, replace(CUT, begun=900.0, ended=2_000.0))) if "refused" in row.what)
     # of the two groups' 16.5 minutes each, without the minute after the kill and what the cut leaves of them
-    assert row.found == "0 in 30 minutes, and 0 in the other 3"
+    assert row.found == "0 at 0 moments in 30 minutes, and 0 in the other 3"
 
 
 def test_memory_that_grows_is_seen_as_mib_an_hour_and_the_first_tenths_do_not_count() -> None:
