@@ -60,6 +60,18 @@ def test_a_cooldown_holds_until_its_end_and_then_one_call_at_a_time() -> None:
     assert hold_s(under_test, T0 + 70) == 0
 
 
+def test_a_test_keeps_others_away_for_a_minute_at_most() -> None:
+    """A call of a gateway may last half an hour: one whose process is killed must not keep the model from all others so long."""
+    under_test = probing(cooling(10), "r", T0 + 10, 1_860)
+    assert hold_s(under_test, T0 + 69) == 0.25
+    assert hold_s(under_test, T0 + 70) == 0
+
+
+def test_a_test_by_a_process_whose_clock_is_ahead_keeps_nobody_away() -> None:
+    """When it is over cannot be told."""
+    assert hold_s(probing(cooling(10), "r", T0 + 3_610, 60), T0 + 20) == 0
+
+
 def test_a_test_that_told_nothing_frees_its_place_after_a_moment() -> None:
     """In it a cooldown can be set; a call that was not the test frees nothing."""
     under_test = probing(cooling(10), "r", T0 + 10, 60)

@@ -33,6 +33,9 @@ __all__ = [
 
 PROBE_POLL_S = 0.25
 PROBE_GRACE_S = 0.05
+# A test whose process was killed is never told to be over, and a call may last half an hour. Where it seems to last twice as long, the
+# clock of its process was ahead.
+LONGEST_PROBE_S = 60.0
 MOST_FAILURES = 30
 # gRPC A6: ten tokens, a failure takes one, a success brings a tenth, retries stop at half. They go on while the
 # provider has answered any call within so many seconds: then it is not down.
@@ -121,7 +124,7 @@ def hold_s(health: Health, now: float) -> float:
     """Seconds until a call may be sent: the cooldown, or a moment while another call tests a suspect; 0 for now."""
     if health.cooldown is not None and health.cooldown.until > now:
         return health.cooldown.until - now
-    if health.suspect and health.probe and health.probe_until > now:
+    if health.suspect and health.probe and now < health.probe_until < now + 2 * LONGEST_PROBE_S:
         return min(health.probe_until - now, PROBE_POLL_S)
     return 0.0
 
@@ -145,8 +148,8 @@ def ignoring_own_cooldown(health: Health, now: float) -> Health:
 
 
 def probing(health: Health, reservation: str, now: float, life_s: float) -> Health:
-    """The health after a call was let through: of a suspect it is the test."""
-    return replace(health, probe=reservation, probe_until=now + life_s) if health.suspect else health
+    """The health after a call that may last `life_s` was let through: of a suspect it is the test, which keeps others away for a while."""
+    return replace(health, probe=reservation, probe_until=now + min(life_s, LONGEST_PROBE_S)) if health.suspect else health
 
 
 def probe_ended(health: Health, reservation: str, now: float) -> Health:
