@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from benchmarks.report import machine, replace_results
 from benchmarks.soak.faults import FAMILIES, Family, Injected, inject, plan
-from benchmarks.soak.findings import Books, Finding, Sample, findings
+from benchmarks.soak.findings import Books, Finding, Sample, findings, may_be_of_killed
 from benchmarks.soak.fleet import Fleet, Member, fleet
 from benchmarks.soak.traffic import Call, Traffic
 from benchmarks.soak.upstream import KEYS, Refused, Upstream, upstream
@@ -39,7 +39,9 @@ SAMPLE_S = 10.0
 SETTLING_S = 100.0
 # What a chat claims, at most.
 MOST_CLAIMED = {Limit.RPD: 1.0, Limit.TPD: 900.0}
-HISTORY = b":history/"
+# What is kept for its time however much of it comes: a conversation that left its first model for two hours, and here each call is one;
+# what was granted while the store could not be used, so that it is counted once, for a day. The history is bounded apart.
+KEPT = (b":conversation/", b":told/", b":history/")
 HOUR_AHEAD = "+3600"
 NOT_RECORDED = {"check_limits", "list_models", "batch"}
 
@@ -110,9 +112,14 @@ async def _soak(
             used = {key: (units, before.get(key, 0.0)) for key, units in up.limits.used().items() if key[0] == group}
             ended = [call for call in traffic.calls if call.group == group and call.begun > since]
             is_ahead = any(one.group == group and one.what == HOUR_AHEAD for one in injected)
-            ledger = members.ledger if group == "machine" and _killed_ahead(injected) else None
-            books += await _books(members.of(group, "gateway")[0], used, known, ended, is_ahead=is_ahead, ledger=ledger)
-            since_wall = since + time.time() - loop.time()
+            to_wall = time.time() - loop.time()
+            left = Counter(
+                one.key.model
+                for one in await _open(members, group)
+                if may_be_of_killed(one.taken_at - to_wall, injected, group=group)
+            )
+            books += await _books(members.of(group, "gateway")[0], used, known, ended, is_ahead=is_ahead, left=left)
+            since_wall = since + to_wall
             recorded = [call for call in ended if call.outcome == "answered" and call.kind not in NOT_RECORDED]
             history[group] = (sum(call["started_at"] >= since_wall and _is_of_traffic(call) for call in known), len(recorded))
         witnesses = [member.name for member in members.members if member.witness]
@@ -125,8 +132,7 @@ async def _sampling(members: Fleet, samples: list[Sample]) -> None:
     while True:
         try:
             keys = [key for key in await redis.keys("*") if isinstance(key, bytes)]
-            # a conversation that left its first model is known for two hours, and here each call is one; the history is bounded apart
-            records = sum(b":conversation/" not in key and HISTORY not in key for key in keys)
+            records = sum(not any(kept in key for kept in KEPT) for key in keys)
         except Exception:  # noqa: BLE001 - it is held still, or was killed
             records = samples[-1].redis_records if samples else 0
         memory = {member.name: member.memory_mib() for member in members.members if member.witness}
@@ -153,17 +159,16 @@ async def _books(
     ended: Sequence[Call],
     *,
     is_ahead: bool,
-    ledger: Path | None,
+    left: Mapping[str, int],
 ) -> list[Books]:
     """What is used of a day's requests and tokens, in both books; `used`: now at the provider, and when the store was lost.
 
-    `is_ahead`: a clock was an hour ahead meanwhile. `ledger`: the file in which a process that was killed so may have left reservations.
+    `is_ahead`: a clock was an hour ahead meanwhile. `left`: by model, the reservations that processes which were killed may have left.
     """
     attempts = [attempt for call in known for attempt in call["attempts"] if attempt["sent"]]
     failed = Counter(attempt["model"] for attempt in attempts if attempt["outcome"] != "answered")
     cut_off = sum(call.outcome in {"broken", "error"} for call in ended)
     books: list[Books] = []
-    ahead = Counter(one.key.model for one in _open(ledger) if one.taken_at > time.time())
     with _environment(member.environment):
         settings = load_settings()
     async with open_context(settings, clock=SystemClock()) as context:
@@ -183,7 +188,7 @@ async def _books(
                     # both drain, so that less may be used now than then
                     provider=now if limit is Limit.RPD else max(now - when_lost, 0.0),
                     ledger=bucket.capacity - bucket.level_at(quota.now),
-                    open=quota.calls_in_flight - ahead[model],
+                    open=quota.calls_in_flight - left.get(model, 0),
                     uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit]
                     + (bucket.capacity / 24 if is_ahead and limit is Limit.TPD else 0.0),
                 )
@@ -191,23 +196,19 @@ async def _books(
     return books
 
 
-def _killed_ahead(injected: Sequence[Injected]) -> bool:
-    """Whether a process was killed that may have held a reservation from when its clock was an hour ahead."""
-    ahead = [fault for fault in injected if fault.what == HOUR_AHEAD]
-    return any(
-        kill.family == "kill" and kill.where == fault.where and fault.begun <= kill.begun <= fault.ended + SETTLING_S
-        for fault in ahead
-        for kill in injected
-    )
-
-
-def _open(ledger: Path | None) -> Sequence[OpenReservation]:
-    """Reservations in a file that have not ended."""
-    if ledger is None:
-        return ()
-    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT key, body FROM records WHERE key >= ? AND key < ?", (open_key(""), open_key("\x7f")))
-        return [found for key, body in rows if (found := decode(OpenReservation, body, key)) is not None]
+async def _open(members: Fleet, group: str) -> Sequence[OpenReservation]:
+    """An organization's reservations that have not ended."""
+    first, end = open_key(""), open_key("\x7f")
+    if group == "machine":
+        with closing(sqlite3.connect(f"{members.ledger.as_uri()}?mode=ro", uri=True)) as connection:
+            rows: dict[str, str] = dict(
+                connection.execute("SELECT key, body FROM records WHERE key >= ? AND key < ?", (first, end))
+            )
+    else:
+        async with Redis(port=members.redis.port, socket_timeout=2, decode_responses=True) as redis:
+            names = [str(name) for name in await redis.keys(f"*:{first}*")]
+            rows = {name: str(await redis.get(name)) for name in names}
+    return [found for key, body in rows.items() if (found := decode(OpenReservation, body, key)) is not None]
 
 
 @contextmanager

@@ -11,13 +11,15 @@ from benchmarks.soak.faults import Injected
 from benchmarks.soak.traffic import Call
 from benchmarks.soak.upstream import KEYS, Refused
 
-__all__ = ["Books", "Finding", "Sample", "findings", "lost", "memory_growth"]
+__all__ = ["Books", "Finding", "Sample", "findings", "lost", "may_be_of_killed", "memory_growth"]
 
 # A call that a cut of the network meets may end some seconds after it: it was waiting for an answer that will not come.
 AFTER_CUT_S = 12.0
 # What a killed process or a lost store had in flight was charged at the provider, and is not known here until it has flowed off.
 WINDOW_S = 60.0
 MOST_GROWTH_MIB = 5.0
+# What a process that was killed had in flight, or had not given back, was taken at most so long before.
+LONGEST_CALL_S = 30.0
 # The two are not read at the same moment.
 LEAST_OFF = 0.002
 MOST_STATE_MIB = 16.0
@@ -41,7 +43,7 @@ class Sample:
 class Books:
     """What is used of a limit at the end, in both books.
 
-    `open`: reservations that have not ended, without those of a process that was killed while its clock was ahead: they expire later.
+    `open`: reservations that have not ended, without those that a process which was killed may have left: they expire by themselves.
     `uncertain`: the most that the ledger may say beyond the provider: claims of attempts that failed or were cut off, which the provider
     may have charged, and of a day's tokens the hour's refill that a clock which was an hour ahead may not have brought.
     """
@@ -131,7 +133,7 @@ def findings(
     middle, last = samples[len(samples) // 2].redis_records, samples[-1].redis_records
     found.append(
         Finding(
-            what="records in the Redis server beside conversations, in the middle and at the end",
+            what="records in the Redis server beside conversations and what was granted without it, in the middle and at the end",
             found=f"{middle}, {last}",
             allowed="x 1.5",
             holds=last <= 1.5 * middle + 50,
@@ -174,6 +176,20 @@ def lost(calls: Sequence[Call], injected: Sequence[Injected]) -> list[Call]:
         and not any(fault.where == call.group and _meets(fault, call, AFTER_CUT_S) for fault in cuts)
         and not (call.outcome == "broken" and any(fault.where == call.member and _meets(fault, call, 0.5) for fault in kills))
     ]
+
+
+def may_be_of_killed(taken_at: float, injected: Sequence[Injected], *, group: str) -> bool:
+    """Whether a process of the group was killed within a call's time after this second, in which a reservation was taken.
+
+    A process whose clock is wrong takes it at another second than it says.
+    """
+    moments = [taken_at]
+    for fault in injected:
+        if fault.family == "clock" and fault.group == group:
+            moment = taken_at - float(fault.what)
+            moments += [moment] if fault.begun <= moment <= fault.ended else []
+    kills = [fault for fault in injected if fault.family == "kill" and fault.group == group]
+    return any(kill.begun - LONGEST_CALL_S <= moment <= kill.ended for kill in kills for moment in moments)
 
 
 def memory_growth(samples: Sequence[Sample], name: str) -> float:

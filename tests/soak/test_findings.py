@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks.soak.faults import Injected, plan
-from benchmarks.soak.findings import Books, Finding, Sample, findings, lost, memory_growth
+from benchmarks.soak.findings import Books, Finding, Sample, findings, lost, may_be_of_killed, memory_growth
 from benchmarks.soak.traffic import Call
 from benchmarks.soak.upstream import Refused
 
@@ -106,6 +106,26 @@ def test_memory_that_grows_is_seen_as_mib_an_hour_and_the_first_tenths_do_not_co
 )
 def test_books_that_do_not_agree_fail(books: Books) -> None:
     assert failing(found(books=(books,))) != []
+
+
+def test_a_reservation_may_be_of_a_killed_process_where_it_was_taken_shortly_before() -> None:
+    def may_be(taken_at: float, *injected: Injected) -> bool:
+        return may_be_of_killed(taken_at, injected, group="machine")
+
+    assert may_be(100.0, KILL)
+    assert may_be(71.0, KILL)
+    assert not may_be(70.0, KILL)
+    assert not may_be(103.0, KILL)
+    assert not may_be(100.0, replace(KILL, group="replicas"))
+    assert not may_be(100.0, CUT)
+
+
+def test_a_reservation_of_a_killed_process_whose_clock_was_wrong_says_another_second() -> None:
+    ahead = Injected(family="clock", what="+3600", where="gateway-2", begun=90.0, ended=99.0, group="machine")
+    assert may_be_of_killed(3_695.0, [ahead, KILL], group="machine")
+    assert not may_be_of_killed(3_700.0, [ahead, KILL], group="machine")
+    assert not may_be_of_killed(3_695.0, [replace(ahead, group="replicas"), KILL], group="machine")
+    assert may_be_of_killed(35.0, [replace(ahead, what="-60"), KILL], group="machine")
 
 
 def test_a_history_that_lacks_calls_fails() -> None:
