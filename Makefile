@@ -206,8 +206,7 @@ SOAK_OPTIONS ?=
 # With this the fuzzer takes about as long as the soak, and neither needs more than one of two cores.
 NIGHTLY_SECONDS_A_TARGET ?= 300
 nightly: nightly-rounds nightly-clients $(VENV)/.fuzz
-	$(MAKE) --jobs 2 --output-sync nightly-soak nightly-fuzz
-	$(MAKE) sbom audit
+	$(MAKE) --jobs 2 --keep-going --output-sync nightly-soak nightly-fuzz sbom audit
 
 nightly-rounds: $(VENV)/.dev
 	TEST_EFFORT=$(EFFORT) $(BIN)/python -m pytest -m torture -n 2 --dist loadfile -rP
