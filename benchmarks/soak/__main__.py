@@ -35,7 +35,7 @@ from groq_fallback_mcp.settings import load_settings
 
 HERE = Path(__file__).parent
 SAMPLE_S = 10.0
-# What no answer settled keeps its charge for the life of a reservation.
+# Until then what an MCP server left has expired; what a gateway that was killed left, after half an hour, is excused.
 SETTLING_S = 100.0
 # What a chat claims, at most.
 MOST_CLAIMED = {Limit.RPD: 1.0, Limit.TPD: 900.0}
