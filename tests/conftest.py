@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from groq_fallback_mcp import redaction
+from groq_fallback_mcp.providers import local_servers
 
 # For `make mutation`: a mutant needs to be found, not the smallest example that finds it.
 settings.register_profile("mutation", database=None, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
@@ -42,6 +43,13 @@ def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is taken out of what the process writes from then on."""
     monkeypatch.setattr(redaction, "_secrets", redaction._Secrets())
     monkeypatch.setattr(redaction, "_words", redaction._Secrets())
+
+
+@pytest.fixture(autouse=True)
+def _time_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no reason to miss a server that a test has started."""
+    for name in ("LONGEST_LOOK_S", "PATIENT_LOOK_S"):
+        monkeypatch.setattr(local_servers, name, 10.0)
 
 
 @pytest.fixture(autouse=True)

@@ -21,13 +21,6 @@ from groq_fallback_mcp.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(autouse=True)
-def _time_to_look(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """A busy machine is no reason to miss what a test has started."""
-    if "hangs" not in request.node.name:
-        monkeypatch.setattr("groq_fallback_mcp.providers.local_servers.LONGEST_LOOK_S", 10.0)
-
-
 @asynccontextmanager
 async def engine(
     monkeypatch: pytest.MonkeyPatch, catalog: Catalog, clock: FakeClock | None = None

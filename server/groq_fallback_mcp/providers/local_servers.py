@@ -1,7 +1,7 @@
 """Servers on this machine: whether one listens, which it is, what it has loaded, and whether it cut a prompt short.
 
-A server is told by what it answers, never by its port. One that hangs costs a call 0.3 s and is then left alone for some seconds,
-as is any other program that answers there: its log is not filled with our requests.
+A server is told by what it answers, never by its port. One that hangs costs the first call 2 s and later ones 0.3 s, and each
+time is then left alone for some seconds, as is any other program that answers there: its log is not filled with our requests.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalEndpoint", "ServerWatch", "quoting_no_key", "was_cut"]
 
 LONGEST_LOOK_S = 0.3
-# Also for an endpoint that the user configured and of which nothing is known yet.
+# For the first look, as a command makes no other, and while nothing is known of an endpoint that the user configured.
 PATIENT_LOOK_S = 2.0
 PAUSE_S = 10.0
 NOT_READY = 503
@@ -108,10 +108,11 @@ class ServerWatch:
                 self.server = self.models = None
             return
         self._paused_until, self._begins = None, False
-        most_s = PATIENT_LOOK_S if patient or (self._configured and self.models is None) else LONGEST_LOOK_S
+        is_first = self._opened is None
+        is_patient = patient or is_first or (self._configured and self.models is None)
         # its import is not the server's time
         _ = self._wire
-        with anyio.move_on_after(most_s) as scope:
+        with anyio.move_on_after(PATIENT_LOOK_S if is_patient else LONGEST_LOOK_S) as scope:
             self.server, self.models = await self._found()
         is_foreign = self.models is None and not self._configured and not self._begins
         if scope.cancelled_caught or is_foreign:
