@@ -1,16 +1,31 @@
-"""What the benchmarks' commands share: on what they ran, and how a README keeps its table."""
+"""What the benchmarks' commands share: what of it is chosen, on what they ran, and how a README keeps its table."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["installed_version", "machine", "replace_results", "table"]
+__all__ = ["installed_version", "machine", "replace_results", "some_of", "table"]
 
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+
+
+def some_of(known: Collection[str]) -> Callable[[str], Sequence[str]]:
+    """A type for argparse: some of the known names, with commas. Any other name is an error that lists them."""
+
+    def read(text: str) -> Sequence[str]:
+        names = text.split(",") if text else []
+        for name in names:
+            if name not in known:
+                message = f"unknown name {name!r}. Choose from: {', '.join(known)}"
+                raise argparse.ArgumentTypeError(message)
+        return names
+
+    return read
 
 
 def machine() -> str:

@@ -13,29 +13,31 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.failover.contenders import NAMES
+from benchmarks.failover.faults import FAULTS
 from benchmarks.failover.run import run
 from benchmarks.failover.table import scorecard, unstable
-from benchmarks.report import machine, replace_results
+from benchmarks.report import machine, replace_results, some_of
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Run everything, and print what came of it."""
+    slugs = [fault.slug for fault in FAULTS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.failover", description=__doc__)
-    parser.add_argument("--only", default="", help="some contenders, with commas")
-    parser.add_argument("--fault", default="", help="some faults by their slug, with commas")
+    parser.add_argument("--only", type=some_of(NAMES), default=[], help=f"some contenders of {', '.join(NAMES)}, with commas")
+    parser.add_argument("--fault", type=some_of(slugs), default=[], help=f"some faults of {', '.join(slugs)}, with commas")
     parser.add_argument("--runs", type=int, default=1, help="how often; cells that differ are listed")
     parser.add_argument("--why", action="store_true", help="print each cell that is not an answer")
     parser.add_argument("--write", action="store_true", help="keep the results in README.md and results.json")
     options = parser.parse_args()
-    only, faults = (value.split(",") if value else [] for value in (options.only, options.fault))
     begun = time.monotonic()
     versions: dict[str, str] = {}
     runs = []
     for number in range(options.runs):
         print(f"run {number + 1}", file=sys.stderr, flush=True)
-        versions, cells = asyncio.run(run(only, faults))
+        versions, cells = asyncio.run(run(options.only, options.fault))
         runs.append(cells)
     took_s = (time.monotonic() - begun) / options.runs
     cells, changed = runs[-1], unstable(runs)

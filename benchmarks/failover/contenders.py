@@ -28,9 +28,10 @@ from benchmarks.gateway.contenders import (
 from benchmarks.report import installed_version
 from benchmarks.speed.contenders import ENVIRONMENTS
 
-__all__ = ["HELD", "OURS", "Contender", "contenders"]
+__all__ = ["HELD", "NAMES", "OURS", "Contender", "contenders"]
 
 HELD = f"{OURS} (text held)"
+NAMES = (OURS, HELD, LITELLM, FERROGW, FREELM)
 ALL = frozenset({"chat", "responses", "messages"})
 HANGS_S = 5
 """When a first model that gives no sign of life is left, where a contender can be told."""

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import installed_version, machine, replace_results
+from benchmarks.report import installed_version, machine, replace_results, some_of
 from benchmarks.speed.contenders import ENVIRONMENTS
 from benchmarks.speed.rows import Row, table
 
@@ -24,10 +24,10 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Measure one thing after the other, and print all of it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--only", default="", help=f"some of {', '.join(FIGURES)}, with commas")
+    parser.add_argument("--only", type=some_of(FIGURES), help=f"some of {', '.join(FIGURES)}, with commas")
     parser.add_argument("--write", action="store_true", help="keep the figures in results.json, README.md and speed.svg")
     options = parser.parse_args()
-    wanted = options.only.split(",") if options.only else FIGURES
+    wanted = options.only or FIGURES
     begun = time.monotonic()
     rows: dict[str, list[Row]] = {}
     for name in wanted:
