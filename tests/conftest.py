@@ -6,11 +6,15 @@ import os
 import socket
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from groq_fallback_mcp import redaction
 from groq_fallback_mcp.providers import local_servers
 
+# How fast a machine is decides no test, and a fixture that lasts for all examples of one is meant to.
+BUSY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("busy machine", deadline=None, suppress_health_check=BUSY)
+settings.load_profile("busy machine")
 # For `make mutation`: a mutant needs to be found, not the smallest example that finds it.
 settings.register_profile("mutation", database=None, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.audio.file_bytes import FileBytes
@@ -31,7 +31,7 @@ places = st.none() | st.integers(-310_000, 310_000)
 
 
 @given(st.lists(st.tuples(places, places), min_size=1, max_size=8))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)
 def test_a_window_has_the_bytes_of_the_file_wherever_it_is_looked_at(
     descriptor: int, looks: list[tuple[int | None, int | None]]
 ) -> None:

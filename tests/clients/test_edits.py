@@ -147,7 +147,7 @@ def toml_documents(draw: st.DrawFn) -> str:
 
 
 @pytest.mark.fault("B3")
-@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
 @given(toml_documents())
 def test_any_toml_document_gets_the_entry_and_gives_it_back(text: str) -> None:
     """Or is refused; what else it says never changes."""
@@ -365,7 +365,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(
     lines=st.lists(LINES, max_size=7), end=st.sampled_from(["\n", "\r\n"]), value=VALUES, mark=st.sampled_from(["", "\ufeff"])
 )

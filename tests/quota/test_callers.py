@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fake_clock import FakeClock
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groq_fallback_mcp.call import FailureKind, Limit
@@ -285,7 +285,7 @@ async def test_while_the_store_is_out_of_reach_a_callers_budget_is_closed_and_ot
     assert (found.tokens, found.calls, found.refused) == (25, 1, 0)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 80), st.floats(0, 1), st.integers(0, 3)), max_size=30))
 async def test_whatever_happens_to_calls_no_budget_is_overspent_and_nothing_stays_held(
     calls: list[tuple[str, int, float, int]],

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from effort import times
 from fake_clock import FakeClock
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_calls import call
 from stores import RedisServer
@@ -410,7 +410,7 @@ async def test_the_writer_runs_beside_calls_and_ends_when_it_is_cancelled(clock:
     assert names(await ledger.calls(since=0, limit=10)) == ["a"]
 
 
-@settings(max_examples=times(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(60), deadline=None)
 @given(sizes=st.lists(st.integers(0, MOST_AT_ONCE), max_size=12), attempts=st.integers(0, 16))
 async def test_any_batches_are_kept_in_order_and_within_the_bound(sizes: list[int], attempts: int) -> None:
     """However many come at once: none is lost but the oldest, and the head counts what the chunks hold."""
