@@ -610,6 +610,10 @@ async def test_used_up_retries_keep_a_call_from_models_that_failed_but_not_from_
     for _ in range(8):
         assert (await served(world)).model == THIRD
         world.clock.advance(120)
+    # one that was limited since has not failed
+    limited = failure(K.RATE_LIMITED, status=429)
+    await world.engine.ledger.cool_down(world.engine.key("groq", THIRD), 5, "rate limited", limit=None, kind=limited.kind)
+    world.clock.advance(120)
     before = len(world.groq.asked)
     assert (await served(world)).model == THIRD
     assert world.groq.asked[before:] == [FIRST, THIRD]

@@ -443,7 +443,7 @@ class FallbackEngine:
         """Leave out this model, and those of its provider that have failed since they last answered."""
         others = [one for one in state.left if one.provider == candidate.provider and one.identity != candidate.identity]
         quotas = await self.ledger.peek([self.claim(one) for one in others], caller=self.caller)
-        well = {one.identity for one, quota in zip(others, quotas, strict=True) if not quota.health.suspect}
+        well = {one.identity for one, quota in zip(others, quotas, strict=True) if not quota.health.failures}
         state.drop(lambda one: one.provider == candidate.provider and one.identity not in well)
 
     async def _look_again(self, state: CallState, candidate: Candidate, failure: Failure) -> None:
