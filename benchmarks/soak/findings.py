@@ -203,13 +203,14 @@ def memory_growth(samples: Sequence[Sample], name: str) -> float:
 
 
 def _moments(refused: Sequence[Refused]) -> int:
-    """At how many moments limits refused, where each limit counts for itself."""
-    last: dict[tuple[str, str, str], float] = {}
+    """At how many moments limits refused, where each limit counts for itself. A moment is the second after its first refusal."""
+    begun: dict[tuple[str, str, str], float] = {}
     moments = 0
     for one in refused:
         limit = (one.organization, one.model, one.unit)
-        moments += limit not in last or one.at - last[limit] > MOMENT_S
-        last[limit] = one.at
+        if limit not in begun or one.at - begun[limit] > MOMENT_S:
+            begun[limit] = one.at
+            moments += 1
     return moments
 
 

@@ -82,6 +82,8 @@ def test_a_moment_at_which_a_limit_refuses_is_allowed_for_five_thousand_calls() 
     assert len(failing(found(calls=calls[1:], refused=(REFUSED,)))) == 1
     for other in (replace(REFUSED, at=REFUSED.at + 1.1), replace(REFUSED, model="another"), replace(REFUSED, unit="another")):
         assert len(failing(found(calls=calls, refused=(REFUSED, other)))) == 1
+    # one that goes on and on is many moments
+    assert len(failing(found(calls=calls, refused=tuple(replace(REFUSED, at=REFUSED.at + 0.9 * n) for n in range(3))))) == 1
 
 
 def test_it_is_told_how_many_minutes_a_refused_request_would_have_counted_in() -> None:
