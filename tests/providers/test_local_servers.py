@@ -387,8 +387,9 @@ class SlowOllama(Ollama):
         return await super()._handle(request)
 
 
-async def test_a_call_that_is_cancelled_while_it_looks_has_seen_nothing() -> None:
-    """The next one looks itself, instead of going without the server for two seconds."""
+async def test_a_call_that_is_cancelled_while_it_looks_has_seen_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one looks itself, with the time of a first look, instead of going without the server for two seconds."""
+    monkeypatch.setattr(local_servers, "LONGEST_LOOK_S", 0.0)
     server = SlowOllama()
     async with running(server) as port:
         providers = registry(catalog_with_ports(ollama=port))

@@ -1,7 +1,8 @@
 """Servers on this machine: whether one listens, which it is, what it has loaded, and whether it cut a prompt short.
 
-A server is told by what it answers, never by its port. One that hangs costs the first call 2 s and later ones 0.3 s, and each
-time is then left alone for some seconds, as is any other program that answers there: its log is not filled with our requests.
+A server is told by what it answers, never by its port. One that hangs costs the first call 2 s and later ones 0.3 s, or 2 s
+each where the user configured it, and is then left alone for some seconds, as is any other program that answers there: its log is
+not filled with our requests.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class ServerWatch:
         self._opened: Wire | None = None
         self._paused_until: float | None = None
         self._begins = False
+        self._was_looked_at = False
         self._ollama: dict[str, OllamaDetails] = {}
 
     def is_closed(self) -> bool:
@@ -108,12 +110,13 @@ class ServerWatch:
                 self.server = self.models = None
             return
         self._paused_until, self._begins = None, False
-        is_first = self._opened is None
-        is_patient = patient or is_first or (self._configured and self.models is None)
+        is_patient = patient or not self._was_looked_at or (self._configured and self.models is None)
         # its import is not the server's time
         _ = self._wire
         with anyio.move_on_after(PATIENT_LOOK_S if is_patient else LONGEST_LOOK_S) as scope:
             self.server, self.models = await self._found()
+        # not before: a call that is cancelled meanwhile has seen nothing
+        self._was_looked_at = True
         is_foreign = self.models is None and not self._configured and not self._begins
         if scope.cancelled_caught or is_foreign:
             self._paused_until = now + PAUSE_S
