@@ -64,7 +64,7 @@ _FORMS = [
 async def run(only: Sequence[str], faults: Sequence[str] = ()) -> tuple[dict[str, str], list[Cell]]:
     """The versions of the contenders, and all cells; `only` names contenders, and `faults` slugs of faults, all without.
 
-    Raises RuntimeError where one of `only` is not installed.
+    Exits where one of `only` is not installed.
     """
     forms = [form for form in _FORMS if not faults or form.fault.slug in faults]
     unreachable = [form.number for form in _FORMS if form.fault.is_refused]
@@ -75,8 +75,7 @@ async def run(only: Sequence[str], faults: Sequence[str] = ()) -> tuple[dict[str
             chosen = [contender for contender in found if not only or contender.name in only]
             missing = set(only) - {contender.name for contender in chosen}
             if missing:
-                message = f"not installed: {', '.join(sorted(missing))}. Install the peers with `make bench-peers`"
-                raise RuntimeError(message)
+                sys.exit(f"Not installed: {', '.join(sorted(missing))}. Install the peers with make bench-peers")
             cells = []
             for contender in chosen:
                 print(f"{contender.name} ...", file=sys.stderr, flush=True)
