@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["check_base_url", "is_clean_key", "is_loopback", "is_loopback_url", "is_proxy"]
+__all__ = ["check_base_url", "is_clean_key", "is_http_url", "is_loopback", "is_loopback_url", "is_proxy"]
 
 
 def is_clean_key(value: str) -> bool:
@@ -21,11 +21,12 @@ def check_base_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        message = f"the base URL is not a valid address ({error})"
+    except ValueError:
+        # the reason given quotes a part of the address, which may be of a password
+        message = "the base URL is not a valid address; use https://HOST or https://HOST:PORT/PATH"
         raise ValueError(message) from None
     if parts.scheme not in {"http", "https"} or not host:
-        message = f"the base URL {_without_userinfo(value)!r} is not an http(s) address; use https://HOST"
+        message = f"the base URL{_shown(value)} is not an http(s) address; use https://HOST"
         raise ValueError(message)
     if parts.username or parts.password or parts.query or parts.fragment:
         message = f"the base URL for {host!r} contains user info, a query or a fragment; give only scheme, host, port and path"
@@ -53,20 +54,22 @@ def is_loopback_url(url: str) -> bool:
 
 def is_proxy(value: str) -> bool:
     """Whether a value is the address of an http or https proxy, with or without user info."""
+    if not is_http_url(value):
+        return False
+    parts = urlsplit(value)
+    return is_clean_key(value) and parts.path in {"", "/"} and not (parts.query or parts.fragment)
+
+
+def is_http_url(value: str) -> bool:
+    """Whether a value is an http or https address."""
     try:
         parts = urlsplit(value)
         # reading the port is what checks it
-        return (
-            is_clean_key(value)
-            and parts.scheme in {"http", "https"}
-            and bool(parts.hostname)
-            and parts.port != 0
-            and parts.path in {"", "/"}
-            and not (parts.query or parts.fragment)
-        )
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
 
-def _without_userinfo(url: str) -> str:
-    return url.split("@", 1)[-1] if "@" in url else url
+def _shown(url: str) -> str:
+    """An address in an error, unless it has what may be a secret: user info, a query or a fragment."""
+    return "" if {"@", "?", "#"} & set(url) else f" {url!r}"

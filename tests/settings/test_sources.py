@@ -33,6 +33,14 @@ def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Pa
         'plan = "https://u:my-Very-Secret-1@h"',
         'plan = "gsk_my-Very-Secret-1"',
         '[[providers]]\nname = "mine"\nbase_url = "https://h.test/v1"\nkey_env = "gsk_myVerySecret1"',
+        '[[providers]]\nname = "https://u:my-Very-Secret-1@h/v1"',
+        '[[providers]]\nname = "gsk_my-Very-Secret-1"',
+        '[[providers]]\nname = "https://u:my-Very-Secret-1@h/v1"\nbase_url = "https://h.test/v1"\ncost = "none"',
+        '[[providers]]\nname = "mine"\nbase_url = "https://u:My-Secret/x@h/v1"',
+        '[[providers]]\nname = "mine"\nbase_url = "h.test/v1?api_key=My-Secret"',
+        '[[providers]]\nname = "mine"\nbase_url = "ftp://u:my@Secret@h.test/v1"',
+        '[[providers]]\nname = "mine"\nbase_url = "https://u:my-Secret@h\u2100.test/v1"',
+        'base_url = "https://u:My-Secret/x@h/v1"',
     ],
 )
 def test_what_may_be_a_secret_is_not_shown_where_it_is_wrong(
@@ -54,6 +62,15 @@ def test_a_file_with_endless_numbers_or_lists_is_told_as_that(
     path = configured(monkeypatch, tmp_path, text)
     with pytest.raises(ConfigurationError, match=f"{path}"):
         load_settings()
+
+
+@pytest.mark.parametrize("name", ["xai_api_key", "sk_proxy_key", "org_token", "MY_KEY"])
+def test_a_variable_s_name_may_look_like_a_key_as_long_as_it_is_words(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Keys have digits or capital letters after such a beginning."""
+    configured(monkeypatch, tmp_path, f'[[providers]]\nname = "mine"\nbase_url = "https://h.test/v1"\nkey_env = "{name}"')
+    assert load_settings().providers[0].key_env == name
 
 
 def test_without_anything_set_the_defaults_hold() -> None:

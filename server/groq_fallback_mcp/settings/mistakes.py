@@ -18,7 +18,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.json_types import is_array, is_object
 from groq_fallback_mcp.redaction import redact
 from groq_fallback_mcp.render import excerpt
-from groq_fallback_mcp.settings.model import ADDRESSES, SECRETS, EndpointSettings, Settings
+from groq_fallback_mcp.settings.model import ADDRESSES, NO_KEY, SECRETS, EndpointSettings, Settings
 from groq_fallback_mcp.settings.places import CONFIG_VARIABLE
 
 __all__ = [
@@ -66,7 +66,7 @@ _EXPECTED: Mapping[str, str] = {
 }
 _PATTERNS: Mapping[str, str] = {
     "name": "use lowercase letters, digits, - and _",
-    "key_env": "it must be the name of an environment variable, never the key itself",
+    "key_env": NO_KEY,
 }
 # Their values may be a key or contain a password.
 _SECRETIVE = re.compile("key|token_|secret|password|base_url", re.IGNORECASE)
@@ -190,7 +190,8 @@ def _provider(path: Sequence[str], given: Given) -> str:
     tables: object = given.file.get("providers")
     table: object = tables[number] if is_array(tables) and number < len(tables) else None
     name = (table.get("name") or table.get("preset")) if is_object(table) else None
-    return f"provider {excerpt(name)}" if isinstance(name, str) else f"provider {number + 1}"
+    is_shown = isinstance(name, str) and not _may_be_secret("", name)
+    return f"provider {excerpt(name)}" if is_shown else f"provider {number + 1}"
 
 
 def _table_of(value: object) -> str:

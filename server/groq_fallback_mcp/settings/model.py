@@ -17,7 +17,7 @@ from groq_fallback_mcp.addresses import check_base_url, is_clean_key, is_loopbac
 from groq_fallback_mcp.json_types import is_array, is_object
 from groq_fallback_mcp.redaction import SHORTEST_SECRET, redact, register_keys, register_secrets
 
-__all__ = ["ADDRESSES", "SECRETS", "TOOLSETS", "EndpointSettings", "Settings", "Toolset", "secrets_in", "split_names"]
+__all__ = ["ADDRESSES", "NO_KEY", "SECRETS", "TOOLSETS", "EndpointSettings", "Settings", "Toolset", "secrets_in", "split_names"]
 
 Toolset = Literal["full", "speech", "safety", "batch", "all"]
 TOOLSETS: tuple[Toolset, ...] = get_args(Toolset)
@@ -27,6 +27,7 @@ ADDRESSES = ("state", "proxy")
 # Of an address's query; `ssl_keyfile` names a file.
 _SECRET_FIELD = re.compile("pass|pwd|token|secret|key(?!file)|auth", re.IGNORECASE)
 PreferredCost = Literal["groq", "local", "free", "paid"]
+NO_KEY = "it must be the name of an environment variable, never the key itself"
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -100,9 +101,9 @@ class EndpointSettings(BaseModel):
     @field_validator("key_env")
     @classmethod
     def _no_key(cls, value: str | None) -> str | None:
-        if value is not None and redact(value) != value:
-            message = "it must be the name of an environment variable, never the key itself"
-            raise ValueError(message)
+        # a key has digits or large letters, a name such as xai_api_key has not
+        if value is not None and redact(value) != value and re.search("[A-Z0-9]", value):
+            raise ValueError(NO_KEY)
         return value
 
     @field_validator("base_url")
