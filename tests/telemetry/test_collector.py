@@ -181,6 +181,16 @@ async def test_off_by_the_sdks_own_variable_nothing_listens(monkeypatch: pytest.
     [
         ("OTEL_TRACES_EXPORTER", "jaeger", "OTEL_TRACES_EXPORTER is 'jaeger'. Set it to none or otlp."),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc'. Set it to http/protobuf."),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "me:secret@collector:4318",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is not an http(s) address. Set it to http://HOST:PORT or https://HOST.",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://[::1",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is not an http(s) address. Set it to http://HOST:PORT or https://HOST.",
+        ),
     ],
 )
 async def test_what_cannot_be_sent_as_a_variable_says_is_refused_at_the_start(

@@ -5,7 +5,7 @@ key, where none of them has one, is looked for in the key ring and in a file bes
 """
 
 from groq_fallback_mcp.settings.mistakes import reason, unknown_variables
-from groq_fallback_mcp.settings.model import TOOLSETS, EndpointSettings, Settings, Toolset, split_names
+from groq_fallback_mcp.settings.model import TOOLSETS, EndpointSettings, Settings, Toolset, secrets_in, split_names
 from groq_fallback_mcp.settings.places import config_path, key_path, provider_key_path, state_folder
 from groq_fallback_mcp.settings.sources import key_sources, load_settings
 
@@ -20,6 +20,7 @@ __all__ = [
     "load_settings",
     "provider_key_path",
     "reason",
+    "secrets_in",
     "split_names",
     "state_folder",
     "unknown_variables",

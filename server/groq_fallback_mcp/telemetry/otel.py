@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import anyio
 import requests
@@ -24,10 +24,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util.types import AttributeValue
 
 from groq_fallback_mcp import __version__
+from groq_fallback_mcp.addresses import is_http_url
 from groq_fallback_mcp.call import ANSWERED, CallRecord
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.redaction import register_secrets
-from groq_fallback_mcp.settings import Settings
+from groq_fallback_mcp.settings import Settings, secrets_in
 from groq_fallback_mcp.telemetry.labels import BoundedLabels
 from groq_fallback_mcp.telemetry.spans import attempt_attributes, make_spans
 
@@ -170,8 +171,12 @@ def _session(settings: Settings, signal: str) -> requests.Session:
     """A connection by the proxy of our settings; like all others here it ignores HTTP_PROXY and ~/.netrc."""
     session = requests.Session()
     session.trust_env = False
-    stated = (os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in (f"{signal}_ENDPOINT", "ENDPOINT"))
-    endpoint = next((value for value in stated if value), ENDPOINT)
+    names = (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    stated = next((name for name in names if os.environ.get(name)), None)
+    endpoint = ENDPOINT if stated is None else os.environ[stated]
+    if not is_http_url(endpoint):
+        # it may have a password, so it is not shown
+        raise ConfigurationError(f"{stated} is not an http(s) address", next_step="Set it to http://HOST:PORT or https://HOST")
     proxy = settings.proxy_to(endpoint)
     if proxy is not None:
         session.proxies = {"http": proxy, "https": proxy}
@@ -184,6 +189,4 @@ def _register_headers() -> None:
         for header in os.environ.get(f"OTEL_EXPORTER_OTLP_{name}HEADERS", "").split(","):
             value = unquote(header.partition("=")[2]).strip()
             register_secrets(value, value.rpartition(" ")[2])
-        password = urlsplit(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT", "")).password
-        if password:
-            register_secrets(password, unquote(password))
+        register_secrets(*secrets_in(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT", "")))
