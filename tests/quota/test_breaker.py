@@ -68,7 +68,7 @@ def test_a_test_keeps_others_away_for_a_minute_at_most() -> None:
 
 
 def test_a_test_by_a_process_whose_clock_is_ahead_keeps_nobody_away() -> None:
-    """Such a clock is a minute ahead, or more: when the test is over cannot be told. Less than a minute is waited for."""
+    """Where its clock is more than a minute ahead, when the test is over cannot be told."""
     assert hold_s(probing(cooling(10), "r", T0 + 80, 60), T0 + 20) == 0
     assert hold_s(probing(cooling(10), "r", T0 + 79, 60), T0 + 20) > 0
 

@@ -497,7 +497,8 @@ def _missing(limit: Limit, age_s: float) -> float:
     """The share still missing of what was used so long ago and is charged only now.
 
     A minute's limit in constant use was never full since, so that nothing has made up for it, and one in little use is full a moment
-    after a charge. A longer one would be missed for hours: of it counts what has not come back.
+    after a charge. Older use of it is left out: hours of it would close the limit. A longer limit would be missed for hours: of it
+    counts what has not come back.
     """
     if age_s >= limit.window_s:
         return 0.0
