@@ -188,7 +188,7 @@ async def _books(
                     # both drain, so that less may be used now than then
                     provider=now if limit is Limit.RPD else max(now - when_lost, 0.0),
                     ledger=bucket.capacity - bucket.level_at(quota.now),
-                    open=quota.calls_in_flight - left.get(model, 0),
+                    open=max(quota.calls_in_flight - left.get(model, 0), 0),
                     uncertain=(failed[model] + cut_off) * MOST_CLAIMED[limit]
                     + (bucket.capacity / 24 if is_ahead and limit is Limit.TPD else 0.0),
                 )
