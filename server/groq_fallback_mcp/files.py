@@ -155,6 +155,10 @@ def _target(
             raise InputRefused(
                 f"The directory of {path_excerpt(path)} does not exist", next_step="create it, or give another path"
             )
+        if not os.access(parent, os.W_OK):
+            raise InputRefused(
+                f"{path_excerpt(path)} cannot be written: nothing may be written in its folder", next_step="give another path"
+            )
         occupied = target.is_symlink() or target.exists()
     except OSError as error:
         raise InputRefused(
@@ -203,9 +207,7 @@ def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrit
             if overwrite:
                 replace_file(partial, name, folder)
             else:
-                # unlike a rename it fails where somebody was there first
-                os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-                os.unlink(partial, dir_fd=folder)
+                _place_new(partial, name, folder)
         except BaseException:
             os.unlink(partial, dir_fd=folder)
             raise
@@ -213,6 +215,20 @@ def _write_below(root: Path, steps: tuple[str, ...], content: bytes, *, overwrit
         if folder is not None:
             os.close(folder)
     sweep_partials(beside)
+
+
+def _place_new(partial: str, name: str, folder: int | None) -> None:
+    """Give a file its name. Unlike a rename it fails where somebody was there first. Raises OSError."""
+    try:
+        os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        # memory sticks and some network drives know no links; the name is taken first, by an empty file
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, 0o600, dir_fd=folder))
+        replace_file(partial, name, folder)
+    else:
+        os.unlink(partial, dir_fd=folder)
 
 
 def _locate(path: str, allowed: Sequence[Path], base: Path) -> tuple[Path, tuple[str, ...]]:

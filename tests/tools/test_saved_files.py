@@ -457,3 +457,26 @@ def test_a_check_before_the_work_says_what_the_write_would(tmp_path: Path) -> No
             causes.append(refused.value.cause)
         assert causes[0] == causes[1]
     assert json.dumps(sorted(path.name for path in tmp_path.iterdir())) == '["a.txt"]'
+
+
+def test_a_file_system_without_links_gets_a_new_file_too_and_keeps_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory sticks have none."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    write_allowed("a.txt", "text", allowed=(tmp_path,), extensions=(".txt",))
+    assert contents(tmp_path) == {"a.txt": b"text"}
+    with pytest.raises(FileExistsError):
+        files._place_new(str(tmp_path / "a.txt"), str(tmp_path / "a.txt"), None)
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: (Path(path), mode) != (tmp_path, os.W_OK))
+    with pytest.raises(InputRefused, match="nothing may be written in its folder"):
+        check_target("a.txt", allowed=(tmp_path,), extensions=(".txt",))

@@ -14,6 +14,10 @@ from servers import connected, text_of
 
 from groq_fallback_mcp.audio.samples import sample_path
 from groq_fallback_mcp.call import AudioFile, AudioLink, AudioRequest, AudioSegment, AudioWord, Success, Transcript, Usage
+from groq_fallback_mcp.cli import calls
+from groq_fallback_mcp.tools import Context
+from groq_fallback_mcp.tools.result_bound import FOLDER as RESULTS
+from groq_fallback_mcp.tools.save_to import SaveTo
 
 pytestmark = pytest.mark.anyio
 TURBO, LARGE = "whisper-large-v3-turbo", "whisper-large-v3"
@@ -86,6 +90,61 @@ async def test_words_come_with_their_times(folder: Path) -> None:
     assert call.request.words
     assert isinstance(call.request.audio, AudioFile)
     assert call.request.audio.duration_s == pytest.approx(4.925, abs=0.01)
+
+
+def hearing_much() -> tuple[World, str]:
+    """A world in which more is understood than clients pass on, and what that is."""
+    assert HEARD.transcript is not None
+    text = "word " * 20_000 + "end"
+    world = hearing()
+    world.groq.default = replace(HEARD, transcript=replace(HEARD.transcript, text=text))
+    return world, text
+
+
+async def test_a_command_line_gets_a_transcript_of_any_length(folder: Path) -> None:
+    """It is piped on: half of it would look like all of it."""
+    world, text = hearing_much()
+    context = Context(engine=world.engine, folders=(folder,), state=folder / "state")
+    reply = await calls.call("transcribe", {"file": "speech.flac"}, context)
+    assert reply.body == text
+    assert not (folder / "state" / RESULTS).exists()
+
+
+async def test_a_long_transcript_is_shown_in_part_where_it_cannot_be_kept(folder: Path) -> None:
+    """An error would hide what was paid for."""
+    world, _ = hearing_much()
+    (folder / "state").write_text("no folder")
+    async with connected(world, folders=(folder,), state=folder / "state") as client:
+        result = await client.call_tool("transcribe", {"file": "speech.flac"})
+    assert not result.is_error
+    assert text_of(result).startswith("word word")
+    assert "the rest is lost" in text_of(result)
+
+
+async def test_words_are_no_text_of_the_last_caption(folder: Path) -> None:
+    """They are in the result."""
+    async with connected(hearing(), folders=(folder,)) as client:
+        given = {"file": "speech.flac", "timestamps": "word", "format": "srt", "save_to": "a.srt"}
+        result = await client.call_tool("transcribe", given)
+    assert (folder / "a.srt").read_text() == "1\n00:00:00,000 --> 00:00:04,900\nHello there.\n"
+    assert "1.00-4.90 there." in text_of(result)
+
+
+async def test_a_transcript_that_cannot_be_saved_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was paid for, and a folder that is full or taken meanwhile is found out at the end only."""
+
+    async def taken_meanwhile(self: SaveTo, context: Context) -> None:
+        del context
+        (folder / self.path).write_text("of another")
+
+    monkeypatch.setattr(SaveTo, "check", taken_meanwhile)
+    async with connected(hearing(), folders=(folder,), state=folder / "state") as client:
+        result = await client.call_tool("transcribe", {"file": "speech.flac", "save_to": "a.txt"})
+    assert result.is_error
+    (kept,) = (folder / "state" / RESULTS).iterdir()
+    assert kept.read_text() == "Hello there.\n"
+    assert f"'a.txt' already exists. The result is in {kept} for a week" in text_of(result)
+    assert (folder / "a.txt").read_text() == "of another"
 
 
 async def test_a_link_is_passed_on_and_never_fetched_here() -> None:

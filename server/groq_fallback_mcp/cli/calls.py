@@ -57,7 +57,8 @@ async def call_any(name: str, arguments: str, *, as_json: bool) -> int:
         given = _arguments_of(name, arguments)
         tool = next(tool for tool in ALL_TOOLS if tool.name == name)
         async with open_context(load_settings()) as context:
-            return show_reply(await tool.handle(parse(tool.arguments, given), context), as_json=as_json)
+            read = parse(tool.arguments, given)
+            return show_reply(await tool.handle(read, replace(context, takes_all=True)), as_json=as_json)
     except InputRefused as error:
         echo_message(f"groq-fallback-mcp: {error}", err=True)
         return USAGE_ERROR
@@ -111,7 +112,7 @@ async def call(name: str, arguments: Mapping[str, Any], context: Context) -> Rep
     except InputRefused as error:
         # the arguments of a tool are not what a person gives
         raise InputRefused(error.cause, next_step="See groq-fallback-mcp --help") from None
-    return await tool.handle(read, context)
+    return await tool.handle(read, replace(context, takes_all=True))
 
 
 def with_folders_of(files: Sequence[str | None], settings: Settings) -> Settings:

@@ -256,15 +256,15 @@ class Page:
     following: str | None
 
 
-def keep(body: str, folder: Path, *, stem: str, suffix: str) -> Path:
-    """Write a result, sanitized, into a folder of our own. Blocking. OSError where that cannot be done.
+def keep(body: str | bytes, folder: Path, *, stem: str, suffix: str) -> Path:
+    """Write a result, a text sanitized, into a folder of our own. Blocking. OSError where that cannot be done.
 
     The same content has the same name, and any number of threads and processes may write it at once.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep_partials(folder)
     _sweep_old(folder)
-    content = sanitize(body).encode("utf-8", "replace")
+    content = sanitize(body).encode("utf-8", "replace") if isinstance(body, str) else body
     path = folder / f"{stem}-{hashlib.blake2b(content, digest_size=8).hexdigest()}{suffix}"
     write_atomically(path, content)
     return path

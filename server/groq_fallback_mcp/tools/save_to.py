@@ -8,8 +8,11 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.files import check_target, write_allowed
 from groq_fallback_mcp.own_files import FOLDER
+from groq_fallback_mcp.tools.result_bound import FOLDER as RESULTS
+from groq_fallback_mcp.tools.result_bound import keep
 from groq_fallback_mcp.tools.tool import Context
 
 __all__ = ["SaveTo"]
@@ -29,6 +32,18 @@ class SaveTo:
         await anyio.to_thread.run_sync(partial(check, overwrite=self.overwrite, records=context.state / FOLDER))
 
     async def write(self, content: str | bytes, context: Context) -> Path:
-        """Write the file, whole or not at all. Raises InputRefused."""
+        """Write the file, whole or not at all. Raises InputRefused; then what was paid for is kept for a week, and the error says where."""
         write = partial(write_allowed, self.path, content, allowed=context.folders, extensions=self.extensions)
-        return await anyio.to_thread.run_sync(partial(write, overwrite=self.overwrite, records=context.state / FOLDER))
+        try:
+            return await anyio.to_thread.run_sync(partial(write, overwrite=self.overwrite, records=context.state / FOLDER))
+        except InputRefused as error:
+            suffix = Path(self.path).suffix.lower()
+            keeping = partial(keep, content, context.state / RESULTS, stem="unsaved", suffix=suffix)
+            try:
+                kept = await anyio.to_thread.run_sync(keeping)
+            except OSError:
+                raise error from None
+            raise InputRefused(
+                f"{error.cause}. The result is in {kept} for a week",
+                next_step="Move it from there; another call would be paid again",
+            ) from None

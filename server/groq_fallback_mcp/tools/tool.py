@@ -38,8 +38,9 @@ class Arguments(BaseModel):
 class Context:
     """What handlers need besides their arguments. `folders` are those whose files may be read, the first the base.
 
-    `progress` is None where the client did not ask for it, `observer` follows a single chat call. `deadline_s` is the time for a chat call, None the usual one, `job_deadline_s` that for work of many calls. `cache` keeps answers,
-    `state` is the folder for what outlives a call.
+    `progress` is None where the client did not ask for it, `observer` follows a single chat call. `deadline_s` is the time for a chat
+    call, None the usual one, `job_deadline_s` that for work of many calls. `cache` keeps answers, `state` is the folder for what
+    outlives a call. `takes_all`: results of any length are passed on, as on a command line.
     """
 
     engine: FallbackEngine
@@ -50,6 +51,7 @@ class Context:
     job_deadline_s: float = 3_600.0
     cache: ResponseCache | None = None
     state: Path = field(default_factory=state_folder)
+    takes_all: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -362,15 +362,19 @@ async def _transcript_reply(
     result = _result(answer, form, words=words)
     whole = _whole(result, answer)
     reply = _reply(result, whole, form)
-    if save_to is None and fits(reply.text, reply.structured):
+    if save_to is None and (context.takes_all or fits(reply.text, reply.structured)):
         return reply
     body = _body(result, form)
     if save_to is not None:
         path = await save_to.write(body, context)
     else:
-        path = await anyio.to_thread.run_sync(
-            lambda: keep(body, context.state / FOLDER, stem="transcript", suffix=SUFFIX[form])
-        )
+        try:
+            path = await anyio.to_thread.run_sync(
+                lambda: keep(body, context.state / FOLDER, stem="transcript", suffix=SUFFIX[form])
+            )
+        except OSError:
+            # it is cut like any other result that is too long, and what cannot be written is told there
+            return reply
     begun = head(body, HEAD_BYTES)
     cut = begun != body
     # an agent that cannot read files of this machine goes on from where the head ends; JSON is shown in another order
@@ -465,8 +469,10 @@ def _body(result: TranscribeResult, form: Format) -> str:
     if form in _JSON:
         kept = {"text", "language", "audio_s", "segments", "words"}
         return _json(result.model_dump(mode="python", exclude_none=True, include=kept)) + "\n"
-    words = "".join(f"{word.start:.2f}-{word.end:.2f} {word.word}\n" for word in result.words or ())
-    return (result.output or f"{result.text}\n") + words
+    if result.output is not None:
+        # a line more would be text of the last caption
+        return result.output
+    return f"{result.text}\n" + "".join(f"{word.start:.2f}-{word.end:.2f} {word.word}\n" for word in result.words or ())
 
 
 def _json(value: dict[str, Any]) -> str:
