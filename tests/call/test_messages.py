@@ -19,6 +19,28 @@ OURS = {"id": "c1", "name": "get_price", "arguments": {"item": "tea"}}
 WIRE = {"id": "c1", "type": "function", "function": {"name": "get_price", "arguments": '{"item": "tea"}'}}
 
 
+def test_images_in_results_follow_them_in_a_message_of_the_users() -> None:
+    """Providers refuse them in the result, or do not see them; calls at once must have their results one after the other."""
+    words = {"type": "text", "text": "a.png"}
+    given = [
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "content": None, "tool_calls": [WIRE, {**WIRE, "id": "c2"}, {**WIRE, "id": "c3"}]},
+        {"role": "tool", "tool_call_id": "c1", "content": [words, IMAGE]},
+        {"role": "tool", "tool_call_id": "c2", "content": [IMAGE]},
+        {"role": "tool", "tool_call_id": "c3", "content": "none"},
+        {"role": "assistant", "content": "I see."},
+    ]
+    read = cast("list[dict[str, Any]]", read_messages(given))
+    assert [(message["role"], message["content"]) for message in read[2:]] == [
+        ("tool", "a.png"),
+        ("tool", "The result is an image, which follows."),
+        ("tool", "none"),
+        ("user", [{"type": "text", "text": "Images in the results above:"}, IMAGE, IMAGE]),
+        ("assistant", "I see."),
+    ]
+    assert cast("list[dict[str, Any]]", read_messages(given[:3]))[-1]["role"] == "user"
+
+
 @pytest.mark.fault("B16", "C4")
 @pytest.mark.parametrize(
     ("message", "sent"),

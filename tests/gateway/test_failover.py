@@ -287,6 +287,18 @@ def test_every_fault_has_its_verdicts() -> None:
     assert len(VERDICTS) == len(FAULTS) >= 50
 
 
+@pytest.mark.parametrize("arguments", ['{"path": ', ""], ids=["in its arguments", "before them"])
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+async def test_a_call_cut_at_max_tokens_after_words_ends_the_answer_there(api: Api, arguments: str) -> None:
+    """Its words have been sent, and another model would write others: the client is told that the tokens were used up."""
+    cut = Asked(pieces=events(*text("I write", " it."), *calls(arguments), finish="length"), headers=SSE)
+    upstream = Upstream(lambda _: cut)
+    chat = {"model": FIRST, "messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, "stream": True}
+    heard = api.heard(await ask(gateway(World(), upstream), api.request(chat), path=api.path))
+    assert (heard.text, heard.calls, heard.error, heard.finish) == ("I write it.", [], None, "length")
+    assert upstream.asked == [FIRST]
+
+
 async def test_a_hanging_model_is_left_after_the_attempt_timeout_that_is_set() -> None:
     """The gateway's own default is 15 s."""
     world = World()

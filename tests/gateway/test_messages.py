@@ -438,6 +438,7 @@ async def test_an_answer_without_a_token_left_says_to_raise_max_tokens() -> None
     for answer in (
         whole("", finish="length"),
         whole(None, finish="length", tool_calls=[{"id": "c", "function": {"name": "Read", "arguments": '{"a'}}]),
+        whole("I look.", finish="length", tool_calls=[{"id": "c", "function": {"name": "Read", "arguments": ""}}]),
     ):
         app = gateway(World(), Upstream(lambda _, answer=answer: Asked(pieces=[answer], headers=JSON)))
         got = await ask(app, hello(tools=[READ]), path=MESSAGES.path)

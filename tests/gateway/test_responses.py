@@ -165,7 +165,8 @@ async def test_the_events_of_a_stream_come_in_the_order_that_clients_read() -> N
     assert [event["type"].removeprefix("response.") for event in named_events(got)] == [
         "created",
         "in_progress",
-        *("output_item.added", "reasoning_text.delta", "reasoning_text.done", "output_item.done"),
+        *("output_item.added", "content_part.added", "reasoning_text.delta", "reasoning_text.done"),
+        *("content_part.done", "output_item.done"),
         *("output_item.added", "content_part.added", "output_text.delta", "output_text.delta"),
         *("output_text.done", "content_part.done", "output_item.done"),
         "completed",

@@ -304,6 +304,16 @@ def test_each_call_has_an_id_of_its_own() -> None:
     assert not isinstance(found, Failure)
     assert len({call["id"] for call in found}) == len(calls)
     assert {call["arguments"] for call in found} == {"{}"}
+    # agents match results over a whole conversation
+    again = read_calls({"tool_calls": calls[:2]}, ["f"])
+    assert not isinstance(again, Failure)
+    assert {call["id"] for call in found}.isdisjoint(call["id"] for call in again)
+
+
+@pytest.mark.parametrize(("arguments", "read"), [("{}{}", "{}"), ("{} {}\n{}", "{}"), ('{}{"a": 1}{}', '{"a": 1}')])
+def test_a_call_that_repeats_its_empty_arguments_has_none(arguments: str, read: str) -> None:
+    found = read_calls({"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": arguments}}]}, ["f"])
+    assert found == ({"id": "c", "name": "f", "arguments": read},)
 
 
 @pytest.mark.fault("B11")

@@ -73,7 +73,39 @@ def read_messages(given: object) -> object:
         except _UnreadableError as error:
             message = f"in message {number}, {error}"
             raise ValueError(message) from None
-    return read.messages
+    return _with_images_after_results(read.messages)
+
+
+def _with_images_after_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Images in the results of tools, in a message of the user's after them: only there do providers take or see them."""
+    moved: list[dict[str, Any]] = []
+    images: list[Any] = []
+    for message in messages:
+        if message["role"] == "tool":
+            result, found = _without_images(message)
+            images += found
+            moved.append(result)
+            continue
+        moved += _shown(images)
+        images = []
+        moved.append(message)
+    return [*moved, *_shown(images)]
+
+
+def _without_images(result: dict[str, Any]) -> tuple[dict[str, Any], Sequence[Any]]:
+    content = result.get("content")
+    parts: Sequence[Any] = content if isinstance(content, list) else ()
+    images = [part for part in parts if part["type"] == "image_url"]
+    if not images:
+        return result, ()
+    others = [part for part in parts if part["type"] != "image_url"]
+    return {**result, "content": _as_text(others) if others else "The result is an image, which follows."}, images
+
+
+def _shown(images: Sequence[Any]) -> list[dict[str, Any]]:
+    if not images:
+        return []
+    return [{"role": "user", "content": [{"type": "text", "text": "Images in the results above:"}, *images]}]
 
 
 def stated_calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -135,8 +135,12 @@ class ResponseEvents:
         events += self._event(
             "response.output_item.added", output_index=0, item={**item, "status": "in_progress", "content": []}
         )
+        # OpenAI's own accumulator fails where a delta is for a part that was not opened
+        part = item["content"][0]
+        events += self._event("response.content_part.added", **place, part={**part, "text": ""})
         events += self._event("response.reasoning_text.delta", **place, delta=reasoning)
         events += self._event("response.reasoning_text.done", **place, text=reasoning)
+        events += self._event("response.content_part.done", **place, part=part)
         return events + self._done(item)
 
     def text(self, text: str) -> bytes:

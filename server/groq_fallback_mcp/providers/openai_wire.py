@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from groq_fallback_mcp.call import USED_UP, ChatRequest, Failure, FailureKind, QuotaSnapshot, Source, Speed, Success, Usage
+from groq_fallback_mcp.call.messages import called_function, stated_calls
 from groq_fallback_mcp.policy.plan import Candidate
 from groq_fallback_mcp.providers.answer_text import AnswerText, content_pieces, json_text, separate
 from groq_fallback_mcp.providers.base import json_instruction
@@ -105,11 +106,13 @@ def chat_outcome(
     speed: Speed | None = None,
     tools: Sequence[str] | None = None,
     wants_json: bool = False,
+    is_shown: bool = False,
 ) -> Success | Failure:
     """The outcome of a completion, read at once or put together from its pieces. `speed` is what was measured.
 
     `tools` are the names of the functions that may be called, None where that is not checked. `wants_json`: the answer was
-    asked for as JSON, so what surrounds the JSON is no part of it.
+    asked for as JSON, so what surrounds the JSON is no part of it. `is_shown`: the caller has its text already, which then is the
+    answer where max_tokens cut the call after it.
     """
     choice = choice_of(value)
     if choice is None:
@@ -129,9 +132,12 @@ def chat_outcome(
     thought = reasoning_of(message) or thought
     answer = _answer(content or text_of(message.get("refusal")) or "", message, wants_json=wants_json, reasoned=bool(thought))
     calls = read_calls(message, tools or ())
+    cut = _cut_call(calls, message, reason)
+    if cut is not None and cut.code == USED_UP and is_shown and answer.text.strip():
+        calls, cut = (), None
     fault = (
         _broken_off(reason, choice)
-        or _cut_call(calls, reason)
+        or cut
         or _missing_call(calls, answer.text, reason, tools)
         or _unknown_tool(calls, tools)
         or _nothing(calls, answer.text, reason, usage)
@@ -243,10 +249,16 @@ def _broken_off(reason: str, choice: Mapping[str, Any]) -> Failure | None:
     return Failure(kind=FailureKind.SERVER_ERROR, message=message, status=200)
 
 
-def _cut_call(calls: Sequence[Mapping[str, Any]] | Failure, reason: str) -> Failure | None:
-    if isinstance(calls, Failure) and reason == "length":
+def _cut_call(calls: Sequence[Mapping[str, Any]] | Failure, message: Mapping[str, Any], reason: str) -> Failure | None:
+    """The failure of a call that is not whole. One that was cut before its arguments began looks like one without any."""
+    if reason == "length" and (isinstance(calls, Failure) or _lacks_arguments(stated_calls(message)[-1:])):
         return replace(bad_response("a tool call was cut off at max_tokens; raise max_tokens"), code=USED_UP)
     return calls if isinstance(calls, Failure) else None
+
+
+def _lacks_arguments(calls: Sequence[Mapping[str, Any]]) -> bool:
+    given = [called_function(call)["arguments"] for call in calls]
+    return any(one is None or (isinstance(one, str) and not one.strip()) for one in given)
 
 
 def _missing_call(

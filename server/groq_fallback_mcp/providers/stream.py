@@ -164,7 +164,10 @@ class ChatStream:
             ]
         value = {**self._about, "choices": [{"message": answer, "finish_reason": self._finish_reason}]}
         speed = Speed(first_token_s=self._first_token_s, tokens_per_s=self._tokens_per_s())
-        return chat_outcome(value, model=self._model, quota=quota, simulated=simulated, speed=speed, tools=self._tools)
+        is_shown = self._on_text is not None
+        return chat_outcome(
+            value, model=self._model, quota=quota, simulated=simulated, speed=speed, tools=self._tools, is_shown=is_shown
+        )
 
     def _tokens_per_s(self) -> float | None:
         tokens = whole((mapping(self._about.get("usage")) or {}).get("completion_tokens"))

@@ -1,4 +1,4 @@
-"""The calls of tools in a message, in all the forms that providers give them. Pure.
+"""The calls of tools in a message, in all the forms that providers give them. Pure, but for the ids of calls without one.
 
 OpenAI's form is a list `tool_calls` of `{"id", "type": "function", "function": {"name", "arguments"}}` with the arguments as a
 text of JSON. Others send one call instead of a list, the list as a text, the older `function_call`, flat calls, arguments as
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,8 @@ def read_calls(message: Mapping[str, Any], tools: Sequence[str]) -> tuple[dict[s
                 message=f"the model called {excerpt(name)} with arguments that are not a JSON object",
                 status=200,
             )
-        id_ = text_of(row.get("id")) or f"call_{len(calls)}"
+        # agents tell calls apart by it, in all of a conversation
+        id_ = text_of(row.get("id")) or f"call_{secrets.token_hex(8)}"
         while id_ in ids:
             id_ = f"{id_}_{len(calls)}"
         ids.add(id_)
@@ -137,8 +139,8 @@ def _only_object(text: str) -> str | None:
             return None
         found.append(value)
         at += len(text) - at - len(text[at:].lstrip())
-    given = [value for value in found if value]
-    return json.dumps(given[0], ensure_ascii=False) if given and all(value == given[0] for value in given) else None
+    given = [value for value in found if value] or found[:1]
+    return json.dumps(given[0], ensure_ascii=False) if given and all(value in ({}, given[0]) for value in found) else None
 
 
 def _loaded(text: str) -> object:
