@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,35 @@ def test_a_link_and_the_mode_of_a_file_stay(tmp_path: Path) -> None:
     talk.symlink_to(tmp_path / "there.json")
     Conversation.opened(talk, None).add("hi", "hello")
     assert (talk.is_symlink(), (tmp_path / "there.json").is_file()) == (True, True)
+
+
+def test_a_conversation_is_in_use_by_one_run_at_a_time(tmp_path: Path) -> None:
+    """Each writes what it read and its own turns: those of another would be lost."""
+    talk = tmp_path / "talk.json"
+    first = Conversation.opened(talk, None)
+    with pytest.raises(InputRefused, match="Another run is writing to"):
+        Conversation.opened(talk, None)
+    first.add("hi", "hello")
+    with pytest.raises(InputRefused, match="Another run is writing to"):
+        Conversation.opened(None, talk)
+    del first
+    assert len(Conversation.opened(None, talk).messages) == 2
+
+
+def test_answers_of_a_simulator_are_told_where_a_run_resumes(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line(1) + b"\n" + line(2, simulated=True) + b"\n")
+    with opened_answers(path, PROMPTS, overwrite=False) as answers:
+        assert (answers.answered, answers.simulated) == ({1, 2}, 1)
+
+
+def test_answers_keep_all_letters_on_an_output_that_lacks_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a file to which Windows redirects."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", errors="replace", write_through=True))
+    with opened_answers(None, PROMPTS, overwrite=False) as answers:
+        answers.write({"line": 1, "text": "é → 東"})
+    assert json.loads(written.getvalue())["text"] == "é → 東"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -57,6 +57,16 @@ async def test_a_batch_goes_from_prompts_to_answers(tmp_path: Path) -> None:
     assert 0 < float(found["cost_usd"]) < float(submitted["most_usd"])
 
 
+async def test_a_batch_whose_id_cannot_be_kept_is_told_with_it(tmp_path: Path) -> None:
+    """It is accepted and will be paid: an error would have it sent again."""
+    rig = Rig(tmp_path)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "batches").write_text("no folder")
+    text, submitted = await rig.call("batch_submit", prompts=["a"])
+    assert submitted["batch"]["id"] in text
+    assert "Note: The id is in no list of this machine" in text
+
+
 async def test_what_holds_for_every_call_holds_for_a_batch(tmp_path: Path) -> None:
     """A server that takes no preview models submits none to one."""
     rig = Rig(tmp_path)

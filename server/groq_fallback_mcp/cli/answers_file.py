@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import typer
-from filelock import FileLock, Timeout
-
-from groq_fallback_mcp.cli.output_file import check_writable, replace_file, unwritable
+from groq_fallback_mcp.cli.console import print_json_line
+from groq_fallback_mcp.cli.output_file import check_writable, locked, replace_file, unwritable
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_object
 from groq_fallback_mcp.redaction import sanitize, sanitize_json
-from groq_fallback_mcp.settings import state_folder
 
 __all__ = ["AnswersFile", "opened_answers"]
 
 
 class AnswersFile:
-    """Where answers go; `answered` are the lines of the prompts that are answered in it already.
+    """Where answers go; `answered` are the lines of the prompts that are answered in it already, `simulated` how many by a simulator.
 
     Lines wait until the first answer: where there is none at all, a file that would be replaced stays as it is.
     """
 
-    def __init__(self, path: Path | None, *, answered: frozenset[int], replaces: bool) -> None:
+    def __init__(self, path: Path | None, *, answered: Mapping[int, bool], replaces: bool) -> None:
         self.path = path
-        self.answered = answered
+        self.answered = frozenset(answered)
+        self.simulated = sum(answered.values())
         self._replaces = replaces
         self._waiting: list[str] | None = []
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Add a line. Raises InputRefused where it cannot be written."""
-        text = json.dumps(sanitize_json(line), ensure_ascii=False)
         if self.path is None:
-            typer.echo(text)
+            print_json_line(line)
             return
+        text = json.dumps(sanitize_json(line), ensure_ascii=False)
         if self._waiting is None:
             self._append(text)
             return
@@ -78,36 +75,18 @@ def opened_answers(path: Path | None, prompts: Mapping[int, str], *, overwrite: 
     Raises InputRefused where it belongs to other prompts, cannot be written, or is in use by another run.
     """
     if path is None:
-        yield AnswersFile(None, answered=frozenset(), replaces=False)
+        yield AnswersFile(None, answered={}, replaces=False)
         return
     exists = check_writable(path, existing=None)
-    with _locked(path):
-        answered = _resumed(path, prompts) if exists and not overwrite else frozenset[int]()
+    with locked(path):
+        answered = _resumed(path, prompts) if exists and not overwrite else {}
         file = AnswersFile(path, answered=answered, replaces=exists and overwrite)
         yield file
         file.close()
 
 
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    folder = state_folder() / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = FileLock(folder / name, mode=0o600)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputRefused(
-            f"Another run is writing to {path}", next_step="Wait until it ends, or choose another name"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _resumed(path: Path, prompts: Mapping[int, str]) -> frozenset[int]:
-    """The prompts with an answer. Lines of failed ones, and a last line that was cut short, are taken out."""
+def _resumed(path: Path, prompts: Mapping[int, str]) -> Mapping[int, bool]:
+    """The prompts with an answer, and whether it is simulated. Lines of failed ones, and a last line that was cut short, are taken out."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -115,6 +94,7 @@ def _resumed(path: Path, prompts: Mapping[int, str]) -> frozenset[int]:
     lines = content.split(b"\n")
     # what follows the last line break is a line that was cut short, or nothing, or a whole line without its break
     kept: dict[int, bytes] = {}
+    answered: dict[int, bool] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -128,14 +108,14 @@ def _resumed(path: Path, prompts: Mapping[int, str]) -> frozenset[int]:
                 next_step="Choose another name, or add --overwrite",
             )
         if "error" not in row:
-            kept[at] = line
+            kept[at], answered[at] = line, bool(row.get("simulated"))
     whole = b"".join(line + b"\n" for line in kept.values())
     if whole != content:
         try:
             replace_file(path, whole)
         except OSError as error:
             raise unwritable(path, error) from None
-    return frozenset(kept)
+    return answered
 
 
 def _row(line: bytes) -> Mapping[str, Any] | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from groq_fallback_mcp.cli.output_file import check_writable, replace_file, unwritable
+from groq_fallback_mcp.cli.output_file import check_writable, locked, replace_file, unwritable
 from groq_fallback_mcp.cli.piped import read_text
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_list, is_object
@@ -20,21 +21,28 @@ SCHEMA_VERSION = 1
 
 @dataclass(slots=True)
 class Conversation:
-    """What was said, as OpenAI's messages with text only. `file` is rewritten after each answer; None keeps nothing."""
+    """What was said, as OpenAI's messages with text only. `file` is rewritten after each answer; None keeps nothing.
+
+    `lock` keeps other runs from the file, as they would write what they read before this one's turns.
+    """
 
     file: Path | None = None
     messages: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    lock: AbstractContextManager[object] | None = None
 
     @classmethod
     def opened(cls, save: Path | None, resume: Path | None) -> Conversation:
         """A new conversation, kept in `save` if given, or the one of `resume`. Raises InputRefused for a file that cannot be used."""
         if resume is not None:
+            lock = locked(resume)
             messages = _read(resume)
             check_writable(resume, existing=None)
-            return cls(file=resume, messages=messages)
-        if save is not None:
-            check_writable(save, existing=f"Use --continue {save}, or choose another name")
-        return cls(file=save)
+            return cls(file=resume, messages=messages, lock=lock)
+        if save is None:
+            return cls()
+        lock = locked(save)
+        check_writable(save, existing=f"Use --continue {save}, or choose another name")
+        return cls(file=save, lock=lock)
 
     def asking(self, prompt: str) -> list[dict[str, str]]:
         """All messages of a call with a new prompt."""

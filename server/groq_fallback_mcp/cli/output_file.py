@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from groq_fallback_mcp.atomic_file import write_atomically
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.settings import state_folder
 
-__all__ = ["check_writable", "refuse_same_file", "replace_file", "unwritable"]
+__all__ = ["check_writable", "locked", "refuse_same_file", "replace_file", "unwritable"]
 
 
 def check_writable(path: Path, *, existing: str | None) -> bool:
@@ -36,6 +41,19 @@ def check_writable(path: Path, *, existing: str | None) -> bool:
 def unwritable(path: Path, error: OSError) -> InputRefused:
     """What a person reads where a file cannot be written."""
     return InputRefused(f"Cannot write {path} ({error.strerror or error})", next_step="Choose another name")
+
+
+def locked(path: Path) -> AbstractContextManager[object]:
+    """The lock of a file that is read, and written again later, until it is left or forgotten. Raises InputRefused where another has it."""
+    name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    folder = state_folder() / "locks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return FileLock(folder / name, mode=0o600).acquire(blocking=False)
+    except Timeout:
+        raise InputRefused(
+            f"Another run is writing to {path}", next_step="Wait until it ends, or choose another name"
+        ) from None
 
 
 def refuse_same_file(named: Iterable[tuple[str, Path | None]]) -> None:

@@ -67,6 +67,8 @@ async def answer_file(name: str, arguments: Mapping[str, Any], *, local: bool, o
         if answers.answered:
             more = f"; continuing with {len(left)}" if left else ""
             note(f"{output.file} has {len(answers.answered)} of {len(prompts)} answers{more}.")
+        if answers.simulated:
+            note(f"SIMULATED: {answers.simulated} of them are not real Groq answers. Choose another name to ask again.")
         run = _Run(arguments=arguments, answers=answers)
         try:
             async with open_context(settings) as context:

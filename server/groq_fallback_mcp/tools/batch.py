@@ -155,14 +155,19 @@ async def _submit(arguments: SubmitArguments, context: Context) -> Reply:
     if isinstance(state, Failure):
         return _error_reply(state)
     note = Note(id=state.id, model=model, prompts=len(bodies), created_s=context.engine.clock.wall())
-    await anyio.to_thread.run_sync(_write_note, context.state, note)
+    unkept: list[str] = []
+    try:
+        await anyio.to_thread.run_sync(_write_note, context.state, note)
+    except OSError as error:
+        # it is paid for, and known by this id only
+        unkept.append(f"The id is in no list of this machine: its folder cannot be written ({error.strerror or error})")
     amounts = [candidate.spend.picousd for candidate, _ in fitted]
     most = None if any(amount is None for amount in amounts) else usd(sum(amount or 0 for amount in amounts)) * HALF
     result = SubmitResult(
         batch=_batch_line(state, note),
         model=model,
         most_usd=None if most is None else f"{most:.6f}",
-        notes=tuple(dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5] or None,
+        notes=(*unkept, *dict.fromkeys(text for candidate, _ in fitted for text in candidate.notes))[:5] or None,
     )
     lines = [
         f"batch {state.id}: {state.status}, {counted(len(bodies), 'prompt')} to {model}, answered within {arguments.window}",
