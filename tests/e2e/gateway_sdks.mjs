@@ -71,6 +71,8 @@ async function responses() {
   found.calls = named(await ask({ input: both, tools: flat }));
   const stream = open(GATEWAY, TOKEN).responses.stream({ model: 'auto', input: both, tools: flat });
   found.streamedCalls = named(await stream.finalResponse());
+  const thinking = open(GATEWAY, TOKEN).responses.stream({ model: 'qwen/qwen3.8-27b', input: hello, reasoning: { effort: 'high' } });
+  found.thinking = (await thinking.finalResponse()).output.map((item) => item.type);
   const parts = [{ type: 'input_text', text: 'What is it?' }, { type: 'input_image', image_url: PICTURE, detail: 'auto' }];
   found.image = (await ask({ input: [{ role: 'user', content: parts }] })).output_text;
   const text = { format: { type: 'json_schema', name: 'person', schema: person, strict: true } };

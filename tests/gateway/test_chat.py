@@ -123,6 +123,26 @@ async def test_what_a_provider_wants_back_with_a_call_reaches_the_agent() -> Non
     assert got.tool_calls == [{**given, "index": 0}]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_offers_functions_is_answered_with_a_function_call(stream: bool) -> None:
+    """The form before tools: such clients read no other, and one call at a time."""
+    made = [{"id": "c", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "a"}'}}]
+    pieces = events({"tool_calls": [{"index": 0, **made[0]}]}, finish="tool_calls")
+    streamed, at_once = Asked(pieces=pieces, headers=SSE), whole(None, finish="tool_calls", tool_calls=made)
+    upstream = Upstream(lambda _: streamed if stream else Asked(pieces=[at_once], headers=JSON))
+    body = asking(functions=[TOOL["function"]], function_call="auto", stream=stream)
+    got = await ask(gateway(World(), upstream), body)
+    called = {"name": "read_file", "arguments": '{"path": "a"}'}
+    if stream:
+        assert got.deltas == [{"role": "assistant", "content": ""}, {"function_call": called}, {}]
+        assert got.finish == "function_call"
+    else:
+        choice = got.json["choices"][0]
+        assert choice["message"] == {"role": "assistant", "content": None, "function_call": called}
+        assert choice["finish_reason"] == "function_call"
+    assert upstream.requests[0]["parallel_tool_calls"] is False
+
+
 # (what an agent sends, what reaches the upstream of it)
 DIALECTS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"model": "groq/openai/gpt-oss-120b"}, {"model": SECOND}),

@@ -41,6 +41,8 @@ class ChatBody:
     include_usage: bool = False
     """Whether the last chunk of a stream tells the usage."""
     include_reasoning: bool = True
+    wants_function_call: bool = False
+    """Whether the body offers `functions`, the form before `tools`: a call is answered in that form, one at a time."""
     has_open_calls: bool = False
     """Whether results of tools have come since the model's last words: it is in the middle of its turn, whatever a client adds."""
     names: tuple[object, ...] = ()
@@ -82,6 +84,7 @@ def _read(body: Mapping[str, Any], catalog: Catalog) -> ChatBody:
     model, use_case = _model(body, catalog)
     effort = read_effort(_text(body.get("reasoning_effort")) or _text((object_of(body.get("reasoning")) or {}).get("effort")))
     options = object_of(body.get("stream_options")) or {}
+    is_older = bool(tools) and body.get("tools") is None
     request = ChatRequest(
         messages=messages,
         model=model,
@@ -95,7 +98,7 @@ def _read(body: Mapping[str, Any], catalog: Catalog) -> ChatBody:
         schema=_schema(body),
         tools=tools,
         tool_choice=_tool_choice(choice, tools),
-        parallel_tool_calls=_flag(body, "parallel_tool_calls"),
+        parallel_tool_calls=False if is_older else _flag(body, "parallel_tool_calls"),
         service_tier=next((known for known in _TIERS if known == body.get("service_tier")), None),
     )
     return ChatBody(
@@ -103,6 +106,7 @@ def _read(body: Mapping[str, Any], catalog: Catalog) -> ChatBody:
         stream=_flag(body, "stream") or False,
         include_usage=options.get("include_usage") is True,
         include_reasoning=body.get("include_reasoning") is not False and body.get("reasoning_format") != "hidden",
+        wants_function_call=is_older,
         has_open_calls=_has_open_calls(messages),
         names=(body.get("prompt_cache_key"), body.get("user")),
     )

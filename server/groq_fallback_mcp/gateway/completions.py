@@ -39,34 +39,37 @@ class ChatExchange:
     created: int
 
     def whole(self, answer: Answer) -> Mapping[str, Any]:
-        return completion(answer, id_=new_id("chatcmpl-"), created=self.created, include_reasoning=self.body.include_reasoning)
+        return completion(answer, id_=new_id("chatcmpl-"), created=self.created, body=self.body)
 
     def stream(self) -> Chunks:
-        return Chunks(id_=new_id("chatcmpl-"), created=self.created, include_usage=self.body.include_usage)
+        return Chunks(id_=new_id("chatcmpl-"), created=self.created, body=self.body)
 
 
-def completion(answer: Answer, *, id_: str, created: int, include_reasoning: bool) -> dict[str, Any]:
+def completion(answer: Answer, *, id_: str, created: int, body: ChatBody) -> dict[str, Any]:
     """The whole answer. Content is null beside tool calls alone, as OpenAI has it."""
     success = answer.success
     message: dict[str, Any] = {"role": "assistant", "content": success.text or (None if success.tool_calls else "")}
-    if include_reasoning and success.reasoning:
+    if body.include_reasoning and success.reasoning:
         message["reasoning"] = success.reasoning
     if success.tool_calls:
-        message["tool_calls"] = [_call(call) for call in success.tool_calls]
+        calls = [_call(call) for call in success.tool_calls]
+        message |= {"function_call": calls[0]["function"]} if body.wants_function_call else {"tool_calls": calls}
     return {
         "id": id_,
         "object": "chat.completion",
         "created": created,
         "model": answer.model,
-        "choices": [{"index": 0, "message": message, "finish_reason": finish_of(success), "logprobs": None}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_of(success, body), "logprobs": None}],
         "usage": usage_of(success.usage),
         **label(success),
     }
 
 
-def finish_of(success: Success) -> str:
+def finish_of(success: Success, body: ChatBody) -> str:
     """Why the answer ended: a call of a tool is what an agent looks for."""
-    return "tool_calls" if success.tool_calls else success.finish_reason
+    if not success.tool_calls:
+        return success.finish_reason
+    return "function_call" if body.wants_function_call else "tool_calls"
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
@@ -83,9 +86,9 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 class Chunks:
     """The events of one streamed completion. `model` is the model that answers; it may change until the first text."""
 
-    def __init__(self, *, id_: str, created: int, include_usage: bool) -> None:
+    def __init__(self, *, id_: str, created: int, body: ChatBody) -> None:
         self._id = id_
-        self._include_usage = include_usage
+        self._body = body
         self._created = created
         self.model = ""
         self._opening: str | None = None
@@ -108,9 +111,12 @@ class Chunks:
         success = answer.success
         last = b""
         if success.tool_calls:
-            last = self._event({"tool_calls": [{"index": at, **_call(call)} for at, call in enumerate(success.tool_calls)]})
-        last += self._event({}, finish=finish_of(success))
-        if self._include_usage:
+            calls = [_call(call) for call in success.tool_calls]
+            indexed = [{"index": at, **call} for at, call in enumerate(calls)]
+            is_older = self._body.wants_function_call
+            last = self._event({"function_call": calls[0]["function"]} if is_older else {"tool_calls": indexed})
+        last += self._event({}, finish=finish_of(success, self._body))
+        if self._body.include_usage:
             last += _data({**self._head(), "choices": [], "usage": usage_of(success.usage), **label(success)})
         return last + DONE
 
