@@ -83,6 +83,11 @@ async def responses_api() -> dict[str, Any]:
         async for _ in stream:
             pass
         streamed_calls = named(await stream.get_final_response())
+    thinks: Any = {"model": "qwen/qwen3.8-27b", "reasoning": {"effort": "high"}}
+    async with client.responses.stream(**thinks, input=HELLO) as stream:
+        async for _ in stream:
+            pass
+        thinking = [item.type for item in (await stream.get_final_response()).output]
     parts = [{"type": "input_text", "text": "What is it?"}, {"type": "input_image", "image_url": os.environ["PICTURE"]}]
     form = {"format": {"type": "json_schema", "name": "person", "schema": PERSON, "strict": True}}
     failure = failing(openai.APIStatusError)
@@ -92,6 +97,7 @@ async def responses_api() -> dict[str, Any]:
         "usage": usage,
         "calls": named(await ask(input=BOTH, tools=flat)),
         "streamedCalls": streamed_calls,
+        "thinking": thinking,
         "image": (await ask(input=[{"role": "user", "content": parts}])).output_text,
         "object": json.loads((await ask(text=form)).output_text),
         "wrong": await failure(ask(previous_response_id="resp_1")),

@@ -47,7 +47,9 @@ def judge(found: dict[str, Any]) -> None:
 def judge_the_rest(sdk: str, found: dict[str, Any]) -> None:
     """Of those that have it."""
     assert 80 <= int(found["limited"]["wait"]) <= 90
-    if sdk != "responses":
+    if sdk == "responses":
+        assert found["thinking"] == ["reasoning", "message"]
+    else:
         assert found["models"][0] == ("claude-code/auto" if sdk == "anthropic" else "auto")
     if sdk == "anthropic":
         assert 0 < found["counted"] < 100
