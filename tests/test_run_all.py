@@ -59,6 +59,18 @@ async def test_after_a_result_that_stops_nothing_is_begun_and_what_is_under_way_
     assert results == ["late", "refused", "refused", "refused", "refused"]
 
 
+async def test_what_the_work_raises_first_is_raised_as_it_is() -> None:
+    """Who calls it tells errors by their type."""
+
+    async def work(item: int) -> None:
+        await anyio.lowlevel.checkpoint()
+        message = f"no {item}"
+        raise LookupError(message)
+
+    with pytest.raises(LookupError, match="no 0"):
+        await run_all([0, 1, 2], work, at_once=2)
+
+
 async def test_progress_is_told_after_each_item() -> None:
     """In one sentence that counts."""
     told: list[tuple[float, float, str]] = []

@@ -28,7 +28,7 @@ async def run_all(
     """What `work` makes of each item, in the items' order, and the first result that stopped the others, if any did.
 
     Up to `at_once` are under way at a time. After a result that `stops`, no further item is begun: each of those has that result
-    too. `on_progress` hears of each item, as "3 of 7 pieces spoken" where `done` is "pieces spoken".
+    too. `on_progress` hears of each item, as "3 of 7 pieces spoken" where `done` is "pieces spoken". What `work` raises first is raised.
     """
     results: dict[int, Result] = {}
     stop: list[Result] = []
@@ -46,7 +46,11 @@ async def run_all(
             if on_progress is not None:
                 await on_progress(len(results), len(items), f"{len(results)} of {len(items)} {done}")
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(at_once, len(items))):
-            group.start_soon(worker)
+    try:
+        async with anyio.create_task_group() as group:
+            for _ in range(min(at_once, len(items))):
+                group.start_soon(worker)
+    except BaseExceptionGroup as several:
+        # its type matters above, and the other workers were only cancelled, or met the same
+        raise several.exceptions[0] from None
     return [results[number] for number in range(len(items))], next(iter(stop), None)

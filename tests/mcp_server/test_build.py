@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_clock import FakeClock
@@ -220,13 +221,44 @@ async def test_an_answer_by_schema_is_returned_parsed_and_a_broken_one_goes_to_t
 
 
 async def test_an_answer_that_is_not_json_says_so_and_a_cut_one_says_what_to_raise() -> None:
-    """In the attempts."""
+    """It is not asked for again: it would be cut at the same place."""
     world = World([provider_models("groq", [FIRST])])
     world.groq.default = Success(model="m", text='{"color": ', finish_reason="length")
     async with connected(world) as client:
         result = await client.call_tool("groq_chat", {"prompt": "a color", "response_schema": {"type": "object"}})
     assert result.is_error
     assert "not JSON (it was truncated; raise max_tokens)" in text_of(result)
+    assert "Next step: Raise max_tokens" in text_of(result)
+    assert world.groq.asked == [FIRST]
+
+
+NUMBERS = {"type": "array", "items": [{"type": "number"}, {"type": "string"}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "fit", "unfit"),
+    [
+        (NUMBERS, '[1, "a"]', '["a", 1]'),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", **NUMBERS}, '[1, "a"]', '["a", 1]'),
+        ({"type": "number", "minimum": 0, "exclusiveMinimum": True}, "1", "0"),
+        ({"type": "string", "pattern": r"^\p{L}+$"}, '"a"', "1"),
+        (
+            {"type": "object", "patternProperties": {r"^\p{L}": {"type": "number"}, "^a": {"type": "string"}}},
+            '{"a": "b"}',
+            '{"a": 1}',
+        ),
+        ({"type": "string", "pattern": "^a"}, '"a"', '"b"'),
+    ],
+)
+async def test_a_schema_of_an_older_draft_or_with_foreign_patterns_is_one(schema: dict[str, Any], fit: str, unfit: str) -> None:
+    """Libraries write such; the provider may know the pattern, and what can be checked here is."""
+    world = World([provider_models("groq", [FIRST])])
+    world.groq.script(FIRST, answer(unfit), answer(fit))
+    async with connected(world) as client:
+        result = await client.call_tool("groq_chat", {"prompt": "x", "response_schema": schema})
+    assert result.structured_content is not None, text_of(result)
+    assert result.structured_content["answer"] == json.loads(fit)
+    assert world.groq.asked == [FIRST, FIRST]
 
 
 async def test_a_schema_without_end_is_a_failed_answer_and_null_is_an_answer() -> None:

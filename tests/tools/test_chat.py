@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ import pytest
 from fakes import GROQ_CHAT_MODELS, Sent, World, answer, failure, provider_models, rate_limited
 from servers import connected, text_of
 
-from groq_fallback_mcp.call import ChatRequest, Failure, FailureKind, Source, Speed, Success, Usage
+from groq_fallback_mcp.call import (
+    ChatRequest,
+    Failure,
+    FailureKind,
+    Limit,
+    LimitReading,
+    QuotaSnapshot,
+    Source,
+    Speed,
+    Success,
+    Usage,
+)
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens
 from groq_fallback_mcp.providers.openai_wire import chat_payload
 from groq_fallback_mcp.response_cache import ResponseCache
@@ -221,6 +233,60 @@ async def test_documents_stand_before_the_question_and_are_cited_by_id() -> None
     assert "Cited: [fr] France, [2]" in text
 
 
+@pytest.mark.parametrize(
+    "text", ['{"name": "app", "dependencies": {}}', '{"text": "a", "lang": "en"}', '```json\n{"a": 1}\n```']
+)
+async def test_a_document_may_be_a_text_that_is_an_object(text: str) -> None:
+    """Such as a package.json; one in the form that the argument has is read as that."""
+    world = World()
+    await call(world, prompt="which?", documents=[text, '{"id": "b", "text": "B"}'])
+    content = sent(world)["messages"][0]["content"]
+    assert f"<document id='1'>\n{text}\n</document>" in content
+    assert "<document id='b'>\nB\n</document>" in content
+
+
+async def test_images_beside_the_result_of_a_tool_are_in_a_message_of_the_users() -> None:
+    """Providers take them there only."""
+    world = World()
+    messages = [
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "shoot", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "screenshot taken"},
+    ]
+    await call(world, messages=messages, images=["https://example.com/a.png"])
+    *_, result, shown = sent(world)["messages"]
+    assert result["content"] == "screenshot taken"
+    assert (shown["role"], [part["type"] for part in shown["content"]]) == ("user", ["image_url"])
+
+
+async def test_what_one_of_many_answers_has_is_told_too() -> None:
+    """Calls of tools, which would be lost, and what a document was cited for."""
+    world = World()
+    made = {"id": "c", "name": "weather", "arguments": '{"city": "Oslo"}'}
+    world.groq.default = replace(answer("It is cold [1]."), tool_calls=(made,))
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    text, found = await call(world, prompts=["Oslo?", "Rome?"], tools=[tool], documents=["Oslo is cold."])
+    for item in found["results"]:
+        assert item["tool_calls"] == [{"id": "c", "name": "weather", "arguments": {"city": "Oslo"}}]
+        assert item["citations"] == [{"id": "1"}]
+    assert text.count('tool call c: weather({"city": "Oslo"})') == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": "gpt-4o"}, "Unknown model 'gpt-4o'"),
+        ({"providers": ["nope"]}, "nope"),
+        ({"cache": True}, "Cache is for one prompt"),
+    ],
+)
+async def test_what_no_prompt_of_many_can_have_is_refused_in_words(given: dict[str, Any], words: str) -> None:
+    """As for one prompt: not as an error of ours, which agents repeat."""
+    text, _ = await call(World(), prompts=["a", "b", "c"], **given)
+    assert text.startswith("invalid_arguments: ")
+    assert words in text
+
+
 async def test_an_answer_that_breaks_the_schema_gets_one_round_of_repair_then_the_next_model() -> None:
     """The same model sees what was wrong."""
     world = World()
@@ -234,6 +300,20 @@ async def test_an_answer_that_breaks_the_schema_gets_one_round_of_repair_then_th
     assert "That answer was rejected: the answer breaks the schema at $.n" in repair[-1]["content"]
     assert "refused" not in json.dumps(sent(world, 2)["messages"])
     assert found.get("answer") == {"n": 2} or found.get("error")
+
+
+async def test_a_model_for_which_no_repair_was_reserved_is_asked_as_at_first() -> None:
+    """Its claim is of the short prompt: with the longer one it would be charged too little, and taught a wrong estimate."""
+    world = World()
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    spent = QuotaSnapshot(readings=(LimitReading(limit=Limit.TPM, capacity=8_000, remaining=0),))
+    world.groq.script(SECOND, answer('{"n": "two"}', quota=spent))
+    for other in (FIRST, THIRD):
+        world.groq.script(other, answer('{"n": 2}'))
+    _, found = await call(world, prompt="n?", response_schema=schema, use_case="reasoning")
+    assert found["answer"] == {"n": 2}
+    assert world.groq.asked[1] != SECOND
+    assert "rejected" not in json.dumps(sent(world, 1)["messages"])
 
 
 async def test_a_repaired_answer_is_taken() -> None:

@@ -295,6 +295,8 @@ class FallbackEngine:
             result = await self._reserve(state, [self.claim(again)])
             if isinstance(result, Granted):
                 return again, result.reservation
+            # its prompt is longer than what is claimed for any other
+            state.repair = None
         while True:
             least_s: float | None = None
             cautions: list[bool] = []

@@ -195,6 +195,10 @@ def _fits(member: Any, value: object) -> bool:
             return isinstance(value, dict) and str not in _members(inner)
         # a text that happens to be JSON stays a text where texts are wanted
         return str not in _members(inner) or all(isinstance(item, str) for item in value)
+    if isinstance(member, type) and issubclass(member, BaseModel) and is_object(value):
+        wanted = {name for name, field in member.model_fields.items() if field.is_required()}
+        # a text that happens to be an object, as a document may be, is not its fields
+        return wanted <= value.keys() and (not wanted or value.keys() <= member.model_fields.keys())
     if origin is dict or (isinstance(member, type) and issubclass(member, BaseModel | dict)):
         return isinstance(value, dict)
     return isinstance(value, bool | int | float)

@@ -138,6 +138,9 @@ class ChatArguments(Arguments):
         if len(given) != 1:
             message = "give one of prompt, messages and prompts" + (f", not both {' and '.join(given)}" if given else "")
             raise ValueError(message)
+        if self.cache and self.prompts is not None:
+            message = "cache is for one prompt; omit it with prompts"
+            raise ValueError(message)
         for number, text in enumerate(self.prompts or ([] if self.prompt is None else [self.prompt]), start=1):
             if not text.strip():
                 message = "prompt is empty" if self.prompt is not None else f"prompt {number} of prompts is empty"
@@ -185,7 +188,10 @@ def chat_request(
     """
     asked = arguments.prompt if prompt is None else prompt
     messages: list[dict[str, Any]] = [dict(entry) for entry in arguments.messages or [{"role": "user", "content": asked}]]
-    if images:
+    if images and messages[-1]["role"] != "user":
+        # providers take images from the user only
+        messages.append({"role": "user", "content": list(images)})
+    elif images:
         _attach(messages[-1], images)
     first: list[dict[str, Any]] = []
     if arguments.system is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from groq_fallback_mcp.call import Failure, FailureKind, Success
+from groq_fallback_mcp.call import USED_UP, Failure, FailureKind, Success
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.json_types import is_list, is_object
 from groq_fallback_mcp.render import excerpt
@@ -24,19 +25,20 @@ class SchemaCheck:
 
     def __init__(self, schema: dict[str, Any]) -> None:
         # imported when first needed: most calls have no schema
-        from jsonschema import Draft202012Validator, SchemaError
+        from jsonschema import SchemaError
         from referencing import Registry
         from referencing.exceptions import Unresolvable
-        from referencing.jsonschema import DRAFT202012
+        from referencing.jsonschema import specification_with
 
         try:
-            Draft202012Validator.check_schema(schema)
+            draft = _draft_of(schema)
         except SchemaError as error:
             raise InputRefused(
                 f"response_schema is not a JSON schema: {excerpt(error.message, quoted=False)}", next_step="fix the schema"
             ) from None
         registry: Registry[Any] = Registry()
-        resolver = registry.with_resource("", DRAFT202012.create_resource(schema)).resolver()
+        specification = specification_with(draft.META_SCHEMA["$schema"])
+        resolver = registry.with_resource("", specification.create_resource(schema)).resolver()
         for reference in _references(schema):
             outside = InputRefused(
                 f"response_schema refers to {excerpt(reference)}, which is not inside it",
@@ -49,7 +51,7 @@ class SchemaCheck:
             except Unresolvable:
                 raise outside from None
         # without a registry of its own the library would fetch what a schema refers to
-        validator = Draft202012Validator(schema, registry=registry)
+        validator = draft(_without_foreign_patterns(schema), registry=registry)
         # the library's own annotations leave JSON partly unknown
         self._faults = validator.iter_errors
 
@@ -71,9 +73,55 @@ class SchemaCheck:
 
 def _refused(message: str, success: Success) -> Failure:
     if success.finish_reason == "length":
-        message += " (it was truncated; raise max_tokens)"
-    kind = FailureKind.GENERATION_FAILED
-    return Failure(kind=kind, message=message[:MESSAGE_CHARS], status=200, quota=success.quota)
+        # the same model would only be cut again
+        message = f"{message[: MESSAGE_CHARS - 50]} (it was truncated; raise max_tokens)"
+        return Failure(kind=FailureKind.BAD_RESPONSE, message=message, status=200, quota=success.quota, code=USED_UP)
+    return Failure(kind=FailureKind.GENERATION_FAILED, message=message[:MESSAGE_CHARS], status=200, quota=success.quota)
+
+
+def _draft_of(schema: dict[str, Any]) -> Any:
+    """The draft that a schema is written in: the one that it names, else the newest by which it is one. Raises SchemaError.
+
+    Libraries write lists of items and numbers beside booleans as in older drafts, and seldom say which.
+    """
+    from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker, SchemaError
+    from jsonschema.validators import validator_for
+
+    unnamed = (Draft202012Validator, Draft7Validator, Draft4Validator)
+    drafts: Sequence[Any] = (validator_for(schema, default=Draft202012Validator),) if "$schema" in schema else unnamed
+    first: SchemaError | None = None
+    for draft in drafts:
+        try:
+            # patterns are the provider's to read: Python knows others than JSON schemas have
+            draft.check_schema(schema, format_checker=FormatChecker(formats=()))
+        except SchemaError as error:
+            first = first or error
+        else:
+            return draft
+    assert first is not None  # noqa: S101 - there is a draft, and each has failed
+    raise first
+
+
+def _without_foreign_patterns(node: Any) -> Any:
+    """A schema without the patterns that Python cannot read, such as those with names of alphabets: what they ask for is not checked here."""
+    if is_list(node):
+        return [_without_foreign_patterns(item) for item in node]
+    if not is_object(node):
+        return node
+    kept = {name: _without_foreign_patterns(value) for name, value in node.items()}
+    if isinstance(kept.get("pattern"), str) and not _is_read(kept["pattern"]):
+        del kept["pattern"]
+    if is_object(kept.get("patternProperties")):
+        kept["patternProperties"] = {name: value for name, value in kept["patternProperties"].items() if _is_read(name)}
+    return kept
+
+
+def _is_read(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 def _references(node: object) -> Iterator[str]:
