@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from effort import times
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groq_fallback_mcp import gateway_tokens
@@ -286,7 +286,7 @@ def test_a_running_gateway_reads_the_file_again_when_it_has_changed(path: Path, 
     assert tokens.current() == {}
 
 
-@settings(max_examples=times(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(20), deadline=None)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: (ROW + text).encode("utf-8", "replace")))
 def test_no_content_raises_anything_but_the_error(content: bytes, tmp_path: Path) -> None:
     """Whatever it is."""

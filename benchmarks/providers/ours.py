@@ -48,6 +48,8 @@ class _Reader:
     def text_received(self, text: str) -> None:
         self.text += text
 
+    has_shown = False
+
     def reasoning_received(self, text: str) -> None: ...
 
     def attempt_failed(self) -> None: ...

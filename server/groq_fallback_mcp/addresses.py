@@ -26,13 +26,13 @@ def check_base_url(value: str) -> str:
         message = "the base URL is not a valid address; use https://HOST or https://HOST:PORT/PATH"
         raise ValueError(message) from None
     if parts.scheme not in {"http", "https"} or not host:
-        message = f"the base URL{_shown(value)} is not an http(s) address; use https://HOST"
+        message = f"the base URL{_quoted(value)} is not an http(s) address; use https://HOST"
         raise ValueError(message)
     if parts.username or parts.password or parts.query or parts.fragment:
-        message = f"the base URL for {host!r} contains user info, a query or a fragment; give only scheme, host, port and path"
+        message = "the base URL contains user info, a query or a fragment; give only scheme, host, port and path"
         raise ValueError(message)
     if parts.scheme == "http" and not is_loopback(host):
-        message = f"the base URL {value!r} uses http beyond loopback, which would send the key in clear text; use https"
+        message = f"the base URL{_quoted(value)} uses http beyond loopback, which would send the key in clear text; use https"
         raise ValueError(message)
     return parts.scheme + value[len(parts.scheme) :].rstrip("/")
 
@@ -70,6 +70,6 @@ def is_http_url(value: str) -> bool:
         return False
 
 
-def _shown(url: str) -> str:
-    """An address in an error, unless it has what may be a secret: user info, a query or a fragment."""
+def _quoted(url: str) -> str:
+    """An address as a part of a sentence; nothing where it has what may be a secret: user info, a query or a fragment."""
     return "" if {"@", "?", "#"} & set(url) else f" {url!r}"

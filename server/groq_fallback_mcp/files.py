@@ -226,7 +226,11 @@ def _place_new(partial: str, name: str, folder: int | None) -> None:
     except OSError:
         # memory sticks and some network drives know no links; the name is taken first, by an empty file
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, 0o600, dir_fd=folder))
-        replace_file(partial, name, folder)
+        try:
+            replace_file(partial, name, folder)
+        except BaseException:
+            os.unlink(name, dir_fd=folder)
+            raise
     else:
         os.unlink(partial, dir_fd=folder)
 

@@ -35,10 +35,14 @@ def test_images_in_results_follow_them_in_a_message_of_the_users() -> None:
         ("tool", "a.png"),
         ("tool", "The result is an image, which follows."),
         ("tool", "none"),
-        ("user", [{"type": "text", "text": "Images in the results above:"}, IMAGE, IMAGE]),
+        ("user", [{"type": "text", "text": "Images in the results above, in their order:"}, IMAGE, IMAGE]),
         ("assistant", "I see."),
     ]
     assert cast("list[dict[str, Any]]", read_messages(given[:3]))[-1]["role"] == "user"
+    # templates of local servers refuse two messages of the user in a row
+    said = cast("list[dict[str, Any]]", read_messages([*given[:5], {"role": "user", "content": "Well?"}]))
+    assert [message["role"] for message in said[4:]] == ["tool", "user"]
+    assert said[-1]["content"][1:] == [IMAGE, IMAGE, {"type": "text", "text": "Well?"}]
 
 
 @pytest.mark.fault("B16", "C4")

@@ -109,8 +109,17 @@ def test_a_conversation_is_in_use_by_one_run_at_a_time(tmp_path: Path) -> None:
     first.add("hi", "hello")
     with pytest.raises(InputRefused, match="Another run is writing to"):
         Conversation.opened(None, talk)
-    del first
+    first.close()
     assert len(Conversation.opened(None, talk).messages) == 2
+    with pytest.raises(InputRefused, match="already exists"):
+        Conversation.opened(talk, None)
+
+
+def test_a_conversation_is_kept_where_nothing_can_be_locked(tmp_path: Path) -> None:
+    """The state folder may be read-only, as in a container."""
+    (tmp_path / "state").write_text("no folder")
+    Conversation.opened(tmp_path / "talk.json", None).add("hi", "hello")
+    assert len(Conversation.opened(None, tmp_path / "talk.json").messages) == 2
 
 
 def test_answers_of_a_simulator_are_told_where_a_run_resumes(tmp_path: Path) -> None:

@@ -733,6 +733,8 @@ class Seen:
         """A piece of the answer."""
         self.events.append(text)
 
+    has_shown = False
+
     def reasoning_received(self, text: str) -> None:
         """What a model thinks is no part of its answer."""
 

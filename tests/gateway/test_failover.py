@@ -299,6 +299,18 @@ async def test_a_call_cut_at_max_tokens_after_words_ends_the_answer_there(api: A
     assert upstream.asked == [FIRST]
 
 
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+async def test_a_call_cut_at_max_tokens_is_asked_of_the_next_model_while_its_words_are_held(api: Api) -> None:
+    """Nobody has seen them yet."""
+    cut = Asked(pieces=events(*text("I write", " it."), *calls('{"path": '), finish="length"), headers=SSE)
+    good = Asked(pieces=events(*calls(GOOD_CALL), finish="tool_calls"), headers=SSE)
+    upstream = Upstream(lambda body: cut if body["model"] == FIRST else good)
+    chat = {"model": FIRST, "messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, "stream": True}
+    heard = api.heard(await ask(gateway(World(), upstream, hold_s=30.0), api.request(chat), path=api.path))
+    assert (heard.text, heard.calls, heard.error) == ("", [("read_file", GOOD_CALL)], None)
+    assert len(upstream.requests) == 2
+
+
 async def test_a_hanging_model_is_left_after_the_attempt_timeout_that_is_set() -> None:
     """The gateway's own default is 15 s."""
     world = World()

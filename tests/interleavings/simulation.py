@@ -146,6 +146,8 @@ class _Observer:
     def text_received(self, text: str) -> None:
         self._call.seen_text += text
 
+    has_shown = False
+
     def reasoning_received(self, text: str) -> None:
         """No model here thinks aloud."""
 

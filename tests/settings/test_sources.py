@@ -37,6 +37,8 @@ def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Pa
         '[[providers]]\nname = "gsk_my-Very-Secret-1"',
         '[[providers]]\nname = "https://u:my-Very-Secret-1@h/v1"\nbase_url = "https://h.test/v1"\ncost = "none"',
         '[[providers]]\nname = "mine"\nbase_url = "https://u:My-Secret/x@h/v1"',
+        '[[providers]]\nname = "mine"\nbase_url = "https://u:my@secret/x@h/v1"',
+        '[[providers]]\nname = "mine"\nbase_url = "http://my-secret/x@h/v1"',
         '[[providers]]\nname = "mine"\nbase_url = "h.test/v1?api_key=My-Secret"',
         '[[providers]]\nname = "mine"\nbase_url = "ftp://u:my@Secret@h.test/v1"',
         '[[providers]]\nname = "mine"\nbase_url = "https://u:my-Secret@h\u2100.test/v1"',
@@ -51,7 +53,8 @@ def test_what_may_be_a_secret_is_not_shown_where_it_is_wrong(
     configured(monkeypatch, tmp_path, f"{line}\n").chmod(0o600)
     with pytest.raises(ConfigurationError, match="Invalid ") as caught:
         load_settings()
-    assert not any(secret in str(caught.value) for secret in ("Secret", "123456"))
+    told = str(caught.value).replace(str(tmp_path), "").lower()
+    assert not any(secret in told for secret in ("secret", "123456"))
 
 
 @pytest.mark.parametrize("text", [f"deadline_s = {'9' * 5_000}", f"prefer = {'[' * 5_000}"])

@@ -17,6 +17,7 @@ from groq_fallback_mcp.call import Failure, Restrictions
 from groq_fallback_mcp.providers.batches import read_answers
 from groq_fallback_mcp.simulator import SimulatorOptions
 from groq_fallback_mcp.tools import ALL_TOOLS
+from groq_fallback_mcp.tools.save_to import SaveTo
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +56,20 @@ async def test_a_batch_goes_from_prompts_to_answers(tmp_path: Path) -> None:
     assert "question 12" in found["results"][11]["text"]
     assert found["simulated"] is True
     assert 0 < float(found["cost_usd"]) < float(submitted["most_usd"])
+
+
+async def test_results_that_cannot_be_saved_can_be_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is paid for that, so it is not said."""
+    rig = Rig(tmp_path)
+    _, submitted = await rig.call("batch_submit", prompts=["a"])
+
+    async def unchecked(*_: object) -> None:
+        (tmp_path / "a.jsonl").write_text("of another")
+
+    monkeypatch.setattr(SaveTo, "check", unchecked)
+    text, _ = await rig.call("batch_results", id=submitted["batch"]["id"], save_to="a.jsonl")
+    assert "already exists" in text
+    assert "paid" not in text
 
 
 async def test_a_batch_whose_id_cannot_be_kept_is_told_with_it(tmp_path: Path) -> None:

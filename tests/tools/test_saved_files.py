@@ -469,9 +469,15 @@ def test_a_file_system_without_links_gets_a_new_file_too_and_keeps_an_older_one(
 
     monkeypatch.setattr(os, "link", refused)
     write_allowed("a.txt", "text", allowed=(tmp_path,), extensions=(".txt",))
+    monkeypatch.setattr(files, "_target", lambda *_: (tmp_path, ("a.txt",), False))
+    with pytest.raises(InputRefused, match="already exists"):
+        write_allowed("a.txt", "other", allowed=(tmp_path,), extensions=(".txt",))
+    monkeypatch.setattr(files, "_target", lambda *_: (tmp_path, ("b.txt",), False))
+    monkeypatch.setattr(files, "replace_file", refused)
+    with pytest.raises(InputRefused, match="cannot be written"):
+        write_allowed("b.txt", "text", allowed=(tmp_path,), extensions=(".txt",))
+    # no name is taken by an empty file
     assert contents(tmp_path) == {"a.txt": b"text"}
-    with pytest.raises(FileExistsError):
-        files._place_new(str(tmp_path / "a.txt"), str(tmp_path / "a.txt"), None)
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work_is_done(

@@ -128,6 +128,14 @@ async def test_words_are_no_text_of_the_last_caption(folder: Path) -> None:
         result = await client.call_tool("transcribe", given)
     assert (folder / "a.srt").read_text() == "1\n00:00:00,000 --> 00:00:04,900\nHello there.\n"
     assert "1.00-4.90 there." in text_of(result)
+    world = hearing()
+    assert HEARD.transcript is not None
+    many = HEARD.transcript.segments * 300
+    world.groq.default = replace(HEARD, transcript=replace(HEARD.transcript, segments=many))
+    async with connected(world, folders=(folder,)) as client:
+        result = await client.call_tool("transcribe", given | {"save_to": "b.srt"})
+    assert dict(result.structured_content or {})["cut"]
+    assert len(dict(result.structured_content or {})["words"]) == 2
 
 
 async def test_a_transcript_that_cannot_be_saved_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def read_messages(given: object) -> object:
 
 
 def _with_images_after_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Images in the results of tools, in a message of the user's after them: only there do providers take or see them."""
+    """Images in the results of tools, at the beginning of what the user says next: only there do providers take or see them."""
     moved: list[dict[str, Any]] = []
     images: list[Any] = []
     for message in messages:
@@ -85,11 +85,20 @@ def _with_images_after_results(messages: Sequence[dict[str, Any]]) -> list[dict[
             result, found = _without_images(message)
             images += found
             moved.append(result)
-            continue
-        moved += _shown(images)
-        images = []
-        moved.append(message)
-    return [*moved, *_shown(images)]
+        elif images and message["role"] == "user":
+            content = message.get("content")
+            said = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
+            moved.append({**message, "content": [*_introduced(images), *said]})
+            images = []
+        else:
+            moved += [{"role": "user", "content": _introduced(images)}] if images else []
+            moved.append(message)
+            images = []
+    return [*moved, {"role": "user", "content": _introduced(images)}] if images else moved
+
+
+def _introduced(images: Sequence[Any]) -> list[Any]:
+    return [{"type": "text", "text": "Images in the results above, in their order:"}, *images]
 
 
 def _without_images(result: dict[str, Any]) -> tuple[dict[str, Any], Sequence[Any]]:
@@ -100,12 +109,6 @@ def _without_images(result: dict[str, Any]) -> tuple[dict[str, Any], Sequence[An
         return result, ()
     others = [part for part in parts if part["type"] != "image_url"]
     return {**result, "content": _as_text(others) if others else "The result is an image, which follows."}, images
-
-
-def _shown(images: Sequence[Any]) -> list[dict[str, Any]]:
-    if not images:
-        return []
-    return [{"role": "user", "content": [{"type": "text", "text": "Images in the results above:"}, *images]}]
 
 
 def stated_calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -104,6 +104,11 @@ class AnswerView:
             if self._out is not None and "\n" in text:
                 self._print_to(self._printed + whole_blocks(self._text[self._printed :]))
 
+    @property
+    def has_shown(self) -> bool:
+        """Text is on the screen as soon as it comes."""
+        return self._out is not None and bool(self._text.strip())
+
     def reasoning_received(self, text: str) -> None:
         """Not shown: the status line says that the model thinks."""
 

@@ -108,13 +108,19 @@ def _command(session: _Session, line: str, context: Context) -> None:
             session.arguments["model"] = _chat_model(value, context) if value else None
             note(f"Trying {value} first." if value else "Choosing the model automatically.")
         case "/save" if value:
-            kept = Conversation.opened(Path(value).expanduser(), None)
+            path = Path(value).expanduser()
+            if path == session.conversation.file:
+                note(f"Saving to {path}.")
+                return
+            kept = Conversation.opened(path, None)
             kept.messages = session.conversation.messages
             kept.write()
+            session.conversation.close()
             session.conversation = kept
             note(f"Saving to {kept.file}.")
         case "/clear":
             file = session.conversation.file
+            session.conversation.close()
             session.conversation = Conversation()
             note("Forgotten." if file is None else f"Forgotten. {file} stays as it is; /save starts another.")
         case "/help":

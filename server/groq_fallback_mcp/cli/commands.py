@@ -543,7 +543,7 @@ def transcribe(
     form: Annotated[
         Format, typer.Option("--format", "-f", metavar="FORMAT", help="text, json, verbose_json, srt or vtt.")
     ] = "text",
-    words: Annotated[bool, _flag("--words", help="Word-level timestamps.")] = False,
+    words: Annotated[bool, _flag("--words", help="Word-level timestamps, after the text or in JSON.")] = False,
     translate: Annotated[bool, _flag("--translate", help="Translate to English.")] = False,
     model: OtherModelOption = None,
     save_to: Annotated[

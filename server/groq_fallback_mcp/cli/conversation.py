@@ -40,9 +40,22 @@ class Conversation:
             return cls(file=resume, messages=messages, lock=lock)
         if save is None:
             return cls()
+        taken = f"Use --continue {save}, or choose another name"
+        check_writable(save, existing=taken)
         lock = locked(save)
-        check_writable(save, existing=f"Use --continue {save}, or choose another name")
+        try:
+            # another run may have written it meanwhile
+            check_writable(save, existing=taken)
+        except InputRefused:
+            lock.__exit__(None, None, None)
+            raise
         return cls(file=save, lock=lock)
+
+    def close(self) -> None:
+        """Let other runs have the file."""
+        if self.lock is not None:
+            self.lock.__exit__(None, None, None)
+            self.lock = None
 
     def asking(self, prompt: str) -> list[dict[str, str]]:
         """All messages of a call with a new prompt."""

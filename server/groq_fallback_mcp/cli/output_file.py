@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -44,16 +44,24 @@ def unwritable(path: Path, error: OSError) -> InputRefused:
 
 
 def locked(path: Path) -> AbstractContextManager[object]:
-    """The lock of a file that is read, and written again later, until it is left or forgotten. Raises InputRefused where another has it."""
-    name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    folder = state_folder() / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The lock of a file that is read, and written again later: it is held now, until it is left. Raises InputRefused where another has it.
+
+    Where the state folder cannot be written, there is none: one run at a time is all that such a machine has.
+    """
     try:
+        name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    except (OSError, RuntimeError) as error:
+        raise InputRefused(f"{path} cannot be followed ({error})", next_step="Choose another name") from None
+    try:
+        folder = state_folder() / "locks"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileLock(folder / name, mode=0o600).acquire(blocking=False)
     except Timeout:
         raise InputRefused(
             f"Another run is writing to {path}", next_step="Wait until it ends, or choose another name"
         ) from None
+    except OSError:
+        return nullcontext()
 
 
 def refuse_same_file(named: Iterable[tuple[str, Path | None]]) -> None:

@@ -45,6 +45,7 @@ class AttemptSender:
         on_progress: Callable[[int], None] | None = None,
         on_text: Callable[[str], None] | None = None,
         on_reasoning: Callable[[str], None] | None = None,
+        is_shown: Callable[[], bool] | None = None,
     ) -> tuple[Outcome, SettleResult]:
         """The outcome, with the reservation settled by it; given back where there is none, and no answer had begun.
 
@@ -53,7 +54,8 @@ class AttemptSender:
 
         `deadline` is monotonic. `timeout_s` is called when the attempt's turn has come. An answer that is streamed ends
         after `longest_s` seconds; with `on_progress` text is streamed, and it is called with the number of pieces so far,
-        `on_text` with each piece of visible text, `on_reasoning` with what the model thinks.
+        `on_text` with each piece of visible text, `on_reasoning` with what the model thinks; `is_shown` says whether anybody has seen
+        text of it yet.
         """
         begun = sent = False
 
@@ -77,6 +79,7 @@ class AttemptSender:
                         on_progress=None if on_progress is None else progressed,
                         on_text=on_text,
                         on_reasoning=on_reasoning,
+                        is_shown=is_shown,
                     )
                 finally:
                     self._places.release()
@@ -125,6 +128,7 @@ class AttemptSender:
         on_progress: Callable[[int], None] | None,
         on_text: Callable[[str], None] | None,
         on_reasoning: Callable[[str], None] | None,
+        is_shown: Callable[[], bool] | None,
     ) -> Outcome:
         left_s = deadline - self._clock.monotonic()
         provider = self._registry.providers[candidate.provider]
@@ -135,7 +139,9 @@ class AttemptSender:
         streamed = streams(candidate, watched=on_progress is not None)
         longest_s = min(left_s, longest_s)
         stream = (
-            StreamOptions(longest_s=longest_s, on_progress=on_progress, on_text=on_text, on_reasoning=on_reasoning)
+            StreamOptions(
+                longest_s=longest_s, on_progress=on_progress, on_text=on_text, on_reasoning=on_reasoning, is_shown=is_shown
+            )
             if streamed
             else None
         )

@@ -372,6 +372,7 @@ class FallbackEngine:
             on_progress=on_progress if state.watched else None,
             on_text=None if observer is None else observer.text_received,
             on_reasoning=None if observer is None else observer.reasoning_received,
+            is_shown=None if observer is None else lambda: observer.has_shown,
         )
         if isinstance(outcome, Success) and state.check is not None and (fault := state.check(outcome)) is not None:
             state.repair = repaired(state.request, outcome.text, fault.message) if state.repairs else None
@@ -423,7 +424,7 @@ class FallbackEngine:
                 state.replace(candidate, state.again)
             case FallBack(cooldown_s=cooldown_s, provider_failing=True):
                 await self._cool_down(candidate.provider, candidate.model, cooldown_s, failure)
-                await self._drop_suspects(state, candidate)
+                await self._drop_failing(state, candidate)
             case FallBack(cooldown_s=cooldown_s, may_return=may_return, reduced_to=reduced_to):
                 for model in _limited(candidate, failure, state.plan.candidates):
                     await self._cool_down(candidate.provider, model, cooldown_s, failure)
@@ -441,7 +442,7 @@ class FallbackEngine:
             case _:  # pragma: no cover
                 assert_never(verdict)
 
-    async def _drop_suspects(self, state: CallState, candidate: Candidate) -> None:
+    async def _drop_failing(self, state: CallState, candidate: Candidate) -> None:
         """Leave out this model, and those of its provider that have failed since they last answered."""
         others = [one for one in state.left if one.provider == candidate.provider and one.identity != candidate.identity]
         quotas = await self.ledger.peek([self.claim(one) for one in others], caller=self.caller)

@@ -29,6 +29,11 @@ class CallObserver(Protocol):
         """More visible text of the answer of the attempt that started last."""
         ...
 
+    @property
+    def has_shown(self) -> bool:
+        """Whether anybody has seen text of the answer, so that it cannot be taken back."""
+        ...
+
     def reasoning_received(self, text: str) -> None:
         """More of what that model thinks before it answers."""
         ...

@@ -62,6 +62,11 @@ class HeldText:
         """Whether the client has seen any of the answer."""
         return bool(self._sent)
 
+    @property
+    def has_shown(self) -> bool:
+        """The same, as the engine asks for it."""
+        return self.has_sent
+
     def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
         """A model is tried."""
         del earlier

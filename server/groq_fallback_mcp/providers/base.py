@@ -24,6 +24,8 @@ class StreamOptions:
     """Called with each piece of visible text."""
     on_reasoning: Callable[[str], None] | None = None
     """Called with each piece of what the model thinks."""
+    is_shown: Callable[[], bool] | None = None
+    """Whether anybody has seen text of the answer, so that another model cannot begin it anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,8 +98,8 @@ class ServerWatch:
         """Whether nothing was there last time, and nobody listens now."""
         if self.models is not None or self._is_open():
             return False
-        # whatever was there has gone
-        self._paused_until = None
+        # whatever was there has gone, and what comes is looked at anew
+        self._paused_until, self._was_looked_at = None, False
         return True
 
     async def look(self, *, patient: bool = False) -> None:

@@ -172,6 +172,7 @@ class OpenAICompatible:
             on_progress=streaming.on_progress,
             on_text=streaming.on_text,
             on_reasoning=streaming.on_reasoning,
+            is_shown=streaming.is_shown,
             tools=_function_names(request),
             sender=self._sender,
         )

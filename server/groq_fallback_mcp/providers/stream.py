@@ -62,7 +62,7 @@ class ChatStream:
     """Takes the bytes of a stream as they come. `pieces` counts those that carried something of the answer.
 
     `on_progress` is called with that count at each of them, `on_text` with the visible text they carried, `on_reasoning` with what
-    the model thinks. `tools` are the names of the functions that may be called, None where that is not checked.
+    the model thinks; `is_shown` says whether anybody has seen text of it. `tools` are the names of the functions that may be called, None where that is not checked.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class ChatStream:
         on_progress: Callable[[int], None] | None = None,
         on_text: Callable[[str], None] | None = None,
         on_reasoning: Callable[[str], None] | None = None,
+        is_shown: Callable[[], bool] | None = None,
         tools: Sequence[str] | None = None,
         sender: Sender = "groq",
     ) -> None:
@@ -81,6 +82,7 @@ class ChatStream:
         self._on_progress = on_progress
         self._on_text = on_text
         self._on_reasoning = on_reasoning
+        self._is_shown = is_shown
         self._tools = tools
         self._sender: Sender = sender
         self._started = clock.monotonic()
@@ -164,7 +166,7 @@ class ChatStream:
             ]
         value = {**self._about, "choices": [{"message": answer, "finish_reason": self._finish_reason}]}
         speed = Speed(first_token_s=self._first_token_s, tokens_per_s=self._tokens_per_s())
-        is_shown = self._on_text is not None
+        is_shown = self._is_shown is not None and self._is_shown()
         return chat_outcome(
             value, model=self._model, quota=quota, simulated=simulated, speed=speed, tools=self._tools, is_shown=is_shown
         )

@@ -217,7 +217,7 @@ async def _results(arguments: ResultsArguments, context: Context) -> Reply:
     outcomes = await _outcomes(batches, state, context)
     if isinstance(outcomes, Failure):
         return _error_reply(outcomes)
-    path = None if save_to is None else await save_to.write(_jsonl(outcomes), context)
+    path = None if save_to is None else await save_to.write(_jsonl(outcomes), context, can_be_had_again=True)
     return _results_reply(state, outcomes, arguments, path=None if path is None else str(path), catalog=context.engine.catalog)
 
 

@@ -31,12 +31,17 @@ class SaveTo:
         check = partial(check_target, self.path, allowed=context.folders, extensions=self.extensions)
         await anyio.to_thread.run_sync(partial(check, overwrite=self.overwrite, records=context.state / FOLDER))
 
-    async def write(self, content: str | bytes, context: Context) -> Path:
-        """Write the file, whole or not at all. Raises InputRefused; then what was paid for is kept for a week, and the error says where."""
+    async def write(self, content: str | bytes, context: Context, *, can_be_had_again: bool = False) -> Path:
+        """Write the file, whole or not at all. Raises InputRefused.
+
+        What cannot be had again without paying is then kept for a week, and the error says where.
+        """
         write = partial(write_allowed, self.path, content, allowed=context.folders, extensions=self.extensions)
         try:
             return await anyio.to_thread.run_sync(partial(write, overwrite=self.overwrite, records=context.state / FOLDER))
         except InputRefused as error:
+            if can_be_had_again:
+                raise
             suffix = Path(self.path).suffix.lower()
             keeping = partial(keep, content, context.state / RESULTS, stem="unsaved", suffix=suffix)
             try:

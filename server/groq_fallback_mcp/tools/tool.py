@@ -40,7 +40,7 @@ class Context:
 
     `progress` is None where the client did not ask for it, `observer` follows a single chat call. `deadline_s` is the time for a chat
     call, None the usual one, `job_deadline_s` that for work of many calls. `cache` keeps answers, `state` is the folder for what
-    outlives a call. `takes_all`: results of any length are passed on, as on a command line.
+    outlives a call. `takes_all`: transcripts of any length are passed on, as on a command line.
     """
 
     engine: FallbackEngine

@@ -385,7 +385,8 @@ async def _transcript_reply(
             "text": head(result.text, HEAD_BYTES),
             "output": None if result.output is None else head(result.output, HEAD_BYTES),
             "segments": None if cut else result.segments,
-            "words": None if cut else result.words,
+            # no file has them beside subtitles, and what is too long of them is kept with the rest
+            "words": None if cut and result.output is None else result.words,
             "path": str(path),
             "characters": len(body),
             "cut": True if cut else None,
