@@ -49,6 +49,15 @@ def test_a_streamed_wav_is_measured_by_what_is_there(stated: int | None) -> None
     assert read_headers(wav(2.0, stated=stated), AudioKind.WAV).duration_s == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("stated_bytes", [0, 1_000])
+def test_what_looks_like_an_mp3_frame_in_the_tag_at_the_end_breaks_nothing(stated_bytes: int) -> None:
+    """Found by the fuzzer."""
+    index = b"VBRI" + bytes(6) + stated_bytes.to_bytes(4, "big") + (1).to_bytes(4, "big")
+    content = (b"TAG\xff\xfb\x90\x00" + bytes(32) + index).ljust(128, b"\0")
+    found = read_headers(content, AudioKind.MP3)
+    assert found.duration_s == (None if stated_bytes else 1_152 / 44_100)
+
+
 def test_mp3_without_an_index_is_estimated_from_its_bit_rate() -> None:
     """100 frames of 128 kbit/s MPEG-1 layer III at 44.1 kHz are 2.6 s; the trailing tag does not count."""
     frame = b"\xff\xfb\x90\x00" + bytes(413)

@@ -186,7 +186,8 @@ def _mp3(content: Content) -> Headers:
             frames, size = _xing(content, at + 4 + side)
             if not frames:
                 frames, size = _vbri(content, at + 36)
-            there = len(content) - (128 if content[-128:-125] == b"TAG" else 0) - at
+            # what looks like a frame may lie in the tag
+            there = max(len(content) - (128 if content[-128:-125] == b"TAG" else 0) - at, 0)
             if frames:
                 stated_s = frames * frame.samples / frame.sample_rate
                 cut = size > there
