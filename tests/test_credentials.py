@@ -255,3 +255,13 @@ def test_without_a_keyring_the_command_keeps_the_key_in_a_private_file(
     assert stored.exit_code == 0
     assert "no system keyring here" in stored.output.replace("\n", " ")
     assert (tmp_path / "groq-api-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_file_that_cannot_be_changed_is_told_with_its_path(tmp_path: Path) -> None:
+    """Such as in a read-only home, or a folder that is root's."""
+    (tmp_path / "config").write_text("no folder")
+    file = tmp_path / "config" / "key"
+    with pytest.raises(ConfigurationError, match=r"cannot be changed .*\. Make .*config writable"):
+        keep_in_file(SecretStr("gsk_x"), file)
+    with pytest.raises(ConfigurationError, match="cannot be changed"):
+        forget_key(file)

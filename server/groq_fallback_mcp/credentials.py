@@ -11,7 +11,7 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -133,10 +133,11 @@ def keep_in_ring(key: SecretStr, account: str = ACCOUNT) -> bool:
 
 
 def keep_in_file(key: SecretStr, file: Path) -> None:
-    """Write the key into a file of mode 0600, in place of what was there."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sweep_partials(file.parent)
-    write_atomically(file, f"{key.get_secret_value()}\n".encode())
+    """Write the key into a file of mode 0600, in place of what was there. Raises ConfigurationError where that cannot be done."""
+    with _changing(file):
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sweep_partials(file.parent)
+        write_atomically(file, f"{key.get_secret_value()}\n".encode())
 
 
 def make_in_file(secret: str, file: Path) -> None:
@@ -153,7 +154,7 @@ def make_in_file(secret: str, file: Path) -> None:
 
 
 def forget_key(file: Path, account: str = ACCOUNT) -> list[str]:
-    """Remove the key from wherever it is kept; the names of those places."""
+    """Remove the key from wherever it is kept; the names of those places. Raises ConfigurationError for a file that cannot be removed."""
     forgotten: list[str] = []
 
     def remove(ring: ModuleType) -> bool:
@@ -164,10 +165,21 @@ def forget_key(file: Path, account: str = ACCOUNT) -> list[str]:
 
     if _ask_ring(remove):
         forgotten.append("the system keyring")
-    with contextlib.suppress(FileNotFoundError):
+    with _changing(file), contextlib.suppress(FileNotFoundError):
         file.unlink()
         forgotten.append(str(file))
     return forgotten
+
+
+@contextlib.contextmanager
+def _changing(file: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"The key file {file} cannot be changed ({error.strerror or error})",
+            next_step=f"Make {file.parent} writable, or free some space there",
+        ) from None
 
 
 def _in_ring(account: str) -> Credential | None:

@@ -389,3 +389,39 @@ def test_a_detected_client_is_set_up_unless_the_person_says_no(
     assert ("Remove it from Cursor? [y/N]" if remove else "Set up Cursor? [Y/n]") in shown
     assert before == remove
     assert (home / ".cursor" / "mcp.json").exists()
+
+
+def test_what_an_entry_loses_when_it_is_written_anew_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """People add what documents tell them to, and set-up is run again for other reasons."""
+    run("codex")
+    path = home / ".codex" / "config.toml"
+    path.write_text(path.read_text().replace("env = {}", 'required = true\nenv = { HTTPS_PROXY = "http://p.test" }'))
+    capsys.readouterr()
+    run("codex")
+    assert "The entry was rewritten without required, env.HTTPS_PROXY. Add again what you need" in capsys.readouterr().out
+    run("codex")
+    assert "rewritten" not in capsys.readouterr().out
+
+
+def test_removing_without_a_name_takes_the_entry_out_where_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a project."""
+    run("claude-code", scope="project")
+    path = home / "project" / ".mcp.json"
+    assert path.exists()
+    monkeypatch.setattr(setup_command, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    CliRunner().invoke(commands.app, ["setup", "--no-check", "--remove"], input="y\n")
+    assert not path.exists()
+
+
+def test_of_two_files_of_a_client_the_one_with_the_entry_is_changed(home: Path) -> None:
+    run("kilo")
+    first, *others = CLIENTS["kilo"].paths("global", project=home / "project", home=home)
+    with_entry = others[-1]
+    with_entry.parent.mkdir(parents=True, exist_ok=True)
+    first.rename(with_entry)
+    first.write_text("{}\n")
+    run("kilo")
+    assert first.read_text() == "{}\n"
+    run("kilo", remove=True)
+    assert entry_in(with_entry.read_text() if with_entry.exists() else "", CLIENTS["kilo"], path="kilo") is None
+    assert first.read_text() == "{}\n"

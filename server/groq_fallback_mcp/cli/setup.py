@@ -98,17 +98,19 @@ def _choose(*, dry_run: bool, remove: bool, with_key: bool, toolsets: str | None
         if bool(entry.configured) is remove and entry.fault is None:
             verb = "Remove it from" if remove else "Set up"
             if typer.confirm(f"{verb} {entry.client.title}?", default=not remove):
-                status = setup(
-                    entry.client.name,
-                    scope=None,
-                    dry_run=dry_run,
-                    remove=remove,
-                    with_key=with_key,
-                    toolsets=toolsets,
-                    skill=skill,
-                    check=check,
-                )
-                worst = max(worst, status)
+                # where it is, or in the client's usual place
+                for scope in dict.fromkeys(one.scope for one in entry.configured) if remove else (None,):
+                    status = setup(
+                        entry.client.name,
+                        scope=scope,
+                        dry_run=dry_run,
+                        remove=remove,
+                        with_key=with_key,
+                        toolsets=toolsets,
+                        skill=skill,
+                        check=check,
+                    )
+                    worst = max(worst, status)
     return worst
 
 

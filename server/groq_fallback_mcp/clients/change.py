@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from groq_fallback_mcp.clients import backups
 from groq_fallback_mcp.clients.client import CLIENTS, KEY, Client, Scope
@@ -21,7 +22,7 @@ from groq_fallback_mcp.clients.config_file import (
     require_writable,
     write_text,
 )
-from groq_fallback_mcp.clients.entry import Entry, entry_in, entry_of, says_nothing, with_server, without_server
+from groq_fallback_mcp.clients.entry import Entry, dropped_fields, entry_in, entry_of, says_nothing, with_server, without_server
 from groq_fallback_mcp.command import SCRIPT, lasting_command, shared_command
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.settings import key_sources, state_folder
@@ -113,7 +114,7 @@ def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
         )
     root = project if scope == "project" else home
     paths = client.paths(scope, project=project, home=home)
-    path = next((path for path in paths if exists(path)), paths[0])
+    path = _place(client, paths)
     require_inside(path, root)
     before = read_text(path)
     after = _without(path, before, client) if wanted.remove else _with(path, before, wanted)
@@ -189,11 +190,25 @@ def find_clients(*, project: Path, home: Path) -> list[Found]:
     return found
 
 
-def _with(path: Path, before: str | None, wanted: Wanted) -> str:
+def _place(client: Client, paths: Sequence[Path]) -> Path:
+    """The file that has our entry, else the first that is there, else the first."""
+    there = [path for path in paths if exists(path)]
+    for path in there if len(there) > 1 else ():
+        # what is wrong with a file is told where it is the one to change
+        with suppress(ConfigurationError):
+            if entry_in(read_text(path) or "", client, path=str(path)) is not None:
+                return path
+    return there[0] if there else paths[0]
+
+
+def _entry(wanted: Wanted) -> Mapping[str, Any]:
     client = wanted.client
     command = shared_command() if wanted.scope == "project" else lasting_command()
-    entry = client.entry(command, {**wanted.environment, **client.environment(key=wanted.key)})
-    return with_server(before or "", client, entry, path=str(path))
+    return client.entry(command, {**wanted.environment, **client.environment(key=wanted.key)})
+
+
+def _with(path: Path, before: str | None, wanted: Wanted) -> str:
+    return with_server(before or "", wanted.client, _entry(wanted), path=str(path))
 
 
 def _without(path: Path, before: str | None, client: Client) -> str | None:
@@ -283,6 +298,8 @@ def _notes(wanted: Wanted, before: str, path: Path) -> list[str]:
     replaced = None if present is None else entry_of(present, scope=wanted.scope, path=path)
     if replaced is not None and not replaced.names_us:
         notes.append(f"This replaced an entry of the same name, which started: {replaced.shown()}")
+    elif present is not None and (dropped := dropped_fields(present, _entry(wanted))):
+        notes.append(f"The entry was rewritten without {', '.join(dropped)}. Add again what you need of it")
     if wanted.key is None and not _is_key_stored():
         notes.append(f"No API key is stored. Run `{SCRIPT} key set`{_or_export(client)}.")
     if wanted.scope == "project":

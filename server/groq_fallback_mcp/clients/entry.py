@@ -20,13 +20,26 @@ from groq_fallback_mcp.clients import jsonc, toml_table
 from groq_fallback_mcp.clients.client import KEY, SERVER, Client, Scope
 from groq_fallback_mcp.command import MODULE, SCRIPT, lasting_command, own_script, server_command
 from groq_fallback_mcp.errors import ConfigurationError
+from groq_fallback_mcp.render import excerpt
 
-__all__ = ["Entry", "Origin", "entry_in", "entry_of", "find_command", "origin", "says_nothing", "with_server", "without_server"]
+__all__ = [
+    "Entry",
+    "Origin",
+    "dropped_fields",
+    "entry_in",
+    "entry_of",
+    "find_command",
+    "origin",
+    "says_nothing",
+    "with_server",
+    "without_server",
+]
 
 Origin = Literal["ours", "older", "other"]
 EXPECTED_VARIABLES = {KEY, "GROQ_FALLBACK_TOOLSETS", "GROQ_FALLBACK_DEADLINE_S"}
 _ENVIRONMENTS = ("env", "environment")
 _DIVERTING = ("cwd", "envFile", "env_file", "workingDirectory", "working_directory", "shell")
+_STARTS = ("command", "args", "type", "transport", "url")
 MOST_SHOWN = 80
 # A letter or two of the name are wrong.
 CLOSE = 0.85
@@ -90,6 +103,19 @@ def entry_of(fields: Mapping[str, Any], *, scope: Scope, path: Path) -> Entry:
         environment=variables,
         diverting=tuple(sorted(diverting)),
     )
+
+
+def dropped_fields(present: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
+    """What an entry has beside what it starts and the new one has not, by its name; variables as env.NAME."""
+    dropped: list[str] = []
+    for name, value in present.items():
+        kept: Any = entry.get(name)
+        if name in _ENVIRONMENTS and isinstance(value, dict):
+            left = kept if isinstance(kept, dict) else {}
+            dropped += [f"{name}.{variable}" for variable in value if variable not in left]
+        elif name not in entry and name not in _STARTS:
+            dropped.append(name)
+    return [excerpt(name, quoted=False) for name in dropped]
 
 
 def _plain(value: object) -> str:
