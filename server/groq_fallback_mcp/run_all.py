@@ -5,6 +5,7 @@ It stands this low because tools and transcription both use it, and transcriptio
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import anyio
 
 __all__ = ["run_all"]
 
+_log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -51,6 +53,10 @@ async def run_all(
             for _ in range(min(at_once, len(items))):
                 group.start_soon(worker)
     except BaseExceptionGroup as several:
-        # its type matters above, and the other workers were only cancelled, or met the same
-        raise several.exceptions[0] from None
+        first, *others = several.exceptions
+        for other in others:
+            if type(other) is not type(first):
+                _log.error("another item failed, too", exc_info=other)
+        # its type matters above
+        raise first from None
     return [results[number] for number in range(len(items))], next(iter(stop), None)

@@ -242,6 +242,10 @@ async def test_without_a_prompt_a_terminal_gets_a_conversation_with_history(tmp_
         terminal.type("/model\n/save talk.json\nsecond question\n")
         terminal.wait_for("answer to: second question")
         terminal.wait_for("> ")
+        terminal.type("/save ./talk.json\n")
+        terminal.wait_for("Saving to talk.json")
+        terminal.type("/clear\n/save talk.json\n")
+        terminal.wait_for("already exists")
         terminal.type("\x04")
         return terminal.ended()
 

@@ -236,6 +236,21 @@ NUMBERS = {"type": "array", "items": [{"type": "number"}, {"type": "string"}]}
 
 
 @pytest.mark.parametrize(
+    "schema",
+    [
+        {"$schema": 5, "type": "number"},
+        {"prefixItems": [{"type": "number"}], "dependentRequired": {"a": "b"}},
+        {"patternProperties": {r"\p{L}": {}}, "$ref": r"#/patternProperties/%5Cp%7BL%7D"},
+    ],
+)
+async def test_what_is_no_schema_is_refused_in_words(schema: dict[str, Any]) -> None:
+    """A mistake is not taken for an older draft, which would not check it."""
+    async with connected(World()) as client:
+        result = await client.call_tool("groq_chat", {"prompt": "x", "response_schema": schema})
+    assert "invalid_arguments: " in text_of(result)
+
+
+@pytest.mark.parametrize(
     ("schema", "fit", "unfit"),
     [
         (NUMBERS, '[1, "a"]', '["a", 1]'),
@@ -248,6 +263,9 @@ NUMBERS = {"type": "array", "items": [{"type": "number"}, {"type": "string"}]}
             '{"a": 1}',
         ),
         ({"type": "string", "pattern": "^a"}, '"a"', '"b"'),
+        ({"$schema": "https://json-schema.org/draft-07/schema#", **NUMBERS}, '[1, "a"]', '["a", 1]'),
+        ({"$schema": "http://[x", "type": "number"}, "1", '"a"'),
+        ({"const": {"pattern": r"\p{L}"}}, r'{"pattern": "\\p{L}"}', "{}"),
     ],
 )
 async def test_a_schema_of_an_older_draft_or_with_foreign_patterns_is_one(schema: dict[str, Any], fit: str, unfit: str) -> None:

@@ -272,6 +272,25 @@ async def test_what_one_of_many_answers_has_is_told_too() -> None:
     assert text.count('tool call c: weather({"city": "Oslo"})') == 2
 
 
+async def test_of_many_answers_that_are_too_long_each_begins_the_result_whatever_it_read() -> None:
+    """Their sources alone are more than clients pass on."""
+    world = World()
+    read = tuple(Source(title="t" * 60, url=f"https://example.com/{n}", excerpt="e" * 300) for n in range(20))
+    world.groq.default = replace(answer("found"), sources=read)
+    _, found = await call(world, prompts=[f"q{n}" for n in range(20)])
+    assert [(item["number"], item["text"], item["cut"]) for item in found["results"]] == [
+        (n, "found", True) for n in range(1, 21)
+    ]
+    assert "whole" in found
+
+
+async def test_a_single_document_may_be_a_text_that_is_an_object() -> None:
+    """Where a list is wanted."""
+    world = World()
+    await call(world, prompt="which?", documents='{"name": "app"}')
+    assert '{"name": "app"}' in sent(world)["messages"][0]["content"]
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

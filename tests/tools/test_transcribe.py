@@ -130,12 +130,14 @@ async def test_words_are_no_text_of_the_last_caption(folder: Path) -> None:
     assert "1.00-4.90 there." in text_of(result)
     world = hearing()
     assert HEARD.transcript is not None
-    many = HEARD.transcript.segments * 300
+    many, tmp_state = HEARD.transcript.segments * 300, folder / "state"
     world.groq.default = replace(HEARD, transcript=replace(HEARD.transcript, segments=many))
-    async with connected(world, folders=(folder,)) as client:
+    async with connected(world, folders=(folder,), state=tmp_state) as client:
         result = await client.call_tool("transcribe", given | {"save_to": "b.srt"})
     assert dict(result.structured_content or {})["cut"]
-    assert len(dict(result.structured_content or {})["words"]) == 2
+    (words,) = (tmp_state / RESULTS).glob("words-*")
+    assert words.read_text() == "0.00-1.00 Hello\n1.00-4.90 there.\n"
+    assert str(words) in text_of(result)
 
 
 async def test_a_transcript_that_cannot_be_saved_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

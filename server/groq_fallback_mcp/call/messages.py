@@ -87,7 +87,7 @@ def _with_images_after_results(messages: Sequence[dict[str, Any]]) -> list[dict[
             moved.append(result)
         elif images and message["role"] == "user":
             content = message.get("content")
-            said = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
+            said = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
             moved.append({**message, "content": [*_introduced(images), *said]})
             images = []
         else:

@@ -108,8 +108,10 @@ def _command(session: _Session, line: str, context: Context) -> None:
             session.arguments["model"] = _chat_model(value, context) if value else None
             note(f"Trying {value} first." if value else "Choosing the model automatically.")
         case "/save" if value:
-            path = Path(value).expanduser()
-            if path == session.conversation.file:
+            path, file = Path(value).expanduser(), session.conversation.file
+            if file is not None and path.absolute() == file.absolute():
+                # what could not be written before may be now
+                session.conversation.write()
                 note(f"Saving to {path}.")
                 return
             kept = Conversation.opened(path, None)

@@ -34,22 +34,26 @@ class Conversation:
     def opened(cls, save: Path | None, resume: Path | None) -> Conversation:
         """A new conversation, kept in `save` if given, or the one of `resume`. Raises InputRefused for a file that cannot be used."""
         if resume is not None:
-            lock = locked(resume)
-            messages = _read(resume)
-            check_writable(resume, existing=None)
-            return cls(file=resume, messages=messages, lock=lock)
+            opened = cls(file=resume, lock=locked(resume))
+            try:
+                opened.messages = _read(resume)
+                check_writable(resume, existing=None)
+            except InputRefused:
+                opened.close()
+                raise
+            return opened
         if save is None:
             return cls()
         taken = f"Use --continue {save}, or choose another name"
         check_writable(save, existing=taken)
-        lock = locked(save)
+        opened = cls(file=save, lock=locked(save))
         try:
             # another run may have written it meanwhile
             check_writable(save, existing=taken)
         except InputRefused:
-            lock.__exit__(None, None, None)
+            opened.close()
             raise
-        return cls(file=save, lock=lock)
+        return opened
 
     def close(self) -> None:
         """Let other runs have the file."""

@@ -46,7 +46,7 @@ def unwritable(path: Path, error: OSError) -> InputRefused:
 def locked(path: Path) -> AbstractContextManager[object]:
     """The lock of a file that is read, and written again later: it is held now, until it is left. Raises InputRefused where another has it.
 
-    Where the state folder cannot be written, there is none: one run at a time is all that such a machine has.
+    Where no lock can be had, as in a state folder that cannot be written, the file is used without one.
     """
     try:
         name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -192,7 +192,7 @@ def _fits(member: Any, value: object) -> bool:
     if origin in {list, tuple, Sequence}:
         inner = get_args(member)[0]
         if not is_list(value):
-            return isinstance(value, dict) and str not in _members(inner)
+            return is_object(value) and str not in _members(inner) and any(_fits(one, value) for one in _members(inner))
         # a text that happens to be JSON stays a text where texts are wanted
         return str not in _members(inner) or all(isinstance(item, str) for item in value)
     if isinstance(member, type) and issubclass(member, BaseModel) and is_object(value):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -121,9 +121,10 @@ class Refused(Result):
 
 
 class Item(Result):
-    """One question's outcome; `number` counts from 1 in the order of `prompts`. `cut`: this is the beginning of its answer.
+    """One question's outcome; `number` counts from 1 in the order of `prompts`. `cut`: this is the beginning of its answer,
+    or its sources are left out.
 
-    What one answer has is here too, but for what the model thought.
+    What one answer has is here too, but for what the model thought; notes that all have are told once.
     """
 
     number: int
@@ -369,7 +370,11 @@ def _of_one(
 def _many_reply(items: Sequence[Item], outcomes: Sequence[Answer | CallFailed], took_s: float) -> Reply:
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     simulated = any(answer.success.simulated for answer in answers)
-    notes = [SIMULATED_NOTE] if simulated else []
+    told = [item.notes or () for item in items if item.error is None]
+    # a note of all is told once
+    shared = [note for note in told[0] if all(note in each for each in told)] if told else []
+    items = [_without_notes(item, {SIMULATED_NOTE, *shared}) for item in items]
+    notes = [*([SIMULATED_NOTE] if simulated else []), *(note for note in shared if note != SIMULATED_NOTE)]
     failed = len(outcomes) - len(answers)
     if failed:
         notes.append(f"{failed} of {len(outcomes)} have no answer; repeat only those.")
@@ -387,6 +392,11 @@ def _many_reply(items: Sequence[Item], outcomes: Sequence[Answer | CallFailed], 
     return replace(_shown(result), brief=lambda: _shown(result.model_copy(update={"results": _beginnings(items)})))
 
 
+def _without_notes(item: Item, told: Collection[str]) -> Item:
+    left = tuple(note for note in item.notes or () if note not in told)
+    return item if left == (item.notes or ()) else item.model_copy(update={"notes": left or None})
+
+
 def _shown(result: ManyResult) -> Reply:
     lines = [line for item in result.results for line in _item_text(item)]
     lines.append(f"[{result.answered} of {len(result.results)} answered, {result.duration_s:.1f} s]")
@@ -400,10 +410,13 @@ def _beginnings(items: Sequence[Item]) -> tuple[Item, ...]:
 
 
 def _beginning(item: Item, most_bytes: int) -> Item:
-    first = head(item.text or "", most_bytes)
-    if first == (item.text or ""):
+    text = item.text or ""
+    first = head(text, most_bytes)
+    is_cut = first != text
+    if not is_cut and item.sources is None and item.notes is None:
         return item
-    return item.model_copy(update={"text": f"{first}…", "answer": None, "cut": True})
+    update = {"text": f"{first}…", "answer": None} if is_cut else {}
+    return item.model_copy(update={**update, "sources": None, "notes": None, "cut": is_cut or item.sources is not None or None})
 
 
 def _item(number: int, outcome: ChatResult | CallFailed) -> Item:
@@ -415,8 +428,6 @@ def _item(number: int, outcome: ChatResult | CallFailed) -> Item:
             retry_after_s=seconds(outcome.retry_after_s),
         )
         return Item(number=number, error=error)
-    # told once for all
-    notes = tuple(note for note in outcome.notes or () if note != SIMULATED_NOTE)
     return Item(
         number=number,
         text=outcome.text,
@@ -428,7 +439,7 @@ def _item(number: int, outcome: ChatResult | CallFailed) -> Item:
         provider=outcome.provider,
         finish_reason=outcome.finish_reason,
         usage=outcome.usage,
-        notes=notes or None,
+        notes=outcome.notes,
     )
 
 

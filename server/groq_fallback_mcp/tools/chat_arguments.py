@@ -181,7 +181,8 @@ class ChatArguments(Arguments):
 def chat_request(
     arguments: ChatArguments, *, prompt: str | None = None, images: tuple[dict[str, Any], ...] = ()
 ) -> ChatRequest:
-    """The request behind the arguments. `prompt` replaces one of `prompts`; `images` are parts of the last message.
+    """The request behind the arguments. `prompt` replaces one of `prompts`; `images` are parts of the last
+    message, or of one of the user's after it.
 
     What stays the same from call to call stands first, so that Groq's prompt cache can know it: system, documents, then
     the question.

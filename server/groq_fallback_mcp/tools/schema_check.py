@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from groq_fallback_mcp.call import USED_UP, Failure, FailureKind, Success
@@ -15,6 +15,8 @@ from groq_fallback_mcp.render import excerpt
 __all__ = ["SchemaCheck"]
 
 MESSAGE_CHARS = 300
+# What is under these is no schema.
+_DATA = {"const", "enum", "default", "examples"}
 
 
 class SchemaCheck:
@@ -36,6 +38,7 @@ class SchemaCheck:
             raise InputRefused(
                 f"response_schema is not a JSON schema: {excerpt(error.message, quoted=False)}", next_step="fix the schema"
             ) from None
+        schema = _without_foreign_patterns(schema)
         registry: Registry[Any] = Registry()
         specification = specification_with(draft.META_SCHEMA["$schema"])
         resolver = registry.with_resource("", specification.create_resource(schema)).resolver()
@@ -51,7 +54,7 @@ class SchemaCheck:
             except Unresolvable:
                 raise outside from None
         # without a registry of its own the library would fetch what a schema refers to
-        validator = draft(_without_foreign_patterns(schema), registry=registry)
+        validator = draft(schema, registry=registry)
         # the library's own annotations leave JSON partly unknown
         self._faults = validator.iter_errors
 
@@ -80,26 +83,32 @@ def _refused(message: str, success: Success) -> Failure:
 
 
 def _draft_of(schema: dict[str, Any]) -> Any:
-    """The draft that a schema is written in: the one that it names, else the newest by which it is one. Raises SchemaError.
+    """The draft that a schema is written in, by which it is one. Raises SchemaError.
 
-    Libraries write lists of items and numbers beside booleans as in older drafts, and seldom say which.
+    It is the one that it names, else the newest that has what it uses: libraries write lists of items and booleans for exclusive
+    bounds as in older drafts, and seldom say which.
     """
-    from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker, SchemaError
+    from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker
     from jsonschema.validators import validator_for
 
-    unnamed = (Draft202012Validator, Draft7Validator, Draft4Validator)
-    drafts: Sequence[Any] = (validator_for(schema, default=Draft202012Validator),) if "$schema" in schema else unnamed
-    first: SchemaError | None = None
-    for draft in drafts:
+    nodes = list(_tables(schema))
+    used: Any = Draft202012Validator
+    if any(isinstance(node.get("items"), list) for node in nodes):
+        used = Draft7Validator
+    if any(isinstance(node.get(name), bool) for node in nodes for name in ("exclusiveMinimum", "exclusiveMaximum")):
+        used = Draft4Validator
+    named = schema.get("$schema", "")
+    draft: Any = Draft202012Validator
+    if isinstance(named, str):
         try:
-            # patterns are the provider's to read: Python knows others than JSON schemas have
-            draft.check_schema(schema, format_checker=FormatChecker(formats=()))
-        except SchemaError as error:
-            first = first or error
-        else:
-            return draft
-    assert first is not None  # noqa: S101 - there is a draft, and each has failed
-    raise first
+            # the names of drafts before 2019 are addresses with http, and often written with https
+            known = named.replace("https://json-schema.org/draft-0", "http://json-schema.org/draft-0")
+            draft = validator_for({"$schema": known}, default=used)
+        except ValueError:
+            draft = used
+    # patterns are the provider's to read: Python knows others than JSON schemas have
+    draft.check_schema(schema, format_checker=FormatChecker(formats=()))
+    return draft
 
 
 def _without_foreign_patterns(node: Any) -> Any:
@@ -108,12 +117,23 @@ def _without_foreign_patterns(node: Any) -> Any:
         return [_without_foreign_patterns(item) for item in node]
     if not is_object(node):
         return node
-    kept = {name: _without_foreign_patterns(value) for name, value in node.items()}
+    kept = {name: value if name in _DATA else _without_foreign_patterns(value) for name, value in node.items()}
     if isinstance(kept.get("pattern"), str) and not _is_read(kept["pattern"]):
         del kept["pattern"]
     if is_object(kept.get("patternProperties")):
         kept["patternProperties"] = {name: value for name, value in kept["patternProperties"].items() if _is_read(name)}
     return kept
+
+
+def _tables(node: object) -> Iterator[dict[str, Any]]:
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        if is_object(current):
+            yield dict(current)
+            pending.extend(value for name, value in current.items() if name not in _DATA)
+        elif is_list(current):
+            pending.extend(current)
 
 
 def _is_read(pattern: str) -> bool:
@@ -124,12 +144,6 @@ def _is_read(pattern: str) -> bool:
     return True
 
 
-def _references(node: object) -> Iterator[str]:
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        if is_object(current):
-            yield from (current[name] for name in ("$ref", "$dynamicRef") if isinstance(current.get(name), str))
-            pending.extend(current.values())
-        elif is_list(current):
-            pending.extend(current)
+def _references(schema: object) -> Iterator[str]:
+    for table in _tables(schema):
+        yield from (table[name] for name in ("$ref", "$dynamicRef") if isinstance(table.get(name), str))

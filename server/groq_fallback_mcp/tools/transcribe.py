@@ -379,21 +379,42 @@ async def _transcript_reply(
     cut = begun != body
     # an agent that cannot read files of this machine goes on from where the head ends; JSON is shown in another order
     offset = 0 if form in _JSON else len(begun)
+    # subtitles have no place for them
+    words_at = await _words_kept(result, context) if cut and result.output is not None else ()
     elsewhere = f"; read it there, or {reading_on(cursor(path.name, offset))}" if save_to is None else ""
     brief = result.model_copy(
         update={
             "text": head(result.text, HEAD_BYTES),
             "output": None if result.output is None else head(result.output, HEAD_BYTES),
             "segments": None if cut else result.segments,
-            # no file has them beside subtitles, and what is too long of them is kept with the rest
-            "words": None if cut and result.output is None else result.words,
+            "words": None if cut else result.words,
             "path": str(path),
             "characters": len(body),
             "cut": True if cut else None,
-            "notes": (*(result.notes or ()), f"The full transcript ({len(body):,} characters) is in {path}{elsewhere}"),
+            "notes": (
+                *(result.notes or ()),
+                f"The full transcript ({len(body):,} characters) is in {path}{elsewhere}",
+                *words_at,
+            ),
         }
     )
     return _reply(brief, _whole(brief, answer), form)
+
+
+async def _words_kept(result: TranscribeResult, context: Context) -> tuple[str, ...]:
+    if not result.words:
+        return ()
+    try:
+        path = await anyio.to_thread.run_sync(
+            lambda: keep(_word_lines(result), context.state / FOLDER, stem="words", suffix=".txt")
+        )
+    except OSError:
+        return ()
+    return (f"The times of all words are in {path} for a week",)
+
+
+def _word_lines(result: TranscribeResult) -> str:
+    return "".join(f"{word.start:.2f}-{word.end:.2f} {word.word}\n" for word in result.words or ())
 
 
 def sanitized(transcript: Transcript) -> Transcript:
@@ -473,7 +494,7 @@ def _body(result: TranscribeResult, form: Format) -> str:
     if result.output is not None:
         # a line more would be text of the last caption
         return result.output
-    return f"{result.text}\n" + "".join(f"{word.start:.2f}-{word.end:.2f} {word.word}\n" for word in result.words or ())
+    return f"{result.text}\n" + _word_lines(result)
 
 
 def _json(value: dict[str, Any]) -> str:
