@@ -47,6 +47,46 @@ kept = 1
 """
 
 
+COMMENTED = """\
+[[providers]]
+preset = "gemini"
+
+# work account, ask Ann before changing
+[[providers]]
+preset = "mistral"
+models = ["a"]
+# local = "only"   (kept for travelling)
+
+[providers.more]
+b = 1
+
+# of limits
+[limits]
+kept = 1
+"""
+
+
+def test_comments_stay_where_a_provider_is_removed_and_go_with_theirs_where_it_is_moved() -> None:
+    """They are somebody's notes, and there is no other copy of them."""
+    without_first = without_provider(COMMENTED, "gemini")
+    assert without_first == COMMENTED.replace('[[providers]]\npreset = "gemini"\n\n', "")
+    without_second = without_provider(COMMENTED, "mistral")
+    for comment in ("# work account", "# of limits"):
+        assert comment in without_second
+    assert names_in(without_second) == ["gemini"]
+    moved = with_order(COMMENTED, ["mistral"])
+    assert names_in(moved) == ["mistral", "gemini"]
+    assert moved.startswith('# work account, ask Ann before changing\n[[providers]]\npreset = "mistral"\n')
+    assert moved.endswith("# of limits\n[limits]\nkept = 1\n")
+    assert sorted(moved.split()) == sorted(COMMENTED.split())
+
+
+@pytest.mark.parametrize("text", ['[[providers]]\nname = "a"\nprefix = """\n[[providers]]\n"""\n\n[[providers]]\nname = "b"\n'])
+def test_a_text_that_looks_like_a_table_is_none(text: str) -> None:
+    assert names_in(without_provider(text, "a")) == ["b"]
+    assert names_in(with_order(text, ["b"])) == ["b", "a"]
+
+
 def settings_of(home: Path) -> Path:
     """Where config.toml is, for commands whose home this is."""
     return home / "config.toml"

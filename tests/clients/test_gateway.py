@@ -532,6 +532,18 @@ def test_what_was_replaced_is_restored_where_the_file_was_changed_since(home: Pa
     assert tomllib.loads(left) == tomllib.loads(own + trusted)
 
 
+def test_a_persons_own_value_stays_where_the_agent_does_not_fit_however_often_it_is_set_up(home: Path) -> None:
+    """Only the provider is written then, and it is not the one in use."""
+    path = put(home, "codex", 'model = "gpt-mine"\nmodel_context_window = 272000\n')
+    for _ in range(2):
+        run("codex")
+        said = tomllib.loads(path.read_text())
+        assert (said["model"], said["model_context_window"]) == ("gpt-mine", 272_000)
+        assert "groq-fallback" in said["model_providers"]
+    run("codex", remove=True)
+    assert path.read_text() == 'model = "gpt-mine"\nmodel_context_window = 272000\n'
+
+
 def test_of_codex_only_what_is_ours_is_removed_where_the_file_was_changed_since(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tomlkit
@@ -16,6 +16,9 @@ from groq_fallback_mcp.errors import ConfigurationError
 __all__ = ["names_in", "table_in", "with_order", "with_preference", "with_provider", "without_provider"]
 
 TABLE = "providers"
+_HEADER = re.compile(r"\s*\[\[\s*providers\s*\]\]")
+_BELOW = re.compile(r"\s*\[+\s*providers\s*\.")
+_SAYS_NOTHING = re.compile(r"\s*(#.*)?$")
 
 
 def names_in(text: str) -> list[str]:
@@ -46,16 +49,17 @@ def with_provider(text: str, row: Mapping[str, Any]) -> str:
 def without_provider(text: str, name: str) -> str:
     """The text without a provider."""
     document, tables = _opened(text)
-    kept = [table for table in tables if _name(table) != name]
-    return _with_tables(document, kept, text)
+    kept = [number for number, table in enumerate(tables) if _name(table) != name]
+    return _with_tables(document, tables, kept, text)
 
 
-def with_order(text: str, names: Sequence[str]) -> str:
+def with_order(text: str, wanted: Sequence[str]) -> str:
     """The text with these providers first, in this order; the others follow as they stood."""
     document, tables = _opened(text)
-    ranks = {name: rank for rank, name in enumerate(names)}
-    ordered = sorted(tables, key=lambda table: ranks.get(_name(table), len(ranks)))
-    return _with_tables(document, ordered, text)
+    ranks = {name: rank for rank, name in enumerate(wanted)}
+    names = [_name(table) for table in tables]
+    ordered = sorted(range(len(tables)), key=lambda number: ranks.get(names[number], len(ranks)))
+    return _with_tables(document, tables, ordered, text)
 
 
 def with_preference(text: str, prefer: Sequence[str]) -> str:
@@ -69,15 +73,74 @@ def with_preference(text: str, prefer: Sequence[str]) -> str:
     return tomlkit.dumps(line) + text
 
 
-def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any], text: str) -> str:
+def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any], numbers: Sequence[int], text: str) -> str:
+    """The text with these tables only, in this order: line by line, so that comments stay; else as tomlkit writes it."""
+    wanted = [tables[number].unwrap() for number in numbers]
+    edited = _with_blocks(text, numbers, count=len(tables))
+    if edited is not None:
+        said = _said(edited)
+        rest = {name: value for name, value in (_said(text) or {}).items() if name != TABLE}
+        if said is not None and said.pop(TABLE, []) == wanted and said == rest:
+            return edited
     if TABLE in document:
         del document[TABLE]
-    if tables:
+    if numbers:
         array = tomlkit.aot()
-        for table in tables:
-            array.append(table)
+        for number in numbers:
+            array.append(tables[number])
         document.append(TABLE, array)
     return _written(document, text)
+
+
+def _with_blocks(text: str, numbers: Sequence[int], *, count: int) -> str | None:
+    """The blocks of lines of these tables, in this order, in the places of the first ones; what is between them stays.
+
+    A block begins with the comments right above its header and ends with its last value. None where a line of a text looks like a
+    header, so that there are not as many as tables.
+    """
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    blocks = list(_blocks(lines))
+    if len(blocks) != count:
+        return None
+    moved = [lines[blocks[number].start : blocks[number].stop] for number in numbers]
+    is_removal = list(numbers) == sorted(numbers)
+    for at in reversed(range(len(blocks))):
+        place = blocks[at]
+        if is_removal:
+            if at in numbers:
+                continue
+            header = next(line for line in range(place.start, place.stop) if _HEADER.match(lines[line]))
+            # a comment above it may be of more than this one
+            lines[header : place.stop] = []
+            is_apart = header == 0 or not lines[header - 1].strip()
+            if is_apart and header < len(lines) and not lines[header].strip():
+                del lines[header]
+        else:
+            lines[place.start : place.stop] = moved[at]
+    return "".join(lines)
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[range]:
+    headers = [at for at, line in enumerate(lines) if line.lstrip().startswith("[")]
+    for at in headers:
+        if not _HEADER.match(lines[at]):
+            continue
+        end = next((other for other in headers if other > at and not _BELOW.match(lines[other])), len(lines))
+        while end > at + 1 and _SAYS_NOTHING.match(lines[end - 1]):
+            end -= 1
+        begin = at
+        while begin and lines[begin - 1].lstrip().startswith("#"):
+            begin -= 1
+        yield range(begin, end)
+
+
+def _said(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -211,7 +211,14 @@ def _is_ours(said: JsonValue, client: GatewayClient, setting: Setting) -> bool:
         return False
     mark = next(one for one in client.settings if PROVIDER in one.at or HOLD_HEADER in str(one.value))
     filled = _PLACEHOLDER.search(str(setting.value)) is not None
-    return setting is not mark and (filled or present == setting.value) and _is_ours(said, client, mark)
+    is_written = filled or present == setting.value
+    return setting is not mark and is_written and _is_ours(said, client, mark) and _is_chosen(said, client, setting.when)
+
+
+def _is_chosen(said: JsonValue, client: GatewayClient, when: str) -> bool:
+    """Whether the client is told to use our provider, where that is a setting of its own: else the values beside it are the person's."""
+    choices = [one for one in client.settings if one.value == PROVIDER and one.when == when]
+    return all(_at(said, one.at) == PROVIDER for one in choices)
 
 
 def _is_secret(setting: Setting) -> bool:
