@@ -241,6 +241,7 @@ NUMBERS = {"type": "array", "items": [{"type": "number"}, {"type": "string"}]}
         {"$schema": 5, "type": "number"},
         {"prefixItems": [{"type": "number"}], "dependentRequired": {"a": "b"}},
         {"patternProperties": {r"\p{L}": {}}, "$ref": r"#/patternProperties/%5Cp%7BL%7D"},
+        {"properties": {"default": {"$ref": "https://example.com/a"}}},
     ],
 )
 async def test_what_is_no_schema_is_refused_in_words(schema: dict[str, Any]) -> None:
@@ -265,6 +266,8 @@ async def test_what_is_no_schema_is_refused_in_words(schema: dict[str, Any]) -> 
         ({"type": "string", "pattern": "^a"}, '"a"', '"b"'),
         ({"$schema": "https://json-schema.org/draft-07/schema#", **NUMBERS}, '[1, "a"]', '["a", 1]'),
         ({"$schema": "http://[x", "type": "number"}, "1", '"a"'),
+        ({"properties": {"enum": {"type": "string", "pattern": r"\p{L}"}}}, '{"enum": "a"}', '{"enum": 1}'),
+        ({"properties": {"default": NUMBERS}}, '{"default": [1, "a"]}', '{"default": ["a", 1]}'),
         ({"const": {"pattern": r"\p{L}"}}, r'{"pattern": "\\p{L}"}', "{}"),
     ],
 )

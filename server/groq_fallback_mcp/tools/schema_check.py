@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from groq_fallback_mcp.call import USED_UP, Failure, FailureKind, Success
@@ -15,8 +15,9 @@ from groq_fallback_mcp.render import excerpt
 __all__ = ["SchemaCheck"]
 
 MESSAGE_CHARS = 300
-# What is under these is no schema.
+# What is under these is no schema; under those the keys are names, which may be any of them.
 _DATA = {"const", "enum", "default", "examples"}
+_OF_NAMES = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
 
 
 class SchemaCheck:
@@ -91,7 +92,7 @@ def _draft_of(schema: dict[str, Any]) -> Any:
     from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker
     from jsonschema.validators import validator_for
 
-    nodes = list(_tables(schema))
+    nodes = list(_schemas(schema))
     used: Any = Draft202012Validator
     if any(isinstance(node.get("items"), list) for node in nodes):
         used = Draft7Validator
@@ -111,13 +112,18 @@ def _draft_of(schema: dict[str, Any]) -> Any:
     return draft
 
 
-def _without_foreign_patterns(node: Any) -> Any:
+def _without_foreign_patterns(node: Any, *, of_names: bool = False) -> Any:
     """A schema without the patterns that Python cannot read, such as those with names of alphabets: what they ask for is not checked here."""
     if is_list(node):
         return [_without_foreign_patterns(item) for item in node]
     if not is_object(node):
         return node
-    kept = {name: value if name in _DATA else _without_foreign_patterns(value) for name, value in node.items()}
+    if of_names:
+        return {name: _without_foreign_patterns(value) for name, value in node.items()}
+    kept = {
+        name: value if name in _DATA else _without_foreign_patterns(value, of_names=name in _OF_NAMES)
+        for name, value in node.items()
+    }
     if isinstance(kept.get("pattern"), str) and not _is_read(kept["pattern"]):
         del kept["pattern"]
     if is_object(kept.get("patternProperties")):
@@ -125,15 +131,18 @@ def _without_foreign_patterns(node: Any) -> Any:
     return kept
 
 
-def _tables(node: object) -> Iterator[dict[str, Any]]:
-    pending = [node]
+def _schemas(schema: object) -> Iterator[Mapping[str, Any]]:
+    """All schemas in a schema."""
+    pending = [(schema, False)]
     while pending:
-        current = pending.pop()
-        if is_object(current):
-            yield dict(current)
-            pending.extend(value for name, value in current.items() if name not in _DATA)
-        elif is_list(current):
-            pending.extend(current)
+        current, of_names = pending.pop()
+        if is_list(current):
+            pending.extend((item, False) for item in current)
+        elif is_object(current) and of_names:
+            pending.extend((value, False) for value in current.values())
+        elif is_object(current):
+            yield current
+            pending.extend((value, name in _OF_NAMES) for name, value in current.items() if name not in _DATA)
 
 
 def _is_read(pattern: str) -> bool:
@@ -144,6 +153,13 @@ def _is_read(pattern: str) -> bool:
     return True
 
 
-def _references(schema: object) -> Iterator[str]:
-    for table in _tables(schema):
-        yield from (table[name] for name in ("$ref", "$dynamicRef") if isinstance(table.get(name), str))
+def _references(node: object) -> Iterator[str]:
+    """Those in data too: a refusal there is worth less than a reference that is missed."""
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        if is_object(current):
+            yield from (current[name] for name in ("$ref", "$dynamicRef") if isinstance(current.get(name), str))
+            pending.extend(current.values())
+        elif is_list(current):
+            pending.extend(current)
