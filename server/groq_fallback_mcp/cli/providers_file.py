@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -76,12 +76,9 @@ def with_preference(text: str, prefer: Sequence[str]) -> str:
 def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any], numbers: Sequence[int], text: str) -> str:
     """The text with these tables only, in this order: line by line, so that comments stay; else as tomlkit writes it."""
     wanted = [tables[number].unwrap() for number in numbers]
-    edited = _with_blocks(text, numbers, count=len(tables))
-    if edited is not None:
-        said = _said(edited)
-        rest = {name: value for name, value in (_said(text) or {}).items() if name != TABLE}
-        if said is not None and said.pop(TABLE, []) == wanted and said == rest:
-            return edited
+    edited = _by_lines(text, numbers, count=len(tables))
+    if _said(edited) == {**_said(text), TABLE: wanted}:
+        return edited
     if TABLE in document:
         del document[TABLE]
     if numbers:
@@ -92,37 +89,42 @@ def _with_tables(document: tomlkit.TOMLDocument, tables: Sequence[Any], numbers:
     return _written(document, text)
 
 
-def _with_blocks(text: str, numbers: Sequence[int], *, count: int) -> str | None:
-    """The blocks of lines of these tables, in this order, in the places of the first ones; what is between them stays.
+class _Block(NamedTuple):
+    """The lines of a table: from the comments right above its header to its last value. What follows up to the next is not of it."""
 
-    A block begins with the comments right above its header and ends with its last value. None where a line of a text looks like a
-    header, so that there are not as many as tables.
-    """
+    begin: int
+    header: int
+    end: int
+
+
+def _by_lines(text: str, numbers: Sequence[int], *, count: int) -> str:
+    """The text with these of `count` tables, in this order. As it is where a line of a value looks like a header."""
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
     blocks = list(_blocks(lines))
     if len(blocks) != count:
-        return None
-    moved = [lines[blocks[number].start : blocks[number].stop] for number in numbers]
-    is_removal = list(numbers) == sorted(numbers)
-    for at in reversed(range(len(blocks))):
-        place = blocks[at]
-        if is_removal:
-            if at in numbers:
-                continue
-            header = next(line for line in range(place.start, place.stop) if _HEADER.match(lines[line]))
-            # a comment above it may be of more than this one
-            lines[header : place.stop] = []
-            is_apart = header == 0 or not lines[header - 1].strip()
-            if is_apart and header < len(lines) and not lines[header].strip():
-                del lines[header]
-        else:
-            lines[place.start : place.stop] = moved[at]
+        return text
+    if len(numbers) < count:
+        for number in reversed(range(count)):
+            if number not in numbers:
+                _remove(lines, blocks[number])
+    else:
+        moved = [lines[blocks[number].begin : blocks[number].end] for number in numbers]
+        for place, block in reversed(list(zip(blocks, moved, strict=True))):
+            lines[place.begin : place.end] = block
     return "".join(lines)
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[range]:
+def _remove(lines: list[str], block: _Block) -> None:
+    """A comment above it stays: it may be of more than this one."""
+    del lines[block.header : block.end]
+    is_apart = block.header == 0 or not lines[block.header - 1].strip()
+    if is_apart and block.header < len(lines) and not lines[block.header].strip():
+        del lines[block.header]
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[_Block]:
     headers = [at for at, line in enumerate(lines) if line.lstrip().startswith("[")]
     for at in headers:
         if not _HEADER.match(lines[at]):
@@ -133,14 +135,15 @@ def _blocks(lines: Sequence[str]) -> Iterator[range]:
         begin = at
         while begin and lines[begin - 1].lstrip().startswith("#"):
             begin -= 1
-        yield range(begin, end)
+        yield _Block(begin, at, end)
 
 
-def _said(text: str) -> dict[str, Any] | None:
+def _said(text: str) -> dict[str, Any]:
+    """What a text says, its providers also where it has none; nothing for what cannot be read."""
     try:
-        return tomllib.loads(text)
+        return {TABLE: [], **tomllib.loads(text)}
     except (tomllib.TOMLDecodeError, RecursionError):
-        return None
+        return {}
 
 
 def _name(row: Mapping[str, Any]) -> str:
