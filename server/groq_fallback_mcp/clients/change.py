@@ -117,7 +117,8 @@ def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
     path = _place(client, paths)
     require_inside(path, root)
     before = read_text(path)
-    after = _without(path, before, client) if wanted.remove else _with(path, before, wanted)
+    entry = None if wanted.remove else _entry(wanted)
+    after = _without(path, before, client) if entry is None else with_server(before or "", client, entry, path=str(path))
     if before != after:
         require_writable(path)
     skill, skill_before, skill_after = _skill(wanted, root=root, project=project, home=home)
@@ -130,7 +131,7 @@ def plan(wanted: Wanted, *, project: Path, home: Path) -> Change:
         skill=skill,
         skill_before=skill_before,
         skill_after=skill_after,
-        notes=() if wanted.remove else tuple(_notes(wanted, before or "", path)),
+        notes=() if entry is None else tuple(_notes(wanted, entry, before or "", path)),
     )
 
 
@@ -205,10 +206,6 @@ def _entry(wanted: Wanted) -> Mapping[str, Any]:
     client = wanted.client
     command = shared_command() if wanted.scope == "project" else lasting_command()
     return client.entry(command, {**wanted.environment, **client.environment(key=wanted.key)})
-
-
-def _with(path: Path, before: str | None, wanted: Wanted) -> str:
-    return with_server(before or "", wanted.client, _entry(wanted), path=str(path))
 
 
 def _without(path: Path, before: str | None, client: Client) -> str | None:
@@ -291,14 +288,14 @@ def _skill(
     return folder, before, files
 
 
-def _notes(wanted: Wanted, before: str, path: Path) -> list[str]:
+def _notes(wanted: Wanted, entry: Mapping[str, Any], before: str, path: Path) -> list[str]:
     client = wanted.client
     notes: list[str] = []
     present = entry_in(before, client, path=str(path))
     replaced = None if present is None else entry_of(present, scope=wanted.scope, path=path)
     if replaced is not None and not replaced.names_us:
         notes.append(f"This replaced an entry of the same name, which started: {replaced.shown()}")
-    elif present is not None and (dropped := dropped_fields(present, _entry(wanted))):
+    elif present is not None and (dropped := dropped_fields(present, entry)):
         notes.append(f"The entry was rewritten without {', '.join(dropped)}. Add again what you need of it")
     if wanted.key is None and not _is_key_stored():
         notes.append(f"No API key is stored. Run `{SCRIPT} key set`{_or_export(client)}.")
