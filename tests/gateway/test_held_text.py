@@ -19,7 +19,7 @@ def test_held_text_of_a_model_that_broke_off_is_never_sent() -> None:
     held.attempt_failed()
     held.waiting(5.0)
     clock.advance(5.0)
-    assert (held.held_s(), held.take(), held.has_sent) == (None, "", False)
+    assert (held.held_s(), held.take(), held.has_shown) == (None, "", False)
     held.attempt_started(SECOND, ())
     held.text_received("Another")
     assert held.held_s() == 2.0

@@ -194,7 +194,7 @@ class _StreamedResponse(Response):
                 return
             await self._finish(serving.result(), scope, receive, send)
         except asyncio.CancelledError:
-            if self._held.has_sent:
+            if self._held.has_shown:
                 with anyio.CancelScope(shield=True):
                     await self._break_off(send, "The gateway is stopping")
             raise
@@ -208,7 +208,7 @@ class _StreamedResponse(Response):
         held = self._held
         if held.diverged or held.held_s() != 0.0:
             return
-        begun = held.has_sent
+        begun = held.has_shown
         text = held.take()
         if not text:
             return
@@ -237,7 +237,7 @@ class _StreamedResponse(Response):
         if isinstance(outcome, CallFailed):
             outcome = _refusal(outcome, call.request)
         if isinstance(outcome, Refusal):
-            if held.has_sent:
+            if held.has_shown:
                 await self._break_off(send, f"The answer broke off, and no other model could continue it. {outcome.message}")
             else:
                 await refusal_response(outcome, self._endpoint.dialect)(scope, receive, send)
@@ -248,7 +248,7 @@ class _StreamedResponse(Response):
             return
         await call.remember(outcome)
         last = b""
-        if not held.has_sent:
+        if not held.has_shown:
             if outcome.success.reasoning and not held.reasoning:
                 held.reasoning = [outcome.success.reasoning]
             last = await self._begin(send, outcome)

@@ -58,14 +58,9 @@ class HeldText:
         self._began_at: float | None = None
 
     @property
-    def has_sent(self) -> bool:
+    def has_shown(self) -> bool:
         """Whether the client has seen any of the answer."""
         return bool(self._sent)
-
-    @property
-    def has_shown(self) -> bool:
-        """The same, as the engine asks for it."""
-        return self.has_sent
 
     def attempt_started(self, candidate: Candidate, earlier: Sequence[Attempt]) -> None:
         """A model is tried."""
