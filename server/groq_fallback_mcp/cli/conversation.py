@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +28,14 @@ class Conversation:
 
     file: Path | None = None
     messages: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
-    lock: AbstractContextManager[object] | None = None
+    lock: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def opened(cls, save: Path | None, resume: Path | None) -> Conversation:
         """A new conversation, kept in `save` if given, or the one of `resume`. Raises InputRefused for a file that cannot be used."""
         if resume is not None:
-            opened = cls(file=resume, lock=locked(resume))
+            opened = cls(file=resume)
+            opened.lock.enter_context(locked(resume))
             try:
                 opened.messages = _read(resume)
                 check_writable(resume, existing=None)
@@ -46,7 +47,8 @@ class Conversation:
             return cls()
         taken = f"Use --continue {save}, or choose another name"
         check_writable(save, existing=taken)
-        opened = cls(file=save, lock=locked(save))
+        opened = cls(file=save)
+        opened.lock.enter_context(locked(save))
         try:
             # another run may have written it meanwhile
             check_writable(save, existing=taken)
@@ -57,9 +59,7 @@ class Conversation:
 
     def close(self) -> None:
         """Let other runs have the file."""
-        if self.lock is not None:
-            self.lock.__exit__(None, None, None)
-            self.lock = None
+        self.lock.close()
 
     def asking(self, prompt: str) -> list[dict[str, str]]:
         """All messages of a call with a new prompt."""
