@@ -133,7 +133,7 @@ def keep_in_ring(key: SecretStr, account: str = ACCOUNT) -> bool:
 
 
 def keep_in_file(key: SecretStr, file: Path) -> None:
-    """Write the key into a file of mode 0600, in place of what was there. Raises ConfigurationError where that cannot be done."""
+    """Write the key into a file of mode 0600, replacing what was there. Raises ConfigurationError where that cannot be done."""
     with _changing(file):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sweep_partials(file.parent)

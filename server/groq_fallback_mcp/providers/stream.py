@@ -62,7 +62,8 @@ class ChatStream:
     """Takes the bytes of a stream as they come. `pieces` counts those that carried something of the answer.
 
     `on_progress` is called with that count at each of them, `on_text` with the visible text they carried, `on_reasoning` with what
-    the model thinks; `is_shown` says whether anybody has seen text of it. `tools` are the names of the functions that may be called, None where that is not checked.
+    the model thinks; `is_shown` says whether anybody has seen text of it. `tools` are the names of the functions that may be
+    called, None where that is not checked.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """When a model or a provider that failed is asked again: cooldowns, one call that tests it, a budget of retries.
 
 A cooldown outlives the request that caused it. When it is over the model is suspect: one call at a time tests it, until
-one succeeds; a test that takes over a minute keeps no others away. Failures in a row double the pause; calls that were under way together count as one failure.
+one succeeds; a test that takes over a minute keeps no others away. Failures in a row double the pause; calls that were under
+way together count as one failure.
 """
 
 from __future__ import annotations
