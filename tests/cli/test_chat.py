@@ -246,6 +246,7 @@ async def test_without_a_prompt_a_terminal_gets_a_conversation_with_history(tmp_
         terminal.wait_for("Saving to talk.json")
         terminal.type("/clear\n/save talk.json\n")
         terminal.wait_for("already exists")
+        terminal.wait_for("> ")
         terminal.type("\x04")
         return terminal.ended()
 
