@@ -893,3 +893,80 @@ async def test_the_refused_key_of_another_provider_is_named_beside_a_missing_key
     world.providers["mine"].default = failure(K.AUTHENTICATION, status=401)
     result = await refused(world)
     assert (result.code, "provider mine" in result.cause) == ("authentication", True)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_request_larger_than_the_real_limit_is_sent_again_with_fewer_tokens(others: int) -> None:
+    """A free key under the developer plan's table: the refusal's own figures say what fits, not our estimate."""
+    documented = {Limit.TPM: 12_000}
+    world = World([provider_models("groq", GROQ_CHAT_MODELS[: 1 + others], documented=documented)])
+    reading = LimitReading(limit=Limit.TPM, capacity=8_000, requested=9_000)
+    too_large = failure(K.LARGER_THAN_LIMIT, status=413, quota=QuotaSnapshot(readings=(reading,)))
+    for model in GROQ_CHAT_MODELS[: 1 + others]:
+        world.groq.script(model, too_large, answer(tokens=8_000))
+
+    result = await served(world, ask("word " * 3_200, max_tokens=5_000))
+
+    assert world.groq.calls[-1].candidate.max_tokens == 4_000
+    assert "lowered to 4000" in result.notes[-1]
+
+
+@pytest.mark.parametrize(("longest_wait_s", "deadline_s"), [(0.0, None), (None, 1.6), (1.0, None)])
+async def test_a_wait_too_long_for_the_call_keeps_it_from_no_other_provider(
+    longest_wait_s: float | None, deadline_s: float | None
+) -> None:
+    """Short as it is, for a call that has time for it."""
+    world = World([provider_models("groq", [FIRST]), provider_models("other", [FIRST])])
+    await served(world)
+    await world.ledger.cool_down(world.engine.key("groq", FIRST), 1.5, "limited", limit=Limit.RPM, kind=K.RATE_LIMITED)
+
+    outcome = await world.engine.serve(ask(), longest_wait_s=longest_wait_s, deadline_s=deadline_s)
+
+    assert isinstance(outcome, Answer), outcome
+    assert outcome.provider == "other"
+
+
+@pytest.mark.parametrize("kind", [K.BAD_REQUEST, K.CANCELLED, K.REMOTE_TOOL_AUTHENTICATION])
+@pytest.mark.parametrize("status", [429, 500])
+async def test_what_another_endpoint_refuses_is_not_taken_for_the_caller_s_fault(kind: FailureKind, status: int) -> None:
+    """A wrong path in config.toml looks the same, and the provider that failed is well again soon."""
+    world = World([provider_models("groq", [FIRST]), provider_models("other", [FIRST])])
+    world.groq.script(FIRST, rate_limited(30.0) if status == 429 else failure(K.SERVER_ERROR, status=500))
+    world.providers["other"].script(FIRST, failure(kind, status=404))
+
+    found = await world.engine.serve(ask(), deadline_s=20.0)
+
+    assert isinstance(found, CallFailed)
+    assert found.code == ("rate_limited" if status == 429 else "all_failed")
+    assert "Fix the arguments" not in found.next_step
+    assert found.retry_after_s is not None
+
+
+async def test_a_refusal_by_the_only_provider_is_the_caller_s_fault() -> None:
+    """Nothing else is known of it."""
+    world = World([provider_models("other", [FIRST])])
+    world.providers["other"].script(FIRST, failure(K.BAD_REQUEST, status=400))
+    assert (await refused(world)).code == "bad_request"
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_an_answer_that_broke_off_counts_in_the_budget_whether_or_not_it_is_watched(watched: bool) -> None:  # noqa: FBT001
+    """Long answers are streamed though nobody watches them."""
+    world = World([provider_models("groq", [FIRST])], budget=Budget(tokens=1_000_000))
+
+    def break_off(sent: Sent) -> Outcome:
+        assert sent.stream is not None
+        assert sent.stream.on_progress is not None
+        sent.stream.on_progress(3)
+        return failure(K.CONNECTION_LOST)
+
+    world.groq.reply = break_off
+
+    async def told(done: float, total: float, sentence: str) -> None:
+        pass
+
+    outcome = await world.engine.serve(ask(max_tokens=5_000, model=FIRST), progress=told if watched else None)
+
+    assert isinstance(outcome, CallFailed)
+    day = utc_day(world.clock.wall())
+    assert (await world.ledger.spending([day]))[day].tokens >= 5_000

@@ -697,3 +697,81 @@ async def test_without_a_key_no_authorization_is_sent() -> None:
     await of_catalog("kilo", handler).chat(*call(), timeout_s=5.0)
 
     assert "authorization" not in seen[0].headers
+
+
+ECHO = json.dumps("def main():\n    print('content policy, rate limit exceeded')\n" * 400)
+TOOL_USE_FAILED = '{"error":{"message":"Failed to call a function.","type":"invalid_request_error","code":"tool_use_failed",'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{TOOL_USE_FAILED}"failed_generation":{ECHO}}}}}',
+        f'{{"error":{{"failed_generation":{ECHO},"message":"Failed","code":"tool_use_failed"}}}}',
+        f'{TOOL_USE_FAILED}"failed_generation":{ECHO}'[:-40],
+        f'{TOOL_USE_FAILED}"failed_generation":{ECHO * 40}}}}}',
+    ],
+    ids=["whole", "echo first", "cut within the echo", "longer than is read"],
+)
+async def test_a_long_failed_generation_hides_neither_the_code_nor_the_message(body: str) -> None:
+    """As of an agent whose model botches the writing of a file."""
+    outcome = await chatted(replying(400, content=body.encode(), headers={"content-type": "application/json"}))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.code) == (FailureKind.GENERATION_FAILED, "tool_use_failed")
+    assert "print" not in outcome.message
+
+
+async def test_json_that_was_cut_off_is_no_page_of_a_firewall() -> None:
+    """A 403 that is not JSON is one."""
+    body = '{"error": {"message": "The model `x` is blocked", "details": "' + "x" * 600_000
+    outcome = await chatted(replying(403, content=body.encode()))
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.MODEL_BLOCKED
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": "10", "completion_tokens": "5"},
+        {"prompt_tokens": 10.0, "completion_tokens": 5.0},
+        {"prompt_tokens": 10, "total_tokens": 15},
+    ],
+)
+async def test_usage_is_read_in_every_form_that_servers_write(usage: dict[str, object]) -> None:
+    """Or else the call would seem to have been free of charge."""
+    outcome = await chatted(replying(json={**GOOD, "usage": usage}))
+    assert isinstance(outcome, Success)
+    assert outcome.usage_reported
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (10, 5)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {},
+        {"prompt_tokens": None, "completion_tokens": None},
+        {"prompt_tokens": 10},
+        {"completion_tokens": 5},
+        {"prompt_tokens": -1, "completion_tokens": 5},
+        {"prompt_tokens": 10.5, "completion_tokens": 5},
+        {"prompt_tokens": "ten", "completion_tokens": 5},
+        {"prompt_tokens": float("1e300"), "completion_tokens": 5},
+        {"prompt_tokens": "9" * 5_000, "completion_tokens": 5},
+    ],
+    ids=str,
+)
+async def test_usage_that_cannot_be_read_is_not_charged_as_zero(usage: dict[str, object]) -> None:
+    """The claim stands."""
+    outcome = await chatted(replying(json={**GOOD, "usage": usage}))
+    assert isinstance(outcome, Success)
+    assert not outcome.usage_reported
+
+
+@pytest.mark.parametrize("field", ["queue_time", "prompt_time", "completion_time"])
+async def test_a_number_that_no_float_can_hold_is_no_time(field: str) -> None:
+    """Nor does it cost the answer."""
+    usage = json.dumps({**GOOD["usage"], field: 1}).replace(f'"{field}": 1', f'"{field}": {"9" * 400}')  # type: ignore[dict-item]
+    body = json.dumps({**GOOD, "usage": None}).replace('"usage": null', f'"usage": {usage}')
+    outcome = await chatted(replying(content=body.encode()))
+    assert isinstance(outcome, Success)
+    assert outcome.text == "hello"

@@ -396,3 +396,37 @@ async def test_a_stream_that_has_ended_leaves_its_connection_to_the_next_request
     await source.aclose()
     server.close()
     assert connections == 1
+
+
+async def bytes_of(events: list[str], *, size: int) -> AsyncIterator[bytes]:
+    """The events as a network may cut them."""
+    raw = "".join(events).encode()
+    for at in range(0, len(raw), size):
+        yield raw[at : at + size]
+
+
+@pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "application/json", ""])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("before", ["", ": keep-alive\n\n", "\n\n", "\ufeff"])
+async def test_a_stream_is_read_as_one_whatever_its_server_calls_it(kind: str, size: int, before: str) -> None:
+    """Servers that people write themselves often leave the media type as it is."""
+    outcome = await asked(provider(lambda: bytes_of([before, *HELLO], size=size), kind=kind))
+    assert isinstance(outcome, Success), outcome
+    assert outcome.text == "hello"
+
+
+async def test_an_answer_in_one_piece_may_come_after_blank_lines() -> None:
+    """By which a server keeps the connection open while the model works."""
+    whole = {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}], "usage": USAGE}
+    outcome = await asked(provider(lambda: bytes_of(["\n" * 100_000, json.dumps(whole)], size=50_000), kind="application/json"))
+    assert isinstance(outcome, Success), outcome
+    assert outcome.text == "hello"
+
+
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": None, "completion_tokens": None}])
+def test_a_usage_that_says_nothing_does_not_replace_the_real_one(usage: dict[str, object]) -> None:
+    """Some servers send one with every piece."""
+    found = streamed([piece({"content": "hello"}, "stop", usage=USAGE), piece({}, usage=usage), "data: [DONE]\n\n"])
+    assert isinstance(found, Success)
+    assert found.usage_reported
+    assert found.usage.output_tokens == 2

@@ -76,7 +76,8 @@ class AttemptSender:
                         timeout_s=within_s,
                         deadline=deadline,
                         longest_s=longest_s,
-                        on_progress=None if on_progress is None else progressed,
+                        watched=on_progress is not None,
+                        on_progress=progressed,
                         on_text=on_text,
                         on_reasoning=on_reasoning,
                         is_shown=is_shown,
@@ -125,7 +126,8 @@ class AttemptSender:
         timeout_s: float,
         deadline: float,
         longest_s: float,
-        on_progress: Callable[[int], None] | None,
+        watched: bool,
+        on_progress: Callable[[int], None],
         on_text: Callable[[str], None] | None,
         on_reasoning: Callable[[str], None] | None,
         is_shown: Callable[[], bool] | None,
@@ -136,7 +138,7 @@ class AttemptSender:
             return await provider.transcribe(request, candidate, timeout_s=timeout_s, longest_s=max(left_s, timeout_s))
         if isinstance(request, SpeechRequest):
             return await provider.speak(request, candidate, timeout_s=timeout_s)
-        streamed = streams(candidate, watched=on_progress is not None)
+        streamed = streams(candidate, watched=watched)
         longest_s = min(left_s, longest_s)
         stream = (
             StreamOptions(

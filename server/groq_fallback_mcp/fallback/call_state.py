@@ -96,6 +96,8 @@ class CallState:
     tried: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     """How often each model was sent this call."""
     last_failure: Failure | None = None
+    aborted: bool = False
+    """Whether the last failure was taken to be that of any model."""
     last_resort_used: bool = False
     waited_s: float = 0.0
     doing: str = "choosing a model"

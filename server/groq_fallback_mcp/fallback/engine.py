@@ -316,10 +316,10 @@ class FallbackEngine:
                 if soonest_s is None:
                     continue
                 least_s = soonest_s if least_s is None else min(least_s, soonest_s)
-                if any(state.tiers[index + 1 :]) and state.waited_s + least_s <= self.timeouts.max_wait_s:
+                is_short = least_s <= min(self.timeouts.max_wait_s - state.waited_s, self._longest_nap_s(state))
+                if is_short and any(state.tiers[index + 1 :]):
                     break
-            most_s = min(self._left_s(state) - LEAST_ATTEMPT_S, state.longest_wait_s - state.waited_s)
-            if least_s is None or least_s > most_s:
+            if least_s is None or least_s > self._longest_nap_s(state):
                 return await self._last_resort(state) if cautions and all(cautions) else None
             state.doing = f"waiting {least_s:.1f} s for a rate limit"
             # of a team many calls may wait for the same moment, and each look is a transaction
@@ -329,6 +329,10 @@ class FallbackEngine:
             if state.observer is not None:
                 state.observer.waiting(least_s)
             await self.clock.sleep(nap_s)
+
+    def _longest_nap_s(self, state: CallState) -> float:
+        """Seconds that the call can still wait for a limit, and be answered after it."""
+        return min(self._left_s(state) - LEAST_ATTEMPT_S, state.longest_wait_s - state.waited_s)
 
     async def _last_resort(self, state: CallState) -> tuple[Candidate, Reservation] | None:
         """Try a candidate in spite of a cooldown, once a call."""
@@ -420,7 +424,7 @@ class FallbackEngine:
                 state.again = with_json_mode(candidate, json_mode)
                 state.replace(candidate, state.again)
             case Clamp(max_tokens=max_tokens):
-                state.again = with_max_tokens(candidate, max_tokens)
+                state.again = with_max_tokens(with_counted_tokens(candidate, failure), max_tokens)
                 state.replace(candidate, state.again)
             case FallBack(cooldown_s=cooldown_s, provider_failing=True):
                 await self._cool_down(candidate.provider, candidate.model, cooldown_s, failure)
@@ -429,7 +433,8 @@ class FallbackEngine:
                 for model in _limited(candidate, failure, state.plan.candidates):
                     await self._cool_down(candidate.provider, model, cooldown_s, failure)
                 if reduced_to is not None:
-                    state.replace(candidate, with_max_tokens(candidate, reduced_to), last=True)
+                    counted = with_counted_tokens(candidate, failure)
+                    state.replace(candidate, with_max_tokens(counted, reduced_to), last=True)
                 elif not may_return or tried >= MOST_ATTEMPTS_A_MODEL:
                     state.drop_model(candidate)
                 else:
@@ -438,7 +443,7 @@ class FallbackEngine:
                 await self._cool_down(candidate.provider, ANY_MODEL, cooldown_s, failure)
                 state.drop_provider(candidate.provider)
             case Abort():
-                state.tiers = []
+                state.tiers, state.aborted = [], True
             case _:  # pragma: no cover
                 assert_never(verdict)
 
@@ -463,6 +468,7 @@ class FallbackEngine:
             attempts=state.attempts,
             exclusions=state.plan.exclusions,
             last=state.last_failure,
+            aborted=state.aborted,
             least_wait_s=_soonest_s(waits),
             out_of_time=out_of_time,
             deadline_s=state.deadline - state.started,

@@ -62,6 +62,8 @@ _UNREACHABLE = {
     FailureKind.TIMED_OUT,
     FailureKind.CONNECTION_LOST,
 }
+# What a later call would meet again.
+_NOT_MENDED = NOT_MENDED_BY_TIME | _TOO_LARGE | {FailureKind.UNSUPPORTED, FailureKind.OVER_BUDGET}
 _ACCOUNT = {FailureKind.ORGANIZATION_REFUSED, FailureKind.NO_CREDIT}
 # Codes of errors that time does not mend.
 _NOT_RETRYABLE = {
@@ -91,6 +93,7 @@ def final_error(
     attempts: Sequence[Attempt],
     exclusions: Sequence[Exclusion],
     last: Failure | None,
+    aborted: bool = True,
     least_wait_s: float | None,
     out_of_time: bool,
     deadline_s: float,
@@ -98,9 +101,10 @@ def final_error(
 ) -> CallFailed:
     """Sum up a call that failed. `least_wait_s`: until the first candidate could be asked again, None if never.
 
+    `aborted`: `last` ended the call, as any model would fail so; else it is one failure of several.
     `larger_plan_takes`: whether a larger plan of Groq would take the request, where this limit refused it.
     """
-    code, cause, next_step = _summary(_with_keys(attempts), exclusions, last, least_wait_s)
+    code, cause, next_step = _summary(_with_keys(attempts), exclusions, last, least_wait_s, aborted=aborted)
     sizes: Sequence[SizeLimit] = ()
     if code == "too_large":
         given = [*(attempt.size for attempt in attempts), *(exclusion.size for exclusion in exclusions)]
@@ -152,9 +156,15 @@ def _with_keys(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
 
 
 def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table
-    attempts: Sequence[Attempt], exclusions: Sequence[Exclusion], last: Failure | None, least_wait_s: float | None
+    attempts: Sequence[Attempt],
+    exclusions: Sequence[Exclusion],
+    last: Failure | None,
+    least_wait_s: float | None,
+    *,
+    aborted: bool,
 ) -> tuple[Code, str, str]:
-    if last is not None and last.kind in _REFUSED_REQUEST:
+    kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
+    if last is not None and last.kind in _REFUSED_REQUEST and (aborted or kinds <= _REFUSED_REQUEST | _NOT_MENDED):
         cause = f"the provider rejected the request with {quoted(last.message)}"
         return "bad_request", cause, "Fix the arguments; the same call would fail again"
     if last is not None and last.kind is FailureKind.CONTENT_FILTERED:
@@ -165,7 +175,6 @@ def _summary(  # noqa: C901, PLR0911, PLR0912 - a decision table
         return "bad_request", cause, "Raise max_tokens; models that reason use some of them before they answer"
     if last is not None and last.kind is FailureKind.BUSY:
         return "busy", last.message, "Send fewer calls at once, then retry"
-    kinds = {attempt.kind for attempt in attempts if attempt.kind is not None}
     if not kinds:
         return _no_candidates(exclusions)
     if kinds == {FailureKind.OVER_BUDGET}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,10 @@ RELAYED_CHARS = 60
 # Of objects and lists in each other, and of those looked at for a wait, and of the fields of each.
 MOST_NESTED = 6
 MOST_FIELDS = 200
+# Of a code, or the value of a header that is quoted.
+MOST_CODE_CHARS = 200
+# What a model wrote, which Groq quotes in an error.
+_ECHO = '"failed_generation"'
 _SECONDS = {"retry_after", "retryafter", "retry_after_seconds", "retrydelay", "resets_in_seconds", "reset_in_seconds"}
 _MILLISECONDS = {"retry_after_ms", "x_ms_retry_after_ms", "retryafterms"}
 _STATUSES = ("status_code", "raw_status_code", "status", "code")
@@ -51,9 +56,10 @@ class ErrorBody:
 def read_error(text: str, *, now_wall: float) -> ErrorBody:
     """What a body says. `now_wall` (Unix seconds) is for waits that are given as a moment."""
     try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return ErrorBody(message=on_one_line(text), is_json=False)
+        value = _parsed(text)
+    except ValueError:
+        # what begins like JSON is JSON that was cut off
+        return ErrorBody(message=on_one_line(_without_echo(text)), is_json=text.lstrip().startswith(("{", "[")))
     fields = _fields_of(value)
     waits, resets = _waits(value, now_wall)
     if isinstance(fields, str) or not fields:
@@ -66,8 +72,8 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
     return ErrorBody(
         # a router's own words say only that a provider failed, and quote what that one said
         message=on_one_line(f"{message}: {relayed}" if relayed and len(message) < RELAYED_CHARS else message),
-        code=text_of(fields.get("code")),
-        type=text_of(fields.get("type")),
+        code=_short(fields.get("code")),
+        type=_short(fields.get("type")),
         status=next((status for name in _STATUSES if (status := _status(fields.get(name))) is not None), None),
         wait_s=max(waits, default=None),
         reset_s=max(resets, default=None),
@@ -75,10 +81,28 @@ def read_error(text: str, *, now_wall: float) -> ErrorBody:
         codes=frozenset(
             str(given).lower() for name, given in _all_fields(value) if name in _CODES and isinstance(given, str | int)
         ),
-        headers={str(name).lower(): str(given) for name, given in (mapping(metadata.get("headers")) or {}).items()},
+        headers={
+            name.lower(): str(given)[:MOST_CODE_CHARS] for name, given in (mapping(metadata.get("headers")) or {}).items()
+        },
         flagged=bool(metadata.get("reasons") or metadata.get("flagged_input")),
         context_window=whole(fields.get("n_ctx")),
     )
+
+
+def _parsed(text: str) -> object:
+    """The JSON of a body, or of what comes before a model's words in one that was cut off within them. Raises ValueError."""
+    forms = [text]
+    if _ECHO in text:
+        before = _without_echo(text).rstrip().removesuffix(",")
+        forms += [before + "}", before + "}}"]
+    for form in forms:
+        with suppress(ValueError, RecursionError):
+            return json.loads(form)
+    raise ValueError(text[:RELAYED_CHARS])
+
+
+def _without_echo(text: str) -> str:
+    return text.split(_ECHO, maxsplit=1)[0]
 
 
 def on_one_line(text: str) -> str:
@@ -87,6 +111,11 @@ def on_one_line(text: str) -> str:
     if "<" in text and ">" in text and re.search(r"(?i)<(?:!doctype|html|head|body)", text):
         text = re.sub(r"(?is)<(?:script|style).*?</(?:script|style)>|<[^>]{0,2000}>", " ", text)
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _short(given: object) -> str | None:
+    text = text_of(given)
+    return None if text is None else text[:MOST_CODE_CHARS]
 
 
 def _status(given: object) -> int | None:

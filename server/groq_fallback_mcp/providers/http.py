@@ -32,8 +32,8 @@ __all__ = ["Wire"]
 Ending = Literal["whole", "broken"]
 # Takes a piece of a stream; how the answer has ended, None while more may come.
 Take = Callable[[bytes], Ending | None]
-# An error message is at the beginning of a body; the rest need not be read.
-REFUSAL_BYTES = 16 * 1024
+# An error may quote all that a model wrote before its code, and that is seldom more than this.
+REFUSAL_BYTES = 512 * 1024
 REFUSAL_READ_S = 1.0
 # The deadline of a silence is set later than due by this share of it, so that it need not be set again with each piece.
 DEADLINE_STEP = 0.05
@@ -47,6 +47,8 @@ LEAST_BYTES_A_PIECE = 16
 PIECES_AT_ONCE = 64
 # Each event wraps a few characters of the answer in some three hundred of its own.
 EVENTS_TO_ANSWER = 8
+# Of white space before an answer, by which some servers keep a connection open.
+MOST_BLANK_BYTES = 64 * 1024
 # Sent as one piece, it takes long enough for a server to refuse it on the way.
 LARGE_UPLOAD_BYTES = 256 * 1024
 USER_AGENT = f"groq-fallback-mcp/{__version__}"
@@ -242,6 +244,9 @@ def _transport(*, verify: bool, proxy: str | None) -> httpx2.AsyncHTTPTransport:
     return made
 
 
+# How the first line of a stream of events begins: a field, or a comment.
+_IS_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry) ?:|:)")
+TELLING_BYTES = 10
 # What resolvers say, by system and language of C libraries.
 _NO_ADDRESS = re.compile(
     r"getaddrinfo|[Nn]ame or service not known|[Nn]ame resolution|nodename nor servname|No address associated"
@@ -269,49 +274,67 @@ async def _read(response: httpx2.Response, most_bytes: int, take: Take | None) -
         return Reply(status=status, headers=headers, body=b"" if encoded else await _beginning(response))
     if encoded:
         return _refused(f"an answer in {encoding[:20]} encoding, which was not requested")
-    if headers.get("content-type", "").lower().startswith("text/event-stream"):
-        if take is None:
-            return _refused("a stream of events, which was not requested")
-        fault = await _events(response, most_bytes, take)
-        return Reply(status=status, headers=headers, body=b"") if fault is None else _refused(fault)
-    body = await _whole(response, most_bytes)
+    is_stream = headers.get("content-type", "").lower().startswith("text/event-stream")
+    if is_stream and take is None:
+        return _refused("a stream of events, which was not requested")
+    pieces = _pieces(response)
+    try:
+        if take is not None and not is_stream:
+            # some servers stream, and call it something else
+            begun = await _beginning_of(pieces)
+            is_stream, pieces = _IS_STREAM.match(begun) is not None, _joined(begun, pieces)
+        if take is not None and is_stream:
+            fault = await _events(pieces, most_bytes, take)
+            return Reply(status=status, headers=headers, body=b"") if fault is None else _refused(fault)
+        body = await _whole(pieces, most_bytes, stated=headers.get("content-length", ""))
+    except _TooManyPieces as error:
+        return _refused(str(error))
     return _refused(body) if isinstance(body, str) else Reply(status=status, headers=headers, body=body)
 
 
-async def _whole(response: httpx2.Response, most_bytes: int) -> bytes | str:
-    """The body, or what is wrong with it."""
+async def _whole(pieces: AsyncIterator[bytes], most_bytes: int, *, stated: str) -> bytes | str:
+    """The body, or what is wrong with it. `stated` is the length that its header says."""
     too_large = f"an answer of more than {most_bytes} bytes"
-    stated = response.headers.get("content-length", "")
     if stated.isdecimal() and (len(stated) > len(str(most_bytes)) or int(stated) > most_bytes):
         return too_large
     body = bytearray()
-    try:
-        async for chunk in _pieces(response):
-            body += chunk
-            if len(body) > most_bytes:
-                return too_large
-    except _TooManyPieces as error:
-        return str(error)
+    async for chunk in pieces:
+        body += chunk
+        if len(body) > most_bytes:
+            return too_large
     return bytes(body)
 
 
-async def _events(response: httpx2.Response, most_bytes: int, take: Take) -> str | None:
+async def _events(pieces: AsyncIterator[bytes], most_bytes: int, take: Take) -> str | None:
     """What is wrong with the stream, None when it could be read to its end."""
     size = 0
-    pieces = _pieces(response)
-    try:
-        async for chunk in pieces:
-            size += len(chunk)
-            if size > most_bytes * EVENTS_TO_ANSWER:
-                return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
-            ending = take(chunk)
-            if ending == "whole":
-                await _read_end(pieces)
-            if ending is not None:
-                break
-    except _TooManyPieces as error:
-        return str(error)
+    async for chunk in pieces:
+        size += len(chunk)
+        if size > most_bytes * EVENTS_TO_ANSWER:
+            return f"a stream of more than {most_bytes * EVENTS_TO_ANSWER} bytes"
+        ending = take(chunk)
+        if ending == "whole":
+            await _read_end(pieces)
+        if ending is not None:
+            break
     return None
+
+
+async def _beginning_of(pieces: AsyncIterator[bytes]) -> bytes:
+    """As much of a body as tells what it is."""
+    begun = b""
+    async for chunk in pieces:
+        begun += chunk
+        if len(begun.lstrip()) >= TELLING_BYTES or len(begun) > MOST_BLANK_BYTES:
+            break
+    return begun
+
+
+async def _joined(begun: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if begun:
+        yield begun
+    async for chunk in pieces:
+        yield chunk
 
 
 async def _read_end(pieces: AsyncIterator[bytes]) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 from groq_fallback_mcp.call import Failure, FailureKind, QuotaSnapshot
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["bad_response", "json_object", "mapping", "number", "request_id", "rows", "text_of", "whole"]
+__all__ = ["bad_response", "count", "json_object", "mapping", "number", "request_id", "rows", "text_of", "whole"]
 
 # Beyond these a few megabytes of JSON become a hundred of objects, and a second in which nothing else is served.
 # Ten hours of speech with the time of every word stay below.
 MOST_CONTAINERS = 200_000
 MOST_COMMAS = 1_000_000
+# Of a count in a text.
+MOST_DIGITS = 12
 
 
 def json_object(body: bytes) -> dict[str, Any] | Failure:
@@ -69,10 +71,19 @@ def number(value: object) -> float | None:
     """A JSON number that can be a time in seconds, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    number = float(value)
-    return number if 0 <= number < 1e9 else None
+    # an integer may be too large for a float
+    return float(value) if 0 <= value < 1e9 else None
 
 
 def whole(value: object) -> int | None:
     """A JSON integer that can be a count, None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12 else None
+
+
+def count(value: object) -> int | None:
+    """A count as some servers write it: an integer, or one as a float or a text; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return whole(int(value))
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= MOST_DIGITS:
+        return whole(int(value))
+    return whole(value)

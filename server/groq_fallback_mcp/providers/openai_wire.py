@@ -15,12 +15,22 @@ from groq_fallback_mcp.providers.base import json_instruction
 from groq_fallback_mcp.providers.classify import classify_stream_error, visible
 from groq_fallback_mcp.providers.finish_reason import BROKEN_OFF, finish_reason
 from groq_fallback_mcp.providers.history import without_extra_content
-from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, number, request_id, rows, text_of, whole
+from groq_fallback_mcp.providers.json_fields import (
+    bad_response,
+    count,
+    json_object,
+    mapping,
+    number,
+    request_id,
+    rows,
+    text_of,
+    whole,
+)
 from groq_fallback_mcp.providers.rate_limit_headers import Sender
 from groq_fallback_mcp.providers.tool_calls import is_written_call, read_calls
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["chat_outcome", "chat_payload", "choice_of", "read_chat", "reasoning_of", "stated_error"]
+__all__ = ["chat_outcome", "chat_payload", "choice_of", "read_chat", "reasoning_of", "reports_usage", "stated_error"]
 
 EXCERPT_CHARS = 300
 MOST_SOURCES = 20
@@ -155,7 +165,7 @@ def chat_outcome(
         citations=_citations(message),
         finish_reason=reason,
         usage=usage,
-        usage_reported=stated is not None,
+        usage_reported=reports_usage(stated),
         speed=speed or _stated_speed(stated),
         quota=quota,
         request_id=request_id(value),
@@ -327,20 +337,35 @@ def _stated_speed(usage: Mapping[str, Any] | None) -> Speed:
     if usage is None:
         return Speed()
     waited = [number(usage.get(name)) for name in ("queue_time", "prompt_time")]
-    wrote_s, tokens = number(usage.get("completion_time")), whole(usage.get("completion_tokens"))
+    wrote_s, tokens = number(usage.get("completion_time")), count(usage.get("completion_tokens"))
     return Speed(
         first_token_s=sum(part for part in waited if part is not None) if any(part is not None for part in waited) else None,
         tokens_per_s=tokens / wrote_s if tokens and wrote_s else None,
     )
 
 
+def reports_usage(usage: Mapping[str, Any] | None) -> bool:
+    """Whether an answer says how many tokens went in, and how many came out."""
+    return None not in _tokens(usage or {})
+
+
 def _chat_usage(usage: Mapping[str, Any] | None) -> Usage:
     usage = usage or {}
+    read, wrote = _tokens(usage)
     prompt = mapping(usage.get("prompt_tokens_details")) or {}
     completion = mapping(usage.get("completion_tokens_details")) or {}
     return Usage(
-        input_tokens=whole(usage.get("prompt_tokens")) or 0,
-        output_tokens=whole(usage.get("completion_tokens")) or 0,
-        cached_tokens=whole(prompt.get("cached_tokens")) or 0,
-        reasoning_tokens=whole(completion.get("reasoning_tokens")) or 0,
+        input_tokens=read or 0,
+        output_tokens=wrote or 0,
+        cached_tokens=count(prompt.get("cached_tokens")) or 0,
+        reasoning_tokens=count(completion.get("reasoning_tokens")) or 0,
     )
+
+
+def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The tokens that went in and came out, as far as they can be read."""
+    read, wrote, both = (count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    if wrote is None and read is not None and both is not None:
+        # Google omits a field that is 0, and counts what was thought in the sum alone
+        wrote = max(both - read, 0)
+    return read, wrote

@@ -21,8 +21,8 @@ from groq_fallback_mcp.clock import Clock
 from groq_fallback_mcp.providers.answer_text import content_pieces
 from groq_fallback_mcp.providers.classify import classify_stream_error
 from groq_fallback_mcp.providers.finish_reason import finish_reason, worst_reason
-from groq_fallback_mcp.providers.json_fields import bad_response, json_object, mapping, text_of, whole
-from groq_fallback_mcp.providers.openai_wire import chat_outcome, choice_of, reasoning_of, stated_error
+from groq_fallback_mcp.providers.json_fields import bad_response, count, json_object, mapping, text_of, whole
+from groq_fallback_mcp.providers.openai_wire import chat_outcome, choice_of, reasoning_of, reports_usage, stated_error
 from groq_fallback_mcp.providers.rate_limit_headers import Sender
 from groq_fallback_mcp.providers.tool_calls import extra_content
 
@@ -173,7 +173,7 @@ class ChatStream:
         )
 
     def _tokens_per_s(self) -> float | None:
-        tokens = whole((mapping(self._about.get("usage")) or {}).get("completion_tokens"))
+        tokens = count((mapping(self._about.get("usage")) or {}).get("completion_tokens"))
         wrote_s = self._clock.monotonic() - self._started - (self._first_token_s or 0.0)
         return tokens / wrote_s if tokens and self._first_token_s is not None and wrote_s > 0 else None
 
@@ -235,7 +235,8 @@ class ChatStream:
             if text_of(piece.get(name)) is not None:
                 self._about[name] = piece[name]
         usage = mapping(x_groq.get("usage")) or mapping(piece.get("usage"))
-        if usage is not None:
+        # one that says nothing may follow the real one
+        if usage is not None and (reports_usage(usage) or "usage" not in self._about):
             self._about["usage"] = usage
         if text_of(x_groq.get("id")):
             self._about["x_groq"] = {"id": x_groq["id"]}
