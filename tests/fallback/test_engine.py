@@ -950,7 +950,7 @@ async def test_a_refusal_by_the_only_provider_is_the_caller_s_fault() -> None:
 
 
 @pytest.mark.parametrize("watched", [False, True])
-async def test_an_answer_that_broke_off_counts_in_the_budget_whether_or_not_it_is_watched(watched: bool) -> None:  # noqa: FBT001
+async def test_an_answer_that_broke_off_counts_in_the_budget_whether_or_not_it_is_watched(watched: bool) -> None:
     """Long answers are streamed though nobody watches them."""
     world = World([provider_models("groq", [FIRST])], budget=Budget(tokens=1_000_000))
 
