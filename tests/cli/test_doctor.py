@@ -162,6 +162,33 @@ async def test_each_configured_provider_is_looked_at(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "Ready."
 
 
+async def test_a_provider_that_refuses_its_key_is_given_another_one(tmp_path: Path) -> None:
+    """Its address is right and it runs. Where the key comes from decides what to do: a variable goes before a stored key."""
+    async with run_simulator(simulated()) as running:  # type: ignore[arg-type]
+        address = f"{running.base_url}/openai/v1"
+        (tmp_path / "config.toml").write_text(
+            f'[[providers]]\npreset = "gemini"\nbase_url = "{address}"\n'
+            f'[[providers]]\nname = "own"\nbase_url = "{address}"\nkey_env = "OWN_KEY"\nmodels = ["a"]\n'
+            f'[[providers]]\nname = "exported"\nbase_url = "{address}"\nkey_env = "EXPORTED_KEY"\nmodels = ["a"]\n'
+        )
+        for name in ("gemini-api-key", "own-key"):
+            kept = tmp_path / name
+            kept.write_text("not_a_key\n")
+            kept.chmod(0o600)
+        done = await command(
+            "doctor",
+            base_url=running.base_url,
+            cwd=tmp_path,
+            GROQ_FALLBACK_CONFIG=str(tmp_path / "config.toml"),
+            EXPORTED_KEY="not_a_key",
+        )
+    found = {line.split(": ")[0].split(" ", 1)[1].strip(): line for line in done.stdout.splitlines() if " provider " in line}
+    assert all("HTTP 401" in line and "Check its base_url" not in line for line in found.values()), found
+    assert found["provider gemini"].endswith("Run groq-fallback-mcp providers add gemini to store another key")
+    assert found["provider own"].endswith(f"Run groq-fallback-mcp providers add own --url {address} to store another key")
+    assert found["provider exported"].endswith("Export another key as EXPORTED_KEY")
+
+
 async def test_a_provider_that_the_data_policy_excludes_is_said_not_to_be_used(tmp_path: Path) -> None:
     """Nothing is asked there, its list neither."""
     (tmp_path / "config.toml").write_text('data_policy = "no-training"\n[[providers]]\npreset = "gemini"\n')

@@ -14,14 +14,18 @@ import pytest
 from command_line import command
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
+import groq_fallback_mcp.cli.providers as providers_module
+from groq_fallback_mcp import credentials
 from groq_fallback_mcp.call import Failure, FailureKind, Limit, LimitReading, Pool, QuotaSnapshot, Success
 from groq_fallback_mcp.catalog import Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.cli.commands import app
 from groq_fallback_mcp.cli.provider_check import differences
 from groq_fallback_mcp.cli.providers_file import names_in, with_order, with_preference, with_provider, without_provider
 from groq_fallback_mcp.clock import SystemClock
+from groq_fallback_mcp.credentials import Credential
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.providers.base import LiveModel
@@ -177,6 +181,49 @@ def test_a_provider_is_added_with_its_key_and_removed_with_it(tmp_path: Path) ->
     assert status == 0, said
     assert not kept.exists()
     assert names_in(settings_of(tmp_path).read_text()) == []
+
+
+def test_a_key_that_is_given_again_replaces_the_stored_one_and_none_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider may have refused the old one. A key of the environment would win over whatever is stored."""
+    kept, newer = tmp_path / "openrouter-api-key", "sk-or-" + "w" * 30
+    run(tmp_path, "add", "openrouter", "--yes", stdin=f"{SECRET}\n")
+    for stdin in ("", "\n"):
+        status, said = run(tmp_path, "add", "openrouter", "--yes", stdin=stdin)
+        assert (status, kept.read_text()) == (0, f"{SECRET}\n")
+        assert "The stored key was kept." in said
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-of-the-environment")
+    status, said = run(tmp_path, "add", "openrouter", "--yes", stdin=f"{newer}\n")
+    assert (status, kept.read_text()) == (0, f"{SECRET}\n")
+    assert "Note: The key in OPENROUTER_API_KEY takes precedence" in said
+    monkeypatch.delenv("OPENROUTER_API_KEY")
+    status, said = run(tmp_path, "add", "openrouter", "--yes", stdin=f"{newer}\n")
+    assert (status, kept.read_text()) == (0, f"{newer}\n")
+    assert "takes precedence" not in said
+
+
+def test_the_question_for_a_key_tells_that_one_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only wants another plan presses Enter."""
+    questions: list[str] = []
+
+    def typed(prompt: str, **_: object) -> str:
+        questions.append(prompt)
+        return SECRET
+
+    monkeypatch.setattr(providers_module, "typed_secret", typed)
+    for _ in range(2):
+        run(tmp_path, "add", "openrouter", "--yes")
+    assert [question.rpartition(", ")[2] for question in questions] == ["empty for none yet", "empty to keep the stored one"]
+
+
+def test_a_key_in_a_file_is_reported_unused_beside_one_of_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keyring goes before the file."""
+    ring = Credential(key=SecretStr("sk-or-of-the-keyring"), source="the system keyring")
+    monkeypatch.setattr(credentials, "_in_ring", lambda account: ring)
+    status, said = run(tmp_path, "add", "openrouter", "--yes", "--file", stdin=f"{SECRET}\n")
+    assert status == 0, said
+    assert "Note: The key in the system keyring takes precedence over the stored one." in said
 
 
 def test_a_provider_that_must_be_chosen_knowingly_is_offered_last(tmp_path: Path) -> None:

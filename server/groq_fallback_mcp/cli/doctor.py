@@ -17,6 +17,7 @@ from groq_fallback_mcp.addresses import is_clean_key, is_loopback_url
 from groq_fallback_mcp.application import open_context
 from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Restrictions
 from groq_fallback_mcp.call.refusals import refusal
+from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.catalog.drift import drift
 from groq_fallback_mcp.cli.console import echo_message, print_json, terminal
 from groq_fallback_mcp.cli.gateway_reply import is_gateway, reply_of
@@ -31,6 +32,7 @@ from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.server_check import Fault, answers
 from groq_fallback_mcp.policy.fit import training_objection
+from groq_fallback_mcp.providers.endpoints import key_variables
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -41,7 +43,7 @@ from groq_fallback_mcp.quota.budget import REOPENING, UNKNOWN_SPENDING
 from groq_fallback_mcp.redaction import register_secrets, sanitize_message
 from groq_fallback_mcp.render import counted, excerpt
 from groq_fallback_mcp.run_all import run_all
-from groq_fallback_mcp.settings import Settings, config_path, key_sources, load_settings, unknown_variables
+from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, key_sources, load_settings, unknown_variables
 from groq_fallback_mcp.tools import Context
 from groq_fallback_mcp.tools.result import label
 
@@ -364,6 +366,7 @@ async def _providers(settings: Settings, context: Context) -> Sequence[Finding]:
     found = {server.name for server in registry.servers if not server.configured}
     policy = Restrictions(no_training=settings.data_policy == "no-training")
     offers = {offer.name: offer for offer in registry.models()}
+    given = {one.name: one for one in settings.providers}
     # a server that was found and has stopped is still among the providers, and offers nothing
     others = [
         one
@@ -382,11 +385,23 @@ async def _providers(settings: Settings, context: Context) -> Sequence[Finding]:
         if not isinstance(found, Failure):
             return Finding(what=what, state="ok", detail=f"lists {counted(len(found), 'model')}")
         status = "" if found.status is None else f"HTTP {found.status}, "
-        detail = f"does not list its models ({status}{found.message}). Check its base_url, and that it runs"
+        refused = found.kind is FailureKind.AUTHENTICATION
+        fix = _other_key(given[provider.name], context.engine.catalog) if refused else "Check its base_url, and that it runs"
+        detail = f"does not list its models ({status}{found.message}). {fix}"
         return Finding(what=what, state="warn", detail=sanitize_message(detail))
 
     findings, _ = await run_all([one for one in others if one.name != "groq"], look, at_once=PROVIDERS_AT_ONCE)
     return findings
+
+
+def _other_key(given: EndpointSettings, catalog: Catalog) -> str:
+    """How to give a provider another key. `providers add` finds it by its preset, or by its name and address."""
+    variables = key_variables(given, catalog.providers.get(given.preset or ""))
+    exported = next((name for name in variables if os.environ.get(name)), None)
+    if exported is not None or given.preset not in {None, given.name}:
+        return f"Export another key as {exported or variables[0]}"
+    address = f" --url {given.base_url}" if given.preset is None else ""
+    return f"Run {SCRIPT} providers add {given.name}{address} to store another key"
 
 
 async def _store(context: Context) -> Finding:

@@ -23,7 +23,7 @@ from groq_fallback_mcp.cli.providers_file import (
     without_provider,
 )
 from groq_fallback_mcp.command import SCRIPT
-from groq_fallback_mcp.credentials import ACCOUNT, forget_key, keep_in_file, keep_in_ring
+from groq_fallback_mcp.credentials import ACCOUNT, find_key, forget_key, keep_in_file, keep_in_ring
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
 from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, key_variables
 from groq_fallback_mcp.redaction import register_keys
@@ -98,7 +98,10 @@ def add_provider(
     variables = key_variables(settings, row)
     # an endpoint by its address may want no key: its variable is written only where one is given
     variable = variables[0] if variables else None if endpoint.on_this_machine else _variable_of(endpoint.name)
-    if variable is not None and not endpoint.key and _stored_key(variable, row, endpoint, file=file) and not variables:
+    exported = next((name for name in variables if os.environ.get(name)), None)
+    if exported is not None:
+        echo(f"Note: The key in {exported} takes precedence over a stored one. To store another key, unset {exported} first.")
+    elif variable is not None and _stored_key(variable, row, endpoint, file=file) and not variables:
         given["key_env"] = variable
     path = config_path()
     _write(with_provider(_text(), given))
@@ -243,11 +246,14 @@ def _variable_of(name: str) -> str:
 
 
 def _stored_key(variable: str, row: ProviderRow | None, endpoint: Endpoint, *, file: bool) -> bool:
-    """Store the key that a person types, or pipes; without one it is said where it is expected."""
+    """Store the key that a person types, or pipes: it replaces a stored one, which may have been refused. Whether one came."""
     page = f" ({row.key_page})" if row is not None and row.key_page else ""
-    key = typed_secret(f"API key for {endpoint.name}{page}, empty for none yet", default="", show_default=False)
+    empty = "empty to keep the stored one" if endpoint.key else "empty for none yet"
+    key = typed_secret(f"API key for {endpoint.name}{page}, {empty}", default="", show_default=False)
     if not key:
-        if endpoint.key_hint is not None:
+        if endpoint.key:
+            echo("The stored key was kept.")
+        elif endpoint.key_hint is not None:
             echo(f"Note: Set {variable}, or add it again to store a key{page}.")
         return False
     if not is_clean_key(key):
@@ -262,6 +268,9 @@ def _stored_key(variable: str, row: ProviderRow | None, endpoint: Endpoint, *, f
     path = provider_key_path(variable)
     keep_in_file(SecretStr(key), path)
     echo(f"The key was stored in {path}, which only you can read.")
+    used = find_key(path, variable)
+    if used is not None and used.key.get_secret_value() != key:
+        echo(f"Note: The key in {used.source} takes precedence over the stored one. Remove it to use the stored key.")
     return True
 
 
