@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from groq_fallback_mcp import system
+from groq_fallback_mcp.cli.commands import app
 from groq_fallback_mcp.cli.gateway_service import LABEL, UNIT, install, launch_agent, status, systemd_unit, uninstall
 from groq_fallback_mcp.command import server_command
 from groq_fallback_mcp.errors import ConfigurationError
@@ -48,11 +52,22 @@ def commands(home: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def test_on_linux_a_unit_is_written_and_started(home: Path) -> None:
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The lines that were printed since it was called last."""
+
+    def lines() -> list[str]:
+        return capsys.readouterr().out.splitlines()
+
+    return lines
+
+
+def test_on_linux_a_unit_is_written_and_started(home: Path, said: Callable[[], list[str]]) -> None:
     """With a command that lasts and the port, and without the token."""
     token = gateway_token(state_folder())
     path = home / ".config/systemd/user" / UNIT
-    assert install(9000) == [f"wrote {path}", "The gateway is running at http://127.0.0.1:9000/v1."]
+    assert install(9000) == 0
+    assert said() == [f"wrote {path}", "The gateway is running at http://127.0.0.1:9000/v1."]
     text = path.read_text()
     assert f"ExecStart={' '.join(server_command())} gateway --port 9000\n" in text
     assert token not in text
@@ -63,16 +78,28 @@ def test_on_linux_a_unit_is_written_and_started(home: Path) -> None:
         f"systemctl --user restart {UNIT}",
     ]
     assert status() == f"The gateway is installed as a service ({path}) and running."
-    assert uninstall() == ["The gateway has stopped.", f"removed {path}"]
+    assert uninstall() == 0
+    assert said() == ["The gateway has stopped.", f"removed {path}"]
     assert not path.exists()
     assert status() == "The gateway is not installed as a service."
 
 
-def test_where_the_service_manager_does_not_work_its_commands_are_shown(home: Path) -> None:
+def test_a_service_serves_as_the_options_say(home: Path, said: Callable[[], list[str]]) -> None:
+    """Each of them, and none that was not given."""
+    result = CliRunner().invoke(
+        app, ["gateway", "--install", "--host", "192.0.2.7", "--port", "9000", "--mcp", "--log-level", "info"]
+    )
+    assert result.exit_code == 0
+    assert "The gateway is running at http://192.0.2.7:9000/v1 and http://192.0.2.7:9000/mcp." in result.output
+    text = (home / ".config/systemd/user" / UNIT).read_text()
+    assert " gateway --port 9000 --host 192.0.2.7 --mcp --log-level info\n" in text
+
+
+def test_where_the_service_manager_does_not_work_its_commands_are_shown(home: Path, said: Callable[[], list[str]]) -> None:
     """As in a container; the unit is there, and is removed all the same."""
     manager(home, 'echo "Failed to connect to bus" >&2; exit 1')
-    lines = install(8788)
-    assert lines[1:] == [
+    assert install(8788) == 1
+    assert said()[1:] == [
         "systemctl --user failed (Failed to connect to bus). Until it works, use groq-fallback-mcp gateway. Then run these commands:",
         "  systemctl --user daemon-reload",
         f"  systemctl --user enable {UNIT}",
@@ -80,27 +107,67 @@ def test_where_the_service_manager_does_not_work_its_commands_are_shown(home: Pa
     ]
     path = home / ".config/systemd/user" / UNIT
     assert status() == f"The gateway is installed as a service ({path}) and not running."
-    assert uninstall()[-1] == f"removed {path}"
+    link = path.parent / "default.target.wants" / UNIT
+    link.parent.mkdir()
+    link.symlink_to(path)
+    assert uninstall() == 1
+    assert said() == [
+        f"removed {path}",
+        "systemctl --user failed (Failed to connect to bus). If the gateway is still running, stop it:",
+        f"  systemctl --user stop {UNIT}",
+    ]
     assert not path.exists()
+    # what starts it at a login
+    assert not link.is_symlink()
 
 
-def test_without_a_service_manager_its_commands_are_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_service_manager_its_commands_are_shown(
+    home: Path, said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is not on the PATH of every Linux."""
     monkeypatch.setenv("PATH", str(home / "none"))
-    assert "command not found" in install(8788)[1]
+    assert install(8788) == 1
+    assert "command not found" in said()[1]
 
 
-def test_on_macos_an_agent_is_written_and_loaded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_macos_an_agent_is_written_and_loaded(
+    home: Path, said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An older one is unloaded first, as it would keep its command."""
     monkeypatch.setattr(system, "current", "macos")
     path = home / "Library/LaunchAgents" / f"{LABEL}.plist"
-    assert install(8788)[0] == f"wrote {path}"
+    assert install(8788) == 0
+    assert said()[0] == f"wrote {path}"
     agent = plistlib.loads(path.read_bytes())
     assert agent["ProgramArguments"] == [*server_command(), "gateway", "--port", "8788"]
     assert path.stat().st_mode & 0o777 == 0o644
     assert [line.split()[1] for line in commands(home)] == ["bootout", "bootstrap"]
-    assert uninstall() == [f"removed {path}"]
+    assert uninstall() == 0
+    assert said() == [f"removed {path}"]
     assert not path.exists()
+
+
+def test_on_macos_an_agent_that_stays_loaded_is_reported(
+    home: Path, said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was not loaded cannot be unloaded, and is no failure."""
+    monkeypatch.setattr(system, "current", "macos")
+    path = home / "Library/LaunchAgents" / f"{LABEL}.plist"
+    install(8788)
+    manager(home, "exit 1")
+    said()
+    assert uninstall() == 0
+    assert said() == [f"removed {path}"]
+    manager(home, "exit 0")
+    install(8788)
+    manager(home, 'test "$1" = print || { echo "Operation not permitted" >&2; exit 1; }')
+    said()
+    assert uninstall() == 1
+    assert said() == [
+        f"removed {path}",
+        "launchctl bootout failed (Operation not permitted). If the gateway is still running, stop it:",
+        f"  launchctl bootout gui/{os.getuid()}/{LABEL}",
+    ]
 
 
 def test_on_windows_it_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,9 +179,19 @@ def test_on_windows_it_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [path.name for path in home.iterdir()] == ["bin"]
 
 
-def test_what_is_not_installed_is_not_removed(home: Path) -> None:
+@pytest.mark.parametrize("option", ["--install", "--uninstall"])
+def test_the_command_refuses_it_in_words(home: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """Not with a traceback."""
+    monkeypatch.setattr(system, "current", "windows")
+    result = CliRunner().invoke(app, ["gateway", option])
+    assert result.exit_code == 2
+    assert "The gateway cannot be installed as a service on this system" in result.output
+
+
+def test_what_is_not_installed_is_not_removed(home: Path, said: Callable[[], list[str]]) -> None:
     """And no service manager is asked."""
-    assert "is not installed as a service" in uninstall()[0]
+    assert uninstall() == 0
+    assert "is not installed as a service" in said()[0]
     assert commands(home) == []
 
 

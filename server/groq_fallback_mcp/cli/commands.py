@@ -187,9 +187,9 @@ def gateway_serve(
     if install or uninstall:
         from groq_fallback_mcp.cli import gateway_service
 
-        for line in gateway_service.uninstall() if uninstall else gateway_service.install(port):
-            echo(line)
-        return
+        if uninstall:
+            run_blocking(gateway_service.uninstall)
+        run_blocking(gateway_service.install, port, host=host, mcp=mcp, log_level=log_level)
     serve_gateway(host, port, mcp=mcp, log_level=log_level)
 
 

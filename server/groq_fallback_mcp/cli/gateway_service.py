@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from groq_fallback_mcp.cli.console import echo, echo_message
 from groq_fallback_mcp.clients.config_file import require_inside, write_text
 from groq_fallback_mcp.command import SCRIPT, lasting_command
 from groq_fallback_mcp.errors import ConfigurationError
@@ -20,17 +21,25 @@ __all__ = ["LABEL", "UNIT", "install", "launch_agent", "status", "systemd_unit",
 
 UNIT = "groq-fallback-gateway.service"
 LABEL = "io.github.groq-fallback-mcp.gateway"
+LOOPBACK = "127.0.0.1"
 COMMAND_S = 30.0
 _MODE = 0o644
 
 
-def install(port: int) -> list[str]:
-    """Write the service and start it, now and at each login; a line for each thing done, or left to do by hand.
+def install(port: int, *, host: str = LOOPBACK, mcp: bool = False, log_level: str | None = None) -> int:
+    """Write the service and start it, now and at each login. Prints what was done, or is left to do by hand: then 1.
 
     Raises ConfigurationError where the system has no such services, or this installation does not last.
     """
     path = _path()
-    command = (*lasting_command(), "gateway", "--port", str(port))
+    options = ["--port", str(port)]
+    if host != LOOPBACK:
+        options += ["--host", host]
+    if mcp:
+        options.append("--mcp")
+    if log_level is not None:
+        options += ["--log-level", log_level]
+    command = (*lasting_command(), "gateway", *options)
     if on_macos():
         content = launch_agent(command, log=state_folder() / "gateway.log")
         # a loaded agent keeps its old command
@@ -45,22 +54,46 @@ def install(port: int) -> list[str]:
             ("systemctl", "--user", "restart", UNIT),
         ]
     _touch(path, lambda: write_text(path, content, mode=_MODE))
-    return [f"wrote {path}", *_carried_out(steps, done=f"The gateway is running at http://127.0.0.1:{port}/v1.")]
+    echo(f"wrote {path}")
+    for number, step in enumerate(steps):
+        if (fault := _run(step)) is not None:
+            why = _failed(step, fault)
+            _by_hand(f"{why} Until it works, use {SCRIPT} gateway. Then run these commands:", *steps[number:])
+            return 1
+    also = f" and http://{host}:{port}/mcp" if mcp else ""
+    echo(f"The gateway is running at http://{host}:{port}/v1{also}.")
+    return 0
 
 
-def uninstall() -> list[str]:
-    """Stop the service and remove its file. Raises ConfigurationError where the system has no such services."""
+def uninstall() -> int:
+    """Stop the service and remove its file; 1 where it may still be running.
+
+    Raises ConfigurationError where the system has no such services.
+    """
     path = _path()
     if not path.is_file():
-        return [f"The gateway is not installed as a service ({path} does not exist)."]
+        echo(f"The gateway is not installed as a service ({path} does not exist).")
+        return 0
+    stop = _unload() if on_macos() else ("systemctl", "--user", "disable", "--now", UNIT)
+    fault = _run(stop)
     if on_macos():
-        _run(_unload())
+        # an agent that is not loaded cannot be unloaded
+        fault = fault if _is_loaded() else None
         _touch(path, path.unlink)
-        return [f"removed {path}"]
-    lines = _carried_out([("systemctl", "--user", "disable", "--now", UNIT)], done="The gateway has stopped.")
-    _touch(path, path.unlink)
-    _run(("systemctl", "--user", "daemon-reload"))
-    return [*lines, f"removed {path}"]
+    else:
+        if fault is None:
+            echo("The gateway has stopped.")
+        _touch(path, path.unlink)
+        # what `disable` removes where it works: with it, each login would look for the unit
+        _touch(path, lambda: (path.parent / "default.target.wants" / UNIT).unlink(missing_ok=True))
+        _run(("systemctl", "--user", "daemon-reload"))
+    echo(f"removed {path}")
+    if fault is None:
+        return 0
+    # of the unit, whose file is gone, nothing is left to disable
+    left = stop if on_macos() else ("systemctl", "--user", "stop", UNIT)
+    _by_hand(f"{_failed(stop, fault)} If the gateway is still running, stop it:", left)
+    return 1
 
 
 def status() -> str:
@@ -68,10 +101,7 @@ def status() -> str:
     path = _path()
     if not path.is_file():
         return "The gateway is not installed as a service."
-    if on_macos():
-        running = _run(("launchctl", "print", f"{_domain()}/{LABEL}")) is None
-    else:
-        running = _run(("systemctl", "--user", "--quiet", "is-active", UNIT)) is None
+    running = _is_loaded() if on_macos() else _run(("systemctl", "--user", "--quiet", "is-active", UNIT)) is None
     return f"The gateway is installed as a service ({path}) and {'running' if running else 'not running'}."
 
 
@@ -145,18 +175,14 @@ def _touch(path: Path, change: Callable[[], object]) -> None:
         ) from None
 
 
-def _carried_out(steps: Sequence[Sequence[str]], *, done: str) -> list[str]:
-    """Run the commands in turn; from the first that fails on, they are left to the person."""
-    for number, step in enumerate(steps):
-        fault = _run(step)
-        if fault is not None:
-            by_hand = [f"  {' '.join(one)}" for one in steps[number:]]
-            why = f"{' '.join(step[:2])} failed ({fault})"
-            return [
-                f"{why}. Until it works, use {SCRIPT} gateway. Then run these commands:",
-                *by_hand,
-            ]
-    return [done]
+def _by_hand(why: str, *commands: Sequence[str]) -> None:
+    echo_message(why)
+    for command in commands:
+        echo(f"  {' '.join(command)}")
+
+
+def _failed(command: Sequence[str], fault: str) -> str:
+    return f"{' '.join(command[:2])} failed ({fault})."
 
 
 def _run(command: Sequence[str]) -> str | None:
@@ -186,6 +212,10 @@ def _run(command: Sequence[str]) -> str | None:
 
 def _domain() -> str:
     return f"gui/{os.getuid()}"
+
+
+def _is_loaded() -> bool:
+    return _run(("launchctl", "print", f"{_domain()}/{LABEL}")) is None
 
 
 def _unload() -> tuple[str, ...]:
