@@ -72,6 +72,11 @@ async def test_a_difference_is_one_warning_with_the_next_step(caplog: pytest.Log
     assert clock.slept == [5.0]
 
 
+async def test_a_model_that_outlives_its_last_day_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """It is used all the same, and `catalog update` has nothing to write."""
+    assert await watched(Groq(live(*serving(FakeClock()), "llama-3.1-8b-instant")), caplog) == []
+
+
 async def test_a_list_as_the_catalog_has_it_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
     """Read once all the same."""
     groq = Groq(live(*serving(FakeClock())))

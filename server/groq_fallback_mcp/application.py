@@ -135,7 +135,7 @@ async def warn_of_drift(registry: ProviderRegistry, *, catalog: Catalog, clock: 
     except Exception:  # noqa: BLE001 - nobody asked for it, so nobody is to be disturbed by it
         _log.debug("the live list could not be compared with the catalog", exc_info=True)
         return
-    if found.differences():
+    if found.needs_rows:
         _log.warning("Groq's live list differs from the catalog: %s. Run `groq-fallback-mcp catalog update`.", found)
 
 

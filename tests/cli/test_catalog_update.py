@@ -81,6 +81,83 @@ async def test_a_dry_run_prints_the_overlay_and_writes_nothing(groq: str, tmp_pa
     assert NEW in done.stderr
 
 
+async def test_a_model_that_outlives_its_last_day_is_no_reason_to_write(tmp_path: Path) -> None:
+    """It is used all the same, so nobody is sent to an update that has nothing to write."""
+    lingering = replace(CATALOG, shutdowns={name: row for name, row in CATALOG.shutdowns.items() if name != LINGERING})
+    app = create_app(SimulatorOptions(latency_scale=0.0), catalog=lingering, clock=SystemClock())
+    async with run_simulator(app) as running:
+        done = await command("catalog", "update", base_url=running.base_url, cwd=tmp_path)
+        seen = await command("doctor", base_url=running.base_url, cwd=tmp_path)
+    assert (done.returncode, list(tmp_path.glob("*.toml"))) == (0, [])
+    assert f"shut down but still live: {LINGERING}" in done.stdout
+    assert "Nothing to write: models are used as long as they are live." in done.stdout
+    assert "catalog update" not in seen.stdout
+
+
+OWN = """\
+# mine, ask Ann
+[[models]]
+id = "own/model"
+kind = "chat"
+stage = "preview"
+checked = 2026-01-01
+
+[[shutdowns]]
+model = "openai/gpt-oss-20b"  # announced to us alone
+on = 2099-01-01
+checked = 2026-01-01"""
+
+
+async def test_an_update_of_an_overlay_in_use_keeps_what_it_has(groq: str, tmp_path: Path) -> None:
+    """The new file alone is used then. What only the overlay has ended, too, is shut down."""
+    (tmp_path / "own.toml").write_text(OWN)
+    done = await command("catalog", "update", base_url=groq, cwd=tmp_path, GROQ_FALLBACK_CATALOG="own.toml")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "catalog-update.toml").read_text()
+    assert text.startswith(OWN)
+    catalog, today = load_catalog(tmp_path / "catalog-update.toml"), datetime.now(tz=UTC).date()
+    assert {NEW, "own/model"} <= catalog.models.keys()
+    assert [catalog.stage(name, today) for name in (GONE, "own/model")] == [Stage.RETIRED] * 2
+
+    refused = await command("catalog", "update", base_url=groq, cwd=tmp_path, GROQ_FALLBACK_CATALOG="catalog-update.toml")
+    assert refused.returncode == 2
+    assert "--force" in refused.stderr
+
+
+async def test_a_row_of_the_overlay_in_use_is_not_repeated(tmp_path: Path) -> None:
+    """Such a file would not load: the row that is there is named, to be changed by hand."""
+    gone = replace(CATALOG, models={name: row for name, row in CATALOG.models.items() if name != "openai/gpt-oss-20b"})
+    (tmp_path / "own.toml").write_text(OWN)
+    async with run_simulator(create_app(SimulatorOptions(latency_scale=0.0), catalog=gone, clock=SystemClock())) as running:
+        done = await command(
+            "catalog",
+            "update",
+            "--output",
+            "own.toml",
+            "--force",
+            base_url=running.base_url,
+            cwd=tmp_path,
+            GROQ_FALLBACK_CATALOG="own.toml",
+        )
+    assert done.returncode == 0, done.stderr
+    assert "own.toml ends openai/gpt-oss-20b on 2099-01-01. Change that row: the model is not live." in done.stdout
+    catalog, today = load_catalog(tmp_path / "own.toml"), datetime.now(tz=UTC).date()
+    assert catalog.shutdowns["openai/gpt-oss-20b"].on.year == 2099
+    assert catalog.stage("own/model", today) is Stage.RETIRED
+    assert "It is the overlay in use." in done.stdout
+
+
+async def test_an_overlay_that_no_row_can_follow_is_refused_in_words(groq: str, tmp_path: Path) -> None:
+    """Nothing is written that would not load."""
+    (tmp_path / "own.toml").write_text(
+        'models = [{ id = "own/model", kind = "chat", stage = "preview", checked = 2026-01-01 }]\n'
+    )
+    done = await command("catalog", "update", base_url=groq, cwd=tmp_path, GROQ_FALLBACK_CATALOG="own.toml")
+    assert done.returncode == 2
+    assert "[[models]]" in done.stderr
+    assert not (tmp_path / "catalog-update.toml").exists()
+
+
 async def test_without_a_live_list_it_says_why_and_writes_nothing(tmp_path: Path) -> None:
     """Such as without a key."""
     done = await command("catalog", "update", cwd=tmp_path)
@@ -109,7 +186,7 @@ def test_an_announced_successor_is_kept_and_odd_ids_cannot_break_the_file(tmp_pa
     rows = [template.model_copy(update={"id": name, "stage": Stage.PREVIEW, "kind": Kind.CHAT}) for name in odd]
     serving = frozenset(name for name in CATALOG.models if CATALOG.stage(name, before) is not Stage.RETIRED)
     found = drift(CATALOG, (serving - {LINGERING}) | set(odd), before)
-    text = update_overlay(found, unknown=rows, catalog=CATALOG, defined=CATALOG.models, day=before)
+    text = update_overlay(found, unknown=rows, catalog=CATALOG, day=before)
     (tmp_path / "c.toml").write_text(text, encoding="utf-8")
 
     catalog = load_catalog(tmp_path / "c.toml")

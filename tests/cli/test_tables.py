@@ -82,6 +82,14 @@ async def test_models_are_a_table_a_kind(width: int, tmp_path: Path) -> None:
         assert words in text
 
 
+@pytest.mark.parametrize(("words", "advised"), [("live but not in the catalog", True), ("shut down but still live", False)])
+def test_the_table_of_models_advises_an_update_that_has_something_to_write(words: str, advised: bool) -> None:
+    """Models that outlive their last day are used all the same."""
+    text = drawn(models_view({"models": [], "live_list": "read", "drift": {words: ["a"]}}, 200), 200)
+    assert f"The live list differs from the catalog ({words})" in text
+    assert ("catalog update" in text) is advised
+
+
 async def test_what_is_not_a_terminal_gets_plain_lines(tmp_path: Path) -> None:
     """A line a model, as the tools have it."""
     async with run_simulator(simulated()) as running:  # type: ignore[arg-type]

@@ -176,6 +176,17 @@ def test_drift_is_none_where_nothing_is_known_and_empty_where_both_agree() -> No
     assert (agreed, differs) == ({}, {"live but not in the catalog": ("new",)})
 
 
+def test_an_update_of_the_catalog_is_advised_only_where_it_has_something_to_write() -> None:
+    """A model that outlives its last day is used all the same."""
+    found = (
+        Drift(unknown=("new",), shut_down={}),
+        Drift(not_live=("old",), shut_down={}),
+        Drift(still_live=("old",), shut_down={}),
+    )
+    healths = [overview(Facts(at=AT, limits=limits(), drift=one)).health for one in (None, *found)]
+    assert [health.catalog_update for health in healths] == [False, True, True, False]
+
+
 def test_the_hours_are_those_of_whole_days_of_utc() -> None:
     """The last is the one that has begun."""
     hours = hours_before(AT)

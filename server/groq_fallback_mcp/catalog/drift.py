@@ -8,7 +8,10 @@ from datetime import date
 
 from groq_fallback_mcp.catalog import Catalog, Stage
 
-__all__ = ["Drift", "drift"]
+__all__ = ["STILL_LIVE", "Drift", "drift"]
+
+# The difference that needs no row: models are used as long as they are live.
+STILL_LIVE = "shut down but still live"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +32,14 @@ class Drift:
         named = {
             "live but not in the catalog": self.unknown,
             "in the catalog but not live": self.not_live,
-            "shut down but still live": self.still_live,
+            STILL_LIVE: self.still_live,
         }
         return {words: ids for words, ids in named.items() if ids}
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether an overlay has something to say of it."""
+        return bool(self.unknown or self.not_live)
 
     def replacements(self) -> str:
         """What ended and has a successor, with it, in one line; empty when there is none."""

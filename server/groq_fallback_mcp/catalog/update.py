@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow
@@ -15,17 +15,18 @@ _HEAD = """\
 # Written by `groq-fallback-mcp catalog update` on {day} from Groq's live list, for review.
 # To use it, set GROQ_FALLBACK_CATALOG to this file. Remove rows you do not trust.
 """
+_ADDED = "# Added by `groq-fallback-mcp catalog update` on {day} from Groq's live list, for review.\n"
 
 
-def update_overlay(found: Drift, *, unknown: Sequence[ModelRow], catalog: Catalog, defined: Collection[str], day: date) -> str:
+def update_overlay(found: Drift, *, unknown: Sequence[ModelRow], catalog: Catalog, day: date, kept: str = "") -> str:
     """TOML with a row for each model of `unknown` and a shutdown on `day` for each that is not live.
 
-    `unknown` are the rows made from the live list, `catalog` is what a shutdown on record is looked up in, `defined` holds
-    the ids an overlay may refer to. Ids with characters that cannot be printed are skipped.
+    `unknown` are the rows made from the live list, `catalog` is what a shutdown on record is looked up in, `kept` is the text of
+    an overlay that `catalog` has in it: it comes first. Ids with characters that cannot be printed are skipped.
     """
-    parts = [_HEAD.format(day=day)]
+    parts = [f"{kept.rstrip()}\n", _ADDED.format(day=day)] if kept.strip() else [_HEAD.format(day=day)]
     parts += ["\n".join(_model(row, day)) for row in unknown if row.id.isprintable()]
-    parts += ["\n".join(_shutdown(model, catalog, day)) for model in found.not_live if model in defined]
+    parts += ["\n".join(_shutdown(model, catalog, day)) for model in found.not_live]
     lingering = [model for model in found.still_live if model.isprintable()]
     if lingering:
         parts.append(f"# Live although retired in the catalog; no row needed: {', '.join(lingering)}\n")

@@ -353,7 +353,7 @@ def _live(live: LiveList, key: KeyState, context: Context) -> Finding:
         )
     found = drift(catalog, live.ids, today(context.engine.clock))
     detail = counted(len(live.ids), "model") + (f"; {found}" if found.differences() else ", as in the catalog")
-    if found.unknown or found.not_live:
+    if found.needs_rows:
         detail += f"; `{SCRIPT} catalog update` writes an overlay for review"
     if replaced := sum(successor is not None for successor in found.shut_down.values()):
         detail += f"; {replaced} retired models have successors (models --retired)"

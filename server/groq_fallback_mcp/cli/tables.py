@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groq_fallback_mcp.application import open_context
+from groq_fallback_mcp.catalog.drift import STILL_LIVE
 from groq_fallback_mcp.cli.answer_view import short_name
 from groq_fallback_mcp.cli.calls import call, show_reply
 from groq_fallback_mcp.cli.console import terminal
@@ -106,7 +107,8 @@ def models_view(result: Mapping[str, Any], width: int) -> RenderableType:
             parts += [_models_table(title, kind, rows, width), Text()]
     facts = ["Prices in USD per million input / output tokens.", f"Groq's live list: {result['live_list']}."]
     if drift := result.get("drift"):
-        facts.append(f"The live list differs from the catalog ({', '.join(drift)}); run groq-fallback-mcp catalog update.")
+        update = "; run groq-fallback-mcp catalog update" if drift.keys() - {STILL_LIVE} else ""
+        facts.append(f"The live list differs from the catalog ({', '.join(drift)}){update}.")
     return Group(*parts, Text(sanitize_message(" ".join(facts)), style="dim"))
 
 

@@ -272,6 +272,7 @@ class Health:
     """Errors and latencies a model, the ledger, and how the catalog differs from Groq's live list.
 
     `drift` maps words to model ids; it is None where the live list is not known, and empty where the two agree.
+    `catalog_update`: whether `catalog update` has something to write of it.
     """
 
     models: Sequence[ModelHealth]
@@ -279,6 +280,7 @@ class Health:
     place: str
     degraded: str | None
     drift: Mapping[str, Sequence[str]] | None
+    catalog_update: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,6 +474,7 @@ def _health(facts: Facts) -> Health:
         place=facts.limits.place,
         degraded=facts.limits.degraded,
         drift=None if facts.drift is None else facts.drift.differences(),
+        catalog_update=facts.drift is not None and facts.drift.needs_rows,
     )
 
 

@@ -239,7 +239,7 @@ function drawBudget({ day, usd, usd_limit, tokens, tokens_limit, incomplete }) {
 
 // --- health -----------------------------------------------------------------------------------------------------------------
 
-function drawHealth({ models, store, place: where, degraded, drift }) {
+function drawHealth({ models, store, place: where, degraded, drift, catalog_update }) {
   table(
     "health-models",
     "Errors and latencies by model",
@@ -258,7 +258,7 @@ function drawHealth({ models, store, place: where, degraded, drift }) {
   const ledger = byId("ledger");
   say(ledger, degraded === null ? `Working: ${shared}.` : `DEGRADED (${degraded}). Normally ${shared}.`);
   ledger.className = degraded === null ? "good" : "bad";
-  byId("drift").replaceChildren(...driftOf(drift));
+  byId("drift").replaceChildren(...driftOf(drift, catalog_update));
 }
 
 function errorsOf(row) {
@@ -275,13 +275,15 @@ function cooldownOf(row) {
   return row.cooldown_s === null ? row.cooldown_reason : `${seconds(row.cooldown_s)}, ${row.cooldown_reason}`;
 }
 
-function driftOf(drift) {
+function driftOf(drift, update) {
   if (drift === null) return [el("p", { class: "soft" }, "Groq's live list is not known: no key, or it cannot be read.")];
   const kinds = Object.entries(drift);
   if (!kinds.length) return [el("p", { class: "good" }, "The catalog agrees with Groq's live list.")];
   return [
     ...kinds.map(([name, ids]) => el("p", { class: "warn" }, `${name[0].toUpperCase()}${name.slice(1)}: ${ids.join(", ")}`)),
-    el("p", { class: "note" }, "Write the differences for review: ", el("code", {}, "groq-fallback-mcp catalog update")),
+    update
+      ? el("p", { class: "note" }, "Write the differences for review: ", el("code", {}, "groq-fallback-mcp catalog update"))
+      : el("p", { class: "note" }, "Models are used as long as they are live."),
   ];
 }
 
