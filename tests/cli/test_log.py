@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from recorded_calls import call
 from rich.console import Console, RenderableType
 from terminal import Terminal
 
-from groq_fallback_mcp.call import AttemptRecord, CallOrigin, CallUnderWay, Usage
+from groq_fallback_mcp.call import AttemptRecord, CallOrigin, CallRecord, CallUnderWay, Usage
 from groq_fallback_mcp.cli.history_view import call_cells, call_line, calls_table, models_tried, under_way_table
 from groq_fallback_mcp.cli.log import CallFilter, parse_since
-from groq_fallback_mcp.cli.top import top_view
+from groq_fallback_mcp.cli.top import recent_calls, top_view
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.quota import open_ledger
@@ -284,6 +285,21 @@ def test_the_screen_fits_its_height_and_keeps_what_is_in_use(height: int) -> Non
     assert any(line.startswith("m40 ") for line in lines)
     assert "In progress: 60" in "\n".join(lines)
     assert "In the last minute" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(("ended_ago_s", "counted"), [(59.0, 200), (61.0, 0)])
+async def test_all_calls_of_the_last_minute_are_counted(ended_ago_s: float, counted: int) -> None:
+    """However many they are; the rows of the screen need the newest alone."""
+    calls = [call(str(number), NOW - ended_ago_s, duration_s=0.0) for number in range(200)]
+
+    class Kept:
+        async def calls(self, *, since: float, limit: int) -> Sequence[CallRecord]:
+            return [one for one in calls if one.ended_at >= since][-limit:]
+
+    recent = await recent_calls(Kept(), NOW)
+    assert len(recent) >= 64
+    text = "\n".join(drawn(top_view(LIMITS, [], recent, width=120, height=40, now=NOW), 120))
+    assert (f"In the last minute {counted}:" if counted else "None in the last minute.") in text
 
 
 def test_an_empty_screen_says_how_to_make_a_call() -> None:

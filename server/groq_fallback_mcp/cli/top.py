@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from rich.console import Group, RenderableType
@@ -22,13 +22,18 @@ from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.settings import Settings, load_settings
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["show_top", "top_view"]
+__all__ = ["recent_calls", "show_top", "top_view"]
 
 RECENT_S = 60.0
 MOST_CALLS = 64
+ALL_CALLS = 1_000_000
 # What the frame of the screen takes: titles, empty lines, the last line.
 FRAME_LINES = 11
 LEAST_ROWS = 3
+
+
+class _Calls(Protocol):
+    async def calls(self, *, since: float, limit: int) -> Sequence[CallRecord]: ...
 
 
 async def show_top() -> int:
@@ -49,9 +54,18 @@ async def show_top() -> int:
 async def _view(context: Context, settings: Settings, width: int, height: int) -> RenderableType:
     ledger, now = context.engine.ledger, context.engine.clock.wall()
     limits = await call("check_limits", {"all": True}, context)
-    recent = await ledger.calls(since=now - DAY_S, limit=MOST_CALLS)
+    recent = await recent_calls(ledger, now)
     under_way = await ledger.calls_under_way()
     return top_view(limits.structured, under_way, recent, width=width, height=height, now=now, recorded=settings.history)
+
+
+async def recent_calls(ledger: _Calls, now: float) -> Sequence[CallRecord]:
+    """The calls to show, the newest last, and all that ended in the last minute."""
+    recent = await ledger.calls(since=now - DAY_S, limit=MOST_CALLS)
+    if len(recent) < MOST_CALLS or recent[0].ended_at < now - RECENT_S:
+        return recent
+    # too many a minute for the first look
+    return await ledger.calls(since=now - RECENT_S, limit=ALL_CALLS)
 
 
 def top_view(
@@ -90,7 +104,7 @@ def top_view(
 
 
 def _last_minute(recent: Sequence[CallRecord], now: float) -> str:
-    last = [call for call in recent if call.started_at + call.duration_s >= now - RECENT_S]
+    last = [call for call in recent if call.ended_at >= now - RECENT_S]
     if not last:
         return "None in the last minute."
     answered = [call for call in last if call.outcome == ANSWERED]
