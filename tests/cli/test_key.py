@@ -105,6 +105,15 @@ async def test_without_a_key_the_status_says_how_to_set_one(tmp_path: Path) -> N
     )
 
 
+async def test_a_key_of_config_toml_is_named_when_the_stored_ones_are_removed(tmp_path: Path) -> None:
+    """It is still used."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'api_key = "{GOOD}"\n')
+    config.chmod(0o600)
+    done = await command("key", "remove", cwd=tmp_path, **at(tmp_path))
+    assert (done.returncode, done.stdout) == (0, f"No key was stored.\nNote: {config} still has a key. Remove it too.\n")
+
+
 async def test_a_key_is_tried_even_where_the_stored_one_cannot_be_read(tmp_path: Path, groq: dict[str, str]) -> None:
     """Storing it anew is the way out."""
     old = tmp_path / "groq-api-key"

@@ -86,8 +86,11 @@ def remove_key() -> int:
     """Forget the key wherever it is kept."""
     forgotten = forget_key(key_path())
     echo(f"Removed from {' and '.join(forgotten)}." if forgotten else "No key was stored.")
-    if os.environ.get("GROQ_API_KEY"):
+    exported = bool(os.environ.get("GROQ_API_KEY"))
+    if exported:
         echo("Note: GROQ_API_KEY is still set in the environment. Unset it too.")
+    for other in key_sources()[int(exported) :]:
+        echo(f"Note: {other.source} still has a key. Remove it too.")
     return 0
 
 
