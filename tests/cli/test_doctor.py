@@ -43,6 +43,18 @@ async def test_a_configured_command_that_is_gone_is_the_first_thing_to_fix(tmp_p
     assert lines[-1] == f"Not ready. Run groq-fallback-mcp setup cursor again, or correct its entry groq in {path}."
 
 
+async def test_without_the_only_models_that_are_allowed_the_verdict_says_how_to_get_them(tmp_path: Path) -> None:
+    """No provider would help, as none is used then."""
+    done = await command(
+        "doctor", cwd=tmp_path, GROQ_FALLBACK_LOCAL="only", GROQ_FALLBACK_LOCAL_TEXT_MODEL=str(tmp_path / "gone.gguf")
+    )
+    assert done.returncode == 1
+    assert "chat: unavailable (no local model for text)" in done.stdout
+    verdict = done.stdout.splitlines()[-1]
+    assert verdict.startswith("Not ready. Set GROQ_FALLBACK_LOCAL to auto, or add local text: ")
+    assert "providers" not in verdict
+
+
 async def test_another_server_that_is_gone_is_not_ours_to_fix_while_a_client_has_ours(tmp_path: Path) -> None:
     """It is named, and makes us unready only where no client has a server that answers."""
     entry(tmp_path, "/gone/other-server")

@@ -147,7 +147,7 @@ async def _findings(*, start_project_servers: bool) -> Sequence[Finding]:
             live = await context.engine.registry.live_list()
             await context.engine.registry.refresh(lists=True, patient=True)
             key = _key_state(settings, live)
-            chat, transcribe = await _choices(context, key, live)
+            chat, transcribe = await _choices(settings, context, key, live)
             findings.append(_key(settings, key, chat_works=chat.state != "fail"))
             findings.append(Finding(what="base URL", state="ok", detail=settings.base_url))
             findings += [_live(live, key, context), *await _providers(settings, context)]
@@ -483,13 +483,16 @@ def _folders(context: Context) -> Finding:
     return Finding(what="folders", state="ok", detail=", ".join(str(folder) for folder in context.folders))
 
 
-async def _choices(context: Context, key: KeyState, live: LiveList) -> tuple[Finding, Finding]:
+async def _choices(settings: Settings, context: Context, key: KeyState, live: LiveList) -> tuple[Finding, Finding]:
     """Which models chat and transcription would use now, best first."""
     recording = AudioFile(name="a.wav", content=b"", media_type="audio/wav", duration_s=SAMPLE_S)
     chat = await _order(context, ChatRequest(messages=({"role": "user", "content": "hello"},)), live)
     heard = await _order(context, AudioRequest(audio=recording), live)
     # transcription is not what everybody came for
-    return _choice("chat", chat, key, missing="fail"), _choice("transcribe", heard, key, missing="warn")
+    return (
+        _choice("chat", chat, key, _why(settings, key, chat.refused, "text"), missing="fail"),
+        _choice("transcribe", heard, key, _why(settings, key, heard.refused, "speech"), missing="warn"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -515,8 +518,8 @@ async def _order(context: Context, request: ChatRequest | AudioRequest, live: Li
     return _Order(names=names, refused=refused)
 
 
-def _choice(what: str, order: _Order, key: KeyState, *, missing: State) -> Finding:
-    why, fix = _why(key, order.refused)
+def _choice(what: str, order: _Order, key: KeyState, reason: tuple[str, str], *, missing: State) -> Finding:
+    why, fix = reason
     if not order.names:
         return Finding(what=what, state=missing, detail=f"unavailable ({why})", fix=fix)
     without = key == "missing" or order.refused is not None
@@ -525,9 +528,14 @@ def _choice(what: str, order: _Order, key: KeyState, *, missing: State) -> Findi
     return Finding(what=what, state="ok", detail=" → ".join(order.names))
 
 
-def _why(key: KeyState, refused: FailureKind | None) -> tuple[str, str]:
-    """Why none of Groq's models is used, and what to do."""
+def _why(settings: Settings, key: KeyState, refused: FailureKind | None, serves: str) -> tuple[str, str]:
+    """Why no model is used for `serves`, text or speech, or none of Groq's, and what to do."""
     match key, refused:
+        case "unused", _:
+            # no provider is used then, so none is advised
+            parts = [part.command for part in missing_parts(settings.local_text_model) if part.serves == serves]
+            command = parts[0] if parts else install_command("local")
+            return f"no local model for {serves}", f"Set GROQ_FALLBACK_LOCAL to auto, or add local {serves}: {command}"
         case "missing", _:
             return "no API key", SET_KEY
         case _, None:
