@@ -81,6 +81,8 @@ async def test_a_call_that_failed_exits_with_1_and_says_so_on_stderr(tmp_path: P
         (["transcribe", "missing.wav"], "missing.wav"),
         (["transcribe", "http://example.com/a.wav"], "https"),
         (["simulate", "--fault", "nonsense"], "Invalid fault 'nonsense'"),
+        (["simulate", "--fault", "gpt-oss-2b=503"], "Unknown model 'gpt-oss-2b'. Did you mean"),
+        (["simulate", "--like", "gemini", "--fault", "nope=503"], "Unknown model 'nope'. Use one of gemini"),
         (["simulate", "--like", "gemini", "--fast"], "--fast does not work with --like. Remove --fast."),
         (["simulate", "--like", "gemini", "--plain"], "--plain does not work with --like"),
         (["simulate", "--like", "gemini", "--keep-retired"], "--keep-retired does not work with --like"),

@@ -9,7 +9,7 @@ import pytest
 from simulator.rig import MODEL, OpenRig, Rig, message, silence
 
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.simulator import Fault, parse_fault
+from groq_fallback_mcp.simulator import Fault, faulted_model, parse_fault
 
 OTHER = "openai/gpt-oss-120b"
 
@@ -222,6 +222,25 @@ async def test_faults_that_cannot_be_read_change_nothing(content: bytes, rig: Ri
     assert reply.status_code == 400
     assert message(reply)
     assert (await rig.chat()).status_code == 503
+
+
+@pytest.mark.anyio
+async def test_a_model_of_a_fault_may_have_its_short_name_and_an_unknown_one_is_refused(rig: Rig) -> None:
+    """A fault of a model that nobody can call would never be met."""
+    for name in ("gpt-oss-20b", f"groq/{MODEL}", MODEL):
+        await _set(rig, f"{name}=503")
+        assert [(await rig.chat(model=model)).status_code for model in (MODEL, OTHER)] == [503, 200]
+    reply = await _set(rig, "nope=500")
+    assert reply.status_code == 400
+    assert "Unknown model 'nope'" in message(reply)
+    assert (await rig.chat()).status_code == 503
+
+
+@pytest.mark.parametrize("name", ["gpt-oss-120b", "openai/gpt-oss-120b", "openai/gpt-oss-120b:free"])
+def test_a_model_of_a_provider_is_found_by_its_id_its_wire_id_and_its_short_name(name: str) -> None:
+    """On the wire some have another one."""
+    known = {"openai/gpt-oss-120b:free": "openai/gpt-oss-120b:free", "openai/gpt-oss-120b": "openai/gpt-oss-120b:free"}
+    assert faulted_model(name, known) == "openai/gpt-oss-120b:free"
 
 
 @pytest.mark.anyio

@@ -299,7 +299,7 @@ _FAULTS: Mapping[str, Act] = {
     "429_endless": _flood(b"x" * MIB, 300, _reply(status=429, length=False, content_length=str(300 * MIB), retry_after="2")),
     "429_hangs": _refuses_and_hangs,
     "500": _sends(_reply(_error("Internal Server Error", kind="internal_server_error"), 500)),
-    "502": _sends(_reply("<html><body>Bad FallbackEngine</body></html>", 502, type_="text/html")),
+    "502": _sends(_reply("<html><body>Bad Gateway</body></html>", 502, type_="text/html")),
     "503": _sends(_reply(_error("Service Unavailable", kind="service_unavailable"), 503)),
     "498": _sends(_reply(_error("Flex tier capacity exceeded", code="capacity_exceeded"), 498)),
     "401": _sends(_reply(_error("Invalid API Key", code="invalid_api_key"), 401)),

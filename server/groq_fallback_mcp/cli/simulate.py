@@ -13,7 +13,7 @@ from groq_fallback_mcp.cli.local_engines import local_engines
 from groq_fallback_mcp.clock import SystemClock
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.errors import InputRefused
-from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, parse_fault, run_simulator
+from groq_fallback_mcp.simulator import Fault, SimulatorOptions, create_app, faulted_model, parse_fault, run_simulator
 from groq_fallback_mcp.simulator.other_providers import Planned, ProviderOptions, base_path, create_provider_app, parse_planned
 
 __all__ = ["collect_faults", "collect_provider_faults", "simulate"]
@@ -46,16 +46,17 @@ async def simulate(
     plan = plan or "free"
     if plan not in get_args(Plan):
         raise InputRefused(f"unknown plan {plan!r}", next_step=f"use {' or '.join(get_args(Plan))}")
+    catalog = load_catalog()
     options = SimulatorOptions(
         plan="developer" if plan == "developer" else "free",
-        faults=collect_faults(faults),
+        faults=_of_models(collect_faults(faults), {model: model for model in catalog.models}),
         latency_scale=0.0 if fast else 1.0,
         keep_retired=keep_retired,
         batch_s=batch_s,
     )
     clock = SystemClock()
     async with local_engines(wanted=not plain) as (text, speech):
-        app = create_app(options, catalog=load_catalog(), clock=clock, text_engine=text, speech_engine=speech)
+        app = create_app(options, catalog=catalog, clock=clock, text_engine=text, speech_engine=speech)
         async with run_simulator(app, port=port) as running:
             echo(f"Simulated Groq API on {running.base_url} (plan {plan}); answers are labeled as simulated.")
             echo(
@@ -74,7 +75,10 @@ def _no_window(title: str) -> InputRefused:
 
 async def _simulate_provider(name: str, *, port: int, plan: str | None, window: int | None, faults: Sequence[str]) -> int:
     catalog = load_catalog()
-    options = ProviderOptions(plan=plan, window=window or DEFAULT_WINDOW, faults=collect_provider_faults(faults))
+    planned = collect_provider_faults(faults)
+    if (row := catalog.providers.get(name)) is not None:
+        planned = _of_models(planned, {given: model.wire_id for model in row.models for given in (model.id, model.wire_id)})
+    options = ProviderOptions(plan=plan, window=window or DEFAULT_WINDOW, faults=planned)
     app = create_provider_app(name, options, catalog=catalog, clock=SystemClock())
     row = catalog.providers[name]
     if window is not None and row.server is None:
@@ -96,6 +100,11 @@ def collect_provider_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Plann
 def collect_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Fault]]:
     """Faults by model, in the order given."""
     return _by_model(map(parse_fault, texts))
+
+
+def _of_models(faults: Mapping[str, Sequence[T]], known: Mapping[str, str]) -> Mapping[str, Sequence[T]]:
+    """The faults by the ids that requests have. Raises InputRefused for a model that is not known."""
+    return {faulted_model(model, known): these for model, these in faults.items()}
 
 
 def _by_model(faults: Iterable[tuple[str, T]]) -> Mapping[str, Sequence[T]]:

@@ -4,7 +4,7 @@ It imports nothing of the rest but the catalog and the vocabulary, so that it ch
 """
 
 from groq_fallback_mcp.simulator.generation import Generated, PlainSpeech, PlainText, SpeechEngine, TextEngine, Transcribed
-from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions, parse_fault
+from groq_fallback_mcp.simulator.options import Fault, SimulatorOptions, faulted_model, parse_fault
 from groq_fallback_mcp.simulator.routes import create_app
 from groq_fallback_mcp.simulator.serving import RunningSimulator, run_simulator
 
@@ -19,6 +19,7 @@ __all__ = [
     "TextEngine",
     "Transcribed",
     "create_app",
+    "faulted_model",
     "parse_fault",
     "run_simulator",
 ]

@@ -15,7 +15,7 @@ HANG_S = 3_600.0
 # More than an ordinary call asks for, so that such a call fits when the stated wait is over.
 REQUESTED = 4_000.0
 MINUTE_S = 60.0
-PAGE = "<html><head><title>502 Bad FallbackEngine</title></head><body><center>cloudflare</center></body></html>"
+PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>cloudflare</center></body></html>"
 
 
 async def meet(world: World, model: str, fault: Fault) -> Response | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Literal, get_args
 
 from groq_fallback_mcp.catalog import Plan
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.render import excerpt
 
-__all__ = ["Fault", "SimulatorOptions", "parse_fault"]
+__all__ = ["Fault", "SimulatorOptions", "faulted_model", "parse_fault"]
 
 FaultKind = Literal[
     "429",
@@ -34,6 +36,7 @@ FaultKind = Literal[
     "model_terms_required",
     "model_decommissioned",
 ]
+MOST_NAMED = 8
 _SYNTAX = re.compile(r"(?P<model>[^=]+)=(?P<kind>[a-z0-9_]+?)(?::(?P<seconds>\d+(?:\.\d+)?))?(?:x(?P<count>\d+))?\Z")
 
 
@@ -90,3 +93,23 @@ def parse_fault(text: str) -> tuple[str, Fault]:
     count = int(found["count"]) if found["count"] else None
     kind: FaultKind = next(kind for kind in kinds if kind == found["kind"])
     return found["model"], Fault(kind=kind, seconds=seconds, count=count)
+
+
+def faulted_model(name: str, known: Mapping[str, str]) -> str:
+    """The id that requests have for a fault's model, or `*`. `known` maps the names of models to those ids.
+
+    A name may lack its maker, as in other commands. Raises InputRefused for one that no request can have: its fault would never be met.
+    """
+    bare = name.removeprefix("groq/")
+    if name == "*":
+        return name
+    if (found := known.get(name) or known.get(bare)) is not None:
+        return found
+    short = {id_ for model, id_ in known.items() if model.rpartition("/")[2] == bare.lower()}
+    if len(short) == 1:
+        return short.pop()
+    names = sorted(known)
+    near = get_close_matches(bare, {model.rpartition("/")[2]: model for model in names}, n=1)
+    some = f"one of {', '.join(names[:MOST_NAMED])}, or " if names else ""
+    step = f"did you mean {near[0]!r}?" if near else f"use {some}* for every model"
+    raise InputRefused(f"unknown model {excerpt(name)}", next_step=step)

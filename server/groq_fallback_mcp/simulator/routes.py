@@ -31,7 +31,7 @@ from groq_fallback_mcp.simulator.batch_endpoints import (
 from groq_fallback_mcp.simulator.chat_completions import complete
 from groq_fallback_mcp.simulator.generation import PlainSpeech, PlainText, SpeechEngine, TextEngine
 from groq_fallback_mcp.simulator.injected_faults import halved, meet
-from groq_fallback_mcp.simulator.options import SimulatorOptions, parse_fault
+from groq_fallback_mcp.simulator.options import SimulatorOptions, faulted_model, parse_fault
 from groq_fallback_mcp.simulator.prompt_cache import PromptCache
 from groq_fallback_mcp.simulator.rate_limits import Limits
 from groq_fallback_mcp.simulator.replies import ApiError, error, json_reply, payload_of
@@ -201,7 +201,8 @@ def _set_faults(world: World) -> Callable[[Request], Awaitable[Response]]:
             texts: Any = await request.json()
             if not is_list(texts):
                 raise ApiError(400, 'the body must be a list of texts such as ["*=429:5x2"]')  # noqa: TRY301 - it ends here
-            given = [parse_fault(str(text)) for text in texts]
+            known = {model: model for model in world.catalog.models}
+            given = [(faulted_model(model, known), fault) for model, fault in map(parse_fault, map(str, texts))]
         except ApiError as failure:
             return error(failure)
         except InputRefused as refusal:
