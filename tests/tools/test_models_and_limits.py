@@ -21,7 +21,7 @@ from groq_fallback_mcp.call import (
     QuotaSnapshot,
     Refilling,
 )
-from groq_fallback_mcp.catalog import Stage
+from groq_fallback_mcp.catalog import FREE, Stage
 from groq_fallback_mcp.providers.base import LiveModel
 from groq_fallback_mcp.providers.registry import ProviderRegistry
 from groq_fallback_mcp.quota.budget import Budget
@@ -163,6 +163,15 @@ async def test_an_entry_has_price_speed_context_limits_and_capabilities() -> Non
     assert entry["limits"] == {"rpm": 30, "rpd": 1000, "tpm": 8000, "tpd": 200000}
     assert {"tools", "json_schema", "reasoning(low|medium|high)", "browser_search"} <= set(entry["capabilities"])  # type: ignore[call-overload]
     assert "reasoning" in entry["use_cases"]  # type: ignore[operator]
+
+
+async def test_the_price_of_a_provider_s_model_is_the_same_in_both_views() -> None:
+    """Free is a price, too."""
+    offer = provider_models("other", ["free-model"])
+    offer = replace(offer, models={name: replace(one, price=FREE) for name, one in offer.models.items()})
+    world = World([provider_models("groq", GROQ_CHAT_MODELS), offer])
+    first = (await listed(world, all=False))["free-model"]
+    assert (await listed(world))["free-model"]["price_usd"]["input_usd_per_mtok"] == first["input_usd_per_mtok"] == "0"  # type: ignore[index]
 
 
 async def test_a_cooling_model_says_when_it_can_serve() -> None:

@@ -173,11 +173,15 @@ async def _chain_reply(context: Context, live: LiveList) -> Reply:
     return Reply(text=_chain_text(result), structured=structured(result))
 
 
+def _price_usd(provider: ProviderModels, offered: ProviderModel) -> dict[str, str] | None:
+    """What a model costs there, by unit; None where that is not known. Beyond Groq a row has the list price, if any."""
+    price = offered.row.price if provider.cataloged else offered.price or ()
+    return {name: str(value) for name, value in price if value is not None} or None
+
+
 def _chain_entry(provider: ProviderModels, offered: ProviderModel, available: str) -> ChainEntry:
     row = offered.row
-    price = {
-        name: str(value) for name, value in (row.price if provider.cataloged else offered.price or ()) if value is not None
-    }
+    price = _price_usd(provider, offered) or {}
     return ChainEntry(
         id=row.id,
         provider=provider.name,
@@ -258,7 +262,7 @@ def _entry(
         speed_tps=row.speed_tps,
         context_window=row.context_window,
         max_completion_tokens=row.max_completion_tokens,
-        price_usd={name: str(value) for name, value in row.price if value is not None} or None,
+        price_usd=_price_usd(provider, offered),
         limits=dict(offered.documented) or None,
         capabilities=_capabilities(row),
         use_cases=tuple(
