@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["check_base_url", "is_clean_key", "is_http_url", "is_loopback", "is_loopback_url", "is_proxy"]
+__all__ = ["check_base_url", "host_and_port", "is_clean_key", "is_http_url", "is_loopback", "is_loopback_url", "is_proxy"]
 
 
 def is_clean_key(value: str) -> bool:
@@ -35,6 +35,11 @@ def check_base_url(value: str) -> str:
         message = f"the base URL{_quoted(value)} uses http beyond loopback, which would send the key in clear text; use https"
         raise ValueError(message)
     return parts.scheme + value[len(parts.scheme) :].rstrip("/")
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Both as a URL has them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

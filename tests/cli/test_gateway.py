@@ -180,6 +180,19 @@ async def test_serve_holds_the_port_and_another_takes_over_when_it_ends(tmp_path
                     process.communicate()
 
 
+async def test_an_address_of_ipv6_is_shown_with_brackets(tmp_path: Path) -> None:
+    """Here that of a port that is taken."""
+    try:
+        taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with taken:
+        port = taken.getsockname()[1]
+        done = await command("gateway", "--host", "::1", "--port", str(port), cwd=tmp_path, GROQ_FALLBACK_HTTP_TOKEN=TOKEN)
+    assert done.returncode == 2
+    assert f"Cannot listen on [::1]:{port} (" in done.stderr
+
+
 async def test_the_token_is_made_once_and_shown_on_request(tmp_path: Path) -> None:
     """Alone on its line, for a shell; in a file for its owner alone."""
     first, again = [await command("gateway", "--show-token", cwd=tmp_path) for _ in range(2)]

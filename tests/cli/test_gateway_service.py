@@ -95,6 +95,12 @@ def test_a_service_serves_as_the_options_say(home: Path, said: Callable[[], list
     assert " gateway --port 9000 --host 192.0.2.7 --mcp --log-level info\n" in text
 
 
+def test_the_address_of_a_service_on_ipv6_has_brackets(home: Path, said: Callable[[], list[str]]) -> None:
+    """Clients cannot read it without them."""
+    assert install(9000, host="::1") == 0
+    assert said()[-1] == "The gateway is running at http://[::1]:9000/v1."
+
+
 def test_where_the_service_manager_does_not_work_its_commands_are_shown(home: Path, said: Callable[[], list[str]]) -> None:
     """As in a container; the unit is there, and is removed all the same."""
     manager(home, 'echo "Failed to connect to bus" >&2; exit 1')

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from groq_fallback_mcp.addresses import host_and_port
 from groq_fallback_mcp.application import open_context, tokens_path
 from groq_fallback_mcp.cli.console import echo, echo_message, echo_secret
 from groq_fallback_mcp.cli.local_servers import found_statement
@@ -53,8 +54,9 @@ def serve_gateway(host: str, port: int, *, mcp: bool, **flags: object) -> None:
             return USAGE_ERROR
         async with open_context(settings, remote=True) as context:
             guard = guarded(context, settings, token, tokens, mcp=mcp)
-            also = f" and http://{host}:{port}{PATH}" if mcp else ""
-            echo(f"groq-fallback-mcp: http://{host}:{port}/v1{also}", err=True)
+            origin = f"http://{host_and_port(host, port)}"
+            also = f" and {origin}{PATH}" if mcp else ""
+            echo(f"groq-fallback-mcp: {origin}/v1{also}", err=True)
             await context.engine.registry.refresh(patient=True)
             found = found_statement(context.engine.registry.servers)
             if found is not None:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from groq_fallback_mcp.addresses import host_and_port
 from groq_fallback_mcp.cli.console import echo, echo_message
 from groq_fallback_mcp.clients.config_file import require_inside, write_text
 from groq_fallback_mcp.command import SCRIPT, lasting_command
@@ -60,8 +61,9 @@ def install(port: int, *, host: str = LOOPBACK, mcp: bool = False, log_level: st
             why = _failed(step, fault)
             _by_hand(f"{why} Until it works, use {SCRIPT} gateway. Then run these commands:", *steps[number:])
             return 1
-    also = f" and http://{host}:{port}/mcp" if mcp else ""
-    echo(f"The gateway is running at http://{host}:{port}/v1{also}.")
+    origin = f"http://{host_and_port(host, port)}"
+    also = f" and {origin}/mcp" if mcp else ""
+    echo(f"The gateway is running at {origin}/v1{also}.")
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from groq_fallback_mcp.addresses import is_loopback
+from groq_fallback_mcp.addresses import host_and_port, is_loopback
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.settings import Settings
 
@@ -59,7 +59,9 @@ def open_port(host: str, port: int) -> socket.socket | None:
         return listen(host, port)
     except OSError as error:
         step = "Stop the other program, or choose another port" if error.errno == errno.EADDRINUSE else "Choose another address"
-        echo_message(f"groq-fallback-mcp: Cannot listen on {host}:{port} ({error.strerror or error}). {step}", err=True)
+        echo_message(
+            f"groq-fallback-mcp: Cannot listen on {host_and_port(host, port)} ({error.strerror or error}). {step}", err=True
+        )
         return None
 
 
