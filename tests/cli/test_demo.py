@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from command_line import command
 
+from groq_fallback_mcp.harness.child import open_rig, server_child
+
 pytestmark = pytest.mark.anyio
 
 
@@ -15,6 +17,26 @@ pytestmark = pytest.mark.anyio
 def anyio_backend() -> str:
     """One backend, as the demonstration runs in a process of its own."""
     return "asyncio"
+
+
+async def test_a_scene_without_a_key_uses_none_of_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the real one of whoever watches."""
+    (tmp_path / "ring_of_a_user.py").write_text(
+        "from keyring.backend import KeyringBackend\n"
+        "class Ring(KeyringBackend):\n"
+        "    priority = 1\n"
+        "    def get_password(self, service, username): return 'gsk_real_0123456789'\n"
+        "    def set_password(self, service, username, password): pass\n"
+        "    def delete_password(self, service, username): pass\n"
+    )
+    configured = tmp_path / ".config" / "python_keyring" / "keyringrc.cfg"
+    configured.parent.mkdir(parents=True)
+    configured.write_text(f"[backend]\ndefault-keyring=ring_of_a_user.Ring\nkeyring-path={tmp_path}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with open_rig(faults={}) as rig, server_child({**rig.environment, "GROQ_API_KEY": ""}) as client:
+        result = await client.call_tool("groq_chat", {"prompt": "hello"})
+    assert result.is_error
+    assert "GROQ_API_KEY is not set" in str(result.content)
 
 
 @pytest.mark.nightly

@@ -54,6 +54,8 @@ async def open_rig(
     async with run_simulator(app) as running:
         settings = {
             "GROQ_API_KEY": KEY,
+            # an empty variable counts as none, so where a scene has no key the user's own would be found
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "GROQ_BASE_URL": running.base_url,
             "GROQ_FALLBACK_FILES": str(sample_path().parent),
             "GROQ_FALLBACK_CONFIG": str(Path(sample_path().parent) / "no-config.toml"),
