@@ -28,7 +28,7 @@ from groq_fallback_mcp.settings import Settings, state_folder, unknown_variables
 from groq_fallback_mcp.telemetry.open_telemetry import open_telemetry
 from groq_fallback_mcp.tools.tool import Context
 
-__all__ = ["allowed_folders", "open_context", "tokens_path", "warn_of_drift"]
+__all__ = ["allowed_folders", "open_context", "restrictions_of", "tokens_path", "warn_of_drift"]
 
 # Servers say where each call comes from.
 COMMAND_LINE = CallOrigin(endpoint="command line")
@@ -75,11 +75,7 @@ async def open_context(
         ),
         jitter=random.random,
         budget=budget,
-        restrictions=Restrictions(
-            no_preview=settings.no_preview,
-            max_usd=settings.max_usd_per_call,
-            no_training=settings.data_policy == "no-training",
-        ),
+        restrictions=restrictions_of(settings),
         prefer=settings.prefer,
         listeners=[listener for listener in (history, telemetry) if listener is not None],
     ).with_origin(COMMAND_LINE)
@@ -117,6 +113,15 @@ async def open_context(
         for close in closing:
             with anyio.move_on_after(CLOSING_S, shield=True):
                 await close()
+
+
+def restrictions_of(settings: Settings) -> Restrictions:
+    """What the settings forbid in every call."""
+    return Restrictions(
+        no_preview=settings.no_preview,
+        max_usd=settings.max_usd_per_call,
+        no_training=settings.data_policy == "no-training",
+    )
 
 
 async def warn_of_drift(registry: ProviderRegistry, *, catalog: Catalog, clock: Clock) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from typing import Any, Literal
 
 import pytest
-from fakes import provider_models
+from fakes import CATALOG, provider_models
 
-from groq_fallback_mcp.call import Limit, Pool
-from groq_fallback_mcp.gateway.model_list import effective_window
+from groq_fallback_mcp.call import UNRESTRICTED, Limit, Pool, Restrictions
+from groq_fallback_mcp.gateway.model_list import effective_window, listed_models
+from groq_fallback_mcp.policy.model_choice import ProviderModels
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,45 @@ def test_a_window_is_what_the_tightest_limit_admits_in_a_minute(
     """Of prompt tokens, or of all; the model's own, or its pool's."""
     (offered,) = provider_models("other", ("openai/gpt-oss-120b",), documented=documented).models.values()
     assert effective_window(replace(offered, pool=pool)) == window
+
+
+def test_auto_has_the_widest_window_of_the_models_that_serve_unasked() -> None:
+    """An agent sizes its conversation by it, and a call without a name goes to no other model."""
+    offer = provider_models("other", ("small", "large"))
+    windows = {"small": 32_000, "large": 2_000_000}
+    models = {
+        name: replace(one, row=one.row.model_copy(update={"context_window": windows[name]}))
+        for name, one in offer.models.items()
+    }
+    offer = replace(offer, models=models, by_name_only=frozenset({"large"}))
+    rows = {row["id"]: row for row in listed(offer)}
+    assert {name: row["context_window"] for name, row in rows.items()} == {"auto": 32_000, **windows}
+
+
+@pytest.mark.parametrize(
+    ("policy", "restrictions", "shown"),
+    [
+        ("trains", Restrictions(no_training=True), []),
+        ("no-training", Restrictions(no_training=True), ["auto", "small", "large"]),
+        ("trains", Restrictions(models=("large",)), ["auto", "large"]),
+        ("trains", Restrictions(), ["auto", "small", "large"]),
+    ],
+)
+def test_what_every_call_would_refuse_is_not_listed(
+    policy: Literal["trains", "no-training"], restrictions: Restrictions, shown: list[str]
+) -> None:
+    """By the settings, or the caller's own token."""
+    offer = replace(provider_models("other", ("small", "large")), data_policy=policy)
+    assert [row["id"] for row in listed(offer, restrictions=restrictions)] == shown
+
+
+def listed(offer: ProviderModels, *, restrictions: Restrictions = UNRESTRICTED) -> list[dict[str, Any]]:
+    """The rows of one provider that can be asked."""
+    return listed_models(
+        catalog=CATALOG,
+        providers=[offer],
+        ready=[offer.name],
+        today=date(2026, 11, 1),
+        created=0,
+        restrictions=restrictions,
+    )

@@ -20,6 +20,7 @@ from groq_fallback_mcp.call import (
     Pool,
     QuotaSnapshot,
     Refilling,
+    Restrictions,
 )
 from groq_fallback_mcp.catalog import FREE, Stage
 from groq_fallback_mcp.providers.base import LiveModel
@@ -441,3 +442,29 @@ async def test_limits_are_those_of_the_provider_that_is_named() -> None:
     for name, providers in ((FIRST, ["groq", "mine"]), (f"mine/{FIRST}", ["mine"]), (f"groq/{FIRST}", ["groq"])):
         models: Any = (await limits(world, model=name))["models"]
         assert [row["provider"] for row in models] == providers, name
+
+
+@pytest.mark.parametrize(
+    ("restrictions", "why"),
+    [
+        (Restrictions(no_training=True), "it trains on prompts (data_policy is no-training)"),
+        (Restrictions(no_preview=True), "it is a preview model (no_preview is set)"),
+    ],
+)
+async def test_a_model_that_the_settings_forbid_is_shown_as_such_and_does_not_count(
+    restrictions: Restrictions, why: str
+) -> None:
+    """Every call would refuse it, however much of its limits is left."""
+    offer = replace(provider_models("other", ["theirs"], documented={Limit.RPM: 30}), data_policy="trains")
+    (theirs,) = offer.models.values()
+    theirs = replace(theirs, row=theirs.row.model_copy(update={"stage": Stage.PREVIEW}))
+    ours = provider_models("groq", [FIRST], documented={Limit.RPM: 2})
+    world = World([ours, replace(offer, models={"theirs": theirs})])
+    world.engine.restrictions = restrictions
+
+    assert (await listed(world))["theirs"]["available"] == f"no, {why}"
+    found = await limits(world, all=True)
+    rows: Any = found["models"]
+    entry = next(row for row in rows if row["model"] == "theirs")
+    assert (entry["available"], entry["blocked_by"], entry["calls_now"]) == (False, why, 0)
+    assert found["calls_now_all_models"] == 2

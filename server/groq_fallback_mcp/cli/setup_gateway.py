@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 
 from groq_fallback_mcp.addresses import check_base_url, is_clean_key
+from groq_fallback_mcp.application import restrictions_of
 from groq_fallback_mcp.call import Failure, FailureKind
 from groq_fallback_mcp.catalog import load_catalog
 from groq_fallback_mcp.cli.console import echo, typed_secret
@@ -140,7 +141,7 @@ async def _offer(settings: Settings) -> tuple[GatewayOffer, str | None]:
         registry.models(),
         catalog=catalog,
         plan=settings.plan,
-        no_preview=settings.no_preview,
+        restrictions=restrictions_of(settings),
         today=today(clock),
     )
     if offer is None:

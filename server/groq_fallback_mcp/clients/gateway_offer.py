@@ -9,10 +9,11 @@ from decimal import Decimal
 
 from pydantic import JsonValue
 
-from groq_fallback_mcp.call import Limit
-from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Plan, Stage
+from groq_fallback_mcp.call import Limit, Restrictions
+from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Plan
 from groq_fallback_mcp.clients.gateway_clients import GatewayClient
 from groq_fallback_mcp.gateway.model_list import AUTO, effective_window
+from groq_fallback_mcp.policy.fit import is_requested, standing_objection
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 
 __all__ = ["AUTO", "GatewayOffer", "OfferedModel", "gateway_offer"]
@@ -132,10 +133,14 @@ class GatewayOffer:
 
 
 def gateway_offer(
-    providers: Sequence[ProviderModels], *, catalog: Catalog, plan: Plan, no_preview: bool, today: date
+    providers: Sequence[ProviderModels], *, catalog: Catalog, plan: Plan, restrictions: Restrictions, today: date
 ) -> GatewayOffer | None:
-    """The live chat models with tools, each with the largest window that a provider gives it; None without any."""
+    """The live chat models with tools, each with the largest window that a provider gives it; None without any.
+
+    `restrictions` hold for every call. What serves only when named counts for itself alone, not for `auto`.
+    """
     found: dict[str, OfferedModel] = {}
+    unasked: list[OfferedModel] = []
     minutes: list[int] = []
     for provider in providers:
         for name, offered in provider.models.items():
@@ -143,17 +148,21 @@ def gateway_offer(
             gone = provider.cataloged and is_retired(name, catalog=catalog, provider=provider, today=today)
             if row.kind is not Kind.CHAT or not row.capabilities.tools or row.context_window is None or gone:
                 continue
-            if no_preview and row.stage is Stage.PREVIEW:
+            if standing_objection(restrictions, provider, row) is not None:
                 continue
             tpm = offered.documented.get(Limit.TPM)
             minutes += [] if tpm is None else [tpm]
             model = _offered(name, offered, window=effective_window(offered) or row.context_window)
             if name not in found or found[name].context < model.context:
                 found[name] = model
+            if is_requested(restrictions, provider, name, None):
+                unasked.append(model)
     if not found:
         return None
-    largest = max(found.values(), key=lambda model: model.context)
-    auto = replace(largest, id=AUTO, title="Groq with fallback (auto)", vision=any(model.vision for model in found.values()))
+    # of a list whose models all serve by name only, auto is one of them all the same
+    usual = unasked or list(found.values())
+    largest = max(usual, key=lambda model: model.context)
+    auto = replace(largest, id=AUTO, title="Groq with fallback (auto)", vision=any(model.vision for model in usual))
     fast = catalog.practices[FAST]
     small = next((name for name in (fast.model, *fast.chain) if name in found), next(iter(found)))
     return GatewayOffer(models=[auto, *found.values()], small=small, plan=plan, plan_tpm=max(minutes, default=None))

@@ -52,7 +52,7 @@ def gateway_app(context: Context, *, times: GatewayTimes) -> Starlette:
             ready=ready,
             today=today(engine.clock),
             created=started,
-            only=None if found is None else found.restrictions.models,
+            restrictions=engine.restrictions if found is None else found.restrictions.within(engine.restrictions),
         )
 
     async def models(request: Request) -> Response:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from groq_fallback_mcp.call import Limit
+from groq_fallback_mcp.call import UNRESTRICTED, Limit, Restrictions
 from groq_fallback_mcp.catalog import Catalog, Kind
+from groq_fallback_mcp.policy.fit import is_requested, standing_objection
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 
 __all__ = ["AUTO", "effective_window", "listed_models"]
@@ -23,23 +24,30 @@ def listed_models(
     ready: Sequence[str],
     today: date,
     created: int,
-    only: Sequence[str] | None = None,
+    restrictions: Restrictions = UNRESTRICTED,
 ) -> list[dict[str, Any]]:
-    """The list's rows, `auto` first where a chat model can serve. `ready` names the providers that can be asked, `only` the models."""
+    """The list's rows, `auto` first where a chat model serves unasked: with the widest window of those that do.
+
+    `ready` names the providers that can be asked; `restrictions` hold for every call of the caller's.
+    """
     rows: dict[str, dict[str, Any]] = {}
+    unasked: list[dict[str, Any]] = []
     for provider in providers:
         if provider.name not in ready:
             continue
         for model, offered in provider.models.items():
-            if only is not None and model not in only:
+            if offered.row.kind not in _KINDS or is_retired(model, catalog=catalog, provider=provider, today=today):
                 continue
-            if offered.row.kind in _KINDS and not is_retired(model, catalog=catalog, provider=provider, today=today):
-                rows.setdefault(model, _row(model, offered, provider.name, created))
-    chats = [row for row in rows.values() if row["type"] == "chat"]
-    if not chats:
+            if standing_objection(restrictions, provider, offered.row) is not None:
+                continue
+            row = _row(model, offered, provider.name, created)
+            rows.setdefault(model, row)
+            if row["type"] == "chat" and is_requested(restrictions, provider, model, None):
+                unasked.append(row)
+    if not unasked:
         return list(rows.values())
-    widest = max(chats, key=lambda row: row.get("context_window") or 0)
-    auto = {**widest, "id": AUTO, "owned_by": "groq-fallback-mcp", "vision": any("vision" in row for row in chats) or None}
+    widest = max(unasked, key=lambda row: row.get("context_window") or 0)
+    auto = {**widest, "id": AUTO, "owned_by": "groq-fallback-mcp", "vision": any("vision" in row for row in unasked) or None}
     return [{name: value for name, value in auto.items() if value is not None}, *rows.values()]
 
 

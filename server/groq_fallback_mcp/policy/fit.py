@@ -36,6 +36,7 @@ __all__ = [
     "price_objection",
     "provider_objection",
     "remap_reasoning",
+    "standing_objection",
     "training_objection",
 ]
 
@@ -204,17 +205,26 @@ def remap_reasoning(wanted: ReasoningEffort | None, takes: Sequence[ReasoningEff
 
 def provider_objection(restrictions: Restrictions, provider: ProviderModels, use_case: str) -> str | None:
     """Why nothing of a provider may be asked, None when it may."""
-    if restrictions.providers is not None and provider.name not in restrictions.providers:
-        return f"this call may use only {', '.join(restrictions.providers) or 'no provider'}"
-    if restrictions.local_only and not provider.on_this_machine:
-        return LOCAL_ONLY
-    if (trains := training_objection(restrictions, provider)) is not None:
-        return trains
+    if (closed := _closed(restrictions, provider)) is not None:
+        return closed
     if provider.use_cases is not None and use_case not in provider.use_cases:
         return f"config.toml reserves it for {', '.join(sorted(provider.use_cases))}"
     if not provider.models:
         return "its list of models cannot be read, and config.toml names none"
     return None
+
+
+def standing_objection(restrictions: Restrictions, provider: ProviderModels, row: ModelRow) -> str | None:
+    """Why no call may ask a model, whatever it wants; None where some may."""
+    return _closed(restrictions, provider) or model_objection(restrictions, row)
+
+
+def _closed(restrictions: Restrictions, provider: ProviderModels) -> str | None:
+    if restrictions.providers is not None and provider.name not in restrictions.providers:
+        return f"this call may use only {', '.join(restrictions.providers) or 'no provider'}"
+    if restrictions.local_only and not provider.on_this_machine:
+        return LOCAL_ONLY
+    return training_objection(restrictions, provider)
 
 
 def training_objection(restrictions: Restrictions, provider: ProviderModels) -> str | None:

@@ -13,11 +13,12 @@ from pydantic import Field
 
 from groq_fallback_mcp.call import Failure, FailureKind, Limit
 from groq_fallback_mcp.call.refusals import refusal
-from groq_fallback_mcp.catalog import Kind
+from groq_fallback_mcp.catalog import Kind, ModelRow
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.durations import format_duration
 from groq_fallback_mcp.errors import InputRefused
 from groq_fallback_mcp.policy.estimate import MINIMUM_BILLED_AUDIO_S, with_hours
+from groq_fallback_mcp.policy.fit import standing_objection
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired, named_provider, resolve_model
 from groq_fallback_mcp.quota import Claim, ModelQuota, Wait, obstacle
 from groq_fallback_mcp.quota.breaker import useful_wait_s
@@ -185,7 +186,7 @@ async def _handle(arguments: CheckLimitsArguments, context: Context) -> Reply:
         _limits(
             quota,
             claim.cost,
-            unusable=_unusable(context, provider, offered.row.id, refused=refused),
+            unusable=_unusable(context, provider, offered.row, refused=refused),
             documents_all=provider.cataloged,
         )
         for quota, claim, (provider, offered) in zip(quotas, claims, chosen, strict=True)
@@ -263,14 +264,14 @@ def _claim(context: Context, provider: ProviderModels, offered: ProviderModel, t
     return context.engine.claim_of(provider, offered, cost if provider.cataloged else with_hours(cost))
 
 
-def _unusable(context: Context, provider: ProviderModels, model: str, *, refused: FailureKind | None) -> str | None:
+def _unusable(context: Context, provider: ProviderModels, row: ModelRow, *, refused: FailureKind | None) -> str | None:
     """Why a model cannot be used whatever its limits say; None when it can. `refused`: how Groq refuses every call."""
     engine = context.engine
-    if is_retired(model, catalog=engine.catalog, provider=provider, today=today(engine.clock)):
+    if is_retired(row.id, catalog=engine.catalog, provider=provider, today=today(engine.clock)):
         return "shut down"
     if refused is not None and provider.cataloged:
         return refusal(refused, provider.name)
-    return engine.registry.providers[provider.name].unready
+    return engine.registry.providers[provider.name].unready or standing_objection(engine.restrictions, provider, row)
 
 
 def _limits(

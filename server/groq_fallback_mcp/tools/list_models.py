@@ -17,6 +17,7 @@ from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.catalog.drift import Drift, drift
 from groq_fallback_mcp.clock import today
 from groq_fallback_mcp.errors import InputRefused
+from groq_fallback_mcp.policy.fit import standing_objection
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 from groq_fallback_mcp.providers.registry import LiveList
 from groq_fallback_mcp.quota import Wait, obstacle
@@ -201,6 +202,11 @@ async def _availability(
 ) -> Mapping[tuple[str, str], str]:
     """Whether each model can serve now, in words, by provider and id. `refused`: how Groq refuses every call."""
     engine = context.engine
+    closed = {
+        (provider.name, offered.row.id): objection
+        for provider, offered in rows
+        if (objection := standing_objection(engine.restrictions, provider, offered.row)) is not None
+    }
     on_request = {(provider.name, model) for provider, _ in rows for model in (*provider.on_request, *provider.by_name_only)}
     claims = [engine.claim_of(provider, offered, ONE_REQUEST) for provider, offered in rows]
     words: dict[tuple[str, str], str] = {}
@@ -210,6 +216,9 @@ async def _availability(
             unready = refusal(refused, "groq")
         if unready is not None:
             words[quota.key.provider, quota.key.model] = f"no, {unready}"
+            continue
+        if (objection := closed.get((quota.key.provider, quota.key.model))) is not None:
+            words[quota.key.provider, quota.key.model] = f"no, {objection}"
             continue
         if (quota.key.provider, quota.key.model) in on_request:
             words[quota.key.provider, quota.key.model] = (
