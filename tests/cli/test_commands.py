@@ -151,6 +151,13 @@ def test_faults_of_one_model_keep_their_order() -> None:
     assert faults == {"m": [Fault(kind="429", seconds=5.0, count=2), Fault(kind="503")], "*": [Fault(kind="hang")]}
 
 
+def test_faults_of_one_model_by_two_names_are_all_met() -> None:
+    """In the order given."""
+    known = {"openai/gpt-oss-20b": "openai/gpt-oss-20b"}
+    faults = collect_faults(["gpt-oss-20b=503x1", "openai/gpt-oss-20b=429:5x2"], known)
+    assert faults == {"openai/gpt-oss-20b": [Fault(kind="503", count=1), Fault(kind="429", seconds=5.0, count=2)]}
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("arguments", [("demo",), ("demo", "--full"), ("selftest",)])
 def test_a_reader_that_leaves_ends_a_command_that_has_started_servers(arguments: tuple[str, ...], tmp_path: Path) -> None:

@@ -182,6 +182,8 @@ async def test_a_provider_that_refuses_its_key_is_given_another_one(tmp_path: Pa
             f'[[providers]]\npreset = "gemini"\nbase_url = "{address}"\n'
             f'[[providers]]\nname = "own"\nbase_url = "{address}"\nkey_env = "OWN_KEY"\nmodels = ["a"]\n'
             f'[[providers]]\nname = "exported"\nbase_url = "{address}"\nkey_env = "EXPORTED_KEY"\nmodels = ["a"]\n'
+            f'[[providers]]\nname = "unkeyed"\nbase_url = "{address}"\nmodels = ["a"]\n'
+            f'[[providers]]\nname = "box"\npreset = "vllm"\nbase_url = "{address}"\nmodels = ["a"]\n'
         )
         for name in ("gemini-api-key", "own-key"):
             kept = tmp_path / name
@@ -199,6 +201,9 @@ async def test_a_provider_that_refuses_its_key_is_given_another_one(tmp_path: Pa
     assert found["provider gemini"].endswith("Run groq-fallback-mcp providers add gemini to store another key")
     assert found["provider own"].endswith(f"Run groq-fallback-mcp providers add own --url {address} to store another key")
     assert found["provider exported"].endswith("Export another key as EXPORTED_KEY")
+    unkeyed = f"Run groq-fallback-mcp providers add unkeyed --url {address} --key-env NAME to store another key"
+    assert found["provider unkeyed"].endswith(unkeyed)
+    assert found["provider box"].endswith("Name the variable with its key as key_env in config.toml")
 
 
 async def test_a_provider_that_the_data_policy_excludes_is_said_not_to_be_used(tmp_path: Path) -> None:

@@ -114,6 +114,18 @@ async def test_a_key_of_config_toml_is_named_when_the_stored_ones_are_removed(tm
     assert (done.returncode, done.stdout) == (0, f"No key was stored.\nNote: {config} still has a key. Remove it too.\n")
 
 
+async def test_a_config_toml_that_cannot_be_read_keeps_no_key_from_being_removed(tmp_path: Path) -> None:
+    """That it may have another one is said."""
+    stored = tmp_path / "groq-api-key"
+    stored.write_text(f"{GOOD}\n")
+    stored.chmod(0o600)
+    (tmp_path / "config.toml").write_text("= wrong\n")
+    done = await command("key", "remove", cwd=tmp_path, **at(tmp_path))
+    assert (done.returncode, stored.exists()) == (0, False), done
+    assert "Note: Whether config.toml has a key is not known." in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 async def test_a_key_is_tried_even_where_the_stored_one_cannot_be_read(tmp_path: Path, groq: dict[str, str]) -> None:
     """Storing it anew is the way out."""
     old = tmp_path / "groq-api-key"

@@ -203,6 +203,16 @@ def test_a_key_that_is_given_again_replaces_the_stored_one_and_none_keeps_it(
     assert "takes precedence" not in said
 
 
+def test_an_address_of_a_known_provider_takes_the_key_of_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is that key which is named, not a stored one, which there is not."""
+    monkeypatch.setenv("GEMINI_API_KEY", "g" * 30)
+    address = load_catalog().providers["gemini"].base_url
+    status, said = run(tmp_path, "add", "mine", "--url", address, "--model", "m", "--yes", stdin=f"{SECRET}\n")
+    assert status == 0, said
+    assert "Note: The key in GEMINI_API_KEY takes precedence" in said
+    assert "stored key was kept" not in said
+
+
 def test_the_question_for_a_key_tells_that_one_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who only wants another plan presses Enter."""
     questions: list[str] = []

@@ -939,7 +939,9 @@ async def test_what_another_endpoint_refuses_is_not_taken_for_the_caller_s_fault
     assert isinstance(found, CallFailed)
     assert found.code == ("rate_limited" if status == 429 else "all_failed")
     assert "Fix the arguments" not in found.next_step
+    # the endpoint that refused is free, and would refuse again
     assert found.retry_after_s is not None
+    assert found.retry_after_s > 1
 
 
 async def test_a_refusal_by_the_only_provider_is_the_caller_s_fault() -> None:

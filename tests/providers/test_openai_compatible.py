@@ -751,6 +751,7 @@ async def test_usage_is_read_in_every_form_that_servers_write(usage: dict[str, o
         {},
         {"prompt_tokens": None, "completion_tokens": None},
         {"prompt_tokens": 10},
+        {"prompt_tokens": 10, "total_tokens": 10},
         {"completion_tokens": 5},
         {"prompt_tokens": -1, "completion_tokens": 5},
         {"prompt_tokens": 10.5, "completion_tokens": 5},

@@ -423,6 +423,14 @@ async def test_an_answer_in_one_piece_may_come_after_blank_lines() -> None:
     assert outcome.text == "hello"
 
 
+def test_usage_that_comes_in_parts_is_put_together() -> None:
+    """The prompt's first, the answer's last."""
+    before, after = {"prompt_tokens": 5, "completion_tokens": 0}, {"completion_tokens": 2}
+    found = streamed([piece({"content": "hello"}, usage=before), piece({}, "stop", usage=after)])
+    assert isinstance(found, Success)
+    assert (found.usage_reported, found.usage.input_tokens, found.usage.output_tokens) == (True, 5, 2)
+
+
 @pytest.mark.parametrize("usage", [{}, {"prompt_tokens": None, "completion_tokens": None}])
 def test_a_usage_that_says_nothing_does_not_replace_the_real_one(usage: dict[str, object]) -> None:
     """Some servers send one with every piece."""

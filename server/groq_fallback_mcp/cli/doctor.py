@@ -32,7 +32,7 @@ from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.server_check import Fault, answers
 from groq_fallback_mcp.policy.fit import training_objection
-from groq_fallback_mcp.providers.endpoints import key_variables
+from groq_fallback_mcp.providers.endpoints import endpoint_of, key_variables
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -398,10 +398,14 @@ def _other_key(given: EndpointSettings, catalog: Catalog) -> str:
     """How to give a provider another key. `providers add` finds it by its preset, or by its name and address."""
     variables = key_variables(given, catalog.providers.get(given.preset or ""))
     exported = next((name for name in variables if os.environ.get(name)), None)
-    if exported is not None or given.preset not in {None, given.name}:
-        return f"Export another key as {exported or variables[0]}"
+    if exported is not None:
+        return f"Export another key as {exported}"
+    if given.preset not in {None, given.name}:
+        return f"Export a key as {variables[0]}" if variables else "Name the variable with its key as key_env in config.toml"
     address = f" --url {given.base_url}" if given.preset is None else ""
-    return f"Run {SCRIPT} providers add {given.name}{address} to store another key"
+    # a server of this machine mostly wants no key, so none is asked for unless a variable is named
+    named = " --key-env NAME" if not variables and endpoint_of(given, catalog).on_this_machine else ""
+    return f"Run {SCRIPT} providers add {given.name}{address}{named} to store another key"
 
 
 async def _store(context: Context) -> Finding:

@@ -89,7 +89,12 @@ def remove_key() -> int:
     exported = bool(os.environ.get("GROQ_API_KEY"))
     if exported:
         echo("Note: GROQ_API_KEY is still set in the environment. Unset it too.")
-    for other in key_sources()[int(exported) :]:
+    try:
+        others = key_sources()[int(exported) :]
+    except ConfigurationError as error:
+        echo_message(f"Note: Whether config.toml has a key is not known. {error}")
+        return 0
+    for other in others:
         echo(f"Note: {other.source} still has a key. Remove it too.")
     return 0
 

@@ -98,7 +98,8 @@ def add_provider(
     variables = key_variables(settings, row)
     # an endpoint by its address may want no key: its variable is written only where one is given
     variable = variables[0] if variables else None if endpoint.on_this_machine else _variable_of(endpoint.name)
-    exported = next((name for name in variables if os.environ.get(name)), None)
+    # by its address alone, a catalog's provider takes the key of its variable too
+    exported = next((name for name in key_variables(settings, endpoint.row) if os.environ.get(name)), None)
     if exported is not None:
         echo(f"Note: The key in {exported} takes precedence over a stored one. To store another key, unset {exported} first.")
     elif variable is not None and _stored_key(variable, row, endpoint, file=file) and not variables:

@@ -49,7 +49,7 @@ async def simulate(
     catalog = load_catalog()
     options = SimulatorOptions(
         plan="developer" if plan == "developer" else "free",
-        faults=_of_models(collect_faults(faults), {model: model for model in catalog.models}),
+        faults=collect_faults(faults, {model: model for model in catalog.models}),
         latency_scale=0.0 if fast else 1.0,
         keep_retired=keep_retired,
         batch_s=batch_s,
@@ -75,9 +75,9 @@ def _no_window(title: str) -> InputRefused:
 
 async def _simulate_provider(name: str, *, port: int, plan: str | None, window: int | None, faults: Sequence[str]) -> int:
     catalog = load_catalog()
-    planned = collect_provider_faults(faults)
-    if (row := catalog.providers.get(name)) is not None:
-        planned = _of_models(planned, {given: model.wire_id for model in row.models for given in (model.id, model.wire_id)})
+    row = catalog.providers.get(name)
+    known = None if row is None else {given: model.wire_id for model in row.models for given in (model.id, model.wire_id)}
+    planned = collect_provider_faults(faults, known)
     options = ProviderOptions(plan=plan, window=window or DEFAULT_WINDOW, faults=planned)
     app = create_provider_app(name, options, catalog=catalog, clock=SystemClock())
     row = catalog.providers[name]
@@ -92,23 +92,21 @@ async def _simulate_provider(name: str, *, port: int, plan: str | None, window: 
     return 0
 
 
-def collect_provider_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Planned]]:
-    """Faults of a provider by model on the wire, in the order given: `MODEL=STATUS`, `hang` or `cut`, each with xCOUNT."""
-    return _by_model(map(parse_planned, texts))
+def collect_provider_faults(texts: Sequence[str], known: Mapping[str, str] | None = None) -> Mapping[str, Sequence[Planned]]:
+    """Faults of a provider by model on the wire, in the order given: `MODEL=STATUS`, `hang` or `cut`, each with xCOUNT.
+
+    `known` maps names of models to those on the wire. Raises InputRefused for a model that is not in it.
+    """
+    return _by_model(map(parse_planned, texts), known)
 
 
-def collect_faults(texts: Sequence[str]) -> Mapping[str, Sequence[Fault]]:
-    """Faults by model, in the order given."""
-    return _by_model(map(parse_fault, texts))
+def collect_faults(texts: Sequence[str], known: Mapping[str, str] | None = None) -> Mapping[str, Sequence[Fault]]:
+    """Faults by model, in the order given; `known` as above."""
+    return _by_model(map(parse_fault, texts), known)
 
 
-def _of_models(faults: Mapping[str, Sequence[T]], known: Mapping[str, str]) -> Mapping[str, Sequence[T]]:
-    """The faults by the ids that requests have. Raises InputRefused for a model that is not known."""
-    return {faulted_model(model, known): these for model, these in faults.items()}
-
-
-def _by_model(faults: Iterable[tuple[str, T]]) -> Mapping[str, Sequence[T]]:
+def _by_model(faults: Iterable[tuple[str, T]], known: Mapping[str, str] | None) -> Mapping[str, Sequence[T]]:
     found: dict[str, list[T]] = {}
     for model, fault in faults:
-        found.setdefault(model, []).append(fault)
+        found.setdefault(model if known is None else faulted_model(model, known), []).append(fault)
     return found

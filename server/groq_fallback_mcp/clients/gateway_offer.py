@@ -13,7 +13,7 @@ from groq_fallback_mcp.call import Limit, Restrictions
 from groq_fallback_mcp.catalog import Catalog, Kind, ModelRow, Plan
 from groq_fallback_mcp.clients.gateway_clients import GatewayClient
 from groq_fallback_mcp.gateway.model_list import AUTO, effective_window
-from groq_fallback_mcp.policy.fit import is_requested, standing_objection
+from groq_fallback_mcp.policy.fit import serves_unnamed, standing_objection
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 
 __all__ = ["AUTO", "GatewayOffer", "OfferedModel", "gateway_offer"]
@@ -137,10 +137,10 @@ def gateway_offer(
 ) -> GatewayOffer | None:
     """The live chat models with tools, each with the largest window that a provider gives it; None without any.
 
-    `restrictions` hold for every call. What serves only when named counts for itself alone, not for `auto`.
+    `restrictions` hold for every call. What serves only when named does not count for `auto`.
     """
     found: dict[str, OfferedModel] = {}
-    unasked: list[OfferedModel] = []
+    usual: list[OfferedModel] = []
     minutes: list[int] = []
     for provider in providers:
         for name, offered in provider.models.items():
@@ -155,12 +155,11 @@ def gateway_offer(
             model = _offered(name, offered, window=effective_window(offered) or row.context_window)
             if name not in found or found[name].context < model.context:
                 found[name] = model
-            if is_requested(restrictions, provider, name, None):
-                unasked.append(model)
+            if serves_unnamed(name, provider, catalog=catalog, restrictions=restrictions, today=today):
+                usual.append(model)
     if not found:
         return None
-    # of a list whose models all serve by name only, auto is one of them all the same
-    usual = unasked or list(found.values())
+    usual = usual or list(found.values())
     largest = max(usual, key=lambda model: model.context)
     auto = replace(largest, id=AUTO, title="Groq with fallback (auto)", vision=any(model.vision for model in usual))
     fast = catalog.practices[FAST]

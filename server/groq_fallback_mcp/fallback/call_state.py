@@ -98,6 +98,8 @@ class CallState:
     last_failure: Failure | None = None
     aborted: bool = False
     """Whether the last failure was taken to be that of any model."""
+    refused_by: set[str] = field(default_factory=set[str])
+    """The providers whose refusal was taken to be theirs alone."""
     last_resort_used: bool = False
     waited_s: float = 0.0
     doing: str = "choosing a model"

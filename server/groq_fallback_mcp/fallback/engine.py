@@ -408,6 +408,7 @@ class FallbackEngine:
         if isinstance(verdict, Abort) and not candidate.cataloged and failure.kind is not FailureKind.CONTENT_FILTERED:
             # what another endpoint refuses says little about the request: a wrong path of config.toml looks the same
             verdict = NextProvider(cooldown_s=0.0)
+            state.refused_by.add(candidate.provider)
         repair = state.repair if isinstance(verdict, RetrySame) else None
         state.repair = repair
         match verdict:
@@ -463,7 +464,9 @@ class FallbackEngine:
             state.add(candidate.provider, new, again=failure.kind is FailureKind.UNREACHABLE)
 
     async def _failed(self, state: CallState, *, out_of_time: bool = False) -> CallFailed:
-        waits = await self.waits(state.left or list(state.plan.candidates))
+        # a provider that refused this request would refuse it again, however free it is
+        all_others = [one for one in state.plan.candidates if one.provider not in state.refused_by]
+        waits = await self.waits(state.left or all_others)
         return final_error(
             attempts=state.attempts,
             exclusions=state.plan.exclusions,

@@ -8,7 +8,7 @@ from typing import Any
 
 from groq_fallback_mcp.call import UNRESTRICTED, Limit, Restrictions
 from groq_fallback_mcp.catalog import Catalog, Kind
-from groq_fallback_mcp.policy.fit import is_requested, standing_objection
+from groq_fallback_mcp.policy.fit import serves_unnamed, standing_objection
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels, is_retired
 
 __all__ = ["AUTO", "effective_window", "listed_models"]
@@ -26,12 +26,12 @@ def listed_models(
     created: int,
     restrictions: Restrictions = UNRESTRICTED,
 ) -> list[dict[str, Any]]:
-    """The list's rows, `auto` first where a chat model serves unasked: with the widest window of those that do.
+    """The list's rows, `auto` first where a chat model serves calls that name none: with the widest window of those that do.
 
     `ready` names the providers that can be asked; `restrictions` hold for every call of the caller's.
     """
     rows: dict[str, dict[str, Any]] = {}
-    unasked: list[dict[str, Any]] = []
+    usual: list[dict[str, Any]] = []
     for provider in providers:
         if provider.name not in ready:
             continue
@@ -42,12 +42,14 @@ def listed_models(
                 continue
             row = _row(model, offered, provider.name, created)
             rows.setdefault(model, row)
-            if row["type"] == "chat" and is_requested(restrictions, provider, model, None):
-                unasked.append(row)
-    if not unasked:
+            if row["type"] == "chat" and serves_unnamed(
+                model, provider, catalog=catalog, restrictions=restrictions, today=today
+            ):
+                usual.append(row)
+    if not usual:
         return list(rows.values())
-    widest = max(unasked, key=lambda row: row.get("context_window") or 0)
-    auto = {**widest, "id": AUTO, "owned_by": "groq-fallback-mcp", "vision": any("vision" in row for row in unasked) or None}
+    widest = max(usual, key=lambda row: row.get("context_window") or 0)
+    auto = {**widest, "id": AUTO, "owned_by": "groq-fallback-mcp", "vision": any("vision" in row for row in usual) or None}
     return [{name: value for name, value in auto.items() if value is not None}, *rows.values()]
 
 

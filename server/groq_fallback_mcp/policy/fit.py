@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from groq_fallback_mcp.call import (
     AudioFile,
@@ -17,7 +18,7 @@ from groq_fallback_mcp.call import (
     SpeechRequest,
 )
 from groq_fallback_mcp.call.refusals import LOCAL_ONLY
-from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage
+from groq_fallback_mcp.catalog import Capabilities, Catalog, Kind, ModelRow, Stage
 from groq_fallback_mcp.policy.estimate import estimate_prompt_tokens, has_images
 from groq_fallback_mcp.policy.model_choice import INJECTION, ProviderModel, ProviderModels
 from groq_fallback_mcp.quota.budget import Spend, picodollars, usd
@@ -36,6 +37,7 @@ __all__ = [
     "price_objection",
     "provider_objection",
     "remap_reasoning",
+    "serves_unnamed",
     "standing_objection",
     "training_objection",
 ]
@@ -53,6 +55,8 @@ STRICT_MARGIN = 1.3
 MEGABYTE = 1_048_576
 SEARCHES = frozenset({"web_search", "browser_search"})
 RUNS_CODE = "code_interpreter"
+# What a chat without images is for, where it does not say.
+_IN_WORDS = frozenset({"fast", "reasoning", "agentic"})
 _STRENGTH: dict[ReasoningEffort, float] = {"none": 0.0, "low": 1.0, "medium": 2.0, "default": 2.0, "high": 3.0}
 
 
@@ -251,6 +255,17 @@ def is_requested(restrictions: Restrictions, provider: ProviderModels, model: st
     if model in provider.by_name_only:
         return False
     return model not in provider.on_request or restrictions.local_only or provider.name in (restrictions.providers or ())
+
+
+def serves_unnamed(model: str, provider: ProviderModels, *, catalog: Catalog, restrictions: Restrictions, today: date) -> bool:
+    """Whether a chat in words may be answered by this model though it names none."""
+    if provider.use_cases is not None and not provider.use_cases & _IN_WORDS:
+        return False
+    if provider.cataloged and model not in (restrictions.models or ()):
+        chains = [name for row in catalog.practices.values() if row.tool == "groq_chat" for name in (row.model, *row.chain)]
+        if model not in {*chains, *(catalog.successor(name, today) for name in chains)}:
+            return False
+    return is_requested(restrictions, provider, model, None)
 
 
 def price_objection(restrictions: Restrictions, most: Spend) -> str | None:

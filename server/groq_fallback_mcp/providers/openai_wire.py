@@ -30,7 +30,7 @@ from groq_fallback_mcp.providers.rate_limit_headers import Sender
 from groq_fallback_mcp.providers.tool_calls import is_written_call, read_calls
 from groq_fallback_mcp.render import excerpt
 
-__all__ = ["chat_outcome", "chat_payload", "choice_of", "read_chat", "reasoning_of", "reports_usage", "stated_error"]
+__all__ = ["chat_outcome", "chat_payload", "choice_of", "read_chat", "reasoning_of", "stated_error"]
 
 EXCERPT_CHARS = 300
 MOST_SOURCES = 20
@@ -165,7 +165,7 @@ def chat_outcome(
         citations=_citations(message),
         finish_reason=reason,
         usage=usage,
-        usage_reported=reports_usage(stated),
+        usage_reported=None not in _tokens(stated or {}),
         speed=speed or _stated_speed(stated),
         quota=quota,
         request_id=request_id(value),
@@ -344,11 +344,6 @@ def _stated_speed(usage: Mapping[str, Any] | None) -> Speed:
     )
 
 
-def reports_usage(usage: Mapping[str, Any] | None) -> bool:
-    """Whether an answer says how many tokens went in, and how many came out."""
-    return None not in _tokens(usage or {})
-
-
 def _chat_usage(usage: Mapping[str, Any] | None) -> Usage:
     usage = usage or {}
     read, wrote = _tokens(usage)
@@ -365,7 +360,7 @@ def _chat_usage(usage: Mapping[str, Any] | None) -> Usage:
 def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """The tokens that went in and came out, as far as they can be read."""
     read, wrote, both = (count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    if wrote is None and read is not None and both is not None:
+    if wrote is None and read is not None and both is not None and both > read:
         # Google omits a field that is 0, and counts what was thought in the sum alone
-        wrote = max(both - read, 0)
+        wrote = both - read
     return read, wrote

@@ -22,7 +22,7 @@ from groq_fallback_mcp.providers.answer_text import content_pieces
 from groq_fallback_mcp.providers.classify import classify_stream_error
 from groq_fallback_mcp.providers.finish_reason import finish_reason, worst_reason
 from groq_fallback_mcp.providers.json_fields import bad_response, count, json_object, mapping, text_of, whole
-from groq_fallback_mcp.providers.openai_wire import chat_outcome, choice_of, reasoning_of, reports_usage, stated_error
+from groq_fallback_mcp.providers.openai_wire import chat_outcome, choice_of, reasoning_of, stated_error
 from groq_fallback_mcp.providers.rate_limit_headers import Sender
 from groq_fallback_mcp.providers.tool_calls import extra_content
 
@@ -235,9 +235,10 @@ class ChatStream:
             if text_of(piece.get(name)) is not None:
                 self._about[name] = piece[name]
         usage = mapping(x_groq.get("usage")) or mapping(piece.get("usage"))
-        # one that says nothing may follow the real one
-        if usage is not None and (reports_usage(usage) or "usage" not in self._about):
-            self._about["usage"] = usage
+        if usage is not None:
+            # some servers send a part of it with each piece
+            known = self._about.get("usage", {})
+            self._about["usage"] = {**known, **{name: figure for name, figure in usage.items() if figure is not None}}
         if text_of(x_groq.get("id")):
             self._about["x_groq"] = {"id": x_groq["id"]}
         choice = choice_of(piece, self._index)
