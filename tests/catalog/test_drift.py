@@ -33,6 +33,8 @@ def test_new_missing_and_lingering_models_are_told_apart() -> None:
     assert found.unknown == ("new/a", "new/b")
     assert found.not_live == ("openai/gpt-oss-20b",)
     assert found.still_live == ("llama-3.1-8b-instant",)
+    assert found.needs_rows
+    assert not drift(CATALOG, frozenset(SERVING) | {"llama-3.1-8b-instant"}, DAY).needs_rows
     assert "llama-3.1-8b-instant" not in found.shut_down
     assert str(found) == (
         "live but not in the catalog: new/a, new/b; in the catalog but not live: openai/gpt-oss-20b; "

@@ -18,7 +18,7 @@ from groq_fallback_mcp.call import (
     Restrictions,
     SpeechRequest,
 )
-from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage
+from groq_fallback_mcp.catalog import Capabilities, Kind, ModelRow, Stage, load_catalog
 from groq_fallback_mcp.policy.fit import (
     ChatNeeds,
     Fitted,
@@ -29,6 +29,8 @@ from groq_fallback_mcp.policy.fit import (
     price_objection,
     provider_objection,
     remap_reasoning,
+    serves_unnamed,
+    standing_objection,
 )
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.quota.budget import Spend
@@ -334,3 +336,44 @@ def test_a_call_may_cost_just_what_is_allowed(max_usd: str | None, picousd: int 
     """Not more."""
     restrictions = Restrictions(max_usd=None if max_usd is None else Decimal(max_usd))
     assert price_objection(restrictions, Spend(picousd=picousd)) == reason
+
+
+@pytest.mark.parametrize(
+    ("restrictions", "fields", "reason"),
+    [
+        (Restrictions(), {}, None),
+        (Restrictions(providers=("a",)), {}, "this call may use only a"),
+        (Restrictions(no_training=True), {"data_policy": "trains"}, "it trains on prompts (data_policy is no-training)"),
+        (Restrictions(models=("other",)), {}, "the gateway token may not use it"),
+        # for some calls it serves
+        (Restrictions(), {"use_cases": frozenset({"vision"})}, None),
+    ],
+)
+def test_a_model_may_be_out_of_bounds_for_every_call(
+    restrictions: Restrictions, fields: dict[str, Any], reason: str | None
+) -> None:
+    """Whatever the call wants."""
+    one = offered()
+    provider = ProviderModels(**{"name": "mine", "models": {"m": one}, **fields})
+    assert standing_objection(restrictions, provider, one.row) == reason
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "restrictions", "serves"),
+    [
+        ("m", {}, Restrictions(), True),
+        ("m", {"by_name_only": frozenset({"m"})}, Restrictions(), False),
+        ("m", {"use_cases": frozenset({"vision"})}, Restrictions(), False),
+        ("m", {"use_cases": frozenset({"agentic"})}, Restrictions(), True),
+        ("m", {"cataloged": True}, Restrictions(), False),
+        ("m", {"cataloged": True}, Restrictions(models=("m",)), True),
+        ("openai/gpt-oss-20b", {"cataloged": True}, Restrictions(), True),
+    ],
+)
+def test_which_models_serve_a_chat_that_names_none(
+    model: str, fields: dict[str, Any], restrictions: Restrictions, serves: bool
+) -> None:
+    """Of Groq's those in a chain; of others those that are not kept for some other work."""
+    provider = ProviderModels(**{"name": "mine", "models": {model: offered()}, **fields})
+    day = date(2026, 11, 1)
+    assert serves_unnamed(model, provider, catalog=load_catalog(), restrictions=restrictions, today=day) is serves
