@@ -14,8 +14,8 @@ from typing import Literal
 
 from groq_fallback_mcp import __version__
 from groq_fallback_mcp.addresses import is_clean_key, is_loopback_url
-from groq_fallback_mcp.application import open_context
-from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind, Restrictions
+from groq_fallback_mcp.application import open_context, restrictions_of
+from groq_fallback_mcp.call import AudioFile, AudioRequest, ChatRequest, Failure, FailureKind
 from groq_fallback_mcp.call.refusals import refusal
 from groq_fallback_mcp.catalog import Catalog
 from groq_fallback_mcp.catalog.drift import drift
@@ -32,7 +32,7 @@ from groq_fallback_mcp.command import SCRIPT, install_command, server_command
 from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.harness.server_check import Fault, answers
 from groq_fallback_mcp.policy.fit import training_objection
-from groq_fallback_mcp.providers.endpoints import endpoint_of, key_variables
+from groq_fallback_mcp.providers.endpoints import endpoint_of, exported_variable, key_variables
 from groq_fallback_mcp.providers.local.provider import available_models
 from groq_fallback_mcp.providers.local.weights import missing_parts
 from groq_fallback_mcp.providers.openai_compatible import OpenAICompatible
@@ -364,7 +364,7 @@ async def _providers(settings: Settings, context: Context) -> Sequence[Finding]:
     """Each provider of config.toml: whether it has its key, and whether it lists its models."""
     registry = context.engine.registry
     found = {server.name for server in registry.servers if not server.configured}
-    policy = Restrictions(no_training=settings.data_policy == "no-training")
+    policy = restrictions_of(settings)
     offers = {offer.name: offer for offer in registry.models()}
     given = {one.name: one for one in settings.providers}
     # a server that was found and has stopped is still among the providers, and offers nothing
@@ -397,7 +397,7 @@ async def _providers(settings: Settings, context: Context) -> Sequence[Finding]:
 def _other_key(given: EndpointSettings, catalog: Catalog) -> str:
     """How to give a provider another key. `providers add` finds it by its preset, or by its name and address."""
     variables = key_variables(given, catalog.providers.get(given.preset or ""))
-    exported = next((name for name in variables if os.environ.get(name)), None)
+    exported = exported_variable(variables)
     if exported is not None:
         return f"Export another key as {exported}"
     if given.preset not in {None, given.name}:

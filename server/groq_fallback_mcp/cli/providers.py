@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -25,7 +24,7 @@ from groq_fallback_mcp.cli.providers_file import (
 from groq_fallback_mcp.command import SCRIPT
 from groq_fallback_mcp.credentials import ACCOUNT, find_key, forget_key, keep_in_file, keep_in_ring
 from groq_fallback_mcp.errors import ConfigurationError, InputRefused
-from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, key_variables
+from groq_fallback_mcp.providers.endpoints import Endpoint, endpoint_of, exported_variable, key_variables
 from groq_fallback_mcp.redaction import register_keys
 from groq_fallback_mcp.render import counted, excerpt
 from groq_fallback_mcp.settings import EndpointSettings, Settings, config_path, load_settings, provider_key_path, reason
@@ -99,7 +98,7 @@ def add_provider(
     # an endpoint by its address may want no key: its variable is written only where one is given
     variable = variables[0] if variables else None if endpoint.on_this_machine else _variable_of(endpoint.name)
     # by its address alone, a catalog's provider takes the key of its variable too
-    exported = next((name for name in key_variables(settings, endpoint.row) if os.environ.get(name)), None)
+    exported = exported_variable(key_variables(settings, endpoint.row))
     if exported is not None:
         echo(f"Note: The key in {exported} takes precedence over a stored one. To store another key, unset {exported} first.")
     elif variable is not None and _stored_key(variable, row, endpoint, file=file) and not variables:
@@ -161,7 +160,7 @@ def remove_provider(name: str) -> int:
     for variable in variables[:1]:
         if variable not in shared and (places := forget_key(provider_key_path(variable), variable)):
             echo(f"Its key was removed from {' and '.join(places)}.")
-    if any(os.environ.get(variable) for variable in variables):
+    if exported_variable(variables) is not None:
         echo("Note: Its key is still set in the environment. Unset it too.")
     return 0
 

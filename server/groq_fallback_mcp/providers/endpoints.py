@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -31,7 +31,7 @@ from groq_fallback_mcp.errors import ConfigurationError
 from groq_fallback_mcp.policy.model_choice import ProviderModel, ProviderModels
 from groq_fallback_mcp.settings import EndpointSettings, provider_key_path
 
-__all__ = ["Endpoint", "endpoint_models", "endpoint_of", "key_variables"]
+__all__ = ["Endpoint", "endpoint_models", "endpoint_of", "exported_variable", "key_variables"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +121,11 @@ def key_variables(given: EndpointSettings, row: ProviderRow | None) -> tuple[str
     if given.key_env:
         return (given.key_env,)
     return () if row is None or row.key_env is None else (row.key_env, *row.key_env_also)
+
+
+def exported_variable(variables: Sequence[str]) -> str | None:
+    """The variable of these that holds the key, which goes before a stored one; None where none is set."""
+    return next((name for name in variables if os.environ.get(name)), None)
 
 
 def _refilling_of(row: ProviderRow | None) -> Refilling:
@@ -254,7 +259,7 @@ def _key(given: EndpointSettings, row: ProviderRow | None) -> tuple[str, str | N
     names = key_variables(given, row)
     if not names:
         return "", None
-    name = next((name for name in names if os.environ.get(name)), None)
+    name = exported_variable(names)
     if name is None:
         found = find_key(provider_key_path(names[0]), names[0])
         key, place = ("" if found is None else found.key.get_secret_value()), names[0] if found is None else found.source
